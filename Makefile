@@ -1,0 +1,73 @@
+# Python 3.11 or newer and make are all that a machine needs: each target sets up the rest in .venv.
+#   make test ARGS="-k unroll"        ARGS goes to the command behind demo and test
+#   make test PYTHON=python3.12       the Python to build .venv with
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs format clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.dev  ## Meta-train a small optimizer and compare it with tuned baselines
+	$(BIN)/metadescent demo $(ARGS)
+
+# Data that lies beside the repository is used unless METADESCENT_DATA names another folder.
+ifeq ($(METADESCENT_DATA),)
+ifneq ($(wildcard ../shared/data),)
+test: export METADESCENT_DATA := $(abspath ../shared/data)
+endif
+endif
+test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
+	$(BIN)/pytest -n 2 --dist worksteal --jaxtyping-packages=metadescent,beartype.beartype $(ARGS)
+
+lint: $(VENV)/.dev  ## Check style, types and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright src
+	$(BIN)/lint-imports
+
+docs: $(VENV)/.docs  ## Build the documentation into docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+format: $(VENV)/.dev  ## Rewrite the code in the house style
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## Remove caches and build products; .venv and runs stay
+	rm -rf build dist docs/_build .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	find src tests docs -name __pycache__ -prune -exec rm -rf {} +
+
+# Set-up. A stamp is written last, so an interrupted set-up starts again at the next call.
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@$(MAKE_VENV)
+	@echo "Installing metadescent and its tools into $(VENV): about 1 GB, once."
+	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	@$(INSTALL) -e '.[dev,docs]'
+	@touch $@
+
+# Keep a working .venv; otherwise build one with the first Python that will do.
+define MAKE_VENV
+is_new='import sys; sys.exit(sys.version_info < (3, 11))'; \
+if $(BIN)/python -c "$$is_new" 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1; \
+then exit 0; fi; \
+for python in $(PYTHONS); do \
+    $$python -c "$$is_new" 2>/dev/null || continue; \
+    if $$python -c 'import ensurepip, venv' 2>/dev/null; \
+    then exec $$python -m venv --clear $(VENV); fi; \
+    without_venv=$$python; \
+done; \
+if [ -n "$$without_venv" ]; \
+then echo "$$without_venv cannot create virtual environments: install its venv module" \
+    "(python3-venv on Debian and Ubuntu), or name another Python with PYTHON=..." >&2; \
+else echo "No Python 3.11 or newer among: $(PYTHONS). Install one, or name it with PYTHON=..." >&2; fi; \
+exit 1
+endef

@@ -1,0 +1,42 @@
+"""Sphinx's configuration: `make docs`. The pages fetch nothing from the network."""
+
+from importlib.metadata import version as installed_version
+
+project = "metadescent"
+author = "The metadescent authors"
+project_copyright = "2026, The metadescent authors"
+version = release = installed_version("metadescent")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.doctest",
+    "sphinx.ext.napoleon",
+]
+exclude_patterns = ["_build"]
+default_role = "code"
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+
+html_theme = "furo"
+html_title = "metadescent"
+html_show_sourcelink = False
+html_math_renderer = "unicode"
+
+
+def setup(app):
+    """Show formulas as they are written, in Unicode, where Sphinx would load MathJax."""
+
+    def element(tag):
+        def visit(self, node):
+            self.body.append(f"<{tag}>{self.encode(node.astext())}</{tag}>")
+            from docutils.nodes import SkipNode
+
+            raise SkipNode
+
+        return visit, None
+
+    app.add_html_math_renderer("unicode", element("code"), element("pre"))

@@ -1,0 +1,1 @@
+"""metadescent: learn optimization algorithms by gradient descent."""

@@ -1,0 +1,107 @@
+"""The IDX format of the MNIST files: a magic number, the sizes, the values, all big-endian.
+
+    bytes 0-1    zero
+    byte  2      the type of the values (8: unsigned bytes)
+    byte  3      the number of dimensions d
+    4 d bytes    the sizes, unsigned
+    then         the values, the last dimension fastest
+
+Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits".
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import math
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metadescent.errors import UserError
+
+_DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+_MOST_DIMENSIONS = 8
+_CHUNK = 1 << 20
+_DAMAGE = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+
+
+def read_idx(path: Path | str) -> NDArray[np.generic]:
+    """The array in one IDX file, plain or compressed with gzip or xz, whatever its name.
+
+    The shape and the type are the file's own; the byte order is the machine's. No more is read or
+    allocated than the file really holds, and no more than its header declares and one byte.
+
+    Raises `UserError` if the file cannot be read, does not start as IDX does, or holds fewer or
+    more bytes than its header declares.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "two-by-three")
+    ...     _ = file.write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3]) + bytes(range(6)))
+    ...     read_idx(file)
+    array([[0, 1, 2],
+           [3, 4, 5]], dtype=uint8)
+    """
+    path = Path(path)
+    try:
+        with _open(path) as stream:
+            return _read(stream, path)
+    except _DAMAGE as error:
+        raise UserError(
+            f"{path} is damaged ({error}): delete it so that it is fetched again."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        start = stream.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    if start == b"\xfd7zXZ\x00":
+        return lzma.open(path)
+    return path.open("rb")
+
+
+def _read(stream: IO[bytes], path: Path) -> NDArray[np.generic]:
+    magic = stream.read(4)
+    valid = len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in _DTYPES
+    if not (valid and 1 <= magic[3] <= _MOST_DIMENSIONS):
+        raise UserError(
+            f"{path} is not an IDX file: it starts with the bytes {magic.hex(' ') or '(none)'} "
+            "where 00 00, a type from 08 to 0e and the number of dimensions are expected."
+        )
+    dtype, dimensions = np.dtype(_DTYPES[magic[2]]), magic[3]
+    sizes = stream.read(4 * dimensions)
+    if len(sizes) < 4 * dimensions:
+        raise UserError(
+            f"{path} ends within its header: expected {4 + 4 * dimensions} bytes, "
+            f"found {4 + len(sizes)}."
+        )
+    shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
+    expected = math.prod(shape) * dtype.itemsize
+    values = _read_at_most(stream, expected + 1)
+    if len(values) != expected:
+        found = f"{len(values)}" if len(values) < expected else f"at least {len(values)}"
+        raise UserError(
+            f"{path} does not fit its header: expected {expected} bytes for shape {shape} of "
+            f"{dtype.name}, found {found}."
+        )
+    try:
+        array = np.frombuffer(values, dtype).reshape(shape)
+    except ValueError as error:  # sizes like 0 x 2^32 x 2^32: no bytes, yet beyond NumPy's range
+        raise UserError(f"{path} has a shape that no array can have: {shape}.") from error
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_at_most(stream: IO[bytes], limit: int) -> bytearray:
+    # One read(limit) would allocate all that a lying header claims before it looks at the file.
+    values = bytearray()
+    while len(values) < limit and (chunk := stream.read(min(_CHUNK, limit - len(values)))):
+        values += chunk
+    return values

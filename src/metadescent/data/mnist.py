@@ -1,0 +1,94 @@
+"""MNIST: 70,000 handwritten digits of 28 × 28 grey pixels.
+
+Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied to document
+recognition", 1998. The checksums are those of the original files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metadescent.data import store
+from metadescent.data.idx import read_idx
+from metadescent.errors import UserError
+
+_MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+
+
+def _remote(name: str, sha256: str) -> store.Remote:
+    return store.Remote(f"mnist/{name}", tuple(mirror + name for mirror in _MIRRORS), sha256)
+
+
+_SPLITS = {
+    "train": (
+        _remote(
+            "train-images-idx3-ubyte.gz",
+            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        ),
+        _remote(
+            "train-labels-idx1-ubyte.gz",
+            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        ),
+    ),
+    "test": (
+        _remote(
+            "t10k-images-idx3-ubyte.gz",
+            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        ),
+        _remote(
+            "t10k-labels-idx1-ubyte.gz",
+            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        ),
+    ),
+}
+
+
+def load_mnist(
+    data_dir: Path | str | None = None, split: str = "train"
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Images, uint8 0 to 255 of shape (n, 784), and labels, int32 0 to 9 of shape (n,).
+
+    `split` is "train" (60,000 images) or "test" (10,000). Pixels run row by row, 0 for the paper
+    and 255 for the ink. The files are looked for in `store.data_dir(data_dir)`, and downloaded if
+    they are missing; files of one's own in the same format and under the same names, uncompressed,
+    serve as well, with any number of images.
+
+    Raises `UserError` if a file can be neither found nor downloaded, is not what it should be, or
+    if the images and the labels do not fit each other.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sizes = [0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]
+    ...     images = bytes([0, 0, 8, 3, *sizes]) + bytes(784)
+    ...     labels = bytes([0, 0, 8, 1, 0, 0, 0, 1, 7])
+    ...     _ = Path(folder, "t10k-images-idx3-ubyte").write_bytes(images)
+    ...     _ = Path(folder, "t10k-labels-idx1-ubyte").write_bytes(labels)
+    ...     images, labels = load_mnist(folder, split="test")
+    >>> images.shape, labels
+    ((1, 784), array([7], dtype=int32))
+    """
+    if split not in _SPLITS:
+        raise UserError(f"MNIST has the splits 'train' and 'test', but not {split!r}.")
+    directory = store.data_dir(data_dir)
+    images_path, labels_path = (store.fetch(remote, directory) for remote in _SPLITS[split])
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.shape[1:] != (28, 28) or images.dtype != np.uint8:
+        raise UserError(
+            f"{images_path} holds {images.dtype} of shape {images.shape} "
+            "where uint8 of shape (n, 28, 28) is expected."
+        )
+    if labels.shape != images.shape[:1]:
+        raise UserError(
+            f"{images_path} holds {len(images)} images but {labels_path} holds labels of shape "
+            f"{labels.shape}: take both files from the same place."
+        )
+    outside = labels[(labels < 0) | (labels > 9)]
+    if outside.size:
+        raise UserError(f"{labels_path} holds the label {outside[0]}, and labels run from 0 to 9.")
+    return images.reshape(len(images), 784).astype(np.uint8, copy=False), labels.astype(np.int32)

@@ -1,0 +1,159 @@
+"""Where data files lie on disk, and how a missing one gets there.
+
+A data folder is chosen by `data_dir`; `fetch` returns a file's place in it, after a download with a
+checksum if the file was missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metadescent.errors import UserError
+
+_COMPRESSIONS = ("", ".gz", ".xz")
+
+
+class Remote(NamedTuple):
+    """One published file: its path under the data folder, its public homes, its SHA-256.
+
+    `path` is relative and uses forward slashes; `urls` are tried in order.
+    """
+
+    path: str
+    urls: tuple[str, ...]
+    sha256: str
+
+
+def data_dir(explicit: Path | str | None = None) -> Path:
+    """The folder that holds the data sets; it need not exist yet.
+
+    That is `explicit` if given, else the environment variable `METADESCENT_DATA` if set and not
+    empty, else the platform's cache folder. The variable is read at each call.
+
+    >>> data_dir("my-data").name
+    'my-data'
+    """
+    chosen = explicit if explicit is not None else os.environ.get("METADESCENT_DATA")
+    if chosen:
+        return Path(chosen).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("metadescent"))
+
+
+def fetch(remote: Remote, directory: Path | str) -> Path:
+    """The place of one file under `directory`, downloaded first if it is missing.
+
+    The file is looked for at its path and then directly in `directory`, in each place first under
+    its exact name, then uncompressed, as `.gz` and as `.xz`. Under its exact name it must have the
+    published checksum; under another name it is taken as it is. A download goes to its path, and
+    appears there only when it is complete and its checksum is right.
+
+    Raises `UserError` if a file's checksum is wrong, or if the file is missing and no public home
+    could be reached.
+
+    >>> import tempfile
+    >>> remote = Remote("letters/a-to-z.gz", ("https://example.org/a-to-z.gz",), "0" * 64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "a-to-z").write_text("abc")
+    ...     fetch(remote, folder).name
+    'a-to-z'
+    """
+    home = Path(directory) / remote.path
+    found = _find(home, Path(directory))
+    if found is None:
+        return _download(remote, home)
+    if found.name == home.name:
+        _check(found, remote.sha256)
+    return found
+
+
+def _find(home: Path, directory: Path) -> Path | None:
+    bare = home.with_suffix("") if home.suffix in _COMPRESSIONS else home
+    names = [home.name, *(bare.name + suffix for suffix in _COMPRESSIONS)]
+    places = (folder / name for folder in (home.parent, directory) for name in names)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _check(path: Path, expected: str) -> None:
+    with path.open("rb") as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    if found != expected:
+        raise UserError(
+            f"{path} has SHA-256 {found} where {expected} is expected: "
+            "delete it so that it is fetched again."
+        )
+
+
+def _download(remote: Remote, home: Path) -> Path:
+    import pooch
+
+    failures = []
+    for url in remote.urls:
+        try:
+            with _progress_bar(home.name) as bar:
+                pooch.retrieve(
+                    url,
+                    known_hash=f"sha256:{remote.sha256}",
+                    fname=home.name,
+                    path=home.parent,
+                    downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16),
+                )
+        except (OSError, ValueError) as error:
+            failures.append(f"{url} ({_reason(error)})")
+            continue
+        # pooch leaves the file readable by its owner alone, and a data folder is often shared.
+        with suppress(OSError):
+            home.chmod(0o644)
+        return home
+    raise UserError(
+        f"{home.name} is missing and could not be downloaded from {' or '.join(failures)}: put it "
+        f"at {home.absolute()}, or set METADESCENT_DATA or --data-dir to a folder that has it."
+    )
+
+
+def _reason(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"HTTP status {response.status_code}"
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
+        return "wrong checksum"
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+@contextmanager
+def _progress_bar(name: str) -> Iterator[Any]:
+    """A bar in the form that pooch asks for, or False where no one is looking."""
+    if not sys.stderr.isatty():
+        yield False
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield _Bar(progress, progress.add_task(name, total=None))
+
+
+class _Bar:
+    """What pooch asks of a progress bar: `total`, `update`, `reset` and `close`."""
+
+    total: int = 0
+
+    def __init__(self, progress: Any, task: Any) -> None:
+        self._progress, self._task = progress, task
+
+    def update(self, size: int) -> None:
+        self._progress.update(self._task, total=self.total or None, advance=size)
+
+    def reset(self) -> None:
+        self._progress.update(self._task, completed=0)
+
+    def close(self) -> None:
+        """Nothing to do: the bar's context ends it, also after a failure."""

@@ -1,0 +1,81 @@
+"""Equation 3:  L(φ) = E_f Σ_{t=1..T} w_t f(θ_t)."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.problem import Batch, Problem
+from metadescent.unroll import AnyOptimizer, Trajectory, start, unroll
+
+
+def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch, PRNGKeyArray]:
+    """Return the `num_problems` optimizees that `key` stands for, and the key of their minibatches.
+
+    The key *is* the optimizees: they are drawn again in each truncated segment, so what is carried
+    between segments is (θ, h, t) and no copy of f.
+    """
+    f_key, minibatch_key = jax.random.split(key)
+    return Batch.sample(problem, f_key, num_problems), minibatch_key
+
+
+def start_batch(
+    m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_problems: int
+) -> Trajectory:
+    """Return the trajectory at t = 0 of the `num_problems` optimizees that `key` stands for."""
+    fs, _ = draw(problem, key, num_problems)
+    return start(m, fs, jax.random.fold_in(key, 1))
+
+
+def meta_loss(
+    m: AnyOptimizer,
+    problem: Problem,
+    trajectory: Trajectory,
+    key: PRNGKeyArray,
+    *,
+    num_problems: int,
+    num_steps: int,
+    weights: Float[Array, " num_steps"] | None = None,
+    second_derivatives: bool = False,
+) -> tuple[Float[Array, ""], tuple[Trajectory, Float[Array, "num_steps num_problems"]]]:
+    """Estimate L(φ) over one truncated segment of `num_problems` optimizations.
+
+    Arguments:
+        m: the optimizer; differentiate with respect to it.
+        problem: p(f).
+        trajectory: where the optimizations stand, from `start_batch` or the segment before. No
+            gradient flows into it: that is the truncation in truncated BPTT.
+        key: the key the trajectory was started with.
+        num_steps: the unroll length.
+        weights: w_t for the steps of this segment; 1 for each if not given.
+        second_derivatives: keep ∂∇_t/∂φ, which the paper drops.
+
+    Returns:
+        The mean over problems of Σ w_t f(θ_t), then the trajectory after the segment and all f(θ_t).
+
+    Source: equation 3, section 2.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> m, problem, key = LSTM((4,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
+        >>> begin = start_batch(m, problem, key, 3)
+        >>> L, (end, losses) = meta_loss(m, problem, begin, key, num_problems=3, num_steps=5)
+        >>> losses.shape, bool(abs(L - losses.sum(0).mean()) < 1e-3)
+        ((5, 3), True)
+    """
+    fs, minibatch_key = draw(problem, key, num_problems)
+    trajectory = jax.lax.stop_gradient(trajectory)
+    trajectory, losses = unroll(
+        m,
+        fs,
+        trajectory,
+        minibatch_key,
+        num_steps=num_steps,
+        second_derivatives=second_derivatives,
+    )
+    if weights is None:
+        weights = jnp.ones(num_steps)
+    return jnp.mean(weights @ losses), (trajectory, losses)
+
+

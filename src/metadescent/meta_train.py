@@ -1,0 +1,207 @@
+"""Meta-training:  φ ← φ − α ∂L/∂φ, by truncated backpropagation through time (section 3).
+
+An *episode* optimizes a fresh batch of problems for `num_steps` steps and updates φ after each
+`unroll` of them. An *epoch* is a number of episodes, one compiled program, after which φ is frozen
+and validated. The best φ by final validation loss is kept, and training may stop early.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from metadescent.errors import UserError
+from metadescent.evaluate import final_loss, learning_curves
+from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.problem import Problem
+
+
+class Schedule(NamedTuple):
+    """How long, in which pieces, and on how many problems at once to meta-train.
+
+    `patience` epochs without a better validation loss end the training; 0 means never.
+    `average` is the decay, per update of φ, of the moving average of φ that is validated and kept;
+    0, the paper's recipe, validates φ itself.
+    """
+
+    epochs: int = 100
+    episodes: int = 20
+    num_steps: int = 100
+    unroll: int = 20
+    problems: int = 1
+    validation_problems: int = 64
+    patience: int = 0
+    average: float = 0.0
+
+    @property
+    def updates(self) -> int:
+        """Return the number of updates of φ in the whole run."""
+        return self.epochs * self.episodes * (self.num_steps // self.unroll)
+
+
+class MetaState(NamedTuple):
+    """All that a meta-training run carries; saving it is saving the run."""
+
+    m: LearnedOptimizer
+    average: LearnedOptimizer
+    meta_optimizer: PyTree
+    best: LearnedOptimizer
+    best_loss: Float[Array, ""]
+    best_epoch: Int[Array, ""]
+    epoch: Int[Array, ""]
+
+
+class MetaInfo(NamedTuple):
+    """What an epoch had to show.
+
+    `meta_losses` (mean f(θ_t) in each segment) and `gradient_norms` have shape (episodes, segments);
+    `validation` is the mean learning curve f(θ_1) … f(θ_T) of the frozen φ.
+    """
+
+    meta_losses: Float[Array, "episodes segments"]
+    gradient_norms: Float[Array, "episodes segments"]
+    validation: Float[Array, " num_steps"]
+    validation_loss: Float[Array, ""]
+
+
+def meta_train(
+    m: LearnedOptimizer,
+    problem: Problem,
+    schedule: Schedule,
+    *,
+    meta_optimizer: optax.GradientTransformation,
+    key: PRNGKeyArray,
+    state: MetaState | None = None,
+) -> Iterator[tuple[MetaState, MetaInfo]]:
+    """Meta-train m on a problem, an epoch at a time.
+
+    Arguments:
+        m: the optimizer with its initial φ.
+        problem: p(f).
+        schedule: lengths and sizes.
+        meta_optimizer: what updates φ, such as `optax.adam(1e-3)`.
+        key: epoch e uses `fold_in(key, e)`, so a resumed run draws what the unbroken one would.
+        state: where to go on from; a state that this function yielded.
+
+    Yields:
+        The state after each epoch, and what the epoch had to show. `state.best` is the result.
+
+    Raises:
+        UserError: if the horizon is not a multiple of the unroll.
+
+    Source: section 3.
+
+    Example:
+        >>> import jax, optax
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> m = LSTM((4,), key=jax.random.key(0))
+        >>> schedule = Schedule(epochs=2, episodes=3, num_steps=10, unroll=5, problems=8)
+        >>> run = meta_train(
+        ...     m, Quadratic(), schedule, meta_optimizer=optax.adam(1e-2), key=jax.random.key(1)
+        ... )
+        >>> [info.meta_losses.shape for state, info in run]
+        [(3, 2), (3, 2)]
+    """
+    if schedule.num_steps % schedule.unroll:
+        raise UserError(
+            f"the horizon of {schedule.num_steps} steps is not a multiple of the unroll of "
+            f"{schedule.unroll}; try --steps {schedule.unroll * (schedule.num_steps // schedule.unroll or 1)}"
+        )
+    if state is None:
+        state = initial_state(m, meta_optimizer)
+    validation_key, training_key = jax.random.split(key)
+    while int(state.epoch) < schedule.epochs and not _out_of_patience(state, schedule):
+        epoch_key = jax.random.fold_in(training_key, state.epoch)
+        m, average, opt_state, meta_losses, norms = _train_epoch(
+            state.m,
+            state.average,
+            state.meta_optimizer,
+            problem,
+            epoch_key,
+            schedule,
+            meta_optimizer,
+        )
+        curve = learning_curves(
+            average,
+            problem,
+            validation_key,
+            num_steps=schedule.num_steps,
+            num_seeds=schedule.validation_problems,
+        ).mean(0)
+        loss = final_loss(curve)
+        better = bool(loss < state.best_loss)
+        epoch = state.epoch + 1
+        state = MetaState(
+            m,
+            average,
+            opt_state,
+            average if better else state.best,
+            loss if better else state.best_loss,
+            epoch if better else state.best_epoch,
+            epoch,
+        )
+        yield state, MetaInfo(meta_losses, norms, curve, loss)
+
+
+def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformation) -> MetaState:
+    """Return the state before the first epoch; also the template that a checkpoint is read into."""
+    opt_state = meta_optimizer.init(eqx.filter(m, eqx.is_inexact_array))
+    zero = jnp.asarray(0)
+    return MetaState(m, m, opt_state, m, jnp.asarray(jnp.inf), zero, zero)
+
+
+def _out_of_patience(state: MetaState, schedule: Schedule) -> bool:
+    return 0 < schedule.patience <= int(state.epoch - state.best_epoch)
+
+
+@eqx.filter_jit
+def _train_epoch(
+    m: LearnedOptimizer,
+    average: LearnedOptimizer,
+    opt_state: PyTree,
+    problem: Problem,
+    key: PRNGKeyArray,
+    schedule: Schedule,
+    meta_optimizer: optax.GradientTransformation,
+) -> tuple[LearnedOptimizer, LearnedOptimizer, PyTree, Array, Array]:
+    phi, static = eqx.partition(m, eqx.is_inexact_array)
+    average_phi = eqx.filter(average, eqx.is_inexact_array)
+
+    def episode(carry: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
+        begin = start_batch(eqx.combine(carry[0], static), problem, key, schedule.problems)
+
+        def segment(carry: PyTree, _: None) -> tuple[PyTree, PyTree]:
+            (phi, average_phi, opt_state), trajectory = carry
+
+            def objective(phi: PyTree) -> tuple[Array, PyTree]:
+                return meta_loss(
+                    eqx.combine(phi, static),
+                    problem,
+                    trajectory,
+                    key,
+                    num_problems=schedule.problems,
+                    num_steps=schedule.unroll,
+                )
+
+            (_, (trajectory, losses)), gradient = jax.value_and_grad(objective, has_aux=True)(phi)
+            updates, opt_state = meta_optimizer.update(gradient, opt_state, phi)
+            phi = optax.apply_updates(phi, updates)
+            average_phi = optax.incremental_update(phi, average_phi, 1.0 - schedule.average)
+            info = losses.mean(), optax.tree.norm(gradient)
+            return ((phi, average_phi, opt_state), trajectory), info
+
+        (carry, _), info = jax.lax.scan(
+            segment, (carry, begin), length=schedule.num_steps // schedule.unroll
+        )
+        return carry, info
+
+    carry = (phi, average_phi, opt_state)
+    carry, (losses, norms) = jax.lax.scan(episode, carry, jax.random.split(key, schedule.episodes))
+    phi, average_phi, opt_state = carry
+    return eqx.combine(phi, static), eqx.combine(average_phi, static), opt_state, losses, norms

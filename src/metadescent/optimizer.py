@@ -1,0 +1,142 @@
+"""m and φ: a learned optimizer, as an object and as an Optax transformation.
+
+    (g_t, h_{t+1}) = m(∇_t, h_t, φ)
+
+A `LearnedOptimizer` is an Equinox module: its arrays *are* φ, so differentiating with respect to
+the module is differentiating with respect to φ. Its two methods have Optax's own signatures, which
+is why everything that runs a learned optimizer also runs `optax.adam`, and the other way round.
+
+A new optimizer is one new file in `metadescent/optimizers`: a final subclass of `LearnedOptimizer`
+or, for a rule that treats every coordinate alike, of `Coordinatewise`.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+State = PyTree
+Updates = PyTree
+
+
+class LearnedOptimizer(eqx.Module):
+    """m with its parameters φ: the interface."""
+
+    @abstractmethod
+    def init(self, params: PyTree) -> State:
+        """Return h₀ for parameters θ of this structure."""
+
+    @abstractmethod
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        """Map gradients ∇_t and state h_t to updates g_t (to be *added* to θ) and h_{t+1}."""
+
+    def as_optax(self) -> optax.GradientTransformationExtraArgs:
+        """Return the optimizer as an Optax transformation, to use like `optax.adam(…)`.
+
+        Example:
+            >>> import jax, jax.numpy as jnp, optax
+            >>> from metadescent.optimizers.lstm import LSTM
+            >>> tx = optax.chain(optax.clip(1.0), LSTM(key=jax.random.key(0)).as_optax())
+            >>> theta = {"w": jnp.ones(3)}
+            >>> updates, _ = tx.update(theta, tx.init(theta), theta)
+            >>> updates["w"].shape
+            (3,)
+        """
+        return optax.GradientTransformationExtraArgs(self.init, self.update)
+
+    def over_batch(self) -> "LearnedOptimizer":
+        """Return the rule for a `Batch` of optimizees, whose θ leaves have a leading batch axis."""
+        return OverBatch(self)
+
+
+class OverBatch(LearnedOptimizer):
+    """Any Optax-like rule, applied to each optimizee of a `Batch` separately.
+
+    Example:
+        >>> import jax.numpy as jnp, optax
+        >>> each = OverBatch(optax.clip_by_global_norm(1.0))
+        >>> gradients = jnp.asarray([[3.0, 4.0], [0.3, 0.4]])
+        >>> each.update(gradients, each.init(gradients))[0].round(2).tolist()
+        [[0.6, 0.8], [0.3, 0.4]]
+    """
+
+    rule: Any
+
+    def init(self, params: PyTree) -> State:
+        """Return one state per optimizee, stacked along a leading axis."""
+        return jax.vmap(self.rule.init)(params)
+
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        """Update each optimizee from its own slice of gradients, state and θ."""
+        if params is None:
+            return jax.vmap(lambda g, h: self.rule.update(g, h, **extra_args))(updates, state)
+        return jax.vmap(lambda g, h, p: self.rule.update(g, h, p, **extra_args))(
+            updates, state, params
+        )
+
+
+class Coordinatewise(LearnedOptimizer):
+    """One rule for every coordinate: shared φ, separate state (section 2.1).
+
+    A subclass says what happens to a single coordinate; `init` and `update` spread that over all
+    coordinates of all leaves. The state has the structure of θ: where θ has a leaf of shape s, h
+    has the single coordinate's state with s appended to every shape. Features come first and
+    coordinates last, so that the arithmetic runs over long contiguous rows.
+
+    The state is kept, and the arithmetic done, in φ's dtype; updates come back in the gradient's.
+    """
+
+    @abstractmethod
+    def init_coordinate(self) -> PyTree[Array]:
+        """Return h₀ of one coordinate."""
+
+    @abstractmethod
+    def update_coordinate(
+        self, gradient: Float[Array, ""], state: PyTree[Array]
+    ) -> tuple[Float[Array, ""], PyTree[Array]]:
+        """Map ∇ and h of one coordinate to its g and its next h."""
+
+    def init(self, params: PyTree) -> State:
+        """Return h₀ for every coordinate of θ."""
+        h = self.init_coordinate()
+
+        def spread(leaf: Array) -> PyTree[Array]:
+            shape = jnp.shape(leaf)
+            return jax.tree.map(
+                lambda x: jnp.broadcast_to(x.reshape(x.shape + (1,) * len(shape)), x.shape + shape),
+                h,
+            )
+
+        return jax.tree.map(spread, params)
+
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        """Apply the rule to every coordinate of every leaf."""
+        del params, extra_args
+        gradients, treedef = jax.tree.flatten(updates)
+        states = treedef.flatten_up_to(state)
+        moved = [self._update_leaf(g, h) for g, h in zip(gradients, states, strict=True)]
+        return treedef.unflatten(g for g, _ in moved), treedef.unflatten(h for _, h in moved)
+
+    def _update_leaf(self, gradient: Array, state: PyTree[Array]) -> tuple[Array, PyTree[Array]]:
+        single = jax.tree.map(jnp.ndim, self.init_coordinate())
+        shape, dtype = jnp.shape(gradient), jnp.result_type(gradient)
+        phi_dtype = jnp.result_type(*jax.tree.leaves(eqx.filter(self, eqx.is_inexact_array)))
+        flat = jax.tree.map(lambda x, n: x.reshape((*x.shape[:n], -1)), state, single)
+        over_coordinates = jax.vmap(self.update_coordinate, in_axes=-1, out_axes=-1)
+        update, flat = over_coordinates(jnp.reshape(gradient, -1).astype(phi_dtype), flat)
+        state = jax.tree.map(lambda x, n: x.reshape((*x.shape[:n], *shape)), flat, single)
+        return update.reshape(shape).astype(dtype), state
+
+    def over_batch(self) -> "LearnedOptimizer":
+        """Return the rule itself: to it, B optimizees of N coordinates are B·N coordinates."""
+        return self

@@ -1,0 +1,1 @@
+"""Learned optimizers, one rule a file; every module here is found by discovery."""

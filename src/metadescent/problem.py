@@ -1,0 +1,102 @@
+"""f and p(f): what is optimized, and the distribution that it is drawn from.
+
+    an `Optimizee` is one function f(θ), perhaps estimated on minibatches;
+    a `Problem` is the distribution p(f) over which an optimizer is meta-trained.
+
+A new problem is one new file in `metadescent/problems`: a `Problem`, the `Optimizee` that it draws
+and, if the command line should know it by name, an entry in the module's `NAMED`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+Theta = PyTree[Array]
+
+
+class Optimizee(eqx.Module):
+    """One function f to minimize.
+
+    Everything f needs (a matrix, a dataset) is held in its fields, so that f is a pytree and passes
+    through `jax.jit` and `jax.vmap` like any other argument.
+    """
+
+    @abstractmethod
+    def init(self, key: PRNGKeyArray) -> Theta:
+        """Draw θ₀, a pytree of floating-point arrays."""
+
+    @abstractmethod
+    def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, "..."]:
+        """Evaluate f(θ), a scalar; `key` draws the minibatch where f is stochastic."""
+
+
+class Problem(eqx.Module):
+    """A distribution p(f) of optimizees."""
+
+    @abstractmethod
+    def sample(self, key: PRNGKeyArray) -> Optimizee:
+        """Draw one f. A function of the key alone: the same key always gives the same f."""
+
+
+class Named(NamedTuple):
+    """A problem that the command line knows by name.
+
+    `make` builds it, reading data where it must, and takes the problem's options as keywords;
+    `recipe` lists where meta-training on it differs from the defaults of `metadescent.recipe`.
+    """
+
+    make: Callable[..., Problem]
+    recipe: Mapping[str, Any]
+    summary: str
+
+
+class Batch(Optimizee):
+    """B optimizees side by side, as one: F(θ¹, …, θᴮ) = (f₁(θ¹), …, f_B(θᴮ)).
+
+    θ has the leaves of the single θ's with a leading axis of length B, and `loss` returns all B
+    values, each of which depends on its own slice of θ only. What `sample` hands through untouched
+    from the problem, such as a dataset, is shared and never copied B times.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> fs = Batch.sample(Quadratic(dimension=3), jax.random.key(0), size=5)
+        >>> theta = fs.init(jax.random.key(1))
+        >>> theta.shape, fs.loss(theta, jax.random.key(2)).shape
+        ((5, 3), (5,))
+    """
+
+    own: PyTree
+    shared: PyTree
+    size: int = eqx.field(static=True)
+
+    @classmethod
+    def sample(cls, problem: Problem, key: PRNGKeyArray, size: int) -> "Batch":
+        """Draw `size` optimizees of a problem."""
+        keys = jax.random.split(key, size)
+        untouched = {id(leaf) for leaf in jax.tree.leaves(problem)}
+
+        def is_own(leaf: Any) -> bool:
+            return eqx.is_array(leaf) and id(leaf) not in untouched
+
+        _, shared = eqx.partition(problem.sample(keys[0]), is_own)
+        own = jax.vmap(lambda key: eqx.partition(problem.sample(key), is_own)[0])(keys)
+        return cls(own, shared, size)
+
+    def init(self, key: PRNGKeyArray) -> Theta:
+        """Draw every θ₀; leaves have shape (B, …)."""
+        keys = jax.random.split(key, self.size)
+        return jax.vmap(lambda own, key: eqx.combine(own, self.shared).init(key))(self.own, keys)
+
+    def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, " B"]:
+        """Evaluate every f at its own θ, on its own minibatch."""
+        keys = jax.random.split(key, self.size)
+
+        def one(own: PyTree, theta: Theta, key: PRNGKeyArray) -> Float[Array, ""]:
+            return eqx.combine(own, self.shared).loss(theta, key)
+
+        return jax.vmap(one)(self.own, theta, keys)

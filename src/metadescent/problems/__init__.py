@@ -1,0 +1,1 @@
+"""Problems, one a file; every module here is found by discovery."""

@@ -1,0 +1,75 @@
+"""Random quadratics (section 3.1):  f(θ) = ‖W θ − y‖²."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.problem import Named, Optimizee, Problem
+
+
+class QuadraticFunction(Optimizee):
+    """One quadratic f(θ) = ‖W θ − y‖², with θ₀ ~ N(0, 0.01²) as in the authors' code.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> f = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0]))
+        >>> float(f.loss(jnp.zeros(2), jax.random.key(0)))
+        25.0
+    """
+
+    W: Float[Array, "n n"]
+    y: Float[Array, " n"]
+
+    def init(self, key: PRNGKeyArray) -> Float[Array, " n"]:
+        """Draw θ₀."""
+        return 0.01 * jax.random.normal(key, self.y.shape)
+
+    def loss(self, theta: Float[Array, " n"], key: PRNGKeyArray) -> Float[Array, ""]:
+        """Evaluate f(θ); there is no minibatch, so `key` is not used."""
+        del key
+        return jnp.sum((self.W @ theta - self.y) ** 2)
+
+
+class Quadratic(Problem):
+    """Quadratics with the entries of W (n × n) and y (n) drawn independently.
+
+    `entries` is "gaussian", N(0, 1) as the paper's text has it, or "uniform", U[0, 1) as its
+    authors' code has it, which is what the paper's figure 4 appears to show.
+
+    Source: section 3.1; n = 10.
+
+    Example:
+        >>> import jax
+        >>> f = Quadratic(dimension=4, entries="uniform").sample(jax.random.key(0))
+        >>> f.W.shape, bool((f.W >= 0).all())
+        ((4, 4), True)
+    """
+
+    dimension: int = eqx.field(static=True, default=10)
+    entries: Literal["gaussian", "uniform"] = eqx.field(static=True, default="gaussian")
+
+    def sample(self, key: PRNGKeyArray) -> QuadraticFunction:
+        """Draw W and y."""
+        draw = {"gaussian": jax.random.normal, "uniform": jax.random.uniform}[self.entries]
+        W_key, y_key = jax.random.split(key)
+        n = self.dimension
+        return QuadraticFunction(draw(W_key, (n, n)), draw(y_key, (n,)))
+
+
+_RECIPE = {"p": None, "scale": 1.0, "problems": 128}
+
+NAMED = {
+    "quadratic": Named(
+        lambda dimension=10: Quadratic(dimension),
+        _RECIPE,
+        "‖Wθ − y‖², 10 dimensions, Gaussian W and y (section 3.1)",
+    ),
+    "quadratic-uniform": Named(
+        lambda dimension=10: Quadratic(dimension, "uniform"),
+        _RECIPE,
+        "‖Wθ − y‖², 10 dimensions, W and y uniform on [0, 1) (the authors' code)",
+    ),
+}

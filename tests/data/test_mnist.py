@@ -1,0 +1,79 @@
+"""MNIST from files that the test writes, and the real one where it is on disk."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metadescent.data import load_mnist
+from metadescent.errors import UserError
+
+REAL = [Path(os.environ.get("METADESCENT_DATA", "")), Path(__file__).parents[3] / "shared" / "data"]
+TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def write(directory: Path, images: np.ndarray, labels: np.ndarray) -> Path:
+    for name, array in (("images-idx3", images), ("labels-idx1", labels)):
+        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        path = directory / f"train-{name}-ubyte"
+        path.write_bytes(header + array.astype(np.uint8).tobytes())
+    return directory
+
+
+def sentence(directory: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        load_mnist(directory)
+    return str(caught.value).replace(f"{directory}{os.sep}", "")
+
+
+def test_own_files(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 28, 28))
+    images, labels = load_mnist(write(tmp_path, pictures, np.array([9, 0, 4])))
+    assert images.dtype == np.uint8 and labels.dtype == np.int32
+    np.testing.assert_array_equal(images, pictures.reshape(3, 784))
+    np.testing.assert_array_equal(labels, [9, 0, 4])
+
+
+def test_counts_differ(tmp_path: Path) -> None:
+    assert sentence(write(tmp_path, np.zeros((3, 28, 28)), np.zeros(2))) == (
+        "train-images-idx3-ubyte holds 3 images but train-labels-idx1-ubyte holds labels of shape "
+        "(2,): take both files from the same place."
+    )
+
+
+def test_label_out_of_range(tmp_path: Path) -> None:
+    assert sentence(write(tmp_path, np.zeros((2, 28, 28)), np.array([9, 10]))) == (
+        "train-labels-idx1-ubyte holds the label 10, and labels run from 0 to 9."
+    )
+
+
+@pytest.mark.parametrize("shape", [(2, 27, 28), (784,)])
+def test_not_images(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    assert sentence(write(tmp_path, np.zeros(shape), np.zeros(2))) == (
+        f"train-images-idx3-ubyte holds uint8 of shape {shape} "
+        "where uint8 of shape (n, 28, 28) is expected."
+    )
+
+
+def test_unknown_split(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="splits 'train' and 'test', but not 'validation'"):
+        load_mnist(tmp_path, split="validation")
+
+
+@pytest.mark.parametrize(
+    ("split", "first", "counts"), [("train", 5, TRAIN), ("test", 7, TEST)], ids=["train", "test"]
+)
+def test_the_real_one(split: str, first: int, counts: list[int]) -> None:
+    folder = next((f for f in REAL if list((f / "mnist").glob("*-labels-idx1-ubyte*"))), None)
+    if folder is None:
+        pytest.skip("MNIST is not on this disk")
+    images, labels = load_mnist(folder, split)
+    assert images.shape == (sum(counts), 784) and images.dtype == np.uint8
+    assert labels[0] == first
+    assert np.bincount(labels).tolist() == counts
+    assert images.min() == 0 and images.max() == 255
+    # Ink covers the middle and never a corner, so rows and columns are in their order.
+    mean = images.mean(axis=0).reshape(28, 28)
+    assert mean[14, 14] > 50 and mean[0, 0] == mean[0, -1] == mean[-1, 0] == 0

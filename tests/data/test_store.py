@@ -1,0 +1,141 @@
+"""Where files are looked for, and what is said when they are not there or not right."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pooch
+import pytest
+
+from metadescent.data import Remote, data_dir, fetch
+from metadescent.errors import UserError
+
+CONTENT = b"the published bytes"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+URLS = ("https://one.example/f.gz", "https://two.example/f.gz")
+REMOTE = Remote("set/f.gz", URLS, SHA256)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def retrieve(url: str, **_: Any) -> str:
+        raise ConnectionError(url)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+
+
+def write(path: Path, content: bytes = b"one's own bytes") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_data_dir_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METADESCENT_DATA", "from-environment")
+    assert data_dir("given") == Path("given")
+    assert data_dir(Path("given")) == Path("given")
+    assert data_dir() == Path("from-environment")
+    monkeypatch.setenv("METADESCENT_DATA", "~/data")
+    assert data_dir() == Path.home() / "data"
+    for unset in (lambda: monkeypatch.setenv("METADESCENT_DATA", ""), monkeypatch.undo):
+        unset()
+        monkeypatch.setattr(pooch, "os_cache", lambda project: Path("cache", project))
+        monkeypatch.delenv("METADESCENT_DATA", raising=False)
+        assert data_dir() == Path("cache", "metadescent")
+
+
+@pytest.mark.parametrize("name", ["set/f", "set/f.xz", "f", "f.xz"])
+def test_other_names_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name)
+    assert fetch(REMOTE, tmp_path) == path
+
+
+@pytest.mark.parametrize("name", ["set/f.gz", "f.gz"])
+def test_the_exact_name_is_checked(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, CONTENT)
+    assert fetch(REMOTE, str(tmp_path)) == path
+    write(path)
+    found = hashlib.sha256(b"one's own bytes").hexdigest()
+    with pytest.raises(UserError) as caught:
+        fetch(REMOTE, tmp_path)
+    assert str(caught.value) == (
+        f"{path} has SHA-256 {found} where {SHA256} is expected: "
+        "delete it so that it is fetched again."
+    )
+
+
+def test_plain_remote_name_finds_compressed(tmp_path: Path) -> None:
+    path = write(tmp_path / "set" / "f.bin.xz")
+    assert fetch(Remote("set/f.bin", URLS, SHA256), tmp_path) == path
+
+
+def test_its_own_folder_comes_first(tmp_path: Path) -> None:
+    write(tmp_path / "f.gz", CONTENT)
+    assert fetch(REMOTE, tmp_path).parent == tmp_path
+    path = write(tmp_path / "set" / "f")
+    assert fetch(REMOTE, tmp_path) == path
+
+
+def test_missing_without_network(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        fetch(REMOTE, tmp_path)
+    assert str(caught.value) == (
+        "f.gz is missing and could not be downloaded from "
+        "https://one.example/f.gz (ConnectionError) or https://two.example/f.gz (ConnectionError): "
+        f"put it at {tmp_path / 'set' / 'f.gz'}, "
+        "or set METADESCENT_DATA or --data-dir to a folder that has it."
+    )
+    assert not list(tmp_path.rglob("*.gz"))
+
+
+def test_each_mirror_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refused(OSError):
+        response = type("Response", (), {"status_code": 403})
+
+    errors = iter([Refused("a long story"), ValueError("SHA256 hash ... does not match")])
+
+    def retrieve(url: str, **_: Any) -> str:
+        raise next(errors)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    with pytest.raises(UserError, match=r"f\.gz \(HTTP status 403\) or .*\(wrong checksum\): put"):
+        fetch(REMOTE, tmp_path)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_second_mirror_with_and_without_a_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    """As pooch does it, but for the network: report progress, check the sum, rename."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    asked = []
+
+    def retrieve(url: str, *, known_hash: str, fname: str, path: Path, downloader: Any) -> str:
+        asked.append(url)
+        if url == URLS[0]:
+            raise ConnectionError
+        assert known_hash == f"sha256:{SHA256}" and (path, fname) == (tmp_path / "set", "f.gz")
+        assert bool(downloader.progressbar) is terminal
+        if bar := downloader.progressbar:
+            bar.total = len(CONTENT)
+            bar.update(1024)
+            bar.reset()
+            bar.update(len(CONTENT))
+            bar.close()
+        return str(write(path / fname, CONTENT))
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    assert fetch(REMOTE, tmp_path).read_bytes() == CONTENT
+    assert fetch(REMOTE, tmp_path).name == "f.gz"
+    assert asked == list(URLS)
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, metadescent.data; "
+        "print(sorted({'jax', 'pooch', 'rich', 'sklearn', 'requests'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
