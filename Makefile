@@ -23,7 +23,7 @@ test: export METADESCENT_DATA := $(abspath ../shared/data)
 endif
 endif
 test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
-	$(BIN)/pytest -n 2 --dist worksteal --jaxtyping-packages=metadescent,beartype.beartype $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, types and the direction of imports
 	$(BIN)/ruff check

@@ -2,6 +2,8 @@
 
 from importlib.metadata import version as installed_version
 
+from docutils.nodes import SkipNode
+
 project = "metadescent"
 author = "The metadescent authors"
 project_copyright = "2026, The metadescent authors"
@@ -33,8 +35,6 @@ def setup(app):
     def element(tag):
         def visit(self, node):
             self.body.append(f"<{tag}>{self.encode(node.astext())}</{tag}>")
-            from docutils.nodes import SkipNode
-
             raise SkipNode
 
         return visit, None

@@ -8,6 +8,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,3 +36,53 @@ def pytest_configure(config):
     if find_spec("torch") is None:
         bridge = ROOT / "src" / "metadescent" / "torch.py"
         config.option.ignore = [*(config.option.ignore or []), str(bridge)]
+
+
+@pytest.fixture(scope="session")
+def sentence():
+    """Return the sentence of the UserError that a call raises; any other outcome is a failure."""
+    from metadescent.errors import UserError
+
+    def of(call, *args, **kwargs):
+        with pytest.raises(UserError) as caught:
+            call(*args, **kwargs)
+        return str(caught.value)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def assert_close():
+    """Check that two pytrees have one structure, and leaves that agree."""
+    import jax
+    import numpy as np
+
+    def check(actual, expected, *, rtol=1e-5, atol=1e-6):
+        assert jax.tree.structure(actual) == jax.tree.structure(expected)
+        for (path, a), b in zip(
+            jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True
+        ):
+            name = jax.tree_util.keystr(path)
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=name)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def assert_same_bits():
+    """Check that two pytrees have one structure, and leaves of one dtype, shape and bit pattern."""
+    import jax
+    import numpy as np
+
+    def bits(leaf):
+        array = np.asarray(leaf)
+        return array.dtype, array.shape, array.tobytes()
+
+    def check(actual, expected):
+        assert jax.tree.structure(actual) == jax.tree.structure(expected)
+        for (path, a), b in zip(
+            jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True
+        ):
+            assert bits(a) == bits(b), f"{jax.tree_util.keystr(path)}: {a} is not {b}"
+
+    return check

@@ -1,6 +1,6 @@
-"""Learning curves of an optimizer on freshly sampled problems."""
+"""Learning curves of an optimizer on freshly sampled problems, with their intervals."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,6 +11,45 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metadescent.meta_loss import draw, start_batch
 from metadescent.problem import Problem
 from metadescent.unroll import AnyOptimizer, unroll
+
+
+class Curve(NamedTuple):
+    """How an optimizer did over many seeds, step by step.
+
+    `mean`, `low` and `high` have one value a step, f(θ_1) … f(θ_T): the mean over seeds and its
+    95 % confidence interval. `rate` is the tuned learning rate of a hand-designed optimizer, None
+    for a learned one.
+    """
+
+    mean: Float[np.ndarray, " steps"]
+    low: Float[np.ndarray, " steps"]
+    high: Float[np.ndarray, " steps"]
+    rate: float | None = None
+
+    @property
+    def final(self) -> float:
+        """Return the mean loss after the last step, f(θ_T)."""
+        return float(self.mean[-1])
+
+    @property
+    def last_tenth(self) -> float:
+        """Return the mean loss over the last tenth of the steps."""
+        return float(final_loss(self.mean))
+
+    @property
+    def sum(self) -> float:
+        """Return the sum of the mean losses over all steps."""
+        return float(self.mean.sum())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the curve in the schema of `metadescent evaluate --json`."""
+        return {
+            "mean": self.mean.tolist(),
+            "ci95": np.stack([self.low, self.high], axis=1).tolist(),
+            "final": self.final,
+            "sum": self.sum,
+            "rate": self.rate,
+        }
 
 
 def learning_curves(
@@ -47,7 +86,26 @@ def _learning_curves(
     return losses.T
 
 
-def final_loss(curves: Float[Array, "... num_steps"]) -> Float[Array, "..."]:
+def summarize(curves: Float[Array, "seeds steps"], rate: float | None = None) -> Curve:
+    """Return the mean over seeds and its 95 % interval (Student's t), step by step.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> curve = summarize(jnp.asarray([[1.0, 0.0], [3.0, 0.0]]))
+        >>> curve.mean.tolist(), curve.low.round(1).tolist()
+        ([2.0, 0.0], [-10.7, 0.0])
+    """
+    from scipy.special import stdtrit
+
+    losses = np.asarray(curves, np.float64)
+    seeds = len(losses)
+    mean = losses.mean(0)
+    error = losses.std(0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full_like(mean, np.nan)
+    half_width = stdtrit(max(seeds - 1, 1), 0.975) * error
+    return Curve(mean, mean - half_width, mean + half_width, rate)
+
+
+def final_loss(curves: Float[Array, "... steps"]) -> Float[Array, "..."]:
     """Return the final error of learning curves: the mean over their last tenth.
 
     Where f is estimated on minibatches, a single step would let chance choose.

@@ -1,10 +1,13 @@
 """Equation 3:  L(φ) = E_f Σ_{t=1..T} w_t f(θ_t)."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.optimizer import Coordinatewise
 from metadescent.problem import Batch, Problem
+from metadescent.two_phase import meta_gradient, record
 from metadescent.unroll import AnyOptimizer, Trajectory, start, unroll
 
 
@@ -36,6 +39,7 @@ def meta_loss(
     num_steps: int,
     weights: Float[Array, " num_steps"] | None = None,
     second_derivatives: bool = False,
+    num_coordinates: int | None = None,
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Float[Array, "num_steps num_problems"]]]:
     """Estimate L(φ) over one truncated segment of `num_problems` optimizations.
 
@@ -48,6 +52,8 @@ def meta_loss(
         num_steps: the unroll length.
         weights: w_t for the steps of this segment; 1 for each if not given.
         second_derivatives: keep ∂∇_t/∂φ, which the paper drops.
+        num_coordinates: for a coordinatewise rule, estimate the meta-gradient from a sample of this
+            many coordinates (see `two_phase`); all of them if None.
 
     Returns:
         The mean over problems of Σ w_t f(θ_t), then the trajectory after the segment and all f(θ_t).
@@ -66,6 +72,10 @@ def meta_loss(
     """
     fs, minibatch_key = draw(problem, key, num_problems)
     trajectory = jax.lax.stop_gradient(trajectory)
+    if weights is None:
+        weights = jnp.ones(num_steps)
+    if isinstance(m, Coordinatewise) and not second_derivatives:
+        return _two_phase(m, fs, trajectory, minibatch_key, weights, num_coordinates)
     trajectory, losses = unroll(
         m,
         fs,
@@ -74,8 +84,28 @@ def meta_loss(
         num_steps=num_steps,
         second_derivatives=second_derivatives,
     )
-    if weights is None:
-        weights = jnp.ones(num_steps)
     return jnp.mean(weights @ losses), (trajectory, losses)
 
 
+def _two_phase(
+    m: Coordinatewise,
+    fs: Batch,
+    trajectory: Trajectory,
+    key: PRNGKeyArray,
+    weights: Float[Array, " num_steps"],
+    num_coordinates: int | None,
+) -> tuple[Float[Array, ""], tuple[Trajectory, Array]]:
+    here = jax.lax.stop_gradient(m)
+    end, losses, gradients = record(here, fs, trajectory, key, num_steps=len(weights))
+    gradient = meta_gradient(
+        here,
+        trajectory.state,
+        gradients,
+        weights / fs.size,
+        num_coordinates=num_coordinates,
+        key=jax.random.fold_in(key, trajectory.step),
+    )
+    # The value of L, with the meta-gradient just computed as its derivative at φ.
+    phi, constant = (eqx.filter(x, eqx.is_inexact_array) for x in (m, here))
+    moved = jax.tree.map(lambda g, a, b: jnp.vdot(g, a - b), gradient, phi, constant)
+    return jnp.mean(weights @ losses) + sum(jax.tree.leaves(moved)), (end, losses)

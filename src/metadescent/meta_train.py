@@ -26,7 +26,8 @@ class Schedule(NamedTuple):
 
     `patience` epochs without a better validation loss end the training; 0 means never.
     `average` is the decay, per update of φ, of the moving average of φ that is validated and kept;
-    0, the paper's recipe, validates φ itself.
+    0, the paper's recipe, validates φ itself. `coordinates` is the number of coordinates that the
+    meta-gradient of a coordinatewise rule is estimated from (see `two_phase`); 0 takes them all.
     """
 
     epochs: int = 100
@@ -37,6 +38,8 @@ class Schedule(NamedTuple):
     validation_problems: int = 64
     patience: int = 0
     average: float = 0.0
+    coordinates: int = 0
+    second_derivatives: bool = False
 
     @property
     def updates(self) -> int:
@@ -187,6 +190,8 @@ def _train_epoch(
                     key,
                     num_problems=schedule.problems,
                     num_steps=schedule.unroll,
+                    num_coordinates=schedule.coordinates or None,
+                    second_derivatives=schedule.second_derivatives,
                 )
 
             (_, (trajectory, losses)), gradient = jax.value_and_grad(objective, has_aux=True)(phi)

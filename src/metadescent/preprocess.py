@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def log_and_sign(gradient: Float[Array, ""], p: float = 10.0) -> Float[Array, "2"]:
+def log_and_sign(gradient: Float[Array, "*shape"], p: float = 10.0) -> Float[Array, "2 *shape"]:
     """Split a gradient into its magnitude, on a logarithmic scale, and its sign.
 
     `p` sets how small a gradient must be to be disregarded: below e^−p the magnitude reads −1 and
-    the sign fades linearly to 0, so both outputs are continuous in ∇ and finite at 0.
+    the sign fades linearly to 0, so both outputs are continuous in ∇ and finite at 0. The two
+    features come first, before the axes of the gradient.
 
     Source: appendix A; the paper takes p = 10.
 

@@ -77,8 +77,8 @@ def unroll(
         ((5,), 5, True)
     """
     rule = rule_for(m, f)
-    loss_and_gradient = _exact if second_derivatives else _first_order
-    # Recompute the inside of the cell on the way back; keep only h. Several times less memory and,
+    loss_and_gradient = exact if second_derivatives else first_order
+    # Recompute the inside of the rule on the way back; keep only h. Several times less memory and,
     # as memory is what the backward pass waits for, twice as fast.
     update = jax.checkpoint(lambda gradient, state, theta: rule.update(gradient, state, theta))
 
@@ -100,7 +100,9 @@ def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
     return m.over_batch() if isinstance(m, LearnedOptimizer) else OverBatch(m)
 
 
-def _exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
+def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
+    """Return f(θ) and ∇f(θ), both of which may be differentiated."""
+
     def total(theta: Theta) -> tuple[Array, Array]:
         losses = f.loss(theta, key)
         return losses.sum(), losses
@@ -109,10 +111,10 @@ def _exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]
     return losses, gradient
 
 
-def _first_order(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
+def first_order(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
     """Return f(θ) and ∇f(θ), the latter as a constant and the former with ∇ as its derivative."""
     here = jax.lax.stop_gradient(theta)
-    losses, gradient = jax.lax.stop_gradient(_exact(f, here, key))
+    losses, gradient = jax.lax.stop_gradient(exact(f, here, key))
 
     def inner(g: Array, d: Array) -> Array:
         return jnp.sum(g * d, axis=tuple(range(losses.ndim, g.ndim)))

@@ -20,9 +20,12 @@ installed = pytest.mark.skipif(
 @installed
 def test_shapes_and_counts() -> None:
     images, labels = load_digits()
-    assert images.shape == (1797, 64) and images.dtype == np.uint8
-    assert labels.shape == (1797,) and labels.dtype == np.int32
-    assert images.min() == 0 and images.max() == 16
+    assert images.shape == (1797, 64)
+    assert images.dtype == np.uint8
+    assert labels.shape == (1797,)
+    assert labels.dtype == np.int32
+    assert images.min() == 0
+    assert images.max() == 16
     assert np.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 

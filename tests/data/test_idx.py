@@ -37,7 +37,8 @@ def test_round_trip_whatever_the_name(tmp_path: Path, compress: Callable[[bytes]
     path = tmp_path / "a-name-that-says-nothing.bin"
     path.write_bytes(compress(idx(IMAGES)))
     read = read_idx(str(path))
-    assert read.dtype == np.uint8 and read.flags.writeable
+    assert read.dtype == np.uint8
+    assert read.flags.writeable
     np.testing.assert_array_equal(read, IMAGES)
 
 

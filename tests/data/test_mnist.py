@@ -31,15 +31,16 @@ def sentence(directory: Path) -> str:
 def test_own_files(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (3, 28, 28))
     images, labels = load_mnist(write(tmp_path, pictures, np.array([9, 0, 4])))
-    assert images.dtype == np.uint8 and labels.dtype == np.int32
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int32
     np.testing.assert_array_equal(images, pictures.reshape(3, 784))
     np.testing.assert_array_equal(labels, [9, 0, 4])
 
 
 def test_counts_differ(tmp_path: Path) -> None:
     assert sentence(write(tmp_path, np.zeros((3, 28, 28)), np.zeros(2))) == (
-        "train-images-idx3-ubyte holds 3 images but train-labels-idx1-ubyte holds labels of shape "
-        "(2,): take both files from the same place."
+        "train-images-idx3-ubyte holds 3 images but train-labels-idx1-ubyte holds 2 labels: "
+        "take both files from the same place."
     )
 
 
@@ -57,6 +58,13 @@ def test_not_images(tmp_path: Path, shape: tuple[int, ...]) -> None:
     )
 
 
+def test_not_labels(tmp_path: Path) -> None:
+    assert sentence(write(tmp_path, np.zeros((2, 28, 28)), np.zeros((2, 10)))) == (
+        "train-labels-idx1-ubyte holds uint8 of shape (2, 10) "
+        "where uint8 of shape (n,) is expected."
+    )
+
+
 def test_unknown_split(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="splits 'train' and 'test', but not 'validation'"):
         load_mnist(tmp_path, split="validation")
@@ -70,10 +78,13 @@ def test_the_real_one(split: str, first: int, counts: list[int]) -> None:
     if folder is None:
         pytest.skip("MNIST is not on this disk")
     images, labels = load_mnist(folder, split)
-    assert images.shape == (sum(counts), 784) and images.dtype == np.uint8
+    assert images.shape == (sum(counts), 784)
+    assert images.dtype == np.uint8
     assert labels[0] == first
     assert np.bincount(labels).tolist() == counts
-    assert images.min() == 0 and images.max() == 255
+    assert images.min() == 0
+    assert images.max() == 255
     # Ink covers the middle and never a corner, so rows and columns are in their order.
     mean = images.mean(axis=0).reshape(28, 28)
-    assert mean[14, 14] > 50 and mean[0, 0] == mean[0, -1] == mean[-1, 0] == 0
+    assert mean[14, 14] > 50
+    assert mean[0, 0] == mean[0, -1] == mean[-1, 0] == 0

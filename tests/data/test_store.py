@@ -39,11 +39,11 @@ def test_data_dir_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_dir() == Path("from-environment")
     monkeypatch.setenv("METADESCENT_DATA", "~/data")
     assert data_dir() == Path.home() / "data"
-    for unset in (lambda: monkeypatch.setenv("METADESCENT_DATA", ""), monkeypatch.undo):
-        unset()
-        monkeypatch.setattr(pooch, "os_cache", lambda project: Path("cache", project))
-        monkeypatch.delenv("METADESCENT_DATA", raising=False)
-        assert data_dir() == Path("cache", "metadescent")
+    monkeypatch.setattr(pooch, "os_cache", lambda project: Path("cache", project))
+    monkeypatch.setenv("METADESCENT_DATA", "")
+    assert data_dir() == Path("cache", "metadescent")
+    monkeypatch.delenv("METADESCENT_DATA")
+    assert data_dir() == Path("cache", "metadescent")
 
 
 @pytest.mark.parametrize("name", ["set/f", "set/f.xz", "f", "f.xz"])
@@ -91,10 +91,10 @@ def test_missing_without_network(tmp_path: Path) -> None:
 
 
 def test_each_mirror_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Refused(OSError):
+    class RefusedError(OSError):
         response = type("Response", (), {"status_code": 403})
 
-    errors = iter([Refused("a long story"), ValueError("SHA256 hash ... does not match")])
+    errors = iter([RefusedError("a long story"), ValueError("SHA256 hash ... does not match")])
 
     def retrieve(url: str, **_: Any) -> str:
         raise next(errors)
@@ -116,7 +116,8 @@ def test_second_mirror_with_and_without_a_bar(
         asked.append(url)
         if url == URLS[0]:
             raise ConnectionError
-        assert known_hash == f"sha256:{SHA256}" and (path, fname) == (tmp_path / "set", "f.gz")
+        assert known_hash == f"sha256:{SHA256}"
+        assert (path, fname) == (tmp_path / "set", "f.gz")
         assert bool(downloader.progressbar) is terminal
         if bar := downloader.progressbar:
             bar.total = len(CONTENT)

@@ -4,8 +4,6 @@ E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Mach
 Repository, 1998 (its test set); scikit-learn carries a copy, so nothing is downloaded.
 """
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
 
@@ -25,9 +23,10 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
     Raises `UserError` if scikit-learn is not installed, or its copy is not what it should be.
 
-    >>> images, labels = load_digits()
-    >>> images.shape, labels[:5]
-    ((1797, 64), array([0, 1, 2, 3, 4], dtype=int32))
+    Example:
+        >>> images, labels = load_digits()
+        >>> images.shape, labels[:5]
+        ((1797, 64), array([0, 1, 2, 3, 4], dtype=int32))
     """
     path = _path()
     try:

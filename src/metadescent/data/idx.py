@@ -9,14 +9,13 @@
 Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits".
 """
 
-from __future__ import annotations
-
 import gzip
 import lzma
 import math
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ _CHUNK = 1 << 20
 _DAMAGE = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
-def read_idx(path: Path | str) -> NDArray[np.generic]:
+def read_idx(path: Path | str) -> NDArray[Any]:
     """The array in one IDX file, plain or compressed with gzip or xz, whatever its name.
 
     The shape and the type are the file's own; the byte order is the machine's. No more is read or
@@ -38,13 +37,14 @@ def read_idx(path: Path | str) -> NDArray[np.generic]:
     Raises `UserError` if the file cannot be read, does not start as IDX does, or holds fewer or
     more bytes than its header declares.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "two-by-three")
-    ...     _ = file.write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3]) + bytes(range(6)))
-    ...     read_idx(file)
-    array([[0, 1, 2],
-           [3, 4, 5]], dtype=uint8)
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = Path(folder, "two-by-three")
+        ...     _ = file.write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3]) + bytes(range(6)))
+        ...     read_idx(file)
+        array([[0, 1, 2],
+               [3, 4, 5]], dtype=uint8)
     """
     path = Path(path)
     try:
@@ -58,7 +58,7 @@ def read_idx(path: Path | str) -> NDArray[np.generic]:
         raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def _open(path: Path) -> BufferedIOBase:
     with path.open("rb") as stream:
         start = stream.read(6)
     if start.startswith(b"\x1f\x8b"):
@@ -68,7 +68,7 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _read(stream: IO[bytes], path: Path) -> NDArray[np.generic]:
+def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
     magic = stream.read(4)
     valid = len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in _DTYPES
     if not (valid and 1 <= magic[3] <= _MOST_DIMENSIONS):
@@ -99,7 +99,7 @@ def _read(stream: IO[bytes], path: Path) -> NDArray[np.generic]:
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 
-def _read_at_most(stream: IO[bytes], limit: int) -> bytearray:
+def _read_at_most(stream: BufferedIOBase, limit: int) -> bytearray:
     # One read(limit) would allocate all that a lying header claims before it looks at the file.
     values = bytearray()
     while len(values) < limit and (chunk := stream.read(min(_CHUNK, limit - len(values)))):

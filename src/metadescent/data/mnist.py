@@ -4,8 +4,6 @@ Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, "Gradient-based learning applied 
 recognition", 1998. The checksums are those of the original files.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -62,33 +60,40 @@ def load_mnist(
     Raises `UserError` if a file can be neither found nor downloaded, is not what it should be, or
     if the images and the labels do not fit each other.
 
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     sizes = [0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]
-    ...     images = bytes([0, 0, 8, 3, *sizes]) + bytes(784)
-    ...     labels = bytes([0, 0, 8, 1, 0, 0, 0, 1, 7])
-    ...     _ = Path(folder, "t10k-images-idx3-ubyte").write_bytes(images)
-    ...     _ = Path(folder, "t10k-labels-idx1-ubyte").write_bytes(labels)
-    ...     images, labels = load_mnist(folder, split="test")
-    >>> images.shape, labels
-    ((1, 784), array([7], dtype=int32))
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     sizes = [0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]
+        ...     images = bytes([0, 0, 8, 3, *sizes]) + bytes(784)
+        ...     labels = bytes([0, 0, 8, 1, 0, 0, 0, 1, 7])
+        ...     _ = Path(folder, "t10k-images-idx3-ubyte").write_bytes(images)
+        ...     _ = Path(folder, "t10k-labels-idx1-ubyte").write_bytes(labels)
+        ...     images, labels = load_mnist(folder, split="test")
+        >>> images.shape, labels
+        ((1, 784), array([7], dtype=int32))
     """
     if split not in _SPLITS:
         raise UserError(f"MNIST has the splits 'train' and 'test', but not {split!r}.")
     directory = store.data_dir(data_dir)
     images_path, labels_path = (store.fetch(remote, directory) for remote in _SPLITS[split])
-    images, labels = read_idx(images_path), read_idx(labels_path)
-    if images.shape[1:] != (28, 28) or images.dtype != np.uint8:
+    images, labels = _read(images_path, 28, 28), _read(labels_path)
+    if len(labels) != len(images):
         raise UserError(
-            f"{images_path} holds {images.dtype} of shape {images.shape} "
-            "where uint8 of shape (n, 28, 28) is expected."
+            f"{images_path} holds {len(images)} images but {labels_path} holds {len(labels)} "
+            "labels: take both files from the same place."
         )
-    if labels.shape != images.shape[:1]:
-        raise UserError(
-            f"{images_path} holds {len(images)} images but {labels_path} holds labels of shape "
-            f"{labels.shape}: take both files from the same place."
-        )
-    outside = labels[(labels < 0) | (labels > 9)]
+    outside = labels[labels > 9]
     if outside.size:
         raise UserError(f"{labels_path} holds the label {outside[0]}, and labels run from 0 to 9.")
-    return images.reshape(len(images), 784).astype(np.uint8, copy=False), labels.astype(np.int32)
+    return images.reshape(-1, 784), labels.astype(np.int32)
+
+
+def _read(path: Path, *item: int) -> NDArray[np.uint8]:
+    array = read_idx(path)
+    if array.shape[1:] != item or array.dtype != np.uint8:
+        expected = str(("n", *item)).replace("'", "")
+        raise UserError(
+            f"{path} holds {array.dtype} of shape {array.shape} "
+            f"where uint8 of shape {expected} is expected."
+        )
+    return array

@@ -4,8 +4,6 @@ A data folder is chosen by `data_dir`; `fetch` returns a file's place in it, aft
 checksum if the file was missing.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys
@@ -36,8 +34,9 @@ def data_dir(explicit: Path | str | None = None) -> Path:
     That is `explicit` if given, else the environment variable `METADESCENT_DATA` if set and not
     empty, else the platform's cache folder. The variable is read at each call.
 
-    >>> data_dir("my-data").name
-    'my-data'
+    Example:
+        >>> data_dir("my-data").name
+        'my-data'
     """
     chosen = explicit if explicit is not None else os.environ.get("METADESCENT_DATA")
     if chosen:
@@ -58,12 +57,13 @@ def fetch(remote: Remote, directory: Path | str) -> Path:
     Raises `UserError` if a file's checksum is wrong, or if the file is missing and no public home
     could be reached.
 
-    >>> import tempfile
-    >>> remote = Remote("letters/a-to-z.gz", ("https://example.org/a-to-z.gz",), "0" * 64)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "a-to-z").write_text("abc")
-    ...     fetch(remote, folder).name
-    'a-to-z'
+    Example:
+        >>> import tempfile
+        >>> remote = Remote("letters/a-to-z.gz", ("https://example.org/a-to-z.gz",), "0" * 64)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a-to-z").write_text("abc")
+        ...     fetch(remote, folder).name
+        'a-to-z'
     """
     home = Path(directory) / remote.path
     found = _find(home, Path(directory))
@@ -98,12 +98,13 @@ def _download(remote: Remote, home: Path) -> Path:
     for url in remote.urls:
         try:
             with _progress_bar(home.name) as bar:
+                downloader: Any = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16)
                 pooch.retrieve(
                     url,
                     known_hash=f"sha256:{remote.sha256}",
                     fname=home.name,
                     path=home.parent,
-                    downloader=pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16),
+                    downloader=downloader,
                 )
         except (OSError, ValueError) as error:
             failures.append(f"{url} ({_reason(error)})")
@@ -138,7 +139,7 @@ def _progress_bar(name: str) -> Iterator[Any]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield _Bar(progress, progress.add_task(name, total=None))
+        yield _Bar(progress, progress.add_task(name, visible=False))
 
 
 class _Bar:
@@ -150,7 +151,8 @@ class _Bar:
         self._progress, self._task = progress, task
 
     def update(self, size: int) -> None:
-        self._progress.update(self._task, total=self.total or None, advance=size)
+        total = self.total or None
+        self._progress.update(self._task, total=total, advance=size, visible=True)
 
     def reset(self) -> None:
         self._progress.update(self._task, completed=0)

@@ -10,10 +10,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from metadescent.problem import Named, Optimizee, Problem
+from metadescent.problem import Optimizee, Problem
 
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
-MLPTheta = list[tuple[Float[Array, "inputs outputs"], Float[Array, " outputs"]]]
+MLPTheta = list[tuple[Float[Array, "_ _"], Float[Array, " _"]]]
 
 
 class Classifier(Optimizee):

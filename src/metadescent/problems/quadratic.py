@@ -59,7 +59,11 @@ class Quadratic(Problem):
         return QuadraticFunction(draw(W_key, (n, n)), draw(y_key, (n,)))
 
 
-_RECIPE = {"p": None, "scale": 1.0, "problems": 128}
+_RECIPE = {
+    "optimizer": "lstm(p=None, scale=1.0)",
+    "problems": 128,
+    "validation_problems": 512,
+}
 
 NAMED = {
     "quadratic": Named(

@@ -1,0 +1,53 @@
+"""Resume a meta-training run exactly: its whole state as one file, the newest two kept."""
+
+import re
+from pathlib import Path
+
+import equinox as eqx
+
+from metadescent.arrays import load_arrays, save_arrays
+from metadescent.errors import UserError
+from metadescent.meta_train import MetaState
+
+KEEP = 2
+
+
+def save_checkpoint(folder: Path, state: MetaState) -> Path:
+    """Write the state after an epoch as `epoch-NNNNNN.safetensors`, and drop all but the newest two.
+
+    Everything random in a run is a function of its seed and the epoch, so the state and the epoch
+    are all there is to save.
+    """
+    epoch = int(state.epoch)
+    path = folder / f"epoch-{epoch:06d}.safetensors"
+    save_arrays(path, eqx.filter(state, eqx.is_array), {"epoch": epoch})
+    for old in checkpoints(folder)[:-KEEP]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(folder: Path, like: MetaState) -> MetaState | None:
+    """Return the newest state that can be read, or None where there is no checkpoint at all.
+
+    Arguments:
+        folder: where `save_checkpoint` wrote.
+        like: a state of the same structure, from `initial_state`.
+
+    Raises:
+        UserError: if there are checkpoints and none can be read; the sentence is the newest one's.
+    """
+    arrays, static = eqx.partition(like, eqx.is_array)
+    errors = []
+    for path in reversed(checkpoints(folder)):
+        try:
+            return eqx.combine(load_arrays(path, arrays)[0], static)
+        except UserError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return None
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, oldest first."""
+    return sorted(p for p in folder.glob("epoch-*.safetensors") if re.search(r"-\d{6,}\.", p.name))

@@ -1,0 +1,141 @@
+"""The paper's experiments: each reproduces a figure and judges what the paper claims about it.
+
+A new experiment is one new file here, found by discovery. Its module names the figure in `FIGURE`
+and has a function
+
+    reproduce(budget, *, load, data_dir, seed, progress) -> Reproduction
+
+that takes its learned optimizers by name from `load`, so that it never knows whether they are
+pretrained or have just been meta-trained. A claim is measured, never assumed: it may fail.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection, Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from metadescent.compare import Comparison
+from metadescent.errors import UserError
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.registry import nearest
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+Load = Callable[[str], LearnedOptimizer]
+"""Returns the optimizer of a name, such as "mnist-lstm": pretrained, or meta-trained anew."""
+
+
+class Claim(NamedTuple):
+    """Something that the paper says of a figure, and the two figures that decide whether it holds.
+
+    `text` quotes the paper and says what `measured` and `reference` are and when the claim holds;
+    `section` is where in the paper it stands.
+    """
+
+    text: str
+    section: str
+    measured: float
+    reference: float
+    holds: bool
+
+
+class Reproduction(NamedTuple):
+    """A figure of the paper, measured anew: its panels, and the claims judged on them.
+
+    `plot` draws the figure; nothing imports Matplotlib before it is called.
+    """
+
+    figure: str
+    panels: Mapping[str, Comparison]
+    claims: list[Claim]
+    plot: "Callable[[], matplotlib.figure.Figure]"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the schema of `metadescent reproduce --json`."""
+        return {
+            "figure": self.figure,
+            "panels": {name: comparison.to_json() for name, comparison in self.panels.items()},
+            "claims": [claim._asdict() for claim in self.claims],
+        }
+
+
+class Seeds(NamedTuple):
+    """Fresh problems that results are averaged over, and those that baselines are tuned on."""
+
+    report: int
+    tune: int
+
+
+class Budget(NamedTuple):
+    """How much an experiment may compute.
+
+    `functions` are the seeds where f is a small closed-form function, `networks` those where f is a
+    neural network; `horizon` is the part of the paper's number of steps that is run.
+    """
+
+    functions: Seeds
+    networks: Seeds
+    horizon: float = 1.0
+
+    def steps(self, of: int) -> int:
+        """Return how many of the paper's steps to run, an even number.
+
+        Example:
+            >>> BUDGETS["smoke"].steps(100), BUDGETS["paper"].steps(100)
+            (10, 100)
+        """
+        return max(2, 2 * round(of * self.horizon / 2))
+
+
+BUDGETS = {
+    "smoke": Budget(functions=Seeds(8, 4), networks=Seeds(2, 2), horizon=0.1),
+    "cpu": Budget(functions=Seeds(1024, 256), networks=Seeds(32, 8)),
+    "paper": Budget(functions=Seeds(8192, 2048), networks=Seeds(256, 64)),
+}
+"""smoke: seconds, to see that everything runs; cpu: minutes; paper: as sure as it gets."""
+
+
+def budget_of(name: str) -> Budget:
+    """Return the budget of a name.
+
+    Raises:
+        UserError: if there is none.
+    """
+    return BUDGETS[_known(name, BUDGETS, "budget")]
+
+
+def experiments() -> dict[str, ModuleType]:
+    """Return every experiment by the figure that it reproduces.
+
+    Example:
+        >>> "figure4" in experiments()
+        True
+    """
+    found = {}
+    for info in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{info.name}")
+        if hasattr(module, "FIGURE"):
+            found[module.FIGURE] = module
+    return found
+
+
+def experiment(figure: str) -> ModuleType:
+    """Return the experiment that reproduces a figure.
+
+    Raises:
+        UserError: if there is none.
+
+    Example:
+        >>> experiment("figure4").FIGURE
+        'figure4'
+    """
+    known = experiments()
+    return known[_known(figure, known, "experiment")]
+
+
+def _known(name: str, known: Collection[str], kind: str) -> str:
+    if name not in known:
+        raise UserError(f"there is no {kind} named {name!r}; {nearest(name, known)}")
+    return name

@@ -1,0 +1,62 @@
+"""Files that are whole or not there: written beside, then renamed."""
+
+import errno
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from metadescent.errors import UserError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that a crash at any moment leaves the old content or the new.
+
+    Raises:
+        UserError: if the disk is full or the folder may not be written; the old file is untouched.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "a" / "note.txt"
+        ...     write_atomically(path, "whole")
+        ...     path.read_text()
+        'whole'
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise write_error(path, len(data), error) from error
+
+
+def write_error(path: Path, size: int, error: OSError) -> UserError:
+    """Return the sentence for a write that failed."""
+    if error.errno == errno.ENOSPC:
+        return UserError(
+            f"the disk is full: {path} ({size:,} bytes) was not written and what was there before "
+            "is kept; free some room or choose another folder with --out"
+        )
+    return UserError(f"cannot write {path}: {error.strerror}; choose another folder with --out")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_lines(path: Path, lines: Iterable[Any]) -> None:
+    """Write values as JSON, one a line, atomically."""
+    write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -1,0 +1,287 @@
+"""Figures: learning curves as the paper draws them, and files for print and screen.
+
+Nothing here touches pyplot's state: a figure is a value, and `save` writes it. As in figures 4 and
+5, learned optimizers are solid and hand-designed ones dashed; every one has its own colour (of the
+palette of Okabe and Ito, made for colour-blind readers) and its own dashes or markers, so that the
+curves can be told apart in grey as well.
+"""
+
+import io
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from metadescent.evaluate import Curve
+from metadescent.files import write_atomically
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+COLUMN_WIDTH = 3.4
+"""Width in inches of one column of a two-column page; a figure of two panels a row has two."""
+
+_LABELS = {"sgd": "SGD", "nag": "NAG", "rmsprop": "RMSprop", "adam": "Adam"}
+
+# Colours are Okabe and Ito's; its yellow is too light for a line. Dashes are in line widths.
+_LEARNED = [("#D55E00", ""), ("#56B4E9", "o"), ("#E69F00", "s"), ("#000000", "^")]
+_HAND_DESIGNED = {
+    "sgd": ("#000000", (1.0, 1.4)),
+    "nag": ("#0072B2", (6.0, 1.4, 1.0, 1.4)),
+    "rmsprop": ("#009E73", (3.2, 1.4)),
+    "adam": ("#CC79A7", (7.5, 1.8)),
+}
+_OTHERS = [
+    ("#56B4E9", (6.0, 1.4, 1.0, 1.4, 1.0, 1.4)),
+    ("#E69F00", (5.0, 1.4, 2.0, 1.4)),
+    ("#0072B2", (2.0, 2.8)),
+    ("#009E73", (9.0, 3.0)),
+]
+
+_STYLE = {
+    "font.size": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.titlesize": 8.5,
+    "legend.fontsize": 8.0,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": "0.25",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": "0.25",
+    "ytick.color": "0.25",
+    "xtick.labelcolor": "0.1",
+    "ytick.labelcolor": "0.1",
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "lines.dash_capstyle": "butt",
+    "lines.scale_dashes": True,
+}
+
+
+class Panel(NamedTuple):
+    """What one panel of learning curves shows.
+
+    `curves` maps names to curves; those without a rate are the learned optimizers'. Only steps from
+    `first_step` on are drawn; a curve's first value is that of step 1, f(θ_1). `labels` says how a
+    name is written, where it should not stand as it is.
+    """
+
+    curves: Mapping[str, Curve]
+    title: str | None = None
+    y_label: str = "Loss"
+    first_step: int = 1
+    labels: Mapping[str, str] = {}
+
+    def label(self, name: str) -> str:
+        """Return how a name is written in the legend."""
+        return self.labels.get(name, _LABELS.get(name, name))
+
+
+def learning_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib.figure.Figure":
+    """Draw panels side by side, over one legend that they share.
+
+    Arguments:
+        panels: at least one.
+        columns: panels a row; each is one column of a two-column page wide.
+
+    Source: figures 4 and 5.
+
+    Example:
+        >>> import numpy as np
+        >>> curve = Curve(np.array([3.0, 2.0]), np.array([2.0, 1.0]), np.array([4.0, 3.0]), 0.1)
+        >>> figure = learning_curves([Panel({"adam": curve}, title="Two steps")])
+        >>> [text.get_text() for text in figure.legends[0].get_texts()]
+        ['Adam']
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        entries: dict[str, Any] = {}
+        for axes, panel in zip(grid, panels, strict=False):
+            draw_panel(axes, panel)
+            handles, labels = axes.get_legend_handles_labels()
+            entries |= dict(zip(labels, handles, strict=True))
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        width = COLUMN_WIDTH * columns
+        legend_columns = _legend_columns(list(entries), width)
+        legend_rows = math.ceil(len(entries) / legend_columns)
+        figure.set_size_inches(width, 2.25 * rows + 0.15 + 0.17 * legend_rows)
+        figure.legend(
+            entries.values(),
+            entries.keys(),
+            loc="outside lower center",
+            ncols=legend_columns,
+            frameon=False,
+            handlelength=3.2,
+            columnspacing=1.6,
+        )
+        # Laid out once and for all; a second pass at another resolution would move things a little.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figure
+
+
+def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
+    """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
+
+    The loss axis is logarithmic. Values that it cannot show (not finite, or not positive) are left
+    out, and an interval that reaches down to zero is shaded down to the edge.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    styles = _styles(panel.curves)
+    last_step = panel.first_step
+    for name, curve in panel.curves.items():
+        steps = np.arange(panel.first_step, len(curve.mean) + 1)
+        mean, low, high = (_positive(values[panel.first_step - 1 :]) for values in curve[:3])
+        style = styles[name]
+        floor = np.where(np.isnan(low) & ~np.isnan(high), np.finfo(float).tiny, low)
+        axes.fill_between(
+            steps, floor, high, color=style["color"], alpha=0.16, linewidth=0, zorder=1.5
+        )
+        axes.plot(steps, mean, label=panel.label(name), **style)
+        last_step = max(last_step, len(curve.mean))
+    axes.set_yscale("log")
+    _scale_losses(axes, panel)
+    axes.set_xlim(panel.first_step - 1, last_step)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.grid(True)
+    axes.set_xlabel("Step")
+    axes.set_ylabel(panel.y_label)
+    if panel.title is not None:
+        axes.set_title(panel.title, loc="left")
+
+
+def save(figure: "matplotlib.figure.Figure", path: str | Path) -> list[Path]:
+    """Write a figure as `path`.svg and, at 200 dpi, `path`.png; return the two paths.
+
+    Both are written whole or not at all, and the same figure always gives the same bytes.
+
+    Raises:
+        UserError: if a file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> from matplotlib.figure import Figure
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     [path.name for path in save(Figure(), Path(folder) / "figure4")]
+        ['figure4.svg', 'figure4.png']
+    """
+    import matplotlib
+
+    path = Path(path)
+    written = []
+    for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
+        content = io.BytesIO()
+        with matplotlib.rc_context({"svg.hashsalt": "metadescent"}):
+            figure.savefig(content, format=suffix[1:], **options)
+        written.append(path.with_name(path.name + suffix))
+        write_atomically(written[-1], content.getvalue())
+    return written
+
+
+def _styles(curves: Mapping[str, Curve]) -> dict[str, dict[str, Any]]:
+    """Return how each curve is drawn; a known baseline looks the same in every figure."""
+    styles: dict[str, dict[str, Any]] = {}
+    learned = others = 0
+    for name, curve in curves.items():
+        if curve.rate is None:
+            color, marker = _LEARNED[learned % len(_LEARNED)]
+            marks = {"marker": marker, "markersize": 4.0, "markevery": 0.1} if marker else {}
+            styles[name] = {"color": color, "linewidth": 2.0, "zorder": 3.0, **marks}
+            learned += 1
+        else:
+            if name in _HAND_DESIGNED:
+                color, dashes = _HAND_DESIGNED[name]
+            else:
+                color, dashes = _OTHERS[others % len(_OTHERS)]
+                others += 1
+            styles[name] = {
+                "color": color,
+                "linewidth": 1.3,
+                "zorder": 2.5,
+                "linestyle": (0, dashes),
+            }
+    return styles
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return the largest number of columns, filled one after the other, that fit a width."""
+    for columns in range(min(len(labels), 6), 1, -1):
+        size, longer = divmod(len(labels), columns)
+        starts = [k * size + min(k, longer) for k in range(columns + 1)]
+        longest = [max(map(len, labels[begin:end])) for begin, end in itertools.pairwise(starts)]
+        if sum(0.65 + 0.065 * letters for letters in longest) < width:
+            return columns
+    return 1
+
+
+def _positive(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
+    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
+
+
+def _scale_losses(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
+    """Fit the loss axis to the means and their upper bounds, with ticks at round numbers."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    shown = [
+        _positive(values[panel.first_step - 1 :])
+        for curve in panel.curves.values()
+        for values in (curve.mean, curve.high, np.maximum(curve.low, 0.7 * curve.mean))
+    ]
+    shown = np.concatenate([values[~np.isnan(values)] for values in shown] or [np.ones(1)])
+    low, high = (shown.min(), shown.max()) if len(shown) else (0.1, 1.0)
+    margin = max((high / low) ** 0.04, 1.02)
+    low, high = low / margin, high * margin
+    ticks = _ticks(low, high)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(ticks.tolist()))
+    axes.yaxis.set_minor_locator(NullLocator())
+    plain = ticks.min() >= 1e-3 and ticks.max() < 1e5
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}" if plain else _power(y)))
+
+
+def _ticks(low: float, high: float) -> Float[np.ndarray, " ticks"]:
+    """Return three to seven round numbers between two positive ones.
+
+    Example:
+        >>> _ticks(0.03, 40.0).tolist(), _ticks(0.19, 0.55).round(3).tolist()
+        ([0.1, 1.0, 10.0], [0.2, 0.3, 0.5])
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = max(1, (last - first) // 6)
+    ticks = np.asarray([low, high])
+    for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
+        candidates = [m * 10.0**k for k in range(first, last + 1, every) for m in mantissas]
+        ticks = np.asarray([tick for tick in candidates if low <= tick <= high])
+        if len(ticks) >= 3:
+            return ticks
+    ticks = np.asarray(MaxNLocator(4).tick_values(low, high))
+    return ticks[(low <= ticks) & (ticks <= high)]
+
+
+def _power(value: float) -> str:
+    exponent = math.floor(math.log10(value) + 1e-9)
+    mantissa = value / 10.0**exponent
+    factor = "" if abs(mantissa - 1) < 1e-6 else f"{mantissa:g}\\times"
+    return f"${factor}10^{{{exponent}}}$"

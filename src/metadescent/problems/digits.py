@@ -1,0 +1,38 @@
+"""The 8×8 digits that scikit-learn bundles: a classifier that needs no download."""
+
+from collections.abc import Sequence
+
+from metadescent.data.digits import load_digits
+from metadescent.problem import Named
+from metadescent.problems.classifier import Activation, MLPClassification
+
+
+def digits(
+    hidden: Sequence[int] = (20,),
+    activation: Activation = "sigmoid",
+    theta_std: float = 0.01,
+    batch_size: int = 128,
+) -> MLPClassification:
+    """Return the problem of training an MLP on 1797 8×8 digits.
+
+    Raises:
+        UserError: if scikit-learn is not installed.
+
+    Example:
+        >>> import jax
+        >>> digits().sample(jax.random.key(0)).widths
+        (64, 20, 10)
+    """
+    images, labels = load_digits()
+    return MLPClassification(
+        images, labels, hidden, activation, batch_size, theta_std, white=16.0
+    )
+
+
+NAMED = {
+    "digits": Named(
+        digits,
+        {"optimizer": "lstm(p=10.0, scale=0.1)"},
+        "MLP 64-20-10 on scikit-learn's 8×8 digits, sigmoid",
+    ),
+}

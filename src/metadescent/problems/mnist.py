@@ -1,0 +1,46 @@
+"""MNIST (section 3.2), and the architectures that figure 5 carries the optimizer over to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metadescent.data.mnist import load_mnist
+from metadescent.problem import Named
+from metadescent.problems.classifier import Activation, MLPClassification
+
+
+def mnist(
+    hidden: Sequence[int] = (20,),
+    activation: Activation = "sigmoid",
+    theta_std: float = 0.01,
+    batch_size: int = 128,
+    data_dir: str | Path | None = None,
+) -> MLPClassification:
+    """Return the problem of training an MLP on the 60,000 training images of MNIST.
+
+    Raises:
+        UserError: if the data is neither there nor to be downloaded.
+
+    Source: section 3.2; θ₀ ~ N(0, 0.01²) as in the authors' code.
+    """
+    images, labels = load_mnist(data_dir, "train")
+    return MLPClassification(images, labels, hidden, activation, batch_size, theta_std)
+
+
+_RECIPE = {"optimizer": "lstm(p=10.0, scale=0.1)"}
+
+
+def _variant(hidden: Sequence[int], activation: Activation, summary: str) -> Named:
+    def make(
+        theta_std: float = 0.01, batch_size: int = 128, data_dir: str | Path | None = None
+    ) -> MLPClassification:
+        return mnist(hidden, activation, theta_std, batch_size, data_dir)
+
+    return Named(make, _RECIPE, summary)
+
+
+NAMED = {
+    "mnist": Named(mnist, _RECIPE, "MLP 784-20-10 on MNIST, sigmoid (section 3.2)"),
+    "mnist-40": _variant((40,), "sigmoid", "MLP 784-40-10 on MNIST, sigmoid (figure 5)"),
+    "mnist-2-layers": _variant((20, 20), "sigmoid", "MLP 784-20-20-10 on MNIST (figure 5)"),
+    "mnist-relu": _variant((20,), "relu", "MLP 784-20-10 on MNIST, ReLU (figure 5)"),
+}

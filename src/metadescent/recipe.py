@@ -1,0 +1,45 @@
+"""A meta-training run as a table of choices; imports nothing heavy, so that `--help` is quick."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a meta-training run is made of. Defaults are the paper's where it states them.
+
+    A problem's own differences from these defaults stand beside it, in its module's `NAMED`.
+
+    Example:
+        >>> Recipe(epochs=10).epochs
+        10
+    """
+
+    optimizer: str = "lstm"
+    """The optimizer and its options, such as "lstm(layers=(20, 20), p=10.0, scale=0.1)"."""
+    steps: int = 100
+    """Horizon: optimization steps an episode."""
+    unroll: int = 20
+    """Steps between two updates of φ."""
+    problems: int = 1
+    """Optimizees a meta-step."""
+    epochs: int = 100
+    """Validations: the best φ at the end of an epoch is kept."""
+    episodes: int = 20
+    """Episodes an epoch."""
+    meta_rate: float = 3e-3
+    """Learning rate of the meta-optimizer, Adam."""
+    decay: Literal["cosine", "constant"] = "cosine"
+    """How the meta-rate goes down over the run."""
+    clip: float = 20.0
+    """Largest norm of the meta-gradient; longer ones are scaled down to it."""
+    average: float = 0.0
+    """Decay, per meta-step, of the moving average of φ that is validated and kept; 0: φ itself."""
+    second_derivatives: bool = False
+    """Differentiate through the optimizee's gradient too; the paper does not."""
+    validation_problems: int = 64
+    """Problems that each validation averages over."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation loss; 0: never."""
+    seed: int = 0
+    """Seed of φ, of the problems and of the minibatches."""

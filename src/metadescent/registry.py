@@ -1,0 +1,197 @@
+"""Names for problems and optimizers, found by discovery: a new one is one new file.
+
+Every module of `metadescent.problems` and `metadescent.optimizers` may define `NAMED`. Beyond those
+names, `module:Class` and `path/to/file.py:Class` name what lives outside the package. Any of them
+takes options the way Python writes them: `quadratic(dimension=20)`.
+"""
+
+import ast
+import difflib
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from metadescent.errors import UserError
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.problem import Named, Problem
+
+
+def problems() -> dict[str, Named]:
+    """Return every problem of the package by name.
+
+    Example:
+        >>> "quadratic" in problems()
+        True
+    """
+    return _named("metadescent.problems")
+
+
+def optimizers() -> dict[str, type[LearnedOptimizer]]:
+    """Return every kind of learned optimizer of the package by name.
+
+    Example:
+        >>> optimizers()["lstm"].__name__
+        'LSTM'
+    """
+    return _named("metadescent.optimizers")
+
+
+def recipe_of(spec: str) -> dict[str, Any]:
+    """Return where meta-training on this problem differs from the default recipe."""
+    name, _ = parse(spec)
+    return dict(problems()[name].recipe) if name in problems() else {}
+
+
+def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
+    """Return the problem that a specification names.
+
+    Raises:
+        UserError: if the name or an option is unknown, or the problem's data is missing.
+
+    Example:
+        >>> make_problem("quadratic(dimension=3)").dimension
+        3
+    """
+    name, options = parse(spec)
+    known = problems()
+    make = _outside(name, Problem) if ":" in name else _known(name, known, "problem").make
+    if data_dir is not None and "data_dir" in inspect.signature(make).parameters:
+        options["data_dir"] = data_dir
+    return _call(make, name, options)
+
+
+def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
+    """Return the optimizer that a specification names, with φ drawn from `key`.
+
+    Example:
+        >>> import jax
+        >>> make_optimizer("lstm(layers=(4,))", jax.random.key(0)).layers
+        (4,)
+    """
+    name, options = parse(spec)
+    make = (
+        _outside(name, LearnedOptimizer)
+        if ":" in name
+        else _known(name, optimizers(), "optimizer")
+    )
+    return _call(make, name, {**options, "key": key})
+
+
+def parse(spec: str) -> tuple[str, dict[str, Any]]:
+    """Split "name(option=value, …)" into the name and its options, which must be literals.
+
+    Example:
+        >>> parse("quadratic(dimension=20)")
+        ('quadratic', {'dimension': 20})
+        >>> parse("mnist")
+        ('mnist', {})
+    """
+    name, bracket, rest = spec.partition("(")
+    if not bracket:
+        return spec.strip(), {}
+    try:
+        call = ast.parse(f"f({rest}", mode="eval").body
+        if not isinstance(call, ast.Call) or call.args:
+            raise ValueError
+        return name.strip(), {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise UserError(
+            f"cannot read {spec!r}; write options like quadratic(dimension=20), values as literals"
+        ) from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ", did you mean …?" for the closest known name, or the whole list.
+
+    Example:
+        >>> nearest("qadratic", ["quadratic", "mnist"])
+        "did you mean 'quadratic'?"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+
+
+def _named(package: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        module = importlib.import_module(f"{package}.{info.name}")
+        found.update(getattr(module, "NAMED", {}))
+    return found
+
+
+def _known(name: str, known: dict[str, Any], kind: str) -> Any:
+    if name not in known:
+        raise UserError(f"there is no {kind} named {name!r}; {nearest(name, known)}")
+    return known[name]
+
+
+def _call(make: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
+    accepted = inspect.signature(make).parameters
+    for option in options:
+        if option not in accepted:
+            choices = [p for p in accepted if p not in ("key", "data_dir")]
+            raise UserError(f"{name} has no option {option!r}; {nearest(option, choices)}")
+    try:
+        return make(**options)
+    except TypeError as error:
+        raise UserError(f"cannot make {name} with {options}: {error}") from error
+
+
+def _outside(name: str, kind: type) -> Callable[..., Any]:
+    where, _, attribute = name.rpartition(":")
+    module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
+    found = getattr(module, attribute, None)
+    if not (isinstance(found, type) and issubclass(found, kind)):
+        raise UserError(
+            f"{where} has no {kind.__name__} named {attribute!r}; {nearest(attribute, dir(module))}"
+        )
+    return found
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"cannot import {name!r}: {error}; is it installed?") from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UserError(f"there is no file {path}; give the path of a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Equinox resolves the annotations of a class through sys.modules.
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def fingerprint(problem: Problem) -> str:
+    """Return a digest of everything that a problem is: its class's code, options and data.
+
+    Example:
+        >>> a, b = make_problem("quadratic"), make_problem("quadratic(dimension=3)")
+        >>> fingerprint(a) == fingerprint(a), fingerprint(a) == fingerprint(b)
+        (True, False)
+    """
+    import hashlib
+
+    import numpy as np
+
+    leaves, treedef = jax.tree.flatten(problem)
+    digest = hashlib.sha256(str(treedef).encode())
+    module = inspect.getmodule(type(problem))
+    digest.update(inspect.getsource(module if module else type(problem)).encode())
+    for leaf in leaves:
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

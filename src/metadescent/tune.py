@@ -1,0 +1,127 @@
+"""Hand-designed optimizers, and the learning rate that serves each of them best.
+
+They are Optax's own, with the other values at the defaults of Torch7's `optim` as in the paper:
+momentum 0.9 for NAG, decay 0.99 and ε 1e-8 (outside the root) for RMSprop, β 0.9 and 0.999 and
+ε 1e-8 for Adam.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.errors import UserError
+from metadescent.evaluate import final_loss, learning_curves
+from metadescent.problem import Problem
+
+POINTS_PER_DECADE = 4
+MOST_POINTS = 80
+
+
+class Baseline(NamedTuple):
+    """A hand-designed optimizer, by its rate, and the decades where the search begins."""
+
+    make: Callable[[float], optax.GradientTransformation]
+    first_decade: int
+    last_decade: int
+
+
+BASELINES: dict[str, Baseline] = {
+    "sgd": Baseline(optax.sgd, -2, 1),
+    "nag": Baseline(lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True), -2, 1),
+    "rmsprop": Baseline(lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-8), -3, 0),
+    "adam": Baseline(optax.adam, -3, 0),
+}
+
+
+class Tuned(NamedTuple):
+    """The outcome of a search: the best rate and, over the whole grid, the final errors."""
+
+    rate: float
+    grid: list[float]
+    final_losses: list[float]
+    criterion: str
+
+
+def tune(
+    name: str, problem: Problem, key: PRNGKeyArray, *, num_steps: int, num_seeds: int
+) -> Tuned:
+    """Find the rate with the best final error on a logarithmic grid.
+
+    All rates and seeds run in one compiled program, on the same f, θ₀ and minibatches, each from a
+    fresh state. While the best rate is the grid's first or last, the grid grows by a decade there;
+    so the best rate always lies inside the grid. A rate that diverges on any seed is never best.
+
+    Arguments:
+        name: a key of `BASELINES`.
+        key: draws the problems that the rates are compared on; use others to report results.
+        num_steps: the horizon.
+        num_seeds: problems a rate.
+
+    Raises:
+        UserError: if the name is unknown, or no rate in 20 decades is better than its neighbours.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> tuned = tune("sgd", Quadratic(), jax.random.key(0), num_steps=10, num_seeds=8)
+        >>> tuned.grid[0] < tuned.rate < tuned.grid[-1]
+        True
+    """
+    if name not in BASELINES:
+        raise UserError(f"there is no baseline {name!r}; known are {', '.join(BASELINES)}")
+    baseline = BASELINES[name]
+    found: dict[int, float] = {}
+    low, high = (POINTS_PER_DECADE * d for d in (baseline.first_decade, baseline.last_decade))
+    while True:
+        new = [k for k in range(low, high + 1) if k not in found]
+        losses = _final_losses(
+            baseline.make, jnp.asarray(_rates(new)), problem, key, num_steps, num_seeds
+        )
+        found.update(zip(new, np.asarray(losses).tolist(), strict=True))
+        exponents = sorted(found)
+        best = min(exponents, key=lambda k: found[k])
+        if low < best < high:
+            break
+        if len(found) > MOST_POINTS or not np.isfinite(found[best]):
+            raise UserError(
+                f"{name} has no best rate between {_rates([low])[0]:.0e} and {_rates([high])[0]:.0e}"
+                f" on this problem; check that its loss is finite and decreases under small steps"
+            )
+        low, high = (
+            (low - POINTS_PER_DECADE, high) if best == low else (low, high + POINTS_PER_DECADE)
+        )
+    return Tuned(
+        rate=float(_rates([best])[0]),
+        grid=_rates(exponents).tolist(),
+        final_losses=[found[k] for k in exponents],
+        criterion=f"mean loss over the last tenth of {num_steps} steps, {num_seeds} problems",
+    )
+
+
+def _rates(exponents: list[int]) -> Float[np.ndarray, " rates"]:
+    return 10.0 ** (np.asarray(exponents) / POINTS_PER_DECADE)
+
+
+@eqx.filter_jit
+def _final_losses(
+    make: Callable[[Array], optax.GradientTransformation],
+    rates: Float[Array, " rates"],
+    problem: Problem,
+    key: PRNGKeyArray,
+    num_steps: int,
+    num_seeds: int,
+) -> Float[Array, " rates"]:
+    def error(rate: Array) -> Array:
+        curves = learning_curves(
+            make(rate), problem, key, num_steps=num_steps, num_seeds=num_seeds
+        )
+        losses = final_loss(curves).mean()
+        return jnp.where(jnp.isfinite(losses), losses, jnp.inf)
+
+    return jax.vmap(error)(rates)
