@@ -1,1 +1,27 @@
-"""metadescent: learn optimization algorithms by gradient descent."""
+"""metadescent: learn optimization algorithms by gradient descent.
+
+The public names are loaded when first used, so importing the package costs next to nothing.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules={"data", "optimizers", "problems", "zoo"},
+    submod_attrs={
+        "artifact": ["save"],
+        "compare": ["compare"],
+        "errors": ["UserError"],
+        "evaluate": ["learning_curves"],
+        "meta_loss": ["meta_loss"],
+        "meta_train": ["Schedule", "meta_train"],
+        "optimizer": ["Coordinatewise", "LearnedOptimizer"],
+        "optimizers.lstm": ["LSTM"],
+        "problem": ["Optimizee", "Problem"],
+        "problems.classifier": ["MLPClassification"],
+        "problems.quadratic": ["Quadratic"],
+        "tune": ["tune"],
+        "unroll": ["Trajectory", "unroll"],
+        "zoo": ["load"],
+    },
+)

@@ -37,13 +37,13 @@ _HAND_DESIGNED = {
     "adam": ("#CC79A7", (7.5, 1.8)),
 }
 _OTHERS = [
-    ("#56B4E9", (6.0, 1.4, 1.0, 1.4, 1.0, 1.4)),
+    ("#7A7A7A", (6.0, 1.4, 1.0, 1.4, 1.0, 1.4)),
     ("#E69F00", (5.0, 1.4, 2.0, 1.4)),
     ("#0072B2", (2.0, 2.8)),
     ("#009E73", (9.0, 3.0)),
 ]
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.labelsize": 8.0,
     "axes.titlesize": 8.5,
@@ -188,8 +188,12 @@ def save(figure: "matplotlib.figure.Figure", path: str | Path) -> list[Path]:
     import matplotlib
 
     path = Path(path)
-    written = []
-    for suffix, options in ((".svg", {"metadata": {"Date": None}}), (".png", {"dpi": 200})):
+    written: list[Path] = []
+    formats: dict[str, dict[str, Any]] = {
+        ".svg": {"metadata": {"Date": None}},
+        ".png": {"dpi": 200},
+    }
+    for suffix, options in formats.items():
         content = io.BytesIO()
         with matplotlib.rc_context({"svg.hashsalt": "metadescent"}):
             figure.savefig(content, format=suffix[1:], **options)
@@ -229,7 +233,7 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
         size, longer = divmod(len(labels), columns)
         starts = [k * size + min(k, longer) for k in range(columns + 1)]
         longest = [max(map(len, labels[begin:end])) for begin, end in itertools.pairwise(starts)]
-        if sum(0.65 + 0.065 * letters for letters in longest) < width:
+        if sum(0.6 + 0.06 * letters for letters in longest) < width:
             return columns
     return 1
 
@@ -260,16 +264,16 @@ def _scale_losses(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
 
 
 def _ticks(low: float, high: float) -> Float[np.ndarray, " ticks"]:
-    """Return three to seven round numbers between two positive ones.
+    """Return a few round numbers between two positive ones.
 
     Example:
         >>> _ticks(0.03, 40.0).tolist(), _ticks(0.19, 0.55).round(3).tolist()
-        ([0.1, 1.0, 10.0], [0.2, 0.3, 0.5])
+        ([0.1, 1.0, 10.0], [0.2, 0.25, 0.3, 0.4, 0.5])
     """
     from matplotlib.ticker import MaxNLocator
 
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every = max(1, (last - first) // 6)
+    every = max(1, math.ceil((last - first) / 6))
     ticks = np.asarray([low, high])
     for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
         candidates = [m * 10.0**k for k in range(first, last + 1, every) for m in mantissas]

@@ -35,6 +35,8 @@ class Recipe:
     """Largest norm of the meta-gradient; longer ones are scaled down to it."""
     average: float = 0.0
     """Decay, per meta-step, of the moving average of φ that is validated and kept; 0: φ itself."""
+    coordinates: int = 0
+    """Coordinates that each meta-gradient is estimated from, without bias; 0: all of them."""
     second_derivatives: bool = False
     """Differentiate through the optimizee's gradient too; the paper does not."""
     validation_problems: int = 64

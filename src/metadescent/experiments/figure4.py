@@ -22,13 +22,13 @@ they are run for: to the right 200 steps, though the optimizer was meta-trained 
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from metadescent.compare import Comparison, compare
+from metadescent.compare import Comparison, Progress, compare
 from metadescent.evaluate import Curve
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.plotting import Panel, learning_curves
@@ -96,7 +96,8 @@ def reproduce(
     load: Load,
     data_dir: str | Path | None = None,
     seed: int = 0,
-    progress: Callable[[str], None] = lambda message: None,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
 ) -> Reproduction:
     """Run the four panels and judge the paper's claims.
 
@@ -106,6 +107,7 @@ def reproduce(
             once.
         data_dir: the folder that holds MNIST, if not the usual one.
         seed: draws the problems, and those that baselines are tuned on.
+        cache: folder where the tuned rates are kept and looked up; none if not given.
         progress: is told what is going on.
 
     Raises:
@@ -131,6 +133,7 @@ def reproduce(
             num_seeds=seeds.report,
             tune_seeds=seeds.tune,
             seed=seed,
+            cache=cache,
             progress=progress,
         )
     return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))

@@ -1,0 +1,165 @@
+"""Learned against hand-designed: everyone tuned, on the same fresh problems."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from metadescent.errors import UserError
+from metadescent.evaluate import Curve, learning_curves, summarize
+from metadescent.files import write_json
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.problem import Problem
+from metadescent.registry import fingerprint
+from metadescent.tune import BASELINES, Tuned, tune
+
+Progress = Callable[[str], None]
+
+
+class Comparison(NamedTuple):
+    """Learning curves of several optimizers on the same problems, by name; the learned come first.
+
+    `tuned` holds the search behind each hand-designed optimizer's rate.
+    """
+
+    problem: str
+    steps: int
+    seeds: int
+    curves: dict[str, Curve]
+    tuned: dict[str, Tuned]
+    minutes: float
+
+    def best_baseline(self, figure: Callable[[Curve], float]) -> str:
+        """Return the hand-designed optimizer with the lowest figure, such as `lambda c: c.final`."""
+        return min(self.tuned, key=lambda name: figure(self.curves[name]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison in the schema of `metadescent evaluate --json`."""
+        return {
+            "problem": self.problem,
+            "steps": self.steps,
+            "seeds": self.seeds,
+            "curves": {name: curve.to_json() for name, curve in self.curves.items()},
+            "hardware": hardware(),
+            "versions": versions(),
+            "minutes": round(self.minutes, 3),
+        }
+
+
+def compare(
+    learned: Mapping[str, LearnedOptimizer],
+    problem: Problem,
+    problem_name: str,
+    *,
+    baselines: Sequence[str] = tuple(BASELINES),
+    num_steps: int = 100,
+    num_seeds: int = 100,
+    tune_seeds: int | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Comparison:
+    """Run learned optimizers and tuned baselines on the same freshly sampled problems.
+
+    Every optimizer faces the same f, θ₀ and minibatches from a fresh state. Rates are tuned for this
+    very problem and horizon, on problems drawn from another key than those reported.
+
+    Arguments:
+        learned: learned optimizers by name.
+        problem: p(f); `problem_name` is what the results call it.
+        baselines: keys of `metadescent.tune.BASELINES`.
+        tune_seeds: problems that each rate is judged on; as many as `num_seeds`, if not given, but
+            at least 32 and at most 256.
+        seed: draws the problems.
+        cache: folder where the outcomes of searches are kept and looked up; none if not given.
+        progress: called with a word on what is being done.
+
+    Raises:
+        UserError: if a baseline is unknown.
+
+    Example:
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> result = compare({}, Quadratic(), "quadratic", baselines=["sgd"], num_seeds=4)
+        >>> result.curves["sgd"].mean.shape
+        (100,)
+    """
+    started = time.monotonic()
+    tune_key, report_key = jax.random.split(jax.random.key(seed))
+    tune_seeds = tune_seeds or min(max(num_seeds, 32), 256)
+    tuned: dict[str, Tuned] = {}
+    for name in baselines:
+        progress(f"tuning {name}")
+        tuned[name] = cached_tune(name, problem, tune_key, num_steps, tune_seeds, cache)
+    rules = {name: (m, None) for name, m in learned.items()}
+    rules |= {name: (BASELINES[name].make(t.rate), t.rate) for name, t in tuned.items()}
+    curves = {}
+    for name, (m, rate) in rules.items():
+        progress(f"running {name}")
+        losses = learning_curves(
+            m, problem, report_key, num_steps=num_steps, num_seeds=num_seeds
+        )
+        curves[name] = summarize(losses, rate)
+    minutes = (time.monotonic() - started) / 60
+    return Comparison(problem_name, num_steps, num_seeds, curves, tuned, minutes)
+
+
+def cached_tune(
+    name: str,
+    problem: Problem,
+    key: Any,
+    num_steps: int,
+    num_seeds: int,
+    cache: Path | None = None,
+) -> Tuned:
+    """Return `tune`'s outcome, from `cache` where the very same search has been done before.
+
+    "The same" covers the problem's code, options and data, the key and the sizes.
+    """
+    if cache is None:
+        return tune(name, problem, key, num_steps=num_steps, num_seeds=num_seeds)
+    question = [fingerprint(problem), jax.random.key_data(key).tolist(), num_steps, num_seeds]
+    digest = _digest([name, *question, version("metadescent"), version("optax")])
+    path = cache / f"{name}-{digest}.json"
+    try:
+        return Tuned(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        found = tune(name, problem, key, num_steps=num_steps, num_seeds=num_seeds)
+    try:
+        write_json(path, found._asdict())
+    except UserError:
+        # A cache that cannot be written only costs time.
+        pass
+    return found
+
+
+def hardware() -> str:
+    """Return what the computation ran on, in words."""
+    device = jax.devices()[0]
+    kind = device.device_kind if device.platform != "cpu" else _cpu_name()
+    return f"{kind}, {os.cpu_count()} cores, {jax.device_count()} {device.platform} device(s)"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that the result depends on."""
+    packages = ("metadescent", "jax", "optax", "equinox", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _digest(question: Any) -> str:
+    import hashlib
+
+    return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]

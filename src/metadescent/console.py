@@ -1,0 +1,96 @@
+"""What a person sees at the terminal: progress and tables. Plain lines when it is no terminal."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class Report(Protocol):
+    """Where long work says how far it has come."""
+
+    def __call__(self, text: str, advance: int = 0) -> None:
+        """Show `text`, and that `advance` more units of work are done."""
+        ...
+
+
+def console() -> Console:
+    """Return the console for results, on standard output."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@contextmanager
+def progress(title: str, total: int, done: int = 0) -> Iterator[Report]:
+    """Show a bar with units done, a text and the time left; lines when not on a terminal."""
+    if sys.stderr.isatty():
+        with _bar(title, total, done) as report:
+            yield report
+    else:
+        yield _lines(title, total, done)
+
+
+@contextmanager
+def _bar(title: str, total: int, done: int) -> Iterator[Report]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        task = bars.add_task(title, total=total, completed=done, text="compiling")
+
+        def report(text: str, advance: int = 0) -> None:
+            bars.update(task, advance=advance, text=text)
+
+        yield report
+
+
+def _lines(title: str, total: int, done: int) -> Report:
+    begin, begun_at, last = time.monotonic(), done, -SECONDS_BETWEEN_LINES
+
+    def report(text: str, advance: int = 0) -> None:
+        nonlocal done, last
+        done += advance
+        elapsed = time.monotonic() - begin
+        if done < total and elapsed - last < SECONDS_BETWEEN_LINES:
+            return
+        last = elapsed
+        left = elapsed / max(done - begun_at, 1) * (total - done) if done > begun_at else None
+        remaining = f", {left:.0f} s left" if left is not None else ""
+        print(f"{title} {done}/{total}{remaining}: {text}", file=sys.stderr, flush=True)
+
+    return report
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[str] = ()
+) -> Table:
+    """Return a table: names on the left, figures to the right; columns in `text` are prose."""
+    result = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        left = index == 0 or column in text
+        result.add_column(
+            column, justify="left" if left else "right", no_wrap=column not in text
+        )
+    for row in rows:
+        result.add_row(*row)
+    return result
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """Return a number to three significant digits, or a dash.
+
+    Example:
+        >>> figure(0.04912), figure(20.96), figure(None)
+        ('0.0491', '21', '–')
+    """
+    return "–" if value is None else f"{value:.{digits}g}"

@@ -1,0 +1,244 @@
+"""A meta-training run as a folder that survives anything: start it, kill it, resume it.
+
+    config.json             the problem and the recipe
+    metrics.jsonl           one line an epoch
+    checkpoints/            the whole state after the newest two epochs
+    optimizer.safetensors   the best optimizer so far, by validation
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from metadescent import artifact
+from metadescent.checkpoint import load_checkpoint, save_checkpoint
+from metadescent.compare import hardware, versions
+from metadescent.errors import UserError
+from metadescent.files import write_json, write_lines
+from metadescent.meta_train import MetaInfo, MetaState, Schedule, initial_state, meta_train
+from metadescent.problem import Problem
+from metadescent.recipe import Recipe
+from metadescent.registry import make_optimizer
+
+
+class NonFiniteError(UserError):
+    """The meta-loss or its gradient is NaN or infinite."""
+
+
+def schedule_of(recipe: Recipe) -> Schedule:
+    """Return the recipe's part that says how long and in which pieces to train."""
+    return Schedule(
+        epochs=recipe.epochs,
+        episodes=recipe.episodes,
+        num_steps=recipe.steps,
+        unroll=recipe.unroll,
+        problems=recipe.problems,
+        validation_problems=recipe.validation_problems,
+        patience=recipe.patience,
+        average=recipe.average,
+        coordinates=recipe.coordinates,
+        second_derivatives=recipe.second_derivatives,
+    )
+
+
+def meta_optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
+    """Return the recipe's meta-optimizer: Adam behind a clip, its rate constant or a half cosine.
+
+    Example:
+        >>> meta_optimizer_of(Recipe(clip=1.0)).init({"a": 0.0})[0]
+        EmptyState()
+    """
+    return optax.chain(
+        optax.clip_by_global_norm(recipe.clip), optax.adam(_meta_rate(recipe))
+    )
+
+
+def _meta_rate(recipe: Recipe) -> optax.Schedule:
+    if recipe.decay == "constant":
+        return optax.constant_schedule(recipe.meta_rate)
+    return optax.cosine_decay_schedule(recipe.meta_rate, schedule_of(recipe).updates)
+
+
+def train(
+    folder: Path,
+    problem: Problem,
+    problem_name: str,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+) -> Iterator[tuple[MetaState, MetaInfo]]:
+    """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
+
+    Killed at any moment and resumed, a run ends in the same φ, bit for bit.
+
+    Raises:
+        UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
+            configuration, or if the meta-loss ceases to be finite; the sentence says where.
+    """
+    _claim(folder, problem_name, recipe, resume)
+    checkpoints, metrics_file = folder / "checkpoints", folder / "metrics.jsonl"
+    m_key, key = jax.random.split(jax.random.key(recipe.seed))
+    m, meta_optimizer = make_optimizer(recipe.optimizer, m_key), meta_optimizer_of(recipe)
+    state = load_checkpoint(checkpoints, initial_state(m, meta_optimizer))
+    metrics = _read_metrics(metrics_file, int(state.epoch) if state else 0)
+    seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
+    run = meta_train(
+        m,
+        problem,
+        schedule_of(recipe),
+        meta_optimizer=meta_optimizer,
+        key=key,
+        state=state,
+    )
+    for state, info in run:
+        _check_finite(state, info, recipe, folder)
+        elapsed = round(seconds + time.monotonic() - started, 3)
+        metrics.append(_metrics(state, info, elapsed))
+        # The checkpoint comes last: what it vouches for has been written by then.
+        if state.best_epoch == state.epoch:
+            _save_best(folder, state, problem_name, recipe, metrics)
+        write_lines(metrics_file, metrics)
+        save_checkpoint(checkpoints, state)
+        yield state, info
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what a run's folder says it is."""
+    try:
+        return json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder} is not a run folder: its config.json is missing or damaged") from error
+
+
+def _claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
+    config = {"problem": problem_name, "recipe": json.loads(json.dumps(asdict(recipe)))}
+    if not (folder / "config.json").exists():
+        write_json(folder / "config.json", config)
+        return
+    if not resume:
+        raise UserError(
+            f"{folder} already holds a run; go on with it by --resume or choose another folder"
+        )
+    found = read_config(folder)
+    there = {"problem": found.get("problem"), **found.get("recipe", {})}
+    here = {"problem": problem_name, **config["recipe"]}
+    for name in here:
+        if there.get(name) != here[name]:
+            raise UserError(
+                f"{folder} belongs to another configuration: its {name} is {there.get(name)!r} and "
+                f"{here[name]!r} was asked for; repeat the run's own flags or choose another folder"
+            )
+
+
+def _read_metrics(path: Path, epochs: int) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()][:epochs]
+
+
+def _metrics(state: MetaState, info: MetaInfo, seconds: float) -> dict[str, Any]:
+    return {
+        "epoch": int(state.epoch),
+        "meta_loss": float(info.meta_losses.mean()),
+        "gradient_norm": float(np.median(info.gradient_norms)),
+        "gradient_norm_max": float(info.gradient_norms.max()),
+        "validation_loss": float(info.validation_loss),
+        "validation_sum": float(info.validation.sum()),
+        "best_loss": float(state.best_loss),
+        "seconds": seconds,
+    }
+
+
+def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path) -> None:
+    broken = ~np.isfinite(np.asarray(info.meta_losses)) | ~np.isfinite(info.gradient_norms)
+    if not broken.any():
+        return
+    first = int(np.flatnonzero(broken.ravel())[0])
+    value = float(np.asarray(info.meta_losses).ravel()[first])
+    epoch = int(state.epoch)
+    raise NonFiniteError(
+        f"the meta-loss or its gradient ceased to be finite (loss {value}) at meta-step {first} of "
+        f"epoch {epoch}; the checkpoint of epoch {epoch - 1} in {folder} is kept; try --meta-rate "
+        f"{recipe.meta_rate / 3:.1g} or --clip {recipe.clip / 4:.2g} in another folder"
+    )
+
+
+def _save_best(
+    folder: Path,
+    state: MetaState,
+    problem_name: str,
+    recipe: Recipe,
+    metrics: list[dict[str, Any]],
+) -> None:
+    epoch = int(state.epoch)
+    updates = schedule_of(recipe).updates // recipe.epochs
+    artifact.save(
+        folder / "optimizer.safetensors",
+        state.best,
+        optimizer=recipe.optimizer,
+        trained_on=problem_name,
+        recipe=asdict(recipe),
+        budget={"epoch": epoch, "meta_steps": epoch * updates, "seconds": metrics[-1]["seconds"]},
+        seed=recipe.seed,
+        validation={
+            "loss": float(state.best_loss),
+            "curve": [round(line["validation_loss"], 6) for line in metrics],
+        },
+        hardware=hardware(),
+        versions=versions(),
+    )
+
+
+def meta_rate_at(recipe: Recipe, epoch: int) -> float:
+    """Return the meta-rate after so many epochs.
+
+    Example:
+        >>> meta_rate_at(Recipe(meta_rate=1.0, epochs=10, decay="constant"), 5)
+        1.0
+    """
+    updates = schedule_of(recipe).updates // recipe.epochs * epoch
+    return float(_meta_rate(recipe)(updates))
+
+
+def finished_state(folder: Path, recipe: Recipe) -> MetaState:
+    """Return the last state of a run that has nothing left to do."""
+    m_key, _ = jax.random.split(jax.random.key(recipe.seed))
+    like = initial_state(make_optimizer(recipe.optimizer, m_key), meta_optimizer_of(recipe))
+    state = load_checkpoint(folder / "checkpoints", like)
+    if state is None:
+        raise UserError(f"{folder} has no checkpoint; try more than 0 epochs")
+    return state
+
+
+def trials(recipe: Recipe, count: int) -> list[Recipe]:
+    """Return `count` short recipes whose meta-rates are drawn log-uniformly from [1e-4, 3e-2].
+
+    A trial has a fifth of the epochs; draws depend on the recipe's seed only.
+
+    Example:
+        >>> [trial.epochs for trial in trials(Recipe(epochs=50), 2)]
+        [10, 10]
+    """
+    exponents = np.random.default_rng(recipe.seed).uniform(-4.0, np.log10(3e-2), count)
+    epochs = max(1, recipe.epochs // 5)
+    return [replace(recipe, meta_rate=float(10.0**e), epochs=epochs) for e in exponents]
+
+
+def validate_trial(folder: Path, problem: Problem, problem_name: str, recipe: Recipe) -> float:
+    """Run a trial to its end, or go on with it, and return its best validation loss.
+
+    A trial whose meta-loss ceases to be finite counts as infinitely bad.
+    """
+    try:
+        for _ in train(folder, problem, problem_name, recipe, resume=True):
+            pass
+        return float(finished_state(folder, recipe).best_loss)
+    except NonFiniteError:
+        return float("inf")

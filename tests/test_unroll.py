@@ -1,0 +1,240 @@
+"""The graph of figure 2: what is carried, what is credited, and what is held constant."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problem import Batch, Optimizee, Problem
+from metadescent.problems.classifier import Classifier
+from metadescent.problems.quadratic import Quadratic
+from metadescent.unroll import Trajectory, start, unroll
+
+KEY = jax.random.key(2)
+M = LSTM((3,), key=jax.random.key(0))
+F = Quadratic(dimension=3).sample(jax.random.key(1))
+
+fast_unroll = eqx.filter_jit(unroll)
+
+
+def classifier() -> Classifier:
+    images = np.random.default_rng(0).integers(0, 256, (16, 4), dtype=np.uint8)
+    return Classifier(jnp.asarray(images), jnp.arange(16) % 3, widths=(4, 2, 3), batch_size=2)
+
+
+class Constant(Problem):
+    """The distribution that always draws the same f."""
+
+    f: Optimizee
+
+    def sample(self, key: jax.Array) -> Optimizee:
+        del key
+        return self.f
+
+
+OPTIMIZEES: dict[str, Optimizee] = {
+    "deterministic": F,
+    "stochastic": classifier(),
+    "a batch": Batch.sample(Quadratic(dimension=3), jax.random.key(1), 2),
+    "a stochastic batch": Batch.sample(Constant(classifier()), jax.random.key(1), 2),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZEES)
+def test_forty_steps_are_twenty_and_then_twenty(name: str, assert_close: Callable) -> None:
+    f = OPTIMIZEES[name]
+    begin = start(M, f, KEY)
+    end, losses = fast_unroll(M, f, begin, KEY, num_steps=40)
+    middle, first = fast_unroll(M, f, begin, KEY, num_steps=20)
+    last, second = fast_unroll(M, f, middle, KEY, num_steps=20)
+    assert_close(last, end)
+    assert_close(jnp.concatenate([first, second]), losses)
+
+
+def by_hand(
+    m: Any, f: Optimizee, theta: Any, num_steps: int, second_derivatives: bool = False
+) -> jax.Array:
+    """f(θ_1) … f(θ_T) by a plain loop, with ∇ held constant unless second derivatives are on."""
+    state, losses = m.init(theta), []
+    for t in range(num_steps):
+        gradient = jax.grad(f.loss)(theta, jax.random.fold_in(KEY, t))
+        if not second_derivatives:
+            gradient = jax.lax.stop_gradient(gradient)
+        g, state = m.update(gradient, state, theta)
+        theta = optax.apply_updates(theta, g)
+        losses.append(f.loss(theta, jax.random.fold_in(KEY, t + 1)))
+    return jnp.stack(losses)
+
+
+@pytest.mark.parametrize("m", [M, optax.sgd(0.01), optax.adam(0.1)], ids=["LSTM", "SGD", "Adam"])
+@pytest.mark.parametrize("name", ["deterministic", "stochastic"])
+def test_losses_are_those_after_each_update(m: Any, name: str, assert_close: Callable) -> None:
+    f = OPTIMIZEES[name]
+    begin = start(m, f, KEY)
+    end, losses = fast_unroll(m, f, begin, KEY, num_steps=3)
+    assert_close(losses, by_hand(m, f, begin.theta, 3))
+    assert int(end.step) == 3
+    assert_close(losses[-1], f.loss(end.theta, jax.random.fold_in(KEY, 3)))
+
+
+def test_a_batch_is_its_optimizees_one_by_one(assert_close: Callable) -> None:
+    fs = OPTIMIZEES["a batch"]
+    clipped = optax.chain(optax.clip_by_global_norm(0.1), optax.adam(0.1))
+    for m in (M, clipped):
+        begin = start(m, fs, KEY)
+        end, losses = unroll(m, fs, begin, KEY, num_steps=3)
+        for b in range(2):
+            f = eqx.combine(jax.tree.map(lambda x, b=b: x[b], fs.own), fs.shared)
+            alone = Trajectory(begin.theta[b], m.init(begin.theta[b]), begin.step)
+            theta, losses_alone = unroll(m, f, alone, KEY, num_steps=3)
+            assert_close(losses[:, b], losses_alone)
+            assert_close(end.theta[b], theta.theta)
+
+
+def test_each_step_draws_its_own_minibatch() -> None:
+    still = optax.sgd(0.0)
+    f = OPTIMIZEES["stochastic"]
+    _, losses = unroll(still, f, start(still, f, KEY), KEY, num_steps=8)
+    assert len(np.unique(np.asarray(losses))) > 1
+
+
+def meta_gradient(m: LSTM, loss: Callable[[LSTM], jax.Array]) -> LSTM:
+    return eqx.filter_jit(eqx.filter_grad(lambda m: loss(m).sum()))(m)
+
+
+def unrolled(f: Optimizee, num_steps: int, **options: Any) -> Callable[[LSTM], jax.Array]:
+    begin = start(M, f, KEY)
+    return lambda m: unroll(m, f, begin, KEY, num_steps=num_steps, **options)[1]
+
+
+def in_hand(f: Optimizee, num_steps: int, **options: Any) -> Callable[[LSTM], jax.Array]:
+    theta = f.init(KEY)
+    return lambda m: by_hand(m, f, theta, num_steps, **options)
+
+
+def test_the_last_update_gets_credit(assert_close: Callable) -> None:
+    slope = meta_gradient(M, unrolled(F, 1))
+    assert float(jnp.abs(slope.output.bias).max()) > 1e-3
+    assert_close(slope, meta_gradient(M, in_hand(F, 1)))
+
+
+@pytest.mark.parametrize("second_derivatives", [False, True])
+@pytest.mark.parametrize("name", ["deterministic", "stochastic"])
+def test_the_meta_gradient_is_that_of_a_plain_loop(
+    name: str, second_derivatives: bool, assert_close: Callable
+) -> None:
+    f = OPTIMIZEES[name]
+    ours = unrolled(f, 4, second_derivatives=second_derivatives)
+    plain = in_hand(f, 4, second_derivatives=second_derivatives)
+    assert_close(meta_gradient(M, ours), meta_gradient(M, plain), rtol=1e-4, atol=1e-5)
+
+
+def test_first_order_and_exact_meta_gradients_differ_where_f_is_curved() -> None:
+    first, exact = (
+        meta_gradient(M, unrolled(F, 4, second_derivatives=exactly)) for exactly in (False, True)
+    )
+    assert not np.allclose(first.output.weight, exact.output.weight, rtol=1e-2)
+
+
+class Slope(Optimizee):
+    """f(θ) = ⟨c, θ⟩, whose second derivatives are zero."""
+
+    c: jax.Array
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, self.c.shape)
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        return self.c @ theta
+
+
+def test_first_order_is_exact_where_f_is_not_curved(assert_close: Callable) -> None:
+    f = Slope(jnp.asarray([0.5, -2.0]))
+    first, exact = (
+        meta_gradient(M, unrolled(f, 4, second_derivatives=exactly)) for exactly in (False, True)
+    )
+    assert_close(first, exact)
+
+
+def test_with_second_derivatives_it_is_a_finite_difference() -> None:
+    with jax.enable_x64(True):
+        m = LSTM((2,), key=jax.random.key(0))
+        f = Quadratic(dimension=2).sample(jax.random.key(1))
+        begin = start(m, f, KEY)
+        phi, static = eqx.partition(m, eqx.is_inexact_array)
+
+        @jax.jit
+        def loss(phi: Any) -> jax.Array:
+            rule = eqx.combine(phi, static)
+            return unroll(rule, f, begin, KEY, num_steps=4, second_derivatives=True)[1].sum()
+
+        slope = jax.jit(jax.grad(loss))(phi)
+        direction = optax.tree.random_like(jax.random.key(3), phi)
+        h = 1e-5
+        forward, backward = (loss(optax.tree.add_scale(phi, s, direction)) for s in (h, -h))
+        difference = float(forward - backward) / (2 * h)
+        assert float(optax.tree.vdot(slope, direction)) == pytest.approx(difference, rel=1e-6)
+
+
+def test_no_gradient_means_no_second_pass_over_f() -> None:
+    """First order, f is run backwards once a step; differentiating the unroll adds no product."""
+
+    def products(second_derivatives: bool) -> int:
+        loss = unrolled(F, 4, second_derivatives=second_derivatives)
+        program = eqx.filter_make_jaxpr(eqx.filter_grad(lambda m: loss(m).sum()))(M)[0]
+        # W is a constant of the program, and the only array of its shape.
+        return str(program).count("f32[3,3]")
+
+    assert products(False) < products(True)
+
+
+def test_the_program_does_not_grow_with_the_number_of_steps() -> None:
+    def size(num_steps: int) -> int:
+        begin = start(M, F, KEY)
+        program = eqx.filter_make_jaxpr(unroll)(M, F, begin, KEY, num_steps=num_steps)[0]
+        return len(str(program).splitlines())
+
+    assert size(5) == size(50)
+
+
+class Square(Optimizee):
+    """f(x) = x², from x₀ = 1."""
+
+    def init(self, key: jax.Array) -> jax.Array:
+        del key
+        return jnp.ones(())
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        return theta**2
+
+
+def test_it_reproduces_the_authors_torch_original() -> None:
+    """The figures of `testResults` in meta_test.py of google-deepmind/learning-to-learn.
+
+    A linear optimizer with φ = 0, no preprocessing, two unrolls of five steps with one step of
+    Adam at 0.01 after each. They report f and x after the second unroll: the first leaves x at 1,
+    Adam makes both parameters −0.01, and the second takes x to 1.5 · 0.98⁵ − 0.5.
+    """
+    m = LSTM((), p=None, scale=1.0, key=KEY)
+    m = jax.tree.map(jnp.zeros_like, m)
+    problem = Constant(Square())
+    adam = optax.adam(0.01)
+    state = adam.init(eqx.filter(m, eqx.is_inexact_array))
+    trajectory = start_batch(m, problem, KEY, 1)
+    for _ in range(2):
+        gradient, (trajectory, losses) = eqx.filter_grad(meta_loss, has_aux=True)(
+            m, problem, trajectory, KEY, num_problems=1, num_steps=5
+        )
+        updates, state = adam.update(gradient, state)
+        m = optax.apply_updates(m, updates)
+    assert float(losses[-1, 0]) == pytest.approx(0.7325327, abs=5e-7)
+    assert float(trajectory.theta[0]) == pytest.approx(0.8559, abs=5e-5)
