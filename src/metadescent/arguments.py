@@ -39,7 +39,7 @@ class Train:
     """Meta-train an optimizer on a problem; defaults are the recipe that suits the problem."""
 
     problem: Problem
-    """Name, such as mnist, or module:Class, or file.py:Class; options as in quadratic(dimension=20)."""
+    """Name such as mnist, module:Class or file.py:Class; options as in quadratic(dimension=20)."""
     recipe: OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     out: File = None
     """Run folder; runs/PROBLEM if not given."""

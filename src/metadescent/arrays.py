@@ -60,7 +60,9 @@ def load_arrays(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
         if name not in found:
             raise UserError(f"{path} lacks the leaf {name!r}; it was saved from something else")
         if name not in expected:
-            raise UserError(f"{path} has an unexpected leaf {name!r}; it was saved from something else")
+            raise UserError(
+                f"{path} has an unexpected leaf {name!r}; it was saved from something else"
+            )
         got, want = found[name], expected[name]
         if got.shape != want.shape or got.dtype != want.dtype:
             raise UserError(

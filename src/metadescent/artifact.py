@@ -25,7 +25,7 @@ def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) 
     Arguments:
         path: where; usually ends in `.safetensors`.
         m: the optimizer.
-        optimizer: its specification, such as "lstm(layers=(20, 20))", which `load` rebuilds it from.
+        optimizer: its specification, such as "lstm(layers=(20, 20))", for `load` to rebuild it.
         card: anything JSON can hold that its user should know: what it was trained on, the budget,
             the seed, validation and test figures.
 
@@ -58,9 +58,7 @@ def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
     path = Path(path)
     metadata = read_card(path)
     skeleton = eqx.filter_eval_shape(make, metadata["optimizer"], jax.random.key(0))
-    arrays, static = eqx.partition(
-        skeleton, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct)
-    )
+    arrays, static = eqx.partition(skeleton, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     phi, _ = load_arrays(path, arrays)
     return eqx.combine(phi, static)
 

@@ -13,7 +13,7 @@ KEEP = 2
 
 
 def save_checkpoint(folder: Path, state: MetaState) -> Path:
-    """Write the state after an epoch as `epoch-NNNNNN.safetensors`, and drop all but the newest two.
+    """Write the state after an epoch as `epoch-NNNNNN.safetensors`; keep the newest two.
 
     Everything random in a run is a function of its seed and the epoch, so the state and the epoch
     are all there is to save.

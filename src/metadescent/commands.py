@@ -42,7 +42,9 @@ def _list(command: arguments.List) -> None:
         for name in zoo.names()
         for card in [artifact.read_card(zoo.path(name))]
     ]
-    out.print(table("Pretrained", ["name", "trained on", "steps", "optimizer"], rows, text=["optimizer"]))
+    out.print(
+        table("Pretrained", ["name", "trained on", "steps", "optimizer"], rows, text=["optimizer"])
+    )
 
 
 @run.register
@@ -166,9 +168,7 @@ def _tune(command: arguments.Tune) -> None:
         [f"{rate:.3g}", figure(loss), "best" if rate == tuned.rate else ""]
         for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True)
     ]
-    console().print(
-        table(f"{command.name} on {command.problem}", ["rate", "final loss", ""], rows)
-    )
+    console().print(table(f"{command.name} on {command.problem}", ["rate", "final loss", ""], rows))
     console().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}.")
 
 
@@ -248,21 +248,24 @@ def _show(result: Comparison) -> None:
         for name, curve in result.curves.items()
     ]
     title = f"{result.problem}: {result.steps} steps, {result.seeds} fresh problems"
-    ratio = f"tenth ÷ {best}'s" if best else ""
-    columns = ["", "rate", "final loss", "95 %", "last tenth", "sum", ratio]
+    ratio = f"÷ {best}" if best else ""
+    columns = ["", "rate", "final", "95 %", "last 10th", "sum", ratio]
     console().print(table(title, columns, rows))
     for name, tuned in result.tuned.items():
         console().print(
-            f"{name}: rate {tuned.rate:.3g} best of {len(tuned.grid)} in "
-            f"[{tuned.grid[0]:.2g}, {tuned.grid[-1]:.2g}], by the {tuned.criterion}",
+            f"{name}: rate {tuned.rate:.3g}, best of {len(tuned.grid)} from "
+            f"{tuned.grid[0]:.2g} to {tuned.grid[-1]:.2g}",
             style="dim",
         )
+    if result.tuned:
+        criterion = next(iter(result.tuned.values())).criterion
+        console().print(f"Rates tuned by the {criterion}.", style="dim")
 
 
 def _plot(result: Comparison, path: Path) -> None:
     from metadescent import plotting
 
-    plotting.save(plotting.comparison(result), path)
+    plotting.save(plotting.learning_curves([plotting.Panel(result.curves)]), path)
 
 
 def _cache() -> Path:
@@ -282,5 +285,3 @@ def _first_line(thing: Callable[..., Any]) -> str:
 
 def _yes(claim: Any) -> str:
     return "yes" if claim.holds else "no"
-
-

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -75,12 +76,10 @@ def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[str] = ()
 ) -> Table:
     """Return a table: names on the left, figures to the right; columns in `text` are prose."""
-    result = Table(title=title, title_justify="left")
+    result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         left = index == 0 or column in text
-        result.add_column(
-            column, justify="left" if left else "right", no_wrap=column not in text
-        )
+        result.add_column(column, justify="left" if left else "right", no_wrap=column not in text)
     for row in rows:
         result.add_row(*row)
     return result

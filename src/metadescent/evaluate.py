@@ -1,10 +1,10 @@
 """Learning curves of an optimizer on freshly sampled problems, with their intervals."""
 
+import math
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -42,14 +42,23 @@ class Curve(NamedTuple):
         return float(self.mean.sum())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the curve in the schema of `metadescent evaluate --json`."""
+        """Return the curve in the schema of `metadescent evaluate --json`.
+
+        JSON knows no NaN and no infinity: what is not finite becomes null.
+        """
         return {
-            "mean": self.mean.tolist(),
-            "ci95": np.stack([self.low, self.high], axis=1).tolist(),
-            "final": self.final,
-            "sum": self.sum,
+            "mean": _finite(self.mean.tolist()),
+            "ci95": [
+                _finite(pair) for pair in zip(self.low.tolist(), self.high.tolist(), strict=True)
+            ],
+            "final": _finite([self.final])[0],
+            "sum": _finite([self.sum])[0],
             "rate": self.rate,
         }
+
+
+def _finite(values: Iterable[float]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in values]
 
 
 def learning_curves(

@@ -56,7 +56,8 @@ def meta_loss(
             many coordinates (see `two_phase`); all of them if None.
 
     Returns:
-        The mean over problems of Σ w_t f(θ_t), then the trajectory after the segment and all f(θ_t).
+        The mean over problems of Σ w_t f(θ_t), then the trajectory after the segment and the
+        losses.
 
     Source: equation 3, section 2.
 

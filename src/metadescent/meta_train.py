@@ -62,7 +62,7 @@ class MetaState(NamedTuple):
 class MetaInfo(NamedTuple):
     """What an epoch had to show.
 
-    `meta_losses` (mean f(θ_t) in each segment) and `gradient_norms` have shape (episodes, segments);
+    `meta_losses`, the mean f(θ_t) in each segment, and `gradient_norms` have a row an episode;
     `validation` is the mean learning curve f(θ_1) … f(θ_T) of the frozen φ.
     """
 
@@ -112,9 +112,10 @@ def meta_train(
         [(3, 2), (3, 2)]
     """
     if schedule.num_steps % schedule.unroll:
+        segments = max(1, schedule.num_steps // schedule.unroll)
         raise UserError(
             f"the horizon of {schedule.num_steps} steps is not a multiple of the unroll of "
-            f"{schedule.unroll}; try --steps {schedule.unroll * (schedule.num_steps // schedule.unroll or 1)}"
+            f"{schedule.unroll}; try --steps {segments * schedule.unroll}"
         )
     if state is None:
         state = initial_state(m, meta_optimizer)

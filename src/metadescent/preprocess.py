@@ -1,7 +1,7 @@
 """Appendix A: the gradient as a network likes to see it.
 
-    ∇ → (log|∇| / p, sgn ∇)   if |∇| ≥ e^−p
-        (−1,          e^p ∇)   otherwise
+∇ → (log|∇| / p, sgn ∇)   if |∇| ≥ e^−p
+(−1,          e^p ∇)   otherwise
 """
 
 import jax.numpy as jnp

@@ -79,9 +79,7 @@ def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
     """
     name, options = parse(spec)
     make = (
-        _outside(name, LearnedOptimizer)
-        if ":" in name
-        else _known(name, optimizers(), "optimizer")
+        _outside(name, LearnedOptimizer) if ":" in name else _known(name, optimizers(), "optimizer")
     )
     return _call(make, name, {**options, "key": key})
 

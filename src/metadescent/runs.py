@@ -1,9 +1,9 @@
 """A meta-training run as a folder that survives anything: start it, kill it, resume it.
 
-    config.json             the problem and the recipe
-    metrics.jsonl           one line an epoch
-    checkpoints/            the whole state after the newest two epochs
-    optimizer.safetensors   the best optimizer so far, by validation
+config.json             the problem and the recipe
+metrics.jsonl           one line an epoch
+checkpoints/            the whole state after the newest two epochs
+optimizer.safetensors   the best optimizer so far, by validation
 """
 
 import json
@@ -55,9 +55,7 @@ def meta_optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
         >>> meta_optimizer_of(Recipe(clip=1.0)).init({"a": 0.0})[0]
         EmptyState()
     """
-    return optax.chain(
-        optax.clip_by_global_norm(recipe.clip), optax.adam(_meta_rate(recipe))
-    )
+    return optax.chain(optax.clip_by_global_norm(recipe.clip), optax.adam(_meta_rate(recipe)))
 
 
 def _meta_rate(recipe: Recipe) -> optax.Schedule:
@@ -114,7 +112,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "config.json").read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{folder} is not a run folder: its config.json is missing or damaged") from error
+        raise UserError(
+            f"{folder} is not a run folder: its config.json is missing or damaged"
+        ) from error
 
 
 def _claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
@@ -204,7 +204,7 @@ def meta_rate_at(recipe: Recipe, epoch: int) -> float:
         1.0
     """
     updates = schedule_of(recipe).updates // recipe.epochs * epoch
-    return float(_meta_rate(recipe)(updates))
+    return float(np.asarray(_meta_rate(recipe)(updates)))
 
 
 def finished_state(folder: Path, recipe: Recipe) -> MetaState:

@@ -6,7 +6,7 @@ momentum 0.9 for NAG, decay 0.99 and ε 1e-8 (outside the root) for RMSprop, β 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -26,7 +26,7 @@ MOST_POINTS = 80
 class Baseline(NamedTuple):
     """A hand-designed optimizer, by its rate, and the decades where the search begins."""
 
-    make: Callable[[float], optax.GradientTransformation]
+    make: Callable[[Any], optax.GradientTransformation]
     first_decade: int
     last_decade: int
 
@@ -90,8 +90,8 @@ def tune(
             break
         if len(found) > MOST_POINTS or not np.isfinite(found[best]):
             raise UserError(
-                f"{name} has no best rate between {_rates([low])[0]:.0e} and {_rates([high])[0]:.0e}"
-                f" on this problem; check that its loss is finite and decreases under small steps"
+                f"{name} has no best rate from {_rates([low])[0]:.0e} to {_rates([high])[0]:.0e} on "
+                "this problem; check that its loss is finite and decreases under small steps"
             )
         low, high = (
             (low - POINTS_PER_DECADE, high) if best == low else (low, high + POINTS_PER_DECADE)
@@ -110,7 +110,7 @@ def _rates(exponents: list[int]) -> Float[np.ndarray, " rates"]:
 
 @eqx.filter_jit
 def _final_losses(
-    make: Callable[[Array], optax.GradientTransformation],
+    make: Callable[[Any], optax.GradientTransformation],
     rates: Float[Array, " rates"],
     problem: Problem,
     key: PRNGKeyArray,
@@ -118,9 +118,7 @@ def _final_losses(
     num_seeds: int,
 ) -> Float[Array, " rates"]:
     def error(rate: Array) -> Array:
-        curves = learning_curves(
-            make(rate), problem, key, num_steps=num_steps, num_seeds=num_seeds
-        )
+        curves = learning_curves(make(rate), problem, key, num_steps=num_steps, num_seeds=num_seeds)
         losses = final_loss(curves).mean()
         return jnp.where(jnp.isfinite(losses), losses, jnp.inf)
 

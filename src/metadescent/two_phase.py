@@ -69,7 +69,7 @@ def meta_gradient(
         num_coordinates: estimate from this many coordinates, drawn with probability in proportion
             to Σ_t |λ_t| and weighted by its inverse: unbiased, at a fraction of the cost. All
             coordinates if None.
-        key: draws the sample.
+        key: draws the sample; without one, all coordinates are taken.
 
     Returns:
         The gradient, as a module of m's structure with arrays where φ is.
@@ -79,7 +79,7 @@ def meta_gradient(
     cotangents = jnp.cumsum((weights[:, None] * inputs[1:])[::-1], axis=0)[::-1]
     rows = m.ravel_state(first, state)
     inputs = inputs[:-1]
-    if num_coordinates is not None and num_coordinates < inputs.shape[1]:
+    if num_coordinates is not None and key is not None and num_coordinates < inputs.shape[1]:
         chosen, inverse = _sample(jnp.abs(cotangents).sum(0), num_coordinates, key)
         inputs, cotangents = inputs[:, chosen], cotangents[:, chosen] * inverse
         rows = jax.tree.map(lambda x: x[..., chosen], rows)

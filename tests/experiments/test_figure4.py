@@ -211,14 +211,16 @@ def test_each_panel_runs_what_the_paper_ran(
                 "cache": tmp_path,
             },
         )
-    assert said.count("running") == 4
+    assert said == [f"{name}: running" for name in found.panels]
     assert len(found.claims) == 7
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_problems")
 def test_smoke() -> None:
-    found = experiment("figure4").reproduce("smoke", load=tiny)
+    said: list[str] = []
+    found = experiments.reproduce("figure4", budget="smoke", load=tiny, progress=said.append)
+    assert len(said) == experiments.units("figure4")
     assert {name: panel.steps for name, panel in found.panels.items()} == {
         "left": 10,
         "left-uniform": 10,

@@ -1,7 +1,7 @@
 """The paper's experiments: each reproduces a figure and judges what the paper claims about it.
 
-A new experiment is one new file here, found by discovery. Its module names the figure in `FIGURE`
-and has a function
+A new experiment is one new file here, found by discovery. Its module names the figure in `FIGURE`,
+says in `UNITS` how many times it reports progress, and has a function
 
     reproduce(budget, *, load, data_dir, seed, cache, progress) -> Reproduction
 
@@ -12,10 +12,11 @@ pretrained or have just been meta-trained. A claim is measured, never assumed: i
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from metadescent.compare import Comparison
+from metadescent.compare import Comparison, Progress
 from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.registry import nearest
@@ -91,7 +92,7 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "smoke": Budget(functions=Seeds(8, 32), networks=Seeds(2, 2), horizon=0.1),
-    "cpu": Budget(functions=Seeds(1024, 4096), networks=Seeds(32, 8)),
+    "cpu": Budget(functions=Seeds(1024, 4096), networks=Seeds(32, 16)),
     "paper": Budget(functions=Seeds(4096, 16384), networks=Seeds(256, 64)),
 }
 """smoke: to see that everything runs; cpu: minutes; paper: narrow intervals.
@@ -138,6 +139,45 @@ def experiment(figure: str) -> ModuleType:
     """
     known = experiments()
     return known[_known(figure, known, "experiment")]
+
+
+def units(figure: str) -> int:
+    """Return how many times `reproduce` reports progress.
+
+    Example:
+        >>> units("figure4")
+        36
+    """
+    return experiment(figure).UNITS
+
+
+def reproduce(
+    figure: str,
+    *,
+    load: Load,
+    budget: str = "cpu",
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Reproduction:
+    """Run the experiment that reproduces a figure, and judge what the paper claims about it.
+
+    Arguments:
+        figure: such as "figure4".
+        load: returns the optimizer of a name; it is asked once for each.
+        budget: "smoke", "cpu" or "paper".
+        data_dir: the folder that holds the data, if not the usual one.
+        seed: draws the problems, and those that baselines are tuned on.
+        cache: folder where the tuned rates are kept and looked up; none if not given.
+        progress: is told what is being done, `units` times in all.
+
+    Raises:
+        UserError: if there is no such figure or budget, or data is missing.
+    """
+    return experiment(figure).reproduce(
+        budget, load=load, data_dir=data_dir, seed=seed, cache=cache, progress=progress
+    )
 
 
 def _known(name: str, known: Collection[str], kind: str) -> str:

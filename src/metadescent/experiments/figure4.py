@@ -90,6 +90,9 @@ SETTINGS = {
 }
 
 
+UNITS = len(SETTINGS) * (1 + 2 * len(BASELINES))
+
+
 def reproduce(
     budget: str = "cpu",
     *,
@@ -123,7 +126,6 @@ def reproduce(
     panels: dict[str, Comparison] = {}
     for name, setting in SETTINGS.items():
         seeds = getattr(effort, setting.seeds)
-        progress(f"{FIGURE} {name}: {setting.title}")
         panels[name] = compare(
             {setting.optimizer: learned[setting.optimizer]},
             problems[setting.problem],
@@ -134,7 +136,7 @@ def reproduce(
             tune_seeds=seeds.tune,
             seed=seed,
             cache=cache,
-            progress=progress,
+            progress=lambda text, name=name: progress(f"{name}: {text}"),
         )
     return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))
 

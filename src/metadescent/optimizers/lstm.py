@@ -1,9 +1,9 @@
 """The LSTM optimizer of section 2.1 and figure 3.
 
-    x       = preprocess(∇)            appendix A, or ∇ itself
-    h¹, c¹  = LSTM¹(x,  h¹, c¹)
-    h², c²  = LSTM²(h¹, h², c²)
-    g       = scale · (w·h² + b)
+x       = preprocess(∇)            appendix A, or ∇ itself
+h¹, c¹  = LSTM¹(x,  h¹, c¹)
+h², c²  = LSTM²(h¹, h², c²)
+g       = scale · (w·h² + b)
 """
 
 from collections.abc import Sequence
@@ -92,7 +92,7 @@ class LSTM(Coordinatewise):
 
 @jax.custom_vjp
 def gates(
-    z: Float[Array, "4*hidden n"], c: Float[Array, "hidden n"]
+    z: Float[Array, "four_hidden n"], c: Float[Array, "hidden n"]
 ) -> tuple[Float[Array, "hidden n"], Float[Array, "hidden n"]]:
     """Map preactivations z = (i, f, g, o) and cell state c to the next h and c.
 
@@ -148,5 +148,6 @@ def _lstm_cell(inputs: int, hidden: int, key: PRNGKeyArray) -> eqx.nn.LSTMCell:
 
 def _truncated_normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
     return jax.random.truncated_normal(key, -2.0, 2.0, shape) / jnp.sqrt(fan_in)
+
 
 NAMED = {"lstm": LSTM}

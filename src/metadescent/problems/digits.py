@@ -24,9 +24,7 @@ def digits(
         (64, 20, 10)
     """
     images, labels = load_digits()
-    return MLPClassification(
-        images, labels, hidden, activation, batch_size, theta_std, white=16.0
-    )
+    return MLPClassification(images, labels, hidden, activation, batch_size, theta_std, white=16.0)
 
 
 NAMED = {

@@ -1,4 +1,4 @@
-"""Pretrained optimizers that ship with the package: `<name>.safetensors` and a card, `<name>.md`."""
+"""Pretrained optimizers that ship with the package, `<name>.safetensors`, and their cards."""
 
 from pathlib import Path
 

@@ -1,0 +1,182 @@
+"""Meta-training: one compiled program, the best φ kept, and a resumed run the same to the bit."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metadescent.evaluate import final_loss, learning_curves
+from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.meta_train import Schedule, meta_train
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problem import Optimizee, Problem
+
+KEY = jax.random.key(1)
+M = LSTM((4,), p=None, scale=0.1, key=jax.random.key(0))
+ADAM = optax.adam(1e-2)
+SCHEDULE = Schedule(
+    epochs=4, episodes=5, num_steps=6, unroll=3, problems=8, validation_problems=16, average=0.5
+)
+TRACED: list[str] = []
+
+
+class Bowl(Optimizee):
+    """f(θ) = ‖θ − c‖², which notes each time that it is traced."""
+
+    centre: jax.Array
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, self.centre.shape)
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        TRACED.append("loss")
+        return jnp.sum((theta - self.centre) ** 2)
+
+
+class Bowls(Problem):
+    def sample(self, key: jax.Array) -> Bowl:
+        return Bowl(jax.random.normal(key, (2,)))
+
+
+def train(schedule: Schedule = SCHEDULE, **options: Any) -> list[Any]:
+    options = {"meta_optimizer": ADAM, "key": KEY, **options}
+    return list(meta_train(M, Bowls(), schedule, **options))
+
+
+@pytest.fixture(scope="module")
+def traces() -> list[int]:
+    """How often f had been traced after each epoch of `run`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(traces: list[int]) -> list[Any]:
+    """The states and infos of a whole run."""
+    found = []
+    for state_and_info in meta_train(M, Bowls(), SCHEDULE, meta_optimizer=ADAM, key=KEY):
+        found.append(state_and_info)
+        traces.append(len(TRACED))
+    return found
+
+
+def test_it_compiles_once(run: list[Any], traces: list[int]) -> None:
+    assert traces[0] > 0
+    assert traces == [traces[0]] * SCHEDULE.epochs
+
+
+def test_it_learns(run: list[Any]) -> None:
+    validation_key, _ = jax.random.split(KEY)
+    idle = learning_curves(optax.sgd(0.0), Bowls(), validation_key, num_steps=6, num_seeds=16)
+    losses = [float(info.validation_loss) for _, info in run]
+    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.8 * float(final_loss(idle.mean(0)))
+
+
+def test_an_epoch_shows_what_it_says(run: list[Any], assert_close: Callable) -> None:
+    validation_key, _ = jax.random.split(KEY)
+    for epoch, (state, info) in enumerate(run, start=1):
+        assert int(state.epoch) == epoch
+        assert info.meta_losses.shape == info.gradient_norms.shape == (5, 2)
+        assert (info.gradient_norms > 0).all()
+        frozen = learning_curves(state.average, Bowls(), validation_key, num_steps=6, num_seeds=16)
+        assert_close(info.validation, frozen.mean(0))
+        assert_close(info.validation_loss, final_loss(info.validation))
+
+
+def test_the_best_by_validation_is_kept(run: list[Any], assert_same_bits: Callable) -> None:
+    losses = [float(info.validation_loss) for _, info in run]
+    for epoch, (state, _) in enumerate(run, start=1):
+        best = int(np.argmin(losses[:epoch]))
+        assert int(state.best_epoch) == best + 1
+        assert float(state.best_loss) == losses[best]
+        assert_same_bits(state.best, run[best][0].average)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_resumed_is_uninterrupted_to_the_bit(
+    epoch: int, run: list[Any], assert_same_bits: Callable
+) -> None:
+    resumed = train(state=run[epoch - 1][0])
+    assert len(resumed) == SCHEDULE.epochs - epoch
+    for there, here in zip(run[epoch:], resumed, strict=True):
+        assert_same_bits(here, there)
+
+
+def test_a_finished_run_does_nothing_more(run: list[Any]) -> None:
+    assert train(state=run[-1][0]) == []
+
+
+ONE_STEP = Schedule(epochs=2, episodes=1, num_steps=3, unroll=3, problems=2, validation_problems=2)
+
+
+def meta_step(m: LSTM, adam_state: Any, epoch: int) -> tuple[LSTM, Any]:
+    """φ after one step of the meta-optimizer on the only segment of the only episode."""
+    _, training_key = jax.random.split(KEY)
+    key = jax.random.split(jax.random.fold_in(training_key, epoch), 1)[0]
+    begin = start_batch(m, Bowls(), key, 2)
+    gradient, _ = eqx.filter_grad(meta_loss, has_aux=True)(
+        m, Bowls(), begin, key, num_problems=2, num_steps=3
+    )
+    updates, adam_state = ADAM.update(gradient, adam_state)
+    return eqx.apply_updates(m, updates), adam_state
+
+
+def test_a_meta_step_is_the_meta_optimizers_and_the_average_is_exponential(
+    assert_close: Callable,
+) -> None:
+    m = average = M
+    adam_state = ADAM.init(eqx.filter(M, eqx.is_inexact_array))
+    for epoch, (state, _) in enumerate(train(ONE_STEP._replace(average=0.75))):
+        m, adam_state = meta_step(m, adam_state, epoch)
+        average = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, average, m)
+        assert_close(state.m, m, rtol=1e-4)
+        assert_close(state.average, average, rtol=1e-4)
+
+
+def test_without_an_average_phi_itself_is_validated(assert_same_bits: Callable) -> None:
+    for state, _ in train(ONE_STEP):
+        assert_same_bits(state.average, state.m)
+
+
+def test_patience_ends_a_run_that_gets_no_better() -> None:
+    schedule = ONE_STEP._replace(epochs=10, patience=2)
+    states = [state for state, _ in train(schedule, meta_optimizer=optax.sgd(0.0))]
+    assert [int(state.best_epoch) for state in states] == [1, 1, 1]
+
+
+def test_what_diverges_is_never_the_best(assert_same_bits: Callable) -> None:
+    schedule = ONE_STEP._replace(epochs=3)
+    state, info = train(schedule, meta_optimizer=optax.sgd(jnp.inf))[-1]
+    assert not np.isfinite(info.validation_loss)
+    assert int(state.best_epoch) == 0
+    assert_same_bits(state.best, M)
+
+
+@pytest.mark.parametrize(("num_steps", "proposed"), [(90, 80), (10, 20)])
+def test_the_horizon_is_a_multiple_of_the_unroll(
+    num_steps: int, proposed: int, sentence: Callable
+) -> None:
+    assert sentence(train, SCHEDULE._replace(num_steps=num_steps, unroll=20)) == (
+        f"the horizon of {num_steps} steps is not a multiple of the unroll of 20; "
+        f"try --steps {proposed}"
+    )
+
+
+def test_updates_counts_the_steps_of_the_meta_optimizer(run: list[Any]) -> None:
+    count = optax.tree.get(run[-1][0].meta_optimizer, "count")
+    assert SCHEDULE.updates == int(count) == 4 * 5 * 2
+
+
+def test_the_second_derivatives_change_the_meta_gradient(run: list[Any]) -> None:
+    exact = train(ONE_STEP._replace(epochs=1, second_derivatives=True))[0]
+    first_order = train(ONE_STEP._replace(epochs=1))[0]
+    assert float(exact[1].meta_losses[0, 0]) == pytest.approx(
+        float(first_order[1].meta_losses[0, 0]), rel=1e-5
+    )
+    assert not np.allclose(exact[1].gradient_norms, first_order[1].gradient_norms, rtol=1e-3)
