@@ -115,7 +115,8 @@ def test_a_finished_run_does_nothing_more(run: list[Any]) -> None:
 ONE_STEP = Schedule(epochs=2, episodes=1, num_steps=3, unroll=3, problems=2, validation_problems=2)
 
 
-def meta_step(m: LSTM, adam_state: Any, epoch: int) -> tuple[LSTM, Any]:
+@eqx.filter_jit
+def meta_step(m: LSTM, adam_state: Any, epoch: jax.Array) -> tuple[LSTM, Any]:
     """φ after one step of the meta-optimizer on the only segment of the only episode."""
     _, training_key = jax.random.split(KEY)
     key = jax.random.split(jax.random.fold_in(training_key, epoch), 1)[0]
@@ -133,7 +134,7 @@ def test_a_meta_step_is_the_meta_optimizers_and_the_average_is_exponential(
     m = average = M
     adam_state = ADAM.init(eqx.filter(M, eqx.is_inexact_array))
     for epoch, (state, _) in enumerate(train(ONE_STEP._replace(average=0.75))):
-        m, adam_state = meta_step(m, adam_state, epoch)
+        m, adam_state = meta_step(m, adam_state, jnp.asarray(epoch))
         average = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, average, m)
         assert_close(state.m, m, rtol=1e-4)
         assert_close(state.average, average, rtol=1e-4)

@@ -114,7 +114,7 @@ def summarize(curves: Float[Array, "seeds steps"], rate: float | None = None) ->
     return Curve(mean, mean - half_width, mean + half_width, rate)
 
 
-def final_loss(curves: Float[Array, "... steps"]) -> Float[Array, "..."]:
+def final_loss(curves: Float[Array | np.ndarray, "... steps"]) -> Float[Array | np.ndarray, "..."]:
     """Return the final error of learning curves: the mean over their last tenth.
 
     Where f is estimated on minibatches, a single step would let chance choose.

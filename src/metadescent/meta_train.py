@@ -138,7 +138,7 @@ def meta_train(
             num_steps=schedule.num_steps,
             num_seeds=schedule.validation_problems,
         ).mean(0)
-        loss = final_loss(curve)
+        loss = jnp.asarray(final_loss(curve))
         better = bool(loss < state.best_loss)
         epoch = state.epoch + 1
         state = MetaState(

@@ -90,8 +90,8 @@ def tune(
             break
         if len(found) > MOST_POINTS or not np.isfinite(found[best]):
             raise UserError(
-                f"{name} has no best rate from {_rates([low])[0]:.0e} to {_rates([high])[0]:.0e} on "
-                "this problem; check that its loss is finite and decreases under small steps"
+                f"{name} has no best rate from {_rates([low])[0]:.0e} to {_rates([high])[0]:.0e} "
+                "on this problem; check that its loss is finite and decreases under small steps"
             )
         low, high = (
             (low - POINTS_PER_DECADE, high) if best == low else (low, high + POINTS_PER_DECADE)
@@ -119,7 +119,7 @@ def _final_losses(
 ) -> Float[Array, " rates"]:
     def error(rate: Array) -> Array:
         curves = learning_curves(make(rate), problem, key, num_steps=num_steps, num_seeds=num_seeds)
-        losses = final_loss(curves).mean()
+        losses = jnp.mean(final_loss(curves))
         return jnp.where(jnp.isfinite(losses), losses, jnp.inf)
 
     return jax.vmap(error)(rates)

@@ -7,6 +7,7 @@ g       = scale · (w·h² + b)
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import equinox as eqx
 import jax
@@ -83,10 +84,10 @@ class LSTM(Coordinatewise):
         for cell, (h, c) in zip(self.cells, state, strict=True):
             # One matrix product instead of two: that is a tenth of the whole meta-step.
             weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
-            z = weight @ jnp.concatenate([x, h]) + cell.bias[:, None]
+            z = weight @ jnp.concatenate([x, h]) + cast(Array, cell.bias)[:, None]
             x, c = gates(z, c)
             new_state.append((x, c))
-        g = self.output.weight[0] @ x + self.output.bias
+        g = self.output.weight[0] @ x + cast(Array, self.output.bias)
         return self.scale * g, tuple(new_state)
 
 

@@ -1,0 +1,126 @@
+"""Every optimizer faces the same problems; a curve is a mean and Student's interval."""
+
+import json
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.stats
+
+from metadescent.evaluate import final_loss, learning_curves, summarize
+from metadescent.meta_loss import draw, start_batch
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problem import Optimizee, Problem
+from metadescent.unroll import Trajectory, unroll
+
+KEY = jax.random.key(4)
+STEPS, SEEDS = 5, 3
+STILL = jax.tree.map(jnp.zeros_like, LSTM((2,), key=jax.random.key(0)))
+
+
+class Noisy(Optimizee):
+    """f(θ) = E‖θ − c − ε‖², one ε at a time."""
+
+    centre: jax.Array
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, self.centre.shape)
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        return jnp.sum((theta - self.centre - jax.random.normal(key, theta.shape)) ** 2)
+
+
+class NoisyProblem(Problem):
+    def sample(self, key: jax.Array) -> Noisy:
+        return Noisy(jax.random.normal(key, (2,)))
+
+
+def curves(m: Any, key: jax.Array = KEY) -> jax.Array:
+    return learning_curves(m, NoisyProblem(), key, num_steps=STEPS, num_seeds=SEEDS)
+
+
+@pytest.fixture(scope="module")
+def still() -> jax.Array:
+    """Curves of an optimizer that does not move: f, θ₀ and the minibatches, and nothing else."""
+    return curves(STILL)
+
+
+@pytest.mark.parametrize("other", [optax.sgd(0.0), optax.adam(0.0)], ids=["SGD", "Adam"])
+def test_one_key_is_one_set_of_problems_for_every_optimizer(other: Any, still: jax.Array) -> None:
+    np.testing.assert_allclose(curves(other), still, rtol=1e-6)
+
+
+def test_another_key_is_another_set_of_problems(still: jax.Array) -> None:
+    assert not np.isclose(curves(STILL, jax.random.key(5)), still).any()
+
+
+def test_seeds_and_steps_differ(still: jax.Array) -> None:
+    assert still.shape == (SEEDS, STEPS)
+    assert len(np.unique(np.asarray(still))) == SEEDS * STEPS
+
+
+def test_a_curve_is_an_unroll(assert_close: Callable) -> None:
+    adam = optax.adam(0.1)
+    fs, key = draw(NoisyProblem(), KEY, SEEDS)
+    begin = start_batch(adam, NoisyProblem(), KEY, SEEDS)
+    assert_close(curves(adam), unroll(adam, fs, begin, key, num_steps=STEPS)[1].T)
+
+
+def test_state_is_fresh_every_time(assert_same_bits: Callable) -> None:
+    adam = optax.adam(0.1)
+    assert_same_bits(curves(adam), curves(adam))
+
+
+def test_the_interval_is_students() -> None:
+    losses = np.random.default_rng(0).lognormal(size=(7, 4)).astype(np.float32)
+    curve = summarize(jnp.asarray(losses), rate=0.5)
+    low, high = scipy.stats.t.interval(
+        0.95, df=6, loc=losses.mean(0, np.float64), scale=scipy.stats.sem(losses.astype(float))
+    )
+    np.testing.assert_allclose(curve.mean, losses.mean(0, np.float64))
+    np.testing.assert_allclose(curve.low, low)
+    np.testing.assert_allclose(curve.high, high)
+    assert curve.rate == 0.5
+
+
+def test_one_seed_has_a_mean_and_no_interval() -> None:
+    curve = summarize(jnp.asarray([[3.0, 1.0]]))
+    assert curve.mean.tolist() == [3.0, 1.0]
+    assert np.isnan([curve.low, curve.high]).all()
+
+
+def test_a_curve_that_diverges_can_be_summarized() -> None:
+    curve = summarize(jnp.asarray([[1.0, jnp.inf], [3.0, 2.0]]))
+    assert curve.mean.tolist() == [2.0, np.inf]
+
+
+def test_a_curve_in_json() -> None:
+    curve = summarize(jnp.asarray([[4.0, 1.0], [2.0, 1.0]]), rate=0.1)
+    found = json.loads(json.dumps(curve.to_json(), allow_nan=False))
+    assert found["mean"] == [3.0, 1.0]
+    assert found["final"] == curve.final == 1.0
+    assert found["sum"] == curve.sum == 4.0
+    assert found["rate"] == 0.1
+    np.testing.assert_allclose(found["ci95"], np.stack([curve.low, curve.high], axis=1))
+
+
+def test_json_has_no_word_for_nan() -> None:
+    one_seed = summarize(jnp.asarray([[3.0, 1.0]]))
+    json.dumps(one_seed.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(100, 94.5), (20, 18.5), (19, 18.0), (1, 0.0)])
+def test_the_final_loss_is_the_mean_over_the_last_tenth(steps: int, expected: float) -> None:
+    assert float(final_loss(jnp.arange(float(steps)))) == expected
+
+
+def test_the_final_loss_is_taken_curve_by_curve() -> None:
+    curve = jnp.arange(40.0).reshape(2, 20)
+    assert final_loss(curve).tolist() == [18.5, 38.5]
+    assert summarize(curve).last_tenth == 28.5

@@ -1,0 +1,194 @@
+"""Baselines are Torch7's, and the rate found is the best on a grid that contains its optimum."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metadescent.evaluate import final_loss, learning_curves
+from metadescent.problem import Optimizee, Problem
+from metadescent.tune import BASELINES, Tuned, tune
+
+KEY = jax.random.key(0)
+SIZES = {"num_steps": 10, "num_seeds": 2}
+
+
+class Bowl(Optimizee):
+    """f(θ) = curvature · ‖θ‖²; the best rate of gradient descent is 1 / (2 · curvature)."""
+
+    curvature: jax.Array
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, (2,))
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        return self.curvature * jnp.sum(theta**2)
+
+
+class Bowls(Problem):
+    curvature: jax.Array
+
+    def sample(self, key: jax.Array) -> Bowl:
+        del key
+        return Bowl(self.curvature)
+
+
+def bowls(curvature: float) -> Bowls:
+    return Bowls(jnp.asarray(curvature))
+
+
+@pytest.fixture(scope="module")
+def tuned() -> Tuned:
+    return tune("sgd", bowls(1.0), KEY, **SIZES)
+
+
+# On a grid of four a decade: the nearest to 1/2, which |1 − 2 · rate| tells.
+BEST = 10**-0.25
+
+
+def test_the_rate_is_the_best_of_its_grid(tuned: Tuned) -> None:
+    assert tuned.rate == pytest.approx(BEST)
+    assert tuned.rate == tuned.grid[int(np.argmin(tuned.final_losses))]
+    assert tuned.grid[0] < tuned.rate < tuned.grid[-1]
+    np.testing.assert_allclose(np.diff(np.log10(tuned.grid)), 0.25)
+    assert tuned.criterion == "mean loss over the last tenth of 10 steps, 2 problems"
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e4], ids=["to higher rates", "to lower rates"])
+def test_the_grid_grows_until_the_optimum_is_inside(factor: float, tuned: Tuned) -> None:
+    found = tune("sgd", bowls(factor), KEY, **SIZES)
+    assert found.rate in pytest.approx([BEST / factor])
+    assert found.grid[0] < found.rate < found.grid[-1]
+    assert len(found.grid) > len(tuned.grid)
+    np.testing.assert_allclose(np.diff(np.log10(found.grid)), 0.25)
+
+
+def test_rates_that_diverge_are_never_best() -> None:
+    found = tune("sgd", bowls(1.0), KEY, num_steps=60, num_seeds=2)
+    diverged = [rate for rate, loss in zip(found.grid, found.final_losses, strict=True) if loss > 1]
+    assert found.final_losses[-1] == np.inf
+    assert diverged
+    assert found.rate < min(diverged)
+
+
+def test_all_rates_at_once_are_one_by_one(tuned: Tuned) -> None:
+    for rate, loss in list(zip(tuned.grid, tuned.final_losses, strict=True))[::4]:
+        curves = learning_curves(optax.sgd(rate), bowls(1.0), KEY, **SIZES)
+        assert loss == pytest.approx(float(final_loss(curves).mean()), rel=1e-3)
+
+
+def test_state_is_fresh_every_time() -> None:
+    first, again = (tune("adam", bowls(1.0), KEY, **SIZES) for _ in range(2))
+    assert first == again
+
+
+class Cliff(Bowl):
+    """Nothing but NaN."""
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        return jnp.nan * jnp.sum(theta)
+
+
+class Cliffs(Bowls):
+    def sample(self, key: jax.Array) -> Bowl:
+        return Cliff(self.curvature)
+
+
+class Peak(Bowl):
+    """f(θ) = −‖θ‖: longer steps are always better."""
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        return -jnp.sqrt(jnp.sum(theta**2))
+
+
+class Peaks(Bowls):
+    def sample(self, key: jax.Array) -> Bowl:
+        return Peak(self.curvature)
+
+
+@pytest.mark.parametrize(
+    ("problem", "between"),
+    [(Cliffs(jnp.asarray(1.0)), "1e-02 and 1e+01"), (Peaks(jnp.asarray(1.0)), "1e-02 and 1e+19")],
+    ids=["no finite loss", "no longest step"],
+)
+def test_where_no_rate_is_best_it_says_so(
+    problem: Problem, between: str, sentence: Callable
+) -> None:
+    assert sentence(tune, "sgd", problem, KEY, **SIZES) == (
+        f"sgd has no best rate between {between} on this problem; "
+        "check that its loss is finite and decreases under small steps"
+    )
+
+
+def test_an_unknown_baseline_is_named(sentence: Callable) -> None:
+    assert sentence(tune, "adamw", bowls(1.0), KEY, **SIZES) == (
+        "there is no baseline 'adamw'; known are sgd, nag, rmsprop, adam"
+    )
+
+
+def torch7_sgd(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
+    xs = []
+    for _ in range(steps):
+        x -= rate * slope(x)
+        xs.append(x)
+    return xs
+
+
+def torch7_nag(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
+    """optim.nag: the gradient is taken where momentum leads, and those points are listed."""
+    velocity, xs = 0.0, []
+    for _ in range(steps + 1):
+        ahead = x + 0.9 * velocity
+        xs.append(ahead)
+        velocity = 0.9 * velocity - rate * slope(ahead)
+        x += velocity
+    return xs[1:]
+
+
+def torch7_rmsprop(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
+    mean_square, xs = 0.0, []
+    for _ in range(steps):
+        mean_square = 0.99 * mean_square + 0.01 * slope(x) ** 2
+        x -= rate * slope(x) / (mean_square**0.5 + 1e-8)
+        xs.append(x)
+    return xs
+
+
+def torch7_adam(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
+    mean = mean_square = 0.0
+    xs = []
+    for t in range(1, steps + 1):
+        mean = 0.9 * mean + 0.1 * slope(x)
+        mean_square = 0.999 * mean_square + 0.001 * slope(x) ** 2
+        corrected = rate * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
+        x -= corrected * mean / (mean_square**0.5 + 1e-8)
+        xs.append(x)
+    return xs
+
+
+TORCH7 = {"sgd": torch7_sgd, "nag": torch7_nag, "rmsprop": torch7_rmsprop, "adam": torch7_adam}
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6], ids=["large gradients", "gradients near ε"])
+@pytest.mark.parametrize("name", BASELINES)
+def test_baselines_step_as_torch7s_do(name: str, scale: float) -> None:
+    rate, steps = 0.1, 4
+
+    def slope(x: float) -> float:
+        return scale * (2 * x + 1)
+
+    tx = BASELINES[name].make(rate)
+    x = jnp.asarray(1.0)
+    state, xs = tx.init(x), []
+    for _ in range(steps):
+        update, state = tx.update(jnp.asarray(slope(x)), state, x)
+        x = optax.apply_updates(x, update)
+        xs.append(float(x))
+    # Adam's two versions place ε before and after the bias correction, which shows near ε alone.
+    rtol = 1e-5 if scale == 1 or name != "adam" else 0.3
+    expected = np.asarray(TORCH7[name](slope, 1.0, rate, steps))
+    np.testing.assert_allclose(np.asarray(xs) - 1, expected - 1, rtol=rtol)
