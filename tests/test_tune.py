@@ -61,7 +61,7 @@ def test_the_rate_is_the_best_of_its_grid(tuned: Tuned) -> None:
 @pytest.mark.parametrize("factor", [1e-3, 1e4], ids=["to higher rates", "to lower rates"])
 def test_the_grid_grows_until_the_optimum_is_inside(factor: float, tuned: Tuned) -> None:
     found = tune("sgd", bowls(factor), KEY, **SIZES)
-    assert found.rate in pytest.approx([BEST / factor])
+    assert found.rate == pytest.approx(BEST / factor)
     assert found.grid[0] < found.rate < found.grid[-1]
     assert len(found.grid) > len(tuned.grid)
     np.testing.assert_allclose(np.diff(np.log10(found.grid)), 0.25)
@@ -112,7 +112,7 @@ class Peaks(Bowls):
 
 @pytest.mark.parametrize(
     ("problem", "between"),
-    [(Cliffs(jnp.asarray(1.0)), "1e-02 and 1e+01"), (Peaks(jnp.asarray(1.0)), "1e-02 and 1e+19")],
+    [(Cliffs(jnp.asarray(1.0)), "1e-19 and 1e+01"), (Peaks(jnp.asarray(1.0)), "1e-02 and 1e+18")],
     ids=["no finite loss", "no longest step"],
 )
 def test_where_no_rate_is_best_it_says_so(
@@ -182,7 +182,7 @@ def test_baselines_step_as_torch7s_do(name: str, scale: float) -> None:
         return scale * (2 * x + 1)
 
     tx = BASELINES[name].make(rate)
-    x = jnp.asarray(1.0)
+    x = jnp.asarray(0.0)
     state, xs = tx.init(x), []
     for _ in range(steps):
         update, state = tx.update(jnp.asarray(slope(x)), state, x)
@@ -190,5 +190,5 @@ def test_baselines_step_as_torch7s_do(name: str, scale: float) -> None:
         xs.append(float(x))
     # Adam's two versions place ε before and after the bias correction, which shows near ε alone.
     rtol = 1e-5 if scale == 1 or name != "adam" else 0.3
-    expected = np.asarray(TORCH7[name](slope, 1.0, rate, steps))
-    np.testing.assert_allclose(np.asarray(xs) - 1, expected - 1, rtol=rtol)
+    expected = TORCH7[name](slope, 0.0, rate, steps)
+    np.testing.assert_allclose(xs, expected, rtol=rtol)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from metadescent import two_phase
+from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Batch
+from metadescent.problem import Batch, Optimizee, Problem
+from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
 from metadescent.two_phase import meta_gradient, record
 from metadescent.unroll import start, unroll
@@ -80,3 +82,107 @@ def test_a_sample_of_coordinates_is_unbiased(recorded, one_phase) -> None:
     # Of 61 sums of 400 draws none is five standard errors off, and all together are close.
     assert (np.abs(each.mean(0) - expected) <= 5 * error + 1e-5).all()
     assert np.linalg.norm(each.mean(0) - expected) < 0.1 * np.linalg.norm(expected)
+
+
+def perceptrons() -> Problem:
+    """Small MLPs: θ of four leaves, f estimated on minibatches."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 3)).astype(np.uint8)
+    return MLPClassification(images, np.arange(8) % 2, (2,), batch_size=4, theta_std=1.0)
+
+
+OPTIMIZEES: dict[str, Callable[[], Optimizee]] = {
+    "a quadratic": lambda: Quadratic(dimension=3).sample(jax.random.key(1)),
+    "an MLP": lambda: perceptrons().sample(jax.random.key(1)),
+    "a batch of MLPs": lambda: Batch.sample(perceptrons(), jax.random.key(1), 2),
+}
+
+
+@pytest.mark.parametrize(("float64", "tolerance"), [(False, 1e-5), (True, 1e-12)])
+@pytest.mark.parametrize("name", OPTIMIZEES)
+def test_two_phases_are_one_from_a_carried_state_on(
+    name: str, float64: bool, tolerance: float
+) -> None:
+    with jax.enable_x64(float64):
+        f, m = OPTIMIZEES[name](), LSTM((3, 3), key=jax.random.key(0))
+        begin, _ = unroll(m, f, start(m, f, KEY), KEY, num_steps=2)
+
+        @eqx.filter_jit
+        @eqx.filter_grad
+        def one(m: LSTM) -> jax.Array:
+            return (WEIGHTS @ unroll(m, f, begin, KEY, num_steps=STEPS)[1]).sum()
+
+        @eqx.filter_jit
+        def two(m: LSTM) -> LSTM:
+            gradients = record(m, f, begin, KEY, num_steps=STEPS)[2]
+            return meta_gradient(m, begin.state, gradients, WEIGHTS)
+
+        expected, found = flat(one(m)), flat(two(m))
+    assert np.linalg.norm(expected) > 1e-3
+    assert np.linalg.norm(found - expected) <= tolerance * np.linalg.norm(expected)
+
+
+def test_a_coordinate_without_cotangent_does_not_matter(assert_close: Callable) -> None:
+    # ∇_0 and h of the last coordinate are anything, ∇_1 … ∇_T are 0: nothing it does is paid for.
+    few = jax.random.normal(jax.random.key(0), (STEPS + 1, 3))
+    many = jnp.pad(few, ((0, 0), (0, 1))).at[0, -1].set(100.0)
+    h = jax.tree.map(lambda x: x + 0.3, M.init(few[0]))
+    more_h = jax.tree.map(lambda x: jnp.pad(x, ((0, 0), (0, 1)), constant_values=7.0), h)
+    expected = meta_gradient(M, h, few, WEIGHTS)
+    assert np.linalg.norm(flat(expected)) > 1e-3
+    assert_close(meta_gradient(M, more_h, many, WEIGHTS), expected)
+
+
+IMPORTANCE = jnp.asarray([0.0, 5.0, 1.0, 0.5, 0.0, 0.1])
+
+
+def test_every_coordinate_counts_once_on_average() -> None:
+    @jax.jit
+    @jax.vmap
+    def counts(key: jax.Array) -> jax.Array:
+        chosen, inverse = two_phase._sample(IMPORTANCE, 2, key)
+        return jnp.zeros(len(IMPORTANCE)).at[chosen].add(inverse)
+
+    each = np.asarray(counts(jax.random.split(jax.random.key(0), 20_000)), np.float64)
+    error = each.std(0) / np.sqrt(len(each))
+    assert (error > 0).any()
+    assert (np.abs(each.mean(0) - 1) <= 5 * error + 1e-5).all()
+    # Coordinates are mixed with a tenth of the uniform distribution: no weight exceeds 10 n / count.
+    assert each.max() <= 10 * len(IMPORTANCE) / 2 + 1e-3
+
+
+def test_a_coordinate_that_matters_much_is_in_every_sample() -> None:
+    sample = jax.jit(jax.vmap(lambda key: two_phase._sample(IMPORTANCE, 2, key)[0]))
+    chosen = sample(jax.random.split(jax.random.key(0), 1000))
+    assert (chosen == 1).any(axis=1).all()
+
+
+def test_without_any_cotangent_a_sample_is_zero_and_finite() -> None:
+    gradient = meta_gradient(
+        M, M.init(jnp.zeros(6)), jnp.zeros((STEPS + 1, 6)), WEIGHTS, num_coordinates=2, key=KEY
+    )
+    assert not flat(gradient).any()
+
+
+def test_sampling_changes_the_meta_gradient_and_no_loss(assert_same_bits: Callable) -> None:
+    problem = Quadratic(dimension=5)
+    begin = start_batch(M, problem, KEY, 2)
+
+    def both(num_coordinates: int | None) -> tuple:
+        return eqx.filter_jit(eqx.filter_value_and_grad(meta_loss, has_aux=True))(
+            M,
+            problem,
+            begin,
+            KEY,
+            num_problems=2,
+            num_steps=STEPS,
+            num_coordinates=num_coordinates,
+        )
+
+    value, gradient = both(None)
+    sampled_value, sampled_gradient = both(3)
+    assert_same_bits(sampled_value, value)
+    assert not np.allclose(flat(sampled_gradient), flat(gradient), rtol=1e-2)
+
+
+def flat(tree: LSTM) -> np.ndarray:
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])

@@ -14,7 +14,7 @@ import jax
 from metadescent.arrays import load_arrays, read_metadata, save_arrays
 from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.registry import make_optimizer
+from metadescent.registry import make_optimizer, parse
 
 FORMAT = 1
 
@@ -56,8 +56,14 @@ def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
             does not fit; the sentence names it.
     """
     path = Path(path)
-    metadata = read_card(path)
-    skeleton = eqx.filter_eval_shape(make, metadata["optimizer"], jax.random.key(0))
+    spec = read_card(path)["optimizer"]
+    if make is make_optimizer and ":" in parse(spec)[0]:
+        # A file may not say which code to import; only its reader may.
+        raise UserError(
+            f"{path} holds an optimizer of a class outside the package, {spec}; hand the class in: "
+            "metadescent.artifact.load(path, make=lambda spec, key: …)"
+        )
+    skeleton = eqx.filter_eval_shape(make, spec, jax.random.key(0))
     arrays, static = eqx.partition(skeleton, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     phi, _ = load_arrays(path, arrays)
     return eqx.combine(phi, static)

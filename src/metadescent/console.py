@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 SECONDS_BETWEEN_LINES = 5.0
 
 
+@runtime_checkable
 class Report(Protocol):
     """Where long work says how far it has come."""
 
