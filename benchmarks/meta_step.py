@@ -4,8 +4,16 @@
 
 Each case is one truncated segment of 20 steps and its gradient with respect to φ of the 2×20 LSTM:
 `mnist` has the 15,910 coordinates of an MLP 784-20-10 on random images of MNIST's size, `quadratic`
-128 functions of 10 coordinates. Forms are timed in turn, so that a busy machine slows all of them
-alike; what counts are the ratios. `first step` is tracing, compiling and one run.
+128 functions of 10 coordinates. The forms, from the plain one to the one that meta-training uses:
+
+    plain          the unrolled loss as it stands, through `equinox.nn.LSTMCell` under `vmap`,
+                   every intermediate value kept
+    plain, rows    the same with our cell: features × coordinates, its derivative written out
+    recomputed     `unroll`: the rule recomputed on the way back, ∇_t taken from the forward pass
+    two-phase      `meta_loss`: the meta-gradient block by block of coordinates, and from a sample
+
+They are timed in turn, so that a busy machine slows all of them alike; what counts are the ratios.
+`first step` is tracing, compiling and one run.
 """
 
 import argparse
@@ -25,7 +33,9 @@ import optax
 from metadescent.compare import hardware, versions
 from metadescent.console import console, table
 from metadescent.meta_loss import draw, meta_loss, start_batch
+from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
+from metadescent.preprocess import log_and_sign
 from metadescent.problem import Problem
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
@@ -35,7 +45,50 @@ STEPS = 20
 REPEATS = 15
 
 
+class Textbook(LearnedOptimizer):
+    """The same optimizer as one writes it down first: one coordinate's LSTM, under `vmap`."""
+
+    m: LSTM
+
+    def init(self, params: Any) -> Any:
+        """Return zeros, coordinates × features."""
+        return jax.tree.map(
+            lambda x: tuple(
+                (jnp.zeros((*x.shape, n)), jnp.zeros((*x.shape, n))) for n in self.m.layers
+            ),
+            params,
+        )
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        """Run every coordinate through the cells."""
+
+        def coordinate(gradient: Any, state: Any) -> Any:
+            x = gradient[None] if self.m.p is None else log_and_sign(gradient, self.m.p)
+            new = []
+            for cell, h_and_c in zip(self.m.cells, state, strict=True):
+                x, c = cell(x, h_and_c)
+                new.append((x, c))
+            return self.m.scale * self.m.output(x)[0], tuple(new)
+
+        gradients, treedef = jax.tree.flatten(updates)
+        moved = []
+        for gradient, h in zip(gradients, treedef.flatten_up_to(state), strict=True):
+            rule = coordinate
+            for _ in range(gradient.ndim):
+                rule = jax.vmap(rule)
+            moved.append(rule(gradient, h))
+        return treedef.unflatten(g for g, _ in moved), treedef.unflatten(h for _, h in moved)
+
+
 def plain(m: LSTM, problem: Problem, begin: Trajectory, key: Any, num_problems: int) -> Any:
+    """Differentiate the unrolled losses of the textbook form."""
+    begin = begin._replace(state=Textbook(m).init(begin.theta))
+    return plain_rows(Textbook(m), problem, begin, key, num_problems)
+
+
+def plain_rows(
+    m: LearnedOptimizer, problem: Problem, begin: Trajectory, key: Any, num_problems: int
+) -> Any:
     """Differentiate the unrolled losses as they stand, keeping every intermediate value."""
     fs, key = draw(problem, key, num_problems)
 
@@ -92,7 +145,12 @@ def measure(name: str) -> dict[str, dict[str, float]]:
     m, problem, num_problems = cases()[name]
     key = jax.random.key(1)
     begin = start_batch(m, problem, key, num_problems)
-    forms = {"plain": plain, "recomputed": recomputed, "two-phase": two_phase(None)}
+    forms = {
+        "plain": plain,
+        "plain, rows": plain_rows,
+        "recomputed": recomputed,
+        "two-phase": two_phase(None),
+    }
     if name == "mnist":
         forms["two-phase, 2048 coordinates"] = two_phase(2048)
     steps, result = {}, {}

@@ -51,3 +51,8 @@ def load_checkpoint(folder: Path, like: MetaState) -> MetaState | None:
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, oldest first."""
     return sorted(p for p in folder.glob("epoch-*.safetensors") if re.search(r"-\d{6,}\.", p.name))
+
+
+def latest_epoch(folder: Path) -> int:
+    """Return the epoch of the newest checkpoint in a folder, 0 if there is none."""
+    return max((int(path.stem.removeprefix("epoch-")) for path in checkpoints(folder)), default=0)

@@ -22,7 +22,7 @@ they are run for: to the right 200 steps, though the optimizer was meta-trained 
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -91,6 +91,7 @@ SETTINGS = {
 
 
 UNITS = len(SETTINGS) * (1 + 2 * len(BASELINES))
+OPTIMIZERS = tuple(dict.fromkeys(setting.optimizer for setting in SETTINGS.values()))
 
 
 def reproduce(
@@ -119,10 +120,9 @@ def reproduce(
     Source: sections 3.1 and 3.2, figure 4.
     """
     effort = budget_of(budget)
-    learned = {name: load(name) for name in _unique(s.optimizer for s in SETTINGS.values())}
-    problems = {
-        name: make_problem(name, data_dir) for name in _unique(s.problem for s in SETTINGS.values())
-    }
+    learned = {name: load(name) for name in OPTIMIZERS}
+    names = dict.fromkeys(setting.problem for setting in SETTINGS.values())
+    problems = {name: make_problem(name, data_dir) for name in names}
     panels: dict[str, Comparison] = {}
     for name, setting in SETTINGS.items():
         seeds = getattr(effort, setting.seeds)
@@ -263,7 +263,3 @@ def _split(comparison: Comparison) -> tuple[Curve, dict[str, Curve]]:
     """Return the learned optimizer's curve, the only one without a rate, and the baselines'."""
     (learned,) = [curve for curve in comparison.curves.values() if curve.rate is None]
     return learned, {n: c for n, c in comparison.curves.items() if c.rate is not None}
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))

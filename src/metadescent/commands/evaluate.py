@@ -1,0 +1,61 @@
+"""`evaluate` and `tune`: against hand-designed optimizers, each at its best rate."""
+
+from pathlib import Path
+
+import jax
+
+from metadescent import arguments, zoo
+from metadescent.commands.dispatch import run
+from metadescent.commands.show import plot, show, tuning_cache
+from metadescent.compare import cached_tune, compare
+from metadescent.console import console, figure, progress, table
+from metadescent.errors import UserError
+from metadescent.files import write_json
+from metadescent.registry import make_problem, nearest
+from metadescent.tune import BASELINES
+
+
+@run.register
+def _evaluate(command: arguments.Evaluate) -> None:
+    names = [name for name in command.against.split(",") if name]
+    for name in names:
+        if name not in BASELINES:
+            raise UserError(f"there is no baseline {name!r}; {nearest(name, BASELINES)}")
+    m = zoo.load(command.optimizer)
+    problem = make_problem(command.problem, command.data_dir)
+    with progress("evaluate", 2 * len(names) + 1) as report:
+        result = compare(
+            {_name(command.optimizer): m},
+            problem,
+            command.problem,
+            baselines=names,
+            num_steps=command.steps,
+            num_seeds=command.seeds,
+            seed=command.seed,
+            cache=tuning_cache(),
+            progress=lambda text: report(text, 1),
+        )
+    show(result)
+    if command.json:
+        write_json(command.json, result.to_json())
+    if command.plot:
+        plot(result, command.plot)
+
+
+@run.register
+def _tune(command: arguments.Tune) -> None:
+    problem = make_problem(command.problem, command.data_dir)
+    key = jax.random.key(command.seed)
+    tuned = cached_tune(command.name, problem, key, command.steps, command.seeds, tuning_cache())
+    rows = [
+        [f"{rate:.3g}", figure(loss), "best" if rate == tuned.rate else ""]
+        for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True)
+    ]
+    console().print(table(f"{command.name} on {command.problem}", ["rate", "final loss", ""], rows))
+    console().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}.")
+
+
+def _name(optimizer: str) -> str:
+    """Return what the results call a learned optimizer; never the name of a hand-designed one."""
+    name = Path(optimizer).name.removesuffix(".safetensors")
+    return f"learned {name}" if name in BASELINES else name

@@ -1,0 +1,52 @@
+"""Comparisons as tables and figures."""
+
+from pathlib import Path
+
+import pooch
+
+from metadescent.compare import Comparison
+from metadescent.console import console, figure, table
+
+
+def tuning_cache() -> Path:
+    """Return the folder where the outcomes of rate searches are kept."""
+    return Path(pooch.os_cache("metadescent")) / "tuned"
+
+
+def show(result: Comparison) -> None:
+    """Print a comparison, and the search behind every rate."""
+    best = result.best_baseline(lambda c: c.last_tenth) if result.tuned else None
+    reference = result.curves[best].last_tenth if best else None
+    rows = [
+        [
+            name,
+            figure(curve.rate),
+            figure(curve.final),
+            f"[{figure(float(curve.low[-1]))}, {figure(float(curve.high[-1]))}]",
+            figure(curve.last_tenth),
+            figure(curve.sum),
+            figure(curve.last_tenth / reference if reference else None),
+        ]
+        for name, curve in result.curves.items()
+    ]
+    title = f"{result.problem}: {result.steps} steps, {result.seeds} fresh problems"
+    ratio = f"÷ {best}" if best else ""
+    columns = ["", "rate", "final", "95 %", "last 10th", "sum", ratio]
+    console().print(table(title, columns, rows))
+    for name, tuned in result.tuned.items():
+        console().print(
+            f"{name}: rate {tuned.rate:.3g}, best of {len(tuned.grid)} from "
+            f"{tuned.grid[0]:.2g} to {tuned.grid[-1]:.2g}",
+            style="dim",
+        )
+    if result.tuned:
+        criterion = next(iter(result.tuned.values())).criterion
+        console().print(f"Rates tuned by the {criterion}.", style="dim")
+
+
+def plot(result: Comparison, path: Path) -> None:
+    """Write the learning curves as .svg and .png, whichever of the two `path` ends in."""
+    from metadescent import plotting
+
+    stem = path.with_suffix("") if path.suffix in (".svg", ".png") else path
+    plotting.save(plotting.learning_curves([plotting.Panel(result.curves)]), stem)

@@ -1,0 +1,103 @@
+"""`train` and `demo`: learn an optimizer, in a folder that survives kills."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from metadescent import arguments, runs
+from metadescent.checkpoint import latest_epoch
+from metadescent.commands.dispatch import run
+from metadescent.commands.show import plot, show
+from metadescent.compare import compare
+from metadescent.console import console, figure, progress, table
+from metadescent.files import write_json
+from metadescent.meta_train import MetaState
+from metadescent.recipe import Recipe
+from metadescent.registry import make_problem, recipe_of
+from metadescent.tune import BASELINES
+
+
+@run.register
+def _demo(command: arguments.Demo) -> None:
+    began = time.monotonic()
+    recipe = replace(Recipe(), **recipe_of("quadratic"), epochs=command.epochs)
+    learned = command.out / "quadratic-lstm"
+    _forget(learned)
+    state = train(learned, "quadratic", recipe, None, resume=False)
+    problem = make_problem("quadratic")
+    with progress("compare", 2 * len(BASELINES) + 1) as report:
+        result = compare(
+            {"LSTM": state.best},
+            problem,
+            "quadratic",
+            num_steps=recipe.steps,
+            num_seeds=command.seeds,
+            seed=recipe.seed + 1,
+            progress=lambda text: report(text, 1),
+        )
+    show(result)
+    plot(result, command.out / "demo")
+    write_json(command.out / "demo.json", result.to_json())
+    seconds = time.monotonic() - began
+    console().print(
+        f"The optimizer is {learned / 'optimizer.safetensors'}, the curves are "
+        f"{command.out / 'demo.png'}; {seconds:.0f} s in all."
+    )
+
+
+@run.register
+def _train_command(command: arguments.Train) -> None:
+    folder = command.out or Path("runs") / command.problem.replace("/", "-")
+    recipe = command.recipe
+    if command.search:
+        recipe = _search(folder, command)
+    state = train(folder, command.problem, recipe, command.data_dir, resume=command.resume)
+    console().print(
+        f"Best validation loss {figure(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
+        f"{folder / 'optimizer.safetensors'}"
+    )
+
+
+def train(
+    folder: Path, problem_name: str, recipe: Recipe, data_dir: Path | None, *, resume: bool
+) -> MetaState:
+    """Meta-train in a folder with a progress bar; return the last state."""
+    problem = make_problem(problem_name, data_dir)
+    state: MetaState | None = None
+    done = latest_epoch(folder / "checkpoints") if resume else 0
+    with progress("meta-train", recipe.epochs, done) as report:
+        for state, info in runs.train(folder, problem, problem_name, recipe, resume=resume):
+            report(
+                f"meta-loss {figure(float(info.meta_losses.mean()))}, "
+                f"validation {figure(float(info.validation_loss))} "
+                f"(best {figure(float(state.best_loss))}), "
+                f"meta-rate {runs.meta_rate_at(recipe, int(state.epoch)):.2g}",
+                1,
+            )
+    return state if state is not None else runs.finished_state(folder, recipe)
+
+
+def _search(folder: Path, command: arguments.Train) -> Recipe:
+    """Return the recipe with the meta-rate that did best in short trials (section 3)."""
+    recipe = command.recipe
+    trials = runs.trials(recipe, command.search)
+    problem = make_problem(command.problem, command.data_dir)
+    found: list[tuple[float, float]] = []
+    with progress("search", len(trials)) as report:
+        for index, trial in enumerate(trials):
+            loss = runs.validate_trial(
+                folder / "search" / f"trial-{index}", problem, command.problem, trial
+            )
+            found.append((loss, trial.meta_rate))
+            report(f"meta-rate {trial.meta_rate:.2g}: validation {figure(loss)}", 1)
+    best = min(found)[1]
+    rows = [[f"{rate:.3g}", figure(loss)] for loss, rate in sorted(found)]
+    console().print(table("Random search", ["meta-rate", "validation loss"], rows))
+    return replace(recipe, meta_rate=best)
+
+
+def _forget(folder: Path) -> None:
+    """Remove what a run left in a folder, and nothing else."""
+    for path in [*folder.glob("checkpoints/epoch-*.safetensors"), folder / "metrics.jsonl"]:
+        path.unlink(missing_ok=True)
+    (folder / "config.json").unlink(missing_ok=True)
