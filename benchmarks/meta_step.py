@@ -90,25 +90,25 @@ def plain_rows(
     m: LearnedOptimizer, problem: Problem, begin: Trajectory, key: Any, num_problems: int
 ) -> Any:
     """Differentiate the unrolled losses as they stand, keeping every intermediate value."""
-    fs, key = draw(problem, key, num_problems)
+    fs, keys = draw(problem, key, num_problems)
 
     def step(carry: Any, t: Any) -> Any:
         theta, state = carry
-        step_key = jax.random.fold_in(key, t)
+        step_key = jax.random.fold_in(keys.minibatch, t)
         loss = fs.loss(theta, step_key)
         gradient = jax.grad(lambda theta: fs.loss(theta, step_key).sum())(theta)
         g, state = m.update(jax.lax.stop_gradient(gradient), state, theta)
         return (optax.apply_updates(theta, g), state), loss
 
     (theta, _), losses = jax.lax.scan(step, (begin.theta, begin.state), jnp.arange(STEPS))
-    last = fs.loss(theta, jax.random.fold_in(key, STEPS))
+    last = fs.loss(theta, jax.random.fold_in(keys.minibatch, STEPS))
     return losses[1:].sum(0).mean() + last.mean()
 
 
 def recomputed(m: LSTM, problem: Problem, begin: Trajectory, key: Any, num_problems: int) -> Any:
     """Recompute the rule on the way back, and take ∇_t from the forward pass."""
-    fs, key = draw(problem, key, num_problems)
-    return unroll(m, fs, begin, key, num_steps=STEPS)[1].sum(0).mean()
+    fs, keys = draw(problem, key, num_problems)
+    return unroll(m, fs, begin, keys.minibatch, num_steps=STEPS)[1].sum(0).mean()
 
 
 def two_phase(coordinates: int | None) -> Callable[..., Any]:

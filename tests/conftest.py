@@ -86,3 +86,28 @@ def assert_same_bits():
             assert bits(a) == bits(b), f"{jax.tree_util.keystr(path)}: {a} is not {b}"
 
     return check
+
+
+@pytest.fixture
+def metadescent(tmp_path, monkeypatch, capsys):
+    """Run the command line in a folder of its own; return (exit status, output, errors)."""
+    import signal
+
+    import pooch
+
+    from metadescent.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+
+    def run(*words):
+        status = 0
+        try:
+            main(list(words))
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    yield run
+    signal.signal(signal.SIGTERM, on_sigterm)

@@ -65,9 +65,9 @@ def test_seeds_and_steps_differ(still: jax.Array) -> None:
 
 def test_a_curve_is_an_unroll(assert_close: Callable) -> None:
     adam = optax.adam(0.1)
-    fs, key = draw(NoisyProblem(), KEY, SEEDS)
+    fs, keys = draw(NoisyProblem(), KEY, SEEDS)
     begin = start_batch(adam, NoisyProblem(), KEY, SEEDS)
-    assert_close(curves(adam), unroll(adam, fs, begin, key, num_steps=STEPS)[1].T)
+    assert_close(curves(adam), unroll(adam, fs, begin, keys.minibatch, num_steps=STEPS)[1].T)
 
 
 def test_state_is_fresh_every_time(assert_same_bits: Callable) -> None:

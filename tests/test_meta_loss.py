@@ -70,16 +70,16 @@ def by_hand(
     m: Any, problem: Problem, weights: jax.Array, second_derivatives: bool = False
 ) -> jax.Array:
     """E_f Σ w_t f(θ_t), one f and one step after another."""
-    _, minibatch_key = draw(problem, KEY, PROBLEMS)
+    _, keys = draw(problem, KEY, PROBLEMS)
     begin = start_batch(m, problem, KEY, PROBLEMS).theta
-    f_keys = jax.random.split(jax.random.split(KEY)[0], PROBLEMS)
+    f_keys = jax.random.split(keys.f, PROBLEMS)
     total = jnp.zeros(())
     for b in range(PROBLEMS):
         f, theta = problem.sample(f_keys[b]), jax.tree.map(lambda x, b=b: x[b], begin)
         state = m.init(theta)
         for t in range(STEPS):
             now, then = (
-                jax.random.split(jax.random.fold_in(minibatch_key, s), PROBLEMS)[b]
+                jax.random.split(jax.random.fold_in(keys.minibatch, s), PROBLEMS)[b]
                 for s in (t, t + 1)
             )
             gradient = jax.grad(f.loss)(theta, now)
@@ -185,10 +185,9 @@ def test_the_key_is_the_problems(assert_same_bits: Callable) -> None:
 def test_theta_0_and_the_minibatches_have_keys_of_their_own() -> None:
     problem = DISTRIBUTIONS["stochastic"]
     m = RULES["talking"]
-    fs, minibatch_key = draw(problem, KEY, PROBLEMS)
-    f_key = jax.random.split(KEY)[0]
+    fs, keys = draw(problem, KEY, PROBLEMS)
     theta = start_batch(m, problem, KEY, PROBLEMS).theta["a"]
-    for taken in (minibatch_key, f_key, KEY):
+    for taken in (keys.f, keys.minibatch, keys.coordinates, KEY):
         assert not np.allclose(theta, start(m, fs, taken).theta["a"])
 
 

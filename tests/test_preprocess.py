@@ -15,7 +15,7 @@ P = 10.0
 THRESHOLD = np.float32(math.exp(-P))
 
 apply = jax.jit(lambda gradient: log_and_sign(gradient, P))
-slope = jax.jit(jax.jacfwd(lambda gradient: log_and_sign(gradient, P)))
+slope = jax.jit(jax.jacrev(lambda gradient: log_and_sign(gradient, P)))
 
 
 def appendix_a(gradient: float, p: float) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """A batch of optimizees is those optimizees, and a dataset is never copied."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -55,15 +56,21 @@ def test_a_batch_is_single_optimizees_drawn_with_the_same_keys(
 ) -> None:
     problem = PROBLEMS[name]
     f_key, theta_key, loss_key = jax.random.split(jax.random.key(0), 3)
-    fs = Batch.sample(problem, f_key, SIZE)
-    thetas = fs.init(theta_key)
-    losses = fs.loss(thetas, loss_key)
+    fs = eqx.filter_jit(Batch.sample)(problem, f_key, SIZE)
+    thetas = jax.jit(lambda key: fs.init(key))(theta_key)
+    losses = jax.jit(lambda thetas: fs.loss(thetas, loss_key))(thetas)
     assert losses.shape == (SIZE,)
+
+    @jax.jit
+    def alone(b: jax.Array) -> tuple[Any, jax.Array]:
+        keys = (jax.random.split(key, SIZE)[b] for key in (f_key, theta_key, loss_key))
+        f_alone, theta_alone, loss_alone = keys
+        f = problem.sample(f_alone)
+        theta = f.init(theta_alone)
+        return theta, f.loss(theta, loss_alone)
+
     for b in range(SIZE):
-        f = problem.sample(jax.random.split(f_key, SIZE)[b])
-        theta = f.init(jax.random.split(theta_key, SIZE)[b])
-        assert_close(jax.tree.map(lambda x, b=b: x[b], thetas), theta)
-        assert_close(losses[b], f.loss(theta, jax.random.split(loss_key, SIZE)[b]))
+        assert_close(jax.tree.map(lambda x, b=b: x[b], (thetas, losses)), alone(b))
 
 
 def test_each_loss_depends_on_its_own_theta_only() -> None:

@@ -9,12 +9,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_safetensors
+from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save as save_safetensors
 
 from metadescent.errors import UserError
 from metadescent.files import write_atomically
+
+_DTYPES = {
+    "BOOL": "bool",
+    "BF16": "bfloat16",
+    "F16": "float16",
+    "F32": "float32",
+    "F64": "float64",
+    **{
+        f"{sign}{bits}": f"{word}{bits}"
+        for sign, word in (("I", "int"), ("U", "uint"))
+        for bits in (8, 16, 32, 64)
+    },
+}
 
 
 def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
@@ -30,7 +42,7 @@ def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
         >>> tree["a"].tolist(), metadata
         ([1.0, 1.0], {'n': 1})
     """
-    named = {name: np.ascontiguousarray(leaf) for name, leaf in _by_path(tree)}
+    named = {name: np.asarray(leaf, order="C") for name, leaf in _by_path(tree)}
     text = {"metadescent": json.dumps(metadata, ensure_ascii=False)}
     write_atomically(path, save_safetensors(named, metadata=text))
 
@@ -50,7 +62,12 @@ def load_arrays(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     data = _read(path)
     metadata = _metadata(path, data)
     try:
-        found = load_safetensors(data)
+        found = {
+            name: np.frombuffer(leaf["data"], jnp.dtype(_DTYPES[leaf["dtype"]])).reshape(
+                leaf["shape"]
+            )
+            for name, leaf in deserialize(data)
+        }
     except (SafetensorError, ValueError, KeyError) as error:
         raise UserError(
             f"{path} is damaged ({error}); copy it again or retrain the optimizer"
@@ -102,7 +119,7 @@ def _metadata(path: Path, data: bytes) -> dict[str, Any]:
     try:
         header = json.loads(data[8 : 8 + size])
         metadata = json.loads(header["__metadata__"]["metadescent"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise foreign from error
     if not isinstance(metadata, dict):
         raise foreign

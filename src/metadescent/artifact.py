@@ -39,7 +39,7 @@ def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) 
         ...     load(path).layers
         (4,)
     """
-    metadata = {"format": FORMAT, "optimizer": optimizer, "version": version("metadescent"), **card}
+    metadata = {**card, "format": FORMAT, "optimizer": optimizer, "version": version("metadescent")}
     save_arrays(Path(path), eqx.filter(m, eqx.is_array), metadata)
 
 
@@ -76,11 +76,11 @@ def read_card(path: str | Path) -> dict[str, Any]:
         UserError: if the file is not an optimizer's, or its format is newer than this package.
     """
     metadata = read_metadata(Path(path))
-    if not isinstance(metadata.get("optimizer"), str):
-        raise UserError(f"{path} holds no optimizer; it must be an optimizer.safetensors")
     if metadata.get("format") != FORMAT:
         raise UserError(
             f"{path} has format {metadata.get('format')!r} and this version reads format {FORMAT}; "
             "try a newer metadescent"
         )
+    if not isinstance(metadata.get("optimizer"), str):
+        raise UserError(f"{path} holds no optimizer; it must be an optimizer.safetensors")
     return metadata

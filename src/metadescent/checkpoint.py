@@ -50,7 +50,10 @@ def load_checkpoint(folder: Path, like: MetaState) -> MetaState | None:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, oldest first."""
-    return sorted(p for p in folder.glob("epoch-*.safetensors") if re.search(r"-\d{6,}\.", p.name))
+    found = (
+        re.fullmatch(r"epoch-(\d{6,})\.safetensors", path.name) for path in folder.glob("epoch-*")
+    )
+    return [folder / match[0] for match in sorted(filter(None, found), key=lambda m: int(m[1]))]
 
 
 def latest_epoch(folder: Path) -> int:

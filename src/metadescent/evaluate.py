@@ -89,9 +89,9 @@ def learning_curves(
 def _learning_curves(
     m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Float[Array, "num_seeds num_steps"]:
-    fs, minibatch_key = draw(problem, key, num_seeds)
+    fs, keys = draw(problem, key, num_seeds)
     begin = start_batch(m, problem, key, num_seeds)
-    _, losses = unroll(m, fs, begin, minibatch_key, num_steps=num_steps)
+    _, losses = unroll(m, fs, begin, keys.minibatch, num_steps=num_steps)
     return losses.T
 
 
@@ -109,12 +109,15 @@ def summarize(curves: Float[Array, "seeds steps"], rate: float | None = None) ->
     losses = np.asarray(curves, np.float64)
     seeds = len(losses)
     mean = losses.mean(0)
-    error = losses.std(0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full_like(mean, np.nan)
+    with np.errstate(invalid="ignore"):  # a diverged curve has no interval
+        error = losses.std(0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full_like(mean, np.nan)
     half_width = stdtrit(max(seeds - 1, 1), 0.975) * error
     return Curve(mean, mean - half_width, mean + half_width, rate)
 
 
-def final_loss(curves: Float[Array | np.ndarray, "... steps"]) -> Float[Array | np.ndarray, "..."]:
+def final_loss(
+    curves: Float[Array | np.ndarray, "... steps"],
+) -> Float[Array | np.ndarray | np.floating, "..."]:
     """Return the final error of learning curves: the mean over their last tenth.
 
     Where f is estimated on minibatches, a single step would let chance choose.

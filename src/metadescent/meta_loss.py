@@ -1,5 +1,7 @@
 """Equation 3:  L(φ) = E_f Σ_{t=1..T} w_t f(θ_t)."""
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,22 +13,31 @@ from metadescent.two_phase import meta_gradient, record
 from metadescent.unroll import AnyOptimizer, Trajectory, start, unroll
 
 
-def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch, PRNGKeyArray]:
-    """Return the `num_problems` optimizees that `key` stands for, and the key of their minibatches.
+class Keys(NamedTuple):
+    """The keys of one episode: of f, θ₀, the minibatches and the sample of coordinates."""
+
+    f: PRNGKeyArray
+    theta: PRNGKeyArray
+    minibatch: PRNGKeyArray
+    coordinates: PRNGKeyArray
+
+
+def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch, Keys]:
+    """Return the `num_problems` optimizees that `key` stands for, and all keys derived from it.
 
     The key *is* the optimizees: they are drawn again in each truncated segment, so what is carried
     between segments is (θ, h, t) and no copy of f.
     """
-    f_key, minibatch_key = jax.random.split(key)
-    return Batch.sample(problem, f_key, num_problems), minibatch_key
+    keys = Keys(*jax.random.split(key, 4))
+    return Batch.sample(problem, keys.f, num_problems), keys
 
 
 def start_batch(
     m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_problems: int
 ) -> Trajectory:
     """Return the trajectory at t = 0 of the `num_problems` optimizees that `key` stands for."""
-    fs, _ = draw(problem, key, num_problems)
-    return start(m, fs, jax.random.fold_in(key, 1))
+    fs, keys = draw(problem, key, num_problems)
+    return start(m, fs, keys.theta)
 
 
 def meta_loss(
@@ -71,17 +82,17 @@ def meta_loss(
         >>> losses.shape, bool(abs(L - losses.sum(0).mean()) < 1e-3)
         ((5, 3), True)
     """
-    fs, minibatch_key = draw(problem, key, num_problems)
+    fs, keys = draw(problem, key, num_problems)
     trajectory = jax.lax.stop_gradient(trajectory)
     if weights is None:
         weights = jnp.ones(num_steps)
     if isinstance(m, Coordinatewise) and not second_derivatives:
-        return _two_phase(m, fs, trajectory, minibatch_key, weights, num_coordinates)
+        return _two_phase(m, fs, trajectory, keys, weights, num_coordinates)
     trajectory, losses = unroll(
         m,
         fs,
         trajectory,
-        minibatch_key,
+        keys.minibatch,
         num_steps=num_steps,
         second_derivatives=second_derivatives,
     )
@@ -92,19 +103,19 @@ def _two_phase(
     m: Coordinatewise,
     fs: Batch,
     trajectory: Trajectory,
-    key: PRNGKeyArray,
+    keys: Keys,
     weights: Float[Array, " num_steps"],
     num_coordinates: int | None,
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Array]]:
     here = jax.lax.stop_gradient(m)
-    end, losses, gradients = record(here, fs, trajectory, key, num_steps=len(weights))
+    end, losses, gradients = record(here, fs, trajectory, keys.minibatch, num_steps=len(weights))
     gradient = meta_gradient(
         here,
         trajectory.state,
         gradients,
         weights / fs.size,
         num_coordinates=num_coordinates,
-        key=jax.random.fold_in(key, trajectory.step),
+        key=jax.random.fold_in(keys.coordinates, trajectory.step),
     )
     # The value of L, with the meta-gradient just computed as its derivative at φ.
     phi, constant = (eqx.filter(x, eqx.is_inexact_array) for x in (m, here))

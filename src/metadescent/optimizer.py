@@ -49,7 +49,12 @@ class LearnedOptimizer(eqx.Module):
             >>> updates["w"].shape
             (3,)
         """
-        return optax.GradientTransformationExtraArgs(self.init, self.update)
+        return optax.GradientTransformationExtraArgs(
+            lambda params: self.init(params),
+            lambda updates, state, params=None, **extra: self.update(
+                updates, state, params, **extra
+            ),
+        )
 
     def over_batch(self) -> "LearnedOptimizer":
         """Return the rule for a `Batch` of optimizees, whose θ leaves have a leading batch axis."""

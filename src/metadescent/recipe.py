@@ -17,6 +17,8 @@ class Recipe:
 
     optimizer: str = "lstm"
     """The optimizer and its options, such as "lstm(layers=(20, 20), p=10.0, scale=0.1)"."""
+    init: str = ""
+    """Optimizer to go on from: a pretrained one, its file or a run folder; if empty, φ is drawn."""
     steps: int = 100
     """Horizon: optimization steps an episode."""
     unroll: int = 20

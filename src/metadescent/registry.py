@@ -7,12 +7,14 @@ takes options the way Python writes them: `quadratic(dimension=20)`.
 
 import ast
 import difflib
+import hashlib
 import importlib
 import importlib.util
 import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -81,7 +83,7 @@ def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
     make = (
         _outside(name, LearnedOptimizer) if ":" in name else _known(name, optimizers(), "optimizer")
     )
-    return _call(make, name, {**options, "key": key})
+    return _call(partial(make, key=key), name, options)
 
 
 def parse(spec: str) -> tuple[str, dict[str, Any]]:
@@ -98,10 +100,13 @@ def parse(spec: str) -> tuple[str, dict[str, Any]]:
         return spec.strip(), {}
     try:
         call = ast.parse(f"f({rest}", mode="eval").body
-        if not isinstance(call, ast.Call) or call.args:
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or call.args:
             raise ValueError
-        return name.strip(), {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
-    except (SyntaxError, ValueError) as error:
+        options = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
+        if len(options) != len(call.keywords):
+            raise ValueError  # **options, or an option given twice
+        return name.strip(), options
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise UserError(
             f"cannot read {spec!r}; write options like quadratic(dimension=20), values as literals"
         ) from error
@@ -134,15 +139,17 @@ def _known(name: str, known: dict[str, Any], kind: str) -> Any:
 
 
 def _call(make: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
-    accepted = inspect.signature(make).parameters
+    accepted = [p for p in inspect.signature(make).parameters if p != "key"]
     for option in options:
         if option not in accepted:
-            choices = [p for p in accepted if p not in ("key", "data_dir")]
+            choices = [p for p in accepted if p != "data_dir"]
             raise UserError(f"{name} has no option {option!r}; {nearest(option, choices)}")
     try:
         return make(**options)
-    except TypeError as error:
-        raise UserError(f"cannot make {name} with {options}: {error}") from error
+    except (TypeError, ValueError, ArithmeticError) as error:
+        given = ", ".join(f"{k}={v!r}" for k, v in options.items())
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"cannot make {name}({given}): {reason}") from error
 
 
 def _outside(name: str, kind: type) -> Callable[..., Any]:
@@ -150,26 +157,31 @@ def _outside(name: str, kind: type) -> Callable[..., Any]:
     module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
     found = getattr(module, attribute, None)
     if not (isinstance(found, type) and issubclass(found, kind)):
-        raise UserError(
-            f"{where} has no {kind.__name__} named {attribute!r}; {nearest(attribute, dir(module))}"
-        )
+        classes = [
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, kind) and value is not kind
+        ]
+        hint = nearest(attribute, classes) if classes else "it has none"
+        raise UserError(f"{where} has no {kind.__name__} named {attribute!r}; {hint}")
     return found
 
 
 def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, ValueError, TypeError) as error:
         raise UserError(f"cannot import {name!r}: {error}; is it installed?") from error
 
 
 def _import_file(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise UserError(f"there is no file {path}; give the path of a Python file")
     module = importlib.util.module_from_spec(spec)
     # Equinox resolves the annotations of a class through sys.modules.
-    sys.modules.setdefault(path.stem, module)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -182,8 +194,6 @@ def fingerprint(problem: Problem) -> str:
         >>> fingerprint(a) == fingerprint(a), fingerprint(a) == fingerprint(b)
         (True, False)
     """
-    import hashlib
-
     import numpy as np
 
     leaves, treedef = jax.tree.flatten(problem)

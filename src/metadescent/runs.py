@@ -17,12 +17,13 @@ import jax
 import numpy as np
 import optax
 
-from metadescent import artifact
+from metadescent import artifact, zoo
 from metadescent.checkpoint import load_checkpoint, save_checkpoint
 from metadescent.compare import hardware, versions
 from metadescent.errors import UserError
 from metadescent.files import write_json, write_lines
 from metadescent.meta_train import MetaInfo, MetaState, Schedule, initial_state, meta_train
+from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer
@@ -64,6 +65,25 @@ def _meta_rate(recipe: Recipe) -> optax.Schedule:
     return optax.cosine_decay_schedule(recipe.meta_rate, schedule_of(recipe).updates)
 
 
+def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
+    """Return m with the φ that training starts from: that of `recipe.init`, or a fresh draw.
+
+    Raises:
+        UserError: if `recipe.init` is no optimizer, or not one of the kind that the recipe names.
+    """
+    key = jax.random.split(jax.random.key(recipe.seed))[0]
+    if not recipe.init:
+        return make_optimizer(recipe.optimizer, key)
+    path = zoo.path(recipe.init)
+    spec = artifact.read_card(path)["optimizer"]
+    if spec != recipe.optimizer:
+        raise UserError(
+            f"{recipe.init} holds the optimizer {spec} and the recipe asks for {recipe.optimizer}; "
+            f'try --optimizer "{spec}"'
+        )
+    return artifact.load(path)
+
+
 def train(
     folder: Path,
     problem: Problem,
@@ -82,8 +102,8 @@ def train(
     """
     _claim(folder, problem_name, recipe, resume)
     checkpoints, metrics_file = folder / "checkpoints", folder / "metrics.jsonl"
-    m_key, key = jax.random.split(jax.random.key(recipe.seed))
-    m, meta_optimizer = make_optimizer(recipe.optimizer, m_key), meta_optimizer_of(recipe)
+    key = jax.random.split(jax.random.key(recipe.seed))[1]
+    m, meta_optimizer = initial_optimizer(recipe), meta_optimizer_of(recipe)
     state = load_checkpoint(checkpoints, initial_state(m, meta_optimizer))
     metrics = _read_metrics(metrics_file, int(state.epoch) if state else 0)
     seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
@@ -209,8 +229,7 @@ def meta_rate_at(recipe: Recipe, epoch: int) -> float:
 
 def finished_state(folder: Path, recipe: Recipe) -> MetaState:
     """Return the last state of a run that has nothing left to do."""
-    m_key, _ = jax.random.split(jax.random.key(recipe.seed))
-    like = initial_state(make_optimizer(recipe.optimizer, m_key), meta_optimizer_of(recipe))
+    like = initial_state(initial_optimizer(recipe), meta_optimizer_of(recipe))
     state = load_checkpoint(folder / "checkpoints", like)
     if state is None:
         raise UserError(f"{folder} has no checkpoint; try more than 0 epochs")

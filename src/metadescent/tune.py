@@ -34,7 +34,9 @@ class Baseline(NamedTuple):
 BASELINES: dict[str, Baseline] = {
     "sgd": Baseline(optax.sgd, -2, 1),
     "nag": Baseline(lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True), -2, 1),
-    "rmsprop": Baseline(lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-8), -3, 0),
+    "rmsprop": Baseline(
+        lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-8, eps_in_sqrt=False), -3, 0
+    ),
     "adam": Baseline(optax.adam, -3, 0),
 }
 
@@ -88,7 +90,7 @@ def tune(
         best = min(exponents, key=lambda k: found[k])
         if low < best < high:
             break
-        if len(found) > MOST_POINTS or not np.isfinite(found[best]):
+        if len(found) > MOST_POINTS:
             raise UserError(
                 f"{name} has no best rate from {_rates([low])[0]:.0e} to {_rates([high])[0]:.0e} "
                 "on this problem; check that its loss is finite and decreases under small steps"

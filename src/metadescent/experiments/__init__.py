@@ -1,7 +1,8 @@
 """The paper's experiments: each reproduces a figure and judges what the paper claims about it.
 
 A new experiment is one new file here, found by discovery. Its module names the figure in `FIGURE`,
-says in `UNITS` how many times it reports progress, and has a function
+its learned optimizers in `OPTIMIZERS` and its number of progress reports in `UNITS`, and has a
+function
 
     reproduce(budget, *, load, data_dir, seed, cache, progress) -> Reproduction
 

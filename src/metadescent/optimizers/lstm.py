@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metadescent.optimizer import Coordinatewise
 from metadescent.preprocess import log_and_sign
 
-LSTMState = tuple[tuple[Float[Array, "hidden *n"], Float[Array, "hidden *n"]], ...]
+LSTMState = tuple[tuple[Float[Array, "_ *n"], Float[Array, "_ *n"]], ...]
 
 
 class LSTM(Coordinatewise):

@@ -1,0 +1,184 @@
+"""The LSTM against Equinox's cell, automatic differentiation and the authors' own code."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metadescent.optimizers.lstm import LSTM, gates
+from metadescent.preprocess import log_and_sign
+
+KEY = jax.random.key(0)
+PARITY = Path(__file__).parents[3] / "shared" / "data" / "parity"
+
+
+def one_coordinate(m: LSTM, gradients: jax.Array) -> jax.Array:
+    """Updates of a single coordinate, by the formulas of the docstring and Equinox's cells."""
+    states = [(jnp.zeros(n), jnp.zeros(n)) for n in m.layers]
+    updates = []
+    for gradient in gradients:
+        x = gradient[None] if m.p is None else log_and_sign(gradient, m.p)
+        for layer, cell in enumerate(m.cells):
+            states[layer] = cell(x, states[layer])
+            x = states[layer][0]
+        updates.append(m.scale * (m.output.weight @ x + m.output.bias)[0])
+    return jnp.stack(updates)
+
+
+def run(m: LSTM, gradients: jax.Array) -> tuple[jax.Array, Any]:
+    def step(state: Any, gradient: jax.Array) -> tuple[Any, jax.Array]:
+        update, state = m.update(gradient, state)
+        return state, update
+
+    state, updates = jax.lax.scan(step, m.init(gradients[0]), gradients)
+    return updates, state
+
+
+@pytest.mark.parametrize(
+    ("layers", "p"), [((), 10.0), ((3,), None), ((3, 2), 10.0)], ids=["line", "one", "two"]
+)
+def test_it_is_a_stack_of_equinoxs_cells(
+    layers: tuple[int, ...], p: float | None, assert_close: Callable
+) -> None:
+    m = LSTM(layers, p=p, scale=0.7, key=KEY)
+    gradients = jnp.asarray([[1.0, -1e-3], [1e-7, 2.0], [0.0, -0.1]])
+    updates, _ = run(m, gradients)
+    alone = jax.jit(lambda gradients: one_coordinate(m, gradients))
+    for coordinate in range(2):
+        assert_close(updates[:, coordinate], alone(gradients[:, coordinate]))
+
+
+def plain_gates(z: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
+    i, f, g, o = jnp.split(z, 4)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+
+def test_the_gates_derivative_is_that_of_their_formula(assert_close: Callable) -> None:
+    with jax.enable_x64(True):
+        z_key, c_key, h_key = jax.random.split(KEY, 3)
+        z = 2 * jax.random.normal(z_key, (8, 5), jnp.float64)
+        c = jax.random.normal(c_key, (2, 5), jnp.float64)
+        ours, pull = jax.vjp(gates, z, c)
+        plain, plain_pull = jax.vjp(plain_gates, z, c)
+        assert_close(ours, plain, rtol=1e-12)
+        cotangents = tuple(jax.random.normal(h_key, (2, 2, 5), jnp.float64))
+        assert_close(pull(cotangents), plain_pull(cotangents), rtol=1e-12, atol=1e-14)
+
+
+def test_the_exact_meta_gradient_goes_through_the_gates(assert_close: Callable) -> None:
+    """Second derivatives differentiate an update with respect to the gradient it was given."""
+    m = LSTM((2,), key=KEY)
+    gradients = jnp.asarray([[0.5], [-0.2]])
+    ours = jax.jit(jax.jacrev(lambda g: run(m, g)[0][:, 0]))(gradients)
+    plain = jax.jit(jax.jacrev(lambda g: one_coordinate(m, g[:, 0])))(gradients)
+    assert_close(ours, plain)
+
+
+def test_without_layers_it_is_a_line() -> None:
+    m = LSTM((), p=None, scale=2.0, key=KEY)
+    m = eqx.tree_at(
+        lambda m: (m.output.weight, m.output.bias), m, (jnp.full((1, 1), 3.0), jnp.ones(1))
+    )
+    update, state = m.update(jnp.asarray([0.0, 1.0]), m.init(jnp.zeros(2)))
+    assert update.tolist() == [2.0, 8.0]
+    assert state == ()
+
+
+def test_scale_multiplies_the_update_and_nothing_else(assert_close: Callable) -> None:
+    gradients = jnp.asarray([[1.0], [-2.0]])
+    (one, state), (half, same_state) = (
+        run(LSTM((3,), scale=scale, key=KEY), gradients) for scale in (1.0, 0.5)
+    )
+    assert_close(half, 0.5 * one)
+    assert_close(state, same_state)
+
+
+def test_where_phi_is_zero_nothing_moves() -> None:
+    m = jax.tree.map(jnp.zeros_like, LSTM((3, 2), key=KEY))
+    assert not run(m, jnp.asarray([[1.0], [-5.0]]))[0].any()
+
+
+def test_it_has_as_many_parameters_as_the_authors() -> None:
+    m = LSTM(key=KEY)
+    assert m.layers == (20, 20)
+    assert sum(leaf.size for leaf in jax.tree.leaves(eqx.filter(m, eqx.is_array))) == 5141
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_phi_is_drawn_as_the_docstring_says(layer: int) -> None:
+    m = jax.jit(lambda key: LSTM((64, 32), key=key))(KEY)
+    cell, hidden = m.cells[layer], (64, 32)[layer]
+    fan_in = (2, 64)[layer] + hidden
+    forget = np.zeros(4 * hidden)
+    forget[hidden : 2 * hidden] = 1.0
+    pooled = [
+        *np.ravel(cell.weight_ih),
+        *np.ravel(cell.weight_hh),
+        *(np.asarray(cell.bias) - forget),
+    ]
+    assert np.abs(pooled).max() <= 2 / np.sqrt(fan_in) + 1e-6
+    # A Gaussian cut at two standard deviations has 0.8796 of the standard deviation left.
+    assert np.std(pooled) * np.sqrt(fan_in) == pytest.approx(0.88, abs=0.03)
+    assert np.mean(pooled) * np.sqrt(fan_in) == pytest.approx(0.0, abs=0.05)
+
+
+def test_the_output_starts_without_bias_and_every_array_with_its_own_draw() -> None:
+    m = jax.jit(lambda key: LSTM((8, 8), key=key))(KEY)
+    assert not m.output.bias.any()
+    assert np.abs(m.output.weight).max() <= 2 / np.sqrt(8)
+    values = np.concatenate([np.ravel(x) for x in jax.tree.leaves(m) if x.size > 1])
+    assert len(np.unique(values)) == len(values)
+
+
+def authors_lstm(fixture: Any) -> LSTM:
+    """An LSTM with the φ of a fixture.
+
+    Theirs: one matrix (inputs + hidden) × 4 hidden a layer, gates in the order i, j, f, o, and a
+    constant 1 added to f. Ours: two matrices, transposed, in the order i, f, g, o, and no constant.
+    """
+
+    def gates_first(array: np.ndarray) -> jax.Array:
+        i, j, f, o = np.split(np.asarray(array), 4, axis=-1)
+        return jnp.asarray(np.concatenate([i, f, j, o], axis=-1).T)
+
+    m = LSTM((20, 20), p=5.0, scale=0.01, key=KEY)
+    for layer, cell in enumerate(m.cells):
+        name = f"theta:cw_deep_lstm.lstm_{layer + 1}"
+        weight = gates_first(fixture[f"{name}.w_gates"])
+        bias = gates_first(fixture[f"{name}.b_gates"]).at[20:40].add(1.0)
+        inputs = cell.weight_ih.shape[1]
+        ours = (weight[:, :inputs], weight[:, inputs:], bias)
+        m = eqx.tree_at(
+            lambda m, n=layer: (m.cells[n].weight_ih, m.cells[n].weight_hh, m.cells[n].bias),
+            m,
+            ours,
+        )
+    output = (
+        jnp.asarray(fixture["theta:cw_deep_lstm.linear.w"]).T,
+        jnp.asarray(fixture["theta:cw_deep_lstm.linear.b"]),
+    )
+    return eqx.tree_at(lambda m: (m.output.weight, m.output.bias), m, output)
+
+
+def test_it_does_what_the_authors_code_did() -> None:
+    """Thirty recorded steps of google-deepmind/learning-to-learn, gradients over nine decades.
+
+    Their preprocessing reads log(|∇| + ε) with ε = 1.2e-7 where ours reads log |∇|. That moves the
+    input by at most ε / (p e^−p) = 3.5e-6, and nothing where |∇| < e^−p − ε, where both read −1:
+    hence the tolerances on the state and, 0.01 times as large, on the updates.
+    """
+    path = PARITY / "parity_default_net_random_theta.npz"
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not here")
+    with np.load(path) as fixture:
+        m = authors_lstm(fixture)
+        updates, ((h1, c1), (h2, c2)) = run(m, jnp.asarray(fixture["grads"]))
+        np.testing.assert_allclose(updates, fixture["updates"], rtol=0, atol=1e-8)
+        for number, ours in enumerate((h1, c1, h2, c2)):
+            np.testing.assert_allclose(ours.T, fixture[f"state{number}"], rtol=0, atol=2e-6)

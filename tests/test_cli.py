@@ -1,0 +1,340 @@
+"""The command line: its help, what it takes words to mean, and what it says to wrong ones."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import pooch
+import pytest
+
+from metadescent import arguments, artifact, cli, commands, zoo
+from metadescent.optimizers.lstm import LSTM
+from metadescent.recipe import Recipe
+from metadescent.registry import problems, recipe_of
+
+COMMANDS = {
+    name.lower(): kind
+    for name, kind in vars(arguments).items()
+    if is_dataclass(kind) and kind.__module__ == arguments.__name__
+}
+
+
+def words(text: str) -> str:
+    """The text without the boxes that it is drawn in, on one line."""
+    return " ".join(re.sub(r"[╭╮╰╯─│•|+]+|-{3,}", " ", text).split())
+
+
+def flags(command: type) -> Iterator[str]:
+    """Every flag of a command, those of the recipe included."""
+    for field in fields(command):
+        if field.name == "recipe":
+            yield from flags(Recipe)
+        elif "Positional" not in str(field.type) and field.type not in POSITIONAL:
+            yield "--" + field.name.replace("_", "-")
+
+
+POSITIONAL = (arguments.Problem, arguments.Optimizer)
+
+
+def test_help_names_every_command(metadescent: Callable) -> None:
+    status, out, _ = metadescent("--help")
+    assert status == 0
+    assert len(COMMANDS) >= 7
+    for name, kind in COMMANDS.items():
+        assert f"{name} {words(kind.__doc__)}" in words(out)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_explains_every_flag(command: str, metadescent: Callable) -> None:
+    status, out, _ = metadescent(command, "--help")
+    assert status == 0
+    for flag in flags(COMMANDS[command]):
+        # The flag, its negation or its kind of value, and then what it is for.
+        kind = r"(?:, --no-\S+| [A-Z]+\b| NAME,…| \{\S+\})?"
+        assert re.search(rf"{flag}{kind} (?!\().+? \((?:default|required)", words(out)), flag
+
+
+def test_help_of_train_lists_all_of_the_recipe() -> None:
+    assert set(flags(arguments.Train)) >= {
+        "--meta-rate",
+        "--unroll",
+        "--out",
+        "--resume",
+        "--search",
+    }
+
+
+QUICK = """
+import sys
+from metadescent.cli import main
+for words in [[], *([name] for name in {commands})]:
+    try:
+        main([*words, "--help"])
+    except SystemExit as stop:
+        assert stop.code == 0, words
+heavy = {{"jax", "equinox", "optax", "numpy", "scipy", "matplotlib", "pooch"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = QUICK.format(commands=list(COMMANDS))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("problem", problems())
+def test_the_defaults_of_train_are_the_recipe_of_its_problem(problem: str) -> None:
+    command = cli._parse(["train", problem])
+    assert command.problem == problem
+    assert command.recipe == replace(Recipe(), **recipe_of(problem))
+
+
+def test_flags_go_before_the_recipe_of_the_problem() -> None:
+    optimizer = "lstm(layers=(4,), p=None)"
+    parsed = cli._parse(["train", "quadratic", "--problems", "7", "--optimizer", optimizer])
+    assert parsed.recipe == replace(
+        Recipe(), **{**recipe_of("quadratic"), "problems": 7, "optimizer": optimizer}
+    )
+
+
+def test_flags_may_come_before_the_problem() -> None:
+    before, after = (
+        cli._parse(["train", *order])
+        for order in (["--seed", "3", "mnist"], ["mnist", "--seed", "3"])
+    )
+    assert before == after
+
+
+def test_options_of_a_problem_do_not_change_its_recipe() -> None:
+    assert cli._parse(["train", "quadratic(dimension=3)"]).recipe.problems == 128
+
+
+def test_a_problem_from_elsewhere_has_the_recipe_of_the_paper() -> None:
+    assert cli._parse(["train", "file.py:Mine"]).recipe == Recipe()
+
+
+@pytest.fixture
+def m(tmp_path: Path) -> str:
+    """The file of an optimizer."""
+    path = tmp_path / "m.safetensors"
+    artifact.save(path, LSTM((2,), key=jax.random.key(0)), optimizer="lstm(layers=(2,))")
+    return str(path)
+
+
+def one_sentence(result: tuple[int, str, str]) -> str:
+    """What a command that failed says, which is one line, on the error stream, and no traceback."""
+    status, out, said = result
+    assert (status, out) == (2, "")
+    assert said.startswith("metadescent: ")
+    assert said.count("\n") == 1
+    return said.removeprefix("metadescent: ").rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train quadratc", "there is no problem named 'quadratc'; did you mean 'quadratic'?"),
+        ("evaluate M mnits", "there is no problem named 'mnits'; did you mean 'mnist'?"),
+        ("tune sgd digit", "there is no problem named 'digit'; did you mean 'digits'?"),
+        (
+            "train quadratic(dimensoin=3)",
+            "quadratic has no option 'dimensoin'; did you mean 'dimension'?",
+        ),
+        (
+            "train quadratic(dimension=3",
+            "cannot read 'quadratic(dimension=3'; write options like quadratic(dimension=20), "
+            "values as literals",
+        ),
+        (
+            "train quadratic(dimension=n)",
+            "cannot read 'quadratic(dimension=n)'; write options like quadratic(dimension=20), "
+            "values as literals",
+        ),
+        (
+            "train quadratic --optimizer lstn",
+            "there is no optimizer named 'lstn'; did you mean 'lstm'?",
+        ),
+        (
+            "train quadratic --optimizer lstm(layer=(2,))",
+            "lstm has no option 'layer'; did you mean 'layers'?",
+        ),
+        (
+            "train quadratic --steps 90",
+            "the horizon of 90 steps is not a multiple of the unroll of 20; try --steps 80",
+        ),
+        ("train nowhere.py:Mine", "there is no file nowhere.py; give the path of a Python file"),
+        (
+            "train no_such_module:Mine",
+            "cannot import 'no_such_module': No module named 'no_such_module'; is it installed?",
+        ),
+        (
+            "evaluate M quadratic --against sgd,addam",
+            "there is no baseline 'addam'; did you mean 'adam'?",
+        ),
+        ("reproduce figur4", "there is no experiment named 'figur4'; did you mean 'figure4'?"),
+    ],
+)
+def test_a_wrong_name_gets_the_nearest_in_one_sentence(
+    line: str, said: str, m: str, metadescent: Callable
+) -> None:
+    given = [m if word == "M" else word for word in line.split()]
+    assert one_sentence(metadescent(*given)) == said
+
+
+@pytest.mark.parametrize(
+    "command", [["evaluate", "quadratic-lsmt", "quadratic"], ["inspect", "quadratic-lsmt"]]
+)
+def test_a_wrong_optimizer_gets_the_nearest_pretrained_one(
+    command: list[str], m: str, metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(m).rename(Path(m).with_name("quadratic-lstm.safetensors"))
+    monkeypatch.setattr(zoo, "_FOLDER", Path(m).parent)
+    assert one_sentence(metadescent(*command)) == (
+        "there is no pretrained optimizer and no file 'quadratic-lsmt'; "
+        "did you mean 'quadratic-lstm'?"
+    )
+
+
+def test_a_wrong_flag_gets_the_nearest(metadescent: Callable) -> None:
+    status, out, said = metadescent("train", "quadratic", "--meta-raet", "3")
+    assert (status, out) == (2, "")
+    assert "Unrecognized options: --meta-raet" in words(said)
+    assert "Perhaps you meant: --meta-rate FLOAT" in words(said)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("evaluat", "Unrecognized options: evaluat"),
+        ("evaluat", "Available subcommands: list, demo, train, evaluate,"),
+        ("", "Missing subcommand"),
+        ("train", "Missing from metadescent train: PROBLEM"),
+        ("train quadratic --epochs many", "Error parsing --epochs"),
+        ("tune addam quadratic", "Expected one of ('sgd', 'nag', 'rmsprop', 'adam')"),
+        ("reproduce figure4 --budget smok", "Expected one of ('smoke', 'cpu', 'paper')"),
+    ],
+)
+def test_words_that_make_no_command_are_told_what_does(
+    line: str, said: str, metadescent: Callable
+) -> None:
+    status, out, found = metadescent(*line.split())
+    assert (status, out) == (2, "")
+    assert said in words(found)
+
+
+def test_wrong_words_leave_nothing_behind(metadescent: Callable, tmp_path: Path) -> None:
+    for line in ("train quadratc", "train quadratic --meta-raet 3", "evaluate m q", "reproduce x"):
+        assert metadescent(*line.split())[0] == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.xfail(reason="numbers are not checked, and the folder is claimed before the recipe is")
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            f"train quadratic {flag} 0"
+            for flag in ("--steps", "--unroll", "--epochs", "--episodes")
+        ),
+        "train quadratic --problems 0",
+        "train quadratic --validation-problems 0 --steps 2 --unroll 2 --episodes 1 --problems 1",
+        *(f"train quadratic {flag} -1" for flag in ("--search", "--coordinates", "--unroll")),
+        "evaluate M quadratic --seeds 0 --steps 2 --against sgd",
+        "evaluate M quadratic --steps 0 --against sgd",
+        "tune sgd quadratic --seeds 0 --steps 2",
+        "train quadratic(dimension=0)",
+        "train digits(activation='sigmod')",
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_in_one_sentence(
+    line: str, m: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    given = [m if word == "M" else word for word in line.split()]
+    assert one_sentence(metadescent(*given))
+    assert [path.name for path in tmp_path.iterdir()] == [Path(m).name]
+
+
+@pytest.mark.parametrize("command", [["inspect", "F"], ["evaluate", "F", "quadratic"]])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda data: data[: len(data) // 2], "F is truncated or not a .safetensors: its header"),
+        (lambda data: data[:-1], "F is damaged ("),
+        (lambda data: b"", "F is not a file that metadescent wrote; it must be a .safetensors"),
+        (lambda data: b"PK\3\4" + data, "F is truncated or not a .safetensors"),
+        (lambda data: data.replace(b"cells", b"sells"), "F lacks the leaf 'cells/0/weight_ih'"),
+        (
+            lambda data: data.replace(b"layers=(2,)", b"layers=(3,)"),
+            "leaf 'cells/0/weight_ih' of F is float32[8, 2] where float32[12, 2] is expected",
+        ),
+        (lambda data: data.replace(b"lstm(", b"lstn("), "there is no optimizer named 'lstn'"),
+    ],
+)
+def test_a_file_that_is_no_optimizer_is_refused_in_one_sentence(
+    content: Callable[[bytes], bytes],
+    said: str,
+    command: list[str],
+    m: str,
+    metadescent: Callable,
+) -> None:
+    file = Path(m)
+    file.write_bytes(content(file.read_bytes()))
+    given = [m if word == "F" else word for word in command]
+    assert one_sentence(metadescent(*given)).startswith(said.replace("F", m))
+
+
+def test_missing_data_are_named_with_where_from_and_where_to(
+    metadescent: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def retrieve(url: str, **_: Any) -> str:
+        raise ConnectionError(url)
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    monkeypatch.setenv("METADESCENT_DATA", str(tmp_path / "data"))
+    name = "train-images-idx3-ubyte.gz"
+    for more, folder in ([], "data"), (["--data-dir", "mine"], "mine"):
+        said = one_sentence(metadescent("train", "mnist", *more))
+        assert said.startswith(f"{name} is missing and could not be downloaded from https://")
+        assert said.endswith(
+            f": put it at {tmp_path / folder / 'mnist' / name}, "
+            "or set METADESCENT_DATA or --data-dir to a folder that has it."
+        )
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("stop", "status", "said"),
+    [
+        (KeyboardInterrupt(), 130, "metadescent: stopped\n"),
+        (cli.Terminated(), 143, "metadescent: terminated\n"),
+    ],
+)
+def test_a_stop_has_its_own_exit_status_and_no_traceback(
+    stop: BaseException,
+    status: int,
+    said: str,
+    metadescent: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def run(command: Any) -> None:
+        raise stop
+
+    monkeypatch.setattr(commands, "run", run)
+    assert metadescent("list") == (status, "", said)
+
+
+def test_what_is_not_the_user_s_fault_keeps_its_traceback(
+    metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(commands, "run", run)
+    with pytest.raises(ZeroDivisionError):
+        metadescent("list")

@@ -1,0 +1,116 @@
+"""Progress that a person can follow and a log can hold, and figures of three digits."""
+
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from metadescent import console
+from metadescent.console import SECONDS_BETWEEN_LINES, figure, progress, table
+
+
+class Clock:
+    """Stands in for the time module."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    stand_in = Clock()
+    monkeypatch.setattr(console, "time", stand_in)
+    return stand_in
+
+
+def test_not_on_a_terminal_progress_is_plain_lines_on_the_error_stream(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("train", 4) as report:
+        for epoch in range(4):
+            clock.now += 10.0
+            report(f"loss {epoch}", 1)
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said.splitlines() == [
+        "train 1/4, 30 s left: loss 0",
+        "train 2/4, 20 s left: loss 1",
+        "train 3/4, 10 s left: loss 2",
+        "train 4/4, 0 s left: loss 3",
+    ]
+
+
+def test_lines_are_few_but_the_first_and_the_last_are_there(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("train", 1000) as report:
+        for _ in range(1000):
+            clock.now += 0.01
+            report("", 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("train 1/1000")
+    assert lines[-1].startswith("train 1000/1000")
+    assert len(lines) <= 2 + 10 / SECONDS_BETWEEN_LINES
+
+
+def test_the_time_left_counts_only_what_is_done_now(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Resumed at 50 of 100: one took 2 s, so 49 take 98 s.
+    with progress("train", 100, done=50) as report:
+        clock.now += 2.0
+        report("", 1)
+    assert capsys.readouterr().err == "train 51/100, 98 s left: \n"
+
+
+def test_before_anything_is_done_no_time_is_guessed(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress("train", 3) as report:
+        report("compiling")
+    assert capsys.readouterr().err == "train 0/3: compiling\n"
+
+
+def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    with progress("train", 4, done=1) as report:
+        report("loss 0.5", 1)
+    shown = terminal.getvalue()
+    assert "\x1b[" in shown
+    assert "train" in shown
+    assert "2/4" in shown
+    assert "loss 0.5" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (0.0, "0"), (1.0, "1"), (0.044449, "0.0444"), (1234.5, "1.23e+03")],
+)
+def test_a_figure_has_three_digits(value: float | None, shown: str) -> None:
+    assert figure(value) == shown
+
+
+def test_a_table_has_its_title_its_columns_and_its_rows() -> None:
+    out = io.StringIO()
+    rows = [["sgd", "0.1"], ["nag", "12"]]
+    Console(file=out, width=60).print(table("Rates", ["name", "rate"], rows))
+    text = [line.split() for line in out.getvalue().splitlines()]
+    assert all(words in text for words in (["Rates"], ["name", "rate"], *rows))
+
+
+def test_results_are_whole_lines_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = "word " * 100
+    console.console().print(long)
+    assert capsys.readouterr().out == long + "\n"

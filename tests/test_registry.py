@@ -1,0 +1,340 @@
+"""Names are discovered, options are literals, and a name that is wrong gets a hint."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problem import Named, Problem
+from metadescent.problems.classifier import MLPClassification
+from metadescent.registry import (
+    fingerprint,
+    make_optimizer,
+    make_problem,
+    nearest,
+    optimizers,
+    parse,
+    problems,
+    recipe_of,
+)
+
+KEY = jax.random.key(0)
+
+literals = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner),
+    max_leaves=5,
+)
+words = st.from_regex(r"[a-z][a-z0-9]{0,8}_", fullmatch=True)
+
+
+@given(name=words, options=st.dictionaries(words, literals, max_size=3))
+def test_parsing_undoes_writing(name: str, options: dict[str, Any]) -> None:
+    written = ", ".join(f"{option}={value!r}" for option, value in options.items())
+    assert parse(f"{name}({written})") == (name, options)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("mnist", ("mnist", {})),
+        (" mnist ", ("mnist", {})),
+        ("mnist()", ("mnist", {})),
+        ("mnist-40 ( batch_size = 8, )", ("mnist-40", {"batch_size": 8})),
+        ("lstm(layers=(20, 20), p=None)", ("lstm", {"layers": (20, 20), "p": None})),
+        ("dir/my file.py:Mine(a='(')", ("dir/my file.py:Mine", {"a": "("})),
+        ("a.b:C(x=-1.5e-3)", ("a.b:C", {"x": -1.5e-3})),
+    ],
+)
+def test_a_specification_is_a_name_and_options(spec: str, expected: Any) -> None:
+    assert parse(spec) == expected
+
+
+HOSTILE = [
+    "quadratic(dimension=__import__('os').getpid())",
+    "quadratic(dimension=print)",
+    "quadratic(dimension=9**9**9)",
+    "quadratic(dimension=(lambda: 3)())",
+    "quadratic(dimension=[x for x in (1,)])",
+    "quadratic(dimension=f'{1}')",
+]
+MALFORMED = [
+    "quadratic(",
+    "quadratic)(",
+    "quadratic(3)",
+    "quadratic(*[3])",
+    "quadratic(**{'dimension': 3})",
+    "quadratic(dimension=)",
+    "quadratic(dimension=3",
+    "quadratic(dimension=3))",
+    "quadratic(dimension=3)()",
+    "quadratic(dimension=3).sample()",
+    "quadratic(dimension=3) or f(dimension=4)",
+    "quadratic(dimension=3, dimension=4)",
+    "quadratic(dimension=3\0)",
+    "quadratic(dimension=" + "-" * 5000 + "1)",
+    "quadratic(dimension=" + "(" * 5000 + ")" * 5000 + ")",
+]
+
+
+@pytest.mark.parametrize("spec", [*HOSTILE, *MALFORMED], ids=lambda spec: repr(spec[:45]))
+def test_what_is_no_literal_is_refused(spec: str, sentence: Callable) -> None:
+    assert sentence(parse, spec) == (
+        f"cannot read {spec!r}; write options like quadratic(dimension=20), values as literals"
+    )
+
+
+@given(st.text(st.sampled_from("lstm(=',)[]{}*-:1 \n\0θ"), max_size=12))
+def test_no_text_escapes_as_anything_but_a_sentence(text: str) -> None:
+    from metadescent.errors import UserError
+
+    try:
+        name, options = parse(text)
+    except UserError:
+        return
+    assert isinstance(name, str)
+    assert all(isinstance(option, str) for option in options)
+
+
+def test_problems_are_found_by_discovery() -> None:
+    found = problems()
+    assert {"quadratic", "quadratic-uniform", "mnist", "digits"} <= found.keys()
+    assert all(isinstance(named, Named) for named in found.values())
+
+
+def test_optimizers_are_found_by_discovery() -> None:
+    found = optimizers()
+    assert found["lstm"] is LSTM
+    assert all(issubclass(kind, LearnedOptimizer) for kind in found.values())
+
+
+def test_options_reach_the_problem_and_the_optimizer() -> None:
+    assert make_problem("quadratic-uniform(dimension=3)").dimension == 3
+    m = make_optimizer("lstm(layers=(2,), p=None, scale=0.5)", KEY)
+    assert (m.layers, m.p, m.scale) == ((2,), None, 0.5)
+
+
+def test_phi_is_drawn_from_the_key(assert_same_bits: Callable) -> None:
+    make = lambda seed: make_optimizer("lstm(layers=(2,))", jax.random.key(seed))  # noqa: E731
+    assert_same_bits(make(0), make(0))
+    assert not np.allclose(make(0).output.weight, make(1).output.weight)
+
+
+def test_a_recipe_is_the_problems_own_whatever_its_options() -> None:
+    assert recipe_of("quadratic(dimension=3)") == dict(problems()["quadratic"].recipe)
+    assert recipe_of("quadratic") is not problems()["quadratic"].recipe
+    assert recipe_of("elsewhere:Problem") == {}
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (
+            lambda: make_problem("qudratic"),
+            "there is no problem named 'qudratic'; did you mean 'quadratic'?",
+        ),
+        (
+            lambda: make_optimizer("lstn", KEY),
+            "there is no optimizer named 'lstn'; did you mean 'lstm'?",
+        ),
+        (
+            lambda: make_problem("quadratic(dimensions=3)"),
+            "quadratic has no option 'dimensions'; did you mean 'dimension'?",
+        ),
+        (
+            lambda: make_problem("quadratic(zzz=3)"),
+            "quadratic has no option 'zzz'; known are dimension",
+        ),
+        (
+            lambda: make_optimizer("lstm(units=3)", KEY),
+            "lstm has no option 'units'; known are layers, p, scale",
+        ),
+        (
+            lambda: make_optimizer("lstm(key=3)", KEY),
+            "lstm has no option 'key'; known are layers, p, scale",
+        ),
+    ],
+    ids=["problem", "optimizer", "option", "far option", "optimizer's option", "key"],
+)
+def test_a_wrong_name_gets_a_hint(
+    make: Callable[[], Any], expected: str, sentence: Callable
+) -> None:
+    assert sentence(make) == expected
+
+
+def test_an_unknown_problem_lists_the_known_ones(sentence: Callable) -> None:
+    found = sentence(make_problem, "zzz")
+    assert found == f"there is no problem named 'zzz'; known are {', '.join(sorted(problems()))}"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: make_optimizer("lstm(layers=(0,))", KEY),
+        lambda: make_optimizer("lstm(layers=(-2,))", KEY),
+        lambda: make_optimizer("lstm(layers=2)", KEY),
+        lambda: make_optimizer("lstm(layers=('two',))", KEY),
+    ],
+    ids=["no units", "negative units", "not a sequence", "not a number"],
+)
+def test_an_option_of_no_sense_is_one_line(make: Callable[[], Any], sentence: Callable) -> None:
+    found = sentence(make)
+    assert found.startswith("cannot make lstm")
+    assert "layers" in found
+    assert "\n" not in found
+
+
+def test_nearest_is_the_closest_name_or_all_of_them() -> None:
+    assert nearest("adm", ["sgd", "adam"]) == "did you mean 'adam'?"
+    assert nearest("zzz", ["sgd", "adam"]) == "known are adam, sgd"
+
+
+MINE = """
+import equinox as eqx
+import jax.numpy as jnp
+from metadescent.problem import Optimizee, Problem
+
+class Bowl(Optimizee):
+    size: int = eqx.field(static=True, default=2)
+
+    def init(self, key):
+        return jnp.ones(self.size)
+
+    def loss(self, theta, key):
+        return jnp.sum(theta**2)
+
+class Bowls(Problem):
+    size: int = eqx.field(static=True, default=2)
+
+    def sample(self, key):
+        return Bowl(self.size)
+
+number = 3
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    path = tmp_path / "my_bowls.py"
+    path.write_text(MINE)
+    return path
+
+
+def test_a_file_outside_the_package_will_do(mine: Path) -> None:
+    problem = make_problem(f"{mine}:Bowls(size=4)")
+    f = problem.sample(KEY)
+    assert float(f.loss(f.init(KEY), KEY)) == 4.0
+
+
+def test_a_module_outside_the_package_will_do(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(mine.parent))
+    assert isinstance(make_problem("my_bowls:Bowls"), Problem)
+    monkeypatch.delitem(sys.modules, "my_bowls")
+
+
+def test_two_files_of_one_name_are_two_modules(mine: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / mine.name
+    other.parent.mkdir()
+    other.write_text(MINE.replace("theta**2", "2 * theta**2"))
+    once, twice = (make_problem(f"{path}:Bowls").sample(KEY) for path in (mine, other))
+    assert 2 * float(once.loss(once.init(KEY), KEY)) == float(twice.loss(twice.init(KEY), KEY))
+    assert fingerprint(make_problem(f"{mine}:Bowls")) != fingerprint(make_problem(f"{other}:Bowls"))
+
+
+def test_a_file_may_bear_the_name_of_a_module(tmp_path: Path) -> None:
+    path = tmp_path / "json.py"
+    path.write_text(MINE)
+    problem = make_problem(f"{path}:Bowls")
+    assert sys.modules["json"] is not sys.modules[type(problem).__module__]
+
+
+@pytest.mark.parametrize(
+    ("make", "spec", "expected"),
+    [
+        (make_problem, "{file}:Bowl", "{file} has no Problem named 'Bowl'; did you mean 'Bowls'?"),
+        (make_problem, "{file}:Bows", "{file} has no Problem named 'Bows'; did you mean 'Bowls'?"),
+        (make_problem, "{file}:zz", "{file} has no Problem named 'zz'; known are Bowls"),
+        (make_problem, "{file}:number", "{file} has no Problem named 'number'; known are Bowls"),
+        (
+            make_problem,
+            "{file}:Bowls(sise=3)",
+            "{file}:Bowls has no option 'sise'; did you mean 'size'?",
+        ),
+        (
+            make_problem,
+            "{file}x.py:Bowls",
+            "there is no file {file}x.py; give the path of a Python file",
+        ),
+        (
+            make_problem,
+            "no_such_module:Bowls",
+            "cannot import 'no_such_module': No module named 'no_such_module'; is it installed?",
+        ),
+        (
+            make_problem,
+            "..bowls:Bowls",
+            "cannot import '..bowls': the 'package' argument is required to perform a relative "
+            "import for '..bowls'; is it installed?",
+        ),
+        (make_problem, ":Bowls", "cannot import '': Empty module name; is it installed?"),
+    ],
+    ids=["kind", "near", "far", "no class", "option", "file", "module", "relative", "nothing"],
+)
+def test_a_wrong_place_is_named(
+    make: Callable, spec: str, expected: str, mine: Path, sentence: Callable
+) -> None:
+    assert sentence(make, spec.format(file=mine)) == expected.format(file=mine)
+
+
+def test_a_problem_is_no_optimizer(mine: Path, sentence: Callable) -> None:
+    assert sentence(make_optimizer, f"{mine}:Bowls", KEY) == (
+        f"{mine} has no LearnedOptimizer named 'Bowls'; it has none"
+    )
+
+
+def test_the_data_folder_reaches_problems_that_read_data(tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    problem = make_problem("mnist(hidden=(2,))", tmp_path)
+    assert problem.sample(KEY).images.shape == (3, 784)
+    assert make_problem("quadratic", tmp_path).dimension == 10
+
+
+def write_mnist(folder: Path) -> None:
+    images = bytes([0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(3 * 784)
+    labels = bytes([0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 2])
+    (folder / "train-images-idx3-ubyte").write_bytes(images)
+    (folder / "train-labels-idx1-ubyte").write_bytes(labels)
+
+
+def test_a_fingerprint_tells_options_data_and_code_apart(mine: Path) -> None:
+    images, labels = np.zeros((4, 2), np.uint8), np.arange(4) % 2
+    other = images.copy()
+    other[3, 1] = 1
+    prints = [
+        fingerprint(problem)
+        for problem in (
+            make_problem("quadratic"),
+            make_problem("quadratic(dimension=3)"),
+            make_problem("quadratic-uniform"),
+            make_problem(f"{mine}:Bowls"),
+            MLPClassification(images, labels),
+            MLPClassification(other, labels),
+            MLPClassification(images.reshape(2, 4), labels[:2]),
+            MLPClassification(images, labels, hidden=(3,)),
+        )
+    ]
+    assert len(set(prints)) == len(prints)
+    assert fingerprint(make_problem("quadratic")) == prints[0]
+    assert fingerprint(MLPClassification(images.copy(), labels)) == prints[4]
