@@ -234,7 +234,6 @@ def test_wrong_words_leave_nothing_behind(metadescent: Callable, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.xfail(reason="numbers are not checked, and the folder is claimed before the recipe is")
 @pytest.mark.parametrize(
     "line",
     [

@@ -135,7 +135,6 @@ def test_train_on_a_problem_of_one_s_own(metadescent: Callable, tmp_path: Path) 
     assert artifact.read_card(zoo.path("r"))["trained_on"] == "bowls.py:Bowls"
 
 
-@pytest.mark.xfail(reason="the nearest name may be that of something else, here an Optimizee")
 def test_a_class_that_a_file_lacks_gets_the_nearest(metadescent: Callable, tmp_path: Path) -> None:
     (tmp_path / "bowls.py").write_text(MINE)
     status, _, said = metadescent("train", "bowls.py:Bowlz", *FLAGS)

@@ -121,7 +121,7 @@ def test_progress_is_told_of_every_search_and_every_run(
     monkeypatch.setattr(MODULE, "learning_curves", lambda *_, **__: jnp.ones((3, 4)))
     said: list[str] = []
     compare({"m": M}, PROBLEM, "small", baselines=["sgd", "nag"], progress=said.append)
-    assert said == ["tuning sgd", "tuning nag", "running m", "running sgd", "running nag"]
+    assert said == ["tuned sgd", "tuned nag", "ran m", "ran sgd", "ran nag"]
 
 
 def test_an_unknown_baseline_is_refused(sentence: Callable) -> None:

@@ -41,7 +41,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(
     monkeypatch.setattr(os, moment, fail)
     assert sentence(write_atomically, path, b"x" * 1234) == (
         f"the disk is full: {path} (1,234 bytes) was not written and what was there before is kept;"
-        " free some room or choose another folder with --out"
+        " free some room or choose another place"
     )
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
@@ -78,13 +78,13 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path, sentence: Callable) ->
     (tmp_path / "file").write_text("in the way")
     found = sentence(write_atomically, tmp_path / "file" / "x", "content")
     assert found.startswith(f"cannot write {tmp_path / 'file' / 'x'}: ")
-    assert found.endswith("; choose another folder with --out")
+    assert found.endswith("; choose another place")
 
 
 def test_a_target_that_is_a_folder_is_named(tmp_path: Path, sentence: Callable) -> None:
     (tmp_path / "x").mkdir()
     assert sentence(write_atomically, tmp_path / "x", "content") == (
-        f"cannot write {tmp_path / 'x'}: Is a directory; choose another folder with --out"
+        f"cannot write {tmp_path / 'x'}: Is a directory; choose another place"
     )
     assert os.listdir(tmp_path) == ["x"]
 

@@ -86,17 +86,12 @@ def test_every_card_has_an_optimizer_and_the_other_way_round() -> None:
     assert sorted(path.stem for path in folder.glob("*.md")) == zoo.names()
 
 
-UNQUOTED = pytest.mark.xfail(reason="publish.py quotes nothing, and writes --flag True")
-
-
 @pytest.mark.parametrize(
     ("problem", "other"),
     [
         ("quadratic", {}),
-        pytest.param(
-            "quadratic", {"optimizer": "lstm(layers=(4,), p=None)", "seed": 3}, marks=UNQUOTED
-        ),
-        pytest.param("quadratic(dimension=3)", {"second_derivatives": True}, marks=UNQUOTED),
+        ("quadratic", {"optimizer": "lstm(layers=(4,), p=None)", "seed": 3}),
+        ("quadratic(dimension=3)", {"second_derivatives": True}),
     ],
 )
 def test_the_command_that_is_published_makes_the_recipe_again(

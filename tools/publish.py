@@ -7,6 +7,7 @@ no figure in it is typed by hand.
 """
 
 import argparse
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,12 +49,16 @@ Made by `metadescent evaluate {name} {trained_on} --seeds {seeds}` on {test_hard
 def command_of(problem: str, recipe: dict[str, Any]) -> str:
     """Return the one command that trains this optimizer again."""
     default = {field.name: field.default for field in fields(Recipe)} | recipe_of(problem)
-    flags = [
-        f"--{name.replace('_', '-')} {value}"
-        for name, value in recipe.items()
-        if value != default[name]
-    ]
-    return " ".join(["metadescent train", problem, *flags])
+    flags = []
+    for name, value in recipe.items():
+        flag = name.replace("_", "-")
+        if value == default[name]:
+            continue
+        if isinstance(value, bool):
+            flags.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            flags.append(f"--{flag} {shlex.quote(str(value))}")
+    return " ".join(["metadescent train", shlex.quote(problem), *flags])
 
 
 def table_of(result: Comparison) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from metadescent.errors import require
 from metadescent.recipe import Recipe
 
 DataDir = Annotated[
@@ -33,6 +34,11 @@ class Demo:
     seeds: int = 1000
     """Fresh functions to compare on."""
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("epochs", self.epochs, 1)
+        require("seeds", self.seeds, 1)
+
 
 @dataclass(frozen=True)
 class Train:
@@ -48,6 +54,10 @@ class Train:
     search: int = 0
     """Pick the meta-rate by random search: this many short trials."""
     data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("search", self.search, 0)
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,12 @@ class Evaluate:
     """Draws the problems."""
     data_dir: DataDir = None
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("steps", self.steps, 1)
+        require("seeds", self.seeds, 1)
+        require("seed", self.seed, 0, 2**32 - 1)
+
 
 @dataclass(frozen=True)
 class Tune:
@@ -88,6 +104,12 @@ class Tune:
     seed: int = 0
     """Draws the problems."""
     data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("steps", self.steps, 1)
+        require("seeds", self.seeds, 1)
+        require("seed", self.seed, 0, 2**32 - 1)
 
 
 @dataclass(frozen=True)
@@ -115,3 +137,7 @@ class Reproduce:
     seed: int = 0
     """Draws the problems."""
     data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("seed", self.seed, 0, 2**32 - 1)

@@ -43,28 +43,29 @@ def _stop(signum: int, frame: Any) -> None:
 
 
 def _parse(words: list[str]) -> Any:
-    train = a.Train(problem=tyro.MISSING, recipe=_recipe(words))
-    command = (
+    command = _command(words, Annotated[a.Train, subcommand("train")])
+    if not isinstance(command, a.Train):
+        return command
+    # Once more, now that the problem is known: the defaults of `train` are its recipe.
+    from metadescent.registry import recipe_of
+
+    default = replace(command, recipe=replace(Recipe(), **recipe_of(command.problem)))
+    return _command(words, Annotated[a.Train, subcommand("train", default=default)])
+
+
+def _command(words: list[str], train: Any) -> Any:
+    commands = (
         Annotated[a.List, subcommand("list")]
         | Annotated[a.Demo, subcommand("demo")]
-        | Annotated[a.Train, subcommand("train", default=train)]
+        | train
         | Annotated[a.Evaluate, subcommand("evaluate")]
         | Annotated[a.Tune, subcommand("tune")]
         | Annotated[a.Inspect, subcommand("inspect")]
         | Annotated[a.Reproduce, subcommand("reproduce")]
     )
     return tyro.cli(
-        command,
+        commands,
         args=words,
         prog="metadescent",
         description="Learn optimization algorithms by gradient descent.",
     )
-
-
-def _recipe(words: list[str]) -> Recipe:
-    """Return the defaults of `train`: those of the problem that the words name."""
-    if words[:1] != ["train"] or {"-h", "--help"} & set(words) or len(words) < 2:
-        return Recipe()
-    from metadescent.registry import recipe_of
-
-    return replace(Recipe(), **recipe_of(words[1]))

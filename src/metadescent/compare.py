@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+from jaxtyping import PRNGKeyArray
 
 from metadescent.errors import UserError
 from metadescent.evaluate import Curve, learning_curves, summarize
@@ -79,7 +80,7 @@ def compare(
             at least 32. What diverges once in a thousand problems is found out by a thousand.
         seed: draws the problems.
         cache: folder where the outcomes of searches are kept and looked up; none if not given.
-        progress: called with a word on what is being done.
+        progress: called with a word on each thing done.
 
     Raises:
         UserError: if a baseline is unknown.
@@ -91,27 +92,33 @@ def compare(
         (100,)
     """
     started = time.monotonic()
-    tune_key, report_key = jax.random.split(jax.random.key(seed))
+    tune_key, report_key = problem_keys(seed)
     tune_seeds = tune_seeds or max(num_seeds, 32)
     tuned: dict[str, Tuned] = {}
     for name in baselines:
-        progress(f"tuning {name}")
         tuned[name] = cached_tune(name, problem, tune_key, num_steps, tune_seeds, cache)
+        progress(f"tuned {name}")
     rules = {name: (m, None) for name, m in learned.items()}
     rules |= {name: (BASELINES[name].make(t.rate), t.rate) for name, t in tuned.items()}
     curves = {}
     for name, (m, rate) in rules.items():
-        progress(f"running {name}")
         losses = learning_curves(m, problem, report_key, num_steps=num_steps, num_seeds=num_seeds)
         curves[name] = summarize(losses, rate)
+        progress(f"ran {name}")
     minutes = (time.monotonic() - started) / 60
     return Comparison(problem_name, num_steps, num_seeds, curves, tuned, minutes)
+
+
+def problem_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
+    """Return the keys of the problems that rates are tuned on, and of those that are reported."""
+    tune_key, report_key = jax.random.split(jax.random.key(seed))
+    return tune_key, report_key
 
 
 def cached_tune(
     name: str,
     problem: Problem,
-    key: Any,
+    key: PRNGKeyArray,
     num_steps: int,
     num_seeds: int,
     cache: Path | None = None,

@@ -47,9 +47,9 @@ def write_error(path: Path, size: int, error: OSError) -> UserError:
     if error.errno == errno.ENOSPC:
         return UserError(
             f"the disk is full: {path} ({size:,} bytes) was not written and what was there before "
-            "is kept; free some room or choose another folder with --out"
+            "is kept; free some room or choose another place"
         )
-    return UserError(f"cannot write {path}: {error.strerror}; choose another folder with --out")
+    return UserError(f"cannot write {path}: {error.strerror}; choose another place")
 
 
 def write_json(path: Path, value: Any) -> None:

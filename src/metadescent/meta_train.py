@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require
 from metadescent.evaluate import final_loss, learning_curves
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer
@@ -111,12 +111,7 @@ def meta_train(
         >>> [info.meta_losses.shape for state, info in run]
         [(3, 2), (3, 2)]
     """
-    if schedule.num_steps % schedule.unroll:
-        segments = max(1, schedule.num_steps // schedule.unroll)
-        raise UserError(
-            f"the horizon of {schedule.num_steps} steps is not a multiple of the unroll of "
-            f"{schedule.unroll}; try --steps {segments * schedule.unroll}"
-        )
+    check_schedule(schedule)
     if state is None:
         state = initial_state(m, meta_optimizer)
     validation_key, training_key = jax.random.split(key)
@@ -151,6 +146,18 @@ def meta_train(
             epoch,
         )
         yield state, MetaInfo(meta_losses, norms, curve, loss)
+
+
+def check_schedule(schedule: Schedule) -> None:
+    """Raise a UserError where the numbers of a schedule do not make a run."""
+    for name in ("num_steps", "unroll", "episodes", "problems", "validation_problems"):
+        require(name, getattr(schedule, name), 1)
+    if schedule.num_steps % schedule.unroll:
+        segments = max(1, schedule.num_steps // schedule.unroll)
+        raise UserError(
+            f"the horizon of {schedule.num_steps} steps is not a multiple of the unroll of "
+            f"{schedule.unroll}; try --steps {segments * schedule.unroll}"
+        )
 
 
 def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformation) -> MetaState:

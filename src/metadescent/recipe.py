@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from metadescent.errors import require
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a meta-training run is made of. Defaults are the paper's where it states them.
+    """What a meta-training run is made of; each problem has defaults of its own that suit it.
 
-    A problem's own differences from these defaults stand beside it, in its module's `NAMED`.
+    The defaults here are the paper's where it states them. Where a problem's differ, they stand
+    beside it, in its module's `NAMED`.
 
     Example:
         >>> Recipe(epochs=10).epochs
@@ -47,3 +50,14 @@ class Recipe:
     """Stop after this many epochs without a better validation loss; 0: never."""
     seed: int = 0
     """Seed of φ, of the problems and of the minibatches."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing, before anything is computed or written."""
+        for name in ("steps", "unroll", "problems", "epochs", "episodes", "validation_problems"):
+            require(name, getattr(self, name), 1)
+        require("coordinates", self.coordinates, 0)
+        require("patience", self.patience, 0)
+        require("seed", self.seed, 0, 2**32 - 1)
+        require("average", self.average, 0.0, 0.999999)
+        require("meta_rate", self.meta_rate, 0.0, 1e3)
+        require("clip", self.clip, 1e-12)

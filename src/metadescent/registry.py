@@ -120,6 +120,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
         "did you mean 'quadratic'?"
     """
     known = sorted(known)
+    if not known:
+        return "none is known"
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
 

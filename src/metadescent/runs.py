@@ -22,7 +22,14 @@ from metadescent.checkpoint import load_checkpoint, save_checkpoint
 from metadescent.compare import hardware, versions
 from metadescent.errors import UserError
 from metadescent.files import write_json, write_lines
-from metadescent.meta_train import MetaInfo, MetaState, Schedule, initial_state, meta_train
+from metadescent.meta_train import (
+    MetaInfo,
+    MetaState,
+    Schedule,
+    check_schedule,
+    initial_state,
+    meta_train,
+)
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
@@ -100,17 +107,20 @@ def train(
         UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
             configuration, or if the meta-loss ceases to be finite; the sentence says where.
     """
+    key = jax.random.split(jax.random.key(recipe.seed))[1]
+    schedule, meta_optimizer = schedule_of(recipe), meta_optimizer_of(recipe)
+    # What cannot start should not claim the folder.
+    check_schedule(schedule)
+    m = initial_optimizer(recipe)
     _claim(folder, problem_name, recipe, resume)
     checkpoints, metrics_file = folder / "checkpoints", folder / "metrics.jsonl"
-    key = jax.random.split(jax.random.key(recipe.seed))[1]
-    m, meta_optimizer = initial_optimizer(recipe), meta_optimizer_of(recipe)
     state = load_checkpoint(checkpoints, initial_state(m, meta_optimizer))
     metrics = _read_metrics(metrics_file, int(state.epoch) if state else 0)
     seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
     run = meta_train(
         m,
         problem,
-        schedule_of(recipe),
+        schedule,
         meta_optimizer=meta_optimizer,
         key=key,
         state=state,
@@ -137,17 +147,25 @@ def read_config(folder: Path) -> dict[str, Any]:
         ) from error
 
 
+def check_free(folder: Path, resume: bool) -> None:
+    """Raise a UserError if the folder holds a run that is not to be resumed."""
+    if (folder / "config.json").exists() and not resume:
+        raise UserError(
+            f"{folder} already holds a run; go on with it by --resume or choose another folder"
+        )
+
+
 def _claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
+    for left_over in folder.rglob(".*.tmp"):
+        left_over.unlink(missing_ok=True)
     config = {"problem": problem_name, "recipe": json.loads(json.dumps(asdict(recipe)))}
     if not (folder / "config.json").exists():
         write_json(folder / "config.json", config)
         return
-    if not resume:
-        raise UserError(
-            f"{folder} already holds a run; go on with it by --resume or choose another folder"
-        )
+    check_free(folder, resume)
     found = read_config(folder)
-    there = {"problem": found.get("problem"), **found.get("recipe", {})}
+    # A field that the run's own version did not have yet is at its default.
+    there = {"problem": found.get("problem"), **asdict(Recipe()), **found.get("recipe", {})}
     here = {"problem": problem_name, **config["recipe"]}
     for name in here:
         if there.get(name) != here[name]:
@@ -183,10 +201,11 @@ def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path
     first = int(np.flatnonzero(broken.ravel())[0])
     value = float(np.asarray(info.meta_losses).ravel()[first])
     epoch = int(state.epoch)
+    kept = f"the checkpoint of epoch {epoch - 1} in {folder} is kept; " if epoch > 1 else ""
     raise NonFiniteError(
-        f"the meta-loss or its gradient ceased to be finite (loss {value}) at meta-step {first} of "
-        f"epoch {epoch}; the checkpoint of epoch {epoch - 1} in {folder} is kept; try --meta-rate "
-        f"{recipe.meta_rate / 3:.1g} or --clip {recipe.clip / 4:.2g} in another folder"
+        f"the meta-loss or its gradient ceased to be finite (loss {value}) at meta-step "
+        f"{first + 1} of epoch {epoch}; {kept}try --meta-rate {recipe.meta_rate / 3:.1g} or --clip "
+        f"{recipe.clip / 4:.2g} in another folder"
     )
 
 

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import jax
-
 from metadescent import arguments, zoo
 from metadescent.commands.dispatch import run
 from metadescent.commands.show import plot, show, tuning_cache
-from metadescent.compare import cached_tune, compare
+from metadescent.compare import cached_tune, compare, problem_keys
 from metadescent.console import console, figure, progress, table
 from metadescent.errors import UserError
 from metadescent.files import write_json
@@ -45,7 +43,7 @@ def _evaluate(command: arguments.Evaluate) -> None:
 @run.register
 def _tune(command: arguments.Tune) -> None:
     problem = make_problem(command.problem, command.data_dir)
-    key = jax.random.key(command.seed)
+    key, _ = problem_keys(command.seed)
     tuned = cached_tune(command.name, problem, key, command.steps, command.seeds, tuning_cache())
     rows = [
         [f"{rate:.3g}", figure(loss), "best" if rate == tuned.rate else ""]

@@ -10,6 +10,7 @@ from metadescent.commands.dispatch import run
 from metadescent.commands.show import plot, show
 from metadescent.compare import compare
 from metadescent.console import console, figure, progress, table
+from metadescent.errors import UserError
 from metadescent.files import write_json
 from metadescent.meta_train import MetaState
 from metadescent.recipe import Recipe
@@ -20,7 +21,7 @@ from metadescent.tune import BASELINES
 @run.register
 def _demo(command: arguments.Demo) -> None:
     began = time.monotonic()
-    recipe = replace(Recipe(), **recipe_of("quadratic"), epochs=command.epochs)
+    recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": command.epochs})
     learned = command.out / "quadratic-lstm"
     _forget(learned)
     state = train(learned, "quadratic", recipe, None, resume=False)
@@ -50,6 +51,7 @@ def _train_command(command: arguments.Train) -> None:
     folder = command.out or Path("runs") / command.problem.replace("/", "-")
     recipe = command.recipe
     if command.search:
+        runs.check_free(folder, command.resume)
         recipe = _search(folder, command)
     state = train(folder, command.problem, recipe, command.data_dir, resume=command.resume)
     console().print(
@@ -90,7 +92,12 @@ def _search(folder: Path, command: arguments.Train) -> Recipe:
             )
             found.append((loss, trial.meta_rate))
             report(f"meta-rate {trial.meta_rate:.2g}: validation {figure(loss)}", 1)
-    best = min(found)[1]
+    loss, best = min(found)
+    if loss == float("inf"):
+        raise UserError(
+            f"no trial of {len(found)} kept a finite meta-loss; try --clip "
+            f"{recipe.clip / 4:.2g}, or a smaller scale of the optimizer's output"
+        )
     rows = [[f"{rate:.3g}", figure(loss)] for loss, rate in sorted(found)]
     console().print(table("Random search", ["meta-rate", "validation loss"], rows))
     return replace(recipe, meta_rate=best)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.errors import require
 from metadescent.optimizer import Coordinatewise
 from metadescent.preprocess import log_and_sign
 
@@ -57,6 +58,8 @@ class LSTM(Coordinatewise):
         key: PRNGKeyArray,
     ):
         """Draw φ."""
+        for units in layers:
+            require("a layer of the lstm", units, 1)
         self.layers, self.p, self.scale = tuple(layers), p, scale
         *cell_keys, output_key = jax.random.split(key, len(self.layers) + 1)
         fan_in = (1 if p is None else 2, *self.layers)

@@ -1,7 +1,7 @@
 """MLP classifiers (section 3.2):  f(θ) = mean over a minibatch of −log softmax(net_θ(x))[label]."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import equinox as eqx
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
+from metadescent.errors import UserError, require
 from metadescent.problem import Optimizee, Problem
 
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
@@ -88,6 +89,10 @@ class MLPClassification(Problem):
         activation: "sigmoid" (the paper's), "relu", "tanh" or "elu".
         batch_size: examples a minibatch; the paper's 128.
         theta_std: standard deviation of θ₀; the authors' code takes 0.01.
+        white: the value of a white pixel.
+
+    Raises:
+        UserError: if the activation is unknown or a size is below 1.
 
     Example:
         >>> import jax, numpy as np
@@ -109,6 +114,12 @@ class MLPClassification(Problem):
         theta_std: float = 0.01,
         white: float = 255.0,
     ):
+        if activation not in get_args(Activation):
+            known = ", ".join(get_args(Activation))
+            raise UserError(f"there is no activation {activation!r}; known are {known}")
+        for units in hidden:
+            require("hidden", units, 1)
+        require("batch_size", batch_size, 1)
         classes = int(labels.max()) + 1
         widths = (images.shape[1], *hidden, classes)
         self.f = Classifier(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.errors import require
 from metadescent.problem import Named, Optimizee, Problem
 
 
@@ -50,6 +51,10 @@ class Quadratic(Problem):
 
     dimension: int = eqx.field(static=True, default=10)
     entries: Literal["gaussian", "uniform"] = eqx.field(static=True, default="gaussian")
+
+    def __check_init__(self) -> None:
+        """Refuse dimensions below 1."""
+        require("dimension", self.dimension, 1)
 
     def sample(self, key: PRNGKeyArray) -> QuadraticFunction:
         """Draw W and y."""
