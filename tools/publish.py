@@ -17,6 +17,7 @@ from metadescent.compare import Comparison, compare, hardware
 from metadescent.files import write_atomically
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
+from metadescent.runs import stage_before
 
 CARD = """# {name}
 
@@ -27,12 +28,12 @@ CARD = """# {name}
 | optimizer | `{optimizer}` |
 | trained on | `{trained_on}`, horizon {steps} steps |
 | made again by | `{command}` |
-| budget | {meta_steps:,} meta-steps to the best epoch, {epoch}; {minutes:.0f} minutes |
+| budget | {budget} |
 | hardware | {hardware} |
 | seed | {seed} |
 | validation | best final loss {validation:.4g}, on {validation_problems} problems |
 | licence | Apache-2.0, like the package |
-
+{note}
 ## On {seeds} fresh problems, {steps} steps
 
 {table}
@@ -61,6 +62,21 @@ def command_of(problem: str, recipe: dict[str, Any]) -> str:
     return " ".join(["metadescent train", shlex.quote(problem), *flags])
 
 
+def all_stages(card: dict[str, Any], name: str) -> str:
+    """Return one command line that repeats every stage of an optimizer's training."""
+    recipe, before = card["recipe"], card.get("before")
+    if not before:
+        return f"{command_of(card['trained_on'], recipe)} --out runs/{name}"
+    earlier = f"{name}-before"
+    command = command_of(card["trained_on"], recipe | {"init": f"runs/{earlier}"})
+    return f"{all_stages(before, earlier)} && {command} --out runs/{name}"
+
+
+def stages(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the stages of an optimizer's training, the first first."""
+    return [*(stages(card["before"]) if card.get("before") else []), card]
+
+
 def table_of(result: Comparison) -> str:
     """Return the comparison as a Markdown table."""
     lines = [
@@ -77,11 +93,14 @@ def table_of(result: Comparison) -> str:
 
 def main() -> None:
     """Evaluate, copy, write the card."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Put the optimizer of a finished run into the zoo."
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--seeds", type=int, required=True)
     parser.add_argument("--summary", required=True)
+    parser.add_argument("--note", default="")
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
     source = zoo.path(arguments.run)
@@ -105,6 +124,10 @@ def main() -> None:
         "sum": result.curves[name].sum,
     }
     folder = Path(zoo.__file__).parent
+    if card["recipe"].get("init") and not card.get("before"):
+        card["before"] = stage_before(Recipe(**card["recipe"]))
+    if arguments.note:
+        card["note"] = arguments.note
     kept = {key: value for key, value in card.items() if key not in ("format", "version")}
     artifact.save(folder / f"{name}.safetensors", m, **kept)
     curve = card["validation"]["curve"]
@@ -114,10 +137,13 @@ def main() -> None:
         optimizer=card["optimizer"],
         trained_on=card["trained_on"],
         steps=recipe["steps"],
-        command=command_of(card["trained_on"], recipe),
-        meta_steps=card["budget"]["meta_steps"],
-        epoch=card["budget"]["epoch"],
-        minutes=card["budget"]["seconds"] / 60,
+        command=all_stages(card, name),
+        budget="; then ".join(
+            f"{stage['budget']['meta_steps']:,} meta-steps of {stage['recipe']['unroll']} steps to "
+            f"epoch {stage['budget']['epoch']}, {stage['budget']['seconds'] / 60:.0f} minutes"
+            for stage in stages(card)
+        ),
+        note=f"\n{arguments.note}\n" if arguments.note else "",
         hardware=card["hardware"],
         seed=card["seed"],
         validation=card["validation"]["loss"],

@@ -137,6 +137,17 @@ def train(
         yield state, info
 
 
+def stage_before(recipe: Recipe) -> dict[str, Any] | None:
+    """Return how the optimizer was trained that `recipe.init` names, None if φ was drawn.
+
+    An optimizer's file carries this, so that all stages of its training can be repeated.
+    """
+    if not recipe.init:
+        return None
+    card = artifact.read_card(zoo.path(recipe.init))
+    return {key: card.get(key) for key in ("trained_on", "recipe", "budget", "before")}
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Return what a run's folder says it is."""
     try:
@@ -226,6 +237,7 @@ def _save_best(
         recipe=asdict(recipe),
         budget={"epoch": epoch, "meta_steps": epoch * updates, "seconds": metrics[-1]["seconds"]},
         seed=recipe.seed,
+        before=stage_before(recipe),
         validation={
             "loss": float(state.best_loss),
             "curve": [round(line["validation_loss"], 6) for line in metrics],

@@ -1,6 +1,7 @@
 """`reproduce`: a figure of the paper, and its claims judged."""
 
 from dataclasses import replace
+from typing import Any
 
 from metadescent import arguments, artifact, experiments, zoo
 from metadescent.commands.dispatch import run
@@ -51,10 +52,19 @@ def _reproduce(command: arguments.Reproduce) -> None:
 
 
 def _retrain(name: str, command: arguments.Reproduce) -> LearnedOptimizer:
-    card = artifact.read_card(zoo.path(name))
+    return _retrain_stage(artifact.read_card(zoo.path(name)), name, command)
+
+
+def _retrain_stage(
+    card: dict[str, Any], name: str, command: arguments.Reproduce
+) -> LearnedOptimizer:
+    """Train as a card says, after the stages before it."""
     recipe = Recipe(**card["recipe"])
     if command.budget == "smoke":
         recipe = replace(recipe, epochs=2, episodes=2)
     folder = command.out / command.budget / name
+    if card.get("before"):
+        _retrain_stage(card["before"], f"{name}-before", command)
+        recipe = replace(recipe, init=str(folder.with_name(f"{name}-before")))
     state = train(folder, card["trained_on"], recipe, command.data_dir, resume=folder.exists())
     return state.best
