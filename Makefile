@@ -8,7 +8,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs format clean
+.PHONY: help demo test bench lint docs format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ endif
 endif
 test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+bench: $(VENV)/.dev  ## Time the meta-step beside plain automatic differentiation
+	$(BIN)/python benchmarks/meta_step.py $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, types and the direction of imports
 	$(BIN)/ruff check

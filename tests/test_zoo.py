@@ -45,11 +45,16 @@ def test_it_optimizes_what_it_was_trained_on(name: str) -> None:
 
 @pretrained
 def test_the_command_on_its_card_is_its_recipe(name: str) -> None:
-    (command,) = re.findall(r"`(metadescent train .+?)` \|", zoo.card(name))
-    parsed = cli._parse(shlex.split(command)[1:])
-    made = artifact.read_card(zoo.path(name))
-    assert parsed.problem == made["trained_on"]
-    assert parsed.recipe == Recipe(**made["recipe"])
+    (line,) = re.findall(r"`(metadescent train .+?)` \|", zoo.card(name))
+    commands = [cli._parse(shlex.split(command)[1:]) for command in line.split(" && ")]
+    stages = [artifact.read_card(zoo.path(name))]
+    while stages[0].get("before"):
+        stages.insert(0, stages[0]["before"])
+    earlier = [""] + [str(command.out) for command in commands]
+    for command, made, init in zip(commands, stages, earlier, strict=False):
+        assert command.problem == made["trained_on"]
+        assert command.recipe == replace(Recipe(**made["recipe"]), init=init)
+    assert len(commands) == len(stages)
 
 
 @pretrained

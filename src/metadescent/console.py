@@ -80,7 +80,9 @@ def table(
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         left = index == 0 or column in text
-        result.add_column(column, justify="left" if left else "right", no_wrap=column not in text)
+        result.add_column(
+            column, justify="left" if left else "right", no_wrap=not left, overflow="fold"
+        )
     for row in rows:
         result.add_row(*row)
     return result
