@@ -93,7 +93,7 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "smoke": Budget(functions=Seeds(8, 32), networks=Seeds(2, 2), horizon=0.1),
-    "cpu": Budget(functions=Seeds(1024, 4096), networks=Seeds(32, 16)),
+    "cpu": Budget(functions=Seeds(1024, 4096), networks=Seeds(64, 32)),
     "paper": Budget(functions=Seeds(4096, 16384), networks=Seeds(256, 64)),
 }
 """smoke: to see that everything runs; cpu: minutes; paper: narrow intervals.
