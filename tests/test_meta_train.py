@@ -181,3 +181,18 @@ def test_the_second_derivatives_change_the_meta_gradient(run: list[Any]) -> None
         float(first_order[1].meta_losses[0, 0]), rel=1e-5
     )
     assert not np.allclose(exact[1].gradient_norms, first_order[1].gradient_norms, rtol=1e-3)
+
+
+def test_each_segment_has_its_own_part_of_the_weights(assert_same_bits: Callable) -> None:
+    one = Schedule(epochs=1, episodes=1, num_steps=6, unroll=3, problems=2, validation_problems=2)
+    sgd = optax.sgd(1e-2)
+
+    def last_phi(weights: list[float]) -> Any:
+        (state, info), *_ = train(one, meta_optimizer=sgd, weights=jnp.asarray(weights))
+        return eqx.filter(state.m, eqx.is_array), np.asarray(info.gradient_norms)[0]
+
+    phi, norms = last_phi([0.0] * 6)
+    assert_same_bits(phi, eqx.filter(M, eqx.is_array))
+    assert norms.tolist() == [0.0, 0.0]
+    _, norms = last_phi([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
+    assert norms[0] == 0.0 < norms[1]

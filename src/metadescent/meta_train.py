@@ -79,6 +79,7 @@ def meta_train(
     *,
     meta_optimizer: optax.GradientTransformation,
     key: PRNGKeyArray,
+    weights: Float[Array, " num_steps"] | None = None,
     state: MetaState | None = None,
 ) -> Iterator[tuple[MetaState, MetaInfo]]:
     """Meta-train m on a problem, an epoch at a time.
@@ -89,6 +90,7 @@ def meta_train(
         schedule: lengths and sizes.
         meta_optimizer: what updates φ, such as `optax.adam(1e-3)`.
         key: epoch e uses `fold_in(key, e)`, so a resumed run draws what the unbroken one would.
+        weights: w_1 … w_T; 1 for each if not given.
         state: where to go on from; a state that this function yielded.
 
     Yields:
@@ -112,6 +114,8 @@ def meta_train(
         [(3, 2), (3, 2)]
     """
     check_schedule(schedule)
+    if weights is None:
+        weights = jnp.ones(schedule.num_steps)
     if state is None:
         state = initial_state(m, meta_optimizer)
     validation_key, training_key = jax.random.split(key)
@@ -123,6 +127,7 @@ def meta_train(
             state.meta_optimizer,
             problem,
             epoch_key,
+            weights,
             schedule,
             meta_optimizer,
         )
@@ -178,6 +183,7 @@ def _train_epoch(
     opt_state: PyTree,
     problem: Problem,
     key: PRNGKeyArray,
+    weights: Float[Array, " num_steps"],
     schedule: Schedule,
     meta_optimizer: optax.GradientTransformation,
 ) -> tuple[LearnedOptimizer, LearnedOptimizer, PyTree, Array, Array]:
@@ -187,7 +193,7 @@ def _train_epoch(
     def episode(carry: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
         begin = start_batch(eqx.combine(carry[0], static), problem, key, schedule.problems)
 
-        def segment(carry: PyTree, _: None) -> tuple[PyTree, PyTree]:
+        def segment(carry: PyTree, weights: Float[Array, " unroll"]) -> tuple[PyTree, PyTree]:
             (phi, average_phi, opt_state), trajectory = carry
 
             def objective(phi: PyTree) -> tuple[Array, PyTree]:
@@ -198,6 +204,7 @@ def _train_epoch(
                     key,
                     num_problems=schedule.problems,
                     num_steps=schedule.unroll,
+                    weights=weights,
                     num_coordinates=schedule.coordinates or None,
                     second_derivatives=schedule.second_derivatives,
                 )
@@ -210,7 +217,7 @@ def _train_epoch(
             return ((phi, average_phi, opt_state), trajectory), info
 
         (carry, _), info = jax.lax.scan(
-            segment, (carry, begin), length=schedule.num_steps // schedule.unroll
+            segment, (carry, begin), weights.reshape(-1, schedule.unroll)
         )
         return carry, info
 
