@@ -29,8 +29,14 @@ html_show_sourcelink = False
 html_math_renderer = "unicode"
 
 
+def keep_bars(app, what, name, thing, options, lines):
+    """Show |∇| as it is written; reStructuredText would take it for a substitution."""
+    lines[:] = [line if "`" in line else line.replace("|", r"\|") for line in lines]
+
+
 def setup(app):
     """Show formulas as they are written, in Unicode, where Sphinx would load MathJax."""
+    app.connect("autodoc-process-docstring", keep_bars)
 
     def element(tag):
         def visit(self, node):
