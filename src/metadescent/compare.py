@@ -1,6 +1,8 @@
 """Learned against hand-designed: everyone tuned, on the same fresh problems."""
 
 import contextlib
+import importlib
+import inspect
 import json
 import os
 import platform
@@ -125,12 +127,13 @@ def cached_tune(
 ) -> Tuned:
     """Return `tune`'s outcome, from `cache` where the very same search has been done before.
 
-    "The same" covers the problem's code, options and data, the key and the sizes.
+    "The same" covers the problem's code, options and data, the key, the sizes, and the code that
+    tunes, draws and unrolls: a rate found by other code is never reported.
     """
     if cache is None:
         return tune(name, problem, key, num_steps=num_steps, num_seeds=num_seeds)
     question = [fingerprint(problem), jax.random.key_data(key).tolist(), num_steps, num_seeds]
-    digest = _digest([name, *question, version("metadescent"), version("optax")])
+    digest = _digest([name, *question, _tuning_code(), version("optax")])
     path = cache / f"{name}-{digest}.json"
     try:
         return Tuned(**json.loads(path.read_text()))
@@ -161,6 +164,12 @@ def _cpu_name() -> str:
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def _tuning_code() -> list[str]:
+    layers = ("tune", "evaluate", "meta_loss", "unroll", "optimizer", "problem")
+    modules = (importlib.import_module(f"metadescent.{name}") for name in layers)
+    return [inspect.getsource(module) for module in modules]
 
 
 def _digest(question: Any) -> str:

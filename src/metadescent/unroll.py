@@ -78,8 +78,8 @@ def unroll(
     """
     rule = rule_for(m, f)
     loss_and_gradient = exact if second_derivatives else first_order
-    # Recompute the inside of the rule on the way back; keep only h. Several times less memory and,
-    # as memory is what the backward pass waits for, twice as fast.
+    # Recompute the inside of the rule on the way back; keep only h. Less memory and, as memory is
+    # what the backward pass waits for, faster too: see `benchmarks/meta_step.py`.
     update = jax.checkpoint(lambda gradient, state, theta: rule.update(gradient, state, theta))
 
     def step(carry: Trajectory, _: None) -> tuple[Trajectory, Array]:

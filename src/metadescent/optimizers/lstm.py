@@ -85,7 +85,7 @@ class LSTM(Coordinatewise):
         x = gradient[None] if self.p is None else log_and_sign(gradient, self.p)
         new_state = []
         for cell, (h, c) in zip(self.cells, state, strict=True):
-            # One matrix product instead of two: that is a tenth of the whole meta-step.
+            # One matrix product instead of two.
             weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
             z = weight @ jnp.concatenate([x, h]) + cast(Array, cell.bias)[:, None]
             x, c = gates(z, c)
