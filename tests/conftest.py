@@ -38,6 +38,14 @@ def pytest_configure(config):
         config.option.ignore = [*(config.option.ignore or []), str(bridge)]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kernels():
+    """Build the C++ kernels once, before a test gives the cache folder another place."""
+    from metadescent.native import kernels
+
+    kernels()
+
+
 @pytest.fixture(scope="session")
 def sentence():
     """Return the sentence of the UserError that a call raises; any other outcome is a failure."""

@@ -20,6 +20,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
+from metadescent.blocks import pull_back
+
 State = PyTree
 Updates = PyTree
 
@@ -113,6 +115,19 @@ class Coordinatewise(LearnedOptimizer):
 
         Leaves of the state are those of `init_coordinate` with an axis of length n appended.
         """
+
+    def pull_back(
+        self,
+        state: PyTree[Array],
+        inputs: Float[Array, "T n"],
+        cotangents: Float[Array, "T n"],
+    ) -> "Coordinatewise":
+        """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates that start at h and are fed ∇_0 … ∇_{T−1}.
+
+        The result has the structure of the rule, with arrays where φ is. A rule may override this
+        where it can do better than automatic differentiation.
+        """
+        return pull_back(type(self).update_coordinates, self, state, inputs, cotangents)
 
     def init(self, params: PyTree) -> State:
         """Return h₀ for every coordinate of θ."""

@@ -6,12 +6,11 @@ the forward pass has computed already:
     λ_t = Σ_{s>t} w_s ∇_s,        dL/dφ = Σ_t ⟨λ_t, ∂g_t/∂φ⟩.
 
 Phase one (`record`) unrolls forward and keeps only ∇_t. Phase two (`meta_gradient`) runs the rule
-once more over the recorded ∇_t. Inputs and cotangents are now given and no coordinate depends on
-another, so it goes block by block in a working set that fits the cache, with memory of T floats a
-coordinate; and it may go over a random sample of the coordinates only.
+over the recorded ∇_t once more, and back (`Coordinatewise.pull_back`). Inputs and cotangents are
+given by then and no coordinate depends on another, so it goes block by block in a working set that
+fits the cache, with memory of T floats a coordinate; or over a random sample of them only.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -21,8 +20,6 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent.optimizer import Coordinatewise
 from metadescent.problem import Optimizee, Theta
 from metadescent.unroll import Trajectory, exact
-
-BLOCK = 4096
 
 
 def record(
@@ -83,7 +80,7 @@ def meta_gradient(
         chosen, inverse = _sample(jnp.abs(cotangents).sum(0), num_coordinates, key)
         inputs, cotangents = inputs[:, chosen], cotangents[:, chosen] * inverse
         rows = jax.tree.map(lambda x: x[..., chosen], rows)
-    return _over_blocks(m, rows, inputs, cotangents)
+    return m.pull_back(rows, inputs, cotangents)
 
 
 def _sample(
@@ -96,39 +93,3 @@ def _sample(
     points = (jnp.arange(count) + jax.random.uniform(key)) / count
     chosen = jnp.searchsorted(cumulative, points * cumulative[-1]).clip(0, importance.size - 1)
     return chosen, 1.0 / (count * p[chosen])
-
-
-def _over_blocks(
-    m: Coordinatewise,
-    rows: PyTree[Array],
-    inputs: Float[Array, "T n"],
-    cotangents: Float[Array, "T n"],
-) -> Coordinatewise:
-    n = inputs.shape[1]
-    blocks = -(-n // BLOCK)
-    size = -(-n // blocks)
-
-    def split(x: Array) -> Array:
-        # Padding has no cotangent, so it adds nothing.
-        padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, blocks * size - n)])
-        return jnp.moveaxis(padded.reshape((*x.shape[:-1], blocks, size)), -2, 0)
-
-    phi, static = eqx.partition(m, eqx.is_inexact_array)
-
-    def add_block(total: PyTree, block: PyTree) -> tuple[PyTree, None]:
-        rows, inputs, cotangents = block
-
-        def pairing(phi: PyTree) -> Float[Array, ""]:
-            rule = eqx.combine(phi, static)
-
-            @jax.checkpoint
-            def step(rows: PyTree, xs: tuple[Array, Array]) -> tuple[PyTree, Array]:
-                g, rows = rule.update_coordinates(xs[0], rows)
-                return rows, g @ xs[1]
-
-            return jax.lax.scan(step, rows, (inputs, cotangents))[1].sum()
-
-        return jax.tree.map(jnp.add, total, jax.grad(pairing)(phi)), None
-
-    zeros = jax.tree.map(jnp.zeros_like, phi)
-    return jax.lax.scan(add_block, zeros, jax.tree.map(split, (rows, inputs, cotangents)))[0]

@@ -12,9 +12,11 @@ from typing import cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from metadescent import blocks
 from metadescent.errors import require
+from metadescent.native import lstm as native_lstm
 from metadescent.optimizer import Coordinatewise
 from metadescent.preprocess import log_and_sign
 
@@ -82,16 +84,75 @@ class LSTM(Coordinatewise):
         self, gradient: Float[Array, " n"], state: LSTMState
     ) -> tuple[Float[Array, " n"], LSTMState]:
         """Run the gradients of n coordinates through the stack."""
-        x = gradient[None] if self.p is None else log_and_sign(gradient, self.p)
-        new_state = []
-        for cell, (h, c) in zip(self.cells, state, strict=True):
-            # One matrix product instead of two.
-            weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
-            z = weight @ jnp.concatenate([x, h]) + cast(Array, cell.bias)[:, None]
-            x, c = gates(z, c)
-            new_state.append((x, c))
-        g = self.output.weight[0] @ x + cast(Array, self.output.bias)
-        return self.scale * g, tuple(new_state)
+        return (
+            _fused(self, gradient, state)
+            if self._fuses(gradient, state)
+            else rows(self, gradient, state)
+        )
+
+    def pull_back(
+        self, state: LSTMState, inputs: Float[Array, "T n"], cotangents: Float[Array, "T n"]
+    ) -> "LSTM":
+        def reference(m: LSTM, state: LSTMState, inputs: Array, cotangents: Array) -> LSTM:
+            return blocks.pull_back(rows, m, state, inputs, cotangents)
+
+        def native(m: LSTM, state: LSTMState, inputs: Array, cotangents: Array) -> LSTM:
+            phi, treedef = jax.tree.flatten(m)
+            h = jax.tree.leaves(state)
+            x = m._features(inputs)
+            return treedef.unflatten(native_lstm.pull_back(x, cotangents, phi, h, m.scale))
+
+        if not self._fuses(inputs, state):
+            return reference(self, state, inputs, cotangents)
+        return jax.lax.platform_dependent(
+            self, state, inputs, cotangents, cpu=native, default=reference
+        )
+
+    def _features(self, gradient: Float[Array, "*shape"]) -> Float[Array, "_ *shape"]:
+        return gradient[None] if self.p is None else log_and_sign(gradient, self.p)
+
+    def _fuses(self, gradient: Array, state: LSTMState) -> bool:
+        arrays = jax.tree.leaves((gradient, self, state))
+        return bool(self.layers) and gradient.size > 0 and native_lstm.can_run(*arrays)
+
+
+def rows(
+    m: LSTM, gradient: Float[Array, " n"], state: LSTMState
+) -> tuple[Float[Array, " n"], LSTMState]:
+    """Run n coordinates through the stack in plain JAX: the reference of all faster forms."""
+    x = m._features(gradient)
+    new_state = []
+    for cell, (h, c) in zip(m.cells, state, strict=True):
+        # One matrix product instead of two.
+        weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
+        z = weight @ jnp.concatenate([x, h]) + cast(Array, cell.bias)[:, None]
+        x, c = gates(z, c)
+        new_state.append((x, c))
+    g = m.output.weight[0] @ x + cast(Array, m.output.bias)
+    return m.scale * g, tuple(new_state)
+
+
+@jax.custom_vjp
+def _fused(m: LSTM, gradient: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+    """Compute what `rows` computes, on a CPU by the kernel in C++."""
+
+    def native(m: LSTM, gradient: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+        h, treedef = jax.tree.flatten(state)
+        g, h = native_lstm.update(m._features(gradient), jax.tree.leaves(m), h, m.scale)
+        return g, treedef.unflatten(h)
+
+    return jax.lax.platform_dependent(m, gradient, state, cpu=native, default=rows)
+
+
+def _fused_forward(m: LSTM, gradient: Array, state: LSTMState) -> tuple[PyTree, PyTree]:
+    return _fused(m, gradient, state), (m, gradient, state)
+
+
+def _fused_backward(inputs: PyTree, cotangents: PyTree) -> PyTree:
+    return jax.vjp(rows, *inputs)[1](cotangents)
+
+
+_fused.defvjp(_fused_forward, _fused_backward)
 
 
 @jax.custom_vjp

@@ -1,0 +1,67 @@
+"""The derivative of a coordinatewise rule with respect to φ, block by block of coordinates.
+
+Σ_t ⟨λ_t, ∂g_t/∂φ⟩,       (g_t, h_{t+1}) = m(∇_t, h_t, φ),  inputs ∇_t and cotangents λ_t given
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+Module = TypeVar("Module", bound=eqx.Module)
+
+
+def pull_back(
+    update: Callable[[Module, Array, PyTree[Array]], tuple[Array, PyTree[Array]]],
+    m: Module,
+    state: PyTree[Array],
+    inputs: Float[Array, "T n"],
+    cotangents: Float[Array, "T n"],
+    *,
+    block: int = 4096,
+) -> Module:
+    """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ of a rule for n coordinates, none of which looks at another.
+
+    Arguments:
+        update: maps m, and ∇ and h of some coordinates, to their g and next h.
+        m: the rule; its floating-point arrays are φ.
+        state: h at the start, coordinates along the last axis.
+        inputs: ∇_0 … ∇_{T−1}.
+        cotangents: λ_0 … λ_{T−1}.
+        block: coordinates at a time. Within a block the step is recomputed on the way back, so that
+            only h is kept; a block is small enough for that to stay in the cache.
+
+    Returns:
+        A module of m's structure, with the gradient where φ is and None elsewhere.
+    """
+    n = inputs.shape[1]
+    blocks = -(-n // block)
+    size = -(-n // blocks)
+
+    def split(x: Array) -> Array:
+        # Padding has no cotangent, so it adds nothing.
+        padded = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, blocks * size - n)])
+        return jnp.moveaxis(padded.reshape((*x.shape[:-1], blocks, size)), -2, 0)
+
+    phi, static = eqx.partition(m, eqx.is_inexact_array)
+
+    def add_block(total: PyTree, rows: PyTree) -> tuple[PyTree, None]:
+        state, inputs, cotangents = rows
+
+        def pairing(phi: PyTree) -> Float[Array, ""]:
+            rule = eqx.combine(phi, static)
+
+            @jax.checkpoint
+            def step(state: PyTree, xs: tuple[Array, Array]) -> tuple[PyTree, Array]:
+                g, state = update(rule, xs[0], state)
+                return state, g @ xs[1]
+
+            return jax.lax.scan(step, state, (inputs, cotangents))[1].sum()
+
+        return jax.tree.map(jnp.add, total, jax.grad(pairing)(phi)), None
+
+    zeros = jax.tree.map(jnp.zeros_like, phi)
+    return jax.lax.scan(add_block, zeros, jax.tree.map(split, (state, inputs, cotangents)))[0]

@@ -1,0 +1,141 @@
+// The LSTM of section 2.1 on rows of coordinates, fused, as two XLA custom calls.
+//
+//   update      (g_t, h_{t+1}) = m(x_t, h_t, φ)            for n coordinates
+//   pull_back   Σ_t ⟨λ_t, ∂g_t/∂φ⟩                         for n coordinates over T steps
+//
+// Coordinates do not look at one another, so both go tile by tile of WIDTH coordinates, and all
+// that a tile needs stays in the core's own cache. Within a tile the four gates of a hidden unit
+// are computed together and never leave the registers before the nonlinearities have been applied.
+// In pull_back the weights' gradients are formed once a tile, over all its steps, not once a step.
+//
+// `metadescent/native/lstm.py` calls this; `metadescent/optimizers/lstm.py` is the reference in
+// JAX.
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "pull_back.h"
+#include "threads.h"
+#include "update.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+namespace metadescent {
+namespace {
+
+const float* data(const ffi::RemainingArgs& args, size_t i) {
+  return args.get<ffi::AnyBuffer>(i)->typed_data<float>();
+}
+float* data(const ffi::RemainingRets& rets, size_t i) {
+  return (*rets.get<ffi::AnyBuffer>(i))->typed_data<float>();
+}
+
+Arguments read(const ffi::RemainingArgs& args, float scale, bool differentiate) {
+  const size_t layers = (args.size() - 2) / 5;
+  Arguments result;
+  for (size_t l = 0; l < layers; ++l) {
+    const auto shape = args.get<ffi::AnyBuffer>(3 * l)->dimensions();
+    result.phi.layers.emplace_back(data(args, 3 * l), data(args, 3 * l + 1), data(args, 3 * l + 2),
+                                   shape[1], shape[0] / 4, differentiate);
+  }
+  result.phi.output = data(args, 3 * layers);
+  result.phi.bias = *data(args, 3 * layers + 1);
+  result.phi.scale = scale;
+  for (size_t i = 0; i < 2 * layers; ++i) result.states.push_back(data(args, 3 * layers + 2 + i));
+  return result;
+}
+
+ffi::Error update(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::RemainingArgs args,
+                  ffi::Result<ffi::AnyBuffer> g, ffi::RemainingRets rets) {
+  const Arguments given = read(args, scale, false);
+  const Phi& phi = given.phi;
+  const int64_t n = x.dimensions()[1];
+  const float* xs = x.typed_data<float>();
+  float* gs = g->typed_data<float>();
+  std::vector<float*> after;
+  for (size_t i = 0; i < rets.size(); ++i) after.push_back(data(rets, i));
+  // Enough chunks to share out evenly, few enough that handing them out costs nothing.
+  const int64_t width = SPAN * WIDTH, spans = (n + width - 1) / width;
+  const int64_t chunk = std::max<int64_t>(1, std::min<int64_t>(16, spans / 16));
+
+  for_each(pool, (spans + chunk - 1) / chunk, [&, chunk] {
+    return [&, chunk, scratch = std::make_shared<Scratch>(phi)](int64_t index) {
+      for (int64_t span = index * chunk; span < std::min(spans, (index + 1) * chunk); ++span)
+        scratch->run(given, xs, gs, after, {n, span * width, std::min(width, n - span * width)});
+    };
+  });
+  return ffi::Error::Success();
+}
+
+ffi::Error pull_back(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::AnyBuffer cotangents,
+                     ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  const Arguments given = read(args, scale, true);
+  const Phi& phi = given.phi;
+  const int64_t T = x.dimensions()[1], n = x.dimensions()[2], tiles = (n + WIDTH - 1) / WIDTH;
+  // The chunks, and the order in which they are added, do not depend on the number of threads: nor
+  // does the result, to the last bit.
+  const int64_t chunk = std::max<int64_t>(1, (tiles + 63) / 64),
+                chunks = (tiles + chunk - 1) / chunk;
+  std::vector<Gradient> parts(chunks);
+  const float *xs = x.typed_data<float>(), *lambdas = cotangents.typed_data<float>();
+
+  for_each(pool, chunks, [&, chunk] {
+    return [&, chunk, tape = std::make_shared<Tape>(phi, T)](int64_t index) {
+      Gradient& part = parts[index];
+      for (const Layer& layer : phi.layers)
+        part.layers.emplace_back(4 * layer.hidden * layer.columns, 0.0f);
+      part.output.assign(phi.layers.back().hidden, 0.0f);
+      for (int64_t tile = index * chunk; tile < std::min(tiles, (index + 1) * chunk); ++tile) {
+        const int64_t begin = tile * WIDTH;
+        const Window window{n, begin, std::min<int64_t>(WIDTH, n - begin)};
+        tape->run(given, xs, lambdas, window, part);
+      }
+    };
+  });
+
+  const size_t layers = phi.layers.size();
+  for (size_t i = 0; i < rets.size(); ++i) {
+    auto buffer = *rets.get<ffi::AnyBuffer>(i);
+    std::fill_n(buffer->typed_data<float>(), buffer->element_count(), 0.0f);
+  }
+  for (const Gradient& part : parts) {
+    for (size_t l = 0; l < layers; ++l) {
+      const Layer& layer = phi.layers[l];
+      float *ih = data(rets, 3 * l), *hh = data(rets, 3 * l + 1), *bias = data(rets, 3 * l + 2);
+      const float* d = part.layers[l].data();
+      for (int64_t row = 0; row < 4 * layer.hidden; ++row) {
+        const int64_t r = (row % 4) * layer.hidden + row / 4;
+        for (int64_t k = 0; k < layer.inputs; ++k) ih[r * layer.inputs + k] += *d++;
+        for (int64_t k = 0; k < layer.hidden; ++k) hh[r * layer.hidden + k] += *d++;
+        bias[r] += *d++;
+      }
+    }
+    float* output = data(rets, 3 * layers);
+    for (size_t j = 0; j < part.output.size(); ++j) output[j] += part.output[j];
+    *data(rets, 3 * layers + 1) += part.bias;
+  }
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace metadescent
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(metadescent_lstm_update, metadescent::update,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Attr<float>("scale")
+                                  .Arg<ffi::AnyBuffer>()
+                                  .RemainingArgs()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(metadescent_lstm_pull_back, metadescent::pull_back,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Attr<float>("scale")
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .RemainingArgs()
+                                  .RemainingRets());
