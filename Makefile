@@ -1,5 +1,5 @@
 # Python 3.11 or newer and make are all that a machine needs: each target sets up the rest in .venv.
-#   make test ARGS="-k unroll"        ARGS goes to the command behind demo and test
+#   make test ARGS="-k unroll"        ARGS goes to the command behind demo, test and bench
 #   make test PYTHON=python3.12       the Python to build .venv with
 
 VENV := .venv
@@ -25,8 +25,8 @@ endif
 test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-bench: $(VENV)/.dev  ## Time the meta-step beside plain automatic differentiation
-	$(BIN)/python benchmarks/meta_step.py $(ARGS)
+bench: $(VENV)/.bench  ## Time the meta-step beside plain autodiff, PyTorch and the floor
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, types and the direction of imports
 	$(BIN)/ruff check
@@ -51,6 +51,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	@$(MAKE_VENV)
 	@echo "Installing metadescent and its tools into $(VENV): about 1 GB, once."
 	@$(INSTALL) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	@echo "Installing PyTorch into $(VENV), to compare with: 1 GB or more, once."
+	@$(INSTALL) -e '.[dev,torch]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

@@ -1,198 +1,203 @@
-"""One meta-step, beside plain automatic differentiation of the same unroll, in one run.
+"""The forms of one meta-step in JAX, from the plain one to the one that meta-training uses.
 
-    python benchmarks/meta_step.py [--json FILE]
+    textbook      the unrolled loss as one writes it down, through `equinox.nn.LSTMCell` under
+                  `vmap`, differentiated automatically, every intermediate value kept
+    rows          the same with our cell in plain JAX: features × coordinates, all coordinates in
+                  one row, the derivative of its gates written out
+    recomputed    `unroll`: the rule recomputed on the way back, ∇_t taken from the forward pass
+    two-phase     `meta_loss`: the meta-gradient block by block of coordinates
+    …, in JAX     two-phase without the kernel in C++
+    sampled       `meta_loss` from 2048 coordinates: another, unbiased estimate at a lower price
 
-Each case is one truncated segment of 20 steps and its gradient with respect to φ of the 2×20 LSTM:
-`mnist` has the 15,910 coordinates of an MLP 784-20-10 on random images of MNIST's size, `quadratic`
-128 functions of 10 coordinates. The forms, from the plain one to the one that meta-training uses:
-
-    plain          the unrolled loss as it stands, through `equinox.nn.LSTMCell` under `vmap`,
-                   every intermediate value kept
-    plain, rows    the same with our cell: features × coordinates, its derivative written out
-    recomputed     `unroll`: the rule recomputed on the way back, ∇_t taken from the forward pass
-    two-phase      `meta_loss`: the meta-gradient block by block of coordinates, and from a sample
-
-They are timed in turn, so that a busy machine slows all of them alike; what counts are the ratios.
-`first step` is tracing, compiling and one run.
+All but the last compute the same L and the same dL/dφ, and each returns the trajectory to go on
+from. `textbook` and `rows` are both "plain autodiff"; a reader may mean either. The others use our
+kernel where there is one.
 """
 
-import argparse
-import json
-import os
-import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
+from cases import Case
+from jax.flatten_util import ravel_pytree
 
-from metadescent.compare import hardware, versions
-from metadescent.console import console, table
 from metadescent.meta_loss import draw, meta_loss, start_batch
-from metadescent.optimizer import LearnedOptimizer
-from metadescent.optimizers.lstm import LSTM
+from metadescent.native import lstm as kernel
+from metadescent.optimizers.lstm import LSTM, rows
 from metadescent.preprocess import log_and_sign
-from metadescent.problem import Problem
-from metadescent.problems.classifier import MLPClassification
-from metadescent.problems.quadratic import Quadratic
 from metadescent.unroll import Trajectory, unroll
 
-STEPS = 20
-REPEATS = 15
+SAMPLE = 2048
 
 
-class Textbook(LearnedOptimizer):
-    """The same optimizer as one writes it down first: one coordinate's LSTM, under `vmap`."""
+class Form(NamedTuple):
+    """One way to compute a meta-step: where a segment begins, and its meta-loss.
 
-    m: LSTM
+    `native` forms use the kernel in C++ where the machine has one.
+    """
 
-    def init(self, params: Any) -> Any:
-        """Return zeros, coordinates × features."""
-        return jax.tree.map(
-            lambda x: tuple(
-                (jnp.zeros((*x.shape, n)), jnp.zeros((*x.shape, n))) for n in self.m.layers
-            ),
-            params,
-        )
-
-    def update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
-        """Run every coordinate through the cells."""
-
-        def coordinate(gradient: Any, state: Any) -> Any:
-            x = gradient[None] if self.m.p is None else log_and_sign(gradient, self.m.p)
-            new = []
-            for cell, h_and_c in zip(self.m.cells, state, strict=True):
-                x, c = cell(x, h_and_c)
-                new.append((x, c))
-            return self.m.scale * self.m.output(x)[0], tuple(new)
-
-        gradients, treedef = jax.tree.flatten(updates)
-        moved = []
-        for gradient, h in zip(gradients, treedef.flatten_up_to(state), strict=True):
-            rule = coordinate
-            for _ in range(gradient.ndim):
-                rule = jax.vmap(rule)
-            moved.append(rule(gradient, h))
-        return treedef.unflatten(g for g, _ in moved), treedef.unflatten(h for _, h in moved)
+    start: Callable[[Case], Trajectory]
+    loss: Callable[..., tuple[Any, Trajectory]]
+    native: bool = True
 
 
-def plain(m: LSTM, problem: Problem, begin: Trajectory, key: Any, num_problems: int) -> Any:
-    """Differentiate the unrolled losses of the textbook form."""
-    begin = begin._replace(state=Textbook(m).init(begin.theta))
-    return plain_rows(Textbook(m), problem, begin, key, num_problems)
+def start_rows(case: Case) -> Trajectory:
+    """Begin with h as features × all coordinates of all leaves."""
+    begin = start_batch(case.m, case.problem, case.key, case.num_problems)
+    return begin._replace(state=case.m.ravel_state(begin.theta, begin.state))
 
 
-def plain_rows(
-    m: LearnedOptimizer, problem: Problem, begin: Trajectory, key: Any, num_problems: int
-) -> Any:
-    """Differentiate the unrolled losses as they stand, keeping every intermediate value."""
-    fs, keys = draw(problem, key, num_problems)
-
-    def step(carry: Any, t: Any) -> Any:
-        theta, state = carry
-        step_key = jax.random.fold_in(keys.minibatch, t)
-        loss = fs.loss(theta, step_key)
-        gradient = jax.grad(lambda theta: fs.loss(theta, step_key).sum())(theta)
-        g, state = m.update(jax.lax.stop_gradient(gradient), state, theta)
-        return (optax.apply_updates(theta, g), state), loss
-
-    (theta, _), losses = jax.lax.scan(step, (begin.theta, begin.state), jnp.arange(STEPS))
-    last = fs.loss(theta, jax.random.fold_in(keys.minibatch, STEPS))
-    return losses[1:].sum(0).mean() + last.mean()
+def start_textbook(case: Case) -> Trajectory:
+    """Begin with h as coordinates × features."""
+    begin = start_rows(case)
+    return begin._replace(state=jax.tree.map(lambda h: h.T, begin.state))
 
 
-def recomputed(m: LSTM, problem: Problem, begin: Trajectory, key: Any, num_problems: int) -> Any:
+def textbook_rule(m: LSTM, gradient: Any, state: Any) -> Any:
+    """Run one coordinate after the other through the cells, as far as the reader can see."""
+
+    def coordinate(gradient: Any, state: Any) -> Any:
+        x = gradient[None] if m.p is None else log_and_sign(gradient, m.p)
+        new = []
+        for cell, h_and_c in zip(m.cells, state, strict=True):
+            x, c = cell(x, h_and_c)
+            new.append((x, c))
+        return m.scale * m.output(x)[0], tuple(new)
+
+    return jax.vmap(coordinate)(gradient, state)
+
+
+def plain(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the unrolled losses as they stand, with ∇_t detached; nothing is recomputed."""
+
+    def loss(m: LSTM, case: Case, problem: Any, begin: Trajectory, key: Any) -> Any:
+        fs, keys = draw(problem, key, case.num_problems)
+
+        def step(carry: Trajectory, _: None) -> tuple[Trajectory, Any]:
+            theta, state, t = carry
+            step_key = jax.random.fold_in(keys.minibatch, t)
+
+            def total(theta: Any) -> Any:
+                losses = fs.loss(theta, step_key)
+                return losses.sum(), losses
+
+            gradient, losses = jax.grad(total, has_aux=True)(theta)
+            row, unravel = ravel_pytree(jax.lax.stop_gradient(gradient))
+            g, state = rule(m, row, state)
+            return Trajectory(optax.apply_updates(theta, unravel(g)), state, t + 1), losses
+
+        end, losses = jax.lax.scan(step, begin, length=case.steps)
+        last = fs.loss(end.theta, jax.random.fold_in(keys.minibatch, end.step))
+        return losses[1:].sum(0).mean() + last.mean(), end
+
+    return loss
+
+
+def recomputed(m: LSTM, case: Case, problem: Any, begin: Trajectory, key: Any) -> Any:
     """Recompute the rule on the way back, and take ∇_t from the forward pass."""
-    fs, keys = draw(problem, key, num_problems)
-    return unroll(m, fs, begin, keys.minibatch, num_steps=STEPS)[1].sum(0).mean()
+    fs, keys = draw(problem, key, case.num_problems)
+    end, losses = unroll(m, fs, begin, keys.minibatch, num_steps=case.steps)
+    return losses.sum(0).mean(), end
 
 
-def two_phase(coordinates: int | None) -> Callable[..., Any]:
-    """Return the form that meta-training uses."""
+def two_phase(num_coordinates: int | None = None) -> Callable[..., Any]:
+    """Return the form that meta-training uses, over all coordinates or from a sample."""
 
-    def form(m: LSTM, problem: Problem, begin: Trajectory, key: Any, num_problems: int) -> Any:
-        return meta_loss(
+    def loss(m: LSTM, case: Case, problem: Any, begin: Trajectory, key: Any) -> Any:
+        value, (end, _) = meta_loss(
             m,
             problem,
             begin,
             key,
-            num_problems=num_problems,
-            num_steps=STEPS,
-            num_coordinates=coordinates,
-        )[0]
+            num_problems=case.num_problems,
+            num_steps=case.steps,
+            num_coordinates=num_coordinates,
+        )
+        return value, end
 
-    return form
-
-
-def cases() -> dict[str, tuple[LSTM, Problem, int]]:
-    """Return the optimizer, the problem and the number of problems of each case."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (60_000, 784), dtype=np.uint8)
-    labels = rng.integers(0, 10, 60_000).astype(np.int32)
-    key = jax.random.key(0)
-    return {
-        "mnist": (LSTM(p=10.0, scale=0.1, key=key), MLPClassification(images, labels), 1),
-        "quadratic": (LSTM(p=None, scale=1.0, key=key), Quadratic(), 128),
-    }
+    return loss
 
 
-def measure(name: str) -> dict[str, dict[str, float]]:
-    """Return seconds of the first and of the median later meta-step for each form."""
-    m, problem, num_problems = cases()[name]
-    key = jax.random.key(1)
-    begin = start_batch(m, problem, key, num_problems)
-    forms = {
-        "plain": plain,
-        "plain, rows": plain_rows,
-        "recomputed": recomputed,
-        "two-phase": two_phase(None),
-    }
-    if name == "mnist":
-        forms["two-phase, 2048 coordinates"] = two_phase(2048)
-    steps, result = {}, {}
-    for form, loss in forms.items():
-        steps[form] = eqx.filter_jit(eqx.filter_value_and_grad(loss))
-        started = time.perf_counter()
-        jax.block_until_ready(steps[form](m, problem, begin, key, num_problems))
-        result[form] = {"first step": time.perf_counter() - started}
-    seconds: dict[str, list[float]] = {form: [] for form in forms}
-    for _ in range(REPEATS):
-        for form, step in steps.items():
-            started = time.perf_counter()
-            jax.block_until_ready(step(m, problem, begin, key, num_problems))
-            seconds[form].append(time.perf_counter() - started)
-    for form in forms:
-        result[form]["meta-step"] = float(np.median(seconds[form]))
-    return result
+def start_plainly(case: Case) -> Trajectory:
+    """Begin as meta-training does."""
+    return start_batch(case.m, case.problem, case.key, case.num_problems)
 
 
-def main() -> None:
-    """Measure, print one table, write JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    load_before = os.getloadavg()[0]
-    results = {name: measure(name) for name in cases()}
-    rows = [
-        [
-            f"{name}: {form}",
-            f"{figures['first step']:.2f} s",
-            f"{1e3 * figures['meta-step']:.1f} ms",
-            f"{forms['plain']['meta-step'] / figures['meta-step']:.2f}×",
-        ]
-        for name, forms in results.items()
-        for form, figures in forms.items()
-    ]
-    title = f"{hardware()}; load {load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
-    console().print(table(title, ["unroll of 20", "first step", "meta-step", "plain ÷ this"], rows))
-    if arguments.json:
-        report = {"results": results, "hardware": hardware(), "versions": versions()}
-        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+FORMS = {
+    "textbook": Form(start_textbook, plain(textbook_rule), native=False),
+    "rows": Form(start_rows, plain(rows), native=False),
+    "recomputed": Form(start_plainly, recomputed),
+    "two-phase": Form(start_plainly, two_phase()),
+    "two-phase, in JAX": Form(start_plainly, two_phase(), native=False),
+    "sampled": Form(start_plainly, two_phase(SAMPLE)),
+}
 
 
-if __name__ == "__main__":
-    main()
+def forms_of(case: Case) -> list[str]:
+    """Return the forms that a case is measured in; sampling is for the large optimizees."""
+    return [name for name in FORMS if name != "sampled" or case.name in ("mnist", "million")]
+
+
+class MetaStep:
+    """A compiled meta-step and its inputs; called, it returns ((L, end), dL/dφ)."""
+
+    def __init__(self, case: Case, form: str, begin: Trajectory | None = None):
+        self.case, self.form = case, FORMS[form]
+        self.begin = self.form.start(case) if begin is None else begin
+        jax.block_until_ready((self.begin, case.problem, case.m))
+
+    def compile(self) -> "MetaStep":
+        """Trace and compile, and do not run."""
+
+        def loss(m: LSTM, problem: Any, begin: Trajectory, key: Any) -> Any:
+            return self.form.loss(m, self.case, problem, begin, key)
+
+        step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        # Which code a rule runs is settled when it is traced.
+        with nullcontext() if self.form.native else patch.object(kernel, "can_run", _never):
+            lowered = step.lower(*self._arguments(self.begin))
+        self.compiled = lowered.compile()
+        return self
+
+    def __call__(self) -> Any:
+        """Return one meta-step from the start of the episode."""
+        return self.compiled(*self._arguments(self.begin))
+
+    def episode(self) -> list[Any]:
+        """Return L and dL/dφ of every segment of an episode, one dispatched after the other."""
+        end, segments = self.begin, []
+        for _ in range(self.case.segments):
+            (value, end), gradient = self.compiled(*self._arguments(end))
+            segments.append((value, gradient))
+        return segments
+
+    def temporary_bytes(self) -> int:
+        """Return what XLA says that the program needs beside its inputs and outputs."""
+        return int(self.compiled.memory_analysis().temp_size_in_bytes)
+
+    def predicted_bytes(self) -> int:
+        """Return what XLA says that the program needs in all."""
+        analysis = self.compiled.memory_analysis()
+        sizes = (
+            analysis.temp_size_in_bytes,
+            analysis.argument_size_in_bytes,
+            analysis.output_size_in_bytes,
+        )
+        return int(sum(sizes))
+
+    def _arguments(self, begin: Trajectory) -> tuple[Any, ...]:
+        return self.case.m, self.case.problem, begin, self.case.key
+
+
+def _never(*arrays: Any) -> bool:
+    del arrays
+    return False
+
+
+def flat(gradient: Any) -> Any:
+    """Return a meta-gradient as one vector, in the order of φ's leaves."""
+    return ravel_pytree(eqx.filter(gradient, eqx.is_inexact_array))[0]
