@@ -1,5 +1,6 @@
 """The command line: its help, what it takes words to mean, and what it says to wrong ones."""
 
+import os
 import re
 import subprocess
 import sys
@@ -66,6 +67,8 @@ def test_help_of_train_lists_all_of_the_recipe() -> None:
         "--out",
         "--resume",
         "--search",
+        "--form",
+        "--memory-budget",
     }
 
 
@@ -120,6 +123,65 @@ def test_a_problem_from_elsewhere_has_the_recipe_of_the_paper() -> None:
 
 
 @pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What JAX is told, where no variable says where to keep what it compiles."""
+    found: dict[str, Any] = {}
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setattr(jax.config, "update", found.__setitem__)
+    return found
+
+
+def test_what_is_compiled_is_kept_in_the_cache_folder(
+    told: dict[str, Any], metadescent: Callable, tmp_path: Path
+) -> None:
+    assert metadescent("list")[0] == 0
+    folder = tmp_path / "cache" / "metadescent" / "jax"
+    assert told == {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0.5,
+    }
+    assert folder.is_dir()
+
+
+def test_where_to_keep_it_is_the_user_s_to_say(
+    told: dict[str, Any], metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
+    assert metadescent("list")[0] == 0
+    assert told == {}
+
+
+def test_without_a_folder_to_write_nothing_is_kept(
+    told: dict[str, Any],
+    metadescent: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        assert metadescent("list")[0] == 0
+    (tmp_path / "cache" / "metadescent" / "jax").rmdir()
+    (tmp_path / "cache" / "metadescent" / "jax").write_text("in the way")
+    assert metadescent("list")[0] == 0
+    assert told == {}
+
+
+@pytest.mark.slow
+def test_a_second_run_compiles_nothing_that_the_first_did(tmp_path: Path) -> None:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    del environment["JAX_COMPILATION_CACHE_DIR"]
+    kept = []
+    for out in "ab":
+        words = ["train", "quadratic", "--epochs", "1", "--episodes", "1", "--out", out]
+        program = [sys.executable, "-c", "from metadescent.cli import main; main()", *words]
+        done = subprocess.run(program, env=environment, cwd=tmp_path, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        kept.append({path.name for path in tmp_path.glob("metadescent/jax/*-cache")})
+    assert kept[0] == kept[1]
+    assert any(name.startswith("jit__train_epoch-") for name in kept[0])
+
+
+@pytest.fixture
 def m(tmp_path: Path) -> str:
     """The file of an optimizer."""
     path = tmp_path / "m.safetensors"
@@ -145,6 +207,10 @@ def one_sentence(result: tuple[int, str, str]) -> str:
         (
             "train quadratic(dimensoin=3)",
             "quadratic has no option 'dimensoin'; did you mean 'dimension'?",
+        ),
+        (
+            "train quadratic --memory-budget plenty",
+            "'plenty' is no amount of memory; try 2GiB or 500MB",
         ),
         (
             "train quadratic(dimension=3",

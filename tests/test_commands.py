@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -13,10 +15,12 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent import artifact, zoo
+from metadescent import artifact, memory, zoo
+from metadescent.commands import fit
+from metadescent.meta_train import Footprint, Schedule
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
-from metadescent.registry import make_optimizer, optimizers, problems, recipe_of
+from metadescent.registry import make_optimizer, make_problem, optimizers, problems, recipe_of
 from metadescent.tune import BASELINES, Tuned
 
 TINY = {
@@ -167,8 +171,175 @@ def test_on_a_full_disk_training_says_so(
     monkeypatch.setattr(os, "fsync", fsync)
     status, out, said = metadescent(*TRAIN, "--out", "r")
     assert (status, out) == (2, "")
-    assert said.startswith(f"metadescent: the disk is full: {Path('r', 'config.json')} (")
-    assert said.count("\n") == 1
+    *_, last = said.splitlines()
+    assert last.startswith(f"metadescent: the disk is full: {Path('r', 'config.json')} (")
+    assert "Traceback" not in said
+
+
+# train, and the memory that it takes
+
+MIB = 2**20
+# Each form less than the one before, and validation less than any.
+PEAKS = {
+    "two-phase": 400 * MIB,
+    "recompute": 300 * MIB,
+    "plain": 200 * MIB,
+    "segments": 100 * MIB,
+}
+
+
+@pytest.fixture
+def peaks(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """The predicted peak of each form, in a process that holds nothing yet."""
+
+    def footprint(state: Any, problem: Any, schedule: Schedule, **_: Any) -> Footprint:
+        return Footprint(PEAKS[schedule.form], 50 * MIB)
+
+    monkeypatch.setattr(fit, "footprint", footprint)
+    monkeypatch.setattr(memory, "resident", lambda: 0)
+    return PEAKS
+
+
+def form_in(folder: str) -> str:
+    return json.loads(Path(folder, "config.json").read_text())["recipe"]["form"]
+
+
+def test_train_says_what_it_will_take(metadescent: Callable) -> None:
+    _, _, said = metadescent(*TRAIN, "--out", "r")
+    size = r"[\d.]+ [KMGT]iB"
+    assert re.match(rf"Predicted peak memory {size} \(two-phase\), {size} available\.\n", said)
+    assert said.count("Predicted") == 1
+    assert "Warning" not in said
+    assert "Predicted" not in metadescent(*TRAIN, "--out", "r", "--resume")[2]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "validation", "available", "warning"),
+    [
+        (
+            300,
+            20,
+            200,
+            "300 MiB of it for the meta-gradient; "
+            "try --memory-budget 180MiB or --problems 38 or --unroll 2",
+        ),
+        (20, 300, 200, "300 MiB of it for validation; try --validation-problems 1"),
+        (20, 300, 100, "300 MiB of it for validation; try a machine with more"),
+        (200, 20, 200, ""),
+    ],
+)
+def test_train_on_a_machine_too_small_says_what_to_change(
+    epoch: int,
+    validation: int,
+    available: int,
+    warning: str,
+    metadescent: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = Footprint(epoch * MIB, validation * MIB)
+    monkeypatch.setattr(fit, "footprint", lambda *_, **__: found)
+    monkeypatch.setattr(memory, "resident", lambda: 0)
+    monkeypatch.setattr(memory, "available", lambda held: available * MIB)
+    status, _, said = metadescent(*TRAIN, "--problems", "64", "--unroll", "4", "--out", "r")
+    assert status == 0
+    line, after = said.splitlines()[:2]
+    peak = max(epoch, validation)
+    assert line == f"Predicted peak memory {peak} MiB (two-phase), {available} MiB available."
+    if warning:
+        assert after == f"Warning: that is more than there is, {warning}."
+    else:
+        assert "Warning" not in said
+
+
+@pytest.mark.parametrize(
+    ("budget", "form"),
+    [
+        ("1GiB", "two-phase"),
+        ("400MiB", "two-phase"),
+        ("399M", "recompute"),
+        ("200MiB", "plain"),
+        ("100MiB", "segments"),
+    ],
+)
+def test_the_budget_picks_the_quickest_form_that_fits(
+    budget: str, form: str, metadescent: Callable, peaks: dict[str, int]
+) -> None:
+    status, _, said = metadescent(*TRAIN, "--out", "r", "--memory-budget", budget)
+    assert status == 0, said
+    assert form_in("r") == form
+    assert f"Predicted peak memory {peaks[form] // MIB} MiB ({form})" in said
+
+
+@pytest.mark.parametrize(
+    ("budget", "form", "peak", "tries"),
+    [
+        ("99MiB", "segments", 100, "110MiB or --problems 57 or --unroll 2"),
+        # Where validation alone is too much, no other form is compiled for nothing.
+        ("49MiB", "two-phase", 400, "440MiB or --problems 7"),
+    ],
+)
+@pytest.mark.usefixtures("peaks")
+def test_a_budget_that_nothing_fits_is_refused_before_anything_is_written(
+    budget: str, form: str, peak: int, tries: str, metadescent: Callable
+) -> None:
+    words = (*TRAIN, "--problems", "64", "--unroll", "4", "--out", "r", "--memory-budget", budget)
+    assert metadescent(*words) == (
+        2,
+        "",
+        f"metadescent: the memory budget is {budget[:2]} MiB and the leanest form tried, {form}, "
+        f"is predicted to peak at {peak} MiB, {peak} MiB of it for the meta-gradient; "
+        f"try --memory-budget {tries}\n",
+    )
+    assert not Path("r").exists()
+
+
+@pytest.mark.usefixtures("peaks")
+def test_the_form_that_is_named_is_the_only_one_tried(metadescent: Callable) -> None:
+    named = (*TRAIN, "--form", "recompute", "--out", "r", "--memory-budget")
+    status, _, said = metadescent(*named, "299MiB")
+    assert status == 2
+    assert "the leanest form tried, recompute, is predicted to peak at 300 MiB, " in said
+    assert metadescent(*named, "300MiB")[0] == 0
+    assert form_in("r") == "recompute"
+
+
+@pytest.mark.usefixtures("peaks")
+def test_a_resumed_run_keeps_its_form(metadescent: Callable, assert_same_bits: Callable) -> None:
+    assert metadescent(*TRAIN, "--out", "r", "--memory-budget", "100MiB")[0] == 0
+    whole = zoo.load("r")
+    # Without the flag, with more room, and by name.
+    for more in ((), ("--memory-budget", "1TiB"), ("--form", "segments")):
+        shutil.rmtree(Path("r", "checkpoints"))
+        status, _, said = metadescent(*TRAIN, "--out", "r", "--resume", *more)
+        assert status == 0
+        assert "(segments)" in said
+        assert_same_bits(zoo.load("r"), whole)
+    status, _, said = metadescent(*TRAIN, "--out", "r", "--resume", "--form", "recompute")
+    assert status == 2
+    assert "its form is 'segments' and 'recompute' was asked for" in said
+
+
+@pytest.mark.usefixtures("peaks")
+def test_a_search_has_one_form(metadescent: Callable) -> None:
+    words = (*TRAIN, "--out", "r", "--search", "2", "--memory-budget", "100MiB")
+    status, _, said = metadescent(*words)
+    assert status == 0, said
+    folders = ("r", "r/search/trial-0", "r/search/trial-1")
+    assert [form_in(folder) for folder in folders] == 3 * ["segments"]
+
+
+def test_an_accelerator_has_a_memory_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Accelerator:
+        def memory_stats(self) -> dict[str, int]:
+            return {"bytes_in_use": 5 * MIB, "bytes_limit": 70 * MIB}
+
+    monkeypatch.setattr(fit, "footprint", lambda *_, **__: Footprint(2 * MIB, 3 * MIB))
+    monkeypatch.setattr(jax, "local_devices", lambda: [Accelerator()])
+    problem, recipe = make_problem("quadratic"), Recipe(**TINY)
+    found = fit.predict(tmp_path, problem, "quadratic", recipe, resume=False)
+    assert (found.peak, found.available) == (8 * MIB, 70 * MIB)
 
 
 # evaluate

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.meta_loss import draw, meta_loss, start_batch
+from metadescent.meta_loss import draw, form_for, forms, meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problem import Optimizee, Problem
@@ -122,6 +122,44 @@ def test_value_and_meta_gradient_are_those_of_plain_loops(
     options = {"weights": WEIGHTS, "second_derivatives": second_derivatives}
     expected = value_and_slope(lambda m: by_hand(m, problem, **options), m)
     assert_close(value_and_slope(ours(problem, **options), m), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("second_derivatives", [False, True])
+@pytest.mark.parametrize("rule", RULES)
+def test_every_form_has_the_same_value_and_meta_gradient(
+    rule: str, second_derivatives: bool, assert_close: Callable
+) -> None:
+    m, problem = RULES[rule], DISTRIBUTIONS["stochastic"]
+    options = {"weights": WEIGHTS, "second_derivatives": second_derivatives}
+    expected = value_and_slope(ours(problem, form="plain", **options), m)
+    for form in forms(m, second_derivatives):
+        found = value_and_slope(ours(problem, form=form, **options), m)
+        assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "second_derivatives", "expected"),
+    [
+        ("coordinatewise", False, ("two-phase", "recompute", "plain", "segments")),
+        ("coordinatewise", True, ("recompute", "plain", "segments")),
+        ("talking", False, ("recompute", "plain", "segments")),
+    ],
+)
+def test_two_phases_are_for_coordinatewise_rules_to_first_order(
+    rule: str, second_derivatives: bool, expected: tuple[str, ...], sentence: Callable
+) -> None:
+    m = RULES[rule]
+    assert forms(m, second_derivatives) == expected
+    assert form_for(m, "auto", second_derivatives) == expected[0]
+    if "two-phase" not in expected:
+        found = "second derivatives are on" if second_derivatives else "Talking is no such rule"
+        loss = ours(
+            DISTRIBUTIONS["stochastic"], form="two-phase", second_derivatives=second_derivatives
+        )
+        assert sentence(value_and_slope, loss, m) == (
+            f"the form two-phase is for coordinatewise rules to first order and {found}; "
+            "try the form recompute"
+        )
 
 
 def test_without_weights_every_step_counts_once(assert_close: Callable) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from metadescent.evaluate import final_loss, learning_curves
 from metadescent.meta_loss import meta_loss, start_batch
-from metadescent.meta_train import Schedule, meta_train
+from metadescent.meta_train import Schedule, footprint, initial_state, meta_train
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problem import Optimizee, Problem
 
@@ -68,6 +68,47 @@ def run(traces: list[int]) -> list[Any]:
 def test_it_compiles_once(run: list[Any], traces: list[int]) -> None:
     assert traces[0] > 0
     assert traces == [traces[0]] * SCHEDULE.epochs
+
+
+def test_what_its_memory_is_read_from_is_what_it_runs(
+    run: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    # Lengths and a meta-optimizer that nothing else here has, so that all is compiled anew.
+    schedule, adam = SCHEDULE._replace(num_steps=9), optax.adam(1e-2)
+    fresh, resumed = initial_state(M, adam), run[0][0]
+    with jax.log_compiles():
+        found = footprint(fresh, Bowls(), schedule, meta_optimizer=adam)
+        traced = len(TRACED)
+        for state in (fresh, resumed):
+            list(meta_train(M, Bowls(), schedule, meta_optimizer=adam, key=KEY, state=state))
+    assert len(TRACED) == traced
+    compiled = [line for line in caplog.messages if "Finished XLA compilation" in line]
+    for program in ("_train_epoch", "_validate"):
+        assert sum(program in line for line in compiled) == 1
+    assert min(found) > 0
+
+
+def test_memory_goes_with_the_problems() -> None:
+    few, many = (
+        footprint(
+            initial_state(M, ADAM),
+            Bowls(),
+            SCHEDULE._replace(problems=n, validation_problems=n),
+            meta_optimizer=ADAM,
+        )
+        for n in (1000, 4000)
+    )
+    assert many.epoch == pytest.approx(4 * few.epoch, rel=0.3)
+    assert many.validation == pytest.approx(4 * few.validation, rel=0.3)
+
+
+@pytest.mark.parametrize("form", ["recompute", "segments", "plain"])
+def test_the_form_changes_nothing_but_time_and_memory(
+    form: str, run: list[Any], assert_close: Callable
+) -> None:
+    state, info = train(SCHEDULE._replace(epochs=1, form=form))[0]
+    assert_close(info, run[0][1], rtol=1e-4)
+    assert_close(state.m, run[0][0].m, rtol=1e-3, atol=1e-4)
 
 
 def test_it_learns(run: list[Any]) -> None:

@@ -1,7 +1,6 @@
 """A run survives: stopped anywhere and resumed, it is the run that was never stopped."""
 
 import errno
-import functools
 import itertools
 import json
 import os
@@ -45,14 +44,6 @@ RECIPE = Recipe(
 
 class Killed(BaseException):
     """What no code catches."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compile_once() -> Iterator[None]:
-    """Let runs of one recipe share their compiled epoch."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "meta_optimizer_of", functools.cache(runs.meta_optimizer_of))
-        yield
 
 
 def run(folder: Path, recipe: Recipe = RECIPE, *, resume: bool = False) -> list[Any]:
@@ -268,6 +259,7 @@ def test_a_damaged_configuration_is_said_to_be(tmp_path: Path, sentence: Callabl
     ("wrong", "words"),
     [
         ({"unroll": 3}, "not a multiple"),
+        ({"form": "two-phase", "second_derivatives": True}, "try the form recompute"),
         ({"optimizer": "lstn"}, "did you mean 'lstm'?"),
         ({"optimizer": "lstm(layer=(2,))"}, "did you mean 'layers'?"),
     ],

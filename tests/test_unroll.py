@@ -12,6 +12,7 @@ import optax
 import pytest
 
 from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problem import Batch, Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
@@ -141,6 +142,60 @@ def test_the_meta_gradient_is_that_of_a_plain_loop(
     assert_close(meta_gradient(M, ours), meta_gradient(M, plain), rtol=1e-4, atol=1e-5)
 
 
+FORMS = ("plain", "recompute", "segments")
+
+
+@pytest.mark.parametrize("second_derivatives", [False, True])
+# One step, a prime number, a multiple of a segment.
+@pytest.mark.parametrize("num_steps", [1, 7, 12])
+def test_the_forms_agree(num_steps: int, second_derivatives: bool, assert_close: Callable) -> None:
+    f = OPTIMIZEES["a stochastic batch"]
+    begin, options = start(M, f, KEY), {"second_derivatives": second_derivatives}
+
+    def loss(m: LSTM, form: str) -> Any:
+        end, losses = unroll(m, f, begin, KEY, num_steps=num_steps, form=form, **options)
+        return losses.sum() + end.theta.sum(), (end, losses)
+
+    slope = eqx.filter_jit(eqx.filter_grad(loss, has_aux=True))
+    plain, recompute, segments = (slope(M, form) for form in FORMS)
+    assert_close(recompute, plain, rtol=1e-4, atol=1e-5)
+    assert_close(segments, plain, rtol=1e-4, atol=1e-5)
+
+
+class Layered(LearnedOptimizer):
+    """A rule with much between ∇ and g."""
+
+    weights: jax.Array
+
+    def init(self, params: Any) -> Any:
+        return jnp.zeros_like(params)
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        for w in self.weights:
+            updates = jnp.tanh(w * updates + state)
+        return -0.01 * updates, updates
+
+
+@pytest.mark.slow
+def test_the_forms_take_memory_with_the_steps_or_with_their_root() -> None:
+    m, f = Layered(jnp.ones(8)), Batch.sample(Quadratic(dimension=10), jax.random.key(1), 100)
+    begin = start(m, f, KEY)
+
+    def taken(form: str, num_steps: int) -> int:
+        def loss(m: Layered) -> jax.Array:
+            return unroll(m, f, begin, KEY, num_steps=num_steps, form=form)[1].sum()
+
+        program = jax.jit(jax.grad(loss)).lower(m).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    short, long = ({form: taken(form, steps) for form in FORMS} for steps in (64, 1024))
+    for found in (short, long):
+        assert found["segments"] < found["recompute"] < found["plain"]
+    growth = {form: long[form] / short[form] for form in FORMS}
+    assert growth["segments"] < 1.25 * 4
+    assert growth["recompute"] == pytest.approx(16, rel=0.25)
+
+
 def test_first_order_and_exact_meta_gradients_differ_where_f_is_curved() -> None:
     first, exact = (
         meta_gradient(M, unrolled(F, 4, second_derivatives=exactly)) for exactly in (False, True)
@@ -212,11 +267,12 @@ def test_first_order_never_runs_f_backwards_twice() -> None:
     assert passes(differentiated(exact)) > passes(first)
 
 
-def test_the_program_does_not_grow_with_the_number_of_steps() -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_the_program_does_not_grow_with_the_number_of_steps(form: str) -> None:
     def size(num_steps: int) -> int:
         begin = start(M, F, KEY)
-        program = eqx.filter_make_jaxpr(unroll)(M, F, begin, KEY, num_steps=num_steps)[0]
-        return len(str(program).splitlines())
+        program = eqx.filter_make_jaxpr(unroll)(M, F, begin, KEY, num_steps=num_steps, form=form)
+        return len(str(program[0]).splitlines())
 
     assert size(5) == size(50)
 

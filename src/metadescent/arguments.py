@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metadescent.errors import require
+from metadescent.memory import parse_bytes
 from metadescent.recipe import Recipe
 
 DataDir = Annotated[
     Path | None, arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA.")
 ]
 File = Annotated[Path | None, arg(metavar="PATH")]
+Size = Annotated[str | None, arg(metavar="SIZE")]
 Names = Annotated[str, arg(metavar="NAME,…")]
 Problem = Positional[Annotated[str, arg(metavar="PROBLEM")]]
 Optimizer = Positional[Annotated[str, arg(metavar="OPTIMIZER")]]
@@ -53,11 +55,15 @@ class Train:
     """Go on with the run in the folder, after a stop or a crash."""
     search: int = 0
     """Pick the meta-rate by random search: this many short trials."""
+    memory_budget: Size = None
+    """Pick the quickest form whose predicted peak fits, such as 2GiB."""
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         require("search", self.search, 0)
+        if self.memory_budget is not None:
+            parse_bytes(self.memory_budget)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """`metadescent …`: the command line. Imports JAX only once there is something to compute."""
 
+import os
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -21,6 +23,7 @@ def main(argv: list[str] | None = None) -> None:
         # Only now is JAX imported: `--help` stays quick.
         from metadescent import commands
 
+        _keep_compiled()
         signal.signal(signal.SIGTERM, _stop)
         commands.run(command)
     except UserError as error:
@@ -40,6 +43,26 @@ class Terminated(BaseException):
 
 def _stop(signum: int, frame: Any) -> None:
     raise Terminated
+
+
+def _keep_compiled() -> None:
+    """Let JAX keep what it compiles in the platform's cache folder, unless it is told where.
+
+    The library itself leaves JAX as it finds it.
+    """
+    import jax
+    import pooch
+
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    folder = Path(pooch.os_cache("metadescent")) / "jax"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK):
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _parse(words: list[str]) -> Any:

@@ -1,16 +1,24 @@
-"""Equation 3:  L(φ) = E_f Σ_{t=1..T} w_t f(θ_t)."""
+"""Equation 3:  L(φ) = E_f Σ_{t=1..T} w_t f(θ_t).
 
-from typing import NamedTuple
+Its gradient can be had in several *forms*, which agree and differ in time and memory: in two phases
+(see `two_phase`), and through the unroll with more or less of it computed twice (see `unroll`).
+"""
+
+from typing import Literal, NamedTuple, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.errors import UserError
 from metadescent.optimizer import Coordinatewise
 from metadescent.problem import Batch, Problem
+from metadescent.recipe import Form
 from metadescent.two_phase import meta_gradient, record
-from metadescent.unroll import AnyOptimizer, Trajectory, start, unroll
+from metadescent.unroll import AnyOptimizer, Trajectory, Unrolled, start, unroll
+
+Known = Unrolled | Literal["two-phase"]
 
 
 class Keys(NamedTuple):
@@ -51,6 +59,7 @@ def meta_loss(
     weights: Float[Array, " num_steps"] | None = None,
     second_derivatives: bool = False,
     num_coordinates: int | None = None,
+    form: Form = "auto",
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Float[Array, "num_steps num_problems"]]]:
     """Estimate L(φ) over one truncated segment of `num_problems` optimizations.
 
@@ -63,12 +72,17 @@ def meta_loss(
         num_steps: the unroll length.
         weights: w_t for the steps of this segment; 1 for each if not given.
         second_derivatives: keep ∂∇_t/∂φ, which the paper drops.
-        num_coordinates: for a coordinatewise rule, estimate the meta-gradient from a sample of this
-            many coordinates (see `two_phase`); all of them if None.
+        num_coordinates: in two phases, estimate the meta-gradient from a sample of this many
+            coordinates (see `two_phase`); all of them if None, and in any other form.
+        form: how the meta-gradient is computed, see `unroll` and `two_phase`; "auto"
+            is the quickest of `forms`.
 
     Returns:
         The mean over problems of Σ w_t f(θ_t), then the trajectory after the segment and the
         losses.
+
+    Raises:
+        UserError: if two phases are asked for where they do not apply.
 
     Source: equation 3, section 2.
 
@@ -86,8 +100,9 @@ def meta_loss(
     trajectory = jax.lax.stop_gradient(trajectory)
     if weights is None:
         weights = jnp.ones(num_steps)
-    if isinstance(m, Coordinatewise) and not second_derivatives:
-        return _two_phase(m, fs, trajectory, keys, weights, num_coordinates)
+    form = form_for(m, form, second_derivatives)
+    if form == "two-phase":
+        return _two_phase(cast(Coordinatewise, m), fs, trajectory, keys, weights, num_coordinates)
     trajectory, losses = unroll(
         m,
         fs,
@@ -95,8 +110,48 @@ def meta_loss(
         keys.minibatch,
         num_steps=num_steps,
         second_derivatives=second_derivatives,
+        form=form,
     )
     return jnp.mean(weights @ losses), (trajectory, losses)
+
+
+def forms(m: AnyOptimizer, second_derivatives: bool = False) -> tuple[Known, ...]:
+    """Return the forms that suit the meta-gradient of m, the quickest first.
+
+    Two phases take a third of the time of the rest. Of these the last takes the least memory and a
+    quarter more time; the other two are about as quick, and which takes less depends on the rule.
+
+    Example:
+        >>> import jax, optax
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> forms(optax.sgd(0.1))
+        ('recompute', 'plain', 'segments')
+        >>> forms(LSTM((4,), key=jax.random.key(0)))
+        ('two-phase', 'recompute', 'plain', 'segments')
+    """
+    unrolled: tuple[Known, ...] = ("recompute", "plain", "segments")
+    if isinstance(m, Coordinatewise) and not second_derivatives:
+        return ("two-phase", *unrolled)
+    return unrolled
+
+
+def form_for(m: AnyOptimizer, form: Form, second_derivatives: bool = False) -> Known:
+    """Return `form`, or the quickest one if it is "auto".
+
+    Raises:
+        UserError: if two phases are asked for where they do not apply.
+    """
+    suited = forms(m, second_derivatives)
+    if form == "auto":
+        return suited[0]
+    if form == "two-phase" and form not in suited:
+        name = type(m).__name__
+        found = "second derivatives are on" if second_derivatives else f"{name} is no such rule"
+        raise UserError(
+            f"the form two-phase is for coordinatewise rules to first order and {found}; "
+            f"try the form {suited[0]}"
+        )
+    return form
 
 
 def _two_phase(

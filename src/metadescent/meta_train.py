@@ -6,7 +6,7 @@ and validated. The best φ by final validation loss is kept, and training may st
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,6 +19,7 @@ from metadescent.evaluate import final_loss, learning_curves
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
+from metadescent.recipe import Form
 
 
 class Schedule(NamedTuple):
@@ -27,7 +28,8 @@ class Schedule(NamedTuple):
     `patience` epochs without a better validation loss end the training; 0 means never.
     `average` is the decay, per update of φ, of the moving average of φ that is validated and kept;
     0, the paper's recipe, validates φ itself. `coordinates` is the number of coordinates that the
-    meta-gradient of a coordinatewise rule is estimated from (see `two_phase`); 0 takes them all.
+    meta-gradient is estimated from in two phases (see `two_phase`); 0 takes them all. `form` is how
+    the meta-gradient is computed (see `meta_loss`).
     """
 
     epochs: int = 100
@@ -40,6 +42,7 @@ class Schedule(NamedTuple):
     average: float = 0.0
     coordinates: int = 0
     second_derivatives: bool = False
+    form: Form = "auto"
 
     @property
     def updates(self) -> int:
@@ -119,7 +122,7 @@ def meta_train(
     if state is None:
         state = initial_state(m, meta_optimizer)
     validation_key, training_key = jax.random.split(key)
-    while int(state.epoch) < schedule.epochs and not _out_of_patience(state, schedule):
+    while not is_over(state, schedule):
         epoch_key = jax.random.fold_in(training_key, state.epoch)
         m, average, opt_state, meta_losses, norms = _train_epoch(
             state.m,
@@ -131,14 +134,7 @@ def meta_train(
             schedule,
             meta_optimizer,
         )
-        curve = learning_curves(
-            average,
-            problem,
-            validation_key,
-            num_steps=schedule.num_steps,
-            num_seeds=schedule.validation_problems,
-        ).mean(0)
-        loss = jnp.asarray(final_loss(curve))
+        curve, loss = _validate(average, problem, validation_key, schedule)
         better = bool(loss < state.best_loss)
         epoch = state.epoch + 1
         state = MetaState(
@@ -172,8 +168,57 @@ def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformat
     return MetaState(m, m, opt_state, m, jnp.asarray(jnp.inf), zero, zero)
 
 
-def _out_of_patience(state: MetaState, schedule: Schedule) -> bool:
-    return 0 < schedule.patience <= int(state.epoch - state.best_epoch)
+def is_over(state: MetaState, schedule: Schedule) -> bool:
+    """Tell whether a run has nothing left to do: no epoch, or no patience."""
+    epochs_in_vain = int(state.epoch - state.best_epoch)
+    return int(state.epoch) >= schedule.epochs or 0 < schedule.patience <= epochs_in_vain
+
+
+class Footprint(NamedTuple):
+    """The bytes that the programs of a run take, besides their arguments."""
+
+    epoch: int
+    validation: int
+
+
+def footprint(
+    state: MetaState,
+    problem: Problem,
+    schedule: Schedule,
+    *,
+    meta_optimizer: optax.GradientTransformation,
+) -> Footprint:
+    """Return what the compiler sets aside for an epoch of `meta_train`, and for its validation.
+
+    JAX keeps what is compiled here, so `meta_train` with the very same arguments need not.
+    """
+    key, weights = jax.random.key(0), jnp.ones(schedule.num_steps)
+    m, average, opt_state = state.m, state.average, state.meta_optimizer
+    return Footprint(
+        _bytes(
+            _train_epoch, m, average, opt_state, problem, key, weights, schedule, meta_optimizer
+        ),
+        _bytes(_validate, average, problem, key, schedule),
+    )
+
+
+def _bytes(program: Any, *arguments: Any) -> int:
+    found = program.lower(*arguments).compile().compiled.memory_analysis()
+    return found.temp_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
+
+
+@eqx.filter_jit
+def _validate(
+    m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray, schedule: Schedule
+) -> tuple[Float[Array, " num_steps"], Float[Array, ""]]:
+    curve = learning_curves(
+        m,
+        problem,
+        key,
+        num_steps=schedule.num_steps,
+        num_seeds=schedule.validation_problems,
+    ).mean(0)
+    return curve, jnp.asarray(final_loss(curve))
 
 
 @eqx.filter_jit
@@ -207,6 +252,7 @@ def _train_epoch(
                     weights=weights,
                     num_coordinates=schedule.coordinates or None,
                     second_derivatives=schedule.second_derivatives,
+                    form=schedule.form,
                 )
 
             (_, (trajectory, losses)), gradient = jax.value_and_grad(objective, has_aux=True)(phi)

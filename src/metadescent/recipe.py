@@ -5,6 +5,8 @@ from typing import Literal
 
 from metadescent.errors import require
 
+Form = Literal["auto", "two-phase", "recompute", "segments", "plain"]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -41,9 +43,11 @@ class Recipe:
     average: float = 0.0
     """Decay, per meta-step, of the moving average of φ that is validated and kept; 0: φ itself."""
     coordinates: int = 0
-    """Coordinates that each meta-gradient is estimated from, without bias; 0: all of them."""
+    """Coordinates that a meta-gradient in two phases is estimated from, without bias; 0: all."""
     second_derivatives: bool = False
     """Differentiate through the optimizee's gradient too; the paper does not."""
+    form: Form = "auto"
+    """How the meta-gradient is computed: same values, other time and memory; auto: the quickest."""
     validation_problems: int = 64
     """Problems that each validation averages over."""
     patience: int = 0

@@ -6,6 +6,7 @@ checkpoints/            the whole state after the newest two epochs
 optimizer.safetensors   the best optimizer so far, by validation
 """
 
+import functools
 import json
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from metadescent.checkpoint import load_checkpoint, save_checkpoint
 from metadescent.compare import hardware, versions
 from metadescent.errors import UserError
 from metadescent.files import write_json, write_lines
+from metadescent.meta_loss import form_for
 from metadescent.meta_train import (
     MetaInfo,
     MetaState,
@@ -53,11 +55,15 @@ def schedule_of(recipe: Recipe) -> Schedule:
         average=recipe.average,
         coordinates=recipe.coordinates,
         second_derivatives=recipe.second_derivatives,
+        form=recipe.form,
     )
 
 
+@functools.cache
 def meta_optimizer_of(recipe: Recipe) -> optax.GradientTransformation:
     """Return the recipe's meta-optimizer: Adam behind a clip, its rate constant or a half cosine.
+
+    It is the same object each time, so that runs of one recipe share their compiled epoch.
 
     Example:
         >>> meta_optimizer_of(Recipe(clip=1.0)).init({"a": 0.0})[0]
@@ -112,6 +118,7 @@ def train(
     # What cannot start should not claim the folder.
     check_schedule(schedule)
     m = initial_optimizer(recipe)
+    form_for(m, recipe.form, recipe.second_derivatives)
     _claim(folder, problem_name, recipe, resume)
     checkpoints, metrics_file = folder / "checkpoints", folder / "metrics.jsonl"
     state = load_checkpoint(checkpoints, initial_state(m, meta_optimizer))
@@ -166,24 +173,33 @@ def check_free(folder: Path, resume: bool) -> None:
         )
 
 
-def _claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
-    for left_over in folder.rglob(".*.tmp"):
-        left_over.unlink(missing_ok=True)
-    config = {"problem": problem_name, "recipe": json.loads(json.dumps(asdict(recipe)))}
-    if not (folder / "config.json").exists():
-        write_json(folder / "config.json", config)
-        return
+def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
+    """Raise a UserError if the folder holds a run that is not to be resumed, or another one."""
     check_free(folder, resume)
+    if not (folder / "config.json").exists():
+        return
     found = read_config(folder)
     # A field that the run's own version did not have yet is at its default.
     there = {"problem": found.get("problem"), **asdict(Recipe()), **found.get("recipe", {})}
-    here = {"problem": problem_name, **config["recipe"]}
-    for name in here:
-        if there.get(name) != here[name]:
+    here = _config(problem_name, recipe)
+    for name, value in {"problem": problem_name, **here["recipe"]}.items():
+        if there.get(name) != value:
             raise UserError(
                 f"{folder} belongs to another configuration: its {name} is {there.get(name)!r} and "
-                f"{here[name]!r} was asked for; repeat the run's own flags or choose another folder"
+                f"{value!r} was asked for; repeat the run's own flags or choose another folder"
             )
+
+
+def _config(problem_name: str, recipe: Recipe) -> dict[str, Any]:
+    return {"problem": problem_name, "recipe": json.loads(json.dumps(asdict(recipe)))}
+
+
+def _claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
+    for left_over in folder.rglob(".*.tmp"):
+        left_over.unlink(missing_ok=True)
+    check_folder(folder, problem_name, recipe, resume)
+    if not (folder / "config.json").exists():
+        write_json(folder / "config.json", _config(problem_name, recipe))
 
 
 def _read_metrics(path: Path, epochs: int) -> list[dict[str, Any]]:

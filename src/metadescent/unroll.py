@@ -6,7 +6,9 @@ written f(θ_t) + ⟨∇_t, θ_t − θ_t⟩ with all but the first θ_t held co
 and the derivative already in hand.
 """
 
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from metadescent.optimizer import LearnedOptimizer, OverBatch
 from metadescent.problem import Batch, Optimizee, Theta
 
 AnyOptimizer = LearnedOptimizer | optax.GradientTransformation
+Unrolled = Literal["plain", "recompute", "segments"]
 
 
 class Trajectory(NamedTuple):
@@ -49,6 +52,7 @@ def unroll(
     *,
     num_steps: int,
     second_derivatives: bool = False,
+    form: Unrolled = "recompute",
 ) -> tuple[Trajectory, Float[Array, "num_steps ..."]]:
     """Optimize f for `num_steps` steps from where `trajectory` stands.
 
@@ -58,6 +62,10 @@ def unroll(
         key: the minibatch of step t is drawn from `fold_in(key, t)`, with t counted from the start
             of the trajectory, so two segments with one key are one longer unroll.
         second_derivatives: differentiate through ∇_t too, which the paper does not.
+        form: what is kept for the way back, and what is computed again. "plain" keeps every
+            intermediate value; "recompute" keeps θ_t, h_t and ∇_t, and runs the rule again;
+            "segments" keeps θ and h once in about √T steps, and runs those steps again. The
+            values and the meta-gradient are the same.
 
     Returns:
         The trajectory after the last step, and the losses f(θ_{t+1}) … f(θ_{t+num_steps}), which
@@ -80,7 +88,11 @@ def unroll(
     loss_and_gradient = exact if second_derivatives else first_order
     # Recompute the inside of the rule on the way back; keep only h. Less memory and, as memory is
     # what the backward pass waits for, faster too: see `benchmarks/meta_step.py`.
-    update = jax.checkpoint(lambda gradient, state, theta: rule.update(gradient, state, theta))
+    update = (
+        rule.update
+        if form == "plain"
+        else jax.checkpoint(lambda gradient, state, theta: rule.update(gradient, state, theta))
+    )
 
     def step(carry: Trajectory, _: None) -> tuple[Trajectory, Array]:
         theta, state, t = carry
@@ -88,9 +100,32 @@ def unroll(
         g, state = update(gradient, state, theta)
         return Trajectory(optax.apply_updates(theta, g), state, t + 1), loss
 
-    trajectory, losses = jax.lax.scan(step, trajectory, length=num_steps)
+    if form == "segments":
+        trajectory, losses = _scan_in_segments(step, trajectory, num_steps)
+    else:
+        trajectory, losses = jax.lax.scan(step, trajectory, length=num_steps)
     last, _ = loss_and_gradient(f, trajectory.theta, jax.random.fold_in(key, trajectory.step))
     return trajectory, jnp.concatenate([losses[1:], last[None]])
+
+
+def _scan_in_segments(
+    step: Callable[[Trajectory, None], tuple[Trajectory, Array]],
+    trajectory: Trajectory,
+    num_steps: int,
+) -> tuple[Trajectory, Array]:
+    """Scan, keeping for the way back only what is carried from one of √T segments to the next."""
+    length = max(1, math.isqrt(num_steps))
+    whole, rest = divmod(num_steps, length)
+
+    def segment(length: int) -> Callable[[Trajectory, None], tuple[Trajectory, Array]]:
+        return jax.checkpoint(lambda begin, _: jax.lax.scan(step, begin, length=length))
+
+    trajectory, losses = jax.lax.scan(segment(length), trajectory, length=whole)
+    losses = losses.reshape(whole * length, *losses.shape[2:])
+    if not rest:
+        return trajectory, losses
+    trajectory, last = segment(rest)(trajectory, None)
+    return trajectory, jnp.concatenate([losses, last])
 
 
 def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:

@@ -1,5 +1,6 @@
 """`train` and `demo`: learn an optimizer, in a folder that survives kills."""
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +8,13 @@ from pathlib import Path
 from metadescent import arguments, runs
 from metadescent.checkpoint import latest_epoch
 from metadescent.commands.dispatch import run
+from metadescent.commands.fit import fitted
 from metadescent.commands.show import plot, show
 from metadescent.compare import compare
 from metadescent.console import console, figure, progress, table
 from metadescent.errors import UserError
 from metadescent.files import write_json
+from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
@@ -55,7 +58,10 @@ def _train_command(command: arguments.Train) -> None:
     if command.search:
         runs.check_free(folder, command.resume)
         recipe = _search(folder, command)
-    state = train(folder, command.problem, recipe, command.data_dir, resume=command.resume)
+    budget = _budget(command)
+    state = train(
+        folder, command.problem, recipe, command.data_dir, resume=command.resume, budget=budget
+    )
     console().print(
         f"Best validation loss {figure(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
         f"{folder / 'optimizer.safetensors'}"
@@ -63,13 +69,23 @@ def _train_command(command: arguments.Train) -> None:
 
 
 def train(
-    folder: Path, problem_name: str, recipe: Recipe, data_dir: Path | None, *, resume: bool
+    folder: Path,
+    problem_name: str,
+    recipe: Recipe,
+    data_dir: Path | None,
+    *,
+    resume: bool,
+    budget: int | float = math.inf,
 ) -> MetaState:
-    """Meta-train in a folder with a progress bar; return the last state."""
+    """Meta-train in a folder with a progress bar; return the last state.
+
+    With a budget of memory, a new run takes the quickest form that fits it.
+    """
     problem = make_problem(problem_name, data_dir)
     state: MetaState | None = None
     done = latest_epoch(folder / "checkpoints") if resume else 0
     with progress("meta-train", recipe.epochs, done) as report:
+        recipe = fitted(folder, problem, problem_name, recipe, resume=resume, budget=budget)
         for state, info in runs.train(folder, problem, problem_name, recipe, resume=resume):
             report(
                 f"meta-loss {figure(float(info.meta_losses.mean()))}, "
@@ -88,7 +104,10 @@ def _search(folder: Path, command: arguments.Train) -> Recipe:
     problem = make_problem(command.problem, command.data_dir)
     found: list[tuple[float, float]] = []
     with progress("search", len(trials)) as report:
-        for index, trial in enumerate(trials):
+        # In the form of the first, as they differ in nothing that takes memory.
+        first, budget = folder / "search" / "trial-0", _budget(command)
+        form = fitted(first, problem, command.problem, trials[0], resume=True, budget=budget).form
+        for index, trial in enumerate(replace(trial, form=form) for trial in trials):
             loss = runs.validate_trial(
                 folder / "search" / f"trial-{index}", problem, command.problem, trial
             )
@@ -102,7 +121,11 @@ def _search(folder: Path, command: arguments.Train) -> Recipe:
         )
     rows = [[f"{rate:.3g}", figure(loss)] for loss, rate in sorted(found)]
     console().print(table("Random search", ["meta-rate", "validation loss"], rows))
-    return replace(recipe, meta_rate=best)
+    return replace(recipe, meta_rate=best, form=form)
+
+
+def _budget(command: arguments.Train) -> int | float:
+    return parse_bytes(command.memory_budget) if command.memory_budget else math.inf
 
 
 def _forget(folder: Path) -> None:

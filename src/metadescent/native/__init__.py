@@ -21,7 +21,6 @@ import warnings
 from pathlib import Path
 
 import jax
-import pooch
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-w")
@@ -93,6 +92,8 @@ def _processor() -> str:
 
 def _library(compiler: str, digest: str) -> Path:
     """Return the compiled library, compiling it if the cache does not have it."""
+    import pooch
+
     folder = Path(pooch.os_cache("metadescent")) / "native"
     try:
         folder.mkdir(parents=True, exist_ok=True)
