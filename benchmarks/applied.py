@@ -1,14 +1,13 @@
 """One applied update of the learned optimizer, beside `optax.adam`'s, on the same θ.
 
-The update alone: (g, h) = update(∇, h, θ), compiled, its old state donated to the new one. Its two
-limits on a machine are
+The update alone: (g, h) = update(∇, h, θ), compiled, its old state donated to the new one, at least
+ten times in a row, as a training run calls it. Its two limits on a machine are
 
     bytes       state read and written, ∇ read and g written, in float32, over copy bandwidth
-    arithmetic  multiplications and additions over the rate of a large matrix product, and the
-                transcendental functions at XLA's own speed in blocks that fit the cache
+    arithmetic  multiplications and additions over the rate of a large matrix product, a
+                transcendental function counting for as many as a good one of float32 takes
 
-and the larger one binds. A form with faster transcendental functions than XLA's can beat the
-second.
+and the larger one binds.
 """
 
 from typing import Any
@@ -19,6 +18,9 @@ import optax
 from cases import Case
 from meta_step import start_plainly
 
+TRANSCENDENTAL = 21
+"""Operations of tanh as in `metadescent/native/vector.h`: 8 multiply-adds, 4 more, a division."""
+
 
 class Update:
     """Updates one after the other on the θ of a case, as many as can be timed."""
@@ -28,7 +30,7 @@ class Update:
         self.theta = start_plainly(case).theta
         leaves = jax.tree.leaves(self.theta)
         self.coordinates = sum(leaf.size for leaf in leaves)
-        self.calls = max(1, min(50, 1_000_000 // self.coordinates))
+        self.calls = max(10, min(50, 1_000_000 // self.coordinates))
         optimizer = case.m.as_optax() if kind == "learned" else optax.adam(1e-3)
         keys = jax.random.split(jax.random.key(2), len(leaves))
         gradients = [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
@@ -46,23 +48,23 @@ class Update:
     def costs(self) -> dict[str, Any]:
         """Return the bytes that one update has to move, and its multiplications and additions."""
         if self.kind == "adam":
-            floats, operations = 2, 12
+            floats, operations, functions = 2, 12, 0
         else:
-            floats, operations = 2 * sum(self.m.layers), _operations(self.m)
-        moved = 4 * (2 * floats + 2) * self.coordinates
-        return {"bytes": moved, "flops": operations * self.coordinates}
+            units = sum(self.m.layers)
+            floats, operations, functions = 2 * units, _operations(self.m), 5 * units
+        each = {
+            "bytes": 4 * (2 * floats + 2),
+            "flops": operations,
+            "transcendental": TRANSCENDENTAL * functions,
+        }
+        return {name: cost * self.coordinates for name, cost in each.items()}
 
 
 def limits(case: dict[str, Any]) -> dict[str, Any]:
     """Return the two limits of the learned update of a measured case, and the share reached."""
     rates = {name: rate["median"] for name, rate in case["machine"].items()}
     update, adam = case["updates"]["learned"], case["updates"]["adam"]
-    floor = case["floors"].get("floor, in blocks", case["floors"]["floor"])
-    transcendental = sum(
-        op["median"] / case["steps"]
-        for name, op in floor["operations"].items()
-        if name.startswith(("σ", "tanh", "log"))
-    )
+    transcendental = update["transcendental"] / rates["flops"]
     products = update["flops"] / rates["flops"]
     bounds = {"bytes": update["bytes"] / rates["bytes"], "arithmetic": products + transcendental}
     binding = max(bounds, key=lambda name: bounds[name])
