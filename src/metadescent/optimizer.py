@@ -155,11 +155,21 @@ class Coordinatewise(LearnedOptimizer):
         return treedef.unflatten(g for g, _ in moved), treedef.unflatten(h for _, h in moved)
 
     def _update_leaf(self, gradient: Array, state: PyTree[Array]) -> tuple[Array, PyTree[Array]]:
-        shape, dtype = jnp.shape(gradient), jnp.result_type(gradient)
         phi_dtype = jnp.result_type(*jax.tree.leaves(eqx.filter(self, eqx.is_inexact_array)))
-        row = jnp.reshape(gradient, -1).astype(phi_dtype)
-        g, rows = self.update_coordinates(row, self.ravel_state(gradient, state))
-        return g.reshape(shape).astype(dtype), self.unravel_state(gradient, rows)
+        g, state = self.update_array(jnp.asarray(gradient).astype(phi_dtype), state)
+        return g.astype(jnp.result_type(gradient)), state
+
+    def update_array(
+        self, gradient: Float[Array, "*shape"], state: PyTree[Array]
+    ) -> tuple[Float[Array, "*shape"], PyTree[Array]]:
+        """Map ∇ and h of one leaf of θ, in its own shape, to their g and next h.
+
+        Leaves of the state are those of `init_coordinate` with that shape appended. A rule may
+        override this where it need not bring the coordinates into a row.
+        """
+        rows = self.ravel_state(gradient, state)
+        g, rows = self.update_coordinates(gradient.reshape(-1), rows)
+        return g.reshape(gradient.shape), self.unravel_state(gradient, rows)
 
     def ravel_state(self, params: PyTree, state: State) -> PyTree[Array]:
         """Return h with all coordinates of all leaves of θ in one last axis, in θ's order."""

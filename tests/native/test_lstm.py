@@ -79,6 +79,23 @@ def test_it_differentiates_like_the_reference(assert_close: Callable) -> None:
     assert_close(ours, reference, rtol=1e-4, atol=1e-5)
 
 
+def test_the_shape_of_a_leaf_does_not_matter(assert_same_bits: Callable) -> None:
+    m, state, gradients, _ = case((5,), 10.0, 3 * 11 * 2, 1)
+    as_leaf = jax.tree.map(lambda x: x.reshape(-1, 3, 11, 2), (gradients, state))
+    g, after = jax.jit(m.as_optax().update)(as_leaf[0][0], as_leaf[1])
+    expected = jax.jit(lambda *xs: m.update_coordinates(*xs))(gradients[0], state)
+    assert_same_bits(
+        (g, after), jax.tree.map(lambda y: y.reshape(*y.shape[:-1], 3, 11, 2), expected)
+    )
+
+
+def test_h_is_renewed_in_place() -> None:
+    m, state, gradients, _ = case((5,), 10.0, 66, 1)
+    g, h = jax.tree.map(lambda x: x.reshape(*x.shape[:-1], 6, 11), (gradients[0], state))
+    compiled = jax.jit(m.as_optax().update, donate_argnums=1).lower(g, h).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < sum(x.nbytes for x in jax.tree.leaves(h))
+
+
 def test_under_vmap_each_has_its_own(assert_close: Callable) -> None:
     m, state, gradients, _ = case((5,), 10.0, 33, 3)
     states = jax.tree.map(lambda x: jnp.stack([x, 2 * x, -x]), state)

@@ -52,7 +52,7 @@ ffi::Error update(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::Rema
                   ffi::Result<ffi::AnyBuffer> g, ffi::RemainingRets rets) {
   const Arguments given = read(args, scale, false);
   const Phi& phi = given.phi;
-  const int64_t n = x.dimensions()[1];
+  const int64_t n = x.element_count() / x.dimensions()[0];
   const float* xs = x.typed_data<float>();
   float* gs = g->typed_data<float>();
   std::vector<float*> after;

@@ -22,9 +22,12 @@ def can_run(*arrays: Array) -> bool:
 
 
 def update(
-    x: Float[Array, "inputs n"], phi: Arrays, state: Arrays, scale: float
-) -> tuple[Float[Array, " n"], list[Array]]:
-    """Return g and the next h of n coordinates whose features are x. Cannot be differentiated."""
+    x: Float[Array, "inputs *n"], phi: Arrays, state: Arrays, scale: float
+) -> tuple[Float[Array, "*n"], list[Array]]:
+    """Return g and the next h of coordinates whose features are x. Cannot be differentiated.
+
+    Features come first; the coordinates may have any shape.
+    """
     shapes = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype), *map(_shape, state)]
     call = jax.ffi.ffi_call(
         kernels()["lstm_update"],

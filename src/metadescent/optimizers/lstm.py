@@ -90,6 +90,14 @@ class LSTM(Coordinatewise):
             else rows(self, gradient, state)
         )
 
+    def update_array(
+        self, gradient: Float[Array, "*n"], state: LSTMState
+    ) -> tuple[Float[Array, "*n"], LSTMState]:
+        # Reshaping h for a kernel that renews it in place would cost two copies of it.
+        if self._fuses(gradient, state):
+            return _fused(self, gradient, state)
+        return super().update_array(gradient, state)
+
     def pull_back(
         self, state: LSTMState, inputs: Float[Array, "T n"], cotangents: Float[Array, "T n"]
     ) -> "LSTM":
@@ -134,14 +142,22 @@ def rows(
 
 @jax.custom_vjp
 def _fused(m: LSTM, gradient: Array, state: LSTMState) -> tuple[Array, LSTMState]:
-    """Compute what `rows` computes, on a CPU by the kernel in C++."""
+    """Compute what `rows` computes, of coordinates in any shape, on a CPU by the kernel in C++."""
 
     def native(m: LSTM, gradient: Array, state: LSTMState) -> tuple[Array, LSTMState]:
         h, treedef = jax.tree.flatten(state)
         g, h = native_lstm.update(m._features(gradient), jax.tree.leaves(m), h, m.scale)
         return g, treedef.unflatten(h)
 
-    return jax.lax.platform_dependent(m, gradient, state, cpu=native, default=rows)
+    return jax.lax.platform_dependent(m, gradient, state, cpu=native, default=_unfused)
+
+
+def _unfused(m: LSTM, gradient: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+    as_rows = jax.tree.map(lambda x: x.reshape(x.shape[0], -1), state)
+    g, new_state = rows(m, gradient.reshape(-1), as_rows)
+    return g.reshape(gradient.shape), jax.tree.map(
+        lambda x, y: y.reshape(x.shape), state, new_state
+    )
 
 
 def _fused_forward(m: LSTM, gradient: Array, state: LSTMState) -> tuple[PyTree, PyTree]:
@@ -149,7 +165,7 @@ def _fused_forward(m: LSTM, gradient: Array, state: LSTMState) -> tuple[PyTree, 
 
 
 def _fused_backward(inputs: PyTree, cotangents: PyTree) -> PyTree:
-    return jax.vjp(rows, *inputs)[1](cotangents)
+    return jax.vjp(_unfused, *inputs)[1](cotangents)
 
 
 _fused.defvjp(_fused_forward, _fused_backward)
