@@ -27,7 +27,7 @@ from jax.flatten_util import ravel_pytree
 
 from metadescent.meta_loss import draw, meta_loss, start_batch
 from metadescent.native import lstm as kernel
-from metadescent.optimizers.lstm import LSTM, rows
+from metadescent.optimizers.lstm import LSTM, stack
 from metadescent.preprocess import log_and_sign
 from metadescent.unroll import Trajectory, unroll
 
@@ -43,6 +43,11 @@ class Form(NamedTuple):
     start: Callable[[Case], Trajectory]
     loss: Callable[..., tuple[Any, Trajectory]]
     native: bool = True
+
+
+def rows(m: LSTM, gradient: Any, state: Any) -> Any:
+    """Run our cell in plain JAX."""
+    return stack(m, m.features(gradient), state)
 
 
 def start_rows(case: Case) -> Trajectory:

@@ -1,6 +1,7 @@
 """The derivative of a rule over blocks of coordinates is the derivative over all of them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -8,13 +9,18 @@ import jax.numpy as jnp
 import pytest
 
 from metadescent.blocks import pull_back
-from metadescent.optimizers.lstm import LSTM, rows
+from metadescent.optimizers.lstm import LSTM, stack
 
 M = LSTM((3,), key=jax.random.key(0))
 T, N = 4, 10
 INPUTS = jax.random.normal(jax.random.key(1), (T, N))
 COTANGENTS = jax.random.normal(jax.random.key(2), (T, N))
 STATE = jax.tree.map(lambda h: h + 0.1, M.init(jnp.zeros(N)))
+
+
+def rows(m: LSTM, gradient: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+    """The reference in plain JAX."""
+    return stack(m, m.features(gradient), state)
 
 
 @pytest.mark.parametrize("block", [1, 3, 4, 10, 4096])

@@ -18,7 +18,7 @@ def pull_back(
     update: Callable[[Module, Array, PyTree[Array]], tuple[Array, PyTree[Array]]],
     m: Module,
     state: PyTree[Array],
-    inputs: Float[Array, "T n"],
+    inputs: Float[Array, "T *features n"],
     cotangents: Float[Array, "T n"],
     *,
     block: int = 4096,
@@ -26,10 +26,10 @@ def pull_back(
     """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ of a rule for n coordinates, none of which looks at another.
 
     Arguments:
-        update: maps m, and ∇ and h of some coordinates, to their g and next h.
+        update: maps m, and the input and h of some coordinates, to their g and next h.
         m: the rule; its floating-point arrays are φ.
         state: h at the start, coordinates along the last axis.
-        inputs: ∇_0 … ∇_{T−1}.
+        inputs: ∇_0 … ∇_{T−1}, or what is made of them, coordinates along the last axis.
         cotangents: λ_0 … λ_{T−1}.
         block: coordinates at a time. Within a block the step is recomputed on the way back, so that
             only h is kept; a block is small enough for that to stay in the cache.
@@ -37,7 +37,7 @@ def pull_back(
     Returns:
         A module of m's structure, with the gradient where φ is and None elsewhere.
     """
-    n = inputs.shape[1]
+    n = inputs.shape[-1]
     blocks = -(-n // block)
     size = -(-n // blocks)
 

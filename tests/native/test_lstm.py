@@ -10,7 +10,7 @@ import pytest
 
 from metadescent import blocks
 from metadescent.native import kernels
-from metadescent.optimizers.lstm import LSTM, rows
+from metadescent.optimizers.lstm import LSTM, stack
 
 pytestmark = pytest.mark.skipif(not kernels(), reason="no C++ compiler")
 
@@ -24,6 +24,11 @@ CASES = [
     ((20, 20), 10.0, 4133),
 ]
 each_case = pytest.mark.parametrize(("layers", "p", "n"), CASES)
+
+
+def rows(m: LSTM, gradient: jax.Array, state: Any) -> tuple[jax.Array, Any]:
+    """The reference in plain JAX."""
+    return stack(m, m.features(gradient), state)
 
 
 def case(layers: tuple[int, ...], p: float | None, n: int, steps: int) -> tuple[Any, ...]:

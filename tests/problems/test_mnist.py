@@ -1,5 +1,6 @@
-"""MNIST, and the architectures of figure 5 that differ from it in one thing each."""
+"""MNIST, and the architectures that differ from it in one thing each."""
 
+import ast
 from pathlib import Path
 
 import jax
@@ -7,6 +8,7 @@ import pytest
 
 from metadescent.problems.classifier import Classifier
 from metadescent.problems.mnist import NAMED, mnist
+from metadescent.registry import make_problem
 
 KEY = jax.random.key(0)
 
@@ -40,10 +42,27 @@ def test_it_is_a_classifier_of_the_training_images(folder: Path) -> None:
         ("mnist-40", ((784, 40, 10), "sigmoid")),
         ("mnist-2-layers", ((784, 20, 20, 10), "sigmoid")),
         ("mnist-relu", ((784, 20, 10), "relu")),
+        ("mnist-tanh", ((784, 20, 10), "tanh")),
+        ("mnist-elu", ((784, 20, 10), "elu")),
+        ("mnist-3-layers", ((784, 20, 20, 20, 10), "sigmoid")),
+        ("mnist-160", ((784, 160, 10), "sigmoid")),
     ],
 )
-def test_figure_5s_architectures(folder: Path, name: str, expected: tuple) -> None:
+def test_the_architectures_that_have_names(folder: Path, name: str, expected: tuple) -> None:
     assert described(NAMED[name].make(data_dir=folder).sample(KEY)) == expected
+
+
+@pytest.mark.parametrize("hidden", ["(40,)", "(40, 40)", "[40, 40]"])
+def test_any_other_is_written_as_a_call(folder: Path, hidden: str) -> None:
+    f = make_problem(f"mnist(hidden={hidden})", folder).sample(KEY)
+    assert described(f) == ((784, *ast.literal_eval(hidden), 10), "sigmoid")
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_variant_takes_the_options_that_are_not_its_architecture(folder: Path, name: str) -> None:
+    f = make_problem(f"{name}(batch_size=7, theta_std=0.5)", folder).sample(KEY)
+    assert (f.batch_size, f.theta_std) == (7, 0.5)
+    assert described(f) == described(make_problem(name, folder).sample(KEY))
 
 
 def test_the_data_folder_may_come_from_the_environment(

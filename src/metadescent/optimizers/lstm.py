@@ -84,51 +84,55 @@ class LSTM(Coordinatewise):
         self, gradient: Float[Array, " n"], state: LSTMState
     ) -> tuple[Float[Array, " n"], LSTMState]:
         """Run the gradients of n coordinates through the stack."""
-        return (
-            _fused(self, gradient, state)
-            if self._fuses(gradient, state)
-            else rows(self, gradient, state)
-        )
+        return self.run(self.features(gradient), state)
 
     def update_array(
         self, gradient: Float[Array, "*n"], state: LSTMState
     ) -> tuple[Float[Array, "*n"], LSTMState]:
         # Reshaping h for a kernel that renews it in place would cost two copies of it.
-        if self._fuses(gradient, state):
-            return _fused(self, gradient, state)
-        return super().update_array(gradient, state)
+        return self.run(self.features(gradient), state)
 
     def pull_back(
         self, state: LSTMState, inputs: Float[Array, "T n"], cotangents: Float[Array, "T n"]
     ) -> "LSTM":
-        def reference(m: LSTM, state: LSTMState, inputs: Array, cotangents: Array) -> LSTM:
-            return blocks.pull_back(rows, m, state, inputs, cotangents)
+        return self.pull_back_run(state, self.features(inputs), cotangents)
 
-        def native(m: LSTM, state: LSTMState, inputs: Array, cotangents: Array) -> LSTM:
+    def run(
+        self, x: Float[Array, "features *n"], state: LSTMState
+    ) -> tuple[Float[Array, "*n"], LSTMState]:
+        """Run the features of coordinates, in whatever shape these are, through the stack."""
+        return _fused(self, x, state) if self._fuses(x, state) else _unfused(self, x, state)
+
+    def pull_back_run(
+        self, state: LSTMState, x: Float[Array, "features T n"], cotangents: Float[Array, "T n"]
+    ) -> "LSTM":
+        """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates whose features over T steps are x."""
+
+        def reference(m: LSTM, state: LSTMState, x: Array, cotangents: Array) -> LSTM:
+            return blocks.pull_back(stack, m, state, jnp.moveaxis(x, 0, 1), cotangents)
+
+        def native(m: LSTM, state: LSTMState, x: Array, cotangents: Array) -> LSTM:
             phi, treedef = jax.tree.flatten(m)
             h = jax.tree.leaves(state)
-            x = m._features(inputs)
             return treedef.unflatten(native_lstm.pull_back(x, cotangents, phi, h, m.scale))
 
-        if not self._fuses(inputs, state):
-            return reference(self, state, inputs, cotangents)
-        return jax.lax.platform_dependent(
-            self, state, inputs, cotangents, cpu=native, default=reference
-        )
+        if not self._fuses(x, state):
+            return reference(self, state, x, cotangents)
+        return jax.lax.platform_dependent(self, state, x, cotangents, cpu=native, default=reference)
 
-    def _features(self, gradient: Float[Array, "*shape"]) -> Float[Array, "_ *shape"]:
+    def features(self, gradient: Float[Array, "*shape"]) -> Float[Array, "_ *shape"]:
+        """Return what the stack sees of gradients: the features come first."""
         return gradient[None] if self.p is None else log_and_sign(gradient, self.p)
 
-    def _fuses(self, gradient: Array, state: LSTMState) -> bool:
-        arrays = jax.tree.leaves((gradient, self, state))
-        return bool(self.layers) and gradient.size > 0 and native_lstm.can_run(*arrays)
+    def _fuses(self, x: Array, state: LSTMState) -> bool:
+        arrays = jax.tree.leaves((x, self, state))
+        return bool(self.layers) and x.size > 0 and native_lstm.can_run(*arrays)
 
 
-def rows(
-    m: LSTM, gradient: Float[Array, " n"], state: LSTMState
+def stack(
+    m: LSTM, x: Float[Array, "features n"], state: LSTMState
 ) -> tuple[Float[Array, " n"], LSTMState]:
     """Run n coordinates through the stack in plain JAX: the reference of all faster forms."""
-    x = m._features(gradient)
     new_state = []
     for cell, (h, c) in zip(m.cells, state, strict=True):
         # One matrix product instead of two.
@@ -141,27 +145,25 @@ def rows(
 
 
 @jax.custom_vjp
-def _fused(m: LSTM, gradient: Array, state: LSTMState) -> tuple[Array, LSTMState]:
-    """Compute what `rows` computes, of coordinates in any shape, on a CPU by the kernel in C++."""
+def _fused(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+    """Compute what `stack` computes, of coordinates in any shape, on a CPU by the kernel in C++."""
 
-    def native(m: LSTM, gradient: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+    def native(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
         h, treedef = jax.tree.flatten(state)
-        g, h = native_lstm.update(m._features(gradient), jax.tree.leaves(m), h, m.scale)
+        g, h = native_lstm.update(x, jax.tree.leaves(m), h, m.scale)
         return g, treedef.unflatten(h)
 
-    return jax.lax.platform_dependent(m, gradient, state, cpu=native, default=_unfused)
+    return jax.lax.platform_dependent(m, x, state, cpu=native, default=_unfused)
 
 
-def _unfused(m: LSTM, gradient: Array, state: LSTMState) -> tuple[Array, LSTMState]:
-    as_rows = jax.tree.map(lambda x: x.reshape(x.shape[0], -1), state)
-    g, new_state = rows(m, gradient.reshape(-1), as_rows)
-    return g.reshape(gradient.shape), jax.tree.map(
-        lambda x, y: y.reshape(x.shape), state, new_state
-    )
+def _unfused(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
+    as_rows = jax.tree.map(lambda y: y.reshape(y.shape[0], -1), (x, state))
+    g, after = stack(m, *as_rows)
+    return g.reshape(x.shape[1:]), jax.tree.map(lambda y, z: z.reshape(y.shape), state, after)
 
 
-def _fused_forward(m: LSTM, gradient: Array, state: LSTMState) -> tuple[PyTree, PyTree]:
-    return _fused(m, gradient, state), (m, gradient, state)
+def _fused_forward(m: LSTM, x: Array, state: LSTMState) -> tuple[PyTree, PyTree]:
+    return _fused(m, x, state), (m, x, state)
 
 
 def _fused_backward(inputs: PyTree, cotangents: PyTree) -> PyTree:

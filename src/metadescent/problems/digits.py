@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from metadescent.data.digits import load_digits
-from metadescent.problem import Named
+from metadescent.problem import Named, Problem
 from metadescent.problems.classifier import Activation, MLPClassification
+from metadescent.problems.rescaled import Rescaled
 
 
 def digits(
@@ -12,19 +13,25 @@ def digits(
     activation: Activation = "sigmoid",
     theta_std: float = 0.01,
     batch_size: int = 128,
-) -> MLPClassification:
+    rescale: float = 0.0,
+) -> Problem:
     """Return the problem of training an MLP on 1797 8×8 digits.
+
+    With `rescale`, each coordinate of θ has a random scale within e^±rescale (see `Rescaled`).
 
     Raises:
         UserError: if scikit-learn is not installed.
 
     Example:
         >>> import jax
-        >>> digits().sample(jax.random.key(0)).widths
-        (64, 20, 10)
+        >>> [w.shape for w, b in digits().sample(jax.random.key(0)).init(jax.random.key(1))]
+        [(64, 20), (20, 10)]
     """
     images, labels = load_digits()
-    return MLPClassification(images, labels, hidden, activation, batch_size, theta_std, white=16.0)
+    problem = MLPClassification(
+        images, labels, hidden, activation, batch_size, theta_std, white=16.0
+    )
+    return Rescaled(problem, rescale) if rescale else problem
 
 
 NAMED = {

@@ -1,11 +1,12 @@
-"""MNIST (section 3.2), and the architectures that figure 5 carries the optimizer over to."""
+"""MNIST (section 3.2), and the architectures an optimizer is carried over to (figures 5 and 6)."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from metadescent.data.mnist import load_mnist
-from metadescent.problem import Named
+from metadescent.problem import Named, Problem
 from metadescent.problems.classifier import Activation, MLPClassification
+from metadescent.problems.rescaled import Rescaled
 
 
 def mnist(
@@ -13,9 +14,12 @@ def mnist(
     activation: Activation = "sigmoid",
     theta_std: float = 0.01,
     batch_size: int = 128,
+    rescale: float = 0.0,
     data_dir: str | Path | None = None,
-) -> MLPClassification:
+) -> Problem:
     """Return the problem of training an MLP on the 60,000 training images of MNIST.
+
+    With `rescale`, each coordinate of θ has a random scale within e^±rescale (see `Rescaled`).
 
     Raises:
         UserError: if the data is neither there nor to be downloaded.
@@ -23,7 +27,8 @@ def mnist(
     Source: section 3.2; θ₀ ~ N(0, 0.01²) as in the authors' code.
     """
     images, labels = load_mnist(data_dir, "train")
-    return MLPClassification(images, labels, hidden, activation, batch_size, theta_std)
+    problem = MLPClassification(images, labels, hidden, activation, batch_size, theta_std)
+    return Rescaled(problem, rescale) if rescale else problem
 
 
 _RECIPE = {
@@ -38,9 +43,12 @@ _RECIPE = {
 
 def _variant(hidden: Sequence[int], activation: Activation, summary: str) -> Named:
     def make(
-        theta_std: float = 0.01, batch_size: int = 128, data_dir: str | Path | None = None
-    ) -> MLPClassification:
-        return mnist(hidden, activation, theta_std, batch_size, data_dir)
+        theta_std: float = 0.01,
+        batch_size: int = 128,
+        rescale: float = 0.0,
+        data_dir: str | Path | None = None,
+    ) -> Problem:
+        return mnist(hidden, activation, theta_std, batch_size, rescale, data_dir)
 
     return Named(make, _RECIPE, summary)
 
@@ -50,4 +58,8 @@ NAMED = {
     "mnist-40": _variant((40,), "sigmoid", "MLP 784-40-10 on MNIST, sigmoid (figure 5)"),
     "mnist-2-layers": _variant((20, 20), "sigmoid", "MLP 784-20-20-10 on MNIST (figure 5)"),
     "mnist-relu": _variant((20,), "relu", "MLP 784-20-10 on MNIST, ReLU (figure 5)"),
+    "mnist-tanh": _variant((20,), "tanh", "MLP 784-20-10 on MNIST, tanh"),
+    "mnist-elu": _variant((20,), "elu", "MLP 784-20-10 on MNIST, ELU"),
+    "mnist-3-layers": _variant((20, 20, 20), "sigmoid", "MLP 784-20-20-20-10 on MNIST (figure 6)"),
+    "mnist-160": _variant((160,), "sigmoid", "MLP 784-160-10 on MNIST, sigmoid (figure 6)"),
 }
