@@ -7,7 +7,17 @@ import pytest
 
 from metadescent.errors import UserError
 from metadescent.evaluate import Curve
-from metadescent.plotting import COLUMN_WIDTH, Panel, _ticks, draw_panel, learning_curves, save
+from metadescent.plotting import (
+    COLUMN_WIDTH,
+    Panel,
+    Sweep,
+    Trend,
+    _ticks,
+    draw_panel,
+    learning_curves,
+    save,
+    sweeps,
+)
 
 
 def curve(rate: float | None, level: float = 1.0, steps: int = 20) -> Curve:
@@ -17,6 +27,18 @@ def curve(rate: float | None, level: float = 1.0, steps: int = 20) -> Curve:
 
 def curves() -> dict[str, Curve]:
     return {"mine": curve(None, 0.1), "sgd": curve(1.0), "adam": curve(0.1, 0.5)}
+
+
+SIZES = (5, 10, 20, 40)
+
+
+def trend(learned: bool, level: float = 1.0) -> Trend:
+    mean = level / np.sqrt(SIZES)
+    return Trend(mean, 0.9 * mean, 1.1 * mean, learned)
+
+
+def trends() -> dict[str, Trend]:
+    return {"mine": trend(True, 0.5), "sgd": trend(False), "adam": trend(False, 0.7)}
 
 
 def axes_of(panel: Panel):
@@ -134,6 +156,71 @@ def test_a_panel_on_axes_of_your_own() -> None:
     draw_panel(axes, Panel(curves()))
     assert len(axes.lines) == 3
     assert axes.get_legend() is None
+
+
+def test_a_sweep_shows_every_size_with_its_interval() -> None:
+    axes = sweeps([Sweep(SIZES, trends())]).axes[0]
+    for line, band, expected in zip(axes.lines, axes.collections, trends().values(), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), SIZES)
+        np.testing.assert_array_equal(line.get_ydata(), expected.mean)
+        assert line.get_marker() != "None"
+        x, y = band.get_paths()[0].vertices.T
+        for i, size in enumerate(SIZES):
+            assert y[x == size].min() == expected.low[i]
+            assert y[x == size].max() == expected.high[i]
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["5", "10", "20", "40"]
+    low, high = axes.get_xlim()
+    assert low < 5
+    assert high > 40
+
+
+def test_an_optimizer_looks_the_same_in_sweeps_and_learning_curves() -> None:
+    swept = sweeps([Sweep(SIZES, trends())]).axes[0].lines
+    for line, curve_line in zip(swept, axes_of(Panel(curves())).lines, strict=True):
+        assert line.get_color() == curve_line.get_color()
+        assert line._unscaled_dash_pattern == curve_line._unscaled_dash_pattern
+        assert line.get_linewidth() == curve_line.get_linewidth()
+
+
+def test_sweeps_share_one_loss_axis_and_one_legend() -> None:
+    labels = {"mine": "LSTM"}
+    figure = sweeps(
+        [
+            Sweep(SIZES, trends(), "One", "Units", "Loss (nats)", 20, 0.1, labels),
+            Sweep(SIZES, {"nag": trend(False, 50.0)}, "Two", "Units", horizontal=0.1),
+            Sweep(SIZES, {}, "Three", "Units"),
+        ]
+    )
+    assert figure.get_size_inches()[0] == 2 * COLUMN_WIDTH
+    one, two, three = figure.axes
+    assert one.get_ylim() == two.get_ylim() == three.get_ylim()
+    assert one.get_ylim()[0] < 0.5 / np.sqrt(40)
+    assert one.get_ylim()[1] > 50 / np.sqrt(5)
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["One", "Two", "Three"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["Loss (nats)", "", ""]
+    assert {axes.get_xlabel() for axes in figure.axes} == {"Units"}
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["LSTM", "SGD", "Adam", "NAG"]
+    assert len(one.lines) == 2 + 3
+    assert list(one.lines[0].get_xdata()) == [20, 20]
+    assert list(one.lines[1].get_ydata()) == [0.1, 0.1]
+    assert len(two.lines) == 1 + 1
+    assert len(three.lines) == 0
+
+
+def test_a_level_beyond_the_trends_is_in_view() -> None:
+    low, high = sweeps([Sweep(SIZES, trends(), horizontal=0.01)]).axes[0].get_ylim()
+    assert low < 0.01
+    assert high > 1 / np.sqrt(5)
+
+
+def test_a_point_that_diverged_is_left_out_of_a_sweep(tmp_path: Path) -> None:
+    mean = np.array([1.0, np.nan, 0.5, np.inf])
+    nan = np.full(4, np.nan)
+    figure = sweeps([Sweep(SIZES, {"sgd": Trend(mean, nan, nan, False), "adam": trend(False)})])
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), [1, np.nan, 0.5, np.nan])
+    save(figure, tmp_path / "sweep")
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""Figures: learning curves as the paper draws them, and files for print and screen.
+"""Figures: learning curves and sweeps as the paper draws them, and files for print and screen.
 
-Nothing here touches pyplot's state: a figure is a value, and `save` writes it. As in figures 4 and
-5, learned optimizers are solid and hand-designed ones dashed; every one has its own colour (of the
+Nothing here touches pyplot's state: a figure is a value, and `save` writes it. As in figures 4 to
+6, learned optimizers are solid and hand-designed ones dashed; every one has its own colour (of the
 palette of Okabe and Ito, made for colour-blind readers) and its own dashes or markers, so that the
 curves can be told apart in grey as well.
 """
@@ -9,7 +9,7 @@ curves can be told apart in grey as well.
 import io
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,7 +86,32 @@ class Panel(NamedTuple):
 
     def label(self, name: str) -> str:
         """Return how a name is written in the legend."""
-        return self.labels.get(name, _LABELS.get(name, name))
+        return _label(name, self.labels)
+
+
+class Trend(NamedTuple):
+    """How an optimizer did at each size of a sweep: the mean and its 95 % interval."""
+
+    mean: Float[np.ndarray, " sizes"]
+    low: Float[np.ndarray, " sizes"]
+    high: Float[np.ndarray, " sizes"]
+    learned: bool
+
+
+class Sweep(NamedTuple):
+    """What one panel of a sweep shows: trends by name over sizes, which increase.
+
+    A dashed line stands at the size `vertical`, and a thin one lies at the level `horizontal`.
+    """
+
+    sizes: Sequence[float]
+    trends: Mapping[str, Trend]
+    title: str | None = None
+    x_label: str = "Size"
+    y_label: str = "Final loss"
+    vertical: float | None = None
+    horizontal: float | None = None
+    labels: Mapping[str, str] = {}
 
 
 def learning_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib.figure.Figure":
@@ -105,22 +130,127 @@ def learning_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib
         >>> [text.get_text() for text in figure.legends[0].get_texts()]
         ['Adam']
     """
+    columns = min(columns, len(panels))
+    return _figure(panels, draw_panel, columns, COLUMN_WIDTH * columns)
+
+
+def sweeps(panels: Sequence[Sweep]) -> "matplotlib.figure.Figure":
+    """Draw sweeps side by side on one loss axis, over one legend that they share.
+
+    Arguments:
+        panels: at least one; from two on, they share the width of a two-column page.
+
+    Source: figure 6.
+
+    Example:
+        >>> import numpy as np
+        >>> adam = Trend(np.array([3.0, 2.0]), np.array([2.0, 1.0]), np.array([4.0, 3.0]), False)
+        >>> figure = sweeps([Sweep([10, 20], {"adam": adam}, x_label="Hidden units")])
+        >>> figure.axes[0].get_xlabel()
+        'Hidden units'
+    """
+    shown = [trend[:3] for panel in panels for trend in panel.trends.values()]
+    levels = [np.asarray([p.horizontal]) for p in panels if p.horizontal is not None]
+    shown += [(level,) * 3 for level in levels]
+
+    def draw(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
+        _draw_sweep(axes, panel)
+        _scale_losses(axes, shown)
+        axes.label_outer()
+
+    return _figure(panels, draw, len(panels), COLUMN_WIDTH * min(len(panels), 2), sharey=True)
+
+
+def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
+    """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
+
+    The loss axis is logarithmic. Values that it cannot show (not finite, or not positive) are left
+    out, and an interval that reaches down to zero is shaded down to the edge.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    styles = _styles({name: curve.rate is None for name, curve in panel.curves.items()})
+    shown = {
+        name: [values[panel.first_step - 1 :] for values in curve[:3]]
+        for name, curve in panel.curves.items()
+    }
+    for name, values in shown.items():
+        steps = panel.first_step + np.arange(len(values[0]))
+        _draw_line(axes, steps, values, panel.label(name), styles[name])
+    axes.set_yscale("log")
+    _scale_losses(axes, shown.values())
+    last_step = max([panel.first_step, *(len(curve.mean) for curve in panel.curves.values())])
+    axes.set_xlim(panel.first_step - 1, last_step)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.grid(True)
+    axes.set_xlabel("Step")
+    axes.set_ylabel(panel.y_label)
+    if panel.title is not None:
+        axes.set_title(panel.title, loc="left")
+
+
+def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    reference = {"color": "0.45", "linewidth": 0.9, "zorder": 1.8}
+    if panel.vertical is not None:
+        axes.axvline(panel.vertical, linestyle=(0, (4.0, 3.0)), **reference)
+    if panel.horizontal is not None:
+        axes.axhline(panel.horizontal, **reference)
+    styles = _styles({name: trend.learned for name, trend in panel.trends.items()})
+    for name, trend in panel.trends.items():
+        style = {"marker": ".", "markersize": 4.0, **styles[name], "markevery": 1}
+        label = _label(name, panel.labels)
+        _draw_line(axes, np.asarray(panel.sizes), trend[:3], label, style)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(panel.sizes[0] / 1.2, panel.sizes[-1] * 1.2)
+    axes.xaxis.set_major_locator(FixedLocator(list(panel.sizes)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.grid(True)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    if panel.title is not None:
+        axes.set_title(panel.title, loc="left")
+
+
+def _draw_line(
+    axes: "matplotlib.axes.Axes",
+    x: np.ndarray,
+    shown: Sequence[np.ndarray],
+    label: str,
+    style: Mapping[str, Any],
+) -> None:
+    """Draw means and the band of their intervals; `shown` is mean, low and high."""
+    mean, low, high = map(_positive, shown)
+    floor = np.where(np.isnan(low) & ~np.isnan(high), np.finfo(float).tiny, low)
+    axes.fill_between(x, floor, high, color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
+    axes.plot(x, mean, label=label, **style)
+
+
+def _figure(
+    panels: Sequence[Any],
+    draw: Callable[["matplotlib.axes.Axes", Any], None],
+    columns: int,
+    width: float,
+    sharey: bool = False,
+) -> "matplotlib.figure.Figure":
+    """Draw panels in rows of `columns`, over one legend that they share."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
     with matplotlib.rc_context(_STYLE):
         figure = Figure(layout="constrained")
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
         entries: dict[str, Any] = {}
         for axes, panel in zip(grid, panels, strict=False):
-            draw_panel(axes, panel)
+            draw(axes, panel)
             handles, labels = axes.get_legend_handles_labels()
             entries |= dict(zip(labels, handles, strict=True))
         for axes in grid[len(panels) :]:
             axes.remove()
-        width = COLUMN_WIDTH * columns
         legend_columns = _legend_columns(list(entries), width)
         legend_rows = math.ceil(len(entries) / legend_columns)
         figure.set_size_inches(width, 2.25 * rows + 0.15 + 0.17 * legend_rows)
@@ -137,37 +267,6 @@ def learning_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
     return figure
-
-
-def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
-    """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
-
-    The loss axis is logarithmic. Values that it cannot show (not finite, or not positive) are left
-    out, and an interval that reaches down to zero is shaded down to the edge.
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    styles = _styles(panel.curves)
-    last_step = panel.first_step
-    for name, curve in panel.curves.items():
-        steps = np.arange(panel.first_step, len(curve.mean) + 1)
-        mean, low, high = (_positive(values[panel.first_step - 1 :]) for values in curve[:3])
-        style = styles[name]
-        floor = np.where(np.isnan(low) & ~np.isnan(high), np.finfo(float).tiny, low)
-        axes.fill_between(
-            steps, floor, high, color=style["color"], alpha=0.16, linewidth=0, zorder=1.5
-        )
-        axes.plot(steps, mean, label=panel.label(name), **style)
-        last_step = max(last_step, len(curve.mean))
-    axes.set_yscale("log")
-    _scale_losses(axes, panel)
-    axes.set_xlim(panel.first_step - 1, last_step)
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.grid(True)
-    axes.set_xlabel("Step")
-    axes.set_ylabel(panel.y_label)
-    if panel.title is not None:
-        axes.set_title(panel.title, loc="left")
 
 
 def save(figure: "matplotlib.figure.Figure", path: str | Path) -> list[Path]:
@@ -202,12 +301,16 @@ def save(figure: "matplotlib.figure.Figure", path: str | Path) -> list[Path]:
     return written
 
 
-def _styles(curves: Mapping[str, Curve]) -> dict[str, dict[str, Any]]:
-    """Return how each curve is drawn; a known baseline looks the same in every figure."""
+def _label(name: str, labels: Mapping[str, str]) -> str:
+    return labels.get(name, _LABELS.get(name, name))
+
+
+def _styles(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
+    """Return how each optimizer is drawn; a known baseline looks the same in every figure."""
     styles: dict[str, dict[str, Any]] = {}
     learned = others = 0
-    for name, curve in curves.items():
-        if curve.rate is None:
+    for name, is_learned in are_learned.items():
+        if is_learned:
             color, marker = _LEARNED[learned % len(_LEARNED)]
             marks = {"marker": marker, "markersize": 4.0, "markevery": 0.1} if marker else {}
             styles[name] = {"color": color, "linewidth": 2.0, "zorder": 3.0, **marks}
@@ -242,14 +345,17 @@ def _positive(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"
     return np.where(np.isfinite(values) & (values > 0), values, np.nan)
 
 
-def _scale_losses(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
-    """Fit the loss axis to the means and their upper bounds, with ticks at round numbers."""
+def _scale_losses(axes: "matplotlib.axes.Axes", intervals: Iterable[Sequence[np.ndarray]]) -> None:
+    """Fit the loss axis to means and their upper bounds, with ticks at round numbers.
+
+    Each interval is a mean, its low and its high.
+    """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     shown = [
-        _positive(values[panel.first_step - 1 :])
-        for curve in panel.curves.values()
-        for values in (curve.mean, curve.high, np.maximum(curve.low, 0.7 * curve.mean))
+        _positive(values)
+        for mean, low, high in intervals
+        for values in (mean, high, np.maximum(low, 0.7 * mean))
     ]
     shown = np.concatenate([values[~np.isnan(values)] for values in shown] or [np.ones(1)])
     low, high = (shown.min(), shown.max()) if len(shown) else (0.1, 1.0)

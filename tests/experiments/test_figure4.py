@@ -14,7 +14,7 @@ from metadescent import experiments
 from metadescent.compare import Comparison
 from metadescent.errors import UserError
 from metadescent.evaluate import Curve
-from metadescent.experiments import BUDGETS, Claim, Reproduction, experiment, figure4
+from metadescent.experiments import BUDGETS, Claim, Reproduction, experiment, figure4, panels
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
@@ -36,21 +36,21 @@ def comparison(
     return Comparison("problem", steps, 8, curves, {}, 0.5)
 
 
-def panels(**replaced: Comparison) -> dict[str, Comparison]:
+def measured(**replaced: Comparison) -> dict[str, Comparison]:
     found = {name: comparison() for name in ("left", "left-uniform", "center")}
     found["right"] = comparison(steps=200)
     return found | {name.replace("_", "-"): panel for name, panel in replaced.items()}
 
 
 def failing(**replaced: Comparison) -> list[int]:
-    return [i for i, claim in enumerate(figure4.judge(panels(**replaced))) if not claim.holds]
+    return [i for i, claim in enumerate(figure4.judge(measured(**replaced))) if not claim.holds]
 
 
 GAUSSIAN, UNIFORM, EQUIVALENT, FINAL, SUM, STANDARD, CONTINUES = range(7)
 
 
 def test_with_the_papers_own_levels_every_claim_holds() -> None:
-    claims = figure4.judge(panels())
+    claims = figure4.judge(measured())
     assert [claim.section for claim in claims] == ["3.1"] * 2 + ["3.2"] * 3 + ["figure 4", "3.2"]
     assert all(claim.holds for claim in claims)
     assert (claims[FINAL].measured, claims[FINAL].reference) == pytest.approx((0.25, 0.33))
@@ -64,7 +64,7 @@ def test_with_the_papers_own_levels_every_claim_holds() -> None:
 
 
 def test_a_claim_says_what_was_compared() -> None:
-    texts = [claim.text for claim in figure4.judge(panels())]
+    texts = [claim.text for claim in figure4.judge(measured())]
     assert texts[GAUSSIAN] == (
         '"the learned optimizers substantially outperform the baselines" (Gaussian W and y): loss '
         "after step 100, the LSTM's against the best baseline's; holds if it is at most 0.8 times "
@@ -128,7 +128,7 @@ def test_a_single_seed_has_no_interval() -> None:
 
 
 def test_json() -> None:
-    found = panels()
+    found = measured()
     claims = [Claim("text", "3.1", 1.0, 2.0, True)]
     written = Reproduction("figure4", found, claims, lambda: figure4.plot(found)).to_json()
     assert json.loads(json.dumps(written)) == {
@@ -142,7 +142,7 @@ def test_json() -> None:
 
 
 def test_the_plot_shows_the_second_half_to_the_right() -> None:
-    figure = figure4.plot(panels())
+    figure = figure4.plot(measured())
     assert [axes.get_xlim() for axes in figure.axes] == [(0, 100)] * 3 + [(100, 200)]
     assert [axes.get_ylabel() for axes in figure.axes] == ["Loss"] * 2 + ["Loss (nats)"] * 2
     assert all(axes.get_title(loc="left") for axes in figure.axes)
@@ -155,7 +155,7 @@ def test_the_legend_says_lstm() -> None:
         }
         return found._replace(curves=curves)
 
-    figure = figure4.plot({name: renamed(name, found) for name, found in panels().items()})
+    figure = figure4.plot({name: renamed(name, found) for name, found in measured().items()})
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["LSTM", "SGD", "NAG", "RMSprop", "Adam"]
 
@@ -166,7 +166,7 @@ def tiny(name: str) -> LearnedOptimizer:
 
 @pytest.fixture
 def small_problems(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figure4, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
+    monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
 
 
 @pytest.mark.usefixtures("small_problems")
@@ -185,7 +185,7 @@ def test_each_panel_runs_what_the_paper_ran(
         loaded.append(name)
         return tiny(name)
 
-    monkeypatch.setattr(figure4, "compare", compare)
+    monkeypatch.setattr(panels, "compare", compare)
     found = figure4.reproduce(budget, load=load, seed=3, cache=tmp_path, progress=said.append)
     assert list(found.panels) == ["left", "left-uniform", "center", "right"]
     assert loaded == ["quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm"]
@@ -239,8 +239,8 @@ def test_discovery() -> None:
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
     with pytest.raises(UserError) as caught:
-        experiment("figure")
-    assert str(caught.value) == ("there is no experiment named 'figure'; did you mean 'figure4'?")
+        experiment("figur4")
+    assert str(caught.value) == "there is no experiment named 'figur4'; did you mean 'figure4'?"
     with pytest.raises(UserError) as caught:
         figure4.reproduce("papr", load=tiny)
     assert str(caught.value) == "there is no budget named 'papr'; did you mean 'paper'?"

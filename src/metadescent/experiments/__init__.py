@@ -7,7 +7,8 @@ function
     reproduce(budget, *, load, data_dir, seed, cache, progress) -> Reproduction
 
 that takes its learned optimizers by name from `load`, so that it never knows whether they are
-pretrained or have just been meta-trained. A claim is measured, never assumed: it may fail.
+pretrained or have just been meta-trained. A claim is measured, never assumed: it may fail. What
+experiments share is in `panels` (how they run) and `judge` (how claims are judged).
 """
 
 import importlib
@@ -74,11 +75,13 @@ class Budget(NamedTuple):
     """How much an experiment may compute.
 
     `functions` are the seeds where f is a small closed-form function, `networks` those where f is a
-    neural network; `horizon` is the part of the paper's number of steps that is run.
+    neural network, `sweeps` those where many networks are gone through, some of them large;
+    `horizon` is the part of the paper's number of steps that is run.
     """
 
     functions: Seeds
     networks: Seeds
+    sweeps: Seeds
     horizon: float = 1.0
 
     def steps(self, of: int) -> int:
@@ -92,9 +95,9 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "smoke": Budget(functions=Seeds(8, 32), networks=Seeds(2, 2), horizon=0.1),
-    "cpu": Budget(functions=Seeds(1024, 4096), networks=Seeds(64, 32)),
-    "paper": Budget(functions=Seeds(4096, 16384), networks=Seeds(256, 64)),
+    "smoke": Budget(Seeds(8, 32), networks=Seeds(2, 2), sweeps=Seeds(2, 2), horizon=0.1),
+    "cpu": Budget(Seeds(1024, 4096), networks=Seeds(64, 32), sweeps=Seeds(32, 16)),
+    "paper": Budget(Seeds(4096, 16384), networks=Seeds(256, 64), sweeps=Seeds(96, 64)),
 }
 """smoke: to see that everything runs; cpu: minutes; paper: narrow intervals.
 

@@ -14,25 +14,23 @@ entries of the authors' code. Panel "left" takes the text at its word, "left-uni
 
 The paper leaves open how much is much. Here, to outperform "substantially" or "by a significant
 margin" is to reach at most `MARGIN` times the loss of the best baseline, SGD included, with 95 %
-intervals that do not touch; four fifths is what the plots show (.04 to .05, .25 to .33). Intervals
-of a mean over steps are the means of the steps' own, which are never narrower than the true ones.
-"Roughly equivalent" are losses within a factor `EQUIVALENT` of each other: less than what sets SGD
-apart in the center plot (.45 to .33). Baselines are tuned for the final loss at the horizon that
-they are run for: to the right 200 steps, though the optimizer was meta-trained for 100.
+intervals that do not touch; four fifths is what the plots show (.04 to .05, .25 to .33). "Roughly
+equivalent" are losses within a factor `EQUIVALENT` of each other: less than what sets SGD apart in
+the center plot (.45 to .33). Baselines are tuned for the final loss at the horizon that they are
+run for: to the right 200 steps, though the optimizer was meta-trained for 100.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metadescent.compare import Comparison, Progress, compare
-from metadescent.evaluate import Curve
+from metadescent.compare import Comparison, Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
+from metadescent.experiments.judge import outperforms, score, split, tenth, what
+from metadescent.experiments.panels import REPORTS, Setting, run
 from metadescent.plotting import Panel, learning_curves
-from metadescent.registry import make_problem
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -40,19 +38,6 @@ if TYPE_CHECKING:
 FIGURE = "figure4"
 MARGIN = 0.8
 EQUIVALENT = 1.25
-BASELINES = ("sgd", "nag", "rmsprop", "adam")
-
-
-class Setting(NamedTuple):
-    """What a panel runs, how many of a budget's seeds it takes, and how it is headed."""
-
-    problem: str
-    optimizer: str
-    num_steps: int
-    seeds: Literal["functions", "networks"]
-    title: str
-    y_label: str
-
 
 SETTINGS = {
     "left": Setting(
@@ -89,8 +74,7 @@ SETTINGS = {
     ),
 }
 
-
-UNITS = len(SETTINGS) * (1 + 2 * len(BASELINES))
+UNITS = len(SETTINGS) * REPORTS
 OPTIMIZERS = tuple(dict.fromkeys(setting.optimizer for setting in SETTINGS.values()))
 
 
@@ -121,23 +105,9 @@ def reproduce(
     """
     effort = budget_of(budget)
     learned = {name: load(name) for name in OPTIMIZERS}
-    names = dict.fromkeys(setting.problem for setting in SETTINGS.values())
-    problems = {name: make_problem(name, data_dir) for name in names}
-    panels: dict[str, Comparison] = {}
-    for name, setting in SETTINGS.items():
-        seeds = getattr(effort, setting.seeds)
-        panels[name] = compare(
-            {setting.optimizer: learned[setting.optimizer]},
-            problems[setting.problem],
-            setting.problem,
-            baselines=BASELINES,
-            num_steps=effort.steps(setting.num_steps),
-            num_seeds=seeds.report,
-            tune_seeds=seeds.tune,
-            seed=seed,
-            cache=cache,
-            progress=lambda text, name=name: progress(f"{name}: {text}"),
-        )
+    panels = run(
+        SETTINGS, learned, effort, data_dir=data_dir, seed=seed, cache=cache, progress=progress
+    )
     return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))
 
 
@@ -150,21 +120,19 @@ def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
     Source: sections 3.1 and 3.2, and the caption of figure 4.
     """
     center, right = panels["center"], panels["right"]
-    tenth = max(1, center.steps // 10)
+    last = tenth(center.steps)
     substantially = '"the learned optimizers substantially outperform the baselines"'
     significant = '"the LSTM optimizer outperforms them by a significant margin"'
     standard = (
         '"the LSTM optimizer outperforms standard methods training the base network on MNIST"'
     )
     return [
-        _outperforms(f"{substantially} (Gaussian W and y)", "3.1", panels["left"], 1, MARGIN),
-        _outperforms(
-            f"{substantially} (uniform W and y)", "3.1", panels["left-uniform"], 1, MARGIN
-        ),
-        _equivalent(center, tenth),
-        _outperforms(significant, "3.2", center, tenth, MARGIN),
-        _outperforms(significant, "3.2", center, center.steps, MARGIN),
-        _outperforms(standard, "figure 4", center, tenth, 1.0),
+        outperforms(f"{substantially} (Gaussian W and y)", "3.1", panels["left"], 1, MARGIN),
+        outperforms(f"{substantially} (uniform W and y)", "3.1", panels["left-uniform"], 1, MARGIN),
+        _equivalent(center, last),
+        outperforms(significant, "3.2", center, last, MARGIN),
+        outperforms(significant, "3.2", center, center.steps, MARGIN),
+        outperforms(standard, "figure 4", center, last, 1.0),
         _continues(right),
     ]
 
@@ -185,48 +153,13 @@ def plot(panels: Mapping[str, Comparison]) -> "matplotlib.figure.Figure":
     )
 
 
-class _Score(NamedTuple):
-    """A curve's mean or sum over its last steps, with a 95 % interval no narrower than the true."""
-
-    value: float
-    low: float
-    high: float
-
-
-def _score(curve: Curve, last: int) -> _Score:
-    """Average over the last steps, or sum if these are all."""
-    factor = last if last == len(curve.mean) else 1
-    return _Score(*(factor * float(np.mean(values[-last:])) for values in curve[:3]))
-
-
-def _outperforms(
-    quotation: str, section: str, comparison: Comparison, last: int, margin: float
-) -> Claim:
-    learned, baselines = _split(comparison)
-    measured = _score(learned, last)
-    reference = min(
-        (_score(curve, last) for curve in baselines.values()),
-        key=lambda score: score.value if math.isfinite(score.value) else math.inf,
-    )
-    apart = measured.high < reference.low
-    most = "less" if margin == 1.0 else f"at most {margin:g} times as much"
-    return Claim(
-        f"{quotation}: {_what(comparison.steps, last)}, the LSTM's against the best baseline's; "
-        f"holds if it is {most} and the 95 % intervals are apart",
-        section,
-        measured.value,
-        reference.value,
-        bool(apart and measured.value <= margin * reference.value),
-    )
-
-
 def _equivalent(comparison: Comparison, last: int) -> Claim:
-    _, baselines = _split(comparison)
-    losses = [_score(baselines[name], last).value for name in ("nag", "adam", "rmsprop")]
+    _, baselines = split(comparison)
+    losses = [score(baselines[name], last).value for name in ("nag", "adam", "rmsprop")]
     ratio = float(np.max(losses) / np.min(losses))
     return Claim(
         '"NAG, ADAM, and RMSprop exhibit roughly equivalent performance": the ratio of the worst '
-        f"to the best of the three by {_what(comparison.steps, last)}, against the largest that "
+        f"to the best of the three by {what(comparison.steps, last)}, against the largest that "
         "counts as equivalent; holds if it is no larger",
         "3.2",
         ratio,
@@ -236,7 +169,7 @@ def _equivalent(comparison: Comparison, last: int) -> Claim:
 
 
 def _continues(comparison: Comparison) -> Claim:
-    learned, baselines = _split(comparison)
+    learned, baselines = split(comparison)
     half = comparison.steps // 2
     best = np.fmin.reduce([curve.mean[half:] for curve in baselines.values()])
     ratio = float(np.max(learned.mean[half:] / best))
@@ -249,17 +182,3 @@ def _continues(comparison: Comparison) -> Claim:
         1.0,
         ratio < 1.0,
     )
-
-
-def _what(steps: int, last: int) -> str:
-    if last == 1:
-        return f"loss after step {steps}"
-    if last == steps:
-        return f"sum of losses over steps 1–{steps}"
-    return f"mean loss over steps {steps - last + 1}–{steps}"
-
-
-def _split(comparison: Comparison) -> tuple[Curve, dict[str, Curve]]:
-    """Return the learned optimizer's curve, the only one without a rate, and the baselines'."""
-    (learned,) = [curve for curve in comparison.curves.values() if curve.rate is None]
-    return learned, {n: c for n, c in comparison.curves.items() if c.rate is not None}

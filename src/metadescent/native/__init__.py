@@ -9,6 +9,7 @@ The library is compiled by `$CXX`, `c++`, `g++` or `clang++` into the platform's
 a name made of its sources, the compiler and the processor, so nothing stale is ever loaded.
 """
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -103,7 +104,9 @@ def _library(compiler: str, digest: str) -> Path:
         with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp"):
             pass
     except OSError:  # a cache that cannot be written only costs time
-        library = Path(tempfile.mkdtemp(prefix="metadescent-")) / f"{digest}.so"
+        own = tempfile.mkdtemp(prefix="metadescent-")
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
+        library = Path(own) / f"{digest}.so"
     # Written beside and renamed: two processes may be at it, and either result will do.
     handle, beside = tempfile.mkstemp(dir=library.parent, suffix=".tmp")
     os.close(handle)

@@ -1,0 +1,64 @@
+"""What the panels of a figure compare, and the running of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from metadescent.compare import Comparison, Progress, compare
+from metadescent.experiments import Budget
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.registry import make_problem
+
+BASELINES = ("sgd", "nag", "rmsprop", "adam")
+
+REPORTS = 1 + 2 * len(BASELINES)
+"""Reports of progress a panel: one for each curve, and one for each rate."""
+
+
+class Setting(NamedTuple):
+    """What a panel runs, how many of a budget's seeds it takes, and how it is headed."""
+
+    problem: str
+    optimizer: str
+    num_steps: int
+    seeds: Literal["functions", "networks", "sweeps"]
+    title: str
+    y_label: str
+
+
+def run(
+    settings: Mapping[str, Setting],
+    learned: Mapping[str, LearnedOptimizer],
+    effort: Budget,
+    *,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> dict[str, Comparison]:
+    """Compare, panel by panel, one learned optimizer with baselines tuned for that very panel.
+
+    All problems are made before anything runs, so that missing data is found out at once; settings
+    of the same problem share it.
+
+    Raises:
+        UserError: if data is missing.
+    """
+    names = dict.fromkeys(setting.problem for setting in settings.values())
+    problems = {name: make_problem(name, data_dir) for name in names}
+    panels: dict[str, Comparison] = {}
+    for name, setting in settings.items():
+        seeds = getattr(effort, setting.seeds)
+        panels[name] = compare(
+            {setting.optimizer: learned[setting.optimizer]},
+            problems[setting.problem],
+            setting.problem,
+            baselines=BASELINES,
+            num_steps=effort.steps(setting.num_steps),
+            num_seeds=seeds.report,
+            tune_seeds=seeds.tune,
+            seed=seed,
+            cache=cache,
+            progress=lambda text, name=name: progress(f"{name}: {text}"),
+        )
+    return panels

@@ -1,0 +1,80 @@
+"""Judging: what is ahead, what is behind, and that what is not finite supports nothing."""
+
+import math
+
+import numpy as np
+import pytest
+
+from metadescent import experiments
+from metadescent.compare import Comparison
+from metadescent.evaluate import Curve
+from metadescent.experiments.judge import (
+    Score,
+    ahead,
+    falls_behind,
+    outperforms,
+    outperforms_throughout,
+    rivals,
+)
+
+
+def comparison(lstm: float, width: float = 0.01, **baselines: float) -> Comparison:
+    def curve(level: float, rate: float | None) -> Curve:
+        mean = np.full(100, level)
+        return Curve(mean, mean - width, mean + width, rate)
+
+    curves = {name: curve(level, 0.1) for name, level in baselines.items()}
+    return Comparison("problem", 100, 8, {"lstm": curve(lstm, None), **curves}, {}, 0.5)
+
+
+def test_the_rival_is_the_best_baseline_that_is_finite() -> None:
+    for broken in (math.nan, math.inf):
+        learned, best = rivals(comparison(0.2, sgd=0.5, nag=broken, adam=0.3), 10)
+        assert (learned.value, best.value) == pytest.approx((0.2, 0.3))
+
+
+def test_nobody_is_ahead_of_himself() -> None:
+    assert not ahead(Score(0.3, 0.3, 0.3), Score(0.3, 0.3, 0.3))
+    assert ahead(Score(0.2, 0.2, 0.2), Score(0.3, 0.3, 0.3))
+
+
+@pytest.mark.parametrize("lstm", [0.2, 0.295, 0.3, 0.305, 0.4])
+def test_of_ahead_and_behind_at_most_one_holds(lstm: float) -> None:
+    found = comparison(lstm, adam=0.3)
+    judged = [outperforms("", "", found, 10).holds, falls_behind("", "", found, 10).holds]
+    assert judged == [lstm < 0.28, lstm > 0.32]
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_what_is_not_finite_supports_nothing(broken: float) -> None:
+    for found in (comparison(broken, adam=0.3), comparison(0.2, adam=broken)):
+        assert not outperforms("", "", found, 10).holds
+        assert not falls_behind("", "", found, 10).holds
+        points = {"a": comparison(0.2, adam=0.3), "b": found}
+        assert not outperforms_throughout("", "", points, "both", 10).holds
+
+
+def test_without_intervals_nothing_holds() -> None:
+    for lstm in (0.2, 0.4):
+        found = comparison(lstm, width=math.nan, adam=0.3)
+        assert not outperforms("", "", found, 10).holds
+        assert not falls_behind("", "", found, 10).holds
+
+
+def test_throughout_is_as_good_as_the_worst_point() -> None:
+    good, better = comparison(0.2, adam=0.4), comparison(0.1, adam=0.4)
+    claim = outperforms_throughout('"said"', "3.2", {"a": good, "b": better}, "both", 10)
+    assert (claim.measured, claim.reference, claim.holds) == (pytest.approx(0.5), 1.0, True)
+    assert claim.text == (
+        '"said": the largest ratio, over both, of the LSTM\'s mean loss over steps 91–100 to that '
+        "of the best baseline there, against one; holds if it is less and the 95 % intervals are "
+        "apart throughout"
+    )
+    close = comparison(0.39, adam=0.4)
+    claim = outperforms_throughout("", "", {"a": good, "b": better, "c": close}, "all", 10)
+    assert claim.measured == pytest.approx(0.975)
+    assert not claim.holds
+
+
+def test_what_experiments_share_is_no_experiment() -> None:
+    assert set(experiments.experiments()) == {"figure4", "figure5", "figure6"}
