@@ -46,6 +46,21 @@ def _kernels():
     kernels()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_programs():
+    """Forget compiled programs before they are too many for the system.
+
+    Each of them maps a hundred regions of memory or more, and past the 65,530 that Linux allows a
+    process the next one to be compiled or loaded crashes it.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > 20_000:
+        import jax
+
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def sentence():
     """Return the sentence of the UserError that a call raises; any other outcome is a failure."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metadescent.memory import (
@@ -25,6 +25,7 @@ GIB = 2**30
 
 
 @given(st.integers(0, 2**50))
+@example(1_105_009_185_914_881)
 def test_a_size_is_read_back_as_it_was_written(size: int) -> None:
     text = format_bytes(size)
     assert len(text.split()[0]) <= 5

@@ -99,7 +99,7 @@ def format_bytes(size: int | float) -> str:
     index = 0
     while size >= 999.5 and index < len(UNITS) - 1:
         size, index = size / 1024, index + 1
-    return f"{size:.3g} {UNITS[index]}"
+    return f"{size:.0f} {UNITS[index]}" if size >= 999.5 else f"{size:.3g} {UNITS[index]}"
 
 
 def resident() -> int:

@@ -45,6 +45,14 @@ def failing(**replaced: Comparison) -> list[int]:
     return [i for i, claim in enumerate(figure6.judge(measured(**replaced))) if not claim.holds]
 
 
+@pytest.fixture(autouse=True)
+def cleared(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Keep the programs of other tests; one entry for each time that they would have gone."""
+    times: list[None] = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: times.append(None))
+    return times
+
+
 def test_the_points() -> None:
     networks = [parse(setting.problem) for setting in figure6.SETTINGS.values()]
     assert {name for name, _ in networks} == {"mnist"}
@@ -173,11 +181,14 @@ def test_every_point_is_tuned_anew(
     json.dumps(found.to_json())
 
 
-def test_the_data_of_one_point_is_let_go_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_and_programs_of_one_point_are_let_go_before_the_next(
+    monkeypatch: pytest.MonkeyPatch, cleared: list[None]
+) -> None:
     alive: list[weakref.ref] = []
 
     def make_problem(spec: str, data_dir: object) -> Quadratic:
         assert not [made for made in alive if made() is not None]
+        assert len(cleared) == len(alive)
         problem = Quadratic(dimension=3)
         alive.append(weakref.ref(problem))
         return problem

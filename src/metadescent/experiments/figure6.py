@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jax
 import numpy as np
 
 from metadescent.compare import Comparison, Progress
@@ -88,7 +89,9 @@ def reproduce(
     effort = budget_of(budget)
     learned = {name: load(name) for name in OPTIMIZERS}
     panels: dict[str, Comparison] = {}
-    for name, setting in SETTINGS.items():  # one by one, as each holds the data
+    # One by one: each point holds the data, and its programs are of no use to the next. Together
+    # they would take more memory maps than Linux gives a process.
+    for name, setting in SETTINGS.items():
         panels |= run(
             {name: setting},
             learned,
@@ -98,6 +101,7 @@ def reproduce(
             cache=cache,
             progress=progress,
         )
+        jax.clear_caches()
     return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))
 
 
