@@ -12,6 +12,7 @@ import optax
 import pytest
 
 from metadescent.checkpoint import KEEP, checkpoints, load_checkpoint, save_checkpoint
+from metadescent.estimators.truncated import Truncated
 from metadescent.meta_train import MetaState, Schedule, initial_state, meta_train
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
@@ -126,7 +127,13 @@ def test_a_run_killed_and_resumed_is_the_same_to_the_bit(
     tmp_path: Path, assert_same_bits: Callable
 ) -> None:
     schedule = Schedule(
-        epochs=3, episodes=2, num_steps=4, unroll=2, problems=2, validation_problems=2, average=0.9
+        epochs=3,
+        episodes=2,
+        num_steps=4,
+        unroll=2,
+        validation_problems=2,
+        average=0.9,
+        estimator=Truncated(problems=2),
     )
     arguments = (M, Quadratic(dimension=2), schedule)
     options = {"meta_optimizer": META_OPTIMIZER, "key": jax.random.key(1)}

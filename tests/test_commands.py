@@ -193,7 +193,7 @@ def peaks(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """The predicted peak of each form, in a process that holds nothing yet."""
 
     def footprint(state: Any, problem: Any, schedule: Schedule, **_: Any) -> Footprint:
-        return Footprint(PEAKS[schedule.form], 50 * MIB)
+        return Footprint(PEAKS[schedule.estimator.form], 50 * MIB)
 
     monkeypatch.setattr(fit, "footprint", footprint)
     monkeypatch.setattr(memory, "resident", lambda: 0)

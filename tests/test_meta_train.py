@@ -10,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 
+from metadescent.estimators.truncated import Truncated
 from metadescent.evaluate import final_loss, learning_curves
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.meta_train import Schedule, footprint, initial_state, meta_train
@@ -20,7 +21,13 @@ KEY = jax.random.key(1)
 M = LSTM((4,), p=None, scale=0.1, key=jax.random.key(0))
 ADAM = optax.adam(1e-2)
 SCHEDULE = Schedule(
-    epochs=4, episodes=5, num_steps=6, unroll=3, problems=8, validation_problems=16, average=0.5
+    epochs=4,
+    episodes=5,
+    num_steps=6,
+    unroll=3,
+    validation_problems=16,
+    average=0.5,
+    estimator=Truncated(problems=8),
 )
 TRACED: list[str] = []
 
@@ -93,7 +100,7 @@ def test_memory_goes_with_the_problems() -> None:
         footprint(
             initial_state(M, ADAM),
             Bowls(),
-            SCHEDULE._replace(problems=n, validation_problems=n),
+            SCHEDULE._replace(estimator=Truncated(problems=n), validation_problems=n),
             meta_optimizer=ADAM,
         )
         for n in (1000, 4000)
@@ -106,7 +113,7 @@ def test_memory_goes_with_the_problems() -> None:
 def test_the_form_changes_nothing_but_time_and_memory(
     form: str, run: list[Any], assert_close: Callable
 ) -> None:
-    state, info = train(SCHEDULE._replace(epochs=1, form=form))[0]
+    state, info = train(SCHEDULE._replace(epochs=1, estimator=Truncated(problems=8, form=form)))[0]
     assert_close(info, run[0][1], rtol=1e-4)
     assert_close(state.m, run[0][0].m, rtol=1e-3, atol=1e-4)
 
@@ -153,7 +160,9 @@ def test_a_finished_run_does_nothing_more(run: list[Any]) -> None:
     assert train(state=run[-1][0]) == []
 
 
-ONE_STEP = Schedule(epochs=2, episodes=1, num_steps=3, unroll=3, problems=2, validation_problems=2)
+ONE_STEP = Schedule(
+    epochs=2, episodes=1, num_steps=3, unroll=3, validation_problems=2, estimator=Truncated(2)
+)
 
 
 @eqx.filter_jit
@@ -225,7 +234,9 @@ def test_the_second_derivatives_change_the_meta_gradient(run: list[Any]) -> None
 
 
 def test_each_segment_has_its_own_part_of_the_weights(assert_same_bits: Callable) -> None:
-    one = Schedule(epochs=1, episodes=1, num_steps=6, unroll=3, problems=2, validation_problems=2)
+    one = Schedule(
+        epochs=1, episodes=1, num_steps=6, unroll=3, validation_problems=2, estimator=Truncated(2)
+    )
     sgd = optax.sgd(1e-2)
 
     def last_phi(weights: list[float]) -> Any:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from metadescent.errors import require
+from metadescent.errors import UserError, require
 from metadescent.memory import parse_bytes
 from metadescent.recipe import Recipe
 
@@ -55,6 +55,8 @@ class Train:
     """Go on with the run in the folder, after a stop or a crash."""
     search: int = 0
     """Pick the meta-rate by random search: this many short trials."""
+    curriculum: Annotated[str | None, arg(metavar="STEPS,…")] = None
+    """Train in stages of longer and longer horizons, such as 100,200,500,1000."""
     memory_budget: Size = None
     """Pick the quickest form whose predicted peak fits, such as 2GiB."""
     data_dir: DataDir = None
@@ -62,8 +64,23 @@ class Train:
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         require("search", self.search, 0)
+        if self.curriculum is not None:
+            parse_horizons(self.curriculum)
         if self.memory_budget is not None:
             parse_bytes(self.memory_budget)
+
+
+def parse_horizons(text: str) -> tuple[int, ...]:
+    """Return the horizons of a curriculum.
+
+    Example:
+        >>> parse_horizons("100, 200")
+        (100, 200)
+    """
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise UserError(f"{text!r} are no horizons; try 100,200,500,1000") from None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Meta-training:  φ ← φ − α ∂L/∂φ, by truncated backpropagation through time (section 3).
+"""Meta-training:  φ ← φ − α ∂L/∂φ, segment by segment of the unroll (section 3).
 
 An *episode* optimizes a fresh batch of problems for `num_steps` steps and updates φ after each
 `unroll` of them. An *epoch* is a number of episodes, one compiled program, after which φ is frozen
@@ -15,34 +15,33 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent.errors import UserError, require
+from metadescent.estimator import Estimator
+from metadescent.estimators.truncated import Truncated
 from metadescent.evaluate import final_loss, learning_curves
-from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
-from metadescent.recipe import Form
 
 
 class Schedule(NamedTuple):
-    """How long, in which pieces, and on how many problems at once to meta-train.
+    """How long, in which pieces, and by which estimate of the meta-gradient to meta-train.
 
-    `patience` epochs without a better validation loss end the training; 0 means never.
-    `average` is the decay, per update of φ, of the moving average of φ that is validated and kept;
-    0, the paper's recipe, validates φ itself. `coordinates` is the number of coordinates that the
-    meta-gradient is estimated from in two phases (see `two_phase`); 0 takes them all. `form` is how
-    the meta-gradient is computed (see `meta_loss`).
+    φ is validated on `validation_problems` problems for `validation_steps` steps, or for
+    `num_steps` if that is 0. `patience` epochs without a better validation loss end the training,
+    though not before `least_epochs` of them; a patience of 0 means never. `average` is the decay,
+    per update of φ, of the moving average of φ that is validated and kept; 0, the paper's recipe,
+    validates φ itself.
     """
 
     epochs: int = 100
     episodes: int = 20
     num_steps: int = 100
     unroll: int = 20
-    problems: int = 1
     validation_problems: int = 64
+    validation_steps: int = 0
     patience: int = 0
+    least_epochs: int = 0
     average: float = 0.0
-    coordinates: int = 0
-    second_derivatives: bool = False
-    form: Form = "auto"
+    estimator: Estimator = Truncated()
 
     @property
     def updates(self) -> int:
@@ -65,13 +64,14 @@ class MetaState(NamedTuple):
 class MetaInfo(NamedTuple):
     """What an epoch had to show.
 
-    `meta_losses`, the mean f(θ_t) in each segment, and `gradient_norms` have a row an episode;
-    `validation` is the mean learning curve f(θ_1) … f(θ_T) of the frozen φ.
+    `meta_losses`, the mean f(θ_t) in each segment (or what the estimator has in its place), and
+    `gradient_norms` have a row an episode;
+    `validation` is the mean learning curve f(θ_1), f(θ_2), … of the frozen φ.
     """
 
     meta_losses: Float[Array, "episodes segments"]
     gradient_norms: Float[Array, "episodes segments"]
-    validation: Float[Array, " num_steps"]
+    validation: Float[Array, " validation_steps"]
     validation_loss: Float[Array, ""]
 
 
@@ -109,7 +109,9 @@ def meta_train(
         >>> from metadescent.optimizers.lstm import LSTM
         >>> from metadescent.problems.quadratic import Quadratic
         >>> m = LSTM((4,), key=jax.random.key(0))
-        >>> schedule = Schedule(epochs=2, episodes=3, num_steps=10, unroll=5, problems=8)
+        >>> from metadescent.estimators.truncated import Truncated
+        >>> bptt = Truncated(problems=8)
+        >>> schedule = Schedule(epochs=2, episodes=3, num_steps=10, unroll=5, estimator=bptt)
         >>> run = meta_train(
         ...     m, Quadratic(), schedule, meta_optimizer=optax.adam(1e-2), key=jax.random.key(1)
         ... )
@@ -134,7 +136,7 @@ def meta_train(
             schedule,
             meta_optimizer,
         )
-        curve, loss = _validate(average, problem, validation_key, schedule)
+        curve, loss = validate(average, problem, validation_key, schedule)
         better = bool(loss < state.best_loss)
         epoch = state.epoch + 1
         state = MetaState(
@@ -151,7 +153,7 @@ def meta_train(
 
 def check_schedule(schedule: Schedule) -> None:
     """Raise a UserError where the numbers of a schedule do not make a run."""
-    for name in ("num_steps", "unroll", "episodes", "problems", "validation_problems"):
+    for name in ("num_steps", "unroll", "episodes", "validation_problems"):
         require(name, getattr(schedule, name), 1)
     if schedule.num_steps % schedule.unroll:
         segments = max(1, schedule.num_steps // schedule.unroll)
@@ -170,8 +172,9 @@ def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformat
 
 def is_over(state: MetaState, schedule: Schedule) -> bool:
     """Tell whether a run has nothing left to do: no epoch, or no patience."""
-    epochs_in_vain = int(state.epoch - state.best_epoch)
-    return int(state.epoch) >= schedule.epochs or 0 < schedule.patience <= epochs_in_vain
+    epoch = int(state.epoch)
+    out_of_patience = 0 < schedule.patience <= epoch - int(state.best_epoch)
+    return epoch >= schedule.epochs or (out_of_patience and epoch >= schedule.least_epochs)
 
 
 class Footprint(NamedTuple):
@@ -198,7 +201,7 @@ def footprint(
         _bytes(
             _train_epoch, m, average, opt_state, problem, key, weights, schedule, meta_optimizer
         ),
-        _bytes(_validate, average, problem, key, schedule),
+        _bytes(validate, average, problem, key, schedule),
     )
 
 
@@ -208,14 +211,15 @@ def _bytes(program: Any, *arguments: Any) -> int:
 
 
 @eqx.filter_jit
-def _validate(
+def validate(
     m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray, schedule: Schedule
-) -> tuple[Float[Array, " num_steps"], Float[Array, ""]]:
+) -> tuple[Float[Array, " validation_steps"], Float[Array, ""]]:
+    """Return the mean learning curve of a frozen φ on the schedule's validation, and its end."""
     curve = learning_curves(
         m,
         problem,
         key,
-        num_steps=schedule.num_steps,
+        num_steps=schedule.validation_steps or schedule.num_steps,
         num_seeds=schedule.validation_problems,
     ).mean(0)
     return curve, jnp.asarray(final_loss(curve))
@@ -236,31 +240,18 @@ def _train_epoch(
     average_phi = eqx.filter(average, eqx.is_inexact_array)
 
     def episode(carry: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
-        begin = start_batch(eqx.combine(carry[0], static), problem, key, schedule.problems)
+        estimator = schedule.estimator
+        begin = estimator.begin(eqx.combine(carry[0], static), problem, key)
 
         def segment(carry: PyTree, weights: Float[Array, " unroll"]) -> tuple[PyTree, PyTree]:
-            (phi, average_phi, opt_state), trajectory = carry
-
-            def objective(phi: PyTree) -> tuple[Array, PyTree]:
-                return meta_loss(
-                    eqx.combine(phi, static),
-                    problem,
-                    trajectory,
-                    key,
-                    num_problems=schedule.problems,
-                    num_steps=schedule.unroll,
-                    weights=weights,
-                    num_coordinates=schedule.coordinates or None,
-                    second_derivatives=schedule.second_derivatives,
-                    form=schedule.form,
-                )
-
-            (_, (trajectory, losses)), gradient = jax.value_and_grad(objective, has_aux=True)(phi)
+            (phi, average_phi, opt_state), within = carry
+            m = eqx.combine(phi, static)
+            gradient, within, losses = estimator.estimate(m, problem, within, key, weights)
             updates, opt_state = meta_optimizer.update(gradient, opt_state, phi)
             phi = optax.apply_updates(phi, updates)
             average_phi = optax.incremental_update(phi, average_phi, 1.0 - schedule.average)
             info = losses.mean(), optax.tree.norm(gradient)
-            return ((phi, average_phi, opt_state), trajectory), info
+            return ((phi, average_phi, opt_state), within), info
 
         (carry, _), info = jax.lax.scan(
             segment, (carry, begin), weights.reshape(-1, schedule.unroll)

@@ -42,6 +42,8 @@ class Recipe:
     """Largest norm of the meta-gradient; longer ones are scaled down to it."""
     average: float = 0.0
     """Decay, per meta-step, of the moving average of φ that is validated and kept; 0: φ itself."""
+    estimator: str = "truncated"
+    """Estimator of the meta-gradient, such as "pes(std=0.01)" or "imitation(rate=0.01)"."""
     coordinates: int = 0
     """Coordinates that a meta-gradient in two phases is estimated from, without bias; 0: all."""
     second_derivatives: bool = False
@@ -50,8 +52,12 @@ class Recipe:
     """How the meta-gradient is computed: same values, other time and memory; auto: the quickest."""
     validation_problems: int = 64
     """Problems that each validation averages over."""
+    validation_steps: int = 0
+    """Steps of each validation; 0: the horizon."""
     patience: int = 0
     """Stop after this many epochs without a better validation loss; 0: never."""
+    least_epochs: int = 0
+    """Do not stop by impatience before this many epochs."""
     seed: int = 0
     """Seed of φ, of the problems and of the minibatches."""
 
@@ -60,7 +66,8 @@ class Recipe:
         for name in ("steps", "unroll", "problems", "epochs", "episodes", "validation_problems"):
             require(name, getattr(self, name), 1)
         require("coordinates", self.coordinates, 0)
-        require("patience", self.patience, 0)
+        for name in ("validation_steps", "patience", "least_epochs"):
+            require(name, getattr(self, name), 0)
         require("seed", self.seed, 0, 2**32 - 1)
         require("average", self.average, 0.0, 0.999999)
         require("meta_rate", self.meta_rate, 0.0, 1e3)

@@ -1,8 +1,9 @@
-"""Names for problems and optimizers, found by discovery: a new one is one new file.
+"""Names for problems, optimizers and estimators, found by discovery: a new one is one new file.
 
-Every module of `metadescent.problems` and `metadescent.optimizers` may define `NAMED`. Beyond those
-names, `module:Class` and `path/to/file.py:Class` name what lives outside the package. Any of them
-takes options the way Python writes them: `quadratic(dimension=20)`.
+Every module of `metadescent.problems`, `.optimizers` and `.estimators` may define `NAMED`. Beyond
+those names, `module:Class` and `path/to/file.py:Class` name what lives outside the package. Any of
+them takes options the way Python writes them: `quadratic(dimension=20)`. Problems joined by plus
+signs are one problem that has them side by side: `mnist + convex`.
 """
 
 import ast
@@ -12,6 +13,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -19,12 +21,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
 from metadescent.errors import UserError
+from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Named, Problem
+from metadescent.problems.together import Together
 
 
 def problems() -> dict[str, Named]:
@@ -48,8 +53,11 @@ def optimizers() -> dict[str, type[LearnedOptimizer]]:
 
 
 def recipe_of(spec: str) -> dict[str, Any]:
-    """Return where meta-training on this problem differs from the default recipe."""
-    name, _ = parse(spec)
+    """Return where meta-training on this problem differs from the default recipe.
+
+    Of several problems side by side, the first one's counts.
+    """
+    name, _ = parse(terms(spec)[0])
     return dict(problems()[name].recipe) if name in problems() else {}
 
 
@@ -62,7 +70,12 @@ def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
     Example:
         >>> make_problem("quadratic(dimension=3)").dimension
         3
+        >>> len(make_problem("quadratic(dimension=3) + convex").parts)
+        2
     """
+    several = terms(spec)
+    if len(several) > 1:
+        return Together([make_problem(term, data_dir) for term in several])
     name, options = parse(spec)
     known = problems()
     make = _outside(name, Problem) if ":" in name else _known(name, known, "problem").make
@@ -84,6 +97,40 @@ def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
         _outside(name, LearnedOptimizer) if ":" in name else _known(name, optimizers(), "optimizer")
     )
     return _call(partial(make, key=key), name, options)
+
+
+def make_estimator(spec: str, **given: Any) -> Estimator:
+    """Return the estimator of the meta-gradient that a specification names.
+
+    What is `given` are values for the options that the specification leaves open; those that this
+    estimator does not have are left out.
+
+    Example:
+        >>> make_estimator("pes(std=0.1)", problems=3, coordinates=7)
+        PES(problems=3, std=0.1)
+    """
+    name, options = parse(spec)
+    known = _named("metadescent.estimators")
+    make = _outside(name, Estimator) if ":" in name else _known(name, known, "estimator")
+    accepted = inspect.signature(make).parameters
+    return _call(make, name, {k: v for k, v in given.items() if k in accepted} | options)
+
+
+def terms(spec: str) -> list[str]:
+    """Split a specification at the plus signs that stand between spaces, outside of brackets.
+
+    Example:
+        >>> terms("mnist(hidden=(5, 5)) + convex")
+        ['mnist(hidden=(5, 5))', 'convex']
+    """
+    found, depth = [""], 0
+    for piece in re.split(r"(\s\+\s|[()])", spec):
+        depth += {"(": 1, ")": -1}.get(piece, 0)
+        if piece.strip() == "+" and depth == 0:
+            found.append("")
+        else:
+            found[-1] += piece
+    return [term.strip() for term in found]
 
 
 def parse(spec: str) -> tuple[str, dict[str, Any]]:
@@ -189,7 +236,7 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def fingerprint(problem: Problem) -> str:
-    """Return a digest of everything that a problem is: its class's code, options and data.
+    """Return a digest of everything that a problem is: its classes' code, options and data.
 
     Example:
         >>> a, b = make_problem("quadratic"), make_problem("quadratic(dimension=3)")
@@ -200,8 +247,19 @@ def fingerprint(problem: Problem) -> str:
 
     leaves, treedef = jax.tree.flatten(problem)
     digest = hashlib.sha256(str(treedef).encode())
-    module = inspect.getmodule(type(problem))
-    digest.update(inspect.getsource(module if module else type(problem)).encode())
+    kinds = [type(part) for part in _parts(problem)]
+    modules = dict.fromkeys(inspect.getmodule(kind) or kind for kind in kinds)
+    for module in modules:
+        digest.update(inspect.getsource(module).encode())
     for leaf in leaves:
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
+
+
+def _parts(tree: Any) -> list[eqx.Module]:
+    """Return all modules in a tree, the outer ones first."""
+    inner = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module) and x is not tree)
+    inner = [
+        part for x in inner if isinstance(x, eqx.Module) and x is not tree for part in _parts(x)
+    ]
+    return [tree, *inner]

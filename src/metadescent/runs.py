@@ -22,6 +22,7 @@ from metadescent import artifact, zoo
 from metadescent.checkpoint import load_checkpoint, save_checkpoint
 from metadescent.compare import hardware, versions
 from metadescent.errors import UserError
+from metadescent.estimators.truncated import Truncated
 from metadescent.files import write_json, write_lines
 from metadescent.meta_loss import form_for
 from metadescent.meta_train import (
@@ -31,11 +32,12 @@ from metadescent.meta_train import (
     check_schedule,
     initial_state,
     meta_train,
+    validate,
 )
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
-from metadescent.registry import make_optimizer
+from metadescent.registry import make_estimator, make_optimizer, parse
 
 
 class NonFiniteError(UserError):
@@ -49,14 +51,25 @@ def schedule_of(recipe: Recipe) -> Schedule:
         episodes=recipe.episodes,
         num_steps=recipe.steps,
         unroll=recipe.unroll,
-        problems=recipe.problems,
         validation_problems=recipe.validation_problems,
+        validation_steps=recipe.validation_steps,
         patience=recipe.patience,
+        least_epochs=recipe.least_epochs,
         average=recipe.average,
-        coordinates=recipe.coordinates,
-        second_derivatives=recipe.second_derivatives,
-        form=recipe.form,
+        estimator=make_estimator(recipe.estimator, **asdict(recipe)),
     )
+
+
+def form_of(m: LearnedOptimizer, recipe: Recipe) -> str:
+    """Return the form that the recipe's meta-gradients take, or the estimator that has but one.
+
+    Raises:
+        UserError: if the form that the recipe asks for does not suit m.
+    """
+    estimator = schedule_of(recipe).estimator
+    if not isinstance(estimator, Truncated):
+        return parse(recipe.estimator)[0]
+    return form_for(m, estimator.form, estimator.second_derivatives)
 
 
 @functools.cache
@@ -118,7 +131,7 @@ def train(
     # What cannot start should not claim the folder.
     check_schedule(schedule)
     m = initial_optimizer(recipe)
-    form_for(m, recipe.form, recipe.second_derivatives)
+    form_of(m, recipe)
     _claim(folder, problem_name, recipe, resume)
     checkpoints, metrics_file = folder / "checkpoints", folder / "metrics.jsonl"
     state = load_checkpoint(checkpoints, initial_state(m, meta_optimizer))
@@ -142,6 +155,14 @@ def train(
         write_lines(metrics_file, metrics)
         save_checkpoint(checkpoints, state)
         yield state, info
+
+
+def validate_init(recipe: Recipe, problem: Problem) -> float:
+    """Return the validation loss, in the run of a recipe, of the φ that it starts from."""
+    key = jax.random.split(jax.random.key(recipe.seed))[1]
+    validation_key, _ = jax.random.split(key)
+    _, loss = validate(initial_optimizer(recipe), problem, validation_key, schedule_of(recipe))
+    return float(loss)
 
 
 def stage_before(recipe: Recipe) -> dict[str, Any] | None:

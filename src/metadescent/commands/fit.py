@@ -10,8 +10,9 @@ import jax
 from metadescent import memory, runs
 from metadescent.checkpoint import load_checkpoint
 from metadescent.errors import UserError
+from metadescent.estimators.truncated import Truncated
 from metadescent.memory import Prediction, format_bytes, remedies
-from metadescent.meta_loss import form_for, forms
+from metadescent.meta_loss import forms
 from metadescent.meta_train import check_schedule, footprint, initial_state, is_over
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
@@ -65,6 +66,8 @@ def candidates(folder: Path, recipe: Recipe, *, pick: bool) -> list[Recipe]:
         return [replace(recipe, form=begun.get("form", "auto"))]
     if not pick:
         return [recipe]
+    if not isinstance(runs.schedule_of(recipe).estimator, Truncated):
+        return [recipe]
     suited = forms(runs.initial_optimizer(recipe), recipe.second_derivatives)
     return [replace(recipe, form=form) for form in suited]
 
@@ -83,7 +86,7 @@ def predict(
     schedule, meta_optimizer = runs.schedule_of(recipe), runs.meta_optimizer_of(recipe)
     check_schedule(schedule)
     m = runs.initial_optimizer(recipe)
-    form = form_for(m, recipe.form, recipe.second_derivatives)
+    form = runs.form_of(m, recipe)
     runs.check_folder(folder, problem_name, recipe, resume)
     state = initial_state(m, meta_optimizer)
     state = load_checkpoint(folder / "checkpoints", state) or state

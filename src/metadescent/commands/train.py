@@ -12,6 +12,7 @@ from metadescent.commands.fit import fitted
 from metadescent.commands.show import plot, show
 from metadescent.compare import compare
 from metadescent.console import console, figure, progress, table
+from metadescent.curriculum import improved, keep, stages
 from metadescent.errors import UserError
 from metadescent.files import write_json
 from metadescent.memory import parse_bytes
@@ -58,10 +59,17 @@ def _train_command(command: arguments.Train) -> None:
     if command.search:
         runs.check_free(folder, command.resume)
         recipe = _search(folder, command)
-    budget = _budget(command)
-    state = train(
-        folder, command.problem, recipe, command.data_dir, resume=command.resume, budget=budget
-    )
+    if command.curriculum:
+        state = _train_in_stages(folder, command, recipe)
+    else:
+        state = train(
+            folder,
+            command.problem,
+            recipe,
+            command.data_dir,
+            resume=command.resume,
+            budget=_budget(command),
+        )
     console().print(
         f"Best validation loss {figure(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
         f"{folder / 'optimizer.safetensors'}"
@@ -95,6 +103,30 @@ def train(
                 1,
             )
     return state if state is not None else runs.finished_state(folder, recipe)
+
+
+def _train_in_stages(folder: Path, command: arguments.Train, recipe: Recipe) -> MetaState:
+    """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
+    problem = make_problem(command.problem, command.data_dir)
+    all_stages = stages(folder, recipe, arguments.parse_horizons(command.curriculum or ""))
+    kept: MetaState | None = None
+    for index, stage in enumerate(all_stages, 1):
+        console().print(f"Stage {index} of {len(all_stages)}: {stage.recipe.steps} steps.")
+        state = train(
+            stage.folder,
+            command.problem,
+            stage.recipe,
+            command.data_dir,
+            resume=command.resume,
+            budget=_budget(command),
+        )
+        if kept is not None and not improved(stage, problem, state):
+            console().print("It did not improve on what it began with: the curriculum ends.")
+            return kept
+        keep(folder, stage)
+        kept = state
+    assert kept is not None
+    return kept
 
 
 def _search(folder: Path, command: arguments.Train) -> Recipe:

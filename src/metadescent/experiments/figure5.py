@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from metadescent.compare import Comparison, Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import falls_behind, outperforms, tenth
-from metadescent.experiments.panels import REPORTS, Setting, run
+from metadescent.experiments.panels import Setting, run
 from metadescent.plotting import Panel, learning_curves
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ SETTINGS = {
     "relu": _setting("mnist-relu", "MNIST, ReLU"),
 }
 
-UNITS = len(SETTINGS) * REPORTS
+UNITS = sum(setting.reports for setting in SETTINGS.values())
 
 
 def reproduce(

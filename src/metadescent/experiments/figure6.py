@@ -23,7 +23,7 @@ import numpy as np
 from metadescent.compare import Comparison, Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import outperforms_throughout, score, split, tenth
-from metadescent.experiments.panels import REPORTS, Setting, run
+from metadescent.experiments.panels import Setting, run
 from metadescent.plotting import Sweep, Trend, sweeps
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ SETTINGS = {
     for hidden in HIDDEN
 }
 
-UNITS = len(SETTINGS) * REPORTS
+UNITS = sum(setting.reports for setting in SETTINGS.values())
 
 
 def reproduce(

@@ -94,6 +94,33 @@ def falls_behind(quotation: str, section: str, comparison: Comparison, last: int
     )
 
 
+def no_worse(text: str, section: str, comparison: Comparison, last: int) -> Claim:
+    """Judge that the best baseline is not ahead of the learned optimizer."""
+    measured, reference = rivals(comparison, last)
+    finite = math.isfinite(measured.value) and math.isfinite(reference.value)
+    return Claim(
+        f"{text}: {what(comparison.steps, last)}, the LSTM's against the best baseline's; holds if "
+        "it is less or the 95 % intervals touch",
+        section,
+        measured.value,
+        reference.value,
+        finite and measured.low <= reference.high,
+    )
+
+
+def within(text: str, section: str, comparison: Comparison, last: int, margin: float) -> Claim:
+    """Judge that the learned optimizer's last steps' loss is at most `margin` times the best's."""
+    measured, reference = rivals(comparison, last)
+    return Claim(
+        f"{text}: {what(comparison.steps, last)}, the LSTM's against the best baseline's; holds if "
+        f"it is at most {margin:g} times as much",
+        section,
+        measured.value,
+        reference.value,
+        math.isfinite(measured.value) and measured.value <= margin * reference.value,
+    )
+
+
 def outperforms_throughout(
     quotation: str, section: str, points: Mapping[str, Comparison], over: str, last: int
 ) -> Claim:

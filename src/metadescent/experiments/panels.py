@@ -11,9 +11,6 @@ from metadescent.registry import make_problem
 
 BASELINES = ("sgd", "nag", "rmsprop", "adam")
 
-REPORTS = 1 + 2 * len(BASELINES)
-"""Reports of progress a panel: one for each curve, and one for each rate."""
-
 
 class Setting(NamedTuple):
     """What a panel runs, how many of a budget's seeds it takes, and how it is headed."""
@@ -24,6 +21,12 @@ class Setting(NamedTuple):
     seeds: Literal["functions", "networks", "sweeps"]
     title: str
     y_label: str
+    baselines: tuple[str, ...] = BASELINES
+
+    @property
+    def reports(self) -> int:
+        """Return how many reports of progress the panel gives."""
+        return 1 + 2 * len(self.baselines)
 
 
 def run(
@@ -53,7 +56,7 @@ def run(
             {setting.optimizer: learned[setting.optimizer]},
             problems[setting.problem],
             setting.problem,
-            baselines=BASELINES,
+            baselines=setting.baselines,
             num_steps=effort.steps(setting.num_steps),
             num_seeds=seeds.report,
             tune_seeds=seeds.tune,

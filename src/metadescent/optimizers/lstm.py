@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent import blocks
-from metadescent.errors import require
+from metadescent.errors import UserError, require
 from metadescent.native import lstm as native_lstm
 from metadescent.optimizer import Coordinatewise
 from metadescent.preprocess import log_and_sign
@@ -74,6 +74,21 @@ class LSTM(Coordinatewise):
         self.output = eqx.tree_at(
             lambda linear: (linear.weight, linear.bias), output, (weight, jnp.zeros(1))
         )
+
+    @classmethod
+    def on_features(
+        cls, count: int, layers: Sequence[int], scale: float, *, key: PRNGKeyArray
+    ) -> "LSTM":
+        """Return an LSTM to `run` on that many features, which another rule makes of gradients.
+
+        Raises:
+            UserError: if there is no layer.
+        """
+        if not layers:
+            raise UserError("layers is empty; give one layer or more, such as (20, 20)")
+        m = cls(layers, scale=scale, key=key)
+        cell = _lstm_cell(count, m.layers[0], jax.random.fold_in(key, 0))
+        return eqx.tree_at(lambda m: m.cells[0], m, cell)
 
     def init_coordinate(self) -> LSTMState:
         """Return zeros: the h and c of every layer."""

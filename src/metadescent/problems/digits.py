@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from metadescent.data.digits import load_digits
 from metadescent.problem import Named, Problem
 from metadescent.problems.classifier import Activation, MLPClassification
-from metadescent.problems.rescaled import Rescaled
+from metadescent.problems.dressed import dressed
 
 
 def digits(
@@ -14,10 +14,11 @@ def digits(
     theta_std: float = 0.01,
     batch_size: int = 128,
     rescale: float = 0.0,
+    log: bool = False,
 ) -> Problem:
     """Return the problem of training an MLP on 1797 8×8 digits.
 
-    With `rescale`, each coordinate of θ has a random scale within e^±rescale (see `Rescaled`).
+    `rescale` and `log` are those of `dressed`.
 
     Raises:
         UserError: if scikit-learn is not installed.
@@ -31,7 +32,7 @@ def digits(
     problem = MLPClassification(
         images, labels, hidden, activation, batch_size, theta_std, white=16.0
     )
-    return Rescaled(problem, rescale) if rescale else problem
+    return dressed(problem, rescale=rescale, log=log)
 
 
 NAMED = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from metadescent.data.mnist import load_mnist
 from metadescent.problem import Named, Problem
 from metadescent.problems.classifier import Activation, MLPClassification
-from metadescent.problems.rescaled import Rescaled
+from metadescent.problems.dressed import dressed
 
 
 def mnist(
@@ -15,11 +15,12 @@ def mnist(
     theta_std: float = 0.01,
     batch_size: int = 128,
     rescale: float = 0.0,
+    log: bool = False,
     data_dir: str | Path | None = None,
 ) -> Problem:
     """Return the problem of training an MLP on the 60,000 training images of MNIST.
 
-    With `rescale`, each coordinate of θ has a random scale within e^±rescale (see `Rescaled`).
+    `rescale` and `log` are those of `dressed`.
 
     Raises:
         UserError: if the data is neither there nor to be downloaded.
@@ -28,7 +29,7 @@ def mnist(
     """
     images, labels = load_mnist(data_dir, "train")
     problem = MLPClassification(images, labels, hidden, activation, batch_size, theta_std)
-    return Rescaled(problem, rescale) if rescale else problem
+    return dressed(problem, rescale=rescale, log=log)
 
 
 _RECIPE = {
@@ -46,9 +47,10 @@ def _variant(hidden: Sequence[int], activation: Activation, summary: str) -> Nam
         theta_std: float = 0.01,
         batch_size: int = 128,
         rescale: float = 0.0,
+    log: bool = False,
         data_dir: str | Path | None = None,
     ) -> Problem:
-        return mnist(hidden, activation, theta_std, batch_size, rescale, data_dir)
+        return mnist(hidden, activation, theta_std, batch_size, rescale, log, data_dir)
 
     return Named(make, _RECIPE, summary)
 

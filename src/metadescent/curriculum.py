@@ -1,0 +1,84 @@
+"""A curriculum of horizons: learn to run short before learning to run long.
+
+One stage after the other, each a run in a folder of its own that begins with the best φ of the one
+before. A stage is validated at the *next* stage's horizon, so that what it keeps is what will be
+needed, and ends early where that has ceased to improve. Where a stage never improved on the φ that
+it began with, the curriculum ends with that φ.
+
+Source: Chen et al. (2020), "Training stronger baselines for learning to optimize".
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from metadescent import runs
+from metadescent.errors import UserError
+from metadescent.files import write_atomically
+from metadescent.meta_train import MetaState
+from metadescent.problem import Problem
+from metadescent.recipe import Recipe
+
+HORIZONS = (100, 200, 500, 1000, 1500, 2000, 2500, 3000)
+"""Those of Chen et al. (2020)."""
+
+
+class Stage(NamedTuple):
+    """One run of a curriculum, in a folder of its own."""
+
+    folder: Path
+    recipe: Recipe
+
+
+def stages(folder: Path, recipe: Recipe, horizons: Sequence[int]) -> list[Stage]:
+    """Return the runs that make up a curriculum.
+
+    A recipe without patience of its own gets that of Chen et al. (2020): after three validations,
+    the first that is not the best ends the stage.
+
+    Raises:
+        UserError: if the horizons do not increase.
+
+    Example:
+        >>> for stage in stages(Path("runs/x"), Recipe(epochs=10), (100, 200)):
+        ...     recipe = stage.recipe
+        ...     print(stage.folder.name, recipe.steps, recipe.validation_steps, recipe.init)
+        steps-100 100 200
+        steps-200 200 200 runs/x/steps-100
+    """
+    if not horizons or list(horizons) != sorted(set(horizons)):
+        given = ", ".join(map(str, horizons))
+        raise UserError(f"the horizons of a curriculum are {given or 'none'}; try 100,200,500")
+    if not recipe.patience:
+        recipe = replace(recipe, patience=1, least_epochs=3)
+    found: list[Stage] = []
+    for index, (steps, following) in enumerate(
+        zip(horizons, [*horizons[1:], horizons[-1]], strict=True)
+    ):
+        found.append(
+            Stage(
+                folder / f"steps-{steps}",
+                replace(
+                    recipe,
+                    steps=steps,
+                    validation_steps=following,
+                    init=str(found[-1].folder) if found else recipe.init,
+                    seed=recipe.seed + index,
+                ),
+            )
+        )
+    return found
+
+
+def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
+    """Return whether a finished stage did better than the φ that it began with."""
+    return not stage.recipe.init or float(state.best_loss) < runs.validate_init(
+        stage.recipe, problem
+    )
+
+
+def keep(folder: Path, stage: Stage) -> None:
+    """Make a stage's optimizer the curriculum's."""
+    optimizer = "optimizer.safetensors"
+    write_atomically(folder / optimizer, (stage.folder / optimizer).read_bytes())

@@ -1,0 +1,50 @@
+"""How dL/dφ is estimated, truncated segment by truncated segment: the interface.
+
+An episode is T steps on optimizees that its key stands for. `begin` starts it; `estimate` goes on
+for as many steps as it is given weights and returns an estimate of the meta-gradient, after which φ
+may change.
+
+A new estimator is one new file in `metadescent/estimators`: a final subclass of `Estimator`, and an
+entry in the module's `NAMED`.
+"""
+
+from abc import abstractmethod
+
+import equinox as eqx
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.problem import Problem
+
+Carry = PyTree
+
+
+class Estimator(eqx.Module):
+    """An estimator of dL/dφ."""
+
+    @abstractmethod
+    def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Carry:
+        """Return what is carried from segment to segment, at the start of `key`'s episode."""
+
+    @abstractmethod
+    def estimate(
+        self,
+        m: LearnedOptimizer,
+        problem: Problem,
+        carry: Carry,
+        key: PRNGKeyArray,
+        weights: Float[Array, " unroll"],
+    ) -> tuple[PyTree, Carry, Float[Array, "unroll problems"]]:
+        """Estimate the meta-gradient over the next steps of `key`'s episode.
+
+        Arguments:
+            m: the optimizer.
+            problem: p(f).
+            carry: where the episode stands.
+            key: the key that it was begun with.
+            weights: w_t, one for each step of the segment.
+
+        Returns:
+            The gradient, of m's structure with arrays where φ is and None elsewhere; what is
+            carried on; and the losses that the estimator sums up, step by step.
+        """

@@ -1,0 +1,121 @@
+"""Imitation of a hand-designed optimizer: where to begin, when φ knows nothing yet.
+
+    L(φ) = Σ_t w_t ½ ‖g_t − Δ_t‖²,     Δ_t = Adam's update on Adam's own trajectory
+
+The teacher optimizes and m looks on: both are fed the gradients ∇_t that the teacher meets, and φ
+learns to propose what the teacher does.
+
+Source: Chen et al. (2020), "Training stronger baselines for learning to optimize", with the
+constants of their code: Adam with a rate of 0.01.
+"""
+
+from typing import Any, Literal, NamedTuple, get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent.errors import UserError, require
+from metadescent.estimator import Estimator
+from metadescent.meta_loss import draw
+from metadescent.optimizer import LearnedOptimizer, OverBatch
+from metadescent.problem import Problem
+from metadescent.unroll import Trajectory, exact, rule_for, start
+
+Teacher = Literal["adam", "rmsprop", "sgd"]
+
+
+class Lesson(NamedTuple):
+    """The teacher's trajectory, and h of the optimizer that looks on."""
+
+    teacher: Trajectory
+    h: PyTree
+
+
+class Imitation(Estimator):
+    """The gradient of the squared distance to a teacher's updates, within each segment.
+
+    The losses that it returns are these distances, a mean over the coordinates of θ.
+
+    Arguments:
+        problems: optimizees an episode.
+        teacher: "adam", "rmsprop" or "sgd", Optax's own.
+        rate: the teacher's rate.
+
+    Raises:
+        UserError: if there is no such teacher or a number is too small.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> m, problem, key = LSTM((4,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
+        >>> lesson = Imitation(problems=3, rate=0.1)
+        >>> begin = lesson.begin(m, problem, key)
+        >>> gradient, carry, losses = lesson.estimate(m, problem, begin, key, jnp.ones(5))
+        >>> gradient.output.bias.shape, int(carry.teacher.step), losses.shape
+        ((1,), 5, (5, 3))
+    """
+
+    problems: int = eqx.field(static=True, default=1)
+    teacher: Teacher = eqx.field(static=True, default="adam")
+    rate: float = eqx.field(static=True, default=0.01)
+
+    def __check_init__(self) -> None:
+        """Refuse what means nothing."""
+        if self.teacher not in get_args(Teacher):
+            known = ", ".join(get_args(Teacher))
+            raise UserError(f"there is no teacher {self.teacher!r}; known are {known}")
+        require("problems", self.problems, 1)
+        require("rate", self.rate, 1e-12)
+
+    def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Lesson:
+        fs, keys = draw(problem, key, self.problems)
+        teacher = start(self._rule(), fs, keys.theta)
+        return Lesson(teacher, rule_for(m, fs).init(teacher.theta))
+
+    def estimate(
+        self,
+        m: LearnedOptimizer,
+        problem: Problem,
+        carry: Lesson,
+        key: PRNGKeyArray,
+        weights: Float[Array, " unroll"],
+    ) -> tuple[PyTree, Lesson, Float[Array, "unroll problems"]]:
+        fs, keys = draw(problem, key, self.problems)
+        teacher = OverBatch(self._rule())
+        phi, static = eqx.partition(m, eqx.is_inexact_array)
+
+        def distances(phi: PyTree) -> tuple[Array, tuple[Lesson, Array]]:
+            rule = rule_for(eqx.combine(phi, static), fs)
+            look_on = jax.checkpoint(lambda *arguments: rule.update(*arguments))
+
+            def step(carry: Lesson, _: object) -> tuple[Lesson, Array]:
+                (theta, state, t), h = carry
+                gradient = exact(fs, theta, jax.random.fold_in(keys.minibatch, t))[1]
+                delta, state = teacher.update(gradient, state, theta)
+                g, h = look_on(gradient, h, theta)
+                apart = _mean_square(jax.tree.map(jnp.subtract, g, delta)) / 2
+                moved = Trajectory(optax.apply_updates(theta, delta), state, t + 1)
+                return Lesson(moved, h), apart
+
+            lesson, losses = jax.lax.scan(step, carry, length=len(weights))
+            return jnp.mean(weights @ losses), (lesson, losses)
+
+        gradient, (carry, losses) = jax.grad(distances, has_aux=True)(phi)
+        return gradient, carry, losses
+
+    def _rule(self) -> optax.GradientTransformation:
+        make: Any = getattr(optax, self.teacher)
+        return make(self.rate)
+
+
+def _mean_square(tree: PyTree) -> Float[Array, " problems"]:
+    """Return the mean over all coordinates of each optimizee."""
+    leaves = [x.reshape(len(x), -1) for x in jax.tree.leaves(tree)]
+    return jnp.mean(jnp.concatenate(leaves, axis=1) ** 2, axis=1)
+
+
+NAMED = {"imitation": Imitation}

@@ -1,0 +1,113 @@
+"""Persistent evolution strategies: truncated segments without the bias of truncation.
+
+    g = 1/(2σ²) · ξ_s (L_s(φ + ε) − L_s(φ − ε)),     ξ_s = ε_1 + … + ε_s,   ε_i ~ N(0, σ²I)
+
+Two trajectories of the same optimizee, with the same minibatches, run side by side through the
+whole episode, one with φ perturbed by ε_s in segment s, the other by −ε_s. What an early ε did to a
+late loss is credited to it through ξ. Summed over an episode, while φ stays as it is, g is an
+unbiased estimate of the gradient of the smoothed L, whatever the length of the segments; nothing is
+differentiated. Its variance grows with the number of segments and of parameters.
+
+Source: Vicol, Metz and Sohl-Dickstein (2021), "Unbiased gradient estimation in unrolled computation
+graphs with persistent evolution strategies".
+"""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent.errors import require
+from metadescent.estimator import Estimator
+from metadescent.meta_loss import draw, start_batch
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.problem import Problem
+from metadescent.unroll import Trajectory, unroll
+
+
+class Pairs(NamedTuple):
+    """Of each pair, both trajectories and ξ; every leaf has the pairs first."""
+
+    plus: Trajectory
+    minus: Trajectory
+    perturbation: PyTree
+
+
+class PES(Estimator):
+    """Antithetic persistent evolution strategies, one pair of trajectories an optimizee.
+
+    Arguments:
+        problems: optimizees an episode, each with perturbations of its own.
+        std: σ.
+
+    Raises:
+        UserError: if a number is too small.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> m, problem, key = LSTM((4,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
+        >>> pes = PES(problems=3)
+        >>> begin = pes.begin(m, problem, key)
+        >>> gradient, carry, losses = pes.estimate(m, problem, begin, key, jnp.ones(5))
+        >>> gradient.output.bias.shape, carry.plus.step.tolist(), losses.shape
+        ((1,), [5, 5, 5], (5, 3))
+    """
+
+    problems: int = eqx.field(static=True, default=1)
+    std: float = eqx.field(static=True, default=0.01)
+
+    def __check_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("problems", self.problems, 1)
+        require("std", self.std, 1e-12)
+
+    def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Pairs:
+        keys = jax.random.split(key, self.problems)
+        start = jax.vmap(lambda key: start_batch(m, problem, key, 1))(keys)
+        phi = eqx.filter(m, eqx.is_inexact_array)
+        none = jax.tree.map(lambda x: jnp.zeros((self.problems, *x.shape), x.dtype), phi)
+        return Pairs(start, start, none)
+
+    def estimate(
+        self,
+        m: LearnedOptimizer,
+        problem: Problem,
+        carry: Pairs,
+        key: PRNGKeyArray,
+        weights: Float[Array, " unroll"],
+    ) -> tuple[PyTree, Pairs, Float[Array, "unroll problems"]]:
+        phi, static = eqx.partition(m, eqx.is_inexact_array)
+        leaves, treedef = jax.tree.flatten(phi)
+
+        def one(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
+            noise = jax.random.split(jax.random.fold_in(key, pair.plus.step), len(leaves))
+            epsilon = treedef.unflatten(
+                self.std * jax.random.normal(k, x.shape, x.dtype)
+                for k, x in zip(noise, leaves, strict=True)
+            )
+
+            def run(sign: float, begin: Trajectory) -> tuple[Trajectory, Array]:
+                moved = jax.tree.map(lambda x, e: x + sign * e, phi, epsilon)
+                fs, keys = draw(problem, key, 1)
+                end, losses = unroll(
+                    eqx.combine(moved, static), fs, begin, keys.minibatch, num_steps=len(weights)
+                )
+                return end, losses[:, 0]
+
+            plus, losses_plus = run(1.0, pair.plus)
+            minus, losses_minus = run(-1.0, pair.minus)
+            xi = jax.tree.map(jnp.add, pair.perturbation, epsilon)
+            slope = weights @ (losses_plus - losses_minus) / (2 * self.std**2)
+            gradient = jax.tree.map(lambda x: slope * x, xi)
+            return gradient, Pairs(plus, minus, xi), (losses_plus + losses_minus) / 2
+
+        keys = jax.random.split(key, self.problems)
+        gradients, carry, losses = jax.vmap(one)(carry, keys)
+        return jax.tree.map(lambda x: x.mean(0), gradients), carry, losses.T
+
+
+NAMED = {"pes": PES}

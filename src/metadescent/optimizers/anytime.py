@@ -1,0 +1,132 @@
+"""An LSTM for horizons that it is not told: moments on several time scales, a clock, shorter steps.
+
+m_β, v_β = running means of ∇ and ∇² with decay β, both without their bias, for each of some β
+x_t      = (m_β/√v_β for each β,  ∇_t/√v_first,  m_first/√v_last,  log₁₀(1 + t)/4)
+g_t      = scale · (1 + t/τ)^(−1/2) · (w · LSTM(x_t) + b)
+
+m_β/√v_β is the ratio of signal to noise of the last 1/(1 − β) gradients, at most 1 in size: where
+it goes to 0 there is nothing left but noise, and to go on with steps of one length is to stay as
+far from the minimum as they are long. m_first/√v_last is Adam's step. The factor before the LSTM is
+the rate that descends through noise whenever it is stopped; the LSTM learns by how much to depart
+from it. No input knows the scale of f or of a coordinate.
+
+Source: features by moments from Lv, Jiang and Li (2017) and, on several time scales and with a
+clock, from Metz et al. (2020); (1 + t/τ)^(−1/2) from stochastic approximation.
+"""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.errors import UserError, require
+from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers.lstm import LSTM, LSTMState
+
+Moments = tuple[Float[Array, "betas *n"], Float[Array, "betas *n"], Float[Array, "*n"]]
+AnytimeState = tuple[Moments, LSTMState]
+
+
+class Anytime(Coordinatewise):
+    """The LSTM of the paper behind signs of progress, with steps that shorten.
+
+    Arguments:
+        layers: hidden units of each layer, at least one.
+        betas: decays of the moments, the fastest first.
+        tau: steps after which the steps' length begins to fall.
+        scale: factor on the output: about the size of the first steps.
+        key: draws φ.
+
+    Raises:
+        UserError: if there is no layer or no β, a β is not from 0 to 0.99999, or τ is not positive.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> m = Anytime(layers=(4,), key=jax.random.key(0))
+        >>> small, large = jnp.full(3, 1e-6), jnp.full(3, 1e3)
+        >>> bool(jnp.allclose(m.update(small, m.init(small))[0], m.update(large, m.init(large))[0]))
+        True
+    """
+
+    lstm: LSTM
+    betas: tuple[float, ...] = eqx.field(static=True)
+    tau: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (20, 20),
+        betas: Sequence[float] = (0.9, 0.99, 0.999),
+        tau: float = 100.0,
+        scale: float = 0.1,
+        *,
+        key: PRNGKeyArray,
+    ):
+        """Draw φ."""
+        if not betas:
+            raise UserError("betas is empty; give one decay or more, such as (0.9, 0.99)")
+        for beta in betas:
+            require("a beta", beta, 0.0, 0.99999)
+        require("tau", tau, 1e-6)
+        self.betas, self.tau = tuple(betas), tau
+        self.lstm = LSTM.on_features(len(self.betas) + 3, layers, scale=scale, key=key)
+
+    def init_coordinate(self) -> AnytimeState:
+        """Return zeros: the moments, the number of steps, and the LSTM's h and c."""
+        h = self.lstm.init_coordinate()
+        zero = jnp.zeros((), self.lstm.output.weight.dtype)
+        each = jnp.zeros(len(self.betas), zero.dtype)
+        return (each, each, zero), h
+
+    def update_coordinates(
+        self, gradient: Float[Array, " n"], state: AnytimeState
+    ) -> tuple[Float[Array, " n"], AnytimeState]:
+        """Run n coordinates' signs of progress through the LSTM."""
+        return self.update_array(gradient, state)
+
+    def update_array(
+        self, gradient: Float[Array, "*n"], state: AnytimeState
+    ) -> tuple[Float[Array, "*n"], AnytimeState]:
+        moments, h = state
+        factor = self.factor(moments[2])
+        x, moments = self.features(gradient, moments)
+        g, h = self.lstm.run(x, h)
+        return factor * g, (moments, h)
+
+    def pull_back(
+        self, state: AnytimeState, inputs: Float[Array, "T n"], cotangents: Float[Array, "T n"]
+    ) -> "Anytime":
+        def step(moments: Moments, gradient: Array) -> tuple[Moments, tuple[Array, Array]]:
+            factor = self.factor(moments[2])
+            x, moments = self.features(gradient, moments)
+            return moments, (x, factor)
+
+        moments, h = state
+        _, (x, factor) = jax.lax.scan(step, moments, inputs)
+        # Moments and factor hold no φ, so all of dL/dφ is the LSTM's.
+        lstm = self.lstm.pull_back_run(h, jnp.moveaxis(x, 1, 0), factor * cotangents)
+        return eqx.tree_at(lambda m: m.lstm, self, lstm)
+
+    def factor(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
+        """Return (1 + t/τ)^(−1/2)."""
+        return jax.lax.rsqrt(1 + t / self.tau)
+
+    def features(
+        self, gradient: Float[Array, "*n"], moments: Moments
+    ) -> tuple[Float[Array, "features *n"], Moments]:
+        """Return x and the next moments."""
+        m, v, t = moments
+        clock = jnp.log10(1 + t) / 4
+        beta = jnp.asarray(self.betas, m.dtype).reshape(-1, *(1,) * gradient.ndim)
+        m = beta * m + (1 - beta) * gradient
+        v = beta * v + (1 - beta) * gradient**2
+        t = t + 1
+        unbias = 1 / (1 - beta**t)
+        # Far below any gradient that matters, and above those whose square float32 takes for 0.
+        mean, root = m * unbias, jnp.sqrt(v * unbias) + 1e-16
+        rest = jnp.stack([gradient / root[0], mean[0] / root[-1], clock])
+        return jnp.concatenate([mean / root, rest]), (m, v, t)
+
+
+NAMED = {"anytime": Anytime}

@@ -1,0 +1,69 @@
+"""Several problems side by side: what an optimizer should be good at all at once.
+
+    F(θ¹, …, θᴷ) = f₁(θ¹) + … + f_K(θᴷ),     f_k ~ p_k(f)
+
+The parts share no coordinate, so the gradient of each part is its own. Meta-training on F is
+meta-training on K families at once; with one of them convex, it is the helper term that Chen et al.
+(2020) add to the meta-loss.
+"""
+
+from collections.abc import Sequence
+
+import jax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.errors import UserError
+from metadescent.problem import Optimizee, Problem, Theta
+
+
+class Sum(Optimizee):
+    """f₁(θ¹) + … + f_K(θᴷ); θ is the tuple of the parts'.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> f = Quadratic(dimension=3).sample(jax.random.key(0))
+        >>> both, key = Sum((f, f)), jax.random.key(1)
+        >>> theta = f.init(key)
+        >>> bool(both.loss((theta, theta), key) == 2 * f.loss(theta, key))
+        True
+    """
+
+    parts: tuple[Optimizee, ...]
+
+    def init(self, key: PRNGKeyArray) -> tuple[Theta, ...]:
+        keys = jax.random.split(key, len(self.parts))
+        return tuple(f.init(key) for f, key in zip(self.parts, keys, strict=True))
+
+    def loss(self, theta: tuple[Theta, ...], key: PRNGKeyArray) -> Float[Array, "..."]:
+        keys = jax.random.split(key, len(self.parts))
+        values = [f.loss(*each) for f, *each in zip(self.parts, theta, keys, strict=True)]
+        return sum(values[1:], start=values[0])
+
+
+class Together(Problem):
+    """One optimizee of each of several problems, drawn independently, as one (see `Sum`).
+
+    On the command line it is written with plus signs: `mnist + mnist-relu + convex`.
+
+    Raises:
+        UserError: if there is no problem.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> problem = Together([Quadratic(dimension=2), Quadratic(dimension=5)])
+        >>> [x.shape for x in problem.sample(jax.random.key(0)).init(jax.random.key(1))]
+        [(2,), (5,)]
+    """
+
+    parts: tuple[Problem, ...]
+
+    def __init__(self, parts: Sequence[Problem]):
+        if not parts:
+            raise UserError("there is no problem to put together; give one or more")
+        self.parts = tuple(parts)
+
+    def sample(self, key: PRNGKeyArray) -> Sum:
+        keys = jax.random.split(key, len(self.parts))
+        return Sum(tuple(p.sample(key) for p, key in zip(self.parts, keys, strict=True)))
