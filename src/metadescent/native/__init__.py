@@ -25,7 +25,7 @@ import jax
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-w")
-KERNELS = ("lstm_update", "lstm_pull_back")
+KERNELS = ("lstm_update", "lstm_pull_back", "lstm_vjp")
 
 
 @functools.cache

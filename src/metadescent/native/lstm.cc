@@ -1,7 +1,8 @@
-// The LSTM of section 2.1 on rows of coordinates, fused, as two XLA custom calls.
+// The LSTM of section 2.1 on rows of coordinates, fused, as three XLA custom calls.
 //
 //   update      (g_t, h_{t+1}) = m(x_t, h_t, φ)            for n coordinates
 //   pull_back   Σ_t ⟨λ_t, ∂g_t/∂φ⟩                         for n coordinates over T steps
+//   vjp         cotangents of (g, h after) → of (φ, x, h)  for n coordinates
 //
 // Coordinates do not look at one another, so both go tile by tile of WIDTH coordinates, and all
 // that a tile needs stays in the core's own cache. Within a tile the four gates of a hidden unit
@@ -33,8 +34,7 @@ float* data(const ffi::RemainingRets& rets, size_t i) {
   return (*rets.get<ffi::AnyBuffer>(i))->typed_data<float>();
 }
 
-Arguments read(const ffi::RemainingArgs& args, float scale, bool differentiate) {
-  const size_t layers = (args.size() - 2) / 5;
+Arguments read(const ffi::RemainingArgs& args, size_t layers, float scale, bool differentiate) {
   Arguments result;
   for (size_t l = 0; l < layers; ++l) {
     const auto shape = args.get<ffi::AnyBuffer>(3 * l)->dimensions();
@@ -50,7 +50,7 @@ Arguments read(const ffi::RemainingArgs& args, float scale, bool differentiate) 
 
 ffi::Error update(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::RemainingArgs args,
                   ffi::Result<ffi::AnyBuffer> g, ffi::RemainingRets rets) {
-  const Arguments given = read(args, scale, false);
+  const Arguments given = read(args, (args.size() - 2) / 5, scale, false);
   const Phi& phi = given.phi;
   const int64_t n = x.element_count() / x.dimensions()[0];
   const float* xs = x.typed_data<float>();
@@ -70,17 +70,17 @@ ffi::Error update(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::Rema
   return ffi::Error::Success();
 }
 
-ffi::Error pull_back(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::AnyBuffer cotangents,
-                     ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  const Arguments given = read(args, scale, true);
+// φ's gradient over T steps of n coordinates, into the first of `rets`.
+void differentiate(ffi::ThreadPool& pool, const Arguments& given, const float* xs,
+                   const float* lambdas, const Ends& ends, int64_t T, int64_t n,
+                   ffi::RemainingRets& rets) {
   const Phi& phi = given.phi;
-  const int64_t T = x.dimensions()[1], n = x.dimensions()[2], tiles = (n + WIDTH - 1) / WIDTH;
+  const int64_t tiles = (n + WIDTH - 1) / WIDTH;
   // The chunks, and the order in which they are added, do not depend on the number of threads: nor
   // does the result, to the last bit.
   const int64_t chunk = std::max<int64_t>(1, (tiles + 63) / 64),
                 chunks = (tiles + chunk - 1) / chunk;
   std::vector<Gradient> parts(chunks);
-  const float *xs = x.typed_data<float>(), *lambdas = cotangents.typed_data<float>();
 
   for_each(pool, chunks, [&, chunk] {
     return [&, chunk, tape = std::make_shared<Tape>(phi, T)](int64_t index) {
@@ -91,13 +91,13 @@ ffi::Error pull_back(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::A
       for (int64_t tile = index * chunk; tile < std::min(tiles, (index + 1) * chunk); ++tile) {
         const int64_t begin = tile * WIDTH;
         const Window window{n, begin, std::min<int64_t>(WIDTH, n - begin)};
-        tape->run(given, xs, lambdas, window, part);
+        tape->run(given, xs, lambdas, ends, window, part);
       }
     };
   });
 
   const size_t layers = phi.layers.size();
-  for (size_t i = 0; i < rets.size(); ++i) {
+  for (size_t i = 0; i < 3 * layers + 2; ++i) {
     auto buffer = *rets.get<ffi::AnyBuffer>(i);
     std::fill_n(buffer->typed_data<float>(), buffer->element_count(), 0.0f);
   }
@@ -117,6 +117,31 @@ ffi::Error pull_back(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::A
     for (size_t j = 0; j < part.output.size(); ++j) output[j] += part.output[j];
     *data(rets, 3 * layers + 1) += part.bias;
   }
+}
+
+ffi::Error pull_back(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::AnyBuffer cotangents,
+                     ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  const Arguments given = read(args, (args.size() - 2) / 5, scale, true);
+  differentiate(pool, given, x.typed_data<float>(), cotangents.typed_data<float>(), Ends{},
+                x.dimensions()[1], x.dimensions()[2], rets);
+  return ffi::Error::Success();
+}
+
+// As pull_back's with one step, and then the cotangents of h, c after, a layer. The results are the
+// cotangents of φ, of x, and of h, c, a layer.
+ffi::Error vjp(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::AnyBuffer cotangent,
+               ffi::RemainingArgs args, ffi::RemainingRets rets) {
+  const size_t layers = (args.size() - 2) / 7;
+  const Arguments given = read(args, layers, scale, true);
+  Ends ends;
+  ends.dx = data(rets, 3 * layers + 2);
+  for (size_t i = 0; i < 2 * layers; ++i) {
+    ends.after.push_back(data(args, 5 * layers + 2 + i));
+    ends.before.push_back(data(rets, 3 * layers + 3 + i));
+  }
+  const int64_t n = x.element_count() / x.dimensions()[0];
+  differentiate(pool, given, x.typed_data<float>(), cotangent.typed_data<float>(), ends, 1, n,
+                rets);
   return ffi::Error::Success();
 }
 
@@ -132,6 +157,14 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(metadescent_lstm_update, metadescent::update,
                                   .Ret<ffi::AnyBuffer>()
                                   .RemainingRets());
 XLA_FFI_DEFINE_HANDLER_SYMBOL(metadescent_lstm_pull_back, metadescent::pull_back,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Attr<float>("scale")
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .RemainingArgs()
+                                  .RemainingRets());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(metadescent_lstm_vjp, metadescent::vjp,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Attr<float>("scale")

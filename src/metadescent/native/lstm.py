@@ -53,5 +53,24 @@ def pull_back(
     return list(call(x, cotangents, *phi, *state, scale=np.float32(scale)))
 
 
+def vjp(
+    x: Float[Array, "inputs *n"],
+    phi: Arrays,
+    state: Arrays,
+    scale: float,
+    cotangent: Float[Array, "*n"],
+    state_cotangents: Arrays,
+) -> tuple[list[Array], Array, list[Array]]:
+    """Return the cotangents of φ, x and h, given those of what `update` returns of them.
+
+    Cannot be differentiated.
+    """
+    shapes = [*map(_shape, phi), _shape(x), *map(_shape, state)]
+    call = jax.ffi.ffi_call(kernels()["lstm_vjp"], shapes, vmap_method="sequential")
+    found = call(x, cotangent, *phi, *state, *state_cotangents, scale=np.float32(scale))
+    end = len(phi)
+    return list(found[:end]), found[end], list(found[end + 1 :])
+
+
 def _shape(x: Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype)

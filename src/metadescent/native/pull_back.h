@@ -14,6 +14,14 @@ struct Gradient {
   float bias = 0;
 };
 
+// What flows in from after the last step and out before the first one, and to x; all or none of it.
+// States are h, c a layer.
+struct Ends {
+  std::vector<const float*> after;
+  float* dx = nullptr;
+  std::vector<float*> before;
+};
+
 // One thread's work: everything that T steps of one tile leave behind.
 class Tape {
  public:
@@ -40,8 +48,8 @@ class Tape {
     lambda_ = memory_.take(T * WIDTH);
   }
 
-  void run(const Arguments& given, const float* x, const float* cotangents, const Window& window,
-           Gradient& total) {
+  void run(const Arguments& given, const float* x, const float* cotangents, const Ends& ends,
+           const Window& window, Gradient& total) {
     const size_t last = phi_.layers.size() - 1;
     gather(lambda_, 0, cotangents, T_, window);
     for (size_t l = 0; l <= last; ++l) {
@@ -63,18 +71,24 @@ class Tape {
       std::memset(dh_[l], 0, phi_.layers[l].hidden * WIDTH * sizeof(float));
       std::memset(dc_[l], 0, phi_.layers[l].hidden * WIDTH * sizeof(float));
     }
+    for (size_t i = 0; i < ends.after.size(); ++i)
+      gather((i % 2 ? dc_ : dh_)[i / 2], 0, ends.after[i], phi_.layers[i / 2].hidden, window);
     std::memset(out_sum_, 0, phi_.layers[last].hidden * WIDTH * sizeof(float));
     std::memset(bias_sum_, 0, WIDTH * sizeof(float));
     for (int64_t t = T_ - 1; t >= 0; --t) {
       readout(t);
       for (size_t l = last + 1; l-- > 0;) {
         through_gates(l, t);
-        through_weights(l, t);
+        through_weights(l, t, l > 0 || ends.dx);
         if (l > 0)
           for (int64_t i = 0; i < phi_.layers[l].inputs * WIDTH; i += LANES)
             store(dh_[l - 1] + i, load(dh_[l - 1] + i) + load(below_[l] + i));
       }
+      for (int64_t i = 0; ends.dx && i < phi_.layers[0].inputs; ++i)
+        scatter(below_[0] + i * WIDTH, 0, ends.dx + (i * T_ + t) * window.stride, 1, window);
     }
+    for (size_t i = 0; i < ends.before.size(); ++i)
+      scatter((i % 2 ? dc_ : dh_)[i / 2], 0, ends.before[i], phi_.layers[i / 2].hidden, window);
     accumulate(total);
   }
 
@@ -122,15 +136,15 @@ class Tape {
       }
   }
 
-  // [dx; dh before] = Wᵀ dz; dx is not needed below the first layer.
-  void through_weights(size_t l, int64_t t) {
+  // [dx; dh before] = Wᵀ dz.
+  void through_weights(size_t l, int64_t t, bool want_dx) {
     const Layer& layer = phi_.layers[l];
     const float* dz = steps_[l][t].gates;
     const float* w = layer.backward.data();
     const int64_t rows = 4 * layer.hidden;
     for (int64_t column = 0; column < layer.inputs + layer.hidden;) {
       const int64_t group = layer.columns_at(column);
-      if (l > 0 || column >= layer.inputs) {
+      if (want_dx || column >= layer.inputs) {
         float* out = column < layer.inputs ? below_[l] + column * WIDTH
                                            : dh_[l] + (column - layer.inputs) * WIDTH;
         group == 8   ? columns<8>(out, w, dz, rows)

@@ -24,8 +24,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metadescent.errors import UserError, require
 from metadescent.optimizer import Coordinatewise
 from metadescent.optimizers.lstm import LSTM, LSTMState
+from metadescent.optimizers.rnnprop import grow
 
-Moments = tuple[Float[Array, "betas *n"], Float[Array, "betas *n"], Float[Array, "*n"]]
+Row = Float[Array, "*n"]
+Moments = tuple[tuple[tuple[Row, Row, Row], ...], Row]
 AnytimeState = tuple[Moments, LSTMState]
 
 
@@ -73,11 +75,10 @@ class Anytime(Coordinatewise):
         self.lstm = LSTM.on_features(len(self.betas) + 3, layers, scale=scale, key=key)
 
     def init_coordinate(self) -> AnytimeState:
-        """Return zeros: the moments, the number of steps, and the LSTM's h and c."""
+        """Return zeros: m, √v, their weight, the number of steps, and the LSTM's h and c."""
         h = self.lstm.init_coordinate()
         zero = jnp.zeros((), self.lstm.output.weight.dtype)
-        each = jnp.zeros(len(self.betas), zero.dtype)
-        return (each, each, zero), h
+        return (((zero, zero, zero),) * len(self.betas), zero), h
 
     def update_coordinates(
         self, gradient: Float[Array, " n"], state: AnytimeState
@@ -89,7 +90,7 @@ class Anytime(Coordinatewise):
         self, gradient: Float[Array, "*n"], state: AnytimeState
     ) -> tuple[Float[Array, "*n"], AnytimeState]:
         moments, h = state
-        factor = self.factor(moments[2])
+        factor = self.factor(moments[-1])
         x, moments = self.features(gradient, moments)
         g, h = self.lstm.run(x, h)
         return factor * g, (moments, h)
@@ -98,7 +99,7 @@ class Anytime(Coordinatewise):
         self, state: AnytimeState, inputs: Float[Array, "T n"], cotangents: Float[Array, "T n"]
     ) -> "Anytime":
         def step(moments: Moments, gradient: Array) -> tuple[Moments, tuple[Array, Array]]:
-            factor = self.factor(moments[2])
+            factor = self.factor(moments[-1])
             x, moments = self.features(gradient, moments)
             return moments, (x, factor)
 
@@ -116,17 +117,18 @@ class Anytime(Coordinatewise):
         self, gradient: Float[Array, "*n"], moments: Moments
     ) -> tuple[Float[Array, "features *n"], Moments]:
         """Return x and the next moments."""
-        m, v, t = moments
-        clock = jnp.log10(1 + t) / 4
-        beta = jnp.asarray(self.betas, m.dtype).reshape(-1, *(1,) * gradient.ndim)
-        m = beta * m + (1 - beta) * gradient
-        v = beta * v + (1 - beta) * gradient**2
-        t = t + 1
-        unbias = 1 / (1 - beta**t)
-        # Far below any gradient that matters, and above those whose square float32 takes for 0.
-        mean, root = m * unbias, jnp.sqrt(v * unbias) + 1e-16
-        rest = jnp.stack([gradient / root[0], mean[0] / root[-1], clock])
-        return jnp.concatenate([mean / root, rest]), (m, v, t)
+        averages, t = moments
+        after, means, roots = [], [], []
+        for beta, (m, s, w) in zip(self.betas, averages, strict=True):
+            m = beta * m + (1 - beta) * gradient
+            s = grow(s, gradient, beta)
+            w = beta * w + (1 - beta)  # 1 − βᵗ, without a power for each coordinate
+            after.append((m, s, w))
+            means.append(m / w)
+            roots.append(s / jnp.sqrt(w))
+        x = [mean / root for mean, root in zip(means, roots, strict=True)]
+        x += [gradient / roots[0], means[0] / roots[-1], jnp.log10(1 + t) / 4]
+        return jnp.stack(x), (tuple(after), t + 1)
 
 
 NAMED = {"anytime": Anytime}

@@ -62,7 +62,7 @@ class RNNProp(Coordinatewise):
         self.lstm, self.beta = LSTM(layers, scale=scale, key=key), beta
 
     def init_coordinate(self) -> RNNPropState:
-        """Return zeros: m, v, the number of steps, and the LSTM's h and c."""
+        """Return zeros: m, √v, their weight, and the LSTM's h and c."""
         h = self.lstm.init_coordinate()
         zero = jnp.zeros((), self.lstm.output.weight.dtype)
         return (zero, zero, zero), h
@@ -98,14 +98,24 @@ class RNNProp(Coordinatewise):
         self, gradient: Float[Array, "*n"], moments: Moments
     ) -> tuple[Float[Array, "2 *n"], Moments]:
         """Return x and the next moments."""
-        m, v, t = moments
+        m, s, w = moments
         m = self.beta * m + (1 - self.beta) * gradient
-        v = self.beta * v + (1 - self.beta) * gradient**2
-        t = t + 1
-        unbias = 1 / (1 - self.beta**t)
-        # Far below any gradient that matters, and above those whose square float32 takes for 0.
-        root = jnp.sqrt(v * unbias) + 1e-16
-        return jnp.stack([m * unbias / root, gradient / root]), (m, v, t)
+        s = grow(s, gradient, self.beta)
+        w = self.beta * w + (1 - self.beta)  # 1 − βᵗ, without a power for each coordinate
+        root = s / jnp.sqrt(w)
+        return jnp.stack([m / w / root, gradient / root]), (m, s, w)
+
+
+def grow(
+    s: Float[Array, "*n"], gradient: Float[Array, "*n"], beta: float | Array
+) -> Float[Array, "*n"]:
+    """Return √(β s² + (1 − β)(∇² + ε²)), the next root of v.
+
+    The root is carried, not v: its derivatives are at most 1, where those of v divided by v are as
+    large as 1/∇², beyond float32 where ∇ is small. ε = 10⁻¹² is far below any gradient that
+    matters, and keeps the derivative finite where no gradient has been seen yet.
+    """
+    return jnp.sqrt(beta * s**2 + (1 - beta) * (gradient**2 + 1e-24))
 
 
 NAMED = {"rnnprop": RNNProp}
