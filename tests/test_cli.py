@@ -68,6 +68,10 @@ def test_help_of_train_lists_all_of_the_recipe() -> None:
         "--resume",
         "--search",
         "--form",
+        "--estimator",
+        "--curriculum",
+        "--validation-steps",
+        "--least-epochs",
         "--memory-budget",
     }
 
@@ -104,6 +108,13 @@ def test_flags_go_before_the_recipe_of_the_problem() -> None:
     assert parsed.recipe == replace(
         Recipe(), **{**recipe_of("quadratic"), "problems": 7, "optimizer": optimizer}
     )
+
+
+def test_a_sum_of_problems_has_the_recipe_of_its_first() -> None:
+    both = "mnist + convex(dimension=3)"
+    command = cli._parse(["train", both])
+    assert command.problem == both
+    assert command.recipe == replace(Recipe(), **recipe_of("mnist"))
 
 
 def test_flags_may_come_before_the_problem() -> None:
@@ -229,6 +240,18 @@ def one_sentence(result: tuple[int, str, str]) -> str:
         (
             "train quadratic --optimizer lstm(layer=(2,))",
             "lstm has no option 'layer'; did you mean 'layers'?",
+        ),
+        (
+            "train quadratic --estimator pse",
+            "there is no estimator named 'pse'; did you mean 'pes'?",
+        ),
+        (
+            "train quadratic --estimator pes(sdt=0.1)",
+            "pes has no option 'sdt'; did you mean 'std'?",
+        ),
+        (
+            "train quadratic --curriculum 100,many",
+            "'100,many' are no horizons; try 100,200,500,1000",
         ),
         (
             "train quadratic --steps 90",

@@ -7,15 +7,16 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
-from metadescent import artifact, memory, zoo
+from metadescent import artifact, cli, commands, memory, runs, zoo
 from metadescent.commands import fit
 from metadescent.meta_train import Footprint, Schedule
 from metadescent.optimizers.lstm import LSTM
@@ -139,6 +140,25 @@ def test_train_on_a_problem_of_one_s_own(metadescent: Callable, tmp_path: Path) 
     assert artifact.read_card(zoo.path("r"))["trained_on"] == "bowls.py:Bowls"
 
 
+def test_train_on_problems_side_by_side_by_an_estimator_of_one_s_choice(
+    metadescent: Callable, tmp_path: Path
+) -> None:
+    both = "quadratic(dimension=2) + convex(dimension=3)"
+    status, _, said = metadescent("train", both, *FLAGS, "--estimator", "pes(std=0.1)")
+    assert status == 0, said
+    assert re.match(r"Predicted peak memory \S+ \S+ \(pes\), ", said)
+    card = artifact.read_card(zoo.path(str(Path("runs", both))))
+    assert card["trained_on"] == both
+    assert card["recipe"]["estimator"] == "pes(std=0.1)"
+    # The first problem's recipe, but for the flags.
+    assert card["recipe"] == {
+        **asdict(Recipe()),
+        **recipe_of("quadratic"),
+        **json.loads(json.dumps(TINY)),
+        "estimator": "pes(std=0.1)",
+    }
+
+
 def test_a_class_that_a_file_lacks_gets_the_nearest(metadescent: Callable, tmp_path: Path) -> None:
     (tmp_path / "bowls.py").write_text(MINE)
     status, _, said = metadescent("train", "bowls.py:Bowlz", *FLAGS)
@@ -174,6 +194,219 @@ def test_on_a_full_disk_training_says_so(
     *_, last = said.splitlines()
     assert last.startswith(f"metadescent: the disk is full: {Path('r', 'config.json')} (")
     assert "Traceback" not in said
+
+
+# train, in stages
+
+
+STAGES = (
+    "train",
+    "quadratic(dimension=2)",
+    *FLAGS,
+    "--optimizer",
+    "lstm(layers=(2,), p=None, scale=1.0)",
+    "--average",
+    "0",
+)
+
+
+def left_in(folder: Path) -> dict[str, Any]:
+    """All that a curriculum leaves, except what a clock says."""
+    found: dict[str, Any] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = str(path.relative_to(folder))
+        if path.name == "metrics.jsonl":
+            lines = map(json.loads, path.read_text().splitlines())
+            found[name] = [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
+        elif path.name == "optimizer.safetensors":
+            phi = jax.tree.leaves(artifact.load(path))
+            found[name] = [np.asarray(leaf).tobytes() for leaf in phi]
+        elif path.name == "config.json":
+            config = json.loads(path.read_text())
+            init = config["recipe"].pop("init")
+            found[name] = (config, init and Path(init).relative_to(folder.name))
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def test_a_curriculum_leaves_its_stages_and_the_best_of_them(
+    metadescent: Callable, tmp_path: Path
+) -> None:
+    status, out, said = metadescent(*STAGES, "--out", "r", "--curriculum", "2,4")
+    assert status == 0, said
+    lines = [line for line in out.splitlines() if line.startswith("Stage")]
+    assert lines == ["Stage 1 of 2: 2 steps.", "Stage 2 of 2: 4 steps."]
+    folder = tmp_path / "r"
+    assert {path.name for path in folder.iterdir()} == {
+        "steps-2",
+        "steps-4",
+        "optimizer.safetensors",
+    }
+    recipes = [
+        artifact.read_card(folder / f"steps-{n}/optimizer.safetensors")["recipe"] for n in (2, 4)
+    ]
+    assert [(r["steps"], r["validation_steps"]) for r in recipes] == [(2, 4), (4, 4)]
+    ended = "It did not improve on what it began with: the curriculum ends." in out
+    last = folder / ("steps-2" if ended else "steps-4") / "optimizer.safetensors"
+    assert (folder / "optimizer.safetensors").read_bytes() == last.read_bytes()
+    assert out.splitlines()[-1].endswith(f": {Path('r', 'optimizer.safetensors')}")
+    assert zoo.load("r").layers == (2,)
+
+
+def test_a_stage_that_does_not_improve_ends_the_curriculum(
+    metadescent: Callable, tmp_path: Path
+) -> None:
+    # Without a meta-rate no stage ever does.
+    words = (*STAGES, "--out", "r", "--curriculum", "2,4,6", "--meta-rate", "0")
+    status, out, said = metadescent(*words)
+    assert status == 0, said
+    assert "Stage 2 of 3: 4 steps." in out
+    assert "It did not improve on what it began with: the curriculum ends." in out
+    assert "Stage 3" not in out
+    folder = tmp_path / "r"
+    assert not (folder / "steps-6").exists()
+    kept = (folder / "steps-2" / "optimizer.safetensors").read_bytes()
+    assert (folder / "optimizer.safetensors").read_bytes() == kept
+    # Again by --resume: the same end.
+    before = left_in(folder)
+    assert metadescent(*words, "--resume")[:2] == (0, out)
+    assert left_in(folder) == before
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a curriculum leaves that was not stopped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("unbroken"))
+        commands.run(cli._parse([*STAGES, "--out", "r", "--curriculum", "2,4"]))
+        return left_in(Path("r").resolve())
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "steps-2/config.json",
+        "steps-2/checkpoints/epoch-000001.safetensors",
+        "optimizer.safetensors",
+        "steps-4/config.json",
+        "steps-4/optimizer.safetensors",
+        "steps-4/checkpoints/epoch-000002.safetensors",
+    ],
+)
+def test_a_curriculum_killed_and_resumed_is_unbroken(
+    last: str,
+    metadescent: Callable,
+    tmp_path: Path,
+    unbroken: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = os.replace
+
+    def replace_or_die(source: Any, target: Any) -> None:
+        if Path(target).resolve() == tmp_path / "r" / last:
+            raise Killed
+        write(source, target)
+
+    words = (*STAGES, "--out", "r", "--curriculum", "2,4")
+    monkeypatch.setattr(os, "replace", replace_or_die)
+    with pytest.raises(Killed):
+        metadescent(*words)
+    monkeypatch.setattr(os, "replace", write)
+    assert not (tmp_path / "r" / last).exists()
+    assert metadescent(*words, "--resume")[0] == 0
+    assert left_in(tmp_path / "r") == unbroken
+
+
+def test_a_curriculum_twice_needs_resume(metadescent: Callable, tmp_path: Path) -> None:
+    words = (*STAGES, "--out", "r", "--curriculum", "2,4")
+    assert metadescent(*words)[0] == 0
+    before = left_in(tmp_path / "r")
+    status, _, said = metadescent(*words)
+    assert status == 2
+    assert said.splitlines()[-1] == (
+        f"metadescent: {Path('r', 'steps-2')} already holds a run; go on with it by --resume or "
+        "choose another folder"
+    )
+    assert left_in(tmp_path / "r") == before
+
+
+@pytest.mark.parametrize(
+    ("horizons", "expected"),
+    [
+        ("2,two", "'2,two' are no horizons; try 100,200,500,1000"),
+        ("", "'' are no horizons; try 100,200,500,1000"),
+        ("2,,4", "'2,,4' are no horizons; try 100,200,500,1000"),
+        ("4,2", "the horizons of a curriculum are 4, 2; try 100,200,500"),
+        ("4,4", "the horizons of a curriculum are 4, 4; try 100,200,500"),
+        ("0,4", "steps is 0 and must be at least 1"),
+        ("3,4", "the horizon of 3 steps in the curriculum is not a multiple of the unroll of 2; try 4"),
+    ],
+)
+def test_bad_horizons_are_refused_before_anything_is_written(
+    horizons: str, expected: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    status, _, said = metadescent(*STAGES, "--out", "r", f"--curriculum={horizons}")
+    assert status == 2
+    assert said.splitlines()[-1] == f"metadescent: {expected}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_late_horizon_that_is_bad_is_refused_before_anything_is_written(
+    metadescent: Callable, tmp_path: Path
+) -> None:
+    status, _, said = metadescent(*STAGES, "--out", "r", "--curriculum", "2,3")
+    assert status == 2
+    assert "the horizon of 3 steps in the curriculum is not a multiple" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+NOT_FAR = """
+import jax, jax.numpy as jnp
+from metadescent import Optimizee, Problem
+
+class Edge(Optimizee):
+    def init(self, key):
+        return 0.01 * jax.random.normal(key, (2,))
+
+    def loss(self, theta, key):
+        return jnp.where(jnp.abs(theta).max() > 2.0, jnp.nan, jnp.sum(theta))
+
+class Edges(Problem):
+    def sample(self, key):
+        return Edge()
+"""
+
+
+def test_a_stage_that_is_finite_nowhere_that_it_is_validated_gets_a_sentence(
+    metadescent: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "edge.py").write_text(NOT_FAR)
+    words = ("train", "edge.py:Edges", *STAGES[2:], "--out", "r", "--curriculum", "2,100")
+    status, _, said = metadescent(*words)
+    assert status == 2
+    assert said.splitlines()[-1].startswith("metadescent: ")
+
+
+def test_a_curriculum_never_ends_worse_than_the_optimizer_it_goes_on_from(
+    metadescent: Callable, tmp_path: Path
+) -> None:
+    spec = STAGES[STAGES.index("lstm(layers=(2,), p=None, scale=1.0)")]
+    m = make_optimizer(spec, jax.random.key(0))
+    still = eqx.tree_at(lambda m: m.output.weight, m, 0 * m.output.weight)
+    artifact.save(tmp_path / "still.safetensors", still, optimizer=spec)
+    words = (*STAGES, "--init", "still.safetensors", "--meta-rate", "30", "--out", "r")
+    assert metadescent(*words, "--curriculum", "4")[0] == 0
+    recipe = Recipe(**runs.read_config(Path("r", "steps-4"))["recipe"])
+    worth = [
+        runs.validate_init(replace(recipe, init=init), make_problem(STAGES[1]))
+        for init in ("still.safetensors", "r")
+    ]
+    assert worth[1] <= worth[0]
 
 
 # train, and the memory that it takes

@@ -10,10 +10,20 @@ import numpy as np
 import optax
 import pytest
 
+from metadescent.estimator import Estimator
+from metadescent.estimators.imitation import Imitation
+from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
 from metadescent.evaluate import final_loss, learning_curves
 from metadescent.meta_loss import meta_loss, start_batch
-from metadescent.meta_train import Schedule, footprint, initial_state, meta_train
+from metadescent.meta_train import (
+    Schedule,
+    footprint,
+    initial_state,
+    is_over,
+    meta_train,
+    validate,
+)
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problem import Optimizee, Problem
 
@@ -90,7 +100,7 @@ def test_what_its_memory_is_read_from_is_what_it_runs(
             list(meta_train(M, Bowls(), schedule, meta_optimizer=adam, key=KEY, state=state))
     assert len(TRACED) == traced
     compiled = [line for line in caplog.messages if "Finished XLA compilation" in line]
-    for program in ("_train_epoch", "_validate"):
+    for program in ("jit(_train_epoch)", "jit(validate)"):
         assert sum(program in line for line in compiled) == 1
     assert min(found) > 0
 
@@ -225,7 +235,8 @@ def test_updates_counts_the_steps_of_the_meta_optimizer(run: list[Any]) -> None:
 
 
 def test_the_second_derivatives_change_the_meta_gradient(run: list[Any]) -> None:
-    exact = train(ONE_STEP._replace(epochs=1, second_derivatives=True))[0]
+    bptt = Truncated(2, second_derivatives=True)
+    exact = train(ONE_STEP._replace(epochs=1, estimator=bptt))[0]
     first_order = train(ONE_STEP._replace(epochs=1))[0]
     assert float(exact[1].meta_losses[0, 0]) == pytest.approx(
         float(first_order[1].meta_losses[0, 0]), rel=1e-5
@@ -248,3 +259,59 @@ def test_each_segment_has_its_own_part_of_the_weights(assert_same_bits: Callable
     assert norms.tolist() == [0.0, 0.0]
     _, norms = last_phi([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
     assert norms[0] == 0.0 < norms[1]
+
+
+def test_validation_may_go_beyond_the_horizon(assert_close: Callable) -> None:
+    ((state, info),) = train(ONE_STEP._replace(epochs=1, validation_steps=15))
+    assert info.validation.shape == (15,)
+    assert info.meta_losses.shape == (1, 1)
+    validation_key, _ = jax.random.split(KEY)
+    curves = learning_curves(state.m, Bowls(), validation_key, num_steps=15, num_seeds=2)
+    assert_close(info.validation, curves.mean(0))
+    assert_close(info.validation_loss, final_loss(curves.mean(0)))
+
+
+IDLE = optax.sgd(0.0)
+
+
+def test_patience_waits_for_the_least_epochs(assert_same_bits: Callable) -> None:
+    """And `validate` is what each epoch says of a φ that rests."""
+    schedule = ONE_STEP._replace(epochs=7, patience=2, least_epochs=5)
+    found = train(schedule, meta_optimizer=IDLE)
+    assert [int(state.best_epoch) for state, _ in found] == 5 * [1]
+    assert [is_over(state, schedule) for state, _ in found] == [*(4 * [False]), True]
+    validation_key, _ = jax.random.split(KEY)
+    here = validate(M, Bowls(), validation_key, schedule)
+    for _, info in found:
+        assert_same_bits((info.validation, info.validation_loss), here)
+
+
+def test_an_improvement_renews_patience() -> None:
+    schedule = Schedule(epochs=100, patience=2, least_epochs=3)
+    state = initial_state(M, ADAM)
+
+    def over(epoch: int, best_epoch: int) -> bool:
+        at = {"epoch": jnp.asarray(epoch), "best_epoch": jnp.asarray(best_epoch)}
+        return is_over(state._replace(**at), schedule)
+
+    assert [over(epoch, 1) for epoch in (1, 2, 3, 4)] == [False, False, True, True]
+    assert [over(epoch, 3) for epoch in (3, 4, 5)] == [False, False, True]
+    assert over(100, 100)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [PES(problems=64, std=0.03), Imitation(problems=8, rate=0.3)],
+    ids=lambda x: type(x).__name__,
+)
+def test_it_learns_by_other_estimators(estimator: Estimator) -> None:
+    schedule = SCHEDULE._replace(epochs=6, episodes=20, estimator=estimator)
+    found = train(schedule)
+    assert found[0][1].meta_losses.shape == (20, 2)
+    losses = [float(info.validation_loss) for _, info in found]
+    validation_key, _ = jax.random.split(KEY)
+    idle = learning_curves(optax.sgd(0.0), Bowls(), validation_key, num_steps=6, num_seeds=16)
+    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.8 * float(final_loss(idle.mean(0)))
+    paid = [float(info.meta_losses.mean()) for _, info in found]
+    assert paid[-1] < 0.9 * paid[0]

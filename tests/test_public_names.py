@@ -11,7 +11,7 @@ import pytest
 
 import metadescent
 
-SUBMODULES = {"data", "optimizers", "problems", "zoo"}
+SUBMODULES = {"data", "estimators", "optimizers", "problems", "zoo"}
 
 
 @pytest.mark.parametrize("name", metadescent.__all__)

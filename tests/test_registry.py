@@ -11,12 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metadescent.estimator import Estimator
+from metadescent.estimators.imitation import Imitation
+from metadescent.estimators.pes import PES
+from metadescent.estimators.truncated import Truncated
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problem import Named, Problem
 from metadescent.problems.classifier import MLPClassification
+from metadescent.problems.convex import Convex
+from metadescent.problems.logarithm import Logarithm
+from metadescent.problems.quadratic import Quadratic
+from metadescent.problems.rescaled import Rescaled
+from metadescent.problems.together import Together
 from metadescent.registry import (
     fingerprint,
+    make_estimator,
     make_optimizer,
     make_problem,
     nearest,
@@ -24,6 +34,7 @@ from metadescent.registry import (
     parse,
     problems,
     recipe_of,
+    terms,
 )
 
 KEY = jax.random.key(0)
@@ -338,3 +349,156 @@ def test_a_fingerprint_tells_options_data_and_code_apart(mine: Path) -> None:
     assert len(set(prints)) == len(prints)
     assert fingerprint(make_problem("quadratic")) == prints[0]
     assert fingerprint(MLPClassification(images.copy(), labels)) == prints[4]
+
+
+# Sums of problems
+
+
+written = st.builds(
+    lambda name, options: f"{name}({', '.join(f'{k}={v!r}' for k, v in options.items())})",
+    words,
+    st.dictionaries(words, st.integers() | st.tuples(st.integers(), st.integers()), max_size=2),
+)
+
+
+@given(st.lists(words | written, min_size=1, max_size=4))
+def test_splitting_undoes_joining(specs: list[str]) -> None:
+    assert terms(" + ".join(specs)) == specs
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("mnist", ["mnist"]),
+        ("  mnist  +  convex ", ["mnist", "convex"]),
+        ("f(a=(1 + 2)) + g", ["f(a=(1 + 2))", "g"]),
+        ("f(a=(1, 2)) + g(b=(3)) + h", ["f(a=(1, 2))", "g(b=(3))", "h"]),
+        ("f(a=1 + 2j)", ["f(a=1 + 2j)"]),
+        ("a+b.py:Mine(x=1+2j)", ["a+b.py:Mine(x=1+2j)"]),
+        ("mnist + ", ["mnist", ""]),
+    ],
+)
+def test_problems_are_split_at_plus_signs_between_spaces(spec: str, expected: list[str]) -> None:
+    assert terms(spec) == expected
+
+
+def test_a_sum_is_its_problems_side_by_side(mine: Path, tmp_path: Path) -> None:
+    write_mnist(tmp_path)
+    spec = f"quadratic(dimension=3) + mnist(hidden=(2,)) + {mine}:Bowls(size=4)"
+    problem = make_problem(spec, tmp_path)
+    assert isinstance(problem, Together)
+    quadratic, mlp, bowls = problem.sample(KEY).init(KEY)
+    assert quadratic.shape == (3,)
+    assert [w.shape for w, _ in mlp] == [(784, 2), (2, 3)]
+    assert bowls.shape == (4,)
+
+
+def test_one_problem_is_no_sum() -> None:
+    assert isinstance(make_problem("quadratic(dimension=3)"), Quadratic)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("quadratic + convx", "there is no problem named 'convx'; did you mean 'convex'?"),
+        ("qudratic + convex", "there is no problem named 'qudratic'; did you mean 'quadratic'?"),
+        (
+            "quadratic + convex(dimensoin=3)",
+            "convex has no option 'dimensoin'; did you mean 'dimension'?",
+        ),
+    ],
+)
+def test_a_wrong_name_in_a_sum_gets_a_hint(spec: str, expected: str, sentence: Callable) -> None:
+    assert sentence(make_problem, spec) == expected
+
+
+@pytest.mark.parametrize("spec", ["quadratic + ", " + convex", "+", "quadratic +  + convex"])
+def test_a_sum_of_nothing_is_one_line(spec: str, sentence: Callable) -> None:
+    said = sentence(make_problem, spec)
+    assert said.startswith("there is no problem named ")
+    assert "\n" not in said
+
+
+def test_the_recipe_of_a_sum_is_the_first_ones() -> None:
+    assert recipe_of("convex(dimension=3) + quadratic") == recipe_of("convex") != {}
+    assert recipe_of("quadratic(dimension=3) + convex") == recipe_of("quadratic")
+    assert recipe_of("elsewhere:Problem + quadratic") == {}
+
+
+# Estimators
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"), [("truncated", Truncated), ("pes", PES), ("imitation", Imitation)]
+)
+def test_estimators_are_found_by_discovery(spec: str, kind: type) -> None:
+    assert type(make_estimator(spec)) is kind
+    assert make_estimator(f"{spec}(problems=3)").problems == 3
+
+
+def test_what_is_given_fills_what_the_specification_leaves_open() -> None:
+    given = {"problems": 5, "coordinates": 7, "epochs": 3}
+    assert make_estimator("truncated", **given) == Truncated(problems=5, coordinates=7)
+    assert make_estimator("truncated(problems=2)", **given) == Truncated(2, coordinates=7)
+    assert make_estimator("pes(std=0.5)", **given) == PES(problems=5, std=0.5)
+
+
+MY_ESTIMATOR = """
+import equinox as eqx
+from metadescent.estimators.pes import PES
+from metadescent.estimator import Estimator
+
+class Mine(Estimator):
+    problems: int = eqx.field(static=True, default=1)
+    begin = PES.begin
+    estimate = PES.estimate
+"""
+
+
+def test_an_estimator_outside_the_package_will_do(tmp_path: Path, sentence: Callable) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(MY_ESTIMATOR)
+    found = make_estimator(f"{path}:Mine", problems=4, coordinates=7)
+    assert isinstance(found, Estimator)
+    assert found.problems == 4
+    assert sentence(make_estimator, f"{path}:Min") == (
+        f"{path} has no Estimator named 'Min'; did you mean 'Mine'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("pse", "there is no estimator named 'pse'; did you mean 'pes'?"),
+        ("pes(sdt=0.1)", "pes has no option 'sdt'; did you mean 'std'?"),
+        ("pes(coordinates=3)", "pes has no option 'coordinates'; known are problems, std"),
+        ("pes(std=0.0)", "std is 0.0 and must be at least 1e-12"),
+    ],
+)
+def test_a_wrong_estimator_gets_a_hint(spec: str, expected: str, sentence: Callable) -> None:
+    assert sentence(make_estimator, spec, problems=3) == expected
+
+
+def test_a_fingerprint_is_of_all_parts(mine: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / mine.name
+    other.parent.mkdir()
+    other.write_text(MINE.replace("theta**2", "2 * theta**2"))
+    here, there = (make_problem(f"{path}:Bowls") for path in (mine, other))
+    images, labels = np.zeros((4, 2), np.uint8), np.arange(4) % 2
+    wraps: list[Callable[[Problem], Problem]] = [
+        lambda p: p,
+        Logarithm,
+        Rescaled,
+        lambda p: Rescaled(p, 1.0),
+        lambda p: Logarithm(Rescaled(p)),
+        lambda p: Rescaled(Logarithm(p)),
+        lambda p: Together([p]),
+        lambda p: Together([Convex(), p]),
+        lambda p: Together([p, Convex()]),
+        lambda p: Together([Convex(), Logarithm(p)]),
+    ]
+    inner = [here, there, MLPClassification(images, labels), MLPClassification(images + 1, labels)]
+    prints = [fingerprint(wrap(problem)) for wrap in wraps for problem in inner]
+    assert len(set(prints)) == len(prints)
+    again = MLPClassification(images.copy(), labels)
+    assert fingerprint(Together([Convex(), Logarithm(again)])) == prints[-2]

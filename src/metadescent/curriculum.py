@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from metadescent import runs
+from metadescent import runs, zoo
 from metadescent.errors import UserError
 from metadescent.files import write_atomically
 from metadescent.meta_train import MetaState
@@ -38,7 +38,7 @@ def stages(folder: Path, recipe: Recipe, horizons: Sequence[int]) -> list[Stage]
     the first that is not the best ends the stage.
 
     Raises:
-        UserError: if the horizons do not increase.
+        UserError: if the horizons do not increase, or one is no multiple of the unroll.
 
     Example:
         >>> for stage in stages(Path("runs/x"), Recipe(epochs=10), (100, 200)):
@@ -52,6 +52,12 @@ def stages(folder: Path, recipe: Recipe, horizons: Sequence[int]) -> list[Stage]
         raise UserError(f"the horizons of a curriculum are {given or 'none'}; try 100,200,500")
     if not recipe.patience:
         recipe = replace(recipe, patience=1, least_epochs=3)
+    for steps in horizons:
+        if steps % recipe.unroll:
+            raise UserError(
+                f"the horizon of {steps} steps in the curriculum is not a multiple of the unroll "
+                f"of {recipe.unroll}; try {max(1, round(steps / recipe.unroll)) * recipe.unroll}"
+            )
     found: list[Stage] = []
     for index, (steps, following) in enumerate(
         zip(horizons, [*horizons[1:], horizons[-1]], strict=True)
@@ -72,13 +78,23 @@ def stages(folder: Path, recipe: Recipe, horizons: Sequence[int]) -> list[Stage]
 
 
 def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
-    """Return whether a finished stage did better than the φ that it began with."""
-    return not stage.recipe.init or float(state.best_loss) < runs.validate_init(
-        stage.recipe, problem
-    )
+    """Return whether a finished stage did better than the φ that it began with.
+
+    Raises:
+        UserError: if it began with a fresh draw of φ and no validation was finite.
+    """
+    if stage.recipe.init:
+        return float(state.best_loss) < runs.validate_init(stage.recipe, problem)
+    if int(state.best_epoch) == 0:
+        raise UserError(
+            f"no validation of {stage.folder} at {stage.recipe.validation_steps} steps was finite; "
+            f"try --meta-rate {stage.recipe.meta_rate / 3:.1g} or a second horizon that is shorter"
+        )
+    return True
 
 
-def keep(folder: Path, stage: Stage) -> None:
-    """Make a stage's optimizer the curriculum's."""
-    optimizer = "optimizer.safetensors"
-    write_atomically(folder / optimizer, (stage.folder / optimizer).read_bytes())
+def keep(folder: Path, optimizer: str | Path) -> Path:
+    """Make an optimizer, given by its name, file or run folder, the curriculum's."""
+    kept = folder / "optimizer.safetensors"
+    write_atomically(kept, zoo.path(optimizer).read_bytes())
+    return kept

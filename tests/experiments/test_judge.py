@@ -12,9 +12,11 @@ from metadescent.experiments.judge import (
     Score,
     ahead,
     falls_behind,
+    no_worse,
     outperforms,
     outperforms_throughout,
     rivals,
+    within,
 )
 
 
@@ -76,5 +78,57 @@ def test_throughout_is_as_good_as_the_worst_point() -> None:
     assert not claim.holds
 
 
+@pytest.mark.parametrize(
+    ("lstm", "holds"), [(0.2, True), (0.3, True), (0.319, True), (0.321, False), (0.4, False)]
+)
+def test_no_worse_is_not_to_be_clearly_behind(lstm: float, holds: bool) -> None:
+    found = comparison(lstm, sgd=0.5, adam=0.3)
+    claim = no_worse("ours", "4", found, 10)
+    assert claim.holds is holds
+    assert claim.holds != falls_behind("", "", found, 10).holds
+    assert (claim.measured, claim.reference) == pytest.approx((lstm, 0.3))
+    assert (claim.text, claim.section) == (
+        "ours: mean loss over steps 91–100, the LSTM's against the best baseline's; holds if it is "
+        "less or the 95 % intervals touch",
+        "4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("lstm", "holds"), [(0.2, True), (0.3, True), (0.329, True), (0.331, False), (0.9, False)]
+)
+@pytest.mark.parametrize("width", [0.0, 0.01, 0.3])
+def test_within_goes_by_the_values_alone(lstm: float, holds: bool, width: float) -> None:
+    claim = within("ours", "4", comparison(lstm, width, sgd=0.5, adam=0.3), 10, margin=1.1)
+    assert claim.holds is holds
+    assert (claim.measured, claim.reference) == pytest.approx((lstm, 0.3))
+    assert (claim.text, claim.section) == (
+        "ours: mean loss over steps 91–100, the LSTM's against the best baseline's; holds if it is "
+        "at most 1.1 times as much",
+        "4",
+    )
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_who_diverges_is_worse_and_not_within(broken: float) -> None:
+    found = comparison(broken, adam=0.3)
+    assert not no_worse("", "", found, 10).holds
+    assert not within("", "", found, 10, margin=1.1).holds
+    # One baseline that diverges is no rival, and the others are.
+    assert no_worse("", "", comparison(0.3, sgd=broken, adam=0.3), 10).holds
+    assert not within("", "", comparison(0.4, sgd=broken, adam=0.3), 10, margin=1.1).holds
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_where_all_baselines_diverge_nobody_is_no_worse(broken: float) -> None:
+    assert not no_worse("", "", comparison(0.2, adam=broken), 10).holds
+    assert not no_worse("", "", comparison(0.2, width=math.nan, adam=0.3), 10).holds
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_where_all_baselines_diverge_nobody_is_within(broken: float) -> None:
+    assert not within("", "", comparison(0.2, adam=broken), 10, margin=1.1).holds
+
+
 def test_what_experiments_share_is_no_experiment() -> None:
-    assert set(experiments.experiments()) == {"figure4", "figure5", "figure6"}
+    assert set(experiments.experiments()) == {"figure4", "figure5", "figure6", "transfer"}

@@ -136,6 +136,29 @@ def test_the_output_starts_without_bias_and_every_array_with_its_own_draw() -> N
     assert len(np.unique(values)) == len(values)
 
 
+@pytest.mark.parametrize("layers", [(3,), (3, 2)], ids=["one", "two"])
+def test_on_features_it_is_the_same_stack(layers: tuple[int, ...], assert_close: Callable) -> None:
+    count, coordinates = 5, 4
+    m = LSTM.on_features(count, layers, 0.7, key=KEY)
+    x = jax.random.normal(jax.random.key(1), (count, 2, 2))
+    g, state = m.run(x, m.init(jnp.zeros((2, 2))))
+    rows = x.reshape(count, coordinates).T
+    for cell, (h, c) in zip(m.cells, state, strict=True):
+        zeros = jnp.zeros((coordinates, cell.hidden_size))
+        rows, cs = jax.vmap(cell)(rows, (zeros, zeros))
+        assert_close(h.reshape(-1, coordinates).T, rows)
+        assert_close(c.reshape(-1, coordinates).T, cs)
+    assert_close(g.ravel(), 0.7 * jax.vmap(m.output)(rows)[:, 0])
+
+
+def test_on_features_phi_is_drawn_as_for_gradients() -> None:
+    m = jax.jit(lambda key: LSTM.on_features(30, (64,), 1.0, key=key))(KEY)
+    pooled = np.concatenate([np.ravel(m.cells[0].weight_ih), np.ravel(m.cells[0].weight_hh)])
+    assert np.abs(pooled).max() <= 2 / np.sqrt(94) + 1e-6
+    assert np.std(pooled) * np.sqrt(94) == pytest.approx(0.88, abs=0.03)
+    assert len(np.unique(pooled)) > 0.99 * pooled.size
+
+
 def authors_lstm(fixture: Any) -> LSTM:
     """An LSTM with the φ of a fixture.
 

@@ -62,6 +62,13 @@ def test_nothing_to_do_is_finite() -> None:
     assert np.isfinite(np.asarray(updates(jnp.zeros((3, 2))))).all()
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-25, 1e-18])
+def test_second_derivatives_have_a_derivative_where_there_is_nothing_to_do(size: float) -> None:
+    """∂g/∂∇, which they go through."""
+    slope = jax.jit(jax.jacrev(updates))
+    assert np.isfinite(slope(size * GRADIENTS[:3])).all()
+
+
 def test_its_derivative_is_automatic_differentiations(assert_close: Callable) -> None:
     state = jax.tree.map(lambda h: h + 0.1, M.init(GRADIENTS[0]))
     cotangents = jax.random.normal(jax.random.key(2), GRADIENTS.shape)

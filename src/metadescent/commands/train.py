@@ -60,16 +60,12 @@ def _train_command(command: arguments.Train) -> None:
         runs.check_free(folder, command.resume)
         recipe = _search(folder, command)
     if command.curriculum:
-        state = _train_in_stages(folder, command, recipe)
-    else:
-        state = train(
-            folder,
-            command.problem,
-            recipe,
-            command.data_dir,
-            resume=command.resume,
-            budget=_budget(command),
-        )
+        _train_in_stages(folder, command, recipe)
+        return
+    budget = _budget(command)
+    state = train(
+        folder, command.problem, recipe, command.data_dir, resume=command.resume, budget=budget
+    )
     console().print(
         f"Best validation loss {figure(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
         f"{folder / 'optimizer.safetensors'}"
@@ -105,11 +101,11 @@ def train(
     return state if state is not None else runs.finished_state(folder, recipe)
 
 
-def _train_in_stages(folder: Path, command: arguments.Train, recipe: Recipe) -> MetaState:
+def _train_in_stages(folder: Path, command: arguments.Train, recipe: Recipe) -> None:
     """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
     problem = make_problem(command.problem, command.data_dir)
     all_stages = stages(folder, recipe, arguments.parse_horizons(command.curriculum or ""))
-    kept: MetaState | None = None
+    kept: Path | None = None
     for index, stage in enumerate(all_stages, 1):
         console().print(f"Stage {index} of {len(all_stages)}: {stage.recipe.steps} steps.")
         state = train(
@@ -120,13 +116,16 @@ def _train_in_stages(folder: Path, command: arguments.Train, recipe: Recipe) -> 
             resume=command.resume,
             budget=_budget(command),
         )
-        if kept is not None and not improved(stage, problem, state):
+        better = improved(stage, problem, state)
+        kept = keep(folder, stage.folder if better else stage.recipe.init)
+        if not better:
             console().print("It did not improve on what it began with: the curriculum ends.")
-            return kept
-        keep(folder, stage)
-        kept = state
-    assert kept is not None
-    return kept
+            break
+        console().print(
+            f"Best validation loss {figure(float(state.best_loss))} at "
+            f"{stage.recipe.validation_steps} steps, epoch {int(state.best_epoch)}."
+        )
+    console().print(f"Best optimizer: {kept}")
 
 
 def _search(folder: Path, command: arguments.Train) -> Recipe:

@@ -84,15 +84,15 @@ class PES(Estimator):
         leaves, treedef = jax.tree.flatten(phi)
 
         def one(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
-            noise = jax.random.split(jax.random.fold_in(key, pair.plus.step), len(leaves))
+            fs, keys = draw(problem, key, 1)
+            noise = jax.random.fold_in(keys.coordinates, pair.plus.step)
             epsilon = treedef.unflatten(
                 self.std * jax.random.normal(k, x.shape, x.dtype)
-                for k, x in zip(noise, leaves, strict=True)
+                for k, x in zip(jax.random.split(noise, len(leaves)), leaves, strict=True)
             )
 
             def run(sign: float, begin: Trajectory) -> tuple[Trajectory, Array]:
                 moved = jax.tree.map(lambda x, e: x + sign * e, phi, epsilon)
-                fs, keys = draw(problem, key, 1)
                 end, losses = unroll(
                     eqx.combine(moved, static), fs, begin, keys.minibatch, num_steps=len(weights)
                 )

@@ -117,7 +117,7 @@ def within(text: str, section: str, comparison: Comparison, last: int, margin: f
         section,
         measured.value,
         reference.value,
-        math.isfinite(measured.value) and measured.value <= margin * reference.value,
+        math.isfinite(reference.value) and measured.value <= margin * reference.value,
     )
 
 

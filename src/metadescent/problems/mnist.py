@@ -47,7 +47,7 @@ def _variant(hidden: Sequence[int], activation: Activation, summary: str) -> Nam
         theta_std: float = 0.01,
         batch_size: int = 128,
         rescale: float = 0.0,
-    log: bool = False,
+        log: bool = False,
         data_dir: str | Path | None = None,
     ) -> Problem:
         return mnist(hidden, activation, theta_std, batch_size, rescale, log, data_dir)

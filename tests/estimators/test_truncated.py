@@ -1,0 +1,122 @@
+"""Truncated BPTT: the derivative of each segment, with all that was before it held constant."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metadescent.estimators.truncated import Truncated
+from metadescent.meta_loss import draw
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problems.quadratic import Quadratic
+from metadescent.unroll import Trajectory, unroll
+
+KEY = jax.random.key(0)
+M = LSTM((3,), scale=0.5, key=jax.random.key(1))
+PROBLEM, PROBLEMS = Quadratic(dimension=3), 2
+WEIGHTS = jnp.asarray([[1.0, 0.5, 2.0], [0.0, 1.0, 1.0]])
+
+Segments = list[tuple[Any, Trajectory, jax.Array]]
+
+
+def segments(**options: Any) -> Segments:
+    """Gradient, carry and losses of two segments of an episode."""
+    bptt = Truncated(problems=PROBLEMS, **options)
+
+    @eqx.filter_jit
+    def run(m: LSTM) -> Segments:
+        carry, found = bptt.begin(m, PROBLEM, KEY), []
+        for weights in WEIGHTS:
+            gradient, carry, losses = bptt.estimate(m, PROBLEM, carry, KEY, weights)
+            found.append((gradient, carry, losses))
+        return found
+
+    return run(M)
+
+
+def by_hand(second_derivatives: bool) -> Segments:
+    """The same by automatic differentiation of the plain unroll, each segment from a constant."""
+    fs, keys = draw(PROBLEM, KEY, PROBLEMS)
+
+    def loss(m: LSTM, carry: Trajectory, weights: jax.Array) -> tuple[jax.Array, Any]:
+        carry, losses = unroll(
+            m,
+            fs,
+            carry,
+            keys.minibatch,
+            num_steps=len(weights),
+            second_derivatives=second_derivatives,
+            form="plain",
+        )
+        return (weights @ losses).mean(), (carry, losses)
+
+    @eqx.filter_jit
+    def run(m: LSTM) -> Segments:
+        theta, found = fs.init(keys.theta), []
+        carry = Trajectory(theta, m.init(theta), jnp.asarray(0))
+        for weights in WEIGHTS:
+            gradient, (carry, losses) = eqx.filter_grad(loss, has_aux=True)(m, carry, weights)
+            found.append((gradient, carry, losses))
+        return found
+
+    return run(M)
+
+
+@pytest.fixture(scope="module")
+def first_order() -> Segments:
+    return by_hand(second_derivatives=False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"form": "recompute"}, {"coordinates": 3 * PROBLEMS}],
+    ids=["two phases", "one phase", "a sample of all"],
+)
+def test_it_is_the_derivative_of_each_segment(
+    options: dict[str, Any], first_order: Segments, assert_close: Callable
+) -> None:
+    assert_close(segments(**options), first_order, rtol=1e-3, atol=1e-4)
+
+
+def test_second_derivatives_are_kept_if_wanted(
+    first_order: Segments, assert_close: Callable
+) -> None:
+    exact = segments(second_derivatives=True)
+    assert_close(exact, by_hand(second_derivatives=True), rtol=1e-3, atol=1e-4)
+    # The same episode, and another derivative of it.
+    assert_close([x[1:] for x in exact], [x[1:] for x in first_order], rtol=1e-3, atol=1e-4)
+    for (ours, *_), (theirs, *_) in zip(exact, first_order, strict=True):
+        assert not np.allclose(ours.output.weight, theirs.output.weight, rtol=1e-3)
+
+
+def test_a_sample_of_coordinates_is_another_estimate_of_the_same(first_order: Segments) -> None:
+    sampled = segments(coordinates=2)
+    for (ours, carry, losses), (exact, there, expected) in zip(sampled, first_order, strict=True):
+        np.testing.assert_allclose(losses, expected, rtol=1e-4)
+        np.testing.assert_allclose(carry.theta, there.theta, rtol=1e-4, atol=1e-5)
+        a, b = np.ravel(ours.output.weight), np.ravel(exact.output.weight)
+        assert not np.allclose(a, b, rtol=1e-2)
+        assert a @ b > 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"problems": 0}, "problems is 0 and must be at least 1"),
+        ({"coordinates": -1}, "coordinates is -1 and must be at least 0"),
+    ],
+    ids=str,
+)
+def test_numbers_of_no_sense_are_refused(
+    wrong: dict[str, Any], said: str, sentence: Callable
+) -> None:
+    assert sentence(Truncated, **wrong) == said
+
+
+def test_two_phases_have_no_second_derivatives(sentence: Callable) -> None:
+    said = sentence(segments, form="two-phase", second_derivatives=True)
+    assert said.startswith("the form two-phase is for coordinatewise rules to first order")

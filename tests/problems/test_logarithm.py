@@ -1,0 +1,143 @@
+"""The logarithm of f: the same descent, gradients by f's size; and the options that ask for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metadescent.optimizers.rnnprop import RNNProp
+from metadescent.problem import Batch, Optimizee, Problem
+from metadescent.problems.classifier import Classifier, MLPClassification
+from metadescent.problems.convex import Bowl, Convex, convex
+from metadescent.problems.digits import digits
+from metadescent.problems.dressed import dressed
+from metadescent.problems.logarithm import EPSILON, Logarithm, LogFunction
+from metadescent.problems.mnist import mnist
+from metadescent.problems.quadratic import Quadratic
+from metadescent.problems.rescaled import Rescaled, RescaledFunction
+from metadescent.registry import make_problem
+from metadescent.unroll import start, unroll
+
+KEY = jax.random.key(0)
+
+
+def perceptrons() -> MLPClassification:
+    images = np.random.default_rng(0).integers(0, 256, (8, 3)).astype(np.uint8)
+    return MLPClassification(images, np.arange(8) % 2, (2,), batch_size=4, theta_std=1.0)
+
+
+@pytest.mark.parametrize("problem", [Quadratic(dimension=3), perceptrons()], ids=type)
+def test_value_and_gradient_by_formula(problem: Problem, assert_close: Callable) -> None:
+    log = Logarithm(problem).sample(KEY)
+    slope = jax.jit(lambda f, theta: jax.value_and_grad(f.loss)(theta, KEY))
+    theta = log.init(KEY)
+    assert_close(theta, log.f.init(KEY))
+    (ours, gradient), (f, plain) = slope(log, theta), slope(log.f, theta)
+    assert_close(ours, jnp.log(f + EPSILON))
+    assert_close(gradient, jax.tree.map(lambda g: g / (f + EPSILON), plain))
+
+
+def test_the_minimum_stays_where_it_was() -> None:
+    bowl = Bowl(jnp.asarray([0.3, -0.5]))
+    log, points = LogFunction(bowl), jnp.vstack([jax.random.normal(KEY, (50, 2)), bowl.a])
+    values, plain = (jax.vmap(lambda x, f=f: f.loss(x, KEY))(points) for f in (log, bowl))
+    np.testing.assert_array_equal(jnp.argsort(values), jnp.argsort(plain))
+    assert int(values.argmin()) == 50
+    value, gradient = jax.value_and_grad(log.loss)(bowl.a, KEY)
+    assert float(value) == pytest.approx(np.log(EPSILON))
+    assert not gradient.any()
+
+
+def test_progress_counts_in_ratios() -> None:
+    log = LogFunction(Bowl(jnp.zeros(1)))
+    halvings = [
+        float(log.loss(jnp.asarray([size]), KEY) - log.loss(jnp.asarray([size / 2**0.5]), KEY))
+        for size in (0.3, 1.0, 3.0)
+    ]
+    assert halvings == pytest.approx(3 * [np.log(2)], rel=2e-3)
+
+
+def test_a_batch_of_logarithms_shares_the_data() -> None:
+    problem = perceptrons()
+    fs = Batch.sample(Logarithm(problem), KEY, 3)
+    assert fs.shared.f.images is problem.f.images
+    assert jax.tree.leaves(fs.own) == []
+    assert jax.eval_shape(lambda: fs.loss(fs.init(KEY), KEY)).shape == (3,)
+
+
+def test_to_a_rule_that_minds_no_scale_the_first_step_is_the_same(assert_close: Callable) -> None:
+    log, m = Logarithm(Quadratic(dimension=3)).sample(KEY), RNNProp((3,), key=KEY)
+
+    @jax.jit
+    def after_one(f: Optimizee) -> jax.Array:
+        return unroll(m, f, start(m, f, KEY), KEY, num_steps=1)[0].theta
+
+    assert_close(after_one(log), after_one(log.f))
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({}, [Convex]),
+        ({"log": True}, [Logarithm, Convex]),
+        ({"rescale": 0.5}, [Rescaled, Convex]),
+        ({"rescale": 0.5, "log": True}, [Logarithm, Rescaled, Convex]),
+    ],
+    ids=str,
+)
+def test_a_problem_is_dressed_from_the_inside_out(
+    options: dict[str, Any], kinds: list[type]
+) -> None:
+    problem, found = dressed(Convex(dimension=2), **options), []
+    while True:
+        found.append(type(problem))
+        if isinstance(problem, Rescaled):
+            assert problem.r == 0.5
+        if not isinstance(problem, Logarithm | Rescaled):
+            break
+        problem = problem.problem
+    assert found == kinds
+
+
+def test_dressed_in_both_it_is_the_logarithm_of_the_rescaled(assert_close: Callable) -> None:
+    both: Any = dressed(Quadratic(dimension=3), rescale=2.0, log=True).sample(KEY)
+    theta = both.init(KEY)
+    there = both.f.c * theta
+    assert_close(there, both.f.f.init(KEY))
+    assert_close(both.loss(theta, KEY), jnp.log(both.f.f.loss(there, KEY) + EPSILON))
+
+
+@pytest.fixture
+def small_mnist(tmp_path: Path) -> Path:
+    """A folder with twenty images of noise in MNIST's own format."""
+    images = np.random.default_rng(0).integers(0, 256, 20 * 784, dtype=np.uint8).tobytes()
+    for name, head, values in (
+        ("train-images-idx3-ubyte", [3, 0, 0, 0, 20, 0, 0, 0, 28, 0, 0, 0, 28], images),
+        ("train-labels-idx1-ubyte", [1, 0, 0, 0, 20], bytes(range(10)) * 2),
+    ):
+        (tmp_path / name).write_bytes(bytes([0, 0, 8, *head]) + values)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["mnist", "mnist-relu", "digits", "convex"])
+def test_the_command_line_asks_for_it_by_options(name: str, small_mnist: Path) -> None:
+    if name == "digits":
+        pytest.importorskip("sklearn")
+    f = make_problem(f"{name}(log=True, rescale=1.5)", small_mnist).sample(KEY)
+    assert isinstance(f, LogFunction)
+    assert isinstance(f.f, RescaledFunction)
+    assert isinstance(f.f.f, Bowl if name == "convex" else Classifier)
+    logs = np.concatenate([np.log(c).ravel() for c in jax.tree.leaves(f.f.c)])
+    assert 1.0 < np.abs(logs).max() <= 1.5 + 1e-5
+    assert isinstance(make_problem(name, small_mnist).sample(KEY), Bowl | Classifier)
+
+
+def test_without_options_nobody_is_dressed(small_mnist: Path) -> None:
+    pytest.importorskip("sklearn")
+    for problem in (mnist(data_dir=small_mnist), digits(), convex()):
+        assert isinstance(problem, MLPClassification | Convex)
+        assert not isinstance(problem.sample(KEY), LogFunction | RescaledFunction)

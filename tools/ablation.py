@@ -1,0 +1,143 @@
+"""What each part of the robust recipe buys: train without it, at one small budget, and compare.
+
+    python tools/ablation.py --out runs/ablation
+
+Every variant is an ordinary run, in a folder of its own, that a second call goes on with. All of
+them take the same number of steps on the same networks unless that is what they vary. The table
+has the loss, a mean over the last tenth of the steps, on fresh problems that all variants share.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from metadescent import artifact, runs
+from metadescent.compare import problem_keys
+from metadescent.evaluate import final_loss, learning_curves, summarize
+from metadescent.files import write_json
+from metadescent.recipe import Recipe
+from metadescent.registry import make_problem
+
+NETWORKS = ("mnist", "mnist-relu", "mnist-2-layers")
+TESTS = [(name, steps) for steps in (100, 1000) for name in (*NETWORKS, "mnist-tanh")]
+
+
+def together(names: tuple[str, ...] = NETWORKS, **options: object) -> str:
+    """Return the problem of several networks side by side."""
+    written = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    return " + ".join(f"{name}({written})" if written else name for name in names)
+
+
+SMALL = Recipe(
+    steps=400,
+    unroll=50,
+    epochs=4,
+    episodes=10,
+    meta_rate=2e-3,
+    clip=10.0,
+    average=0.95,
+    second_derivatives=True,
+    form="plain",
+    validation_problems=4,
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to train; the defaults are the whole recipe, at a small budget."""
+
+    name: str
+    problem: str = together(log=True)
+    optimizer: str = "anytime(layers=(20,))"
+    imitate: bool = True
+    recipe: Recipe = SMALL
+
+
+VARIANTS = [
+    Variant("all parts"),
+    Variant("first derivatives only", recipe=replace(SMALL, second_derivatives=False)),
+    Variant("no imitation", imitate=False),
+    Variant("no logarithm", problem=together()),
+    Variant("one network", problem=together(NETWORKS[:1], log=True)),
+    Variant("unroll of 20", recipe=replace(SMALL, unroll=20)),
+    Variant("horizon of 100", recipe=replace(SMALL, steps=100, episodes=40)),
+    Variant("RNNprop", optimizer="rnnprop(layers=(20,))"),
+    Variant("the paper's features", optimizer="lstm(layers=(20,))"),
+    Variant("two layers", optimizer="anytime()"),
+    Variant("and coordinates rescaled, r = 1", problem=together(log=True, rescale=1.0)),
+    Variant("and a convex term", problem=f"{together(log=True)} + convex(log=True)"),
+    Variant(
+        "PES",
+        recipe=replace(SMALL, estimator="pes(std=0.01)", meta_rate=3e-4),
+    ),
+]
+IMITATION = Recipe(estimator="imitation(rate=0.02)", epochs=1, episodes=20, validation_problems=4)
+
+
+def train(variant: Variant, out: Path, data_dir: Path | None) -> Path:
+    """Train a variant, or go on with it, and return its folder."""
+    recipe = replace(variant.recipe, optimizer=variant.optimizer)
+    if variant.imitate:
+        first = replace(IMITATION, optimizer=variant.optimizer)
+        spec = "".join(c if c.isalnum() else "-" for c in variant.optimizer)
+        recipe = replace(
+            recipe, init=str(_run(out / f"imitation-{spec}", together(), first, data_dir))
+        )
+    return _run(
+        out / variant.name.replace(" ", "-").replace(",", ""), variant.problem, recipe, data_dir
+    )
+
+
+def _run(folder: Path, problem: str, recipe: Recipe, data_dir: Path | None) -> Path:
+    for _, info in runs.train(
+        folder, make_problem(problem, data_dir), problem, recipe, resume=folder.exists()
+    ):
+        print(f"{folder.name}: validation {float(info.validation_loss):.3f}", flush=True)
+    return folder
+
+
+def measure(folder: Path, seeds: int, data_dir: Path | None) -> dict[str, list[float]]:
+    """Return the final loss, and its 95 % interval, of an optimizer on every test."""
+    m = artifact.load(folder / "optimizer.safetensors")
+    _, key = problem_keys(0)
+    found = {}
+    for name, steps in TESTS:
+        problem = make_problem(name, data_dir)
+        curves = learning_curves(m, problem, key, num_steps=steps, num_seeds=seeds)
+        last = summarize(jnp.asarray(final_loss(curves))[:, None])
+        found[f"{name} {steps}"] = [float(x[0]) for x in (last.mean, last.low, last.high)]
+    jax.clear_caches()
+    return found
+
+
+def main() -> None:
+    """Train all, measure all, print the table."""
+    parser = argparse.ArgumentParser(description="What each part of the robust recipe buys.")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--only", help="variants whose name has this in it")
+    arguments = parser.parse_args()
+    results = arguments.out / "ablation.json"
+    found = json.loads(results.read_text()) if results.exists() else {}
+    for variant in VARIANTS:
+        if variant.name not in found and (arguments.only or "") in variant.name:
+            folder = train(variant, arguments.out, arguments.data_dir)
+            seconds = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["seconds"]
+            tests = measure(folder, arguments.seeds, arguments.data_dir)
+            found[variant.name] = {"seconds": seconds, "tests": tests}
+            write_json(results, found)
+    columns = [f"{name} {steps}" for name, steps in TESTS]
+    print("| | minutes | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 2) + "|")
+    for name, result in found.items():
+        figures = [f"{result['tests'][column][0]:.3g}" for column in columns]
+        print(f"| {name} | {result['seconds'] / 60:.1f} | " + " | ".join(figures) + " |")
+
+
+if __name__ == "__main__":
+    main()
