@@ -344,7 +344,10 @@ def test_a_curriculum_twice_needs_resume(metadescent: Callable, tmp_path: Path) 
         ("4,2", "the horizons of a curriculum are 4, 2; try 100,200,500"),
         ("4,4", "the horizons of a curriculum are 4, 4; try 100,200,500"),
         ("0,4", "steps is 0 and must be at least 1"),
-        ("3,4", "the horizon of 3 steps in the curriculum is not a multiple of the unroll of 2; try 4"),
+        (
+            "3,4",
+            "the horizon of 3 steps in the curriculum is not a multiple of the unroll of 2; try 4",
+        ),
     ],
 )
 def test_bad_horizons_are_refused_before_anything_is_written(

@@ -70,16 +70,16 @@ ffi::Error update(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::Rema
   return ffi::Error::Success();
 }
 
-// φ's gradient over T steps of n coordinates, into the first of `rets`.
-void differentiate(ffi::ThreadPool& pool, const Arguments& given, const float* xs,
-                   const float* lambdas, const Ends& ends, int64_t T, int64_t n,
-                   ffi::RemainingRets& rets) {
-  const Phi& phi = given.phi;
-  const int64_t tiles = (n + WIDTH - 1) / WIDTH;
+// φ's gradient into the first of `rets`. `run` does coordinates [begin, begin + count), a multiple
+// of WIDTH but at the end, with a tape for T steps.
+template <class Run>
+void differentiate(ffi::ThreadPool& pool, const Phi& phi, int64_t T, int64_t n, int64_t count,
+                   ffi::RemainingRets& rets, Run run) {
+  const int64_t pieces = (n + count - 1) / count;
   // The chunks, and the order in which they are added, do not depend on the number of threads: nor
   // does the result, to the last bit.
-  const int64_t chunk = std::max<int64_t>(1, (tiles + 63) / 64),
-                chunks = (tiles + chunk - 1) / chunk;
+  const int64_t chunk = std::max<int64_t>(1, (pieces + 63) / 64),
+                chunks = (pieces + chunk - 1) / chunk;
   std::vector<Gradient> parts(chunks);
 
   for_each(pool, chunks, [&, chunk] {
@@ -88,10 +88,9 @@ void differentiate(ffi::ThreadPool& pool, const Arguments& given, const float* x
       for (const Layer& layer : phi.layers)
         part.layers.emplace_back(4 * layer.hidden * layer.columns, 0.0f);
       part.output.assign(phi.layers.back().hidden, 0.0f);
-      for (int64_t tile = index * chunk; tile < std::min(tiles, (index + 1) * chunk); ++tile) {
-        const int64_t begin = tile * WIDTH;
-        const Window window{n, begin, std::min<int64_t>(WIDTH, n - begin)};
-        tape->run(given, xs, lambdas, ends, window, part);
+      for (int64_t piece = index * chunk; piece < std::min(pieces, (index + 1) * chunk); ++piece) {
+        const int64_t begin = piece * count;
+        run(*tape, Window{n, begin, std::min(count, n - begin)}, part);
       }
     };
   });
@@ -122,8 +121,11 @@ void differentiate(ffi::ThreadPool& pool, const Arguments& given, const float* x
 ffi::Error pull_back(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::AnyBuffer cotangents,
                      ffi::RemainingArgs args, ffi::RemainingRets rets) {
   const Arguments given = read(args, (args.size() - 2) / 5, scale, true);
-  differentiate(pool, given, x.typed_data<float>(), cotangents.typed_data<float>(), Ends{},
-                x.dimensions()[1], x.dimensions()[2], rets);
+  const float *xs = x.typed_data<float>(), *lambdas = cotangents.typed_data<float>();
+  differentiate(pool, given.phi, x.dimensions()[1], x.dimensions()[2], WIDTH, rets,
+                [&](Tape& tape, const Window& window, Gradient& part) {
+                  tape.run(given, xs, lambdas, window, part);
+                });
   return ffi::Error::Success();
 }
 
@@ -139,9 +141,13 @@ ffi::Error vjp(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::AnyBuff
     ends.after.push_back(data(args, 5 * layers + 2 + i));
     ends.before.push_back(data(rets, 3 * layers + 3 + i));
   }
-  const int64_t n = x.element_count() / x.dimensions()[0];
-  differentiate(pool, given, x.typed_data<float>(), cotangent.typed_data<float>(), ends, 1, n,
-                rets);
+  const float *xs = x.typed_data<float>(), *dg = cotangent.typed_data<float>();
+  // As many tiles abreast as leave the tape in the core's own cache.
+  const int64_t abreast = 8;
+  differentiate(pool, given.phi, abreast, x.element_count() / x.dimensions()[0], abreast * WIDTH,
+                rets, [&](Tape& tape, const Window& window, Gradient& part) {
+                  tape.run_abreast(given, xs, dg, ends, window, part);
+                });
   return ffi::Error::Success();
 }
 

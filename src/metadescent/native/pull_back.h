@@ -1,4 +1,4 @@
-// All steps of one tile and back again:  Σ_t ⟨λ_t, ∂g_t/∂φ⟩.
+// All steps of one tile and back again:  Σ_t ⟨λ_t, ∂g_t/∂φ⟩; or one step of many tiles.
 
 #pragma once
 
@@ -14,11 +14,10 @@ struct Gradient {
   float bias = 0;
 };
 
-// What flows in from after the last step and out before the first one, and to x; all or none of it.
-// States are h, c a layer.
+// The cotangents of h, c after a step, a layer; where those of x and of h, c before it go.
 struct Ends {
   std::vector<const float*> after;
-  float* dx = nullptr;
+  float* dx;
   std::vector<float*> before;
 };
 
@@ -48,48 +47,46 @@ class Tape {
     lambda_ = memory_.take(T * WIDTH);
   }
 
-  void run(const Arguments& given, const float* x, const float* cotangents, const Ends& ends,
-           const Window& window, Gradient& total) {
-    const size_t last = phi_.layers.size() - 1;
+  // T steps of one tile, from its h to the last step and back.
+  void run(const Arguments& given, const float* x, const float* cotangents, const Window& window,
+           Gradient& total) {
     gather(lambda_, 0, cotangents, T_, window);
-    for (size_t l = 0; l <= last; ++l) {
-      const Layer& layer = phi_.layers[l];
-      gather(steps_[l][0].x + layer.inputs * WIDTH, 0, given.states[2 * l], layer.hidden, window);
-      gather(steps_[l][0].c, 0, given.states[2 * l + 1], layer.hidden, window);
-    }
+    begin(given, 0, window);
     for (int64_t t = 0; t < T_; ++t) {
       for (int64_t i = 0; i < phi_.layers[0].inputs; ++i)
         gather(steps_[0][t].x + i * WIDTH, 0, x + (i * T_ + t) * window.stride, 1, window);
-      for (size_t l = 0; l <= last; ++l) {
-        const Layer& layer = phi_.layers[l];
-        float* h = steps_[l][t + 1].x + layer.inputs * WIDTH;
-        forward<true>(layer, steps_[l][t], steps_[l][t + 1].c, h);
-        if (l < last) std::memcpy(steps_[l + 1][t].x, h, layer.hidden * WIDTH * sizeof(float));
-      }
+      ahead(t);
     }
-    for (size_t l = 0; l <= last; ++l) {
+    for (size_t l = 0; l < phi_.layers.size(); ++l) {
       std::memset(dh_[l], 0, phi_.layers[l].hidden * WIDTH * sizeof(float));
       std::memset(dc_[l], 0, phi_.layers[l].hidden * WIDTH * sizeof(float));
     }
-    for (size_t i = 0; i < ends.after.size(); ++i)
-      gather((i % 2 ? dc_ : dh_)[i / 2], 0, ends.after[i], phi_.layers[i / 2].hidden, window);
-    std::memset(out_sum_, 0, phi_.layers[last].hidden * WIDTH * sizeof(float));
-    std::memset(bias_sum_, 0, WIDTH * sizeof(float));
-    for (int64_t t = T_ - 1; t >= 0; --t) {
-      readout(t);
-      for (size_t l = last + 1; l-- > 0;) {
-        through_gates(l, t);
-        through_weights(l, t, l > 0 || ends.dx);
-        if (l > 0)
-          for (int64_t i = 0; i < phi_.layers[l].inputs * WIDTH; i += LANES)
-            store(dh_[l - 1] + i, load(dh_[l - 1] + i) + load(below_[l] + i));
-      }
-      for (int64_t i = 0; ends.dx && i < phi_.layers[0].inputs; ++i)
-        scatter(below_[0] + i * WIDTH, 0, ends.dx + (i * T_ + t) * window.stride, 1, window);
+    clear_sums();
+    for (int64_t t = T_ - 1; t >= 0; --t) back(t, false);
+    accumulate(total, T_);
+  }
+
+  // One step of up to T tiles, each in the place of a step: the weights' gradients, whose sums over
+  // the lanes cost most, are again formed once for all of them. The window spans them.
+  void run_abreast(const Arguments& given, const float* x, const float* cotangent, const Ends& ends,
+                   const Window& window, Gradient& total) {
+    clear_sums();
+    int64_t t = 0;
+    for (int64_t at = 0; at < window.count; at += WIDTH, ++t) {
+      const Window tile{window.stride, window.begin + at,
+                        std::min<int64_t>(WIDTH, window.count - at)};
+      begin(given, t, tile);
+      gather(lambda_ + t * WIDTH, 0, cotangent, 1, tile);
+      gather(steps_[0][t].x, 0, x, phi_.layers[0].inputs, tile);
+      ahead(t);
+      for (size_t i = 0; i < ends.after.size(); ++i)
+        gather((i % 2 ? dc_ : dh_)[i / 2], 0, ends.after[i], phi_.layers[i / 2].hidden, tile);
+      back(t, true);
+      scatter(below_[0], 0, ends.dx, phi_.layers[0].inputs, tile);
+      for (size_t i = 0; i < ends.before.size(); ++i)
+        scatter((i % 2 ? dc_ : dh_)[i / 2], 0, ends.before[i], phi_.layers[i / 2].hidden, tile);
     }
-    for (size_t i = 0; i < ends.before.size(); ++i)
-      scatter((i % 2 ? dc_ : dh_)[i / 2], 0, ends.before[i], phi_.layers[i / 2].hidden, window);
-    accumulate(total);
+    accumulate(total, t);
   }
 
  private:
@@ -99,6 +96,43 @@ class Tape {
       size +=
           ((T + 1) * (layer.columns + 6 * layer.hidden) + 2 * layer.hidden + layer.inputs) * WIDTH;
     return size;
+  }
+
+  void clear_sums() {
+    std::memset(out_sum_, 0, phi_.layers.back().hidden * WIDTH * sizeof(float));
+    std::memset(bias_sum_, 0, WIDTH * sizeof(float));
+  }
+
+  // h and c before step t.
+  void begin(const Arguments& given, int64_t t, const Window& window) {
+    for (size_t l = 0; l < phi_.layers.size(); ++l) {
+      const Layer& layer = phi_.layers[l];
+      gather(steps_[l][t].x + layer.inputs * WIDTH, 0, given.states[2 * l], layer.hidden, window);
+      gather(steps_[l][t].c, 0, given.states[2 * l + 1], layer.hidden, window);
+    }
+  }
+
+  // Step t; what comes after it lies where step t + 1 begins.
+  void ahead(int64_t t) {
+    for (size_t l = 0; l < phi_.layers.size(); ++l) {
+      const Layer& layer = phi_.layers[l];
+      float* h = steps_[l][t + 1].x + layer.inputs * WIDTH;
+      forward<true>(layer, steps_[l][t], steps_[l][t + 1].c, h);
+      if (l + 1 < phi_.layers.size())
+        std::memcpy(steps_[l + 1][t].x, h, layer.hidden * WIDTH * sizeof(float));
+    }
+  }
+
+  // Back through step t: dh and dc after it become those before it.
+  void back(int64_t t, bool want_dx) {
+    readout(t);
+    for (size_t l = phi_.layers.size(); l-- > 0;) {
+      through_gates(l, t);
+      through_weights(l, t, l > 0 || want_dx);
+      if (l > 0)
+        for (int64_t i = 0; i < phi_.layers[l].inputs * WIDTH; i += LANES)
+          store(dh_[l - 1] + i, load(dh_[l - 1] + i) + load(below_[l] + i));
+    }
   }
 
   // g = scale (w·h + b): λ_t reaches h of the last layer, and w and b.
@@ -164,7 +198,7 @@ class Tape {
       for (int v = 0; v < VECTORS; ++v) store(out + k * WIDTH + v * LANES, sum[k][v]);
   }
 
-  void accumulate(Gradient& total) {
+  void accumulate(Gradient& total, int64_t steps) {
     for (size_t l = 0; l < phi_.layers.size(); ++l) {
       const Layer& layer = phi_.layers[l];
       const Step& first = steps_[l][0];
@@ -175,16 +209,16 @@ class Tape {
           const float *dz = first.gates + row * WIDTH, *x = first.x + k * WIDTH;
           switch (std::min<int64_t>(4, layer.columns - k)) {
             case 4:
-              outer<4>(out, layer.columns, dz, step, x, step, T_);
+              outer<4>(out, layer.columns, dz, step, x, step, steps);
               break;
             case 3:
-              outer<3>(out, layer.columns, dz, step, x, step, T_);
+              outer<3>(out, layer.columns, dz, step, x, step, steps);
               break;
             case 2:
-              outer<2>(out, layer.columns, dz, step, x, step, T_);
+              outer<2>(out, layer.columns, dz, step, x, step, steps);
               break;
             default:
-              outer<1>(out, layer.columns, dz, step, x, step, T_);
+              outer<1>(out, layer.columns, dz, step, x, step, steps);
           }
         }
     }
