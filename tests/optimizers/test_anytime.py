@@ -86,6 +86,12 @@ def test_the_first_features_are_signs_and_the_clock_is_at_zero() -> None:
     np.testing.assert_array_equal(x[-1], 0.0)
 
 
+def test_the_clock_stands_still_where_meta_training_ended() -> None:
+    m = Anytime((3,), betas=BETAS, clock=4.0, key=jax.random.key(0))
+    shown = np.asarray(features(m, GRADIENTS))[:, -1, 0]
+    np.testing.assert_allclose(shown, np.log10(1 + np.minimum(np.arange(8), 4)) / 4, rtol=1e-6)
+
+
 def blind(tau: float) -> Anytime:
     """With w = 0 and b = 1: g = scale · (1 + t/τ)^(−1/2), whatever ∇."""
     where = lambda m: (m.lstm.output.weight, m.lstm.output.bias)  # noqa: E731

@@ -8,7 +8,8 @@ m_β/√v_β is the ratio of signal to noise of the last 1/(1 − β) gradients,
 it goes to 0 there is nothing left but noise, and to go on with steps of one length is to stay as
 far from the minimum as they are long. m_first/√v_last is Adam's step. The factor before the LSTM is
 the rate that descends through noise whenever it is stopped; the LSTM learns by how much to depart
-from it. No input knows the scale of f or of a coordinate.
+from it. Its clock, the last of the inputs, stands still where meta-training ended, so that later
+steps meet nothing new. No input knows the scale of f or of a coordinate.
 
 Source: features by moments from Lv, Jiang and Li (2017) and, on several time scales and with a
 clock, from Metz et al. (2020); (1 + t/τ)^(−1/2) from stochastic approximation.
@@ -38,6 +39,7 @@ class Anytime(Coordinatewise):
         layers: hidden units of each layer, at least one.
         betas: decays of the moments, the fastest first.
         tau: steps after which the steps' length begins to fall.
+        clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
         scale: factor on the output: about the size of the first steps.
         key: draws φ.
 
@@ -55,12 +57,14 @@ class Anytime(Coordinatewise):
     lstm: LSTM
     betas: tuple[float, ...] = eqx.field(static=True)
     tau: float = eqx.field(static=True)
+    clock: float = eqx.field(static=True)
 
     def __init__(
         self,
         layers: Sequence[int] = (20, 20),
         betas: Sequence[float] = (0.9, 0.99, 0.999),
         tau: float = 100.0,
+        clock: float = 200.0,
         scale: float = 0.1,
         *,
         key: PRNGKeyArray,
@@ -71,7 +75,8 @@ class Anytime(Coordinatewise):
         for beta in betas:
             require("a beta", beta, 0.0, 0.99999)
         require("tau", tau, 1e-6)
-        self.betas, self.tau = tuple(betas), tau
+        require("clock", clock, 0.0)
+        self.betas, self.tau, self.clock = tuple(betas), tau, clock
         self.lstm = LSTM.on_features(len(self.betas) + 3, layers, scale=scale, key=key)
 
     def init_coordinate(self) -> AnytimeState:
@@ -127,7 +132,8 @@ class Anytime(Coordinatewise):
             means.append(m / w)
             roots.append(s / jnp.sqrt(w))
         x = [mean / root for mean, root in zip(means, roots, strict=True)]
-        x += [gradient / roots[0], means[0] / roots[-1], jnp.log10(1 + t) / 4]
+        clock = jnp.log10(1 + jnp.minimum(t, self.clock)) / 4
+        x += [gradient / roots[0], means[0] / roots[-1], clock]
         return jnp.stack(x), (tuple(after), t + 1)
 
 
