@@ -11,7 +11,9 @@ import pytest
 
 from metadescent.estimators.truncated import Truncated
 from metadescent.meta_loss import draw
+from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
+from metadescent.problem import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
 from metadescent.unroll import Trajectory, unroll
 
@@ -120,3 +122,54 @@ def test_numbers_of_no_sense_are_refused(
 def test_two_phases_have_no_second_derivatives(sentence: Callable) -> None:
     said = sentence(segments, form="two-phase", second_derivatives=True)
     assert said.startswith("the form two-phase is for coordinatewise rules to first order")
+
+
+class Gradient(LearnedOptimizer):
+    """g = −φ ∇, one number."""
+
+    phi: jax.Array
+
+    def init(self, params: Any) -> tuple[()]:
+        return ()
+
+    def update(self, updates: Any, state: Any, params: Any = None, **_: Any) -> tuple[Any, Any]:
+        return jax.tree.map(lambda gradient: -self.phi * gradient, updates), state
+
+
+class Parabola(Optimizee):
+    """f(θ) = θ²/2 from θ₀ = 1."""
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jnp.ones(())
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        return theta**2 / 2
+
+
+class Parabolas(Problem):
+    def sample(self, key: jax.Array) -> Parabola:
+        return Parabola()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("second_derivatives", [True, False])
+def test_feedback_scales_every_answer_of_the_optimizee(
+    share: float, second_derivatives: bool
+) -> None:
+    """θ′ = θ − φθ, so ∂θ′/∂φ = (1 − λφ) ∂θ/∂φ − θ, where λ is 0 to first order."""
+    phi, steps = 0.4, 6
+    theta, slope, expected = 1.0, 0.0, 0.0
+    answered = share if second_derivatives else 0.0
+    for _ in range(steps):
+        theta, slope = theta - phi * theta, slope - answered * phi * slope - theta
+        expected += theta * slope
+    m = Gradient(jnp.asarray(phi))
+    bptt = Truncated(feedback=share, second_derivatives=second_derivatives)
+    begin = bptt.begin(m, Parabolas(), KEY)
+    gradient, _, losses = bptt.estimate(m, Parabolas(), begin, KEY, jnp.ones(steps))
+    np.testing.assert_allclose(gradient.phi, expected, rtol=1e-5)
+    np.testing.assert_allclose(losses[-1, 0], theta**2 / 2, rtol=1e-5)
+
+
+def test_a_share_beyond_all_is_refused(sentence: Callable) -> None:
+    assert "feedback is 1.5" in sentence(Truncated, feedback=1.5)

@@ -2,7 +2,13 @@
 
 The derivative of equation 3 over a segment, with what was before the segment held constant. Short
 segments are biased, towards what pays off soon; the bias is the price of a low variance.
+
+With second derivatives the optimizee answers: a step changes the gradient that the next one sees.
+Through many steps near the edge of stability these answers multiply, and the exact meta-gradient
+explodes. `feedback` scales each of them: 1 is exact, 0 is the paper's ∂∇_t/∂φ = 0.
 """
+
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent.errors import require
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import meta_loss, start_batch
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizer import LearnedOptimizer, State, Updates
 from metadescent.problem import Problem
 from metadescent.recipe import Form
 from metadescent.unroll import Trajectory
@@ -24,6 +30,7 @@ class Truncated(Estimator):
         problems: optimizees an episode.
         coordinates: estimate from a sample of this many coordinates (see `two_phase`); 0: all.
         second_derivatives: keep ∂∇_t/∂φ, which the paper drops.
+        feedback: the share of ∂∇_t/∂φ that is kept in each step, from 0 to 1.
         form: how it is computed (see `meta_loss`).
 
     Raises:
@@ -47,11 +54,13 @@ class Truncated(Estimator):
     coordinates: int = eqx.field(static=True, default=0)
     second_derivatives: bool = eqx.field(static=True, default=False)
     form: Form = eqx.field(static=True, default="auto")
+    feedback: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         require("problems", self.problems, 1)
         require("coordinates", self.coordinates, 0)
+        require("feedback", self.feedback, 0.0, 1.0)
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Trajectory:
         return start_batch(m, problem, key, self.problems)
@@ -67,8 +76,10 @@ class Truncated(Estimator):
         phi, static = eqx.partition(m, eqx.is_inexact_array)
 
         def objective(phi: PyTree) -> tuple[Array, PyTree]:
+            rule = eqx.combine(phi, static)
+            damped = self.second_derivatives and self.feedback < 1.0
             return meta_loss(
-                eqx.combine(phi, static),
+                Damped(rule, self.feedback) if damped else rule,
                 problem,
                 carry,
                 key,
@@ -82,6 +93,37 @@ class Truncated(Estimator):
 
         (_, (carry, losses)), gradient = jax.value_and_grad(objective, has_aux=True)(phi)
         return gradient, carry, losses
+
+
+class Damped(LearnedOptimizer):
+    """A rule that is fed ∇ with but a share of ∇'s derivative.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> m = LSTM((4,), p=None, key=jax.random.key(0))
+        >>> slope = lambda m: jax.grad(lambda g: m.update(g, m.init(g))[0])(jnp.ones(()))
+        >>> bool(jnp.allclose(slope(Damped(m, 0.5)), slope(m) / 2))
+        True
+    """
+
+    rule: LearnedOptimizer
+    share: float = eqx.field(static=True)
+
+    def init(self, params: PyTree) -> State:
+        return self.rule.init(params)
+
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        def damp(gradient: Array) -> Array:
+            held = jax.lax.stop_gradient(gradient)
+            return held + self.share * (gradient - held)
+
+        return self.rule.update(jax.tree.map(damp, updates), state, params, **extra_args)
+
+    def over_batch(self) -> LearnedOptimizer:
+        return Damped(self.rule.over_batch(), self.share)
 
 
 NAMED = {"truncated": Truncated}
