@@ -38,7 +38,7 @@ CARD = """# {name}
 
 {table}
 
-Made by `metadescent evaluate {name} {trained_on} --seeds {seeds}` on {test_hardware}. Intervals are
+Made by `metadescent evaluate {name} {tested_on} --seeds {seeds}` on {test_hardware}. Intervals are
 95 %. Rates are tuned for this problem and horizon by the {criterion}.
 
 ## Validation loss, epoch by epoch
@@ -137,6 +137,8 @@ def main() -> None:
         optimizer=card["optimizer"],
         trained_on=card["trained_on"],
         steps=recipe["steps"],
+        tested_on=shlex.quote(card["trained_on"])
+        + (f" --steps {recipe['steps']}" if recipe["steps"] != 100 else ""),
         command=all_stages(card, name),
         budget="; then ".join(
             f"{stage['budget']['meta_steps']:,} meta-steps of {stage['recipe']['unroll']} steps to "

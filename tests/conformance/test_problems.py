@@ -31,6 +31,14 @@ def write_mnist(folder: Path) -> None:
         (folder / name).write_bytes(bytes([0, 0, 8, *head]) + values)
 
 
+def write_cifar10(folder: Path) -> None:
+    """Fifty images of noise in place of fifty thousand."""
+    records = np.random.default_rng(0).integers(0, 256, (5, 10, 3073), dtype=np.uint8)
+    records[:, :, 0] = range(10)
+    for batch, content in enumerate(records, start=1):
+        (folder / f"data_batch_{batch}.bin").write_bytes(content.tobytes())
+
+
 @pytest.fixture(scope="module", params=problems())
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -51,6 +59,7 @@ def problem(named: Named, tmp_path_factory: pytest.TempPathFactory) -> Problem:
 
     folder = tmp_path_factory.mktemp("data")
     write_mnist(folder)
+    write_cifar10(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pooch, "retrieve", no_network)
         reason = None

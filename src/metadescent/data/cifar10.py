@@ -1,0 +1,180 @@
+"""CIFAR-10: 60,000 photographs of 32 × 32 pixels in red, green and blue, of ten kinds of thing.
+
+A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009. The files are those of
+the official binary version. In each, a record is one byte, the label, and 1024 bytes a colour, row
+by row.
+"""
+
+import gzip
+import hashlib
+import lzma
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metadescent.data import store
+from metadescent.errors import UserError
+
+_ARCHIVE = store.Remote(
+    "cifar10/cifar-10-binary.tar.gz",
+    ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+_FOLDERS = ("cifar10", "cifar10/cifar-10-batches-bin", "", "cifar-10-batches-bin")
+_RECORD = 1 + 3 * 32 * 32
+_DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+
+_TEST, _START = "test_batch.bin", "test_batch_first1000.bin"
+# How many images each file holds, and the MD5 of its bytes.
+_FILES = {
+    "data_batch_1.bin": (10_000, "5dd7e06a14cb22eb9f671a540d1b7c25"),
+    "data_batch_2.bin": (10_000, "5ea93a67294ea407fff1d09f752e9692"),
+    "data_batch_3.bin": (10_000, "942cd6a4bcdd0dd3c604fbe906cb4421"),
+    "data_batch_4.bin": (10_000, "ae636b3ba5c66a11e91e8cb52e771fcb"),
+    "data_batch_5.bin": (10_000, "53f37980c15c3d472c316c40844f3f0d"),
+    _TEST: (10_000, "803d5f7f4d78ea53de84dbe85f74fb6d"),
+    _START: (1000, "371f65da31ad652f5e24b3699a3e6515"),
+}
+# Each batch may be read from any of its files; the archive has the last of them.
+_BATCHES: dict[int | str, tuple[str, ...]] = {
+    **{n: (f"data_batch_{n}.bin",) for n in range(1, 6)},
+    "test": (_TEST,),
+    "test-first-1000": (_START, _TEST),
+}
+
+
+def load_cifar10(
+    data_dir: Path | str | None = None, batches: Sequence[int | str] = (1, 2, 3, 4, 5)
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Images, uint8 0 to 255 of shape (n, 32, 32, 3), and labels, int32 0 to 9 of shape (n,).
+
+    `batches` says which, and in which order: 1 to 5 are the training batches, "test" is the test
+    batch, each of 10,000 images, and "test-first-1000" is the start of the latter. To hold images
+    out, load `batches=(1, 2, 3, 4)` here and `batches=(5,)` there. Rows run downwards, and the
+    three values of a pixel are red, green and blue.
+
+    A batch is looked for in `store.data_dir(data_dir)`, its folder `cifar10`, and a folder
+    `cifar-10-batches-bin` in either: as `data_batch_1.bin`, which is taken as it is, with any
+    number of images, and as `data_batch_1.bin.xz`, which must unpack to the official batch. Batches
+    that are not there come out of the official archive, which is looked for as `store.fetch` does,
+    and downloaded if it is missing. It is never unpacked on the disk.
+
+    Raises `UserError` if a batch can be neither found nor downloaded, or is not what it should be.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "data_batch_5.bin").write_bytes(bytes([7, *[0] * 3072]) * 2)
+        ...     images, labels = load_cifar10(folder, batches=(5,))
+        >>> images.shape, labels
+        ((2, 32, 32, 3), array([7, 7], dtype=int32))
+    """
+    unknown = [batch for batch in batches if batch not in _BATCHES]
+    if unknown or not batches:
+        what = f"{unknown[0]!r} is none of them" if unknown else "none was asked for"
+        raise UserError(f"CIFAR-10 has the batches {', '.join(map(repr, _BATCHES))}, and {what}.")
+    directory = store.data_dir(data_dir)
+    paths = {batch: _find(directory, *_BATCHES[batch]) for batch in batches}
+    packed = [_BATCHES[batch][-1] for batch in batches if paths[batch] is None]
+    members = _unpack(directory, packed) if packed else {}
+    parts = []
+    for batch in batches:
+        path, member = paths[batch], _BATCHES[batch][-1]
+        content = members[member] if path is None else _read(path)
+        end = _FILES[_START][0] * _RECORD if batch == "test-first-1000" else None
+        parts.append(_decode(str(path or member), content[:end]))
+    images, labels = zip(*parts, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
+def _find(directory: Path, *names: str) -> Path | None:
+    """The first of some files that lies in the data folder, plain or as `.xz`."""
+    places = (
+        directory / folder / (name + suffix)
+        for name in names
+        for folder in _FOLDERS
+        for suffix in ("", ".xz")
+    )
+    return next((place for place in places if place.is_file()), None)
+
+
+def _read(path: Path) -> bytes:
+    """The records in a file; those in an `.xz` must be the official ones."""
+    try:
+        if path.suffix != ".xz":
+            return path.read_bytes()
+        with lzma.open(path) as stream:
+            return _official(stream.read(_enough(path.stem)), path.stem, str(path))
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """The records in some files of the archive, by the files' names; nothing goes to the disk."""
+    try:
+        path = store.fetch(_ARCHIVE, directory)
+    except UserError as error:
+        start = _find(directory, _START)
+        if _TEST not in names or start is None:
+            raise
+        raise UserError(
+            f"{start} holds only the first 1000 images of the test batch, which "
+            f"batches=('test-first-1000',) loads; for all of it, {error}"
+        ) from error
+    wanted, found = set(names), {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = PurePosixPath(member.name).name
+                if name in wanted and (stream := archive.extractfile(member)):
+                    content = stream.read(_enough(name))
+                    found[name] = _official(content, name, f"{name} in {path}")
+                    wanted.remove(name)
+                if not wanted:
+                    return found
+    except _DAMAGE as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    missing = " and ".join(sorted(wanted))
+    raise UserError(f"{path} is without {missing}: delete it so that it is fetched again.")
+
+
+def _enough(name: str) -> int:
+    """How many bytes tell a file from any other, whatever a packed one would swell to."""
+    return _FILES[name][0] * _RECORD + 1
+
+
+def _official(content: bytes, name: str, source: str) -> bytes:
+    md5, expected = hashlib.md5(content, usedforsecurity=False).hexdigest(), _FILES[name][1]
+    if md5 != expected:
+        raise UserError(
+            f"{source} unpacks to bytes of MD5 {md5} where {expected} is expected: "
+            "delete it so that it is fetched again."
+        )
+    return content
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is damaged ({error}): delete it so that it is fetched again.")
+
+
+def _decode(source: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    if not content or len(content) % _RECORD:
+        raise UserError(
+            f"{source} holds {len(content)} bytes where records of {_RECORD} bytes, and no part of "
+            "one, are expected: it may have been cut off."
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD)
+    labels = records[:, 0].astype(np.int32)
+    outside = labels[labels > 9]
+    if outside.size:
+        raise UserError(f"{source} holds the label {outside[0]}, and labels run from 0 to 9.")
+    colours_first = records[:, 1:].reshape(-1, 3, 32, 32)
+    return np.ascontiguousarray(colours_first.transpose(0, 2, 3, 1)), labels

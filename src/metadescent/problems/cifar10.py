@@ -1,0 +1,92 @@
+"""CIFAR-10 and its subsets (section 3.3): photographs of ten kinds of thing, or of some of them."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from metadescent.data.cifar10 import load_cifar10
+from metadescent.errors import UserError
+from metadescent.problem import Named, Problem
+from metadescent.problems.convnet import ConvNetClassification
+from metadescent.problems.dressed import dressed
+
+
+def cifar10(
+    labels: Sequence[int] = tuple(range(10)),
+    batches: Sequence[int | str] = (1, 2, 3, 4, 5),
+    channels: Sequence[int] = (16, 16, 16),
+    hidden: Sequence[int] = (32,),
+    kernel: int = 5,
+    theta_std: float = 0.01,
+    batch_size: int = 128,
+    rescale: float = 0.0,
+    log: bool = False,
+    data_dir: str | Path | None = None,
+) -> Problem:
+    """Return the problem of training a convolutional network on images of CIFAR-10.
+
+    Arguments:
+        labels: the classes: only images that have one of these labels take part, and an image with
+            the first of them is in class 0, one with the second in class 1, and so on. What
+            `labels=(0, 1)` leaves out is `labels=(2, 3, 4, 5, 6, 7, 8, 9)`.
+        batches: the batches that the images are from, as in `load_cifar10`. Held-out images for
+            `batches=(1, 2, 3, 4)` are `batches=(5,)`.
+        channels, hidden, kernel, theta_std, batch_size: those of `ConvNetClassification`.
+        rescale, log: those of `dressed`.
+
+    Raises:
+        UserError: if the labels are not two or more different ones from 0 to 9, no image has one of
+            them, or the data is neither there nor to be downloaded.
+
+    Source: section 3.3; kernels, channels, θ₀ and minibatches as in the authors' code.
+    """
+    if len(set(labels)) != len(labels) or len(labels) < 2 or not set(labels) <= set(range(10)):
+        raise UserError(
+            f"labels is {labels!r} and must be two or more different ones from 0 to 9; "
+            "try labels=(0, 1)"
+        )
+    images, kinds = load_cifar10(data_dir, batches)
+    # The class of each label, −1 for none.
+    classes = np.full(10, -1, np.int32)
+    classes[list(labels)] = np.arange(len(labels))
+    kept = classes[kinds] >= 0
+    if not kept.any():
+        raise UserError(
+            f"no image in batches {batches!r} has one of the labels {labels!r}; try others"
+        )
+    problem = ConvNetClassification(
+        images if kept.all() else images[kept],
+        classes[kinds[kept]],
+        channels,
+        hidden,
+        len(labels),
+        kernel,
+        batch_size,
+        theta_std,
+    )
+    return dressed(problem, rescale=rescale, log=log)
+
+
+_RECIPE = {
+    "optimizer": "lstm(p=10.0, scale=0.1)",
+    "coordinates": 2048,
+    "epochs": 80,
+    "episodes": 40,
+    "average": 0.98,
+    "validation_problems": 8,
+}
+
+
+def _subset(count: int) -> Named:
+    summary = f"convolutional network on {count} of the labels of CIFAR-10 (figure 7)"
+    return Named(partial(cifar10, range(count)), _RECIPE, summary)
+
+
+# The paper does not say which labels its subsets have; these have the first ones.
+NAMED = {
+    "cifar10": Named(cifar10, _RECIPE, "convolutional network on CIFAR-10 (section 3.3)"),
+    "cifar5": _subset(5),
+    "cifar2": _subset(2),
+}

@@ -1,0 +1,221 @@
+"""Convolutional classifiers (section 3.3): the cross-entropy of a network with batch normalization.
+
+    x ← maxpool₂ₓ₂(relu(BN(w ∗ x + b)))     a convolutional layer
+    x ← relu(BN(w x + b))                   a hidden layer
+    BN(z) = (z − mean z) / √(var z + ε) + β     mean and variance over the minibatch and over places
+
+The means and variances are part of evaluating f, and no part of θ.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+
+from metadescent.errors import UserError, require
+from metadescent.problem import Optimizee, Problem
+from metadescent.problems.convolution import convolve
+
+# That of Sonnet 1, which the authors' code takes.
+EPSILON = 1e-3
+
+Layer = dict[str, Float[Array, "..."]]
+ConvNetTheta = dict[str, list[Layer]]
+
+
+class ConvNet(Optimizee):
+    """The cross-entropy of a small convolutional network on minibatches of a dataset.
+
+    Images stay uint8 in memory and become floats in [0, 1] minibatch by minibatch; a minibatch is
+    drawn with replacement. θ is {"conv": […], "fc": […], "out": […]}, one dict a layer: weights
+    "w" (of a convolution height × width × channels in × channels out, and of no other layer with
+    four axes), biases "b" and, but in the last layer, "beta", the β of batch normalization. There
+    is no scale γ, as in the authors' code.
+
+    Example:
+        >>> images, labels = jnp.zeros((8, 4, 4, 3), jnp.uint8), jnp.arange(8) % 2
+        >>> f = ConvNet(images, labels, channels=(5,), hidden=(6,), classes=2, kernel=3)
+        >>> theta = f.init(jax.random.key(0))
+        >>> {name: [layer["w"].shape for layer in layers] for name, layers in theta.items()}
+        {'conv': [(3, 3, 3, 5)], 'fc': [(20, 6)], 'out': [(6, 2)]}
+        >>> round(float(f.loss(theta, jax.random.key(1))), 2)
+        0.69
+    """
+
+    images: UInt8[Array, "examples height width colours"]
+    labels: Int[Array, " examples"]
+    channels: tuple[int, ...] = eqx.field(static=True)
+    hidden: tuple[int, ...] = eqx.field(static=True)
+    classes: int = eqx.field(static=True)
+    kernel: int = eqx.field(static=True, default=5)
+    batch_size: int = eqx.field(static=True, default=128)
+    theta_std: float = eqx.field(static=True, default=0.01)
+    white: float = eqx.field(static=True, default=255.0)
+
+    def init(self, key: PRNGKeyArray) -> ConvNetTheta:
+        """Draw θ₀ ~ N(0, theta_std²), weights and biases alike, but β = 0."""
+        _, height, width, colours = self.images.shape
+        depth = len(self.channels)
+        maps = (colours, *self.channels)
+        units = ((height >> depth) * (width >> depth) * maps[-1], *self.hidden)
+
+        def zeros(*shape: int) -> Layer:
+            return {"w": jnp.zeros(shape), "b": jnp.zeros(shape[-1])}
+
+        # All in one draw: one a leaf takes ten times as long to compile.
+        row, as_theta = ravel_pytree(
+            {
+                "conv": [zeros(self.kernel, self.kernel, *pair) for pair in pairwise(maps)],
+                "fc": [zeros(*pair) for pair in pairwise(units)],
+                "out": [zeros(units[-1], self.classes)],
+            }
+        )
+        theta = as_theta(self.theta_std * jax.random.normal(key, row.shape, row.dtype))
+        for layer in (*theta["conv"], *theta["fc"]):
+            layer["beta"] = jnp.zeros_like(layer["b"])
+        return theta
+
+    def loss(self, theta: ConvNetTheta, key: PRNGKeyArray) -> Float[Array, ""]:
+        """Return the mean cross-entropy on the minibatch that `key` draws."""
+        chosen = jax.random.randint(key, (self.batch_size,), 0, len(self.labels))
+        return self.cross_entropy(theta, self.images[chosen], self.labels[chosen])
+
+    def cross_entropy(
+        self,
+        theta: ConvNetTheta,
+        images: UInt8[Array, "batch height width colours"],
+        labels: Int[Array, " batch"],
+    ) -> Float[Array, ""]:
+        """Return the mean cross-entropy of the network on given examples.
+
+        Means and variances are those of these very examples, also where θ was trained on others:
+        what one example adds depends on the company that it is in.
+        """
+        logits = self.logits(theta, images)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    def logits(
+        self, theta: ConvNetTheta, images: UInt8[Array, "batch height width colours"]
+    ) -> Float[Array, "batch classes"]:
+        """Return the network's output on given examples, with their own means and variances."""
+        (out,) = theta["out"]
+        x = images.astype(out["w"].dtype) / self.white
+        # Where z is normalized its mean is subtracted, so b is left out: its derivative is 0, and
+        # not the rounding errors that rules with normalized gradients would follow.
+        for layer in theta["conv"]:
+            x = convolve(x, layer["w"])
+            # BN and relu increase, so they may follow the maximum: a quarter of the work.
+            x = jax.nn.relu(_normalize(_max_pool(x), x, layer["beta"]))
+        x = x.reshape(len(x), -1)
+        for layer in theta["fc"]:
+            x = x @ layer["w"]
+            x = jax.nn.relu(_normalize(x, x, layer["beta"]))
+        return x @ out["w"] + out["b"]
+
+
+def _normalize(
+    x: Float[Array, "... features"],
+    population: Float[Array, "... features"],
+    beta: Float[Array, " features"],
+) -> Float[Array, "... features"]:
+    """Return x less the mean of `population`, over its standard deviation, plus β."""
+    axes = range(population.ndim - 1)
+    mean, variance = population.mean(axes), population.var(axes)
+    return (x - mean) * jax.lax.rsqrt(variance + EPSILON) + beta
+
+
+def _max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n _ _ c"]:
+    """Return the maximum of each square of 2 × 2."""
+    # The derivative of `jax.lax.reduce_window` on a CPU would take as long as all else together.
+    x = jnp.maximum(x[:, 0::2], x[:, 1::2])
+    return jnp.maximum(x[:, :, 0::2], x[:, :, 1::2])
+
+
+class ConvNetClassification(Problem):
+    """Training one architecture on one dataset, from a random θ₀ (section 3.3).
+
+    The only sources of variation between optimizees are θ₀ and the draw of minibatches, so `sample`
+    ignores its key. To see how a θ does on held-out images, evaluate it on the f of another
+    problem that has those images and the same architecture.
+
+    Arguments:
+        images: uint8, examples × height × width × colours, in 0 … white; height and width can be
+            halved once for each convolution.
+        labels: integers, one an example, from 0.
+        channels: channels of each convolutional layer; the authors' (16, 16, 16).
+        hidden: units of each hidden layer; the paper's (32,).
+        classes: the network's outputs; one more than the largest label if not given.
+        kernel: height and width of the kernels, odd; the authors' 5.
+        batch_size: examples a minibatch; the authors' 128.
+        theta_std: standard deviation of θ₀; the authors' code takes 0.01.
+        white: the value of a white pixel.
+
+    Raises:
+        UserError: if a size is below 1 or does not fit the images, or a label has no output.
+
+    Example:
+        >>> images, labels = np.zeros((8, 4, 4, 3), np.uint8), np.arange(8) % 2
+        >>> f = ConvNetClassification(images, labels, channels=(5,)).sample(jax.random.key(0))
+        >>> f.channels, f.hidden, f.classes
+        ((5,), (32,), 2)
+    """
+
+    f: ConvNet
+
+    def __init__(
+        self,
+        images: np.ndarray | Array,
+        labels: np.ndarray | Array,
+        channels: Sequence[int] = (16, 16, 16),
+        hidden: Sequence[int] = (32,),
+        classes: int | None = None,
+        kernel: int = 5,
+        batch_size: int = 128,
+        theta_std: float = 0.01,
+        white: float = 255.0,
+    ):
+        for size in channels:
+            require("channels", size, 1)
+        for size in hidden:
+            require("hidden", size, 1)
+        require("batch_size", batch_size, 1)
+        require("kernel", kernel, 1)
+        if kernel % 2 == 0:
+            raise UserError(f"kernel is {kernel} and must be odd; try {kernel - 1} or {kernel + 1}")
+        height, width = images.shape[1:3]
+        most = min((side & -side).bit_length() - 1 for side in (height, width))
+        if len(channels) > most:
+            raise UserError(
+                f"channels has {len(channels)} layers, and images of {height} × {width} pixels can "
+                f"be halved only {most} times; try at most {most} layers"
+            )
+        largest = int(labels.max())
+        if classes is None:
+            classes = largest + 1
+        elif largest >= classes:
+            raise UserError(
+                f"there is a label {largest}, and {classes} classes end at {classes - 1}; "
+                f"try classes={largest + 1}"
+            )
+        self.f = ConvNet(
+            jnp.asarray(images),
+            jnp.asarray(labels),
+            tuple(channels),
+            tuple(hidden),
+            classes,
+            kernel,
+            batch_size,
+            theta_std,
+            white,
+        )
+
+    def sample(self, key: PRNGKeyArray) -> ConvNet:
+        """Return the classifier; θ₀ and the minibatches are where chance comes in."""
+        del key
+        return self.f

@@ -1,0 +1,83 @@
+"""The convolution of layers of stride 1:  y[n, i, j, o] = Σ x[n, i + a, j + b, c] · w[a, b, c, o].
+
+It is linear in x and in w, and so are its two derivatives; the derivatives of all three are these
+three again, which is what is written here. Why not automatic differentiation: XLA 0.10.2 brings the
+convolutions of a program into the form that its fast routine on a CPU takes, but not those inside
+of loops, where derivatives are left to a naive one; and an unroll is a loop. Under `vmap` with one
+kernel each, as in a `Batch`, all are left to it. So each of the three is stated in the form of the
+fast routine, and `vmap` calls them one by one.
+"""
+
+from functools import partial
+
+import jax
+from jax.custom_batching import sequential_vmap
+from jaxtyping import Array, Float
+
+# Value and gradient of the network of section 3.3 for 128 images, in a scan, on one core of an AMD
+# EPYC with AVX-512 beside other work: 40 ms and 28 MiB of scratch a problem; as one matrix product
+# a layer, with all windows written out, 116 ms and 150 MiB; by automatic differentiation of XLA's
+# convolution 2000 ms, and 3600 ms each for four problems side by side.
+Maps = Float[Array, "_ _ _ _"]
+Kernel = Float[Array, "_ _ _ _"]
+
+
+@jax.custom_vjp
+def convolve(x: Maps, kernel: Kernel) -> Maps:
+    """Return x convolved with a kernel, with zeros around x; height and width stay what they are.
+
+    Arguments:
+        x: images × height × width × channels.
+        kernel: height × width, both odd, × channels of x × channels of the result.
+
+    It may be differentiated in reverse mode any number of times, and not in forward mode.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+        >>> convolve(x, jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()
+        [[8.0, 15.0, 12.0], [21.0, 36.0, 27.0], [20.0, 33.0, 24.0]]
+    """
+    return _slide(x, kernel, _size(kernel))
+
+
+@jax.custom_vjp
+def _pull_x(dy: Maps, kernel: Kernel) -> Maps:
+    """Return the cotangent of x, given that of the result."""
+    return _slide(dy, kernel[::-1, ::-1].swapaxes(2, 3), _size(kernel))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _pull_kernel(x: Maps, dy: Maps, size: tuple[int, int]) -> Kernel:
+    """Return the cotangent of the kernel, of height and width `size`, given that of the result."""
+    # Images take the part of channels, and the channels of x that of images.
+    return _slide(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), size).transpose(1, 2, 0, 3)
+
+
+def _slide(x: Maps, window: Kernel, size: tuple[int, int]) -> Maps:
+    """Return the sums over a window that slides over x, with size // 2 zeros on either side."""
+
+    def one(x: Array, window: Array) -> Array:
+        zeros = [(length // 2, length // 2) for length in size]
+        form = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, window, (1, 1), zeros, dimension_numbers=form)
+
+    return sequential_vmap(one)(x, window)
+
+
+def _size(kernel: Kernel) -> tuple[int, int]:
+    return kernel.shape[0], kernel.shape[1]
+
+
+convolve.defvjp(
+    lambda x, kernel: (convolve(x, kernel), (x, kernel)),
+    lambda kept, dy: (_pull_x(dy, kept[1]), _pull_kernel(kept[0], dy, _size(kept[1]))),
+)
+_pull_x.defvjp(
+    lambda dy, kernel: (_pull_x(dy, kernel), (dy, kernel)),
+    lambda kept, dx: (convolve(dx, kept[1]), _pull_kernel(dx, kept[0], _size(kept[1]))),
+)
+_pull_kernel.defvjp(
+    lambda x, dy, size: (_pull_kernel(x, dy, size), (x, dy)),
+    lambda size, kept, dkernel: (_pull_x(kept[1], dkernel), convolve(kept[0], dkernel)),
+)
