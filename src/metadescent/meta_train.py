@@ -65,8 +65,8 @@ class MetaInfo(NamedTuple):
     """What an epoch had to show.
 
     `meta_losses`, the mean f(θ_t) in each segment (or what the estimator has in its place), and
-    `gradient_norms` have a row an episode;
-    `validation` is the mean learning curve f(θ_1), f(θ_2), … of the frozen φ.
+    `gradient_norms` have a row an episode; `validation` is the mean learning curve f(θ_1), f(θ_2),
+    … of the frozen φ.
     """
 
     meta_losses: Float[Array, "episodes segments"]

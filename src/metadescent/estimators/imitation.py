@@ -1,6 +1,6 @@
 """Imitation of a hand-designed optimizer: where to begin, when φ knows nothing yet.
 
-    L(φ) = Σ_t w_t ½ ‖g_t − Δ_t‖²,     Δ_t = Adam's update on Adam's own trajectory
+    L(φ) = Σ_t w_t ½ ‖g_t − Δ_t‖² / n,     Δ_t = Adam's update of n coordinates on Adam's own path
 
 The teacher optimizes and m looks on: both are fed the gradients ∇_t that the teacher meets, and φ
 learns to propose what the teacher does.

@@ -68,7 +68,7 @@ class ConvNet(Optimizee):
         def zeros(*shape: int) -> Layer:
             return {"w": jnp.zeros(shape), "b": jnp.zeros(shape[-1])}
 
-        # All in one draw: one a leaf takes ten times as long to compile.
+        # All in one draw: one a leaf takes longer to compile.
         row, as_theta = ravel_pytree(
             {
                 "conv": [zeros(self.kernel, self.kernel, *pair) for pair in pairwise(maps)],
@@ -132,7 +132,7 @@ def _normalize(
 
 def _max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n _ _ c"]:
     """Return the maximum of each square of 2 × 2."""
-    # The derivative of `jax.lax.reduce_window` on a CPU would take as long as all else together.
+    # On a CPU the derivative of `jax.lax.reduce_window` is slower.
     x = jnp.maximum(x[:, 0::2], x[:, 1::2])
     return jnp.maximum(x[:, :, 0::2], x[:, :, 1::2])
 

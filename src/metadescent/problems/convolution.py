@@ -1,7 +1,7 @@
 """The convolution of layers of stride 1:  y[n, i, j, o] = Σ x[n, i + a, j + b, c] · w[a, b, c, o].
 
 It is linear in x and in w, and so are its two derivatives; the derivatives of all three are these
-three again, which is what is written here. Why not automatic differentiation: XLA 0.10.2 brings the
+three again, which is what is written here. Why not automatic differentiation: XLA, as of JAX 0.10.2, brings the
 convolutions of a program into the form that its fast routine on a CPU takes, but not those inside
 of loops, where derivatives are left to a naive one; and an unroll is a loop. Under `vmap` with one
 kernel each, as in a `Batch`, all are left to it. So each of the three is stated in the form of the
@@ -14,10 +14,7 @@ import jax
 from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Float
 
-# Value and gradient of the network of section 3.3 for 128 images, in a scan, on one core of an AMD
-# EPYC with AVX-512 beside other work: 40 ms and 28 MiB of scratch a problem; as one matrix product
-# a layer, with all windows written out, 116 ms and 150 MiB; by automatic differentiation of XLA's
-# convolution 2000 ms, and 3600 ms each for four problems side by side.
+# To write all windows out for one matrix product a layer was tried too: slower, and more memory.
 Maps = Float[Array, "_ _ _ _"]
 Kernel = Float[Array, "_ _ _ _"]
 
