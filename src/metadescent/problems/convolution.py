@@ -1,11 +1,11 @@
 """The convolution of layers of stride 1:  y[n, i, j, o] = Σ x[n, i + a, j + b, c] · w[a, b, c, o].
 
 It is linear in x and in w, and so are its two derivatives; the derivatives of all three are these
-three again, which is what is written here. Why not automatic differentiation: XLA, as of JAX 0.10.2, brings the
-convolutions of a program into the form that its fast routine on a CPU takes, but not those inside
-of loops, where derivatives are left to a naive one; and an unroll is a loop. Under `vmap` with one
-kernel each, as in a `Batch`, all are left to it. So each of the three is stated in the form of the
-fast routine, and `vmap` calls them one by one.
+three again, which is what is written here. Why not automatic differentiation: XLA, as of JAX
+0.10.2, brings the convolutions of a program into the form that its fast routine on a CPU takes, but
+not those inside of loops, where derivatives are left to a naive one; and an unroll is a loop. Under
+`vmap` with one kernel each, as in a `Batch`, all are left to it. So each of the three is stated in
+the form of the fast routine, and `vmap` calls them one by one.
 """
 
 from functools import partial
