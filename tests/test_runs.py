@@ -243,9 +243,22 @@ def test_a_run_goes_on_from_its_own_kind_only(tmp_path: Path, sentence: Callable
     first = str(tmp_path / "first")
     other = replace(RECIPE, init=first, optimizer="lstm(layers=(3,))")
     assert sentence(run, tmp_path / "next", other) == (
-        f"{first} holds the optimizer {RECIPE.optimizer} and the recipe asks for "
+        f"{first} holds the optimizer {RECIPE.optimizer}, whose φ does not fit the recipe's "
         f'lstm(layers=(3,)); try --optimizer "{RECIPE.optimizer}"'
     )
+
+
+def test_what_does_not_shape_phi_may_change_from_run_to_run(
+    tmp_path: Path, assert_same_bits: Callable
+) -> None:
+    run(tmp_path / "first")
+    first = artifact.load(tmp_path / "first" / "optimizer.safetensors")
+    other = replace(
+        RECIPE, init=str(tmp_path / "first"), optimizer="lstm(layers=(2,), p=None, scale=0.5)"
+    )
+    m = runs.initial_optimizer(other)
+    assert m.scale == 0.5
+    assert_same_bits(jax.tree.leaves(m), jax.tree.leaves(first))
 
 
 def test_a_damaged_configuration_is_said_to_be(tmp_path: Path, sentence: Callable) -> None:

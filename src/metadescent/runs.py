@@ -94,20 +94,26 @@ def _meta_rate(recipe: Recipe) -> optax.Schedule:
 def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     """Return m with the φ that training starts from: that of `recipe.init`, or a fresh draw.
 
+    What the recipe names may differ from what `recipe.init` holds in options that do not shape φ,
+    such as the scale of the output: a chain of runs may change them.
+
     Raises:
-        UserError: if `recipe.init` is no optimizer, or not one of the kind that the recipe names.
+        UserError: if `recipe.init` is no optimizer, or one whose φ does not fit.
     """
     key = jax.random.split(jax.random.key(recipe.seed))[0]
     if not recipe.init:
         return make_optimizer(recipe.optimizer, key)
     path = zoo.path(recipe.init)
     spec = artifact.read_card(path)["optimizer"]
-    if spec != recipe.optimizer:
+    if spec == recipe.optimizer:
+        return artifact.load(path)
+    try:
+        return artifact.load(path, make=lambda _, key: make_optimizer(recipe.optimizer, key))
+    except UserError as error:
         raise UserError(
-            f"{recipe.init} holds the optimizer {spec} and the recipe asks for {recipe.optimizer}; "
-            f'try --optimizer "{spec}"'
-        )
-    return artifact.load(path)
+            f"{recipe.init} holds the optimizer {spec}, whose φ does not fit the recipe's "
+            f'{recipe.optimizer}; try --optimizer "{spec}"'
+        ) from error
 
 
 def train(
