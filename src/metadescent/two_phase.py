@@ -115,7 +115,7 @@ def meta_gradient(
         num_coordinates = max(1, num_coordinates // sum(map(has_phi, m.rules)))
     found: list[PyTree] = []
     for n, (rule, h, part) in enumerate(groups):
-        if has_phi(rule) and jax.tree.leaves(part):
+        if isinstance(rule, Coordinatewise) and jax.tree.leaves(part):
             own = None if key is None else jax.random.fold_in(key, n)
             found.append(_of_one(rule, h, part, weights, num_coordinates, own))
         else:
