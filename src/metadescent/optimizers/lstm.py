@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent import blocks
+from metadescent import blocks, native
 from metadescent.errors import UserError, require
 from metadescent.native import lstm as native_lstm
 from metadescent.optimizer import Coordinatewise
@@ -141,7 +141,7 @@ class LSTM(Coordinatewise):
 
     def _fuses(self, x: Array, state: LSTMState) -> bool:
         arrays = jax.tree.leaves((x, self, state))
-        return bool(self.layers) and x.size > 0 and native_lstm.can_run(*arrays)
+        return bool(self.layers) and x.size > 0 and native.can_run(*arrays)
 
 
 def stack(

@@ -14,6 +14,9 @@ import jax
 from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Float
 
+from metadescent import native
+from metadescent.native import convolution as kernels
+
 # To write all windows out for one matrix product a layer was tried too: slower, and more memory.
 Maps = Float[Array, "_ _ _ _"]
 Kernel = Float[Array, "_ _ _ _"]
@@ -35,23 +38,39 @@ def convolve(x: Maps, kernel: Kernel) -> Maps:
         >>> convolve(x, jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()
         [[8.0, 15.0, 12.0], [21.0, 36.0, 27.0], [20.0, 33.0, 24.0]]
     """
-    return _slide(x, kernel, _size(kernel))
+    return _slide(x, kernel)
 
 
 @jax.custom_vjp
 def _pull_x(dy: Maps, kernel: Kernel) -> Maps:
     """Return the cotangent of x, given that of the result."""
-    return _slide(dy, kernel[::-1, ::-1].swapaxes(2, 3), _size(kernel))
+    return _slide(dy, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _pull_kernel(x: Maps, dy: Maps, size: tuple[int, int]) -> Kernel:
     """Return the cotangent of the kernel, of height and width `size`, given that of the result."""
-    # Images take the part of channels, and the channels of x that of images.
-    return _slide(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), size).transpose(1, 2, 0, 3)
+
+    def reference(x: Maps, dy: Maps) -> Kernel:
+        # Images take the part of channels, and the channels of x that of images.
+        window = dy.transpose(1, 2, 0, 3)
+        return _slide_by_xla(x.transpose(3, 1, 2, 0), window, size).transpose(1, 2, 0, 3)
+
+    if not native.can_run(x, dy):
+        return reference(x, dy)
+    kernel = partial(kernels.pull_window, size=size)
+    return jax.lax.platform_dependent(x, dy, cpu=kernel, default=reference)
 
 
-def _slide(x: Maps, window: Kernel, size: tuple[int, int]) -> Maps:
+def _slide(x: Maps, window: Kernel) -> Maps:
+    """Return the sums over a window that slides over x, with zeros around it."""
+    reference = partial(_slide_by_xla, size=_size(window))
+    if not native.can_run(x, window):
+        return reference(x, window)
+    return jax.lax.platform_dependent(x, window, cpu=kernels.slide, default=reference)
+
+
+def _slide_by_xla(x: Maps, window: Kernel, size: tuple[int, int]) -> Maps:
     """Return the sums over a window that slides over x, with size // 2 zeros on either side."""
 
     def one(x: Array, window: Array) -> Array:
