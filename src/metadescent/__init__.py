@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "optimizers.lstm": ["LSTM"],
         "optimizers.ntm_bfgs": ["NTMBFGS"],
         "optimizers.ntm_l_bfgs": ["NTMLBFGS"],
+        "optimizers.partitioned": ["Partitioned"],
         "optimizers.rnnprop": ["RNNProp"],
         "problem": ["Optimizee", "Problem"],
         "problems.classifier": ["MLPClassification"],
