@@ -99,11 +99,11 @@ def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
         ['LSTM', 'RNNProp']
     """
     if "->" not in spec:
-        return _make_rule(spec, key)
+        return make_rule(spec, key)
     groups = groups_of(spec)
     keys = jax.random.split(key, len(groups))
     made = zip(groups, keys, strict=True)
-    return Partitioned([(takes, _make_rule(one, key)) for (takes, one), key in made])
+    return Partitioned([(takes, make_rule(one, key)) for (takes, one), key in made])
 
 
 def make_estimator(spec: str, **given: Any) -> Estimator:
@@ -233,7 +233,8 @@ def _call(make: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
         raise UserError(f"cannot make {name}({given}): {reason}") from error
 
 
-def _make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
+def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
+    """Return the optimizer of a group: as `make_optimizer`, or one of Optax's, "optax.adam(…)"."""
     name, options = parse(spec)
     if name.startswith("optax."):
         return ByHand(_of_optax(name, options))

@@ -18,7 +18,9 @@ def pool(z: Maps) -> tuple[Maps, Channels, Channels]:
     n, height, width, channels = z.shape
     shapes = ((n, height // 2, width // 2, channels), (channels,), (channels,))
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    return tuple(jax.ffi.ffi_call(kernels()["pool"], results, vmap_method="broadcast_all")(z))
+    call = jax.ffi.ffi_call(kernels()["pool"], results, vmap_method="broadcast_all")
+    m, mean, variance = call(z)
+    return m, mean, variance
 
 
 def unpool(
