@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple
 
 from metadescent.compare import Comparison, Progress, compare
 from metadescent.experiments import Budget
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Problem
 from metadescent.registry import make_problem
 
 BASELINES = ("sgd", "nag", "rmsprop", "adam")
@@ -59,16 +58,23 @@ def run(
         UserError: if data is missing.
     """
     names = dict.fromkeys(
-        name for setting in settings.values() for name in (setting.problem, setting.held_out)
+        name
+        for setting in settings.values()
+        for name in (setting.problem, setting.held_out)
+        if name
     )
-    problems = {name: make_problem(name, data_dir) if name else None for name in names}
+    problems = {name: make_problem(name, data_dir) for name in names}
     panels: dict[str, Comparison] = {}
     for name, setting in settings.items():
         seeds = getattr(effort, setting.seeds)
         num_steps = effort.steps(setting.num_steps)
+        held_out: dict[str, Any] = {}
+        if setting.held_out:
+            every = POINT if num_steps % POINT == 0 else 1
+            held_out = {"held_out": problems[setting.held_out], "every": every}
         panels[name] = compare(
             {name: learned[name] for name in (setting.optimizer, *setting.beside)},
-            cast(Problem, problems[setting.problem]),
+            problems[setting.problem],
             setting.problem,
             baselines=setting.baselines,
             num_steps=num_steps,
@@ -77,7 +83,6 @@ def run(
             seed=seed,
             cache=cache,
             progress=lambda text, name=name: progress(f"{name}: {text}"),
-            held_out=problems[setting.held_out],
-            every=POINT if num_steps % POINT == 0 else 1,
+            **held_out,
         )
     return panels
