@@ -42,7 +42,9 @@ def call_of(form: str) -> Callable[[], Any]:
     """Return a form as a call, compiled on first use."""
     problem, key = make_problem("cifar10"), jax.random.key(1)
     if form == "step":
-        return lambda: learning_curves(optax.adam(1e-3), problem, key, num_steps=STEPS, num_seeds=1)
+        # One object: another would be compiled anew.
+        adam = optax.adam(1e-3)
+        return lambda: learning_curves(adam, problem, key, num_steps=STEPS, num_seeds=1)
     m = make_optimizer(RULES, jax.random.key(0))
     begin = start_batch(m, problem, key, 1)
     options = OPTIONS[form]
