@@ -34,7 +34,6 @@ def together(names: tuple[str, ...] = NETWORKS, **options: object) -> str:
     return " + ".join(f"{name}({written})" if written else name for name in names)
 
 
-BOTH = "truncated(feedback=0.5)"
 SMALL = Recipe(
     steps=200,
     unroll=200,
@@ -43,7 +42,7 @@ SMALL = Recipe(
     meta_rate=2e-3,
     clip=10.0,
     average=0.9,
-    estimator=BOTH,
+    estimator="truncated(feedback=0.5)",
     second_derivatives=True,
     coordinates=0,
     form="plain",

@@ -5,7 +5,8 @@ three again, which is what is written here. Why not automatic differentiation: X
 0.10.2, brings the convolutions of a program into the form that its fast routine on a CPU takes, but
 not those inside of loops, where derivatives are left to a naive one; and an unroll is a loop. Under
 `vmap` with one kernel each, as in a `Batch`, all are left to it. So each of the three is stated in
-the form of the fast routine, and `vmap` calls them one by one.
+the form of the fast routine, and `vmap` calls them one by one. On a CPU with a compiler a kernel of
+ours (`metadescent.native.convolution`) does all three, in float32.
 """
 
 from functools import partial
