@@ -15,6 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+# Tests compile much and compute little: XLA's passes over machine code cost more than they save.
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ.setdefault("XLA_FLAGS", QUICK_TO_COMPILE)
 
 DATA = ROOT.parent / "shared" / "data"
 if not os.environ.get("METADESCENT_DATA") and DATA.is_dir():
