@@ -3,8 +3,10 @@
     python tools/ablation.py --out runs/ablation
 
 Every variant is an ordinary run, in a folder of its own, that a second call goes on with. All of
-them take the same number of steps on the same networks unless that is what they vary. The table
-has the loss, a mean over the last tenth of the steps, on fresh problems that all variants share.
+them take the same number of steps on the same networks unless that is what they vary; one whose
+meta-gradient ceases to be finite ends there. Of each, the optimizer that is best in validation is
+measured. The table has the loss, a mean over the last tenth of the steps, on fresh problems that
+all variants share.
 """
 
 import argparse
@@ -98,10 +100,12 @@ def train(variant: Variant, out: Path, data_dir: Path | None) -> Path:
 
 
 def _run(folder: Path, problem: str, recipe: Recipe, data_dir: Path | None) -> Path:
-    for _, info in runs.train(
-        folder, make_problem(problem, data_dir), problem, recipe, resume=folder.exists()
-    ):
-        print(f"{folder.name}: validation {float(info.validation_loss):.3f}", flush=True)
+    made = make_problem(problem, data_dir)
+    try:
+        for _, info in runs.train(folder, made, problem, recipe, resume=folder.exists()):
+            print(f"{folder.name}: validation {float(info.validation_loss):.3f}", flush=True)
+    except runs.NonFiniteError as error:  # a finding too: what was best before it is measured
+        print(f"{folder.name}: {error}", flush=True)
     return folder
 
 
@@ -133,15 +137,20 @@ def main() -> None:
     for variant in VARIANTS:
         if variant.name not in found and (arguments.only or "") in variant.name:
             folder = train(variant, arguments.out, arguments.data_dir)
-            seconds = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["seconds"]
-            tests = measure(folder, arguments.seeds, arguments.data_dir)
-            found[variant.name] = {"seconds": seconds, "tests": tests}
+            epochs = (folder / "metrics.jsonl").read_text().splitlines()
+            found[variant.name] = {
+                "seconds": json.loads(epochs[-1])["seconds"],
+                "epochs": len(epochs),
+                "tests": measure(folder, arguments.seeds, arguments.data_dir),
+            }
             write_json(results, found)
     columns = [f"{name} {steps}" for steps in HORIZONS for name in TESTS]
     print("| | minutes | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 2) + "|")
     for name, result in found.items():
         figures = [f"{result['tests'][column][0]:.3g}" for column in columns]
+        ended = result["epochs"]
+        name += "" if ended == SMALL.epochs else f" (not finite in epoch {ended + 1})"
         print(f"| {name} | {result['seconds'] / 60:.1f} | " + " | ".join(figures) + " |")
 
 
