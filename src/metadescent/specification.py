@@ -124,7 +124,7 @@ def look_up(name: str, among: dict[str, Any], kind: str) -> Any:
 
 
 def build(make: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
-    """Return make(**options).
+    """Return what `make` makes of options.
 
     Raises:
         UserError: if it has no such option, or an option has no such value.

@@ -10,7 +10,7 @@ from torch import Tensor
 from metadescent.torch.partitioned import Group
 from metadescent.torch.rule import Tensors
 
-BLOCK = {"cpu": 4096}
+BLOCK = {"cpu": 8192}
 """Coordinates that a coordinatewise rule updates at a time: on a CPU, what its cache holds."""
 
 LARGE_BLOCK = 2**20
