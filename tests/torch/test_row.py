@@ -50,7 +50,7 @@ def test_a_step_of_many_tensors_is_as_many_operations_as_of_few(spec: str, saved
 def test_block_by_block_is_all_at_once(saved: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for size in (4, 1000):
-        monkeypatch.setattr(row, "BLOCK", {"cpu": size})
+        monkeypatch.setattr(row, "block", lambda device, size=size: size)
         theta = parameters(5)
         optimizer = LearnedOptimizer(theta, saved(SPEC))
         for t in range(4):

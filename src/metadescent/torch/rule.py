@@ -36,7 +36,8 @@ class Rule(ABC):
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         """Map ∇ and h of n coordinates to their g and next h.
 
-        Leaves of the state are those of `state_shapes` with an axis of length n appended.
+        Leaves of the state are those of `state_shapes` with an axis of length n appended. They may
+        be renewed where they lie; those that are returned then are those that were given.
         """
 
 

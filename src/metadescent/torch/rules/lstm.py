@@ -4,11 +4,13 @@ Layer l keeps h and c as `h0`, `c0`, `h1`, `c1`, … of its units × coordinates
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metadescent.torch import native
 from metadescent.torch.preprocess import log_and_sign
 from metadescent.torch.rule import Rule, Shapes, Tensors
 
@@ -63,8 +65,13 @@ class LSTM(Rule):
         self, phi: Tensors, x: Float[Tensor, "features n"], state: Tensors
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         """Run the features of n coordinates through the stack."""
-        after: Tensors = {}
-        for number in range(len(self.layers)):
+        numbers = range(len(self.layers))
+        weights = [*chain.from_iterable(weights_of(phi, number) for number in numbers)]
+        weights += [phi["output/weight"], phi["output/bias"]]
+        after = {name: state[name] for name in self.state_shapes()}
+        if native.can_run(x, weights, list(after.values())):
+            return native.update(x, weights, list(after.values()), self.scale), after
+        for number in numbers:
             x, c = layer(phi, number, x, state)
             after |= {f"h{number}": x, f"c{number}": c}
         return self.emit(phi, x), after
@@ -82,13 +89,21 @@ def layer(
     phi: Tensors, number: int, x: Float[Tensor, "features n"], state: Tensors
 ) -> tuple[Float[Tensor, "hidden n"], Float[Tensor, "hidden n"]]:
     """Return the next h and c of one layer: c′ = σ(f)·c + σ(i)·tanh(g), h′ = σ(o)·tanh(c′)."""
-    cell = f"cells/{number}"
+    weights, h, c = weights_of(phi, number), state[f"h{number}"], state[f"c{number}"]
+    if native.can_run(x, weights, [h, c]):
+        native.update(x, weights, [h, c])
+        return h, c
+    weight_ih, weight_hh, bias = weights
     # One matrix product instead of two.
-    weight = torch.cat([phi[f"{cell}/weight_ih"], phi[f"{cell}/weight_hh"]], dim=1)
-    inputs = torch.cat([x, state[f"h{number}"]])
-    i, f, g, o = torch.addmm(phi[f"{cell}/bias"][:, None], weight, inputs).chunk(4)
-    c = torch.sigmoid(f) * state[f"c{number}"] + torch.sigmoid(i) * torch.tanh(g)
+    weight = torch.cat([weight_ih, weight_hh], dim=1)
+    i, f, g, o = torch.addmm(bias[:, None], weight, torch.cat([x, h])).chunk(4)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
     return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def weights_of(phi: Tensors, number: int) -> list[Tensor]:
+    """Return the weights of one layer: those of x, those of h, the bias."""
+    return [phi[f"cells/{number}/{name}"] for name in ("weight_ih", "weight_hh", "bias")]
 
 
 NAMED = {"lstm": LSTM}

@@ -1,0 +1,94 @@
+"""The LSTM's step on rows of coordinates on a CPU, fused: what `lstm.cc` beside this computes.
+
+It is an accelerator and nothing more: where there is no compiler, on another device, in another
+precision or with `METADESCENT_NATIVE=0` in the environment, PyTorch's operations do the same.
+"""
+
+import ctypes
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metadescent import library
+
+INT, POINTER = ctypes.c_int64, ctypes.c_void_p
+# layers, sizes, φ, scale, x and its stride, h and its stride, g, n, threads.
+TYPES = [INT, POINTER, POINTER, ctypes.c_float, POINTER, INT, POINTER, INT, POINTER, INT, INT]
+
+
+@functools.cache
+def kernel() -> Callable[..., None] | None:
+    """Return the function in C, which the first call compiles and loads, or None."""
+    path = library.build([Path(__file__).with_name("lstm.cc")], instead="PyTorch's")
+    if path is None:
+        return None
+    update = ctypes.CDLL(str(path)).metadescent_lstm_update
+    update.argtypes, update.restype = TYPES, None
+    return update
+
+
+def can_run(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor]) -> bool:
+    """Return whether there is a kernel, and for tensors of this kind."""
+    rows = [x, *state]
+    return (
+        len(state) > 0
+        and not torch.compiler.is_compiling()
+        and all(_is_plain(y) for y in (*rows, *phi))
+        and all(y.stride(1) == 1 for y in rows)
+        and all(y.stride(0) == state[0].stride(0) for y in state)
+        and all(y.is_contiguous() for y in phi)
+        and kernel() is not None
+    )
+
+
+def update(
+    x: Float[Tensor, "features n"],
+    phi: Sequence[Tensor],
+    state: Sequence[Tensor],
+    scale: float | None = None,
+) -> Float[Tensor, " n"] | None:
+    """Renew h of n coordinates where it lies, and return their g, or None if there is no scale.
+
+    Arguments:
+        x: the features.
+        phi: (weight_ih, weight_hh, bias) of each layer; then, if there is a scale, the output's
+            weight and bias.
+        state: (h, c) of each layer, units × coordinates.
+        scale: factor on the output.
+    """
+    run = kernel()
+    assert run is not None
+    n, layers = x.shape[1], len(state) // 2
+    g = None if scale is None else x.new_empty(n)
+    sizes = (INT * (layers + 1))(len(x), *(len(h) for h in state[::2]))
+    run(
+        layers,
+        sizes,
+        _pointers(phi),
+        scale or 0.0,
+        x.data_ptr(),
+        x.stride(0),
+        _pointers(state),
+        state[0].stride(0),
+        None if g is None else g.data_ptr(),
+        n,
+        torch.get_num_threads(),
+    )
+    return g
+
+
+def _is_plain(x: Tensor) -> bool:
+    return (
+        type(x) is Tensor
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not (x.requires_grad and torch.is_grad_enabled())
+    )
+
+
+def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array:
+    return (POINTER * len(tensors))(*(x.data_ptr() for x in tensors))
