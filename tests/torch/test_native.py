@@ -69,7 +69,8 @@ def test_h_is_renewed_where_it_lies_and_nothing_beside_it() -> None:
 
 
 @with_kernel
-def test_the_number_of_threads_changes_no_bit() -> None:
+def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "GRAIN", 100)
     rule, before = LSTM((20, 20)), torch.get_num_threads()
     phi, gradient, h = case(rule, 4133)
     found = []

@@ -60,6 +60,26 @@ def test_block_by_block_is_all_at_once(saved: Callable, monkeypatch: pytest.Monk
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_threads_share_the_blocks_and_change_no_bit(
+    mode: Callable, saved: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, found = torch.get_num_threads(), []
+    for count in (1, 3):
+        monkeypatch.setattr(row, "block", lambda device: 4)
+        theta = parameters(5)
+        optimizer = LearnedOptimizer(theta, saved(SPEC))
+        torch.set_num_threads(count)
+        try:
+            with mode():
+                for _ in range(2):
+                    optimizer.step()
+        finally:
+            torch.set_num_threads(before)
+        found.append(torch.stack([p.detach() for p in theta]))
+    assert torch.equal(*found)
+
+
 def test_what_state_shows_is_the_row_itself(saved: Callable) -> None:
     theta = parameters(3)
     optimizer = LearnedOptimizer(theta, saved(SPEC))

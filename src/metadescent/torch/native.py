@@ -15,6 +15,9 @@ from torch import Tensor
 
 from metadescent import library
 
+GRAIN = 32768
+"""Coordinates that one thread does: as many as PyTorch's own operations give one at least."""
+
 INT, POINTER = ctypes.c_int64, ctypes.c_void_p
 # layers, sizes, φ, scale, x and its stride, h and its stride, g, n, threads.
 TYPES = [INT, POINTER, POINTER, ctypes.c_float, POINTER, INT, POINTER, INT, POINTER, INT, INT]
@@ -76,7 +79,7 @@ def update(
         state[0].stride(0),
         None if g is None else g.data_ptr(),
         n,
-        torch.get_num_threads(),
+        1 if n <= GRAIN else torch.get_num_threads(),
     )
     return g
 

@@ -1,6 +1,7 @@
 """The coordinates of several parameters in one row, so that a step takes few kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 
 import torch
@@ -20,8 +21,9 @@ def block(device: torch.device) -> int:
     """Return how many coordinates a coordinatewise rule updates at a time."""
     if device.type != "cpu":
         return LARGE_BLOCK
-    # Without the kernel, what the cache holds of all gates; with it, of the features. Measured.
-    return 8192 if native.kernel() is None else 2**17
+    # What the cache holds of all gates; with the kernel, which keeps them in registers, as many as
+    # PyTorch does not divide among threads of its own.
+    return 8192 if native.kernel() is None else native.GRAIN
 
 
 class Row:
@@ -69,14 +71,17 @@ class Row:
         h = {name: _columns(x, runs) for name, x in self.h.items()}
         g = torch.empty_like(gradient)
         n = len(gradient)
-        size = block(gradient.device) if self.rule.coordinatewise else n
-        for start in range(0, n, max(size, 1)):
+        size = max(block(gradient.device), 1) if self.rule.coordinatewise else max(n, 1)
+
+        def update(start: int) -> None:
             here = slice(start, start + size)
             before = {name: x[..., here] for name, x in h.items()}
             g[here], after = self.rule.update(self.phi, gradient[here], before)
             for name, x in before.items():
                 if after[name] is not x:
                     x.copy_(after[name])
+
+        _for_each(range(0, n, size), update, gradient.device)
         if len(runs) > 1:
             self._put(runs, h)
         return g
@@ -102,3 +107,20 @@ def _columns(x: Tensor, runs: list[slice]) -> Tensor:
     """Return columns of a leaf: a view of one run, a copy of several."""
     parts = [x[..., run] for run in runs]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+
+def _for_each(starts: Sequence[int], update: Callable[[int], None], device: torch.device) -> None:
+    """Call a function of each block; on a CPU in as many threads as PyTorch has."""
+    threads = min(len(starts), torch.get_num_threads() if device.type == "cpu" else 1)
+    if threads <= 1:
+        for start in starts:
+            update(start)
+        return
+    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+    def in_thread(start: int) -> None:
+        with torch.inference_mode(modes[1]), torch.set_grad_enabled(modes[0]):
+            update(start)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(in_thread, starts))
