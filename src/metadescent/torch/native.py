@@ -49,39 +49,35 @@ def can_run(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequen
 
 
 def update(
-    x: Float[Tensor, "features n"],
-    phi: Sequence[Tensor],
-    state: Sequence[Tensor],
-    scale: float | None = None,
-) -> Float[Tensor, " n"] | None:
-    """Renew h of n coordinates where it lies, and return their g, or None if there is no scale.
+    x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor], scale: float
+) -> Float[Tensor, " n"]:
+    """Renew h of n coordinates where it lies, and return their g.
 
     Arguments:
         x: the features.
-        phi: (weight_ih, weight_hh, bias) of each layer; then, if there is a scale, the output's
-            weight and bias.
+        phi: (weight_ih, weight_hh, bias) of each layer; then the output's weight and bias.
         state: (h, c) of each layer, units × coordinates.
         scale: factor on the output.
     """
-    run = kernel()
-    assert run is not None
-    n, layers = x.shape[1], len(state) // 2
-    g = None if scale is None else x.new_empty(n)
-    sizes = (INT * (layers + 1))(len(x), *(len(h) for h in state[::2]))
-    run(
-        layers,
-        sizes,
-        _pointers(phi),
-        scale or 0.0,
-        x.data_ptr(),
-        x.stride(0),
-        _pointers(state),
-        state[0].stride(0),
-        None if g is None else g.data_ptr(),
-        n,
-        1 if n <= GRAIN else torch.get_num_threads(),
-    )
+    g = x.new_empty(x.shape[1])
+    _run(x, phi, state, scale, g.data_ptr())
     return g
+
+
+def renew(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor]) -> None:
+    """Renew h of n coordinates where it lies, as `update` does, with no output."""
+    _run(x, phi, state, 0.0, None)
+
+
+def _run(
+    x: Tensor, phi: Sequence[Tensor], state: Sequence[Tensor], scale: float, g: int | None
+) -> None:
+    run, n, layers = kernel(), x.shape[1], len(state) // 2
+    assert run is not None
+    sizes = (INT * (layers + 1))(len(x), *(len(h) for h in state[::2]))
+    threads = 1 if n <= GRAIN else torch.get_num_threads()
+    rows = x.data_ptr(), x.stride(0), _pointers(state), state[0].stride(0)
+    run(layers, sizes, _pointers(phi), scale, *rows, g, n, threads)
 
 
 def _is_plain(x: Tensor) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metadescent.torch.rule import Rule, Shapes, Tensors, under
 from metadescent.torch.rules.lstm import LSTM
-from metadescent.torch.rules.rnnprop import grow
+from metadescent.torch.rules.rnnprop import grow, squares
 
 
 class Anytime(Rule):
@@ -62,10 +62,11 @@ class Anytime(Rule):
         """Return x and the next moments."""
         t = state["t"]
         after, means, roots = {"t": t + 1}, [], []
+        square = squares(gradient)
         for n, beta in enumerate(self.betas):
-            m = beta * state[f"m{n}"] + (1 - beta) * gradient
-            s = grow(state[f"s{n}"], gradient, beta)
-            w = beta * state[f"w{n}"] + (1 - beta)  # 1 − βᵗ
+            m = torch.lerp(state[f"m{n}"], gradient, 1 - beta)
+            s = grow(state[f"s{n}"], square, beta)
+            w = (beta * state[f"w{n}"]).add_(1 - beta)  # 1 − βᵗ
             after |= {f"m{n}": m, f"s{n}": s, f"w{n}": w}
             means.append(m / w)
             roots.append(s / w.sqrt())

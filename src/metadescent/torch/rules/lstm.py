@@ -91,7 +91,7 @@ def layer(
     """Return the next h and c of one layer: c′ = σ(f)·c + σ(i)·tanh(g), h′ = σ(o)·tanh(c′)."""
     weights, h, c = weights_of(phi, number), state[f"h{number}"], state[f"c{number}"]
     if native.can_run(x, weights, [h, c]):
-        native.update(x, weights, [h, c])
+        native.renew(x, weights, [h, c])
         return h, c
     weight_ih, weight_hh, bias = weights
     # One matrix product instead of two.

@@ -37,18 +37,23 @@ class RNNProp(Rule):
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         """Normalize the gradients of n coordinates and run them through the LSTM."""
-        m = self.beta * state["m"] + (1 - self.beta) * gradient
-        s = grow(state["s"], gradient, self.beta)
-        w = self.beta * state["w"] + (1 - self.beta)  # 1 − βᵗ
+        m = torch.lerp(state["m"], gradient, 1 - self.beta)
+        s = grow(state["s"], squares(gradient), self.beta)
+        w = (self.beta * state["w"]).add_(1 - self.beta)  # 1 − βᵗ
         root = s / w.sqrt()
         x = torch.stack([m / w / root, gradient / root])
         g, h = self.lstm.run(under("lstm", phi), x, state)
         return g, {"m": m, "s": s, "w": w} | h
 
 
-def grow(s: Float[Tensor, " n"], gradient: Float[Tensor, " n"], beta: float) -> Float[Tensor, " n"]:
-    """Return √(β s² + (1 − β)(∇² + ε²)), the next root of v."""
-    return (beta * s**2 + (1 - beta) * (gradient**2 + 1e-24)).sqrt()
+def squares(gradient: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return ∇² + ε²."""
+    return gradient.square().add_(1e-24)
+
+
+def grow(s: Float[Tensor, " n"], squares: Float[Tensor, " n"], beta: float) -> Float[Tensor, " n"]:
+    """Return √(β s² + (1 − β)(∇² + ε²)), the next root of v. Few passes over memory: in place."""
+    return s.square().mul_(beta).add_(squares, alpha=1 - beta).sqrt_()
 
 
 NAMED = {"rnnprop": RNNProp}
