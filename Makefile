@@ -25,7 +25,7 @@ endif
 test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
-bench: $(VENV)/.bench  ## Time the meta-step beside plain autodiff, PyTorch and the floor
+bench: $(VENV)/.dev  ## Time the meta-step beside plain autodiff, PyTorch and the floor
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 lint: $(VENV)/.dev  ## Check style, types and the direction of imports
@@ -49,13 +49,8 @@ clean:  ## Remove caches and build products; .venv and runs stay
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	@$(MAKE_VENV)
-	@echo "Installing metadescent and its tools into $(VENV): about 1 GB, once."
+	@echo "Installing metadescent and its tools into $(VENV): 2 GB or more, once."
 	@$(INSTALL) -e '.[dev]'
-	@touch $@
-
-$(VENV)/.bench: $(VENV)/.dev
-	@echo "Installing PyTorch into $(VENV), to compare with: 1 GB or more, once."
-	@$(INSTALL) -e '.[dev,torch]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

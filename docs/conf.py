@@ -1,6 +1,7 @@
 """Sphinx's configuration: `make docs`. The pages fetch nothing from the network."""
 
 from importlib.metadata import version as installed_version
+from importlib.util import find_spec
 
 from docutils.nodes import SkipNode
 
@@ -19,6 +20,8 @@ exclude_patterns = ["_build"]
 default_role = "code"
 myst_heading_anchors = 3
 
+# PyTorch is large: where it is not installed, the reference goes without metadescent.torch.
+suppress_warnings = [] if find_spec("torch") else ["autodoc.import_object"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"

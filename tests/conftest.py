@@ -37,7 +37,7 @@ settings.load_profile("metadescent")
 def pytest_configure(config):
     """Leave the examples in `metadescent.torch` out where torch is not installed."""
     if find_spec("torch") is None:
-        bridge = ROOT / "src" / "metadescent" / "torch.py"
+        bridge = ROOT / "src" / "metadescent" / "torch"
         config.option.ignore = [*(config.option.ignore or []), str(bridge)]
 
 

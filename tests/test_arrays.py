@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save as save_safetensors
 
-from metadescent.arrays import load_arrays, read_metadata, save_arrays
+from metadescent.arrays import load_arrays, save_arrays
 from metadescent.errors import UserError
+from metadescent.tensors import read_metadata
 
 TREE: dict[str, Any] = {
     "w": jnp.asarray([[1.5, -0.0, jnp.inf], [jnp.nan, 1e-45, 3.0]]),

@@ -29,13 +29,11 @@ from metadescent.registry import (
     make_estimator,
     make_optimizer,
     make_problem,
-    nearest,
     optimizers,
-    parse,
     problems,
     recipe_of,
-    terms,
 )
+from metadescent.specification import nearest, parse, terms
 
 KEY = jax.random.key(0)
 

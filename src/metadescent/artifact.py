@@ -11,12 +11,12 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from metadescent.arrays import load_arrays, read_metadata, save_arrays
+from metadescent.arrays import load_arrays, save_arrays
+from metadescent.card import FORMAT, read_card
 from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.registry import groups_of, make_optimizer, parse
-
-FORMAT = 1
+from metadescent.registry import make_optimizer
+from metadescent.specification import groups_of, parse
 
 
 def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) -> None:
@@ -68,20 +68,3 @@ def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
     arrays, static = eqx.partition(skeleton, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     phi, _ = load_arrays(path, arrays)
     return eqx.combine(phi, static)
-
-
-def read_card(path: str | Path) -> dict[str, Any]:
-    """Return what an optimizer's file says of it, without reading φ.
-
-    Raises:
-        UserError: if the file is not an optimizer's, or its format is newer than this package.
-    """
-    metadata = read_metadata(Path(path))
-    if metadata.get("format") != FORMAT:
-        raise UserError(
-            f"{path} has format {metadata.get('format')!r} and this version reads format {FORMAT}; "
-            "try a newer metadescent"
-        )
-    if not isinstance(metadata.get("optimizer"), str):
-        raise UserError(f"{path} holds no optimizer; it must be an optimizer.safetensors")
-    return metadata

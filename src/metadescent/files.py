@@ -42,6 +42,18 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         raise write_error(path, len(data), error) from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
+
+
 def write_error(path: Path, size: int, error: OSError) -> UserError:
     """Return the sentence for a write that failed."""
     if error.errno == errno.ENOSPC:

@@ -7,16 +7,12 @@ signs are one problem that has them side by side: `mnist + convex`. So are optim
 leaves of their own: `conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`.
 """
 
-import ast
-import difflib
 import hashlib
 import importlib
 import importlib.util
 import inspect
-import pkgutil
-import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +29,7 @@ from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problem import Named, Problem
 from metadescent.problems.together import Together
+from metadescent.specification import build, discovered, groups_of, look_up, nearest, parse, terms
 
 
 def problems() -> dict[str, Named]:
@@ -42,7 +39,7 @@ def problems() -> dict[str, Named]:
         >>> "quadratic" in problems()
         True
     """
-    return _named("metadescent.problems")
+    return discovered("metadescent.problems")
 
 
 def optimizers() -> dict[str, type[LearnedOptimizer]]:
@@ -52,7 +49,7 @@ def optimizers() -> dict[str, type[LearnedOptimizer]]:
         >>> optimizers()["lstm"].__name__
         'LSTM'
     """
-    return _named("metadescent.optimizers")
+    return discovered("metadescent.optimizers")
 
 
 def recipe_of(spec: str) -> dict[str, Any]:
@@ -81,10 +78,10 @@ def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
         return Together([make_problem(term, data_dir) for term in several])
     name, options = parse(spec)
     known = problems()
-    make = _outside(name, Problem) if ":" in name else _known(name, known, "problem").make
+    make = _outside(name, Problem) if ":" in name else look_up(name, known, "problem").make
     if data_dir is not None and "data_dir" in inspect.signature(make).parameters:
         options["data_dir"] = data_dir
-    return _call(make, name, options)
+    return build(make, name, options)
 
 
 def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
@@ -117,120 +114,10 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
         PES(problems=3, std=0.1)
     """
     name, options = parse(spec)
-    known = _named("metadescent.estimators")
-    make = _outside(name, Estimator) if ":" in name else _known(name, known, "estimator")
+    known = discovered("metadescent.estimators")
+    make = _outside(name, Estimator) if ":" in name else look_up(name, known, "estimator")
     accepted = inspect.signature(make).parameters
-    return _call(make, name, {k: v for k, v in given.items() if k in accepted} | options)
-
-
-def terms(spec: str) -> list[str]:
-    """Split a specification at the plus signs that stand between spaces, outside of brackets.
-
-    Example:
-        >>> terms("mnist(hidden=(5, 5)) + convex")
-        ['mnist(hidden=(5, 5))', 'convex']
-    """
-    found, depth = [""], 0
-    for piece in re.split(r"(\s\+\s|[()])", spec):
-        depth += {"(": 1, ")": -1}.get(piece, 0)
-        if piece.strip() == "+" and depth == 0:
-            found.append("")
-        else:
-            found[-1] += piece
-    return [term.strip() for term in found]
-
-
-def groups_of(spec: str) -> list[tuple[str, str]]:
-    """Split an optimizer's specification into what each group takes and its optimizer.
-
-    Raises:
-        UserError: if some of several terms does not say what it takes.
-
-    Example:
-        >>> groups_of("conv/* -> lstm + * -> rnnprop")
-        [('conv/*', 'lstm'), ('*', 'rnnprop')]
-        >>> groups_of("lstm")
-        [('*', 'lstm')]
-    """
-    if "->" not in spec:
-        return [("*", spec)]
-    found = []
-    for term in terms(spec):
-        takes, arrow, optimizer = (part.strip() for part in term.partition("->"))
-        if not (takes and arrow and optimizer):
-            raise UserError(
-                f"{term!r} does not say which leaves go to which optimizer; try '* -> lstm'"
-            )
-        found.append((takes, optimizer))
-    return found
-
-
-def parse(spec: str) -> tuple[str, dict[str, Any]]:
-    """Split "name(option=value, …)" into the name and its options, which must be literals.
-
-    Example:
-        >>> parse("quadratic(dimension=20)")
-        ('quadratic', {'dimension': 20})
-        >>> parse("mnist")
-        ('mnist', {})
-    """
-    name, bracket, rest = spec.partition("(")
-    if not bracket:
-        return spec.strip(), {}
-    try:
-        call = ast.parse(f"f({rest}", mode="eval").body
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or call.args:
-            raise ValueError
-        options = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg}
-        if len(options) != len(call.keywords):
-            raise ValueError  # **options, or an option given twice
-        return name.strip(), options
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise UserError(
-            f"cannot read {spec!r}; write options like quadratic(dimension=20), values as literals"
-        ) from error
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ", did you mean …?" for the closest known name, or the whole list.
-
-    Example:
-        >>> nearest("qadratic", ["quadratic", "mnist"])
-        "did you mean 'quadratic'?"
-    """
-    known = sorted(known)
-    if not known:
-        return "none is known"
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
-
-
-def _named(package: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        module = importlib.import_module(f"{package}.{info.name}")
-        found.update(getattr(module, "NAMED", {}))
-    return found
-
-
-def _known(name: str, known: dict[str, Any], kind: str) -> Any:
-    if name not in known:
-        raise UserError(f"there is no {kind} named {name!r}; {nearest(name, known)}")
-    return known[name]
-
-
-def _call(make: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
-    accepted = [p for p in inspect.signature(make).parameters if p != "key"]
-    for option in options:
-        if option not in accepted:
-            choices = [p for p in accepted if p != "data_dir"]
-            raise UserError(f"{name} has no option {option!r}; {nearest(option, choices)}")
-    try:
-        return make(**options)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        given = ", ".join(f"{k}={v!r}" for k, v in options.items())
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"cannot make {name}({given}): {reason}") from error
+    return build(make, name, {k: v for k, v in given.items() if k in accepted} | options)
 
 
 def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
@@ -239,14 +126,16 @@ def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
     if name.startswith("optax."):
         return ByHand(_of_optax(name, options))
     make = (
-        _outside(name, LearnedOptimizer) if ":" in name else _known(name, optimizers(), "optimizer")
+        _outside(name, LearnedOptimizer)
+        if ":" in name
+        else look_up(name, optimizers(), "optimizer")
     )
-    return _call(partial(make, key=key), name, options)
+    return build(partial(make, key=key), name, options)
 
 
 def _of_optax(name: str, options: dict[str, Any]) -> optax.GradientTransformation:
     make = getattr(optax, name.removeprefix("optax."), None)
-    made = _call(make, name, options) if inspect.isfunction(make) else None
+    made = build(make, name, options) if inspect.isfunction(make) else None
     if not isinstance(made, optax.GradientTransformation):
         raise UserError(f"there is no optimizer {name!r}; try optax.adam(learning_rate=0.001)")
     return made

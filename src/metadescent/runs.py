@@ -38,7 +38,8 @@ from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
-from metadescent.registry import groups_of, make_estimator, make_optimizer, make_rule, parse
+from metadescent.registry import make_estimator, make_optimizer, make_rule
+from metadescent.specification import groups_of, parse
 
 
 class NonFiniteError(UserError):

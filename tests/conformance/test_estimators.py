@@ -10,12 +10,12 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent import registry
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_estimator
+from metadescent.specification import discovered
 
 KEY, OTHER = jax.random.split(jax.random.key(0))
 PROBLEM, PROBLEMS, UNROLL = Quadratic(dimension=3), 3, 2
@@ -49,7 +49,7 @@ class Segment(NamedTuple):
     losses: jax.Array
 
 
-@pytest.fixture(scope="module", params=registry._named("metadescent.estimators"))
+@pytest.fixture(scope="module", params=discovered("metadescent.estimators"))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 

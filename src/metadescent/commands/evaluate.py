@@ -9,7 +9,8 @@ from metadescent.compare import cached_tune, compare, problem_keys
 from metadescent.console import console, figure, progress, table
 from metadescent.errors import UserError
 from metadescent.files import write_json
-from metadescent.registry import make_problem, nearest
+from metadescent.registry import make_problem
+from metadescent.specification import nearest
 from metadescent.tune import BASELINES
 
 

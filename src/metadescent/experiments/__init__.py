@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metadescent.compare import Comparison, Progress
 from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.registry import nearest
+from metadescent.specification import nearest
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -51,22 +51,10 @@ Arguments read(const ffi::RemainingArgs& args, size_t layers, float scale, bool 
 ffi::Error update(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::RemainingArgs args,
                   ffi::Result<ffi::AnyBuffer> g, ffi::RemainingRets rets) {
   const Arguments given = read(args, (args.size() - 2) / 5, scale, false);
-  const Phi& phi = given.phi;
   const int64_t n = x.element_count() / x.dimensions()[0];
-  const float* xs = x.typed_data<float>();
-  float* gs = g->typed_data<float>();
   std::vector<float*> after;
   for (size_t i = 0; i < rets.size(); ++i) after.push_back(data(rets, i));
-  // Enough chunks to share out evenly, few enough that handing them out costs nothing.
-  const int64_t width = SPAN * WIDTH, spans = (n + width - 1) / width;
-  const int64_t chunk = std::max<int64_t>(1, std::min<int64_t>(16, spans / 16));
-
-  for_each(pool, (spans + chunk - 1) / chunk, [&, chunk] {
-    return [&, chunk, scratch = std::make_shared<Scratch>(phi)](int64_t index) {
-      for (int64_t span = index * chunk; span < std::min(spans, (index + 1) * chunk); ++span)
-        scratch->run(given, xs, gs, after, {n, span * width, std::min(width, n - span * width)});
-    };
-  });
+  update_all(pool, given, x.typed_data<float>(), n, g->typed_data<float>(), after, n, n);
   return ffi::Error::Success();
 }
 

@@ -1,4 +1,4 @@
-// The threads that XLA has already, for work that falls into independent chunks.
+// Threads for work that falls into independent chunks: XLA's, or those of another pool.
 
 #pragma once
 
@@ -8,16 +8,14 @@
 #include <memory>
 #include <thread>
 
-#include "xla/ffi/api/ffi.h"
-
 namespace metadescent {
 
-// Run every chunk, on the calling thread and on XLA's: each thread that gets one calls worker() for
-// a function of its own and hands it chunks. Helpers that start too late find nothing left to do,
+// Run every chunk, on the calling thread and on the pool's: each thread that gets one calls worker()
+// for a function of its own and hands it chunks. Helpers that start too late find nothing left to do,
 // so nobody waits for a thread that is busy elsewhere. The work takes microseconds to milliseconds:
 // too short to sleep for its end.
-template <typename Worker>
-void for_each(xla::ffi::ThreadPool& pool, int64_t chunks, Worker worker) {
+template <typename Pool, typename Worker>
+void for_each(Pool& pool, int64_t chunks, Worker worker) {
   struct Shared {
     Worker worker;
     const int64_t chunks;

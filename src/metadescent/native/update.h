@@ -2,7 +2,10 @@
 
 #pragma once
 
+#include <memory>
+
 #include "layer.h"
+#include "threads.h"
 
 namespace metadescent {
 
@@ -24,13 +27,15 @@ class Scratch {
     g_ = memory_.take(SPAN * WIDTH);
   }
 
-  void run(const Arguments& given, const float* x, float* g, const std::vector<float*>& after,
-           const Window& window) {
+  // x, whose rows may have another stride than h's, and g, if wanted, are those of all coordinates.
+  void run(const Arguments& given, const float* x, int64_t x_stride, float* g,
+           const std::vector<float*>& after, const Window& window) {
     const int64_t tiles = (window.count + WIDTH - 1) / WIDTH;
     for (size_t l = 0; l < phi_.layers.size(); ++l) {
       const Layer& layer = phi_.layers[l];
       const int64_t columns = layer.columns * WIDTH, hidden = layer.hidden * WIDTH;
-      if (l == 0) gather(x_[0], columns, x, layer.inputs, window);
+      if (l == 0)
+        gather(x_[0], columns, x, layer.inputs, {x_stride, window.begin, window.count});
       gather(x_[l] + layer.inputs * WIDTH, columns, given.states[2 * l], layer.hidden, window);
       gather(c_[l], hidden, given.states[2 * l + 1], layer.hidden, window);
       for (int64_t i = 0; i < tiles; ++i) {
@@ -43,6 +48,7 @@ class Scratch {
       scatter(h_[l], hidden, after[2 * l], layer.hidden, window);
       scatter(c_[l], hidden, after[2 * l + 1], layer.hidden, window);
     }
+    if (g == nullptr) return;
     const int64_t hidden = phi_.layers.back().hidden;
     for (int64_t i = 0; i < tiles; ++i)
       for (int v = 0; v < VECTORS; ++v) {
@@ -66,5 +72,23 @@ class Scratch {
   std::vector<float*> x_, c_, h_;
   float* g_;
 };
+
+// One step of n coordinates. `after` may be h before.
+template <typename Pool>
+void update_all(Pool& pool, const Arguments& given, const float* x, int64_t x_stride, float* g,
+                const std::vector<float*>& after, int64_t stride, int64_t n) {
+  // Enough chunks to share out evenly, few enough that handing them out costs nothing.
+  const int64_t width = SPAN * WIDTH, spans = (n + width - 1) / width;
+  const int64_t chunk = std::max<int64_t>(1, std::min<int64_t>(16, spans / 16));
+
+  for_each(pool, (spans + chunk - 1) / chunk, [&, chunk] {
+    return [&, chunk, scratch = std::make_shared<Scratch>(given.phi)](int64_t index) {
+      for (int64_t span = index * chunk; span < std::min(spans, (index + 1) * chunk); ++span) {
+        const Window window{stride, span * width, std::min(width, n - span * width)};
+        scratch->run(given, x, x_stride, g, after, window);
+      }
+    };
+  });
+}
 
 }  // namespace metadescent

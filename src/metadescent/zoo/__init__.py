@@ -1,11 +1,21 @@
-"""Pretrained optimizers that ship with the package, `<name>.safetensors`, and their cards."""
+"""Pretrained optimizers that ship with the package, `<name>.safetensors`, and their cards.
+
+All but `load`, which is loaded when first used, does without JAX.
+"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from metadescent.artifact import load as load_file
+import lazy_loader
+
 from metadescent.errors import UserError
-from metadescent.optimizer import LearnedOptimizer
-from metadescent.registry import nearest
+from metadescent.specification import nearest
+
+if TYPE_CHECKING:
+    from metadescent.zoo.loading import load
+
+__all__ = ["card", "load", "names", "path"]
+__getattr__, *_ = lazy_loader.attach(__name__, submod_attrs={"loading": ["load"]})
 
 _FOLDER = Path(__file__).parent
 
@@ -38,22 +48,6 @@ def path(name: str | Path) -> Path:
     raise UserError(
         f"there is no pretrained optimizer and no file {str(name)!r}; {nearest(str(name), names())}"
     )
-
-
-def load(name: str | Path) -> LearnedOptimizer:
-    """Return a pretrained optimizer by name, or one of your own by its file or run folder.
-
-    Raises:
-        UserError: if there is no such optimizer, or its file does not fit; the sentence names the
-            leaf.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> tx = load("quadratic-lstm").as_optax()
-        >>> tx.init(jnp.zeros(10))[0][0].shape
-        (20, 10)
-    """
-    return load_file(path(name))
 
 
 def card(name: str) -> str:

@@ -1,0 +1,99 @@
+"""Sources in C++ become a library, on first use, where the machine has a compiler.
+
+They are compiled by `$CXX`, `c++`, `g++` or `clang++` into the platform's cache folder, under a
+name made of the sources, the compiler and the processor, so nothing stale is ever loaded.
+"""
+
+import atexit
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-w")
+HEADERS = Path(__file__).parent / "native"
+
+
+def build(
+    sources: Sequence[Path], *, instead: str, system: str | None = None, version: str = ""
+) -> Path | None:
+    """Compile sources, unless the cache has them compiled, and return the library, or None.
+
+    That there is no compiler is no news; one that fails is worth a warning.
+
+    Arguments:
+        sources: C++ files, which may include the headers in `native/`.
+        instead: whose code runs where there is no library; for the warning.
+        system: a folder of headers that others wrote, and `version` theirs.
+    """
+    compiler = _compiler()
+    if os.environ.get("METADESCENT_NATIVE") == "0" or compiler is None:
+        return None
+    arguments = [*FLAGS, "-I", str(HEADERS), *(["-isystem", system] if system else [])]
+    try:
+        library = _path(f"{_digest(compiler, sources, version)}.so")
+        if not library.exists():
+            _compile([compiler, *arguments, *map(str, sources)], library)
+    except (OSError, subprocess.SubprocessError) as error:
+        detail = (getattr(error, "stderr", "") or str(error)).strip()[:500]
+        message = f"no C++ kernels, {instead} own code runs instead: {detail}"
+        warnings.warn(message, stacklevel=3)
+        return None
+    return library
+
+
+def _compiler() -> str | None:
+    candidates = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
+    return next(filter(None, map(shutil.which, filter(None, candidates))), None)
+
+
+def _digest(compiler: str, sources: Sequence[Path], version: str) -> str:
+    """Return a name for what the library depends on."""
+    digest = hashlib.sha256()
+    for path in [*sorted(sources), *sorted(HEADERS.glob("*.h"))]:
+        digest.update(path.read_bytes())
+    known = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
+    for part in (known, _processor(), version, *FLAGS):
+        digest.update(part if isinstance(part, bytes) else part.encode())
+    return digest.hexdigest()[:16]
+
+
+def _processor() -> str:
+    """Return what `-march=native` depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        return platform.machine() + platform.processor()
+
+
+def _path(name: str) -> Path:
+    """Return where a library lies or may be written."""
+    import pooch
+
+    folder = Path(pooch.os_cache("metadescent")) / "native"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / name).exists():
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".tmp"):
+                pass
+    except OSError:  # a cache that cannot be written only costs time
+        folder = Path(tempfile.mkdtemp(prefix="metadescent-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder / name
+
+
+def _compile(command: Sequence[str], library: Path) -> None:
+    # Written beside and renamed: two processes may be at it, and either result will do.
+    handle, beside = tempfile.mkstemp(dir=library.parent, suffix=".tmp")
+    os.close(handle)
+    try:
+        subprocess.run([*command, "-o", beside], capture_output=True, text=True, check=True)
+        os.replace(beside, library)
+    finally:
+        Path(beside).unlink(missing_ok=True)

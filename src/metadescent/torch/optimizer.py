@@ -1,0 +1,215 @@
+"""θ ← θ − lr·wd·θ + lr·g: a learned optimizer as a `torch.optim.Optimizer`.
+
+All parameters that one rule moves on one device are one row of coordinates, whatever their groups
+and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and a step takes as many
+kernels for a thousand tensors as for one, but for gathering ∇ and adding g.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from metadescent import zoo
+from metadescent.errors import UserError, require
+from metadescent.torch.partitioned import load, number_of
+from metadescent.torch.row import Row
+
+
+class Member(NamedTuple):
+    """A parameter, the number of its rule, its group and what to call it."""
+
+    p: Tensor
+    number: int
+    group: dict[str, Any]
+    called: str
+
+
+class LearnedOptimizer(torch.optim.Optimizer):
+    """A learned optimizer where `torch.optim.Adam` stood.
+
+    Arguments:
+        params: parameters or groups of them, as for any `torch.optim.Optimizer`; with names, from
+            `model.named_parameters()`, for an optimizer that has several rules.
+        optimizer: a name in the zoo, or the file or run folder of an optimizer of one's own.
+        lr: factor on what the optimizer says; 1 is what it was trained for. May differ by group,
+            and schedulers may change it.
+        weight_decay: λ of decoupled weight decay. May differ by group.
+
+    h is kept, and the arithmetic done, in float32; updates are rounded to the parameter's dtype.
+    A parameter whose gradient is None keeps its value and its h.
+
+    Raises:
+        UserError: if the optimizer is unknown, its file does not fit, or PyTorch has no such rule;
+            if lr or weight_decay is negative; if a parameter is complex or no rule takes it. On
+            use, if a gradient is sparse or coordinates that communicate are on several devices.
+
+    Example:
+        >>> import torch
+        >>> from metadescent.torch import LearnedOptimizer
+        >>> theta = torch.nn.Parameter(torch.ones(3))
+        >>> optimizer = LearnedOptimizer([theta], "mnist-lstm")
+        >>> theta.square().sum().backward()
+        >>> optimizer.step()
+        >>> bool((theta < 1).all())
+        True
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        optimizer: str | Path,
+        *,
+        lr: float = 1.0,
+        weight_decay: float = 0.0,
+    ):
+        """Read the optimizer's file."""
+        self._parts = load(zoo.path(optimizer))
+        self._rows: dict[tuple[int, torch.device], Row] = {}
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move every parameter that has a gradient; return what the closure, if any, returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for members in self._moving():
+            self._move(members)
+        return loss
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, with an lr and a weight decay of its own if it has them."""
+        super().add_param_group(param_group)
+        try:
+            require("lr", self.param_groups[-1]["lr"], 0.0)
+            require("weight_decay", self.param_groups[-1]["weight_decay"], 0.0)
+            for member in self._members():
+                if member.p.is_complex():
+                    raise UserError(
+                        f"{member.called} is {member.p.dtype} and must be real; split it into real "
+                        "and imaginary parts"
+                    )
+        except UserError:
+            self.param_groups.pop()
+            raise
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned; what follows is what would have followed.
+
+        Raises:
+            UserError: if it is the state of another kind of optimizer.
+        """
+        last: dict[str, Any] = {}
+        before = self.state, self.param_groups
+        # A hook of the caller's may have changed it; ours is the last and sees what is loaded.
+        with self.register_load_state_dict_pre_hook(lambda _, given: last.update(given)):
+            super().load_state_dict(state_dict)
+        ids = chain.from_iterable(group["params"] for group in last["param_groups"])
+        try:
+            for index, member in zip(ids, self._members(), strict=True):
+                if last["state"].get(index):
+                    self._restore(member, last["state"][index])
+        except UserError:
+            self.state, self.param_groups = before
+            raise
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_parts": self._parts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._rows = {}
+
+    def _members(self) -> Iterator[Member]:
+        """Return every parameter of every group."""
+        for group in self.param_groups:
+            names = group.get("param_names", [None] * len(group["params"]))
+            for name, p in zip(names, group["params"], strict=True):
+                shape = tuple(p.shape)
+                called = f"the parameter {name}" if name else f"a parameter of shape {shape}"
+                yield Member(p, number_of(self._parts, name, shape), group, called)
+
+    def _moving(self) -> list[list[Member]]:
+        """Return the parameters that have a gradient, those together that share a row."""
+        together: dict[tuple[int, torch.device], list[Member]] = {}
+        for member in self._members():
+            if member.p.grad is not None:
+                if member.p.grad.layout != torch.strided:
+                    raise UserError(
+                        f"the gradient of {member.called} is sparse and must be dense; try "
+                        "sparse=False in the embedding"
+                    )
+                together.setdefault((member.number, member.p.device), []).append(member)
+        for number, part in enumerate(self._parts):
+            devices = [str(device) for other, device in together if other == number]
+            if len(devices) > 1 and not part.rule.coordinatewise:
+                raise UserError(
+                    f"the parameters are on {' and '.join(devices)} and this optimizer averages "
+                    "over all of them; put them on one device"
+                )
+        return list(together.values())
+
+    def _move(self, members: list[Member]) -> None:
+        """Add lr·g to the parameters of one row."""
+        params, row = [member.p for member in members], self._row(members)
+        gradients = [p.grad.reshape(-1) for p in params if p.grad is not None]
+        g = row.update(params, torch.cat(gradients).to(torch.float32))
+        sizes = [p.numel() for p in params]
+        rounded = {dtype: g.to(dtype).split(sizes) for dtype in {p.dtype for p in params}}
+        updates = [rounded[p.dtype][i].view(p.shape) for i, p in enumerate(params)]
+        pairs = zip(members, updates, strict=True)
+        for _, alike in groupby(pairs, lambda pair: id(pair[0].group)):
+            several = list(alike)
+            _apply(several[0][0].group, [m.p for m, _ in several], [g for _, g in several])
+
+    def _row(self, members: list[Member]) -> Row:
+        """Return the row that holds h of these parameters, a new one if there is none."""
+        number, device = members[0].number, members[0].p.device
+        row = self._rows.get((number, device))
+        if row is None or not all(row.holds(m.p, self.state[m.p]) for m in members):
+            moving = {m.p for m in members}
+            # In the order of groups, so that a run that was resumed has the same row.
+            params = [
+                m.p
+                for m in self._members()
+                if (m.number, m.p.device) == (number, device)
+                and (m.p in moving or self.state.get(m.p))
+            ]
+            row = Row(self._parts[number], params, [self.state.get(p, {}) for p in params])
+            self._rows[number, device] = row
+            # Dictionaries of the caller's own: one that is changed is told from the row's.
+            self.state.update({p: dict(h) for p, h in row.states.items()})
+        return row
+
+    def _restore(self, member: Member, given: dict[str, Any]) -> None:
+        """Take h from a state that was saved, in its own precision, which PyTorch would change."""
+        p, shapes = member.p, self._parts[member.number].rule.state_shapes()
+        expected = {name: (*shape, *p.shape) for name, shape in shapes.items()}
+        if given.keys() != expected.keys():
+            raise UserError(
+                f"the state of {member.called} has {', '.join(sorted(given))} where "
+                f"{', '.join(sorted(expected))} are expected; it was saved from another optimizer"
+            )
+        for name, shape in expected.items():
+            if given[name].shape != shape:
+                raise UserError(
+                    f"{name} of {member.called} has shape {tuple(given[name].shape)} where {shape} "
+                    "is expected; it was saved from another optimizer or model"
+                )
+        self.state[p] = {
+            name: x.to(p.device, torch.float32, copy=True) for name, x in given.items()
+        }
+
+
+def _apply(group: dict[str, Any], params: list[Tensor], updates: list[Tensor]) -> None:
+    """θ ← θ − lr·wd·θ + lr·g for parameters of one group."""
+    lr, weight_decay = group["lr"], group["weight_decay"]
+    if weight_decay:
+        torch._foreach_mul_(params, 1 - lr * weight_decay)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_add_(params, updates, alpha=lr)  # pyright: ignore[reportPrivateImportUsage]

@@ -1,0 +1,97 @@
+"""Rules with their φ from an optimizer's file, and which parameter goes to which (section 3.3).
+
+The file of one optimizer is a partition of one group, which takes everything. As in
+`optimizers/partitioned.py` the first group that takes a parameter has it; the path of a parameter
+is its name, with slashes for dots.
+"""
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metadescent import tensors
+from metadescent.card import read_card
+from metadescent.errors import UserError
+from metadescent.specification import build, discovered, groups_of, nearest, parse
+from metadescent.tensors import read_tensors, require_fit
+from metadescent.torch.rule import Rule, Tensors
+
+
+@dataclass(frozen=True)
+class Group:
+    """What a group takes, its rule, and its φ."""
+
+    takes: str
+    rule: Rule
+    phi: Tensors = field(repr=False)
+
+
+def load(path: Path) -> list[Group]:
+    """Read the groups of an optimizer from its file.
+
+    Raises:
+        UserError: if the file is not an optimizer's or does not fit, or PyTorch has no such rule;
+            the sentence names it.
+
+    Example:
+        >>> from metadescent import zoo
+        >>> [(group.takes, type(group.rule).__name__) for group in load(zoo.path("mnist-lstm"))]
+        [('*', 'LSTM')]
+    """
+    spec = read_card(path)["optimizer"]
+    rules = [(takes, _rule(path, one)) for takes, one in groups_of(spec)]
+    # Where φ of each rule lies in the file.
+    starts = [f"rules/{number}/" for number in range(len(rules))] if "->" in spec else [""]
+    found, _ = read_tensors(path)
+    expected = {
+        start + name: ("float32", shape)
+        for start, (_, rule) in zip(starts, rules, strict=True)
+        for name, shape in rule.phi_shapes().items()
+    }
+    require_fit(path, found, expected)
+    groups = []
+    for start, (takes, rule) in zip(starts, rules, strict=True):
+        phi = {name: _tensor(found[start + name]) for name in rule.phi_shapes()}
+        groups.append(Group(takes, rule, phi))
+    return groups
+
+
+def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...]) -> int:
+    """Return the number of the group that takes a parameter.
+
+    Raises:
+        UserError: if none does, or a pattern would have to match a name and there is none.
+    """
+    for number, group in enumerate(groups):
+        if group.takes == "*":
+            return number
+        if name is None:
+            raise UserError(
+                f"this optimizer has a rule for {group.takes} and the parameters have no names; "
+                "pass model.named_parameters()"
+            )
+        if fnmatch(name.replace(".", "/"), group.takes):
+            return number
+    takes = ", ".join(group.takes for group in groups)
+    raise UserError(
+        f"no group takes the parameter {name} of shape {shape}, only {takes}; leave it to another "
+        "optimizer, or rename it"
+    )
+
+
+def _rule(path: Path, spec: str) -> Rule:
+    name, options = parse(spec)
+    rules = discovered("metadescent.torch.rules")
+    if name not in rules:
+        raise UserError(
+            f"{path} holds {name}, which metadescent.torch does not have; {nearest(name, rules)}"
+        )
+    return build(rules[name], name, options)
+
+
+def _tensor(leaf: tensors.Tensor) -> Tensor:
+    return torch.tensor(np.frombuffer(leaf.data, np.float32)).reshape(leaf.shape)

@@ -1,0 +1,29 @@
+"""Optimizers of every kind that PyTorch has, in files that JAX wrote."""
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The file of an optimizer with φ drawn at random, given its specification."""
+    import jax
+
+    from metadescent import artifact
+    from metadescent.registry import make_optimizer
+
+    folder, paths = tmp_path_factory.mktemp("optimizers"), {}
+
+    def path_of(spec: str) -> Path:
+        if spec not in paths:
+            path = folder / f"{len(paths)}.safetensors"
+            artifact.save(path, make_optimizer(spec, jax.random.key(len(paths))), optimizer=spec)
+            paths[spec] = path
+        return paths[spec]
+
+    return path_of

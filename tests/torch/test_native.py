@@ -1,0 +1,155 @@
+"""The kernel in C++ computes what PyTorch's operations compute, and nobody needs it."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from metadescent.torch import LearnedOptimizer, native
+from metadescent.torch.rules.gac import LSTMGAC
+from metadescent.torch.rules.lstm import LSTM
+
+with_kernel = pytest.mark.skipif(native.kernel() is None, reason="no C++ compiler")
+
+# Sizes below, at and beyond the width of a tile, and of the tiles and chunks that go together.
+SIZES = [0, 1, 31, 32, 33, 130, 4133]
+RULES = [
+    LSTM((1,)),
+    LSTM((5,), p=None),
+    LSTM((3, 8, 2), scale=0.0),
+    LSTM((20, 20)),
+    LSTMGAC((4, 3), averaging=2),
+]
+
+
+def case(rule: LSTM | LSTMGAC, n: int, inside: int = 0) -> tuple[dict, torch.Tensor, dict]:
+    """All of φ at work, gradients of many magnitudes, and h in rows that are longer by `inside`."""
+    draw = torch.Generator().manual_seed(n)
+    phi = {name: 0.3 * torch.randn(s, generator=draw) for name, s in rule.phi_shapes().items()}
+    gradient = torch.randn(n, generator=draw) * torch.logspace(-6, 1, n)
+    wide = {
+        name: torch.randn((*shape, n + inside), generator=draw)
+        for name, shape in rule.state_shapes().items()
+    }
+    return phi, gradient, {name: x[:, inside // 2 :][:, :n] for name, x in wide.items()}
+
+
+def copied(h: dict) -> dict:
+    return {name: x.clone() for name, x in h.items()}
+
+
+@with_kernel
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{type(rule).__name__}{vars(rule)}"[:40])
+def test_an_update_is_that_of_the_operations(
+    rule: LSTM | LSTMGAC, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phi, gradient, h = case(rule, n, inside=7)
+    fused = rule.update(phi, gradient, copied(h))
+    monkeypatch.setattr(native, "kernel", lambda: None)
+    torch.testing.assert_close(fused, rule.update(phi, gradient, h), rtol=2e-6, atol=2e-6)
+
+
+@with_kernel
+def test_h_is_renewed_where_it_lies_and_nothing_beside_it() -> None:
+    rule = LSTM((3, 2))
+    phi, gradient, _ = case(rule, 50)
+    whole = {n: torch.ones((*shape, 70)) for n, shape in rule.state_shapes().items()}
+    h = {name: x[:, 10:60] for name, x in whole.items()}
+    _, after = rule.update(phi, gradient, h)
+    assert all(after[name] is x for name, x in h.items())
+    for x in whole.values():
+        assert (x[:, :10] == 1).all()
+        assert (x[:, 60:] == 1).all()
+        assert (x[:, 10:60] != 1).all()
+
+
+@with_kernel
+def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "GRAIN", 100)
+    rule, before = LSTM((20, 20)), torch.get_num_threads()
+    phi, gradient, h = case(rule, 4133)
+    found = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            g, after = rule.run(phi, rule.features(gradient), copied(h))
+            found.append(torch.cat([g[None], *after.values()]))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@with_kernel
+def test_it_has_the_bits_that_jax_has() -> None:
+    jax = pytest.importorskip("jax")
+    from metadescent.native import lstm as in_jax
+
+    rule = LSTM((5, 3))
+    phi, gradient, h = case(rule, 133)
+    x = rule.features(gradient)
+    names = [f"cells/{n}/{k}" for n in (0, 1) for k in ("weight_ih", "weight_hh", "bias")]
+    weights = [phi[name] for name in (*names, "output/weight", "output/bias")]
+    arrays = [jax.numpy.asarray(y.numpy()) for y in (x, *weights, *h.values())]
+    g, after = in_jax.update(arrays[0], arrays[1:9], arrays[9:], rule.scale)
+    ours = native.update(x, weights, list(h.values()), rule.scale)
+    for y, z in zip([ours, *h.values()], [g, *after], strict=True):
+        assert y.numpy().tobytes() == np.asarray(z).tobytes()
+
+
+def test_what_it_cannot_do_it_leaves_to_the_operations() -> None:
+    rule = LSTM((3,))
+    phi, gradient, h = case(rule, 5)
+    x, weights, state = rule.features(gradient), list(phi.values()), list(h.values())
+    assert native.can_run(x, weights, state) == (native.kernel() is not None)
+    assert not native.can_run(x.double(), weights, state)
+    assert not native.can_run(x.bfloat16(), weights, state)
+    assert not native.can_run(x.to("meta"), weights, state)
+    assert not native.can_run(x.T.contiguous().T, weights, state)
+    assert not native.can_run(x, weights, [])
+    assert not native.can_run(x, [y.T for y in weights if y.ndim > 1], state)
+    assert not native.can_run(x.requires_grad_(), weights, state)
+
+
+def test_an_update_can_be_differentiated() -> None:
+    rule = LSTM((3,))
+    phi, gradient, h = case(rule, 5)
+    for x in phi.values():
+        x.requires_grad_()
+    rule.update(phi, gradient, h)[0].sum().backward()
+    assert all(x.grad is not None for x in phi.values())
+
+
+@pytest.mark.parametrize("spec", ["rnnprop(layers=(3,))", "lstm-gac(layers=(3, 2), averaging=1)"])
+def test_an_optimizer_says_the_same_without_it(
+    spec: str, saved: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for _ in range(2):
+        theta = torch.nn.Parameter(torch.zeros(3, 2))
+        optimizer = LearnedOptimizer([theta], saved(spec))
+        for t in range(3):
+            theta.grad = torch.linspace(-1, 1, 6).reshape(3, 2) / (t + 1)
+            optimizer.step()
+        found.append(theta.detach())
+        monkeypatch.setattr(native, "kernel", lambda: None)
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-7)
+
+
+def test_nothing_is_built_on_import() -> None:
+    code = (
+        "import metadescent.torch, metadescent.torch.native as native;"
+        "assert native.kernel.cache_info().currsize == 0"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_without_a_compiler_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    assert native.kernel.__wrapped__() is None
