@@ -1,4 +1,4 @@
-"""What optimizers would have proposed: their own updates where they lead, one at a time elsewhere."""
+"""What optimizers would have proposed: on their own trajectory, what they do."""
 
 from collections.abc import Callable
 

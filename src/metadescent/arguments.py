@@ -144,6 +144,36 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class Visualize:
+    """Draw the updates an optimizer proposes, and those others would have proposed (appendix B)."""
+
+    optimizer: Optimizer
+    """Pretrained optimizer, its file, or a run folder."""
+    problem: Problem
+    """Problem to optimize."""
+    steps: int = 100
+    """Steps of the trajectory; functions of the gradient are drawn for the first 32."""
+    coordinates: int = 2
+    """Coordinates to draw, by chance among those that have a gradient."""
+    against: Names = "sgd,adam"
+    """Hand-designed optimizers, each tuned for this problem and horizon."""
+    seeds: int = 32
+    """Problems that each rate is judged on."""
+    out: File = None
+    """Folder for the pictures; runs/visualize/OPTIMIZER if not given."""
+    seed: int = 0
+    """Draws the problem and the coordinates."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("steps", self.steps, 1)
+        require("coordinates", self.coordinates, 1)
+        require("seeds", self.seeds, 1)
+        require("seed", self.seed, 0, 2**32 - 1)
+
+
+@dataclass(frozen=True)
 class Reproduce:
     """Make a figure of the paper, and judge the paper's claims about it."""
 
