@@ -287,21 +287,23 @@ def save(figure: "matplotlib.figure.Figure", path: str | Path) -> list[Path]:
         ...     [path.name for path in save(Figure(), Path(folder) / "figure4")]
         ['figure4.svg', 'figure4.png']
     """
-    import matplotlib
-
     path = Path(path)
     written: list[Path] = []
-    formats: dict[str, dict[str, Any]] = {
-        ".svg": {"metadata": {"Date": None}},
-        ".png": {"dpi": 200},
-    }
-    for suffix, options in formats.items():
-        content = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": "metadescent"}):
-            figure.savefig(content, format=suffix[1:], **options)
+    for suffix in (".svg", ".png"):
         written.append(path.with_name(path.name + suffix))
-        write_atomically(written[-1], content.getvalue())
+        write_atomically(written[-1], render(figure, suffix))
     return written
+
+
+def render(figure: "matplotlib.figure.Figure", suffix: str, dpi: int = 200) -> bytes:
+    """Return a figure as the content of a ".svg" or ".png" file, always the same for the same."""
+    import matplotlib
+
+    options: dict[str, Any] = {"metadata": {"Date": None}} if suffix == ".svg" else {"dpi": dpi}
+    content = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "metadescent"}):
+        figure.savefig(content, format=suffix[1:], **options)
+    return content.getvalue()
 
 
 def label_of(name: str, labels: Mapping[str, str]) -> str:

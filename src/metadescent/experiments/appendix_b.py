@@ -9,7 +9,6 @@ is left to chance, among those that have a gradient at every step.
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -83,7 +82,7 @@ def cast(
 
 def scores(values: list[float]) -> Score:
     """Return the mean over problems with its 95 % interval."""
-    found = summarize(jax.numpy.asarray(values)[:, None])
+    found = summarize(np.asarray(values)[:, None])
     return Score(float(found.mean[0]), float(found.low[0]), float(found.high[0]))
 
 
