@@ -103,15 +103,15 @@ class Same(Problem):
 class Valley(Optimizee):
     """A slow direction, and a steep one that θ₀ is almost at the bottom of.
 
-    Steps beyond 2/20 are unstable in the steep direction. In ten of them it hardly shows, and they
-    pay in the slow direction; in twenty it is all that shows.
+    Rates beyond 2/20 are unstable in the steep direction. In five steps it hardly shows, and they
+    pay in the slow direction: the sum of five losses is least at a rate of 0.168, as a grid search
+    over 5000 rates found. In ten steps it is all that shows.
     """
 
     bottom: jax.Array
 
     def init(self, key):
-        del key
-        return self.bottom + jnp.asarray([1.0, 1e-3])
+        return self.bottom + jax.random.rademacher(key, (2,)) * jnp.asarray([1.0, 1e-3])
 
     def loss(self, theta, key):
         del key
@@ -180,11 +180,12 @@ def test_one_function_only(verdicts: Callable) -> None:
 def test_diverging_past_the_horizon(verdicts: Callable) -> None:
     recipe = replace(
         RECIPE,
-        optimizer="lstm(layers=(), p=None, scale=0.05)",
-        steps=10,
-        unroll=10,
+        optimizer="lstm(layers=(), p=None, scale=0.1)",
+        steps=5,
+        unroll=5,
         episodes=60,
         meta_rate=0.03,
+        decay="constant",
         second_derivatives=True,
     )
     assert doctor.OVERFITTED in verdicts(Valleys(), recipe)
