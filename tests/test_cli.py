@@ -39,7 +39,7 @@ def flags(command: type) -> Iterator[str]:
             yield "--" + field.name.replace("_", "-")
 
 
-POSITIONAL = (arguments.Problem, arguments.Optimizer)
+POSITIONAL = (arguments.Problem, arguments.Optimizer, arguments.Run)
 
 
 def test_help_names_every_command(metadescent: Callable) -> None:

@@ -283,7 +283,7 @@ def test_patience_waits_for_the_least_epochs(assert_same_bits: Callable) -> None
     validation_key, _ = jax.random.split(KEY)
     here = validate(M, Bowls(), validation_key, schedule)
     for _, info in found:
-        assert_same_bits((info.validation, info.validation_loss), here)
+        assert_same_bits((info.validation, info.validation_loss, info.vitals), tuple(here))
 
 
 def test_an_improvement_renews_patience() -> None:

@@ -16,6 +16,7 @@ DataDir = Annotated[
 File = Annotated[Path | None, arg(metavar="PATH")]
 Size = Annotated[str | None, arg(metavar="SIZE")]
 Names = Annotated[str, arg(metavar="NAME,…")]
+Run = Positional[Annotated[Path, arg(metavar="RUN")]]
 Problem = Positional[Annotated[str, arg(metavar="PROBLEM")]]
 Optimizer = Positional[Annotated[str, arg(metavar="OPTIMIZER")]]
 
@@ -59,6 +60,8 @@ class Train:
     """Train in stages of longer and longer horizons, such as 100,200,500,1000."""
     memory_budget: Size = None
     """Pick the quickest form whose predicted peak fits, such as 2GiB."""
+    tensorboard: bool = False
+    """Write what metrics.jsonl has for TensorBoard too, in the run's folder."""
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
@@ -141,6 +144,74 @@ class Inspect:
 
     optimizer: Optimizer
     """Pretrained optimizer, its file, or a run folder."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say whether a meta-training run has learned and, if not, why not and what to try."""
+
+    run: Run
+    """Run folder."""
+    on: Annotated[str | None, arg(metavar="PROBLEM")] = None
+    """Problem to examine it on; the one that it was trained on if not given."""
+    seeds: int = 32
+    """Fresh problems."""
+    json: File = None
+    """Write measurements and findings here."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("seeds", self.seeds, 2)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write one page of HTML on a run: configuration, curves, comparison, pictures and verdicts."""
+
+    run: Run
+    """Run folder."""
+    out: File = None
+    """File to write; report.html in the run's folder if not given."""
+    seeds: int = 32
+    """Fresh problems to compare on."""
+    against: Names = "sgd,nag,rmsprop,adam"
+    """Hand-designed optimizers, each tuned for this problem and horizon."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("seeds", self.seeds, 2)
+
+
+@dataclass(frozen=True)
+class Visualize:
+    """Draw the updates an optimizer proposes, and those others would have proposed (appendix B)."""
+
+    optimizer: Optimizer
+    """Pretrained optimizer, its file, or a run folder."""
+    problem: Problem
+    """Problem to optimize."""
+    steps: int = 100
+    """Steps of the trajectory; functions of the gradient are drawn for the first 32."""
+    coordinates: int = 2
+    """Coordinates to draw, by chance among those that have a gradient."""
+    against: Names = "sgd,adam"
+    """Hand-designed optimizers, each tuned for this problem and horizon."""
+    seeds: int = 32
+    """Problems that each rate is judged on."""
+    out: File = None
+    """Folder for the pictures; runs/visualize/OPTIMIZER if not given."""
+    seed: int = 0
+    """Draws the problem and the coordinates."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("steps", self.steps, 1)
+        require("coordinates", self.coordinates, 1)
+        require("seeds", self.seeds, 1)
+        require("seed", self.seed, 0, 2**32 - 1)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,9 @@ def _command(words: list[str], train: Any) -> Any:
         | Annotated[a.Evaluate, subcommand("evaluate")]
         | Annotated[a.Tune, subcommand("tune")]
         | Annotated[a.Inspect, subcommand("inspect")]
+        | Annotated[a.Doctor, subcommand("doctor")]
+        | Annotated[a.Report, subcommand("report")]
+        | Annotated[a.Visualize, subcommand("visualize")]
         | Annotated[a.Reproduce, subcommand("reproduce")]
     )
     return tyro.cli(

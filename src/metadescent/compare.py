@@ -109,10 +109,7 @@ def compare(
     started = time.monotonic()
     tune_key, report_key = problem_keys(seed)
     tune_seeds = tune_seeds or max(num_seeds, 32)
-    tuned: dict[str, Tuned] = {}
-    for name in baselines:
-        tuned[name] = cached_tune(name, problem, tune_key, num_steps, tune_seeds, cache)
-        progress(f"tuned {name}")
+    tuned = tune_all(baselines, problem, tune_key, num_steps, tune_seeds, cache, progress)
     rules = {name: (m, None) for name, m in learned.items()}
     rules |= {name: (BASELINES[name].make(t.rate), t.rate) for name, t in tuned.items()}
     curves, others = {}, {}
@@ -133,6 +130,23 @@ def problem_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """Return the keys of the problems that rates are tuned on, and of those that are reported."""
     tune_key, report_key = jax.random.split(jax.random.key(seed))
     return tune_key, report_key
+
+
+def tune_all(
+    names: Sequence[str],
+    problem: Problem,
+    key: PRNGKeyArray,
+    num_steps: int,
+    num_seeds: int,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> dict[str, Tuned]:
+    """Return `cached_tune`'s outcome for each of several hand-designed optimizers, by name."""
+    tuned: dict[str, Tuned] = {}
+    for name in names:
+        tuned[name] = cached_tune(name, problem, key, num_steps, num_seeds, cache)
+        progress(f"tuned {name}")
+    return tuned
 
 
 def cached_tune(

@@ -161,7 +161,7 @@ def _held_out_curves(
     return losses.reshape(num_steps, num_seeds).T, found.T
 
 
-def summarize(curves: Float[Array, "seeds steps"], rate: float | None = None) -> Curve:
+def summarize(curves: Float[Array | np.ndarray, "seeds steps"], rate: float | None = None) -> Curve:
     """Return the mean over seeds and its 95 % interval (Student's t), step by step.
 
     Example:

@@ -5,6 +5,7 @@ An *episode* optimizes a fresh batch of problems for `num_steps` steps and updat
 and validated. The best φ by final validation loss is kept, and training may stop early.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,9 +18,10 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from metadescent.errors import UserError, require
 from metadescent.estimator import Estimator
 from metadescent.estimators.truncated import Truncated
-from metadescent.evaluate import final_loss, learning_curves
+from metadescent.evaluate import final_loss
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
+from metadescent.vitals import Vitals, checked_curves
 
 
 class Schedule(NamedTuple):
@@ -65,14 +67,25 @@ class MetaInfo(NamedTuple):
     """What an epoch had to show.
 
     `meta_losses`, the mean f(θ_t) in each segment (or what the estimator has in its place), and
-    `gradient_norms` have a row an episode; `validation` is the mean learning curve f(θ_1), f(θ_2),
-    … of the frozen φ.
+    `gradient_norms` have a row an episode, and so have `phi_steps`, the root mean square of the
+    change of φ; `validation` is the mean learning curve f(θ_1), f(θ_2), … of the frozen φ, and
+    `vitals` are those of the same runs.
     """
 
     meta_losses: Float[Array, "episodes segments"]
     gradient_norms: Float[Array, "episodes segments"]
     validation: Float[Array, " validation_steps"]
     validation_loss: Float[Array, ""]
+    phi_steps: Float[Array, "episodes segments"]
+    vitals: Vitals
+
+
+class Validation(NamedTuple):
+    """The mean learning curve of a frozen φ, its end, and its vitals."""
+
+    curve: Float[Array, " validation_steps"]
+    loss: Float[Array, ""]
+    vitals: Vitals
 
 
 def meta_train(
@@ -126,7 +139,7 @@ def meta_train(
     validation_key, training_key = jax.random.split(key)
     while not is_over(state, schedule):
         epoch_key = jax.random.fold_in(training_key, state.epoch)
-        m, average, opt_state, meta_losses, norms = _train_epoch(
+        m, average, opt_state, (meta_losses, norms, phi_steps) = _train_epoch(
             state.m,
             state.average,
             state.meta_optimizer,
@@ -136,7 +149,7 @@ def meta_train(
             schedule,
             meta_optimizer,
         )
-        curve, loss = validate(average, problem, validation_key, schedule)
+        curve, loss, vitals = validate(average, problem, validation_key, schedule)
         better = bool(loss < state.best_loss)
         epoch = state.epoch + 1
         state = MetaState(
@@ -148,7 +161,7 @@ def meta_train(
             epoch if better else state.best_epoch,
             epoch,
         )
-        yield state, MetaInfo(meta_losses, norms, curve, loss)
+        yield state, MetaInfo(meta_losses, norms, curve, loss, phi_steps, vitals)
 
 
 def check_schedule(schedule: Schedule) -> None:
@@ -213,16 +226,17 @@ def _bytes(program: Any, *arguments: Any) -> int:
 @eqx.filter_jit
 def validate(
     m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray, schedule: Schedule
-) -> tuple[Float[Array, " validation_steps"], Float[Array, ""]]:
-    """Return the mean learning curve of a frozen φ on the schedule's validation, and its end."""
-    curve = learning_curves(
+) -> Validation:
+    """Return what the schedule's validation says of a frozen φ."""
+    curves, vitals = checked_curves(
         m,
         problem,
         key,
         num_steps=schedule.validation_steps or schedule.num_steps,
         num_seeds=schedule.validation_problems,
-    ).mean(0)
-    return curve, jnp.asarray(final_loss(curve))
+    )
+    curve = curves.mean(0)
+    return Validation(curve, jnp.asarray(final_loss(curve)), vitals)
 
 
 @eqx.filter_jit
@@ -235,9 +249,10 @@ def _train_epoch(
     weights: Float[Array, " num_steps"],
     schedule: Schedule,
     meta_optimizer: optax.GradientTransformation,
-) -> tuple[LearnedOptimizer, LearnedOptimizer, PyTree, Array, Array]:
+) -> tuple[LearnedOptimizer, LearnedOptimizer, PyTree, tuple[Array, Array, Array]]:
     phi, static = eqx.partition(m, eqx.is_inexact_array)
     average_phi = eqx.filter(average, eqx.is_inexact_array)
+    root_n = math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(phi)))
 
     def episode(carry: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
         estimator = schedule.estimator
@@ -250,7 +265,7 @@ def _train_epoch(
             updates, opt_state = meta_optimizer.update(gradient, opt_state, phi)
             phi = optax.apply_updates(phi, updates)
             average_phi = optax.incremental_update(phi, average_phi, 1.0 - schedule.average)
-            info = losses.mean(), optax.tree.norm(gradient)
+            info = losses.mean(), optax.tree.norm(gradient), optax.tree.norm(updates) / root_n
             return ((phi, average_phi, opt_state), within), info
 
         (carry, _), info = jax.lax.scan(
@@ -259,6 +274,6 @@ def _train_epoch(
         return carry, info
 
     carry = (phi, average_phi, opt_state)
-    carry, (losses, norms) = jax.lax.scan(episode, carry, jax.random.split(key, schedule.episodes))
+    carry, info = jax.lax.scan(episode, carry, jax.random.split(key, schedule.episodes))
     phi, average_phi, opt_state = carry
-    return eqx.combine(phi, static), eqx.combine(average_phi, static), opt_state, losses, norms
+    return eqx.combine(phi, static), eqx.combine(average_phi, static), opt_state, info

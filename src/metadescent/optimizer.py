@@ -58,6 +58,10 @@ class LearnedOptimizer(eqx.Module):
             ),
         )
 
+    def threshold(self) -> float:
+        """Return the size below which a gradient is disregarded, e^−p in appendix A; 0 if none."""
+        return 0.0
+
     def over_batch(self) -> "LearnedOptimizer":
         """Return the rule for a `Batch` of optimizees, whose θ leaves have a leading batch axis."""
         return OverBatch(self)

@@ -88,7 +88,7 @@ class Panel(NamedTuple):
 
     def label(self, name: str) -> str:
         """Return how a name is written in the legend."""
-        return _label(name, self.labels)
+        return label_of(name, self.labels)
 
 
 class Trend(NamedTuple):
@@ -133,7 +133,7 @@ def learning_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib
         ['Adam']
     """
     columns = min(columns, len(panels))
-    return _figure(panels, draw_panel, columns, COLUMN_WIDTH * columns)
+    return arrange(panels, draw_panel, columns, COLUMN_WIDTH * columns)
 
 
 def sweeps(panels: Sequence[Sweep]) -> "matplotlib.figure.Figure":
@@ -160,7 +160,7 @@ def sweeps(panels: Sequence[Sweep]) -> "matplotlib.figure.Figure":
         _scale_losses(axes, shown)
         axes.label_outer()
 
-    return _figure(panels, draw, len(panels), COLUMN_WIDTH * min(len(panels), 2), sharey=True)
+    return arrange(panels, draw, len(panels), COLUMN_WIDTH * min(len(panels), 2), sharey=True)
 
 
 def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
@@ -171,7 +171,7 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
     """
     from matplotlib.ticker import MaxNLocator
 
-    styles = _styles({name: curve.rate is None for name, curve in panel.curves.items()})
+    styles = styles_of({name: curve.rate is None for name, curve in panel.curves.items()})
     first = math.ceil(panel.first_step / panel.every)
     shown = {
         name: [values[first - 1 :] for values in curve[:3]] for name, curve in panel.curves.items()
@@ -199,10 +199,10 @@ def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
         axes.axvline(panel.vertical, linestyle=(0, (4.0, 3.0)), **reference)
     if panel.horizontal is not None:
         axes.axhline(panel.horizontal, **reference)
-    styles = _styles({name: trend.learned for name, trend in panel.trends.items()})
+    styles = styles_of({name: trend.learned for name, trend in panel.trends.items()})
     for name, trend in panel.trends.items():
         style = {"marker": ".", "markersize": 4.0, **styles[name], "markevery": 1}
-        label = _label(name, panel.labels)
+        label = label_of(name, panel.labels)
         _draw_line(axes, np.asarray(panel.sizes), trend[:3], label, style)
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -231,14 +231,15 @@ def _draw_line(
     axes.plot(x, mean, label=label, **style)
 
 
-def _figure(
+def arrange(
     panels: Sequence[Any],
     draw: Callable[["matplotlib.axes.Axes", Any], None],
     columns: int,
     width: float,
     sharey: bool = False,
+    height: float = 2.25,
 ) -> "matplotlib.figure.Figure":
-    """Draw panels in rows of `columns`, over one legend that they share."""
+    """Draw panels in rows of `columns`, each row so many inches high, over a legend they share."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -255,7 +256,7 @@ def _figure(
             axes.remove()
         legend_columns = _legend_columns(list(entries), width)
         legend_rows = math.ceil(len(entries) / legend_columns)
-        figure.set_size_inches(width, 2.25 * rows + 0.15 + 0.17 * legend_rows)
+        figure.set_size_inches(width, height * rows + 0.15 + 0.17 * legend_rows)
         figure.legend(
             entries.values(),
             entries.keys(),
@@ -286,28 +287,31 @@ def save(figure: "matplotlib.figure.Figure", path: str | Path) -> list[Path]:
         ...     [path.name for path in save(Figure(), Path(folder) / "figure4")]
         ['figure4.svg', 'figure4.png']
     """
-    import matplotlib
-
     path = Path(path)
     written: list[Path] = []
-    formats: dict[str, dict[str, Any]] = {
-        ".svg": {"metadata": {"Date": None}},
-        ".png": {"dpi": 200},
-    }
-    for suffix, options in formats.items():
-        content = io.BytesIO()
-        with matplotlib.rc_context({"svg.hashsalt": "metadescent"}):
-            figure.savefig(content, format=suffix[1:], **options)
+    for suffix in (".svg", ".png"):
         written.append(path.with_name(path.name + suffix))
-        write_atomically(written[-1], content.getvalue())
+        write_atomically(written[-1], render(figure, suffix))
     return written
 
 
-def _label(name: str, labels: Mapping[str, str]) -> str:
+def render(figure: "matplotlib.figure.Figure", suffix: str, dpi: int = 200) -> bytes:
+    """Return a figure as the content of a ".svg" or ".png" file, always the same for the same."""
+    import matplotlib
+
+    options: dict[str, Any] = {"metadata": {"Date": None}} if suffix == ".svg" else {"dpi": dpi}
+    content = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "metadescent"}):
+        figure.savefig(content, format=suffix[1:], **options)
+    return content.getvalue()
+
+
+def label_of(name: str, labels: Mapping[str, str]) -> str:
+    """Return how a name is written: as `labels` has it, else as in the paper."""
     return labels.get(name, _LABELS.get(name, name))
 
 
-def _styles(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
+def styles_of(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
     """Return how each optimizer is drawn; a known baseline looks the same in every figure."""
     styles: dict[str, dict[str, Any]] = {}
     learned = others = 0

@@ -2,12 +2,14 @@
 
 config.json             the problem and the recipe
 metrics.jsonl           one line an epoch
+stopped.json            where the meta-loss ceased to be finite, if it did
 checkpoints/            the whole state after the newest two epochs
 optimizer.safetensors   the best optimizer so far, by validation
 """
 
 import functools
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -40,6 +42,8 @@ from metadescent.problem import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_rule
 from metadescent.specification import groups_of, parse
+
+STOPPED = "stopped.json"
 
 
 class NonFiniteError(UserError):
@@ -153,9 +157,10 @@ def train(
     m = initial_optimizer(recipe)
     form_of(m, recipe)
     _claim(folder, problem_name, recipe, resume)
+    (folder / STOPPED).unlink(missing_ok=True)
     checkpoints, metrics_file = folder / "checkpoints", folder / "metrics.jsonl"
     state = load_checkpoint(checkpoints, initial_state(m, meta_optimizer))
-    metrics = _read_metrics(metrics_file, int(state.epoch) if state else 0)
+    metrics = read_metrics(folder)[: int(state.epoch) if state else 0]
     seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
     run = meta_train(
         m,
@@ -168,7 +173,7 @@ def train(
     for state, info in run:
         _check_finite(state, info, recipe, folder)
         elapsed = round(seconds + time.monotonic() - started, 3)
-        metrics.append(_metrics(state, info, elapsed))
+        metrics.append(_metrics(state, info, recipe, elapsed))
         # The checkpoint comes last: what it vouches for has been written by then.
         if state.best_epoch == state.epoch:
             _save_best(folder, state, problem_name, recipe, metrics)
@@ -181,8 +186,8 @@ def validate_init(recipe: Recipe, problem: Problem) -> float:
     """Return the validation loss, in the run of a recipe, of the φ that it starts from."""
     key = jax.random.split(jax.random.key(recipe.seed))[1]
     validation_key, _ = jax.random.split(key)
-    _, loss = validate(initial_optimizer(recipe), problem, validation_key, schedule_of(recipe))
-    return float(loss)
+    found = validate(initial_optimizer(recipe), problem, validation_key, schedule_of(recipe))
+    return float(found.loss)
 
 
 def stage_before(recipe: Recipe) -> dict[str, Any] | None:
@@ -243,20 +248,38 @@ def _claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> Non
         write_json(folder / "config.json", _config(problem_name, recipe))
 
 
-def _read_metrics(path: Path, epochs: int) -> list[dict[str, Any]]:
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """Return what a run has logged, a dictionary an epoch."""
+    path = folder / "metrics.jsonl"
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text().splitlines()][:epochs]
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def _metrics(state: MetaState, info: MetaInfo, seconds: float) -> dict[str, Any]:
+def read_stopped(folder: Path) -> dict[str, Any] | None:
+    """Return where the meta-loss of a run ceased to be finite, None if it did not."""
+    path = folder / STOPPED
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _metrics(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) -> dict[str, Any]:
+    norms = np.asarray(info.gradient_norms)
+    # The last segment of the horizon, as training saw it and as validation did.
+    last = info.validation[recipe.steps - recipe.unroll : recipe.steps]
+    vitals = {name: float(value) for name, value in info.vitals._asdict().items()}
     return {
         "epoch": int(state.epoch),
         "meta_loss": float(info.meta_losses.mean()),
-        "gradient_norm": float(np.median(info.gradient_norms)),
-        "gradient_norm_max": float(info.gradient_norms.max()),
+        "gradient_norm": float(np.median(norms)),
+        "gradient_norm_max": float(norms.max()),
+        "gradient_norms": np.median(norms, axis=0).tolist(),
+        "clipped": float((norms > recipe.clip).mean()),
+        "phi_step": float(np.median(info.phi_steps)),
         "validation_loss": float(info.validation_loss),
         "validation_sum": float(info.validation.sum()),
+        "training_end": float(info.meta_losses[:, -1].mean()),
+        "validation_end": float(last.mean()) if len(last) == recipe.unroll else None,
+        **{name: value if math.isfinite(value) else None for name, value in vitals.items()},
         "best_loss": float(state.best_loss),
         "seconds": seconds,
     }
@@ -269,6 +292,7 @@ def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path
     first = int(np.flatnonzero(broken.ravel())[0])
     value = float(np.asarray(info.meta_losses).ravel()[first])
     epoch = int(state.epoch)
+    write_json(folder / STOPPED, {"epoch": epoch, "meta_step": first + 1})
     kept = f"the checkpoint of epoch {epoch - 1} in {folder} is kept; " if epoch > 1 else ""
     raise NonFiniteError(
         f"the meta-loss or its gradient ceased to be finite (loss {value}) at meta-step "

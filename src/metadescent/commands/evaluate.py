@@ -16,15 +16,12 @@ from metadescent.tune import BASELINES
 
 @run.register
 def _evaluate(command: arguments.Evaluate) -> None:
-    names = [name for name in command.against.split(",") if name]
-    for name in names:
-        if name not in BASELINES:
-            raise UserError(f"there is no baseline {name!r}; {nearest(name, BASELINES)}")
+    names = baselines_of(command.against)
     m = zoo.load(command.optimizer)
     problem = make_problem(command.problem, command.data_dir)
     with progress("evaluate", 2 * len(names) + 1) as report:
         result = compare(
-            {_name(command.optimizer): m},
+            {name_of(command.optimizer): m},
             problem,
             command.problem,
             baselines=names,
@@ -54,7 +51,20 @@ def _tune(command: arguments.Tune) -> None:
     console().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}.")
 
 
-def _name(optimizer: str) -> str:
+def baselines_of(text: str) -> list[str]:
+    """Return the hand-designed optimizers that a list names.
+
+    Raises:
+        UserError: if there is no such one.
+    """
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        if name not in BASELINES:
+            raise UserError(f"there is no baseline {name!r}; {nearest(name, BASELINES)}")
+    return names
+
+
+def name_of(optimizer: str) -> str:
     """Return what the results call a learned optimizer; never the name of a hand-designed one."""
     name = Path(optimizer).name.removesuffix(".safetensors")
     return f"learned {name}" if name in BASELINES else name

@@ -13,8 +13,8 @@ def tuning_cache() -> Path:
     return Path(pooch.os_cache("metadescent")) / "tuned"
 
 
-def show(result: Comparison) -> None:
-    """Print a comparison, and the search behind every rate."""
+def comparison_rows(result: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return the columns and rows of a comparison's table."""
     best = result.best_baseline(lambda c: c.last_tenth) if result.tuned else None
     reference = result.curves[best].last_tenth if best else None
     rows = [
@@ -29,9 +29,14 @@ def show(result: Comparison) -> None:
         ]
         for name, curve in result.curves.items()
     ]
-    title = f"{result.problem}: {result.steps} steps, {result.seeds} fresh problems"
     ratio = f"÷ {best}" if best else ""
-    columns = ["", "rate", "final", "95 %", "last 10th", "sum", ratio]
+    return ["", "rate", "final", "95 %", "last 10th", "sum", ratio], rows
+
+
+def show(result: Comparison) -> None:
+    """Print a comparison, and the search behind every rate."""
+    title = f"{result.problem}: {result.steps} steps, {result.seeds} fresh problems"
+    columns, rows = comparison_rows(result)
     console().print(table(title, columns, rows))
     for name, tuned in result.tuned.items():
         console().print(

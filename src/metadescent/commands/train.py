@@ -8,12 +8,14 @@ from pathlib import Path
 from metadescent import arguments, runs
 from metadescent.checkpoint import latest_epoch
 from metadescent.commands.dispatch import run
+from metadescent.commands.doctor import summarize
 from metadescent.commands.fit import fitted
 from metadescent.commands.show import plot, show
 from metadescent.compare import compare
 from metadescent.console import console, figure, progress, table
 from metadescent.curriculum import improved, keep, stages
 from metadescent.errors import UserError
+from metadescent.events import event_log
 from metadescent.files import write_json
 from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState
@@ -64,12 +66,19 @@ def _train_command(command: arguments.Train) -> None:
         return
     budget = _budget(command)
     state = train(
-        folder, command.problem, recipe, command.data_dir, resume=command.resume, budget=budget
+        folder,
+        command.problem,
+        recipe,
+        command.data_dir,
+        resume=command.resume,
+        budget=budget,
+        tensorboard=command.tensorboard,
     )
     console().print(
         f"Best validation loss {figure(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
         f"{folder / 'optimizer.safetensors'}"
     )
+    summarize(folder)
 
 
 def train(
@@ -80,6 +89,7 @@ def train(
     *,
     resume: bool,
     budget: int | float = math.inf,
+    tensorboard: bool = False,
 ) -> MetaState:
     """Meta-train in a folder with a progress bar; return the last state.
 
@@ -88,7 +98,8 @@ def train(
     problem = make_problem(problem_name, data_dir)
     state: MetaState | None = None
     done = latest_epoch(folder / "checkpoints") if resume else 0
-    with progress("meta-train", recipe.epochs, done) as report:
+    bar, events = progress("meta-train", recipe.epochs, done), event_log(folder, tensorboard)
+    with events as log, bar as report:
         recipe = fitted(folder, problem, problem_name, recipe, resume=resume, budget=budget)
         for state, info in runs.train(folder, problem, problem_name, recipe, resume=resume):
             report(
@@ -98,6 +109,8 @@ def train(
                 f"meta-rate {runs.meta_rate_at(recipe, int(state.epoch)):.2g}",
                 1,
             )
+            if tensorboard:
+                log(runs.read_metrics(folder)[-1])
     return state if state is not None else runs.finished_state(folder, recipe)
 
 
@@ -115,6 +128,7 @@ def _train_in_stages(folder: Path, command: arguments.Train, recipe: Recipe) -> 
             command.data_dir,
             resume=command.resume,
             budget=_budget(command),
+            tensorboard=command.tensorboard,
         )
         better = improved(stage, problem, state)
         kept = keep(folder, stage.folder if better else stage.recipe.init)
@@ -125,6 +139,7 @@ def _train_in_stages(folder: Path, command: arguments.Train, recipe: Recipe) -> 
             f"Best validation loss {figure(float(state.best_loss))} at "
             f"{stage.recipe.validation_steps} steps, epoch {int(state.best_epoch)}."
         )
+        summarize(stage.folder)
     console().print(f"Best optimizer: {kept}")
 
 

@@ -8,7 +8,8 @@ function
 
 that takes its learned optimizers by name from `load`, so that it never knows whether they are
 pretrained or have just been meta-trained. A claim is measured, never assumed: it may fail. What
-experiments share is in `panels` (how they run) and `judge` (how claims are judged).
+experiments share is in `panels` (how they run), `judge` (how claims are judged) and `appendix_b`
+(whose updates its figures show).
 """
 
 import importlib
@@ -47,13 +48,15 @@ class Claim(NamedTuple):
 class Reproduction(NamedTuple):
     """A figure of the paper, measured anew: its panels, and the claims judged on them.
 
-    `plot` draws the figure; nothing imports Matplotlib before it is called.
+    `plot` draws the figure; nothing imports Matplotlib before it is called. `measured` holds what
+    is behind a figure that compares no learning curves, as JSON has it.
     """
 
     figure: str
     panels: Mapping[str, Comparison]
     claims: list[Claim]
     plot: "Callable[[], matplotlib.figure.Figure]"
+    measured: Mapping[str, Any] = {}
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema of `metadescent reproduce --json`."""
@@ -61,7 +64,7 @@ class Reproduction(NamedTuple):
             "figure": self.figure,
             "panels": {name: comparison.to_json() for name, comparison in self.panels.items()},
             "claims": [claim._asdict() for claim in self.claims],
-        }
+        } | ({"measured": dict(self.measured)} if self.measured else {})
 
 
 class Seeds(NamedTuple):

@@ -80,6 +80,9 @@ class LSTMGAC(Communicating):
         h, state = self.run(self.lstm.features(gradient), state)
         return self.lstm.emit(h), state
 
+    def threshold(self) -> float:
+        return self.lstm.threshold()
+
     def run(
         self, x: Float[Array, "features n"], state: LSTMState
     ) -> tuple[Float[Array, "hidden n"], LSTMState]:

@@ -6,6 +6,7 @@ h², c²  = LSTM²(h¹, h², c²)
 g       = scale · (w·h² + b)
 """
 
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -138,6 +139,9 @@ class LSTM(Coordinatewise):
     def features(self, gradient: Float[Array, "*shape"]) -> Float[Array, "_ *shape"]:
         """Return what the stack sees of gradients: the features come first."""
         return gradient[None] if self.p is None else log_and_sign(gradient, self.p)
+
+    def threshold(self) -> float:
+        return 0.0 if self.p is None else math.exp(-self.p)
 
     def emit(self, h: Float[Array, "_ n"]) -> Float[Array, " n"]:
         """Return g = scale · (w·h + b) for the h of the last layer."""

@@ -118,6 +118,10 @@ class Partitioned(LearnedOptimizer):
         rules = [rule.over_batch() for rule in self.rules]
         return Partitioned(list(zip(self.takes, rules, strict=True)), batched=True)
 
+    def threshold(self) -> float:
+        """Return the largest of the groups'."""
+        return max(rule.threshold() for rule in self.rules)
+
     def split(self, tree: PyTree, labels: PyTree[str]) -> list[PyTree]:
         """Return, for each group, a tree with its own leaves alone."""
 

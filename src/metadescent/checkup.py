@@ -1,0 +1,159 @@
+"""What the doctor measures of a meta-training run: what it logged, and how its best φ does now.
+
+The fresh problems here are those that `metadescent evaluate --seed` one above the run's seed would
+report on, so that no problem of training or validation is among them but by chance.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Float, PRNGKeyArray
+
+from metadescent import runs, zoo
+from metadescent.compare import Progress, cached_tune, problem_keys
+from metadescent.errors import UserError
+from metadescent.evaluate import learning_curves
+from metadescent.meta_loss import draw
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.problem import Problem
+from metadescent.recipe import Recipe
+from metadescent.registry import make_optimizer
+from metadescent.tune import BASELINES
+from metadescent.unroll import exact
+from metadescent.vitals import response
+
+DRAWS = 8
+"""How many f are drawn to see whether they differ."""
+
+REPORTS = 4
+"""How many times `examine` reports progress."""
+
+HORIZONS = 2
+"""The best φ is run this many times as long as it was trained for, as in figure 4, right."""
+
+
+class Examination(NamedTuple):
+    """How the best φ of a run does on fresh problems; curves are f(θ_1), f(θ_2), … a row a problem.
+
+    finite      the share of f(θ_0) on the minibatches of T steps that are finite; θ never moves
+    functions   how many of `DRAWS` draws of f differ, by f(θ) and the size of ∇f(θ) at one θ
+    responses   how the first update depends on the gradient: at its own size, and at size 1
+    gradient    the root mean square of the first gradients
+    threshold   the size below which the optimizer disregards a gradient
+    rest        curves of doing nothing, T steps
+    mine        curves of the best φ, `HORIZONS` T steps
+    sgd         curves of SGD at `rate`, which serves it best, T steps
+
+    What could not be measured, as f is not finite, is None.
+    """
+
+    finite: float
+    functions: int
+    rest: Float[np.ndarray, "problems T"]
+    threshold: float = 0.0
+    responses: tuple[float, float] | None = None
+    gradient: float | None = None
+    mine: Float[np.ndarray, "problems more"] | None = None
+    sgd: Float[np.ndarray, "problems T"] | None = None
+    rate: float | None = None
+
+
+class Checkup(NamedTuple):
+    """All that the doctor knows of a run.
+
+    metrics      what it logged, epoch by epoch
+    stopped      the epoch and meta-step at which the meta-loss ceased to be finite, if it did
+    phi_scale    the root mean square of a fresh draw of φ
+    examination  None where only the log was read
+    """
+
+    recipe: Recipe
+    metrics: list[dict[str, Any]]
+    stopped: dict[str, Any] | None
+    phi_scale: float
+    examination: Examination | None = None
+
+
+def read(folder: Path) -> Checkup:
+    """Return what a run's folder says of it.
+
+    Raises:
+        UserError: if the folder holds no run.
+    """
+    config = runs.read_config(folder)
+    recipe = Recipe(**config["recipe"])
+    phi = eqx.filter(make_optimizer(recipe.optimizer, jax.random.key(0)), eqx.is_inexact_array)
+    leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(phi)]
+    scale = float(np.sqrt(np.mean(np.concatenate(leaves) ** 2)))
+    return Checkup(recipe, runs.read_metrics(folder), runs.read_stopped(folder), scale)
+
+
+def best_of(folder: Path, recipe: Recipe) -> LearnedOptimizer:
+    """Return the best φ of a run so far; where no epoch ended, the φ that it began with."""
+    if (folder / "optimizer.safetensors").exists():
+        return zoo.load(folder)
+    return runs.initial_optimizer(recipe)
+
+
+def examine(
+    m: LearnedOptimizer,
+    problem: Problem,
+    recipe: Recipe,
+    *,
+    num_seeds: int = 32,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Examination:
+    """Measure an optimizer that a recipe has made, on fresh problems.
+
+    Arguments:
+        m: the optimizer.
+        problem: p(f), what it was trained on or something else.
+        recipe: of which the horizon, its seed and no more is used.
+        num_seeds: fresh problems; SGD's rate is tuned on as many others, and at least 32.
+        cache: folder where tuned rates are kept and looked up; none if not given.
+        progress: told what has been done, `REPORTS` times at most.
+    """
+    tune_key, key = problem_keys((recipe.seed + 1) % 2**32)
+    steps = recipe.steps
+    nothing = optax.set_to_zero()
+    rest = np.asarray(
+        learning_curves(nothing, problem, key, num_steps=steps, num_seeds=num_seeds), np.float64
+    )
+    finite = float(np.isfinite(rest).mean())
+    functions = len(np.unique(np.asarray(_draws(problem, key)), axis=0))
+    progress("did nothing")
+    found = Examination(finite, functions, rest, m.threshold())
+    if finite < 1.0:
+        return found
+    responses = response(m, problem, key, min(num_seeds, DRAWS))
+    own_size, size_one, gradient = (float(value) for value in responses)
+    progress("looked at the first update")
+    mine = learning_curves(m, problem, key, num_steps=HORIZONS * steps, num_seeds=num_seeds)
+    progress("ran the best φ")
+    found = found._replace(
+        responses=(own_size, size_one), gradient=gradient, mine=np.asarray(mine, np.float64)
+    )
+    try:
+        tuned = cached_tune("sgd", problem, tune_key, steps, max(num_seeds, 32), cache)
+    except UserError:  # no rate is better than its neighbours
+        return found
+    sgd = BASELINES["sgd"].make(tuned.rate)
+    curves = learning_curves(sgd, problem, key, num_steps=steps, num_seeds=num_seeds)
+    progress("tuned and ran SGD")
+    return found._replace(sgd=np.asarray(curves, np.float64), rate=tuned.rate)
+
+
+@eqx.filter_jit
+def _draws(problem: Problem, key: PRNGKeyArray) -> Float[jax.Array, "draws 2"]:
+    """Return, at one θ, f and the size of ∇f for some draws of f, each with its own minibatch."""
+    fs, keys = draw(problem, key, DRAWS)
+    theta = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), fs.init(keys.theta))
+    losses, gradients = exact(fs, theta, keys.minibatch)
+    squares = [jnp.sum(x**2, range(1, x.ndim)) for x in jax.tree.leaves(gradients)]
+    return jnp.stack([losses, sum(squares, jnp.zeros(DRAWS))], axis=1)

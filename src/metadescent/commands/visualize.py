@@ -1,0 +1,62 @@
+"""`visualize`: what an optimizer proposes, and what others would have proposed in its place."""
+
+from pathlib import Path
+
+import numpy as np
+
+from metadescent import arguments, zoo
+from metadescent.commands.dispatch import run
+from metadescent.commands.evaluate import baselines_of, name_of
+from metadescent.commands.show import tuning_cache
+from metadescent.compare import problem_keys, tune_all
+from metadescent.console import console, figure, progress, table
+from metadescent.pictures import FUNCTION_STEPS, pictures
+from metadescent.plotting import save
+from metadescent.registry import make_problem
+from metadescent.traits import size, time_scale
+from metadescent.tune import BASELINES
+
+
+@run.register
+def _visualize(command: arguments.Visualize) -> None:
+    names, m = baselines_of(command.against), zoo.load(command.optimizer)
+    mine = name_of(command.optimizer)
+    problem = make_problem(command.problem, command.data_dir)
+    tune_key, key = problem_keys(command.seed)
+    with progress("visualize", len(names) + 1) as report:
+        tuned = tune_all(
+            names,
+            problem,
+            tune_key,
+            command.steps,
+            command.seeds,
+            tuning_cache(),
+            lambda text: report(text, 1),
+        )
+        found = pictures(
+            {mine: m} | {name: BASELINES[name].make(t.rate) for name, t in tuned.items()},
+            problem,
+            key,
+            num_steps=command.steps,
+            count=command.coordinates,
+            seed=command.seed,
+        )
+        report("traced updates", 1)
+    rows = [
+        [
+            name,
+            figure(tuned[name].rate if name in tuned else None),
+            figure(size(np.asarray(updates))),
+            figure(time_scale(np.asarray(updates))),
+        ]
+        for name, updates in found.seen.updates.items()
+    ]
+    title = f"Updates along one trajectory of {mine} on {command.problem}, {command.steps} steps"
+    console().print(table(title, ["", "rate", "mean |g|", "time scale (steps)"], rows))
+    folder = command.out or Path("runs") / "visualize" / mine
+    save(found.histories(), folder / "histories")
+    console().print(f"Histories of updates: {folder / 'histories'}.png")
+    for coordinate in found.coordinates:
+        path = folder / f"function-{coordinate}"
+        save(found.functions(coordinate), path)
+        console().print(f"Coordinate {coordinate}, {FUNCTION_STEPS} steps at most: {path}.png")

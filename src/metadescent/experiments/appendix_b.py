@@ -1,0 +1,119 @@
+"""What figures 10 to 13 share: whose updates they show, and beside which hand-designed ones.
+
+The paper's are those of the LSTM that was trained on neural art. Where the zoo has none, those of
+the one that was trained on MNIST are shown, on MNIST. SGD and Adam have the rates that serve them
+best on the same problem for the horizon that the LSTM was trained for. Which coordinates are shown
+is left to chance, among those that have a gradient at every step.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from metadescent import artifact, zoo
+from metadescent.compare import Progress, problem_keys, tune_all
+from metadescent.evaluate import summarize
+from metadescent.experiments import Claim, Load, Seeds, budget_of
+from metadescent.experiments.judge import Score, ahead
+from metadescent.problem import Problem
+from metadescent.registry import make_problem
+from metadescent.tune import BASELINES
+from metadescent.unroll import AnyOptimizer
+
+LEARNED = "LSTM"
+FOLLOWERS = ("sgd", "adam")
+UNITS = len(FOLLOWERS) + 1
+
+SUBJECTS = {"neural-art-lstm": "convolutions", "mnist-lstm": "networks"}
+"""Optimizers whose updates may be shown, and whose seeds of a budget they take; the first in the
+zoo is shown."""
+
+
+def subject() -> str:
+    """Return the name of the optimizer whose updates are shown."""
+    return next(name for name in SUBJECTS if name in zoo.names())
+
+
+class Cast(NamedTuple):
+    """The LSTM, who leads, and its followers, on a problem; `key` draws what is reported."""
+
+    name: str
+    problem_name: str
+    problem: Problem
+    num_steps: int
+    seeds: Seeds
+    optimizers: dict[str, AnyOptimizer]
+    rates: dict[str, float]
+    key: PRNGKeyArray
+
+    def to_json(self) -> dict[str, Any]:
+        """Return who was compared on what."""
+        return {"optimizer": self.name, "problem": self.problem_name, "rates": self.rates}
+
+
+def cast(
+    budget: str,
+    *,
+    load: Load,
+    data_dir: str | Path | None,
+    seed: int,
+    cache: Path | None,
+    progress: Progress,
+) -> Cast:
+    """Load the LSTM and tune its followers.
+
+    Raises:
+        UserError: if there is no such budget, or data is missing.
+    """
+    effort, name = budget_of(budget), subject()
+    card = artifact.read_card(zoo.path(name))
+    problem = make_problem(card["trained_on"], data_dir)
+    seeds: Seeds = getattr(effort, SUBJECTS[name])
+    num_steps = effort.steps(card["recipe"]["steps"])
+    tune_key, key = problem_keys(seed)
+    tuned = tune_all(FOLLOWERS, problem, tune_key, num_steps, seeds.tune, cache, progress)
+    rates = {follower: found.rate for follower, found in tuned.items()}
+    optimizers: dict[str, AnyOptimizer] = {LEARNED: load(name)}
+    optimizers |= {follower: BASELINES[follower].make(rate) for follower, rate in rates.items()}
+    return Cast(name, card["trained_on"], problem, num_steps, seeds, optimizers, rates, key)
+
+
+def scores(values: list[float]) -> Score:
+    """Return the mean over problems with its 95 % interval."""
+    found = summarize(np.asarray(values)[:, None])
+    return Score(float(found.mean[0]), float(found.low[0]), float(found.high[0]))
+
+
+def more(text: str, measured: Score, reference: Score) -> Claim:
+    """Judge that something is more than something else, with intervals that are apart."""
+    return Claim(
+        f"{text}; holds if it is more and the 95 % intervals are apart",
+        "B",
+        measured.value,
+        reference.value,
+        ahead(reference, measured),
+    )
+
+
+def less(text: str, measured: Score, reference: Score) -> Claim:
+    """Judge that something is less than something else, with intervals that are apart."""
+    return Claim(
+        f"{text}; holds if it is less and the 95 % intervals are apart",
+        "B",
+        measured.value,
+        reference.value,
+        ahead(measured, reference),
+    )
+
+
+def live(gradients: np.ndarray) -> np.ndarray:
+    """Return which coordinates have a gradient at every step; all of them if none has.
+
+    Example:
+        >>> live(np.array([[1.0, 0.0], [2.0, 1.0]])).tolist()
+        [True, False]
+    """
+    found = (gradients != 0).all(0)
+    return found if found.any() else np.ones_like(found)

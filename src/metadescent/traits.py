@@ -1,0 +1,96 @@
+"""What pictures of proposed updates show, as numbers: size, time scale, steps.
+
+The observations of appendix B are of the eye: "bigger updates", "some kind of momentum", "a shorter
+time-scale", "step-like". Here each is a number, defined before it is measured.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+STEP_WIDTH = 0.1
+"""A step happens within this part of the range of gradients …"""
+STEP_SHARE = 0.5
+"""… if at least this part of all the change in g does. A straight line has `STEP_WIDTH` of it."""
+
+
+def size(updates: Float[np.ndarray, "steps coordinates"]) -> float:
+    """Return the mean of |g|.
+
+    Example:
+        >>> size(np.array([[1.0, -3.0]]))
+        2.0
+    """
+    return float(np.abs(np.asarray(updates, np.float64)).mean())
+
+
+def autocorrelation(
+    updates: Float[np.ndarray, "steps coordinates"],
+) -> Float[np.ndarray, " lags"]:
+    """Return how updates resemble those of the same coordinate some steps before.
+
+        ρ_k = Σ_t (g_t − ḡ)(g_{t+k} − ḡ) / Σ_t (g_t − ḡ)²
+
+    for k = 0, 1, … up to half of the steps, averaged over the coordinates whose updates change.
+    Momentum of decay β on gradients without memory has ρ_k = β^k.
+
+    Example:
+        >>> alternating = np.array([[1.0], [-1.0]] * 50)
+        >>> autocorrelation(alternating)[:2].round(1).tolist()
+        [1.0, -1.0]
+    """
+    g = np.asarray(updates, np.float64)
+    g = g - g.mean(0)
+    squares = (g**2).sum(0)
+    g = g[:, squares > 0] / np.sqrt(squares[squares > 0])
+    steps = len(g)
+    if not g.size:
+        return np.full(steps // 2 + 1, np.nan)
+    return np.array([(g[: steps - k] * g[k:]).sum(0).mean() for k in range(steps // 2 + 1)])
+
+
+def time_scale(updates: Float[np.ndarray, "steps coordinates"]) -> float:
+    """Return after how many steps the autocorrelation of updates has fallen to 1/e.
+
+    Linearly interpolated between steps; half of the steps where it never falls so far.
+
+    Example:
+        >>> round(time_scale(np.array([[1.0], [-1.0]] * 50)), 2)
+        0.32
+    """
+    rho = autocorrelation(updates)
+    if np.isnan(rho).any():
+        return float("nan")
+    below = np.flatnonzero(rho < np.exp(-1))
+    if not len(below):
+        return float(len(rho) - 1)
+    k = int(below[0])
+    return float(k - 1 + (rho[k - 1] - np.exp(-1)) / (rho[k - 1] - rho[k]))
+
+
+def steps_of(
+    curves: Float[np.ndarray, "*curves points"],
+) -> tuple[Float[np.ndarray, "*curves"], Float[np.ndarray, "*curves"]]:
+    """Return how step-like functions of the gradient are, and the change of g in the step.
+
+    The first is the largest part of all the change in g, up and down, that falls within
+    `STEP_WIDTH` of the range of gradients: 1 for a step, `STEP_WIDTH` for a straight line, 0 for a
+    constant. The second is the change of g there: negative for a step down, as Adam's.
+
+    Example:
+        >>> line, step = np.linspace(1, -1, 101), -np.sign(np.linspace(-1, 1, 101))
+        >>> shares, changes = steps_of(np.stack([line, step]))
+        >>> shares.round(2).tolist(), changes.round(2).tolist()
+        ([0.1, 1.0], [-0.2, -2.0])
+    """
+    change = np.diff(np.asarray(curves, np.float64), axis=-1)
+    width = max(1, round(STEP_WIDTH * change.shape[-1]))
+
+    def within(values: np.ndarray) -> np.ndarray:
+        total = np.cumsum(np.concatenate([np.zeros((*values.shape[:-1], 1)), values], -1), -1)
+        return total[..., width:] - total[..., :-width]
+
+    moved = within(np.abs(change))
+    at = moved.argmax(-1)[..., None]
+    total = np.abs(change).sum(-1)
+    share = np.divide(moved.max(-1), total, out=np.zeros_like(total), where=total > 0)
+    return share, np.take_along_axis(within(change), at, -1)[..., 0]

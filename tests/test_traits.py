@@ -1,0 +1,79 @@
+"""Numbers for what the eye sees: against processes whose numbers are known."""
+
+import numpy as np
+import pytest
+
+from metadescent.traits import autocorrelation, size, steps_of, time_scale
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.normal(size=(2000, 20))
+
+
+def momentum(beta: float) -> np.ndarray:
+    found = np.zeros_like(NOISE)
+    for t in range(1, len(NOISE)):
+        found[t] = beta * found[t - 1] + NOISE[t]
+    return found
+
+
+@pytest.mark.parametrize("beta", [0.5, 0.9])
+def test_momentum_has_the_autocorrelation_of_its_decay(beta: float) -> None:
+    rho = autocorrelation(momentum(beta))
+    np.testing.assert_allclose(rho[:6], beta ** np.arange(6), atol=0.03)
+    assert time_scale(momentum(beta)) == pytest.approx(-1 / np.log(beta), rel=0.12)
+
+
+def test_noise_has_none() -> None:
+    np.testing.assert_allclose(autocorrelation(NOISE)[1:10], 0.0, atol=0.03)
+    assert time_scale(NOISE) == pytest.approx(1 - np.exp(-1), abs=0.03)
+
+
+def test_the_scale_and_the_mean_of_updates_do_not_matter_to_their_time_scale() -> None:
+    assert time_scale(3.0 * momentum(0.9) + 7.0) == pytest.approx(time_scale(momentum(0.9)))
+
+
+def test_coordinates_that_never_change_are_left_out() -> None:
+    with_one = np.concatenate([NOISE, np.ones((2000, 1))], axis=1)
+    assert time_scale(with_one) == pytest.approx(time_scale(NOISE))
+    assert np.isnan(time_scale(np.ones((10, 2))))
+
+
+def test_what_never_falls_lasts_for_half_of_the_steps() -> None:
+    slow = np.cos(np.linspace(0, 0.5, 11))[:, None] * np.ones(2)
+    assert time_scale(slow) <= 5
+
+
+def test_size_is_the_mean_magnitude() -> None:
+    assert size(-2 * np.abs(NOISE)) == pytest.approx(2 * np.abs(NOISE).mean())
+
+
+X = np.linspace(-1, 1, 101)
+
+
+@pytest.mark.parametrize(
+    ("curve", "low", "high", "sign"),
+    [
+        (-X, 0.1, 0.1 + 1e-6, -1),
+        (-np.sign(X - 0.4), 1.0, 1.0, -1),
+        (np.tanh(30 * X), 0.9, 1.0, 1),
+        (-(X**3), 0.1, 0.5, -1),
+        (np.where(np.abs(X) < 0.5, 0.0, -X), 0.3, 0.7, -1),
+    ],
+)
+def test_how_step_like(curve: np.ndarray, low: float, high: float, sign: int) -> None:
+    share, change = steps_of(curve)
+    assert low - 1e-9 <= share <= high
+    assert np.sign(change) == sign
+
+
+def test_a_constant_is_no_step() -> None:
+    share, change = steps_of(np.ones((2, 3, 11)))
+    assert share.shape == change.shape == (2, 3)
+    assert not share.any()
+    assert not change.any()
+
+
+def test_steps_are_the_same_at_any_scale() -> None:
+    share, change = steps_of(np.stack([np.tanh(5 * X), -1e-6 * np.tanh(5 * X)]))
+    assert share[0] == pytest.approx(share[1])
+    assert change[1] == pytest.approx(-1e-6 * change[0])
