@@ -1,0 +1,82 @@
+"""How long steps are at which time: a factor of time alone, learned.
+
+g_t = e^{p(t/T)} · ∇_t
+
+p is a broken line with corners p_0 … p_K at 0, 1/K, …, 1, which are φ, and stays as it ends after T
+steps. Behind another rule (`chained`) it lengthens and shortens that rule's steps over a run of
+about T steps, which no rule that sees nothing but gradients can know to do: in a network with batch
+normalization weights grow, so that steps of one length turn them less and less, and at the end of a
+run short steps settle what long ones left undecided. That pays off hundreds of steps later, where
+no short unroll sees it; `pes` through whole runs does.
+
+Source: the factor is a learning rate schedule (Andrychowicz et al. need none for 100 steps); that
+normalization makes growing rates natural is from Li and Arora (2020), "An exponential learning rate
+schedule for deep learning".
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.errors import require
+from metadescent.optimizer import Coordinatewise
+
+
+class Pace(Coordinatewise):
+    """A factor that depends on the step alone; 1 before it is trained.
+
+    Arguments:
+        horizon: T, in steps.
+        corners: K + 1, at least two.
+        key: draws nothing; every optimizer is made with one.
+
+    Raises:
+        UserError: if the horizon is not positive, or there are fewer than two corners.
+
+    Example:
+        >>> import equinox as eqx, jax, jax.numpy as jnp
+        >>> m = Pace(horizon=2.0, corners=2, key=jax.random.key(0))
+        >>> m = eqx.tree_at(lambda m: m.p, m, jnp.log(jnp.array([1.0, 4.0])))
+        >>> h, seen = m.init(jnp.ones(())), []
+        >>> for _ in range(4):
+        ...     g, h = m.update(jnp.ones(()), h)
+        ...     seen.append(round(float(g), 3))
+        >>> seen
+        [1.0, 2.0, 4.0, 4.0]
+    """
+
+    p: Float[Array, " corners"]
+    horizon: float = eqx.field(static=True)
+
+    def __init__(self, horizon: float = 1000.0, corners: int = 6, *, key: PRNGKeyArray):
+        """Begin with p = 0."""
+        del key
+        require("horizon", horizon, 1e-6)
+        require("corners", corners, 2)
+        self.horizon, self.p = horizon, jnp.zeros(corners)
+
+    def init_coordinate(self) -> Float[Array, ""]:
+        """Return t = 0."""
+        return jnp.zeros((), self.p.dtype)
+
+    def update_coordinates(
+        self, gradient: Float[Array, " n"], state: Float[Array, " n"]
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """Scale n coordinates."""
+        return self.update_array(gradient, state)
+
+    def update_array(
+        self, gradient: Float[Array, "*n"], state: Float[Array, "*n"]
+    ) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
+        return jnp.exp(self.at(state)) * gradient, state + 1
+
+    def at(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
+        """Return p(t/T)."""
+        last = len(self.p) - 1
+        place = jnp.minimum(t / self.horizon, 1.0) * last
+        # A sum of hats, which runs along rows; a look-up goes coordinate by coordinate.
+        hats = (self.p[k] * jnp.maximum(0.0, 1.0 - jnp.abs(place - k)) for k in range(last + 1))
+        return sum(hats, jnp.zeros_like(place))
+
+
+NAMED = {"pace": Pace}

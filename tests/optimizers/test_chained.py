@@ -1,0 +1,96 @@
+"""A chain is composition, and a pace a factor of time, and both have their derivatives."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metadescent.optimizers.chained import Chained
+from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.lstm import LSTM
+from metadescent.optimizers.pace import Pace
+
+STEPS, T = 8, 5.0
+CORNERS = jnp.array([0.3, -0.7, 1.1])
+GRADIENTS = jax.random.normal(jax.random.key(1), (STEPS, 4))
+
+
+def make_lstm() -> LSTM:
+    return LSTM((3,), key=jax.random.key(0))
+
+
+def make_pace() -> Pace:
+    m = Pace(horizon=T, corners=3, key=jax.random.key(0))
+    return eqx.tree_at(lambda m: m.p, m, CORNERS)
+
+
+@eqx.filter_jit
+def updates(m, gradients):
+    def step(h, gradient):
+        g, h = m.update(gradient, h, gradient)
+        return h, g
+
+    return jax.lax.scan(step, m.init(gradients[0]), gradients)[1]
+
+
+def test_a_pace_is_the_broken_line_through_its_corners() -> None:
+    p = np.interp(np.arange(STEPS), [0, T / 2, T], np.asarray(CORNERS))
+    expected = np.exp(p)[:, None] * np.asarray(GRADIENTS)
+    np.testing.assert_allclose(updates(make_pace(), GRADIENTS), expected, rtol=1e-5)
+
+
+def test_a_chain_is_its_rules_one_behind_the_other_as_in_optax() -> None:
+    links = make_lstm(), make_pace()
+    expected = updates(optax.chain(*(m.as_optax() for m in links)), GRADIENTS)
+    np.testing.assert_allclose(updates(Chained(links), GRADIENTS), expected, rtol=1e-6)
+
+
+def test_the_order_of_a_chain_matters() -> None:
+    there, back = (
+        updates(Chained(links), GRADIENTS)
+        for links in ((make_lstm(), make_pace()), (make_pace(), make_lstm()))
+    )
+    assert not np.allclose(there, back)
+
+
+def test_the_derivative_in_two_phases_is_that_of_the_whole() -> None:
+    m = Chained((make_lstm(), make_pace()))
+    cotangents = jax.random.normal(jax.random.key(2), GRADIENTS.shape)
+    phi, static = eqx.partition(m, eqx.is_inexact_array)
+
+    def total(phi):
+        return jnp.vdot(cotangents, updates(eqx.combine(phi, static), GRADIENTS))
+
+    found = m.pull_back(m.init(GRADIENTS[0]), GRADIENTS, cotangents)
+    for a, b in zip(
+        jax.tree.leaves(eqx.filter(found, eqx.is_inexact_array)),
+        jax.tree.leaves(jax.grad(total)(phi)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: Chained([]), "the chain is empty; give one rule or more"),
+        (
+            lambda: Chained([LSTMGAC((4,), averaging=1, key=jax.random.key(0))]),
+            "LSTMGAC is not coordinatewise and cannot be in a chain; chain it with optax.chain, "
+            "which serves for use but not for training",
+        ),
+        (
+            lambda: Pace(horizon=0.0, key=jax.random.key(0)),
+            "horizon is 0.0 and must be at least 1e-06",
+        ),
+        (
+            lambda: Pace(corners=1, key=jax.random.key(0)),
+            "corners is 1 and must be at least 2",
+        ),
+    ],
+    ids=["empty", "communicating", "horizon", "corners"],
+)
+def test_what_cannot_be_a_chain_or_a_pace_is_refused(sentence, call, says) -> None:
+    assert sentence(call) == says
