@@ -158,8 +158,9 @@ WEIGHTS = jnp.asarray([[1.0, 0.5], [0.0, 2.0], [1.0, 1.0]])
 SIGMA, PAIRS = 0.1, 3
 
 
-def on_slopes(noise: float) -> list[tuple[Any, Any, jax.Array]]:
-    m, problem, pes = drift(), Slopes(jnp.asarray(noise)), PES(problems=PAIRS, std=SIGMA)
+def on_slopes(noise: float, leaves: str = "*") -> list[tuple[Any, Any, jax.Array]]:
+    m, problem = drift(), Slopes(jnp.asarray(noise))
+    pes = PES(problems=PAIRS, std=SIGMA, leaves=leaves)
     carry, found = pes.begin(m, problem, KEY), []
     for weights in WEIGHTS:
         gradient, carry, losses = _estimate(pes, m, problem, carry, KEY, weights)
@@ -200,6 +201,18 @@ def test_of_a_linear_loss_it_is_exactly_what_the_perturbations_say(
                 slope += (weights[s] * made).sum() * c[pair] * epsilon[i, pair] @ direction
             expected += xi[s, pair] * slope / SIGMA**2 / PAIRS
         np.testing.assert_allclose(phi(gradient), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_only_the_leaves_that_are_asked_for_are_perturbed() -> None:
+    """Where L is linear in the rate, ξ times its slope, the other perturbations being 0."""
+    c, weights = slopes(), np.asarray(WEIGHTS, np.float64)
+    for s, (gradient, carry, _) in enumerate(on_slopes(0.0, leaves="r*e")):
+        xi = np.asarray(carry.perturbation.rate, np.float64)
+        assert not carry.perturbation.speed.any()
+        assert gradient.speed == 0.0
+        if s == 0:
+            expected = (xi**2 * (weights[0] @ [1.0, 2.0]) * -(c**2)).mean() / SIGMA**2
+            np.testing.assert_allclose(gradient.rate, expected, rtol=1e-4)
 
 
 def phi_rows(tree: Any) -> jax.Array:
@@ -281,3 +294,11 @@ def test_numbers_of_no_sense_are_refused(
     wrong: dict[str, Any], said: str, sentence: Callable
 ) -> None:
     assert said in sentence(PES, **wrong)
+
+
+def test_leaves_that_are_not_there_are_named(sentence: Callable) -> None:
+    pes = PES(leaves="*/p")
+    carry = pes.begin(drift(), Hills(), KEY)
+    assert sentence(pes.estimate, drift(), Hills(), carry, KEY, WEIGHTS[0]) == (
+        "no leaf of φ is called '*/p'; try one of speed, rate"
+    )

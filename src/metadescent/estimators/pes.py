@@ -12,6 +12,7 @@ Source: Vicol, Metz and Sohl-Dickstein (2021), "Unbiased gradient estimation in 
 graphs with persistent evolution strategies".
 """
 
+import fnmatch
 from typing import NamedTuple
 
 import equinox as eqx
@@ -19,7 +20,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import require
+from metadescent.arrays import path_of
+from metadescent.errors import UserError, require
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizer import LearnedOptimizer
@@ -41,9 +43,12 @@ class PES(Estimator):
     Arguments:
         problems: optimizees an episode, each with perturbations of its own.
         std: σ.
+        leaves: pattern, with the wildcards of a shell, for the paths of the leaves of φ that are
+            perturbed, such as "*/p"; the gradient of all others is 0. The fewer there are, the
+            less the variance.
 
     Raises:
-        UserError: if a number is too small.
+        UserError: if a number is too small; on use, if φ has no such leaf.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -59,6 +64,7 @@ class PES(Estimator):
 
     problems: int = eqx.field(static=True, default=1)
     std: float = eqx.field(static=True, default=0.01)
+    leaves: str = eqx.field(static=True, default="*")
 
     def __check_init__(self) -> None:
         """Refuse numbers that mean nothing."""
@@ -81,14 +87,17 @@ class PES(Estimator):
         weights: Float[Array, " unroll"],
     ) -> tuple[PyTree, Pairs, Float[Array, "unroll problems"]]:
         phi, static = eqx.partition(m, eqx.is_inexact_array)
-        leaves, treedef = jax.tree.flatten(phi)
+        stds = self._stds(phi)
 
         def one(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
             fs, keys = draw(problem, key, 1)
             noise = jax.random.fold_in(keys.coordinates, pair.plus.step)
+            leaves, treedef = jax.tree.flatten(phi)
             epsilon = treedef.unflatten(
-                self.std * jax.random.normal(k, x.shape, x.dtype)
-                for k, x in zip(jax.random.split(noise, len(leaves)), leaves, strict=True)
+                std * jax.random.normal(k, x.shape, x.dtype)
+                for std, k, x in zip(
+                    stds, jax.random.split(noise, len(leaves)), leaves, strict=True
+                )
             )
 
             def run(sign: float, begin: Trajectory) -> tuple[Trajectory, Array]:
@@ -108,6 +117,16 @@ class PES(Estimator):
         keys = jax.random.split(key, self.problems)
         gradients, carry, losses = jax.vmap(one)(carry, keys)
         return jax.tree.map(lambda x: x.mean(0), gradients), carry, losses.T
+
+    def _stds(self, phi: PyTree) -> list[float]:
+        """Return σ for the leaves of φ that are perturbed, and 0 for the others."""
+        paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(phi)]
+        stds = [self.std * fnmatch.fnmatch(path, self.leaves) for path in paths]
+        if not any(stds):
+            raise UserError(
+                f"no leaf of φ is called {self.leaves!r}; try one of {', '.join(paths)}"
+            )
+        return stds
 
 
 NAMED = {"pes": PES}
