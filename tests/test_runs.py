@@ -275,6 +275,18 @@ def test_every_learned_group_may_start_from_one_optimizer(
         assert_same_bits(jax.tree.leaves(m.rules[group]), jax.tree.leaves(first))
 
 
+def test_the_first_rule_of_a_chain_may_start_from_an_optimizer(
+    tmp_path: Path, assert_same_bits: Callable
+) -> None:
+    run(tmp_path / "first")
+    first = artifact.load(tmp_path / "first" / "optimizer.safetensors")
+    chain = f"* -> {RECIPE.optimizer} >> pace(corners=2)"
+    recipe = replace(RECIPE, init=str(tmp_path / "first"), optimizer=chain)
+    lstm, pace = runs.initial_optimizer(recipe).rules[0].rules
+    assert_same_bits(jax.tree.leaves(lstm), jax.tree.leaves(first))
+    assert pace.p.shape == (2,)
+
+
 def test_a_damaged_configuration_is_said_to_be(tmp_path: Path, sentence: Callable) -> None:
     (tmp_path / "config.json").write_text('{"problem": "quad')
     assert sentence(run, tmp_path, resume=True) == (

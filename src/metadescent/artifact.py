@@ -16,7 +16,7 @@ from metadescent.card import FORMAT, read_card
 from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.registry import make_optimizer
-from metadescent.specification import groups_of, parse
+from metadescent.specification import groups_of, links, parse
 
 
 def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) -> None:
@@ -57,7 +57,8 @@ def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
     """
     path = Path(path)
     spec = read_card(path)["optimizer"]
-    outside = any(":" in parse(one)[0] for _, one in groups_of(spec))
+    rules = [one for _, several in groups_of(spec) for one in links(several)]
+    outside = any(":" in parse(one)[0] for one in rules)
     if make is make_optimizer and outside:
         # A file may not say which code to import; only its reader may.
         raise UserError(

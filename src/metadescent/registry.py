@@ -26,10 +26,20 @@ from jaxtyping import PRNGKeyArray
 from metadescent.errors import UserError
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.chained import Chained
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problem import Named, Problem
 from metadescent.problems.together import Together
-from metadescent.specification import build, discovered, groups_of, look_up, nearest, parse, terms
+from metadescent.specification import (
+    build,
+    discovered,
+    groups_of,
+    links,
+    look_up,
+    nearest,
+    parse,
+    terms,
+)
 
 
 def problems() -> dict[str, Named]:
@@ -121,7 +131,18 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
 
 
 def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
-    """Return the optimizer of a group: as `make_optimizer`, or one of Optax's, "optax.adam(…)"."""
+    """Return the optimizer of a group: as `make_optimizer`, or one of Optax's, "optax.adam(…)".
+
+    Example:
+        >>> import jax
+        >>> m = make_rule("lstm(layers=(4,)) >> pace(horizon=50)", jax.random.key(0))
+        >>> [type(rule).__name__ for rule in m.rules]
+        ['LSTM', 'Pace']
+    """
+    several = links(spec)
+    if len(several) > 1:
+        keys = jax.random.split(key, len(several))
+        return Chained([make_rule(one, key) for one, key in zip(several, keys, strict=True)])
     name, options = parse(spec)
     if name.startswith("optax."):
         return ByHand(_of_optax(name, options))

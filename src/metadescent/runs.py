@@ -37,11 +37,12 @@ from metadescent.meta_train import (
     validate,
 )
 from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.chained import Chained
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_rule
-from metadescent.specification import groups_of, parse
+from metadescent.specification import groups_of, links, parse
 
 STOPPED = "stopped.json"
 
@@ -102,7 +103,8 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
 
     What the recipe names may differ from what `recipe.init` holds in options that do not shape φ,
     such as the scale of the output: a chain of runs may change them. And it may be a partition
-    where `recipe.init` is not: then every learned group starts from that φ.
+    where `recipe.init` is not: then every learned group starts from that φ. And it may be a chain
+    where `recipe.init` is not: then its first rule starts from that φ, and the others as drawn.
 
     Raises:
         UserError: if `recipe.init` is no optimizer, or one whose φ does not fit.
@@ -114,6 +116,11 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     spec = artifact.read_card(path)["optimizer"]
 
     def load(wanted: str) -> LearnedOptimizer:
+        first, *others = links(wanted)
+        if others and ">>" not in spec:
+            keys = jax.random.split(key, 1 + len(others))[1:]
+            drawn = (make_rule(one, k) for one, k in zip(others, keys, strict=True))
+            return Chained([load(first), *drawn])
         if spec == wanted:
             return artifact.load(path)
         try:

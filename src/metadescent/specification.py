@@ -1,7 +1,8 @@
 """Specifications, "name(option=value, …)": how problems and optimizers are written; no JAX.
 
 Options are literals, so nothing is evaluated. Joined by plus signs they stand side by side,
-`mnist + convex`, and arrows give optimizers leaves of their own, `conv/* -> lstm + * -> rnnprop`.
+`mnist + convex`, arrows give optimizers leaves of their own, `conv/* -> lstm + * -> rnnprop`, and
+double arrows put rules one behind the other, `lstm >> pace`.
 """
 
 import ast
@@ -49,10 +50,24 @@ def terms(spec: str) -> list[str]:
         >>> terms("mnist(hidden=(5, 5)) + convex")
         ['mnist(hidden=(5, 5))', 'convex']
     """
+    return _split(spec, "+")
+
+
+def links(spec: str) -> list[str]:
+    """Split the specification of one rule into those that stand one behind the other.
+
+    Example:
+        >>> links("lstm(layers=(4,)) >> pace(horizon=50)")
+        ['lstm(layers=(4,))', 'pace(horizon=50)']
+    """
+    return _split(spec, ">>")
+
+
+def _split(spec: str, sign: str) -> list[str]:
     found, depth = [""], 0
-    for piece in re.split(r"(\s\+\s|[()])", spec):
+    for piece in re.split(rf"(\s{re.escape(sign)}\s|[()])", spec):
         depth += {"(": 1, ")": -1}.get(piece, 0)
-        if piece.strip() == "+" and depth == 0:
+        if piece.strip() == sign and depth == 0:
             found.append("")
         else:
             found[-1] += piece

@@ -21,8 +21,8 @@ KEY = jax.random.key(0)
 THETA = {"w": jnp.asarray([[0.5, -1.0, 2.0], [0.1, 0.0, -3.0]]), "b": jnp.asarray(0.3)}
 
 
-# A partition has no name of its own.
-@pytest.fixture(scope="module", params=[*optimizers(), "* -> lstm"])
+# A partition and a chain have no names of their own.
+@pytest.fixture(scope="module", params=[*optimizers(), "* -> lstm", "lstm >> pace"])
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 

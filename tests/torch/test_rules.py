@@ -13,12 +13,20 @@ import torch
 
 from metadescent import zoo
 from metadescent.card import read_card
+from metadescent.optimizers.partitioned import Partitioned
 from metadescent.registry import optimizers
-from metadescent.specification import discovered, groups_of, parse
+from metadescent.specification import discovered, groups_of, links, parse
 from metadescent.torch import LearnedOptimizer
 from metadescent.torch.partitioned import load
 
 RULES = discovered("metadescent.torch.rules")
+
+
+def names(spec: str) -> set[str]:
+    """The names of all rules that an optimizer is made of."""
+    return {parse(one)[0] for _, several in groups_of(spec) for one in links(several)}
+
+
 SPECS = [
     "lstm(layers=(3, 2))",
     "lstm(layers=(), scale=0.5)",
@@ -26,13 +34,11 @@ SPECS = [
     "rnnprop(layers=(3,), beta=0.9)",
     "anytime(layers=(3,), betas=(0.5, 0.99), tau=10.0, clock=20.0)",
     "lstm-gac(layers=(3, 2), averaging=2)",
+    "lstm(layers=(2,)) >> pace(horizon=50.0, corners=3)",
     "conv/* -> lstm(layers=(2,)) + * -> lstm-gac(layers=(3,), averaging=1)",
 ]
 PRETRAINED = [
-    name
-    for name in zoo.names()
-    if {parse(one)[0] for _, one in groups_of(read_card(zoo.path(name))["optimizer"])}
-    <= RULES.keys()
+    name for name in zoo.names() if names(read_card(zoo.path(name))["optimizer"]) <= RULES.keys()
 ]
 SHAPES = {"conv.0.w": (2, 3, 1, 2), "conv.0.b": (3,), "out.w": (4, 5), "out.a": (), "out.n": (0,)}
 STEPS = 100
@@ -108,7 +114,8 @@ def assert_the_equations_agree(path: Path) -> None:
     """
     rows = np.concatenate([x.reshape(STEPS, -1) for x in gradients(1e5).values()], axis=1)
     m = zoo.load(path)
-    for group, rule in zip(load(path), getattr(m, "rules", [m]), strict=True):
+    rules = m.rules if isinstance(m, Partitioned) else [m]
+    for group, rule in zip(load(path), rules, strict=True):
         phi = {name: x.double() for name, x in group.phi.items()}
         shapes = group.rule.state_shapes()
         h = {n: torch.zeros((*s, rows.shape[1])).double() for n, s in shapes.items()}
@@ -145,7 +152,7 @@ def test_the_equations_of_a_rule_are_those_of_jax(spec: str, saved: Callable) ->
 
 
 def test_every_rule_is_compared() -> None:
-    assert {parse(one)[0] for spec in SPECS for _, one in groups_of(spec)} == RULES.keys()
+    assert set.union(*map(names, SPECS)) == RULES.keys()
 
 
 def options(make: Callable) -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ schedule for deep learning".
 """
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -23,12 +24,12 @@ from metadescent.optimizer import Coordinatewise
 
 
 class Pace(Coordinatewise):
-    """A factor that depends on the step alone; 1 before it is trained.
+    """A factor that depends on the step alone; close to 1 before it is trained.
 
     Arguments:
         horizon: T, in steps.
         corners: K + 1, at least two.
-        key: draws nothing; every optimizer is made with one.
+        key: draws φ, the corners, from N(0, 0.01²).
 
     Raises:
         UserError: if the horizon is not positive, or there are fewer than two corners.
@@ -49,11 +50,10 @@ class Pace(Coordinatewise):
     horizon: float = eqx.field(static=True)
 
     def __init__(self, horizon: float = 1000.0, corners: int = 6, *, key: PRNGKeyArray):
-        """Begin with p = 0."""
-        del key
+        """Draw φ."""
         require("horizon", horizon, 1e-6)
         require("corners", corners, 2)
-        self.horizon, self.p = horizon, jnp.zeros(corners)
+        self.horizon, self.p = horizon, 0.01 * jax.random.normal(key, (corners,))
 
     def init_coordinate(self) -> Float[Array, ""]:
         """Return t = 0."""

@@ -16,8 +16,9 @@ from torch import Tensor
 from metadescent import tensors
 from metadescent.card import read_card
 from metadescent.errors import UserError
-from metadescent.specification import build, discovered, groups_of, nearest, parse
+from metadescent.specification import build, discovered, groups_of, links, nearest, parse
 from metadescent.tensors import read_tensors, require_fit
+from metadescent.torch.chained import Chained
 from metadescent.torch.rule import Rule, Tensors
 
 
@@ -84,6 +85,9 @@ def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...]) -> 
 
 
 def _rule(path: Path, spec: str) -> Rule:
+    several = links(spec)
+    if len(several) > 1:
+        return Chained([_rule(path, one) for one in several])
     name, options = parse(spec)
     rules = discovered("metadescent.torch.rules")
     if name not in rules:
