@@ -5,13 +5,14 @@ three again, which is what is written here. Why not automatic differentiation: X
 0.10.2, brings the convolutions of a program into the form that its fast routine on a CPU takes, but
 not those inside of loops, where derivatives are left to a naive one; and an unroll is a loop. Under
 `vmap` with one kernel each, as in a `Batch`, all are left to it. So each of the three is stated in
-the form of the fast routine, and `vmap` calls them one by one.
+the form of the fast routine, and `vmap` calls them one by one, or for all images at once where they
+share the kernel.
 """
 
 from functools import partial
 
 import jax
-from jax.custom_batching import sequential_vmap
+from jax.custom_batching import custom_vmap, sequential_vmap
 from jaxtyping import Array, Float
 
 # To write all windows out for one matrix product a layer was tried too: slower, and more memory.
@@ -54,12 +55,23 @@ def _pull_kernel(x: Maps, dy: Maps, size: tuple[int, int]) -> Kernel:
 def _slide(x: Maps, window: Kernel, size: tuple[int, int]) -> Maps:
     """Return the sums over a window that slides over x, with size // 2 zeros on either side."""
 
+    @custom_vmap
     def one(x: Array, window: Array) -> Array:
         zeros = [(length // 2, length // 2) for length in size]
         form = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, window, (1, 1), zeros, dimension_numbers=form)
 
-    return sequential_vmap(one)(x, window)
+    @one.def_vmap
+    def several(
+        axis_size: int, is_batched: list[bool], x: Array, window: Array
+    ) -> tuple[Array, bool]:
+        if is_batched[1]:
+            axes = [0 if batched else None for batched in is_batched]
+            return jax.vmap(sequential_vmap(one), axes)(x, window), True
+        y = one(x.reshape(-1, *x.shape[2:]), window)
+        return y.reshape(axis_size, -1, *y.shape[1:]), True
+
+    return one(x, window)
 
 
 def _size(kernel: Kernel) -> tuple[int, int]:
