@@ -85,6 +85,8 @@ def _command(words: list[str], train: Any) -> Any:
         | Annotated[a.Tune, subcommand("tune")]
         | Annotated[a.Inspect, subcommand("inspect")]
         | Annotated[a.Reproduce, subcommand("reproduce")]
+        | Annotated[a.Stylize, subcommand("stylize")]
+        | Annotated[a.Convert, subcommand("convert")]
     )
     return tyro.cli(
         commands,
