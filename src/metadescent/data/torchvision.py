@@ -35,8 +35,9 @@ def from_torchvision(
 ) -> Weights:
     """The arrays that `shapes` lists, from the state of torchvision's network.
 
-    `net` is "vgg19" or "squeezenet", and `source` is what the sentences of errors name. With `caffe` the checkpoint is one of those that
-    take blue, green and red less their mean, as this package does, and only its axes are turned.
+    `net` is "vgg19" or "squeezenet"; `source` is what the sentences of errors name. With `caffe`
+    the checkpoint is one of those that take blue, green and red less their mean, as this package
+    does, and only its axes are turned.
 
     Raises `UserError` if an array is missing or of another shape.
     """

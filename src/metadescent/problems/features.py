@@ -23,7 +23,7 @@ FEW_PLACES = 256
 
 Image = Float[Array, "height width 3"]
 Maps = Float[Array, "1 _ _ _"]
-Features = Float[Array, "_ _ channels"]
+Features = Float[Array, "_ _ _"]
 
 
 class FeatureNetwork(eqx.Module):
@@ -96,7 +96,7 @@ def windows(x: Maps, size: int, stride: int) -> list[Maps]:
     ]
 
 
-def gram(features: Features) -> Float[Array, "channels channels"]:
+def gram(features: Float[Array, "height width channels"]) -> Float[Array, "channels channels"]:
     """Return the mean over places of f_i f_j: G / M in the words of Gatys et al.
 
     Example:

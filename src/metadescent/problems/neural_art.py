@@ -123,7 +123,10 @@ class NeuralArt(Problem):
             require(name, value, 0.0)
         require("theta_std", theta_std, 0.0)
         if start not in get_args(Start):
-            raise UserError(f"start is {start!r} and must be one of {', '.join(get_args(Start))}")
+            raise UserError(
+                f"start is {start!r} and must be one of {', '.join(get_args(Start))}; "
+                'try start="content"'
+            )
         for kind, shape in (("content", contents.shape[1:3]), ("style", style.shape[:2])):
             if min(shape) < network.least_size:
                 raise UserError(

@@ -63,7 +63,7 @@ class SqueezeNet(ft.FeatureNetwork):
 
     Example:
         >>> network = SqueezeNet({name: np.zeros(shape) for name, shape in SHAPES.items()})
-        >>> network(np.zeros((64, 64, 3)), ["fire2"])["fire2"].shape
+        >>> network(jnp.zeros((64, 64, 3)), ["fire2"])["fire2"].shape
         (16, 16, 128)
     """
 

@@ -39,7 +39,7 @@ class VGG19(ft.FeatureNetwork):
     Example:
         >>> import numpy as np
         >>> network = VGG19({name: np.zeros(shape) for name, shape in SHAPES.items()})
-        >>> network(np.zeros((9, 9, 3)), ["conv2_1"])["conv2_1"].shape
+        >>> network(jnp.zeros((9, 9, 3)), ["conv2_1"])["conv2_1"].shape
         (5, 5, 128)
     """
 
