@@ -27,7 +27,7 @@ Start = Literal["content", "noise"]
 Styled = Float[Array, "height width 3"]
 Picture = UInt8[Array, "height width 3"]
 
-# Weights with which content and style come out even after 60 steps of Adam (docs/neural-art.md).
+# With these, content and style are of one size after 60 steps of Adam: docs/neural-art.md.
 ALPHA, BETA, GAMMA = 1.0, 2.0, 1.0
 
 
