@@ -25,8 +25,8 @@ import optax
 from cases import Case
 from jax.flatten_util import ravel_pytree
 
+from metadescent import native
 from metadescent.meta_loss import draw, meta_loss, start_batch
-from metadescent.native import lstm as kernel
 from metadescent.optimizers.lstm import LSTM, stack
 from metadescent.preprocess import log_and_sign
 from metadescent.unroll import Trajectory, unroll
@@ -163,7 +163,7 @@ class MetaStep:
 
         step = jax.jit(jax.value_and_grad(loss, has_aux=True))
         # Which code a rule runs is settled when it is traced.
-        with nullcontext() if self.form.native else patch.object(kernel, "can_run", _never):
+        with nullcontext() if self.form.native else patch.object(native, "can_run", _never):
             lowered = step.lower(*self._arguments(self.begin))
         self.compiled = lowered.compile()
         return self

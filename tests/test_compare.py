@@ -46,6 +46,31 @@ def test_the_learned_come_first_and_have_no_rate(result: Comparison) -> None:
     assert list(result.curves) == ["one", "same", "sgd"]
 
 
+def test_held_out_losses_stand_beside_the_curves() -> None:
+    found = compare(
+        {"one": M},
+        PROBLEM,
+        "small",
+        baselines=["sgd"],
+        num_steps=4,
+        num_seeds=2,
+        held_out=Quadratic(dimension=2),
+        every=2,
+    )
+    assert list(found.held_out) == ["one", "sgd"]
+    assert found.held_out["sgd"].rate == found.curves["sgd"].rate
+    assert found.held_out["one"].mean.shape == (2,)
+    # f is the same function here, and has no minibatches.
+    np.testing.assert_allclose(found.held_out["one"].mean, found.curves["one"].mean[1::2])
+    written = found.to_json()["held_out"]
+    assert written["every"] == 2
+    assert len(written["curves"]["one"]["mean"]) == 2
+
+
+def test_where_nothing_is_held_out_nothing_is_written(result: Comparison) -> None:
+    assert "held_out" not in result.to_json()
+
+
 def test_everyone_faces_the_same_problems(result: Comparison) -> None:
     _, report_key = jax.random.split(jax.random.key(5))
     rules = {"one": M, "same": M, "sgd": optax.sgd(result.tuned["sgd"].rate)}

@@ -11,7 +11,7 @@ import optax
 import pytest
 import scipy.stats
 
-from metadescent.evaluate import final_loss, learning_curves, summarize
+from metadescent.evaluate import final_loss, held_out_curves, learning_curves, summarize
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problem import Optimizee, Problem
@@ -123,3 +123,53 @@ def test_the_final_loss_is_taken_curve_by_curve() -> None:
     curve = jnp.arange(40.0).reshape(2, 20)
     assert final_loss(curve).tolist() == [18.5, 38.5]
     assert summarize(curve).last_tenth == 28.5
+
+
+def held_out(problem: Problem, other: Problem, every: int = 2) -> tuple[jax.Array, jax.Array]:
+    return held_out_curves(
+        optax.sgd(0.1), problem, other, KEY, num_steps=6, num_seeds=SEEDS, every=every
+    )
+
+
+def test_held_out_data_is_looked_at_and_not_learned_from() -> None:
+    plain = learning_curves(optax.sgd(0.1), NoisyProblem(), KEY, num_steps=6, num_seeds=SEEDS)
+    for other in (NoisyProblem(), Quiet()):
+        np.testing.assert_allclose(held_out(NoisyProblem(), other)[0], plain, rtol=1e-6)
+
+
+class Norm(Optimizee):
+    """‖θ‖² where `Noisy` has its own, without noise."""
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jnp.zeros(2)
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        return jnp.sum(theta**2)
+
+
+class Quiet(Problem):
+    def sample(self, key: jax.Array) -> Norm:
+        return Norm()
+
+
+def test_held_out_losses_are_those_of_the_very_theta() -> None:
+    """One step at a time, θ_t in plain sight."""
+    found = held_out(NoisyProblem(), Quiet())[1]
+    assert found.shape == (SEEDS, 3)
+    fs, keys = draw(NoisyProblem(), KEY, SEEDS)
+    trajectory = start_batch(optax.sgd(0.1), NoisyProblem(), KEY, SEEDS)
+    for point in range(3):
+        trajectory, _ = unroll(optax.sgd(0.1), fs, trajectory, keys.minibatch, num_steps=2)
+        np.testing.assert_allclose(found[:, point], (trajectory.theta**2).sum(-1), rtol=1e-5)
+
+
+def test_held_out_minibatches_are_drawn_apart() -> None:
+    curves, other = held_out(NoisyProblem(), NoisyProblem(), every=1)
+    assert not np.isclose(curves, other).any()
+
+
+@pytest.mark.parametrize("every", [0, 4, 7])
+def test_held_out_points_must_fill_the_steps(every: int, sentence: Callable) -> None:
+    assert sentence(held_out, NoisyProblem(), Quiet(), every) == (
+        f"6 steps are not a multiple of {every}; try every=1"
+    )

@@ -54,6 +54,14 @@ def test_lines_are_the_means_of_the_steps_shown() -> None:
     assert axes.get_yscale() == "log"
 
 
+def test_values_may_lie_steps_apart() -> None:
+    axes = axes_of(Panel(curves(), every=5))
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), 5 * np.arange(1, 21))
+    assert axes.get_xlim() == (0, 100)
+    later = axes_of(Panel(curves(), every=5, first_step=12)).lines[0]
+    assert later.get_xdata()[0] == 15
+
+
 def test_bands_are_the_intervals() -> None:
     axes = axes_of(Panel(curves()))
     for band, expected in zip(axes.collections, curves().values(), strict=True):

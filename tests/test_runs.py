@@ -261,6 +261,20 @@ def test_what_does_not_shape_phi_may_change_from_run_to_run(
     assert_same_bits(jax.tree.leaves(m), jax.tree.leaves(first))
 
 
+def test_every_learned_group_may_start_from_one_optimizer(
+    tmp_path: Path, assert_same_bits: Callable
+) -> None:
+    run(tmp_path / "first")
+    first = artifact.load(tmp_path / "first" / "optimizer.safetensors")
+    groups = (
+        f"a -> {RECIPE.optimizer} + b -> optax.sgd(learning_rate=0.1) + * -> {RECIPE.optimizer}"
+    )
+    m = runs.initial_optimizer(replace(RECIPE, init=str(tmp_path / "first"), optimizer=groups))
+    assert m.takes == ("a", "b", "*")
+    for group in (0, 2):
+        assert_same_bits(jax.tree.leaves(m.rules[group]), jax.tree.leaves(first))
+
+
 def test_a_damaged_configuration_is_said_to_be(tmp_path: Path, sentence: Callable) -> None:
     (tmp_path / "config.json").write_text('{"problem": "quad')
     assert sentence(run, tmp_path, resume=True) == (

@@ -17,13 +17,15 @@ import jax.numpy as jnp
 
 from metadescent import artifact, runs
 from metadescent.compare import problem_keys
-from metadescent.evaluate import final_loss, learning_curves, summarize
+from metadescent.evaluate import learning_curves, summarize
+from metadescent.experiments.judge import tenth
 from metadescent.files import write_json
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem
 
 NETWORKS = ("mnist", "mnist-relu", "mnist-2-layers")
-TESTS = [(name, steps) for steps in (100, 1000) for name in (*NETWORKS, "mnist-tanh")]
+TESTS = (*NETWORKS, "mnist-tanh")
+HORIZONS = (100, 1000)
 
 
 def together(names: tuple[str, ...] = NETWORKS, **options: object) -> str:
@@ -33,17 +35,22 @@ def together(names: tuple[str, ...] = NETWORKS, **options: object) -> str:
 
 
 SMALL = Recipe(
-    steps=400,
-    unroll=50,
+    steps=200,
+    unroll=200,
     epochs=4,
     episodes=10,
     meta_rate=2e-3,
     clip=10.0,
-    average=0.95,
+    average=0.9,
+    estimator="truncated(feedback=0.5)",
     second_derivatives=True,
+    coordinates=0,
     form="plain",
-    validation_problems=4,
+    validation_problems=2,
+    validation_steps=1000,
 )
+PES = replace(SMALL, estimator="pes(std=0.01)", unroll=20, meta_rate=3e-4)
+RULE = "anytime(layers=(20,), tau=300.0, scale=0.05)"
 
 
 @dataclass(frozen=True)
@@ -52,30 +59,28 @@ class Variant:
 
     name: str
     problem: str = together(log=True)
-    optimizer: str = "anytime(layers=(20,))"
+    optimizer: str = RULE
     imitate: bool = True
     recipe: Recipe = SMALL
 
 
 VARIANTS = [
-    Variant("all parts"),
+    Variant("the recipe"),
+    Variant("unroll of 50", recipe=replace(SMALL, unroll=50)),
+    Variant("unroll of 20", recipe=replace(SMALL, unroll=20)),
     Variant("first derivatives only", recipe=replace(SMALL, second_derivatives=False)),
+    Variant("all of the second", recipe=replace(SMALL, estimator="truncated")),
     Variant("no imitation", imitate=False),
     Variant("no logarithm", problem=together()),
     Variant("one network", problem=together(NETWORKS[:1], log=True)),
-    Variant("unroll of 20", recipe=replace(SMALL, unroll=20)),
-    Variant("horizon of 100", recipe=replace(SMALL, steps=100, episodes=40)),
-    Variant("RNNprop", optimizer="rnnprop(layers=(20,))"),
+    Variant("steps of one length", optimizer="anytime(layers=(20,), tau=1e9, scale=0.05)"),
+    Variant("RNNprop's features", optimizer="rnnprop(layers=(20,), scale=0.05)"),
     Variant("the paper's features", optimizer="lstm(layers=(20,))"),
-    Variant("two layers", optimizer="anytime()"),
-    Variant("and coordinates rescaled, r = 1", problem=together(log=True, rescale=1.0)),
-    Variant("and a convex term", problem=f"{together(log=True)} + convex(log=True)"),
-    Variant(
-        "PES",
-        recipe=replace(SMALL, estimator="pes(std=0.01)", meta_rate=3e-4),
-    ),
+    Variant("coordinates rescaled, r = 1", problem=together(log=True, rescale=1.0)),
+    Variant("a convex term", problem=f"{together(log=True)} + convex(log=True)"),
+    Variant("PES, unroll of 20", recipe=PES),
 ]
-IMITATION = Recipe(estimator="imitation(rate=0.02)", epochs=1, episodes=20, validation_problems=4)
+IMITATION = Recipe(estimator="imitation(rate=0.02)", epochs=1, episodes=30, validation_problems=4)
 
 
 def train(variant: Variant, out: Path, data_dir: Path | None) -> Path:
@@ -105,11 +110,12 @@ def measure(folder: Path, seeds: int, data_dir: Path | None) -> dict[str, list[f
     m = artifact.load(folder / "optimizer.safetensors")
     _, key = problem_keys(0)
     found = {}
-    for name, steps in TESTS:
+    for name in TESTS:
         problem = make_problem(name, data_dir)
-        curves = learning_curves(m, problem, key, num_steps=steps, num_seeds=seeds)
-        last = summarize(jnp.asarray(final_loss(curves))[:, None])
-        found[f"{name} {steps}"] = [float(x[0]) for x in (last.mean, last.low, last.high)]
+        curves = learning_curves(m, problem, key, num_steps=max(HORIZONS), num_seeds=seeds)
+        for steps in HORIZONS:
+            last = summarize(jnp.asarray(curves)[:, steps - tenth(steps) : steps].mean(1)[:, None])
+            found[f"{name} {steps}"] = [float(x[0]) for x in (last.mean, last.low, last.high)]
     jax.clear_caches()
     return found
 
@@ -131,7 +137,7 @@ def main() -> None:
             tests = measure(folder, arguments.seeds, arguments.data_dir)
             found[variant.name] = {"seconds": seconds, "tests": tests}
             write_json(results, found)
-    columns = [f"{name} {steps}" for name, steps in TESTS]
+    columns = [f"{name} {steps}" for steps in HORIZONS for name in TESTS]
     print("| | minutes | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 2) + "|")
     for name, result in found.items():

@@ -90,11 +90,19 @@ def load_arrays(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     return treedef.unflatten(jnp.asarray(found[name]) for name in expected), metadata
 
 
+def path_of(keys: tuple[Any, ...]) -> str:
+    """Return the path that JAX has for a leaf as one text; "value" for a tree that is a leaf.
+
+    Example:
+        >>> tree = {"conv": [{"w": 0.0}]}
+        >>> [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(tree)]
+        ['conv/0/w']
+    """
+    return jax.tree_util.keystr(keys, simple=True, separator="/") or "value"
+
+
 def _by_path(tree: PyTree) -> list[tuple[str, Any]]:
-    return [
-        (jax.tree_util.keystr(path, simple=True, separator="/") or "value", leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    ]
+    return [(path_of(keys), leaf) for keys, leaf in jax.tree_util.tree_leaves_with_path(tree)]
 
 
 def _read(path: Path) -> bytes:

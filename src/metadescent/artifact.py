@@ -14,7 +14,7 @@ import jax
 from metadescent.arrays import load_arrays, read_metadata, save_arrays
 from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.registry import make_optimizer, parse
+from metadescent.registry import groups_of, make_optimizer, parse
 
 FORMAT = 1
 
@@ -57,7 +57,8 @@ def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
     """
     path = Path(path)
     spec = read_card(path)["optimizer"]
-    if make is make_optimizer and ":" in parse(spec)[0]:
+    outside = any(":" in parse(one)[0] for _, one in groups_of(spec))
+    if make is make_optimizer and outside:
         # A file may not say which code to import; only its reader may.
         raise UserError(
             f"{path} holds an optimizer of a class outside the package, {spec}; hand the class in: "

@@ -16,7 +16,7 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from metadescent.errors import UserError
-from metadescent.evaluate import Curve, learning_curves, summarize
+from metadescent.evaluate import Curve, held_out_curves, learning_curves, summarize
 from metadescent.files import write_json
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
@@ -29,7 +29,8 @@ Progress = Callable[[str], None]
 class Comparison(NamedTuple):
     """Learning curves of several optimizers on the same problems, by name; the learned come first.
 
-    `tuned` holds the search behind each hand-designed optimizer's rate.
+    `tuned` holds the search behind each hand-designed optimizer's rate. `held_out` has curves of
+    held-out data, a value once in `every` steps; it is empty where there is none.
     """
 
     problem: str
@@ -38,6 +39,8 @@ class Comparison(NamedTuple):
     curves: dict[str, Curve]
     tuned: dict[str, Tuned]
     minutes: float
+    held_out: Mapping[str, Curve] = {}
+    every: int = 1
 
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
         """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`."""
@@ -53,7 +56,13 @@ class Comparison(NamedTuple):
             "hardware": hardware(),
             "versions": versions(),
             "minutes": round(self.minutes, 3),
-        }
+        } | self._held_out_to_json()
+
+    def _held_out_to_json(self) -> dict[str, Any]:
+        if not self.held_out:
+            return {}
+        curves = {name: curve.to_json() for name, curve in self.held_out.items()}
+        return {"held_out": {"every": self.every, "curves": curves}}
 
 
 def compare(
@@ -68,6 +77,8 @@ def compare(
     seed: int = 0,
     cache: Path | None = None,
     progress: Progress = lambda _: None,
+    held_out: Problem | None = None,
+    every: int = 20,
 ) -> Comparison:
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
@@ -83,9 +94,11 @@ def compare(
         seed: draws the problems.
         cache: folder where the outcomes of searches are kept and looked up; none if not given.
         progress: called with a word on each thing done.
+        held_out: the same kind of problem with data that nothing is learned from; evaluated once in
+            `every` steps, and not what rates are tuned by.
 
     Raises:
-        UserError: if a baseline is unknown.
+        UserError: if a baseline is unknown, or `every` is no divisor of the steps.
 
     Example:
         >>> from metadescent.problems.quadratic import Quadratic
@@ -102,13 +115,18 @@ def compare(
         progress(f"tuned {name}")
     rules = {name: (m, None) for name, m in learned.items()}
     rules |= {name: (BASELINES[name].make(t.rate), t.rate) for name, t in tuned.items()}
-    curves = {}
+    curves, others = {}, {}
+    sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
     for name, (m, rate) in rules.items():
-        losses = learning_curves(m, problem, report_key, num_steps=num_steps, num_seeds=num_seeds)
+        if held_out is None:
+            losses = learning_curves(m, problem, report_key, **sizes)
+        else:
+            losses, other = held_out_curves(m, problem, held_out, report_key, every=every, **sizes)
+            others[name] = summarize(other, rate)
         curves[name] = summarize(losses, rate)
         progress(f"ran {name}")
     minutes = (time.monotonic() - started) / 60
-    return Comparison(problem_name, num_steps, num_seeds, curves, tuned, minutes)
+    return Comparison(problem_name, num_steps, num_seeds, curves, tuned, minutes, others, every)
 
 
 def problem_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:

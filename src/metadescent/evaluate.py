@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.errors import UserError
 from metadescent.meta_loss import draw, start_batch
 from metadescent.problem import Problem
-from metadescent.unroll import AnyOptimizer, unroll
+from metadescent.unroll import AnyOptimizer, Trajectory, unroll
 
 
 class Curve(NamedTuple):
@@ -93,6 +95,70 @@ def _learning_curves(
     begin = start_batch(m, problem, key, num_seeds)
     _, losses = unroll(m, fs, begin, keys.minibatch, num_steps=num_steps)
     return losses.T
+
+
+def held_out_curves(
+    m: AnyOptimizer,
+    problem: Problem,
+    held_out: Problem,
+    key: PRNGKeyArray,
+    *,
+    num_steps: int,
+    num_seeds: int,
+    every: int,
+) -> tuple[Float[Array, "num_seeds num_steps"], Float[Array, "num_seeds points"]]:
+    """Return f(θ_1) … f(θ_T) and, once in `every` steps, what another f says of the same θ_t.
+
+    Arguments:
+        problem: what is optimized.
+        held_out: the same kind of f with other data; nothing is learned from it.
+        every: a divisor of `num_steps`.
+
+    Returns:
+        Learning curves as `learning_curves` has them, and the held-out f(θ_t) for t = every,
+        2 every, …, T.
+
+    Raises:
+        UserError: if `every` is no divisor.
+
+    Example:
+        >>> import jax, optax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> curves, held_out = held_out_curves(
+        ...     optax.adam(0.1), Quadratic(), Quadratic(), jax.random.key(0),
+        ...     num_steps=20, num_seeds=3, every=5,
+        ... )
+        >>> curves.shape, held_out.shape
+        ((3, 20), (3, 4))
+    """
+    if every < 1 or num_steps % every:
+        raise UserError(f"{num_steps} steps are not a multiple of {every}; try every=1")
+    return _held_out_curves(m, problem, held_out, key, num_steps, num_seeds, every)
+
+
+@eqx.filter_jit
+def _held_out_curves(
+    m: AnyOptimizer,
+    problem: Problem,
+    held_out: Problem,
+    key: PRNGKeyArray,
+    num_steps: int,
+    num_seeds: int,
+    every: int,
+) -> tuple[Array, Array]:
+    fs, keys = draw(problem, key, num_seeds)
+    others, _ = draw(held_out, key, num_seeds)
+    # Minibatches of their own: those of `problem` are drawn from the same numbers.
+    minibatch = jax.random.fold_in(keys.minibatch, num_steps)
+
+    def segment(trajectory: Trajectory, _: None) -> tuple[Trajectory, tuple[Array, Array]]:
+        trajectory, losses = unroll(m, fs, trajectory, keys.minibatch, num_steps=every)
+        at = jax.random.fold_in(minibatch, trajectory.step)
+        return trajectory, (losses, others.loss(trajectory.theta, at))
+
+    begin = start_batch(m, problem, key, num_seeds)
+    _, (losses, found) = jax.lax.scan(segment, begin, length=num_steps // every)
+    return losses.reshape(num_steps, num_seeds).T, found.T
 
 
 def summarize(curves: Float[Array, "seeds steps"], rate: float | None = None) -> Curve:

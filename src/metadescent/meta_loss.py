@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent.errors import UserError
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Batch, Problem
 from metadescent.recipe import Form
-from metadescent.two_phase import meta_gradient, record
-from metadescent.unroll import AnyOptimizer, Trajectory, Unrolled, start, unroll
+from metadescent.two_phase import meta_gradient, record, suits
+from metadescent.unroll import AnyOptimizer, Trajectory, Unrolled, rule_for, start, unroll
 
 Known = Unrolled | Literal["two-phase"]
 
@@ -102,7 +102,8 @@ def meta_loss(
         weights = jnp.ones(num_steps)
     form = form_for(m, form, second_derivatives)
     if form == "two-phase":
-        return _two_phase(cast(Coordinatewise, m), fs, trajectory, keys, weights, num_coordinates)
+        rule = cast(LearnedOptimizer, rule_for(m, fs))
+        return _two_phase(rule, fs, trajectory, keys, weights, num_coordinates)
     trajectory, losses = unroll(
         m,
         fs,
@@ -130,7 +131,7 @@ def forms(m: AnyOptimizer, second_derivatives: bool = False) -> tuple[Known, ...
         ('two-phase', 'recompute', 'plain', 'segments')
     """
     unrolled: tuple[Known, ...] = ("recompute", "plain", "segments")
-    if isinstance(m, Coordinatewise) and not second_derivatives:
+    if suits(m) and not second_derivatives:
         return ("two-phase", *unrolled)
     return unrolled
 
@@ -155,7 +156,7 @@ def form_for(m: AnyOptimizer, form: Form, second_derivatives: bool = False) -> K
 
 
 def _two_phase(
-    m: Coordinatewise,
+    m: LearnedOptimizer,
     fs: Batch,
     trajectory: Trajectory,
     keys: Keys,

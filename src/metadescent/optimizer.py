@@ -155,8 +155,7 @@ class Coordinatewise(LearnedOptimizer):
         return treedef.unflatten(g for g, _ in moved), treedef.unflatten(h for _, h in moved)
 
     def _update_leaf(self, gradient: Array, state: PyTree[Array]) -> tuple[Array, PyTree[Array]]:
-        phi_dtype = jnp.result_type(*jax.tree.leaves(eqx.filter(self, eqx.is_inexact_array)))
-        g, state = self.update_array(jnp.asarray(gradient).astype(phi_dtype), state)
+        g, state = self.update_array(jnp.asarray(gradient).astype(phi_dtype(self)), state)
         return g.astype(jnp.result_type(gradient)), state
 
     def update_array(
@@ -198,3 +197,15 @@ class Coordinatewise(LearnedOptimizer):
     def over_batch(self) -> "LearnedOptimizer":
         """Return the rule itself: to it, B optimizees of N coordinates are B·N coordinates."""
         return self
+
+
+def phi_dtype(m: LearnedOptimizer) -> np.dtype:
+    """Return the dtype of φ, in which a rule computes.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> phi_dtype(LSTM((4,), key=jax.random.key(0))).name
+        'float32'
+    """
+    return jnp.result_type(*jax.tree.leaves(eqx.filter(m, eqx.is_inexact_array)))

@@ -74,8 +74,9 @@ class Panel(NamedTuple):
     """What one panel of learning curves shows.
 
     `curves` maps names to curves; those without a rate are the learned optimizers'. Only steps from
-    `first_step` on are drawn; a curve's first value is that of step 1, f(θ_1). `labels` says how a
-    name is written, where it should not stand as it is.
+    `first_step` on are drawn; a curve's first value is that of step `every`, the next that of as
+    many steps later: f(θ_1), f(θ_2), … where that is 1. `labels` says how a name is written, where
+    it should not stand as it is.
     """
 
     curves: Mapping[str, Curve]
@@ -83,6 +84,7 @@ class Panel(NamedTuple):
     y_label: str = "Loss"
     first_step: int = 1
     labels: Mapping[str, str] = {}
+    every: int = 1
     x_label: str = "Step"
 
     def label(self, name: str) -> str:
@@ -171,17 +173,17 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
     from matplotlib.ticker import MaxNLocator
 
     styles = _styles({name: curve.rate is None for name, curve in panel.curves.items()})
+    first = math.ceil(panel.first_step / panel.every)
     shown = {
-        name: [values[panel.first_step - 1 :] for values in curve[:3]]
-        for name, curve in panel.curves.items()
+        name: [values[first - 1 :] for values in curve[:3]] for name, curve in panel.curves.items()
     }
     for name, values in shown.items():
-        steps = panel.first_step + np.arange(len(values[0]))
+        steps = panel.every * (first + np.arange(len(values[0])))
         _draw_line(axes, steps, values, panel.label(name), styles[name])
     axes.set_yscale("log")
     _scale_losses(axes, shown.values())
-    last_step = max([panel.first_step, *(len(curve.mean) for curve in panel.curves.values())])
-    axes.set_xlim(panel.first_step - 1, last_step)
+    last = max([first, *(len(curve.mean) for curve in panel.curves.values())])
+    axes.set_xlim(panel.every * (first - 1), panel.every * last)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(True)
     axes.set_xlabel(panel.x_label)

@@ -3,7 +3,8 @@
 Every module of `metadescent.problems`, `.optimizers` and `.estimators` may define `NAMED`. Beyond
 those names, `module:Class` and `path/to/file.py:Class` name what lives outside the package. Any of
 them takes options the way Python writes them: `quadratic(dimension=20)`. Problems joined by plus
-signs are one problem that has them side by side: `mnist + convex`.
+signs are one problem that has them side by side: `mnist + convex`. So are optimizers that have each
+leaves of their own: `conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`.
 """
 
 import ast
@@ -23,11 +24,13 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import optax
 from jaxtyping import PRNGKeyArray
 
 from metadescent.errors import UserError
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problem import Named, Problem
 from metadescent.problems.together import Together
 
@@ -91,12 +94,16 @@ def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
         >>> import jax
         >>> make_optimizer("lstm(layers=(4,))", jax.random.key(0)).layers
         (4,)
+        >>> both = make_optimizer("conv/* -> lstm + * -> rnnprop", jax.random.key(0))
+        >>> [type(rule).__name__ for rule in both.rules]
+        ['LSTM', 'RNNProp']
     """
-    name, options = parse(spec)
-    make = (
-        _outside(name, LearnedOptimizer) if ":" in name else _known(name, optimizers(), "optimizer")
-    )
-    return _call(partial(make, key=key), name, options)
+    if "->" not in spec:
+        return make_rule(spec, key)
+    groups = groups_of(spec)
+    keys = jax.random.split(key, len(groups))
+    made = zip(groups, keys, strict=True)
+    return Partitioned([(takes, make_rule(one, key)) for (takes, one), key in made])
 
 
 def make_estimator(spec: str, **given: Any) -> Estimator:
@@ -131,6 +138,31 @@ def terms(spec: str) -> list[str]:
         else:
             found[-1] += piece
     return [term.strip() for term in found]
+
+
+def groups_of(spec: str) -> list[tuple[str, str]]:
+    """Split an optimizer's specification into what each group takes and its optimizer.
+
+    Raises:
+        UserError: if some of several terms does not say what it takes.
+
+    Example:
+        >>> groups_of("conv/* -> lstm + * -> rnnprop")
+        [('conv/*', 'lstm'), ('*', 'rnnprop')]
+        >>> groups_of("lstm")
+        [('*', 'lstm')]
+    """
+    if "->" not in spec:
+        return [("*", spec)]
+    found = []
+    for term in terms(spec):
+        takes, arrow, optimizer = (part.strip() for part in term.partition("->"))
+        if not (takes and arrow and optimizer):
+            raise UserError(
+                f"{term!r} does not say which leaves go to which optimizer; try '* -> lstm'"
+            )
+        found.append((takes, optimizer))
+    return found
 
 
 def parse(spec: str) -> tuple[str, dict[str, Any]]:
@@ -199,6 +231,25 @@ def _call(make: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
         given = ", ".join(f"{k}={v!r}" for k, v in options.items())
         reason = str(error).partition("\n")[0]
         raise UserError(f"cannot make {name}({given}): {reason}") from error
+
+
+def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
+    """Return the optimizer of a group: as `make_optimizer`, or one of Optax's, "optax.adam(…)"."""
+    name, options = parse(spec)
+    if name.startswith("optax."):
+        return ByHand(_of_optax(name, options))
+    make = (
+        _outside(name, LearnedOptimizer) if ":" in name else _known(name, optimizers(), "optimizer")
+    )
+    return _call(partial(make, key=key), name, options)
+
+
+def _of_optax(name: str, options: dict[str, Any]) -> optax.GradientTransformation:
+    make = getattr(optax, name.removeprefix("optax."), None)
+    made = _call(make, name, options) if inspect.isfunction(make) else None
+    if not isinstance(made, optax.GradientTransformation):
+        raise UserError(f"there is no optimizer {name!r}; try optax.adam(learning_rate=0.001)")
+    return made
 
 
 def _outside(name: str, kind: type) -> Callable[..., Any]:

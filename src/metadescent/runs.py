@@ -35,9 +35,10 @@ from metadescent.meta_train import (
     validate,
 )
 from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
-from metadescent.registry import make_estimator, make_optimizer, parse
+from metadescent.registry import groups_of, make_estimator, make_optimizer, make_rule, parse
 
 
 class NonFiniteError(UserError):
@@ -95,7 +96,8 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     """Return m with the φ that training starts from: that of `recipe.init`, or a fresh draw.
 
     What the recipe names may differ from what `recipe.init` holds in options that do not shape φ,
-    such as the scale of the output: a chain of runs may change them.
+    such as the scale of the output: a chain of runs may change them. And it may be a partition
+    where `recipe.init` is not: then every learned group starts from that φ.
 
     Raises:
         UserError: if `recipe.init` is no optimizer, or one whose φ does not fit.
@@ -105,15 +107,26 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
         return make_optimizer(recipe.optimizer, key)
     path = zoo.path(recipe.init)
     spec = artifact.read_card(path)["optimizer"]
-    if spec == recipe.optimizer:
-        return artifact.load(path)
-    try:
-        return artifact.load(path, make=lambda _, key: make_optimizer(recipe.optimizer, key))
-    except UserError as error:
-        raise UserError(
-            f"{recipe.init} holds the optimizer {spec}, whose φ does not fit the recipe's "
-            f'{recipe.optimizer}; try --optimizer "{spec}"'
-        ) from error
+
+    def load(wanted: str) -> LearnedOptimizer:
+        if spec == wanted:
+            return artifact.load(path)
+        try:
+            return artifact.load(path, make=lambda _, key: make_optimizer(wanted, key))
+        except UserError as error:
+            raise UserError(
+                f"{recipe.init} holds the optimizer {spec}, whose φ does not fit the recipe's "
+                f'{wanted}; try --optimizer "{spec}"'
+            ) from error
+
+    if "->" in spec or "->" not in recipe.optimizer:
+        return load(recipe.optimizer)
+    return Partitioned(
+        [
+            (takes, make_rule(one, key) if one.startswith("optax.") else load(one))
+            for takes, one in groups_of(recipe.optimizer)
+        ]
+    )
 
 
 def train(

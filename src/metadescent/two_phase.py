@@ -8,69 +8,129 @@ the forward pass has computed already:
 Phase one (`record`) unrolls forward and keeps only ∇_t. Phase two (`meta_gradient`) runs the rule
 over the recorded ∇_t once more, and back (`Coordinatewise.pull_back`). Inputs and cotangents are
 given by then and no coordinate depends on another, so it goes block by block in a working set that
-fits the cache, with memory of T floats a coordinate; or over a random sample of them only.
+fits the cache, with memory of T floats a coordinate; or over a random sample of them only. Of a
+`Partitioned` optimizer each group has its turn.
 """
 
+from typing import cast
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizer import Coordinatewise, LearnedOptimizer
+from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problem import Optimizee, Theta
 from metadescent.unroll import Trajectory, exact
 
 
+def has_phi(rule: LearnedOptimizer) -> bool:
+    """Tell whether there is anything to learn in a rule."""
+    return bool(jax.tree.leaves(eqx.filter(rule, eqx.is_inexact_array)))
+
+
+def suits(m: object) -> bool:
+    """Tell whether the meta-gradient of m can be had in two phases.
+
+    Example:
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> lstm = LSTM((4,), key=jax.random.key(0))
+        >>> m = Partitioned([("w", lstm), ("*", optax.adam(0.1))])
+        >>> suits(m), suits(lstm), suits(optax.adam(0.1))
+        (True, True, False)
+    """
+    if isinstance(m, Partitioned):
+        return all(isinstance(rule, Coordinatewise) for rule in m.rules if has_phi(rule))
+    return isinstance(m, Coordinatewise)
+
+
 def record(
-    m: Coordinatewise, f: Optimizee, trajectory: Trajectory, key: PRNGKeyArray, *, num_steps: int
+    m: LearnedOptimizer, f: Optimizee, trajectory: Trajectory, key: PRNGKeyArray, *, num_steps: int
 ) -> tuple[Trajectory, Float[Array, "num_steps ..."], Theta]:
     """Phase one: unroll as `unroll` does, and return ∇_0 … ∇_{num_steps} too, stacked along time.
 
-    Nothing here is differentiated. All coordinates of all leaves go through the rule as one row.
+    Nothing here is differentiated. All coordinates of all leaves go through a coordinatewise rule
+    as one row.
     """
     theta, state, t = trajectory
 
     def step(carry: Trajectory, _: None) -> tuple[Trajectory, tuple[Array, Theta]]:
-        theta, rows, t = carry
+        theta, state, t = carry
         loss, gradient = exact(f, theta, jax.random.fold_in(key, t))
-        row, unravel = ravel_pytree(gradient)
-        g, rows = m.update_coordinates(row, rows)
-        return Trajectory(optax.apply_updates(theta, unravel(g)), rows, t + 1), (loss, gradient)
+        if isinstance(m, Coordinatewise):
+            row, unravel = ravel_pytree(gradient)
+            g, state = m.update_coordinates(row, state)
+            g = unravel(g)
+        else:
+            g, state = m.update(gradient, state, theta)
+        return Trajectory(optax.apply_updates(theta, g), state, t + 1), (loss, gradient)
 
-    begin = Trajectory(theta, m.ravel_state(theta, state), t)
-    (theta, rows, t), (losses, gradients) = jax.lax.scan(step, begin, length=num_steps)
+    if isinstance(m, Coordinatewise):
+        state = m.ravel_state(theta, state)
+    (theta, state, t), (losses, gradients) = jax.lax.scan(
+        step, Trajectory(theta, state, t), length=num_steps
+    )
+    if isinstance(m, Coordinatewise):
+        state = m.unravel_state(theta, state)
     loss, gradient = exact(f, theta, jax.random.fold_in(key, t))
     losses, gradients = jax.tree.map(
         lambda a, b: jnp.concatenate([a, b[None]]), (losses, gradients), (loss, gradient)
     )
-    return Trajectory(theta, m.unravel_state(theta, rows), t), losses[1:], gradients
+    return Trajectory(theta, state, t), losses[1:], gradients
 
 
 def meta_gradient(
-    m: Coordinatewise,
+    m: LearnedOptimizer,
     state: PyTree[Array],
     gradients: Theta,
     weights: Float[Array, " num_steps"],
     *,
     num_coordinates: int | None = None,
     key: PRNGKeyArray | None = None,
-) -> Coordinatewise:
+) -> PyTree:
     """Phase two: return d/dφ Σ_t w_t f(θ_t), summed over a batch if there is one.
 
     Arguments:
-        m: the rule.
+        m: the rule, one that `suits`.
         state: h at the start of the segment, in θ's structure.
         gradients: ∇_0 … ∇_T, each leaf with time as its first axis.
         weights: w_1 … w_T.
         num_coordinates: estimate from this many coordinates, drawn with probability in proportion
-            to Σ_t |λ_t| and weighted by its inverse: unbiased, at a fraction of the cost. All
-            coordinates if None.
+            to Σ_t |λ_t| and weighted by its inverse: unbiased, at a fraction of the cost. Groups
+            get equal shares. All coordinates if None.
         key: draws the sample; without one, all coordinates are taken.
 
     Returns:
         The gradient, as a module of m's structure with arrays where φ is.
     """
+    if isinstance(m, Coordinatewise):
+        return _of_one(m, state, gradients, weights, num_coordinates, key)
+    m = cast(Partitioned, m)
+    labels = m.labels(jax.tree.map(lambda x: x[0], gradients))
+    groups = zip(m.rules, m.states(state), m.split(gradients, labels), strict=True)
+    if num_coordinates is not None:
+        num_coordinates = max(1, num_coordinates // sum(map(has_phi, m.rules)))
+    found: list[PyTree] = []
+    for n, (rule, h, part) in enumerate(groups):
+        if isinstance(rule, Coordinatewise) and jax.tree.leaves(part):
+            own = None if key is None else jax.random.fold_in(key, n)
+            found.append(_of_one(rule, h, part, weights, num_coordinates, own))
+        else:
+            found.append(jax.tree.map(jnp.zeros_like, rule))
+    return eqx.tree_at(lambda m: m.rules, m, tuple(found))
+
+
+def _of_one(
+    m: Coordinatewise,
+    state: PyTree[Array],
+    gradients: Theta,
+    weights: Float[Array, " num_steps"],
+    num_coordinates: int | None,
+    key: PRNGKeyArray | None,
+) -> Coordinatewise:
     first = jax.tree.map(lambda x: x[0], gradients)
     inputs = jax.vmap(lambda tree: ravel_pytree(tree)[0])(gradients)
     cotangents = jnp.cumsum((weights[:, None] * inputs[1:])[::-1], axis=0)[::-1]

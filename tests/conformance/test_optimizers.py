@@ -21,7 +21,8 @@ KEY = jax.random.key(0)
 THETA = {"w": jnp.asarray([[0.5, -1.0, 2.0], [0.1, 0.0, -3.0]]), "b": jnp.asarray(0.3)}
 
 
-@pytest.fixture(scope="module", params=optimizers())
+# A partition has no name of its own.
+@pytest.fixture(scope="module", params=[*optimizers(), "* -> lstm"])
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 

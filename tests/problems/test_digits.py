@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent.problems.digits import digits
+from metadescent.problems.digits import digits, logistic
 
 pytest.importorskip("sklearn")
 
@@ -16,3 +16,12 @@ def test_it_is_a_classifier_of_all_the_digits_with_white_at_sixteen() -> None:
     assert f.images.shape == (1797, 64)
     assert (f.widths, f.activation, f.theta_std, f.batch_size) == ((64, 3, 2, 10), "tanh", 0.5, 7)
     assert f.white == float(np.max(f.images)) == 16.0
+
+
+def test_logistic_regression_is_convex_and_has_no_hidden_layer() -> None:
+    f = logistic(batch_size=9).sample(jax.random.key(0))
+    assert (f.widths, f.batch_size) == ((64, 10), 9)
+    key = jax.random.key(1)
+    a, b = ([(10 * w, 10 * c) for w, c in f.init(k)] for k in jax.random.split(key))
+    middle = jax.tree.map(lambda x, y: (x + y) / 2, a, b)
+    assert float(f.loss(middle, key)) < float(f.loss(a, key) + f.loss(b, key)) / 2

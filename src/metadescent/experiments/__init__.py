@@ -75,13 +75,15 @@ class Budget(NamedTuple):
     """How much an experiment may compute.
 
     `functions` are the seeds where f is a small closed-form function, `networks` those where f is a
-    neural network, `sweeps` those where many networks are gone through, some of them large;
-    `horizon` is the part of the paper's number of steps that is run.
+    neural network, `sweeps` those where many networks are gone through, some of them large,
+    `convolutions` those where f is a convolutional network; `horizon` is the part of the paper's
+    number of steps that is run.
     """
 
     functions: Seeds
     networks: Seeds
     sweeps: Seeds
+    convolutions: Seeds
     horizon: float = 1.0
 
     def steps(self, of: int) -> int:
@@ -95,9 +97,9 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "smoke": Budget(Seeds(8, 32), networks=Seeds(2, 2), sweeps=Seeds(2, 2), horizon=0.1),
-    "cpu": Budget(Seeds(1024, 4096), networks=Seeds(64, 32), sweeps=Seeds(32, 16)),
-    "paper": Budget(Seeds(4096, 16384), networks=Seeds(256, 64), sweeps=Seeds(96, 64)),
+    "smoke": Budget(Seeds(8, 32), Seeds(2, 2), Seeds(2, 2), Seeds(2, 1), horizon=0.1),
+    "cpu": Budget(Seeds(1024, 4096), Seeds(64, 32), Seeds(32, 16), Seeds(8, 2)),
+    "paper": Budget(Seeds(4096, 16384), Seeds(256, 64), Seeds(96, 64), Seeds(32, 8)),
 }
 """smoke: to see that everything runs; cpu: minutes; paper: narrow intervals.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from metadescent.compare import Comparison, Progress, compare
 from metadescent.experiments import Budget
@@ -12,21 +12,31 @@ from metadescent.registry import make_problem
 BASELINES = ("sgd", "nag", "rmsprop", "adam")
 
 
+POINT = 20
+"""Steps from one measurement on held-out data to the next."""
+
+
 class Setting(NamedTuple):
-    """What a panel runs, how many of a budget's seeds it takes, and how it is headed."""
+    """What a panel runs, how many of a budget's seeds it takes, and how it is headed.
+
+    `beside` names further learned optimizers. With `held_out`, a problem, losses on other data are
+    measured too.
+    """
 
     problem: str
     optimizer: str
     num_steps: int
-    seeds: Literal["functions", "networks", "sweeps"]
+    seeds: Literal["functions", "networks", "sweeps", "convolutions"]
     title: str
     y_label: str
     baselines: tuple[str, ...] = BASELINES
+    beside: tuple[str, ...] = ()
+    held_out: str = ""
 
     @property
     def reports(self) -> int:
         """Return how many reports of progress the panel gives."""
-        return 1 + 2 * len(self.baselines)
+        return 1 + len(self.beside) + 2 * len(self.baselines)
 
 
 def run(
@@ -47,21 +57,32 @@ def run(
     Raises:
         UserError: if data is missing.
     """
-    names = dict.fromkeys(setting.problem for setting in settings.values())
+    names = dict.fromkeys(
+        name
+        for setting in settings.values()
+        for name in (setting.problem, setting.held_out)
+        if name
+    )
     problems = {name: make_problem(name, data_dir) for name in names}
     panels: dict[str, Comparison] = {}
     for name, setting in settings.items():
         seeds = getattr(effort, setting.seeds)
+        num_steps = effort.steps(setting.num_steps)
+        held_out: dict[str, Any] = {}
+        if setting.held_out:
+            every = POINT if num_steps % POINT == 0 else 1
+            held_out = {"held_out": problems[setting.held_out], "every": every}
         panels[name] = compare(
-            {setting.optimizer: learned[setting.optimizer]},
+            {name: learned[name] for name in (setting.optimizer, *setting.beside)},
             problems[setting.problem],
             setting.problem,
             baselines=setting.baselines,
-            num_steps=effort.steps(setting.num_steps),
+            num_steps=num_steps,
             num_seeds=seeds.report,
             tune_seeds=seeds.tune,
             seed=seed,
             cache=cache,
             progress=lambda text, name=name: progress(f"{name}: {text}"),
+            **held_out,
         )
     return panels

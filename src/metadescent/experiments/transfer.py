@@ -20,7 +20,7 @@ import jax
 from metadescent.compare import Comparison, Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import no_worse, tenth, within
-from metadescent.experiments.panels import Setting, run
+from metadescent.experiments.panels import BASELINES, Setting, run
 from metadescent.plotting import Panel, learning_curves
 
 if TYPE_CHECKING:
@@ -45,20 +45,23 @@ HORIZONS = (100, 1000)
 LONG = ("mnist", 10_000)
 
 
-def _settings(optimizer: str, **options: tuple[str, ...]) -> dict[tuple[str, int], Setting]:
+def _settings(
+    optimizer: str, baselines: tuple[str, ...], long: tuple[str, ...]
+) -> dict[tuple[str, int], Setting]:
     """Return the settings of one optimizer by problem and horizon, the long one last."""
     names = SEEN | UNSEEN
 
-    def setting(problem: str, steps: int, **options: tuple[str, ...]) -> Setting:
+    def setting(problem: str, steps: int, baselines: tuple[str, ...]) -> Setting:
         title = f"{names[problem]}, {steps:,} steps"
-        return Setting(problem, optimizer, steps, "sweeps", title, "Loss (nats)", **options)
+        loss = "Loss (nats)"
+        return Setting(problem, optimizer, steps, "sweeps", title, loss, baselines)
 
-    found = {(p, steps): setting(p, steps, **options) for steps in HORIZONS for p in names}
-    return found | {LONG: setting(*LONG, **({"baselines": ("adam",)} | options))}
+    found = {(p, steps): setting(p, steps, baselines) for steps in HORIZONS for p in names}
+    return found | {LONG: setting(*LONG, long)}
 
 
-SETTINGS = _settings(ROBUST)
-BESIDE = _settings(PAPER, baselines=())
+SETTINGS = _settings(ROBUST, BASELINES, long=("adam",))
+BESIDE = _settings(PAPER, (), long=())
 """The paper's recipe in the same settings; it needs no baselines of its own."""
 
 UNITS = sum(setting.reports for each in (SETTINGS, BESIDE) for setting in each.values())

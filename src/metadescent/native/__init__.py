@@ -22,10 +22,11 @@ import warnings
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 
 SOURCES = Path(__file__).parent
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-w")
-KERNELS = ("lstm_update", "lstm_pull_back", "lstm_vjp")
+KERNELS = ("lstm_update", "lstm_pull_back", "lstm_vjp", "slide", "slide_pull", "pool", "unpool")
 
 
 @functools.cache
@@ -48,6 +49,11 @@ def kernels() -> dict[str, str]:
         capsule = jax.ffi.pycapsule(getattr(library, f"metadescent_{kernel}"))
         jax.ffi.register_ffi_target(name, capsule, platform="cpu")
     return names
+
+
+def can_run(*arrays: jax.Array) -> bool:
+    """Return whether there are kernels, and for arrays of this kind."""
+    return all(x.dtype == jnp.float32 for x in arrays) and bool(kernels())
 
 
 def build() -> Path | None:
@@ -113,7 +119,7 @@ def _library(compiler: str, digest: str) -> Path:
     command = [compiler, *FLAGS, "-isystem", jax.ffi.include_dir(), "-o", beside]
     try:
         subprocess.run(
-            [*command, str(SOURCES / "lstm.cc")], capture_output=True, text=True, check=True
+            [*command, *map(str, SOURCES.glob("*.cc"))], capture_output=True, text=True, check=True
         )
         os.replace(beside, library)
     finally:

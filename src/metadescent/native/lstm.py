@@ -7,18 +7,12 @@ bias of the output; h as (h, c) of each layer, features × coordinates. All floa
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from metadescent.native import kernels
 
 Arrays = Sequence[Float[Array, "..."]]
-
-
-def can_run(*arrays: Array) -> bool:
-    """Return whether there are kernels, and for arrays of this kind."""
-    return all(x.dtype == jnp.float32 for x in arrays) and bool(kernels())
 
 
 def update(

@@ -35,6 +35,21 @@ inline Vector load(const float* p) { return *reinterpret_cast<const Vector*>(p);
 inline void store(float* p, Vector v) { *reinterpret_cast<Vector*>(p) = v; }
 inline Vector fill(float x) { return Vector{} + x; }
 
+// A register's worth of floats that lie anywhere; of the last ones there may be fewer.
+typedef float Anywhere __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
+
+inline void store_some(float* p, Vector v, int64_t count) {
+  if (count >= LANES) return void(*reinterpret_cast<Anywhere*>(p) = v);
+  for (int64_t l = 0; l < count; ++l) p[l] = v[l];
+}
+
+inline Vector load_some(const float* p, int64_t count) {
+  if (count >= LANES) return *reinterpret_cast<const Anywhere*>(p);
+  Vector v{};
+  for (int64_t l = 0; l < count; ++l) v[l] = p[l];
+  return v;
+}
+
 // tanh(x) = x P(x²)/Q(x²), a rational fit whose relative error is 6e-9 on [-8, 8], before rounding;
 // beyond, tanh is ±1 to within 2.3e-7. A NaN stays one.
 inline Vector tanh(Vector x) {

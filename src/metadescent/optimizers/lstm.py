@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent import blocks
+from metadescent import blocks, native
 from metadescent.errors import UserError, require
 from metadescent.native import lstm as native_lstm
 from metadescent.optimizer import Coordinatewise
@@ -70,7 +70,7 @@ class LSTM(Coordinatewise):
             for n, hidden, key in zip(fan_in[:-1], self.layers, cell_keys, strict=True)
         )
         output = eqx.nn.Linear(fan_in[-1], 1, key=output_key)
-        weight = _truncated_normal(output_key, (1, fan_in[-1]), fan_in[-1])
+        weight = truncated_normal(output_key, (1, fan_in[-1]), fan_in[-1])
         self.output = eqx.tree_at(
             lambda linear: (linear.weight, linear.bias), output, (weight, jnp.zeros(1))
         )
@@ -139,9 +139,13 @@ class LSTM(Coordinatewise):
         """Return what the stack sees of gradients: the features come first."""
         return gradient[None] if self.p is None else log_and_sign(gradient, self.p)
 
+    def emit(self, h: Float[Array, "_ n"]) -> Float[Array, " n"]:
+        """Return g = scale · (w·h + b) for the h of the last layer."""
+        return self.scale * (self.output.weight[0] @ h + cast(Array, self.output.bias))
+
     def _fuses(self, x: Array, state: LSTMState) -> bool:
         arrays = jax.tree.leaves((x, self, state))
-        return bool(self.layers) and x.size > 0 and native_lstm.can_run(*arrays)
+        return bool(self.layers) and x.size > 0 and native.can_run(*arrays)
 
 
 def stack(
@@ -150,13 +154,21 @@ def stack(
     """Run n coordinates through the stack in plain JAX: the reference of all faster forms."""
     new_state = []
     for cell, (h, c) in zip(m.cells, state, strict=True):
-        # One matrix product instead of two.
-        weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
-        z = weight @ jnp.concatenate([x, h]) + cast(Array, cell.bias)[:, None]
-        x, c = gates(z, c)
+        x, c = layer(cell, x, h, c)
         new_state.append((x, c))
-    g = m.output.weight[0] @ x + cast(Array, m.output.bias)
-    return m.scale * g, tuple(new_state)
+    return m.emit(x), tuple(new_state)
+
+
+def layer(
+    cell: eqx.nn.LSTMCell,
+    x: Float[Array, "features n"],
+    h: Float[Array, "hidden n"],
+    c: Float[Array, "hidden n"],
+) -> tuple[Float[Array, "hidden n"], Float[Array, "hidden n"]]:
+    """Return the next h and c of one layer for n coordinates, in plain JAX."""
+    # One matrix product instead of two.
+    weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
+    return gates(weight @ jnp.concatenate([x, h]) + cast(Array, cell.bias)[:, None], c)
 
 
 @jax.custom_vjp
@@ -246,16 +258,17 @@ def _lstm_cell(inputs: int, hidden: int, key: PRNGKeyArray) -> eqx.nn.LSTMCell:
     cell = eqx.nn.LSTMCell(inputs, hidden, key=key)
     input_key, hidden_key, bias_key = jax.random.split(key, 3)
     fan_in = inputs + hidden
-    bias = _truncated_normal(bias_key, (4 * hidden,), fan_in)
+    bias = truncated_normal(bias_key, (4 * hidden,), fan_in)
     phi = (
-        _truncated_normal(input_key, (4 * hidden, inputs), fan_in),
-        _truncated_normal(hidden_key, (4 * hidden, hidden), fan_in),
+        truncated_normal(input_key, (4 * hidden, inputs), fan_in),
+        truncated_normal(hidden_key, (4 * hidden, hidden), fan_in),
         bias.at[hidden : 2 * hidden].add(1.0),
     )
     return eqx.tree_at(lambda c: (c.weight_ih, c.weight_hh, c.bias), cell, phi)
 
 
-def _truncated_normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
+def truncated_normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
+    """Draw from a Gaussian of standard deviation 1/√fan-in, cut at two of them."""
     return jax.random.truncated_normal(key, -2.0, 2.0, shape) / jnp.sqrt(fan_in)
 
 

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 from metadescent.errors import UserError, require
 from metadescent.problem import Optimizee, Problem
 from metadescent.problems.convolution import convolve
+from metadescent.problems.pooling import pool
 
 # That of Sonnet 1, which the authors' code takes.
 EPSILON = 1e-3
@@ -111,30 +112,23 @@ class ConvNet(Optimizee):
         for layer in theta["conv"]:
             x = convolve(x, layer["w"])
             # BN and relu increase, so they may follow the maximum: a quarter of the work.
-            x = jax.nn.relu(_normalize(_max_pool(x), x, layer["beta"]))
+            x, mean, variance = pool(x)
+            x = jax.nn.relu(_normalize(x, mean, variance, layer["beta"]))
         x = x.reshape(len(x), -1)
         for layer in theta["fc"]:
             x = x @ layer["w"]
-            x = jax.nn.relu(_normalize(x, x, layer["beta"]))
+            x = jax.nn.relu(_normalize(x, x.mean(0), x.var(0), layer["beta"]))
         return x @ out["w"] + out["b"]
 
 
 def _normalize(
     x: Float[Array, "... features"],
-    population: Float[Array, "... features"],
+    mean: Float[Array, " features"],
+    variance: Float[Array, " features"],
     beta: Float[Array, " features"],
 ) -> Float[Array, "... features"]:
-    """Return x less the mean of `population`, over its standard deviation, plus β."""
-    axes = range(population.ndim - 1)
-    mean, variance = population.mean(axes), population.var(axes)
+    """Return x less the mean, over the standard deviation, plus β."""
     return (x - mean) * jax.lax.rsqrt(variance + EPSILON) + beta
-
-
-def _max_pool(x: Float[Array, "n h w c"]) -> Float[Array, "n _ _ c"]:
-    """Return the maximum of each square of 2 × 2."""
-    # On a CPU the derivative of `jax.lax.reduce_window` is slower.
-    x = jnp.maximum(x[:, 0::2], x[:, 1::2])
-    return jnp.maximum(x[:, :, 0::2], x[:, :, 1::2])
 
 
 class ConvNetClassification(Problem):

@@ -5,15 +5,18 @@ three again, which is what is written here. Why not automatic differentiation: X
 0.10.2, brings the convolutions of a program into the form that its fast routine on a CPU takes, but
 not those inside of loops, where derivatives are left to a naive one; and an unroll is a loop. Under
 `vmap` with one kernel each, as in a `Batch`, all are left to it. So each of the three is stated in
-the form of the fast routine, and `vmap` calls them one by one, or for all images at once where they
-share the kernel.
+the form of the fast routine, and `vmap` calls them one by one. On a CPU with a compiler a kernel of
+ours (`metadescent.native.convolution`) does all three, in float32.
 """
 
 from functools import partial
 
 import jax
-from jax.custom_batching import custom_vmap, sequential_vmap
+from jax.custom_batching import sequential_vmap
 from jaxtyping import Array, Float
+
+from metadescent import native
+from metadescent.native import convolution as kernels
 
 # To write all windows out for one matrix product a layer was tried too: slower, and more memory.
 Maps = Float[Array, "_ _ _ _"]
@@ -36,42 +39,47 @@ def convolve(x: Maps, kernel: Kernel) -> Maps:
         >>> convolve(x, jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()
         [[8.0, 15.0, 12.0], [21.0, 36.0, 27.0], [20.0, 33.0, 24.0]]
     """
-    return _slide(x, kernel, _size(kernel))
+    return _slide(x, kernel)
 
 
 @jax.custom_vjp
 def _pull_x(dy: Maps, kernel: Kernel) -> Maps:
     """Return the cotangent of x, given that of the result."""
-    return _slide(dy, kernel[::-1, ::-1].swapaxes(2, 3), _size(kernel))
+    return _slide(dy, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _pull_kernel(x: Maps, dy: Maps, size: tuple[int, int]) -> Kernel:
     """Return the cotangent of the kernel, of height and width `size`, given that of the result."""
-    # Images take the part of channels, and the channels of x that of images.
-    return _slide(x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3), size).transpose(1, 2, 0, 3)
+
+    def reference(x: Maps, dy: Maps) -> Kernel:
+        # Images take the part of channels, and the channels of x that of images.
+        window = dy.transpose(1, 2, 0, 3)
+        return _slide_by_xla(x.transpose(3, 1, 2, 0), window, size).transpose(1, 2, 0, 3)
+
+    if not native.can_run(x, dy):
+        return reference(x, dy)
+    kernel = partial(kernels.pull_window, size=size)
+    return jax.lax.platform_dependent(x, dy, cpu=kernel, default=reference)
 
 
-def _slide(x: Maps, window: Kernel, size: tuple[int, int]) -> Maps:
+def _slide(x: Maps, window: Kernel) -> Maps:
+    """Return the sums over a window that slides over x, with zeros around it."""
+    reference = partial(_slide_by_xla, size=_size(window))
+    if not native.can_run(x, window):
+        return reference(x, window)
+    return jax.lax.platform_dependent(x, window, cpu=kernels.slide, default=reference)
+
+
+def _slide_by_xla(x: Maps, window: Kernel, size: tuple[int, int]) -> Maps:
     """Return the sums over a window that slides over x, with size // 2 zeros on either side."""
 
-    @custom_vmap
     def one(x: Array, window: Array) -> Array:
         zeros = [(length // 2, length // 2) for length in size]
         form = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, window, (1, 1), zeros, dimension_numbers=form)
 
-    @one.def_vmap
-    def several(
-        axis_size: int, is_batched: list[bool], x: Array, window: Array
-    ) -> tuple[Array, bool]:
-        if is_batched[1]:
-            axes = [0 if batched else None for batched in is_batched]
-            return jax.vmap(sequential_vmap(one), axes)(x, window), True
-        y = one(x.reshape(-1, *x.shape[2:]), window)
-        return y.reshape(axis_size, -1, *y.shape[1:]), True
-
-    return one(x, window)
+    return sequential_vmap(one)(x, window)
 
 
 def _size(kernel: Kernel) -> tuple[int, int]:

@@ -35,10 +35,26 @@ def digits(
     return dressed(problem, rescale=rescale, log=log)
 
 
+def logistic(
+    theta_std: float = 0.01, batch_size: int = 128, rescale: float = 0.0, log: bool = False
+) -> Problem:
+    """Return logistic regression on the same digits: no hidden layer, a convex f.
+
+    Example:
+        >>> import jax
+        >>> [w.shape for w, b in logistic().sample(jax.random.key(0)).init(jax.random.key(1))]
+        [(64, 10)]
+    """
+    return digits((), theta_std=theta_std, batch_size=batch_size, rescale=rescale, log=log)
+
+
+_RECIPE = {"optimizer": "lstm(p=10.0, scale=0.1)"}
+
 NAMED = {
     "digits": Named(
         digits,
-        {"optimizer": "lstm(p=10.0, scale=0.1)"},
+        _RECIPE,
         "MLP 64-20-10 on scikit-learn's 8×8 digits, sigmoid",
     ),
+    "digits-logistic": Named(logistic, _RECIPE, "logistic regression on scikit-learn's 8×8 digits"),
 }

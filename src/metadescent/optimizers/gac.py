@@ -1,0 +1,108 @@
+"""LSTM+GAC (appendix D): the LSTM optimizer with global averaging cells.
+
+x       = preprocess(∇)                  appendix A, or ∇ itself; h⁰ = x
+hˡ, cˡ  = LSTMˡ(hˡ⁻¹, hˡ, cˡ)            of every coordinate
+hˡ_j    ← (1/n) Σ_i hˡ_j(i)              over all n coordinates i, if cell j is a GAC
+g       = scale · (w·hᴸ + b)
+
+The mean replaces what a GAC passes on: to the layer above, to the output, and to its own layer at
+the next step. Its cell state c stays the coordinate's own. The paper does not say how many cells of
+a layer are GACs; 5 of 20 is this project's choice.
+"""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.errors import UserError, require
+from metadescent.optimizer import phi_dtype
+from metadescent.optimizers.communicating import Communicating
+from metadescent.optimizers.lstm import LSTM, LSTMState, layer
+
+
+class LSTMGAC(Communicating):
+    """The LSTM of the paper, some of whose cells average over all coordinates.
+
+    Arguments:
+        layers: hidden units of each layer, at least one.
+        averaging: GACs in each layer: its first cells. With 0 this is the LSTM.
+        p: the constant of the preprocessing of appendix A, or None for none.
+        scale: factor on the output.
+        key: draws φ, as for the LSTM.
+
+    Raises:
+        UserError: if there is no layer, or more GACs than a layer has cells.
+
+    Source: appendix D, "Global averaging cells".
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> m = LSTMGAC(layers=(4,), averaging=1, key=jax.random.key(0))
+        >>> theta = jnp.zeros((2, 3))
+        >>> g, ((h, c),) = m.update(jnp.arange(6.0).reshape(2, 3), m.init(theta))
+        >>> g.shape, h.shape, bool((h[0] == h[0, 0]).all()), bool((h[1] == h[1, 0]).all())
+        ((2, 3), (4, 6), True, False)
+    """
+
+    lstm: LSTM
+    averaging: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (20, 20),
+        averaging: int = 5,
+        p: float | None = 10.0,
+        scale: float = 0.1,
+        *,
+        key: PRNGKeyArray,
+    ):
+        """Draw φ."""
+        if not layers:
+            raise UserError("layers is empty; give one layer or more, such as (20, 20)")
+        require("averaging", averaging, 0)
+        self.lstm, self.averaging = LSTM(layers, p, scale, key=key), averaging
+        if averaging > min(self.lstm.layers):
+            raise UserError(
+                f"averaging is {averaging} and the smallest layer has {min(self.lstm.layers)} "
+                "cells; try fewer averaging cells or more units"
+            )
+
+    def init_row(self, n: int) -> LSTMState:
+        """Return zeros: the h and c of every layer, units × coordinates."""
+        zeros = [jnp.zeros((units, n), phi_dtype(self)) for units in self.lstm.layers]
+        return tuple((h, h) for h in zeros)
+
+    def update_row(
+        self, gradient: Float[Array, " n"], state: LSTMState
+    ) -> tuple[Float[Array, " n"], LSTMState]:
+        h, state = self.run(self.lstm.features(gradient), state)
+        return self.lstm.emit(h), state
+
+    def run(
+        self, x: Float[Array, "features n"], state: LSTMState
+    ) -> tuple[Float[Array, "hidden n"], LSTMState]:
+        """Run the features of all coordinates through the stack; return the last layer's h too."""
+        after = []
+        for cell, (h, c) in zip(self.lstm.cells, state, strict=True):
+            h, c = layer(cell, x, h, c)
+            x = average(h, self.averaging)
+            after.append((x, c))
+        return x, tuple(after)
+
+
+def average(h: Float[Array, "cells n"], count: int) -> Float[Array, "cells n"]:
+    """Return h with each of its first `count` rows replaced by the row's mean.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> average(jnp.asarray([[1.0, 3.0], [5.0, 6.0]]), 1).tolist()
+        [[2.0, 2.0], [5.0, 6.0]]
+    """
+    averaging, alone = h[:count], h[count:]
+    means = jnp.broadcast_to(averaging.mean(axis=1, keepdims=True), averaging.shape)
+    return jnp.concatenate([means, alone])
+
+
+NAMED = {"lstm-gac": LSTMGAC}

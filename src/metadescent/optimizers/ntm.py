@@ -1,0 +1,161 @@
+"""What NTM-BFGS and NTM-L-BFGS share (appendix D): a controller with heads on a common memory M.
+
+(g_t, r_t, a_t, b_t), h_{t+1} = controller(∇_t, i_{t−1}, h_t)      coordinatewise but for its GACs
+i_t     = M_t r_t                                                  for each read head
+M_{t+1} = M_t + Σ a_t b_tᵀ                                         over the write heads
+M_0     = γ I
+
+In BFGS M is the inverse Hessian approximation, r a gradient or a difference of two, and an update
+of M takes three writes. The paper's are the heads, the memory, the LSTM+GAC as controller and the
+step of delay by which i is fed back. It says no more; the rest is this project's:
+
+* g is one more output of the controller, which sees i_{t−1}; and M_0 is γ times the identity.
+* The right write vectors are divided by n, so that ⟨b, r⟩ is a mean over coordinates as a GAC's is.
+  Where vectors have entries of order one, a write changes M by a matrix of norm of order one,
+  whatever n is; and BFGS, which is made of ratios of sums over coordinates, need not know n.
+* i enters through arsinh, which is i where that is small and a signed logarithm where it is large.
+  The preprocessing of appendix A would not do: the meta-gradient flows through i, as it does not
+  through ∇, and would be multiplied by slopes of up to e^p.
+* The write heads' initial weights are a tenth of the others', so that M starts near M_0 and stays
+  there until meta-training finds a use for it. None is 0, or neither a nor b would ever learn.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent.errors import require
+from metadescent.optimizer import phi_dtype
+from metadescent.optimizers.communicating import Communicating
+from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.lstm import LSTM, LSTMState, truncated_normal
+
+SMALL = 0.1
+
+
+class Emission(NamedTuple):
+    """What a controller emits for n coordinates: the update, read vectors, write vectors."""
+
+    g: Float[Array, " n"]
+    r: Float[Array, "reads n"]
+    a: Float[Array, "writes n"]
+    b: Float[Array, "writes n"]
+
+
+class Controller(eqx.Module):
+    """What decides on updates, reads and writes: the interface.
+
+    `reads` and `writes` count its heads.
+    """
+
+    reads: eqx.AbstractVar[int]
+    writes: eqx.AbstractVar[int]
+
+    @abstractmethod
+    def init_row(self, n: int) -> PyTree[Array]:
+        """Return h₀ of n coordinates."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        gradient: Float[Array, " n"],
+        results: Float[Array, "reads n"],
+        state: PyTree[Array],
+    ) -> tuple[Emission, PyTree[Array]]:
+        """Map ∇_t, i_{t−1} and h_t to what is emitted and h_{t+1}."""
+
+
+class LSTMController(Controller):
+    """An LSTM+GAC with heads: linear functions of its last layer's h, alike for all coordinates."""
+
+    gac: LSTMGAC
+    heads: eqx.nn.Linear
+    reads: int = eqx.field(static=True)
+    writes: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        averaging: int,
+        p: float | None,
+        scale: float,
+        reads: int,
+        writes: int,
+        *,
+        key: PRNGKeyArray,
+    ):
+        """Draw φ."""
+        require("reads", reads, 1)
+        require("writes", writes, 1)
+        self.reads, self.writes = reads, writes
+        gac_key, heads_key = jax.random.split(key)
+        gac = LSTMGAC(layers, averaging, p, scale, key=gac_key)
+        # The same, with the read results for further features.
+        count = gac.lstm.cells[0].input_size + reads
+        cell = LSTM.on_features(count, layers, scale, key=gac_key).cells[0]
+        self.gac = eqx.tree_at(lambda m: m.lstm.cells[0], gac, cell)
+        hidden, vectors = gac.lstm.layers[-1], reads + 2 * writes
+        weight = truncated_normal(heads_key, (vectors, hidden), hidden)
+        self.heads = eqx.tree_at(
+            lambda linear: (linear.weight, linear.bias),
+            eqx.nn.Linear(hidden, vectors, key=heads_key),
+            (weight.at[reads:].multiply(SMALL), jnp.zeros(vectors)),
+        )
+
+    def init_row(self, n: int) -> LSTMState:
+        return self.gac.init_row(n)
+
+    def __call__(
+        self, gradient: Float[Array, " n"], results: Float[Array, "reads n"], state: LSTMState
+    ) -> tuple[Emission, LSTMState]:
+        x = jnp.concatenate([self.gac.lstm.features(gradient), jnp.arcsinh(results)])
+        h, state = self.gac.run(x, state)
+        vectors = self.heads.weight @ h + cast(Array, self.heads.bias)[:, None]
+        r, a, b = jnp.split(vectors, [self.reads, self.reads + self.writes])
+        return Emission(self.gac.lstm.emit(h), r, a, b / max(gradient.size, 1)), state
+
+
+class NTMState(NamedTuple):
+    """h of the controller, the read results i of the step before, and what M is made of."""
+
+    h: PyTree[Array]
+    i: Float[Array, "reads n"]
+    memory: PyTree[Array]
+
+
+class NTM(Communicating):
+    """A controller and a memory; a subclass says how M is kept."""
+
+    controller: eqx.AbstractVar[Controller]
+
+    @abstractmethod
+    def init_memory(self, n: int) -> PyTree[Array]:
+        """Return M_0."""
+
+    @abstractmethod
+    def read(self, memory: PyTree[Array], r: Float[Array, "reads n"]) -> Float[Array, "reads n"]:
+        """Return M r for each read vector."""
+
+    @abstractmethod
+    def write(
+        self, memory: PyTree[Array], a: Float[Array, "writes n"], b: Float[Array, "writes n"]
+    ) -> PyTree[Array]:
+        """Return M + Σ a bᵀ."""
+
+    def init_row(self, n: int) -> NTMState:
+        """Return h₀, M_0 and, as nothing has been read yet, zeros for i."""
+        i = jnp.zeros((self.controller.reads, n), phi_dtype(self))
+        return NTMState(self.controller.init_row(n), i, self.init_memory(n))
+
+    def update_row(
+        self, gradient: Float[Array, " n"], state: NTMState
+    ) -> tuple[Float[Array, " n"], NTMState]:
+        """Ask the controller, then read from M_t and write M_{t+1}."""
+        emitted, h = self.controller(gradient, state.i, state.h)
+        i = self.read(state.memory, emitted.r)
+        return emitted.g, NTMState(h, i, self.write(state.memory, emitted.a, emitted.b))

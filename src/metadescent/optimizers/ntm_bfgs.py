@@ -1,0 +1,94 @@
+"""NTM-BFGS (appendix D): an LSTM+GAC that reads from and writes to an n × n memory.
+
+i_t     = M_t r_t
+M_{t+1} = M_t + Σ a_t b_tᵀ,     M_0 = γ I
+
+`optimizers/ntm.py` has the controller, its heads, and what the paper leaves open about them.
+"""
+
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.errors import UserError, require
+from metadescent.memory import format_bytes
+from metadescent.optimizer import phi_dtype
+from metadescent.optimizers.ntm import NTM, Controller, LSTMController
+
+
+class NTMBFGS(NTM):
+    """A learned relative of BFGS.
+
+    With one read head, three write heads and two GACs it can be BFGS, if its controller can compute
+    any function of a coordinate (appendix D): hence the defaults. Memory and time of a step grow
+    with n².
+
+    Arguments:
+        layers, averaging, p, scale: the controller's, see `LSTMGAC`.
+        reads: read heads.
+        writes: write heads.
+        gamma: M_0 is this times the identity; 0 for an empty memory.
+        limit: refuse a θ of more coordinates than this.
+        key: draws φ.
+
+    Raises:
+        UserError: if a count or γ means nothing; from `init`, if θ has too many coordinates.
+
+    Source: appendix D, "NTM-BFGS optimizer", figures 14 and 15.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> m = NTMBFGS(layers=(4,), averaging=2, key=jax.random.key(0))
+        >>> theta = {"w": jnp.ones((2, 3)), "b": jnp.ones(2)}
+        >>> g, state = m.update(theta, m.init(theta))
+        >>> g["w"].shape, state.i.shape, state.memory.shape
+        ((2, 3), (1, 8), (8, 8))
+    """
+
+    controller: Controller
+    gamma: float = eqx.field(static=True)
+    limit: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (20, 20),
+        averaging: int = 5,
+        p: float | None = 10.0,
+        scale: float = 0.1,
+        reads: int = 1,
+        writes: int = 3,
+        gamma: float = 1.0,
+        limit: int = 2048,
+        *,
+        key: PRNGKeyArray,
+    ):
+        """Draw φ."""
+        require("gamma", gamma, 0.0)
+        require("limit", limit, 1)
+        self.gamma, self.limit = gamma, limit
+        self.controller = LSTMController(layers, averaging, p, scale, reads, writes, key=key)
+
+    def init_memory(self, n: int) -> Float[Array, "n n"]:
+        dtype = phi_dtype(self)
+        if n > self.limit:
+            raise UserError(
+                f"θ has {n} coordinates and ntm-bfgs takes at most {self.limit}, as its memory of "
+                f"n × n would fill {format_bytes(n * n * dtype.itemsize)}; try ntm-l-bfgs, or a "
+                "higher limit"
+            )
+        return self.gamma * jnp.eye(n, dtype=dtype)
+
+    def read(
+        self, memory: Float[Array, "n n"], r: Float[Array, "reads n"]
+    ) -> Float[Array, "reads n"]:
+        return r @ memory.T
+
+    def write(
+        self, memory: Float[Array, "n n"], a: Float[Array, "writes n"], b: Float[Array, "writes n"]
+    ) -> Float[Array, "n n"]:
+        return memory + a.T @ b
+
+
+NAMED = {"ntm-bfgs": NTMBFGS}

@@ -1,0 +1,92 @@
+"""NTM-L-BFGS (appendix D): NTM-BFGS that remembers only the writes of its last K steps.
+
+M_t = γ I + Σ_{t−K ≤ s < t} a_s b_sᵀ,     i_t = γ r_t + Σ_s a_s ⟨b_s, r_t⟩
+
+M is never formed: a read is two thin products. While nothing has been forgotten this is NTM-BFGS.
+`optimizers/ntm.py` has the controller, its heads, and what the paper leaves open about them.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from metadescent.errors import require
+from metadescent.optimizer import phi_dtype
+from metadescent.optimizers.ntm import NTM, Controller, LSTMController
+
+
+class History(NamedTuple):
+    """The write vectors of the last K steps; those of step t are at t mod K."""
+
+    a: Float[Array, "K writes n"]
+    b: Float[Array, "K writes n"]
+    t: Int[Array, ""]
+
+
+class NTMLBFGS(NTM):
+    """A learned relative of L-BFGS: memory and time of a step grow with n·K.
+
+    Arguments:
+        layers, averaging, p, scale: the controller's, see `LSTMGAC`.
+        reads: read heads.
+        writes: write heads.
+        gamma: what M is where nothing was written is this times the identity; 0 for nothing.
+        history: K, the steps whose writes are remembered, all write heads of each.
+        key: draws φ.
+
+    Raises:
+        UserError: if a count or γ means nothing.
+
+    Source: appendix D, "NTM-L-BFGS optimizer".
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> m = NTMLBFGS(layers=(4,), averaging=2, history=5, key=jax.random.key(0))
+        >>> theta = jnp.ones(1000)
+        >>> g, state = m.update(theta, m.init(theta))
+        >>> state.memory.a.shape, int(state.memory.t)
+        ((5, 3, 1000), 1)
+    """
+
+    controller: Controller
+    gamma: float = eqx.field(static=True)
+    history: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        layers: Sequence[int] = (20, 20),
+        averaging: int = 5,
+        p: float | None = 10.0,
+        scale: float = 0.1,
+        reads: int = 1,
+        writes: int = 3,
+        gamma: float = 1.0,
+        history: int = 10,
+        *,
+        key: PRNGKeyArray,
+    ):
+        """Draw φ."""
+        require("gamma", gamma, 0.0)
+        require("history", history, 1)
+        self.gamma, self.history = gamma, history
+        self.controller = LSTMController(layers, averaging, p, scale, reads, writes, key=key)
+
+    def init_memory(self, n: int) -> History:
+        empty = jnp.zeros((self.history, self.controller.writes, n), phi_dtype(self))
+        return History(empty, empty, jnp.asarray(0))
+
+    def read(self, memory: History, r: Float[Array, "reads n"]) -> Float[Array, "reads n"]:
+        shares = jnp.einsum("kwn,rn->rkw", memory.b, r)
+        return self.gamma * r + jnp.einsum("rkw,kwn->rn", shares, memory.a)
+
+    def write(
+        self, memory: History, a: Float[Array, "writes n"], b: Float[Array, "writes n"]
+    ) -> History:
+        oldest = memory.t % self.history
+        return History(memory.a.at[oldest].set(a), memory.b.at[oldest].set(b), memory.t + 1)
+
+
+NAMED = {"ntm-l-bfgs": NTMLBFGS}

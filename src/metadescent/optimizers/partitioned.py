@@ -1,0 +1,140 @@
+"""Several rules for one θ: each leaf goes to the first group that takes it (section 3.3).
+
+    g = (m_1(∇ of group 1), …, m_k(∇ of group k)),        φ = (φ_1, …, φ_k)
+
+The paper's for convolutional networks are two LSTMs, one for the convolutional layers and one for
+the fully connected ones. A group takes leaves by a rule on their path and shape and may have any
+optimizer, learned or designed by hand; gradients of the meta-loss reach the φ of every group.
+`optax.partition` does the work underneath.
+"""
+
+import fnmatch
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import PyTree
+
+from metadescent.arrays import path_of
+from metadescent.errors import UserError
+from metadescent.optimizer import LearnedOptimizer, State, Updates
+
+Takes = str | Callable[[str, tuple[int, ...]], bool]
+
+
+class ByHand(LearnedOptimizer):
+    """An optimizer of Optax's as one with no φ.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> m = ByHand(optax.sgd(0.5))
+        >>> m.update(jnp.ones(2), m.init(jnp.ones(2)))[0].tolist()
+        [-0.5, -0.5]
+    """
+
+    rule: optax.GradientTransformation = eqx.field(static=True)
+
+    def init(self, params: PyTree) -> State:
+        return self.rule.init(params)
+
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        return optax.with_extra_args_support(self.rule).update(updates, state, params, **extra_args)
+
+
+class Partitioned(LearnedOptimizer):
+    """One optimizer for each group of leaves.
+
+    Arguments:
+        groups: pairs of what a group takes and its optimizer. What it takes is a pattern for the
+            leaf's path, such as "conv/*", with the wildcards of a shell, or a function of path and
+            shape that tells. The first group that takes a leaf has it; "*" takes what is left.
+
+    Raises:
+        UserError: if there is no group; on use, if no group takes a leaf.
+
+    Source: section 3.3.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> lstm = LSTM((4,), key=jax.random.key(0))
+        >>> m = Partitioned([("conv/*", lstm), ("*", optax.sgd(0.5))])
+        >>> theta = {"conv": [{"w": jnp.ones((5, 5, 3, 2))}], "out": jnp.ones(2)}
+        >>> m.labels(theta)
+        {'conv': [{'w': '0'}], 'out': '1'}
+        >>> m.update(theta, m.init(theta), theta)[0]["out"].tolist()
+        [-0.5, -0.5]
+    """
+
+    rules: tuple[LearnedOptimizer, ...]
+    takes: tuple[Takes, ...] = eqx.field(static=True)
+    batched: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        groups: Sequence[tuple[Takes, LearnedOptimizer | optax.GradientTransformation]],
+        batched: bool = False,
+    ):
+        """Keep the groups in order; `batched` leaves have an axis before those of their shape."""
+        if not groups:
+            raise UserError('there is no group; give one or more, such as ("*", optimizer)')
+        self.takes = tuple(takes for takes, _ in groups)
+        self.rules = tuple(
+            rule if isinstance(rule, LearnedOptimizer) else ByHand(rule) for _, rule in groups
+        )
+        self.batched = batched
+
+    def labels(self, theta: PyTree) -> PyTree[str]:
+        """Return, for each leaf, the number of the group that it goes to, as a text."""
+
+        def label(keys: tuple[Any, ...], leaf: Any) -> str:
+            path, shape = path_of(keys), jnp.shape(leaf)[self.batched :]
+            for number, takes in enumerate(self.takes):
+                if fnmatch.fnmatch(path, takes) if isinstance(takes, str) else takes(path, shape):
+                    return str(number)
+            raise UserError(
+                f"no group takes the leaf {path} of shape {shape}; try a last group that takes *"
+            )
+
+        return jax.tree_util.tree_map_with_path(label, theta)
+
+    def init(self, params: PyTree) -> State:
+        """Return h₀ of every group."""
+        return self._partition().init(params)
+
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        """Update each group's leaves by its rule."""
+        return self._partition().update(updates, state, params, **extra_args)
+
+    def over_batch(self) -> "Partitioned":
+        """Return the partition for a batch of optimizees: of each group, its rule for a batch."""
+        rules = [rule.over_batch() for rule in self.rules]
+        return Partitioned(list(zip(self.takes, rules, strict=True)), batched=True)
+
+    def split(self, tree: PyTree, labels: PyTree[str]) -> list[PyTree]:
+        """Return, for each group, a tree with its own leaves alone."""
+
+        def part(name: str) -> PyTree:
+            return jax.tree.map(
+                lambda x, group: x if group == name else optax.MaskedNode(), tree, labels
+            )
+
+        return [part(name) for name in self._names()]
+
+    def states(self, state: State) -> list[State]:
+        """Return, for each group, the state of its optimizer."""
+        return [state.inner_states[n].inner_state for n in self._names()]
+
+    def _names(self) -> list[str]:
+        return [str(n) for n in range(len(self.rules))]
+
+    def _partition(self) -> optax.GradientTransformationExtraArgs:
+        rules = (rule.as_optax() for rule in self.rules)
+        return optax.partition(dict(zip(self._names(), rules, strict=True)), self.labels)

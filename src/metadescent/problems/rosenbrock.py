@@ -1,0 +1,88 @@
+"""Rosenbrock's valley in n dimensions:  f(θ) = Σ_{i<n} 100 (x_{i+1} − x_i²)² + (1 − x_i)².
+
+The floor of the valley is a curve, along which neighbouring coordinates must move together, and the
+Hessian turns on the way. A family of them: x = (θ − a) / c, with a shift a of each coordinate and a
+scale c drawn for each f. The minimum, 0, is at x = (1, …, 1).
+
+Source: Rosenbrock (1960), "An automatic method for finding the greatest or least value of a
+function"; the sum over pairs of neighbours is the usual extension beyond two dimensions.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.errors import require
+from metadescent.problem import Named, Optimizee, Problem
+from metadescent.problems.dressed import dressed
+
+STD = 0.5
+
+
+class Valley(Optimizee):
+    """Rosenbrock's function of (θ − a) / c, with θ₀ ~ N(0, 0.5²).
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> f = Valley(jnp.zeros(2), jnp.asarray(1.0))
+        >>> round(float(f.loss(jnp.asarray([-1.2, 1.0]), jax.random.key(0))), 1)
+        24.2
+    """
+
+    a: Float[Array, " n"]
+    c: Float[Array, ""]
+
+    def init(self, key: PRNGKeyArray) -> Float[Array, " n"]:
+        """Draw θ₀."""
+        return STD * jax.random.normal(key, self.a.shape)
+
+    def loss(self, theta: Float[Array, " n"], key: PRNGKeyArray) -> Float[Array, ""]:
+        """Evaluate f(θ); there is no minibatch, so `key` is not used."""
+        del key
+        x = (theta - self.a) / self.c
+        return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+class Rosenbrock(Problem):
+    """Valleys at random places and in random sizes: a ~ N(0, 0.5²), log c ~ U(−r, r).
+
+    Arguments:
+        dimension: n, at least 2.
+        r: range of the logarithm of the scale; 0 for c = 1.
+
+    Raises:
+        UserError: if n is below 2 or r negative.
+
+    Example:
+        >>> import jax
+        >>> f = Rosenbrock(dimension=5).sample(jax.random.key(0))
+        >>> f.a.shape, bool(0.6 < f.c < 1.7)
+        ((5,), True)
+    """
+
+    dimension: int = eqx.field(static=True, default=2)
+    r: float = eqx.field(static=True, default=0.5)
+
+    def __check_init__(self) -> None:
+        """Refuse what means nothing."""
+        require("dimension", self.dimension, 2)
+        require("r", self.r, 0.0)
+
+    def sample(self, key: PRNGKeyArray) -> Valley:
+        """Draw a and c."""
+        a_key, c_key = jax.random.split(key)
+        a = STD * jax.random.normal(a_key, (self.dimension,))
+        return Valley(a, jnp.exp(jax.random.uniform(c_key, (), minval=-self.r, maxval=self.r)))
+
+
+def rosenbrock(dimension: int = 2, r: float = 0.5, log: bool = False) -> Problem:
+    """Return the problem; `log` is that of `dressed`."""
+    return dressed(Rosenbrock(dimension, r), log=log)
+
+
+NAMED = {
+    "rosenbrock": Named(
+        rosenbrock, {"problems": 128}, "Rosenbrock's valley at random places, 2 dimensions"
+    )
+}
