@@ -54,7 +54,11 @@ def squeezenet_by_hand(pixels: np.ndarray, arrays: dict) -> dict[str, np.ndarray
     found = {"conv1": x}
     for layer in squeezenet.LAYERS[1:]:
         if layer in ("fire2", "fire4", "fire6"):
-            x = seen(x, 3, 2, 1).max((-2, -1))
+            maxima = seen(x, 3, 1, 1).max((-2, -1))
+            for axis, side in enumerate(x.shape[:2]):
+                late = side % 2 == 0 and layer != "fire4"
+                maxima = np.take(maxima, range(int(late), side, 2), axis)
+            x = maxima
         squeezed = convolved(x, arrays, f"{layer}.squeeze1x1")
         parts = [convolved(squeezed, arrays, f"{layer}.{part}") for part in squeezenet.PARTS[1:]]
         x = found[layer] = np.concatenate(parts, axis=-1)

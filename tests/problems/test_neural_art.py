@@ -84,7 +84,7 @@ def by_hand(f: StyledPicture, theta: np.ndarray) -> list[float]:
 
 
 def test_f_is_the_sum_of_its_weighed_terms() -> None:
-    f = art(alpha=2.0, beta=3, gamma=5.0).sample(KEY)
+    f = art(alpha=2.0, beta=3.0, gamma=5.0).sample(KEY)
     theta = a_theta()
     expected = by_hand(f, np.asarray(theta, float))
     np.testing.assert_allclose(f.terms(theta), expected, rtol=1e-4)
@@ -185,7 +185,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_its_name_takes_literals(folder: Path, sentence: Callable) -> None:
     own = f"size=16, content={str(folder / 'photos')!r}, split='all'"
-    problem = make_problem(f"neural-art({own}, start='noise', beta=7, theta_std=0.5)", folder)
+    problem = make_problem(f"neural-art({own}, start='noise', beta=7.0, theta_std=0.5)", folder)
     assert isinstance(problem, NeuralArt)
     assert problem.contents.shape == (3, 16, 16, 3)
     assert (problem.beta, problem.start, problem.theta_std) == (7.0, "noise", 0.5)

@@ -6,8 +6,8 @@ three again, which is what is written here. Why not automatic differentiation: X
 not those inside of loops, where derivatives are left to a naive one; and an unroll is a loop. Under
 `vmap` with one kernel each, as in a `Batch`, all are left to it. So each of the three is stated in
 the form of the fast routine, and `vmap` calls them one by one. On a CPU with a compiler a kernel of
-ours (`metadescent.native.convolution`) does all three, in float32. Images that share a kernel, as in
-a `Batch` of pictures before one network, are one call either way.
+ours (`metadescent.native.convolution`) does all three, in float32. Images that share a kernel, as
+in a `Batch` of pictures before one network, are one call either way.
 """
 
 from functools import partial

@@ -11,7 +11,7 @@ features; in VGG-19 they differ by a factor of 20 from layer to layer, and L_sty
 fourth power. A Gram matrix is a mean over places, so pictures of different sizes compare.
 """
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -23,7 +23,7 @@ from metadescent.errors import UserError, require
 from metadescent.problem import Optimizee, Problem
 from metadescent.problems.features import FeatureNetwork, Features, gram
 
-Start = Literal["content", "noise"]
+STARTS = ("content", "noise")
 Styled = Float[Array, "height width 3"]
 Picture = UInt8[Array, "height width 3"]
 
@@ -56,7 +56,7 @@ class StyledPicture(Optimizee):
     alpha: float = eqx.field(static=True)
     beta: float = eqx.field(static=True)
     gamma: float = eqx.field(static=True)
-    start: Start = eqx.field(static=True)
+    start: str = eqx.field(static=True)
     theta_std: float = eqx.field(static=True)
 
     def init(self, key: PRNGKeyArray) -> Styled:
@@ -104,7 +104,7 @@ class NeuralArt(Problem):
     alpha: float = eqx.field(static=True)
     beta: float = eqx.field(static=True)
     gamma: float = eqx.field(static=True)
-    start: Start = eqx.field(static=True)
+    start: str = eqx.field(static=True)
     theta_std: float = eqx.field(static=True)
 
     def __init__(
@@ -116,16 +116,15 @@ class NeuralArt(Problem):
         alpha: float = ALPHA,
         beta: float = BETA,
         gamma: float = GAMMA,
-        start: Start = "content",
+        start: str = "content",
         theta_std: float = 0.02,
     ):
         for name, value in {"alpha": alpha, "beta": beta, "gamma": gamma}.items():
             require(name, value, 0.0)
         require("theta_std", theta_std, 0.0)
-        if start not in get_args(Start):
+        if start not in STARTS:
             raise UserError(
-                f"start is {start!r} and must be one of {', '.join(get_args(Start))}; "
-                'try start="content"'
+                f'start is {start!r} and must be one of {", ".join(STARTS)}; try start="content"'
             )
         for kind, shape in (("content", contents.shape[1:3]), ("style", style.shape[:2])):
             if min(shape) < network.least_size:

@@ -8,7 +8,9 @@ place, and ▽ is the maximum over 3 × 3 at every second place.
 
 At the picture's edges it is mirrored, so that each of these halves height and width and leaves no
 pixel out; away from them the features are those of the trained network, which has zeros around e₃
-and nothing around the rest. `features.mirrored` says why.
+and nothing around the rest. `features.mirrored` says why. Of an even number of places, every second
+are the first, third, … or the second, fourth, …: the halvings take turns, so that no side of the
+picture is left with much fewer windows than the one across.
 """
 
 from collections.abc import Collection
@@ -82,7 +84,7 @@ class SqueezeNet(ft.FeatureNetwork):
         x, found = ft.as_input(pixels), {}
         for layer in LAYERS:
             if layer in _POOLED:
-                x = reduce(jnp.maximum, _every_second(x))
+                x = reduce(jnp.maximum, _every_second(x, late=layer != "fire4"))
             x = self._conv1(x) if layer == "conv1" else self._fire(layer, x)
             if layer in layers:
                 found[layer] = x[0]
@@ -91,7 +93,7 @@ class SqueezeNet(ft.FeatureNetwork):
         return found
 
     def _conv1(self, x: ft.Maps) -> ft.Maps:
-        return ft.relu_product(_every_second(x), *self.parts["conv1"])
+        return ft.relu_product(_every_second(x, late=False), *self.parts["conv1"])
 
     def _fire(self, layer: str, x: ft.Maps) -> ft.Maps:
         squeeze, small, large = (self.parts[f"{layer}.{part}"] for part in PARTS)
@@ -100,8 +102,13 @@ class SqueezeNet(ft.FeatureNetwork):
         return jnp.concatenate(both, axis=-1)
 
 
-def _every_second(x: ft.Maps) -> list[ft.Maps]:
-    return ft.windows(ft.mirrored(x, 1, 1), 3, 2)
+def _every_second(x: ft.Maps, late: bool) -> list[ft.Maps]:
+    """Return what the windows around every second place see, from the second on where `late`.
+
+    Of an odd number it is always from the first on, which leaves both sides alike.
+    """
+    down, right = (int(late and side % 2 == 0) for side in x.shape[1:3])
+    return ft.windows(ft.mirrored(x, 1, 1)[:, down:, right:], 3, 2)
 
 
 def squeezenet(data_dir: str | Path | None = None) -> SqueezeNet:

@@ -9,7 +9,7 @@ from metadescent.errors import UserError
 from metadescent.problem import Named, Problem
 from metadescent.problems.dressed import dressed
 from metadescent.problems.features import FeatureNetwork
-from metadescent.problems.neural_art import ALPHA, BETA, GAMMA, NeuralArt, Start
+from metadescent.problems.neural_art import ALPHA, BETA, GAMMA, NeuralArt
 from metadescent.problems.squeezenet import squeezenet
 from metadescent.problems.vgg19 import vgg19
 
@@ -33,7 +33,7 @@ def neural_art(
     style: str = "starry_night",
     content: str | None = None,
     split: str = "train",
-    start: Start = "content",
+    start: str = "content",
     alpha: float = ALPHA,
     beta: float = BETA,
     gamma: float = GAMMA,
