@@ -96,7 +96,7 @@ class Evaluate:
     seeds: int = 64
     """Fresh problems."""
     against: Names = "sgd,nag,rmsprop,adam"
-    """Hand-designed optimizers, each tuned for this problem and horizon."""
+    """Hand-designed optimizers, each tuned for this problem and horizon; lbfgs is known too."""
     json: File = None
     """Write the curves here."""
     plot: File = None
@@ -116,7 +116,7 @@ class Evaluate:
 class Tune:
     """Find the learning rate that serves a hand-designed optimizer best."""
 
-    name: Positional[Literal["sgd", "nag", "rmsprop", "adam"]]
+    name: Positional[Literal["sgd", "nag", "rmsprop", "adam", "lbfgs"]]
     """Hand-designed optimizer."""
     problem: Problem
     """Problem to tune it for."""

@@ -4,14 +4,17 @@
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from metadescent import line_search
 from metadescent.problem import Optimizee, Theta
 from metadescent.unroll import AnyOptimizer
 
@@ -22,13 +25,6 @@ class Visited(NamedTuple):
     theta: Theta
     loss: Float[Array, ""]
     gradients: int
-
-
-class _Here(NamedTuple):
-    theta: Theta
-    state: PyTree
-    loss: Float[Array, ""]
-    gradient: Theta
 
 
 def descend(
@@ -52,19 +48,13 @@ def descend(
         >>> [visited.gradients for visited in way], bool(way[3].loss < way[0].loss)
         ([0, 1, 2, 3], True)
     """
-    here = _begin(m, f, theta, jax.random.fold_in(key, 0))
-    searched = optax.tree.get(here.state, "num_linesearch_steps") is not None
-    yield Visited(theta, here.loss, 0)
-    # What a line search evaluates begins with the gradient at θ₀; later ones it has already.
-    gradients, t = int(searched), 0
-    while gradients < num_gradients:
-        t += 1
-        here = (_search if searched else _step)(m, f, here, jax.random.fold_in(key, t))
-        steps = optax.tree.get(here.state, "num_linesearch_steps") if searched else 1
-        gradients += int(steps)
-        if gradients > num_gradients:
+    walk = _searched if line_search.searches(m, theta) else _stepped
+    for visited in walk(m, f, theta, key):
+        if visited.gradients > num_gradients:
             return
-        yield Visited(here.theta, here.loss, gradients)
+        yield visited
+        if visited.gradients == num_gradients:
+            return
 
 
 def curve_of(way: Iterable[Visited], num_gradients: int) -> Float[np.ndarray, " num_gradients"]:
@@ -81,27 +71,33 @@ def curve_of(way: Iterable[Visited], num_gradients: int) -> Float[np.ndarray, " 
     return losses[1:]
 
 
+def _stepped(m: AnyOptimizer, f: Optimizee, theta: Theta, key: PRNGKeyArray) -> Iterator[Visited]:
+    state = m.init(theta)
+    for t in count():
+        loss, gradient = _evaluate(f, theta, jax.random.fold_in(key, t))
+        yield Visited(theta, loss, t)
+        theta, state = _move(m, theta, state, gradient)
+
+
+def _searched(m: Any, f: Optimizee, theta: Theta, key: PRNGKeyArray) -> Iterator[Visited]:
+    loss, gradient = _evaluate(f, theta, key)
+    yield Visited(theta, loss, 0)
+    found = line_search.Found(theta, m.init(theta), loss, gradient, jnp.asarray(1))
+    while True:
+        found = _search(m, f, found, key)
+        yield Visited(found.theta, found.loss, int(found.gradients))
+
+
+# Two programs for a step rather than one, so that several rules on one f share the larger of them.
 @eqx.filter_jit
-def _begin(m: AnyOptimizer, f: Optimizee, theta: Theta, key: PRNGKeyArray) -> _Here:
-    return _Here(theta, m.init(theta), *jax.value_and_grad(f.loss)(theta, key))
+def _evaluate(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Float[Array, ""], Theta]:
+    return jax.value_and_grad(f.loss)(theta, key)
 
 
 @eqx.filter_jit
-def _step(m: AnyOptimizer, f: Optimizee, here: _Here, key: PRNGKeyArray) -> _Here:
-    g, state = m.update(here.gradient, here.state, here.theta)
-    theta = optax.apply_updates(here.theta, g)
-    return _Here(theta, state, *jax.value_and_grad(f.loss)(theta, key))
+def _move(m: AnyOptimizer, theta: Theta, state: PyTree, gradient: Theta) -> tuple[Theta, PyTree]:
+    g, state = m.update(gradient, state, theta)
+    return optax.apply_updates(theta, g), state
 
 
-@eqx.filter_jit
-def _search(m: Any, f: Optimizee, here: _Here, key: PRNGKeyArray) -> _Here:
-    g, state = m.update(
-        here.gradient,
-        here.state,
-        here.theta,
-        value=here.loss,
-        grad=here.gradient,
-        value_fn=lambda theta: f.loss(theta, key),
-    )
-    theta = optax.apply_updates(here.theta, g)
-    return _Here(theta, state, optax.tree.get(state, "value"), optax.tree.get(state, "grad"))
+_search = eqx.filter_jit(line_search.search)

@@ -7,7 +7,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-import optax
 
 from metadescent import arguments, zoo
 from metadescent.commands.dispatch import run
@@ -24,7 +23,7 @@ from metadescent.tune import BASELINES
 from metadescent.unroll import AnyOptimizer
 
 # Adam's gave good pictures of 128 × 128 pixels in 60 steps; the others are not tuned at all.
-RATES = {"sgd": 3.0, "nag": 1.0, "rmsprop": 0.01, "adam": 0.05}
+RATES = {"sgd": 3.0, "nag": 1.0, "rmsprop": 0.01, "adam": 0.05, "lbfgs": 1.0}
 
 
 @run.register
@@ -32,25 +31,45 @@ def _stylize(command: arguments.Stylize) -> None:
     format_of(command.out)
     names = [command.optimizer]
     if command.compare:
-        names += [name for name in (*BASELINES, "lbfgs") if name != command.optimizer]
+        names += [name for name in BASELINES if name != command.optimizer]
     rules = {name: _rule(name, command.rate if i == 0 else None) for i, name in enumerate(names)}
     f, style = _problem(command)
-    theta = f.init(jax.random.key(command.seed))
-    curves: dict[str, Curve] = {}
     with progress("stylize", command.steps * len(rules)) as report:
-        for name, (m, rate) in rules.items():
-            way = descend(m, f, theta, jax.random.key(command.seed), num_gradients=command.steps)
-            visited = list(_reported(way, name, command, report))
-            losses = curve_of(visited, command.steps)
-            curves[name] = Curve(losses, losses, losses, rate)
-            if name == command.optimizer:
-                best = min(visited, key=lambda v: float(np.nan_to_num(v.loss, nan=np.inf)))
-                result = to_pixels(best.theta)
-                _check(curves[name], name)
+        best, curve = _run(command, f, command.optimizer, rules[command.optimizer], report)
+        if not np.isfinite(curve.mean).any():
+            raise UserError(
+                f"the loss is not finite under {command.optimizer}; try another optimizer or --rate"
+            )
+        curves = {command.optimizer: curve}
+        for name in names[1:]:
+            _, curves[name] = _run(command, f, name, rules[name], report)
+    result = to_pixels(best.theta)
     write_picture(command.out, result)
     console().print(f"Styled picture: {command.out}")
     if command.compare:
         _compare(command, np.concatenate([f.content, result, style], axis=1), curves)
+
+
+def _run(
+    command: arguments.Stylize,
+    f: StyledPicture,
+    name: str,
+    rule: tuple[AnyOptimizer, float | None],
+    report: Report,
+) -> tuple[Visited, Curve]:
+    """Return the best θ that an optimizer visits, and its learning curve."""
+    m, rate = rule
+    key = jax.random.key(command.seed)
+    way = descend(m, f, f.init(key), key, num_gradients=command.steps)
+    reported = _reported(way, name, command, report)
+    best = next(reported)
+    steps = [best]
+    for visited in reported:
+        steps.append(visited._replace(theta=None))
+        if visited.loss < best.loss:
+            best = visited
+    losses = curve_of(steps, command.steps)
+    return best, Curve(losses, losses, losses, rate)
 
 
 def _problem(command: arguments.Stylize) -> tuple[StyledPicture, np.ndarray]:
@@ -74,13 +93,10 @@ def _rule(name: str, rate: float | None) -> tuple[AnyOptimizer | Any, float | No
         return BASELINES[name].make(chosen), chosen
     if rate is not None:
         raise UserError(f"{name} has no rate; leave --rate out or take {', '.join(BASELINES)}")
-    if name == "lbfgs":
-        # No rate of its own: a number here only tells the plot that nothing was learned.
-        return optax.lbfgs(), 1.0
     try:
         return zoo.load(name), None
     except UserError as error:
-        known = [*BASELINES, "lbfgs", *zoo.names()]
+        known = [*BASELINES, *zoo.names()]
         if Path(name).exists():
             raise
         raise UserError(f"there is no optimizer {name!r}; {nearest(name, known)}") from error
@@ -115,10 +131,7 @@ def _compare(command: arguments.Stylize, strip: np.ndarray, curves: dict[str, Cu
     written = plotting.save(
         plotting.learning_curves([panel]), command.out.with_name(f"{command.out.stem}-curves")
     )
-    rows = [
-        [name, figure(None if name == "lbfgs" else curve.rate), figure(curve.final)]
-        for name, curve in curves.items()
-    ]
+    rows = [[name, figure(curve.rate), figure(curve.final)] for name, curve in curves.items()]
     title = f"{command.size} × {command.size} pixels, {command.steps} gradients"
     console().print(table(title, ["", "rate", "loss"], rows))
     console().print(f"Content, result and style: {beside}\nLearning curves: {written[-1]}")
