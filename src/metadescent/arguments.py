@@ -160,7 +160,7 @@ class Stylize:
     optimizer: Annotated[str, arg(metavar="NAME")] = "adam"
     """Learned optimizer by name, file or run folder, or sgd, nag, rmsprop, adam or lbfgs."""
     rate: Annotated[float | None, arg(metavar="RATE")] = None
-    """Learning rate of a hand-designed optimizer; a fixed one if not given."""
+    """Learning rate of a hand-designed optimizer; one that was tried out if not given."""
     compare: bool = False
     """Run all hand-designed optimizers too; write a strip of three pictures and the curves."""
     frames: int = 0
