@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +162,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, source: Path, size: int) -
     return _decode(io.BytesIO(content), where, size)
 
 
-def _decode(stream: IO[bytes], where: str, size: int) -> Pixels:
+def _decode(stream: io.BytesIO | io.BufferedReader, where: str, size: int) -> Pixels:
     from PIL import Image, UnidentifiedImageError
 
     try:
