@@ -22,7 +22,8 @@ from metadescent.registry import nearest
 from metadescent.tune import BASELINES
 from metadescent.unroll import AnyOptimizer
 
-# The best of a small grid at 64 × 64: `python benchmarks/neural_art.py --only rates --steps 64`.
+# The best of a small grid at 64 × 64, `python benchmarks/neural_art.py --only rates --steps 64`;
+# L-BFGS has the usual one.
 RATES = {"sgd": 3.0, "nag": 1.0, "rmsprop": 0.01, "adam": 0.05, "lbfgs": 1.0}
 
 
