@@ -305,7 +305,7 @@ def test_a_wrong_flag_gets_the_nearest(metadescent: Callable) -> None:
         ("", "Missing subcommand"),
         ("train", "Missing from metadescent train: PROBLEM"),
         ("train quadratic --epochs many", "Error parsing --epochs"),
-        ("tune addam quadratic", "Expected one of ('sgd', 'nag', 'rmsprop', 'adam')"),
+        ("tune addam quadratic", "Expected one of ('sgd', 'nag', 'rmsprop', 'adam', 'lbfgs')"),
         ("reproduce figure4 --budget smok", "Expected one of ('smoke', 'cpu', 'paper')"),
     ],
 )

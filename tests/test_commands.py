@@ -22,7 +22,7 @@ from metadescent.meta_train import Footprint, Schedule
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem, optimizers, problems, recipe_of
-from metadescent.tune import BASELINES, Tuned
+from metadescent.tune import STANDARD, Tuned
 
 TINY = {
     "optimizer": "lstm(layers=(4,), p=None, scale=1.0)",
@@ -738,7 +738,7 @@ def test_demo_learns_compares_draws_and_may_be_repeated(
     for _ in range(2):
         status, out, _ = metadescent("demo", "--epochs", "2", "--seeds", "3", "--out", "d")
         assert status == 0
-        assert all(name in out for name in ("LSTM", *BASELINES))
+        assert all(name in out for name in ("LSTM", *STANDARD))
     found = json.loads((tmp_path / "d" / "demo.json").read_text())
     check_evaluation(found, "quadratic", "LSTM", steps=4, seeds=3)
     assert {path.name for path in (tmp_path / "d").iterdir()} == {

@@ -16,7 +16,7 @@ from metadescent.evaluate import Curve, learning_curves, summarize
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
-from metadescent.tune import BASELINES, Tuned
+from metadescent.tune import STANDARD, Tuned
 
 MODULE = sys.modules["metadescent.compare"]
 PROBLEM = Quadratic(dimension=2)
@@ -120,11 +120,11 @@ def test_rates_are_tuned_on_other_problems_than_those_reported(
 
     monkeypatch.setattr(MODULE, "learning_curves", curves)
     compare({"m": M}, PROBLEM, "small", num_steps=4, num_seeds=3)
-    assert [name for name, *_ in searches.asked] == list(BASELINES)
+    assert [name for name, *_ in searches.asked] == list(STANDARD)
     (tune_key,) = {tuple(key) for _, key, _ in searches.asked}
     (report_key,) = {tuple(key) for key in reported}
     assert tune_key != report_key
-    assert len(reported) == 1 + len(BASELINES)
+    assert len(reported) == 1 + len(STANDARD)
 
 
 @pytest.mark.parametrize(("seeds", "expected"), [(3, 32), (100, 100), (5000, 5000)])

@@ -10,7 +10,7 @@ import pytest
 
 from metadescent.evaluate import final_loss, learning_curves
 from metadescent.problem import Optimizee, Problem
-from metadescent.tune import BASELINES, Tuned, tune
+from metadescent.tune import BASELINES, STANDARD, Tuned, tune
 
 KEY = jax.random.key(0)
 SIZES = {"num_steps": 10, "num_seeds": 2}
@@ -124,7 +124,7 @@ def test_where_no_rate_is_best_it_says_so(problem: Problem, rates: str, sentence
 
 def test_an_unknown_baseline_is_named(sentence: Callable) -> None:
     assert sentence(tune, "adamw", bowls(1.0), KEY, **SIZES) == (
-        "there is no baseline 'adamw'; known are sgd, nag, rmsprop, adam"
+        "there is no baseline 'adamw'; known are sgd, nag, rmsprop, adam, lbfgs"
     )
 
 
@@ -173,7 +173,7 @@ TORCH7 = {"sgd": torch7_sgd, "nag": torch7_nag, "rmsprop": torch7_rmsprop, "adam
 
 # Optax's Adam adds ε after the correction for bias and Torch7's before, which tells near ε only.
 @pytest.mark.parametrize(
-    ("name", "scale"), [*((name, 1.0) for name in BASELINES), ("rmsprop", 1e-6)]
+    ("name", "scale"), [*((name, 1.0) for name in STANDARD), ("rmsprop", 1e-6)]
 )
 def test_baselines_step_as_torch7s_do(name: str, scale: float) -> None:
     rate, steps = 0.1, 4

@@ -99,7 +99,7 @@ class Evaluate:
     seeds: int = 64
     """Fresh problems."""
     against: Names = "sgd,nag,rmsprop,adam"
-    """Hand-designed optimizers, each tuned for this problem and horizon."""
+    """Hand-designed optimizers, each tuned for this problem and horizon; lbfgs is known too."""
     json: File = None
     """Write the curves here."""
     plot: File = None
@@ -119,7 +119,7 @@ class Evaluate:
 class Tune:
     """Find the learning rate that serves a hand-designed optimizer best."""
 
-    name: Positional[Literal["sgd", "nag", "rmsprop", "adam"]]
+    name: Positional[Literal["sgd", "nag", "rmsprop", "adam", "lbfgs"]]
     """Hand-designed optimizer."""
     problem: Problem
     """Problem to tune it for."""
@@ -212,6 +212,68 @@ class Visualize:
         require("coordinates", self.coordinates, 1)
         require("seeds", self.seeds, 1)
         require("seed", self.seed, 0, 2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Stylize:
+    """Paint a picture in the style of another (section 3.4)."""
+
+    content: Positional[Annotated[Path, arg(metavar="CONTENT")]]
+    """Picture to paint; its middle square is taken."""
+    style: Positional[Annotated[Path, arg(metavar="STYLE")]]
+    """Picture to take the style from, or a name in the data folder such as starry_night."""
+    out: Annotated[Path, arg(metavar="PATH")] = Path("styled.png")
+    """Write the result here: .png, .jpg or .webp."""
+    size: int = 256
+    """Height and width of the result in pixels."""
+    steps: int = 128
+    """Gradients to evaluate, those of a line search among them."""
+    optimizer: Annotated[str, arg(metavar="NAME")] = "adam"
+    """Learned optimizer by name, file or run folder, or sgd, nag, rmsprop, adam or lbfgs."""
+    rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """Learning rate of a hand-designed optimizer; one that was tried out if not given."""
+    compare: bool = False
+    """Run all hand-designed optimizers too; write a strip of three pictures and the curves."""
+    frames: int = 0
+    """Write the picture after every so many gradients too; 0: never."""
+    net: Literal["squeezenet", "vgg19"] = "squeezenet"
+    """Network whose features are compared."""
+    start: Literal["content", "noise"] = "content"
+    """Begin with the content picture or with grey."""
+    alpha: Annotated[float | None, arg(metavar="α")] = None
+    """Weight of the content."""
+    beta: Annotated[float | None, arg(metavar="β")] = None
+    """Weight of the style."""
+    gamma: Annotated[float | None, arg(metavar="γ")] = None
+    """Weight of smoothness."""
+    seed: int = 0
+    """Draws the noise in the first picture."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("size", self.size, 16, 4096)
+        require("steps", self.steps, 1)
+        require("frames", self.frames, 0)
+        require("seed", self.seed, 0, 2**32 - 1)
+        for name in ("alpha", "beta", "gamma", "rate"):
+            if getattr(self, name) is not None:
+                require(name, getattr(self, name), 0.0)
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Convert PyTorch's checkpoint of VGG-19 or SqueezeNet 1.1 for neural art."""
+
+    checkpoint: Positional[Annotated[Path, arg(metavar="CHECKPOINT")]]
+    """File of torchvision's layout: .safetensors or, where PyTorch is installed, .pth."""
+    net: Positional[Literal["squeezenet", "vgg19"]]
+    """Network that it is of."""
+    caffe: bool = False
+    """The checkpoint takes blue, green, red from 0 to 255, as Caffe's did, not torchvision's."""
+    out: File = None
+    """Write here; the place in the data folder if not given."""
+    data_dir: DataDir = None
 
 
 @dataclass(frozen=True)

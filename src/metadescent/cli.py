@@ -88,6 +88,8 @@ def _command(words: list[str], train: Any) -> Any:
         | Annotated[a.Report, subcommand("report")]
         | Annotated[a.Visualize, subcommand("visualize")]
         | Annotated[a.Reproduce, subcommand("reproduce")]
+        | Annotated[a.Stylize, subcommand("stylize")]
+        | Annotated[a.Convert, subcommand("convert")]
     )
     return tyro.cli(
         commands,

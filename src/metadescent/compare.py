@@ -21,7 +21,7 @@ from metadescent.files import write_json
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
 from metadescent.registry import fingerprint
-from metadescent.tune import BASELINES, Tuned, tune
+from metadescent.tune import BASELINES, STANDARD, Tuned, tune
 
 Progress = Callable[[str], None]
 
@@ -70,7 +70,7 @@ def compare(
     problem: Problem,
     problem_name: str,
     *,
-    baselines: Sequence[str] = tuple(BASELINES),
+    baselines: Sequence[str] = STANDARD,
     num_steps: int = 100,
     num_seeds: int = 100,
     tune_seeds: int | None = None,
@@ -199,7 +199,7 @@ def _cpu_name() -> str:
 
 
 def _tuning_code() -> list[str]:
-    layers = ("tune", "evaluate", "meta_loss", "unroll", "optimizer", "problem")
+    layers = ("tune", "evaluate", "line_search", "meta_loss", "unroll", "optimizer", "problem")
     modules = (importlib.import_module(f"metadescent.{name}") for name in layers)
     return [inspect.getsource(module) for module in modules]
 

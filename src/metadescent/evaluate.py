@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent.errors import UserError
+from metadescent.line_search import searched_curves, searches
 from metadescent.meta_loss import draw, start_batch
 from metadescent.problem import Problem
 from metadescent.unroll import AnyOptimizer, Trajectory, unroll
@@ -73,7 +74,9 @@ def learning_curves(
 ) -> Float[Array, "num_seeds num_steps"]:
     """Return f(θ_1) … f(θ_T) on each of `num_seeds` fresh problems.
 
-    Two optimizers that are given the same key face the same f, θ₀ and minibatches.
+    Two optimizers that are given the same key face the same f, θ₀ and minibatches. A rule that
+    searches along a line, such as `optax.lbfgs`, is given T gradients instead of T steps: its t-th
+    value is the loss that t gradients had led to.
 
     Example:
         >>> import jax, optax
@@ -92,6 +95,9 @@ def _learning_curves(
     m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Float[Array, "num_seeds num_steps"]:
     fs, keys = draw(problem, key, num_seeds)
+    theta = fs.init(keys.theta)
+    if searches(m, theta):
+        return searched_curves(m, fs, theta, keys.minibatch, num_gradients=num_steps)
     begin = start_batch(m, problem, key, num_seeds)
     _, losses = unroll(m, fs, begin, keys.minibatch, num_steps=num_steps)
     return losses.T

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COLUMN_WIDTH = 3.4
 """Width in inches of one column of a two-column page; a figure of two panels a row has two."""
 
-_LABELS = {"sgd": "SGD", "nag": "NAG", "rmsprop": "RMSprop", "adam": "Adam"}
+_LABELS = {"sgd": "SGD", "nag": "NAG", "rmsprop": "RMSprop", "adam": "Adam", "lbfgs": "L-BFGS"}
 
 # Colours are Okabe and Ito's; its yellow is too light for a line. Dashes are in line widths.
 _LEARNED = [("#D55E00", ""), ("#56B4E9", "o"), ("#E69F00", "s"), ("#000000", "^")]
@@ -85,6 +85,7 @@ class Panel(NamedTuple):
     first_step: int = 1
     labels: Mapping[str, str] = {}
     every: int = 1
+    x_label: str = "Step"
 
     def label(self, name: str) -> str:
         """Return how a name is written in the legend."""
@@ -185,7 +186,7 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
     axes.set_xlim(panel.every * (first - 1), panel.every * last)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(True)
-    axes.set_xlabel("Step")
+    axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     if panel.title is not None:
         axes.set_title(panel.title, loc="left")

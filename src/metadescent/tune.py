@@ -2,7 +2,8 @@
 
 They are Optax's own, with the other values at the defaults of Torch7's `optim` as in the paper:
 momentum 0.9 for NAG, decay 0.99 and ε 1e-8 (outside the root) for RMSprop, β 0.9 and 0.999 and
-ε 1e-8 for Adam.
+ε 1e-8 for Adam. L-BFGS, with Optax's zoom line search and its other defaults, is not among the
+paper's; its rate is what the direction is multiplied by before the search along it.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,10 @@ BASELINES: dict[str, Baseline] = {
         lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-8, eps_in_sqrt=False), -3, 0
     ),
     "adam": Baseline(optax.adam, -3, 0),
+    "lbfgs": Baseline(optax.lbfgs, -1, 1),
 }
+STANDARD = ("sgd", "nag", "rmsprop", "adam")
+"""Those of the paper, which serve any problem; L-BFGS takes one without minibatches."""
 
 
 class Tuned(NamedTuple):
@@ -66,7 +70,8 @@ def tune(
         num_seeds: problems a rate.
 
     Raises:
-        UserError: if the name is unknown, or no rate in 20 decades is better than its neighbours.
+        UserError: if the name is unknown, no rate in 20 decades is better than its neighbours, or
+            the rule searches along a line and the problem draws minibatches.
 
     Example:
         >>> import jax
@@ -78,6 +83,8 @@ def tune(
     if name not in BASELINES:
         raise UserError(f"there is no baseline {name!r}; known are {', '.join(BASELINES)}")
     baseline = BASELINES[name]
+    if name not in STANDARD:
+        _refuse_minibatches(name, problem, key)
     found: dict[int, float] = {}
     low, high = (POINTS_PER_DECADE * d for d in (baseline.first_decade, baseline.last_decade))
     while True:
@@ -104,6 +111,22 @@ def tune(
         final_losses=[found[k] for k in exponents],
         criterion=f"mean loss over the last tenth of {num_steps} steps, {num_seeds} problems",
     )
+
+
+@eqx.filter_jit
+def _losses_by_key(problem: Problem, key: PRNGKeyArray) -> Float[Array, " keys"]:
+    f = problem.sample(key)
+    theta = f.init(key)
+    return jnp.stack([f.loss(theta, k) for k in jax.random.split(key, 2)])
+
+
+def _refuse_minibatches(name: str, problem: Problem, key: PRNGKeyArray) -> None:
+    one, other = _losses_by_key(problem, key).tolist()
+    if one != other:
+        raise UserError(
+            f"{name} searches along a line, and the loss there is {one:.6g} on one minibatch and "
+            f"{other:.6g} on another; leave {name} out where f draws minibatches"
+        )
 
 
 def _rates(exponents: list[int]) -> Float[np.ndarray, " rates"]:

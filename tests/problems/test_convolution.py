@@ -101,3 +101,26 @@ def test_in_a_loop_and_side_by_side_all_are_of_the_fast_form(
     assert set(forms) == {"b01f_01io->b01f"}
     assert "feature_group_count" not in text
     assert "rhs_reversal" not in text
+
+
+@pytest.mark.parametrize("by_native", [False, True])
+def test_side_by_side_with_one_kernel_they_are_one_call(
+    by_native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images under two `vmap`s become images of one call, there and on the way back."""
+    x, kernel = drawn(2, 3, 1, 4, 4, 3), drawn(3, 3, 3, 2, seed=1)
+    if not by_native:
+        monkeypatch.setattr(native, "can_run", lambda *_: False)
+    elif not native.can_run(x, kernel):
+        pytest.skip("there is no compiler, or no CPU")
+
+    def gradient(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jax.grad(loss(convolve))(x, kernel)
+
+    shared = jax.jit(jax.vmap(jax.vmap(gradient, (0, None)), (0, None)))
+    text = shared.lower(x, kernel).as_text()
+    assert "while" not in text
+    called = r"stablehlo\.(?:convolution|custom_call @\w*slide).*? : \(tensor<(\w+)x"
+    assert sorted(re.findall(called, text)) == ["6x4x4x2", "6x4x4x3"]
+    expected = jax.grad(loss(by_xla))(x.reshape(6, 4, 4, 3), kernel).reshape(x.shape)
+    np.testing.assert_allclose(shared(x, kernel), expected, rtol=1e-5, atol=1e-5)

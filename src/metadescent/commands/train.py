@@ -21,7 +21,7 @@ from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
-from metadescent.tune import BASELINES
+from metadescent.tune import STANDARD
 
 
 @run.register
@@ -32,7 +32,7 @@ def _demo(command: arguments.Demo) -> None:
     _forget(learned)
     state = train(learned, "quadratic", recipe, None, resume=False)
     problem = make_problem("quadratic")
-    with progress("compare", 2 * len(BASELINES) + 1) as report:
+    with progress("compare", 2 * len(STANDARD) + 1) as report:
         result = compare(
             {"LSTM": state.best},
             problem,

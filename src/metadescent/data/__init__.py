@@ -1,17 +1,27 @@
 """Data sets as plain NumPy arrays: readers and downloads, and no JAX.
 
-`load_mnist`, `load_cifar10` and `load_digits` return images as bytes with integer labels; turning a
-minibatch of bytes into floats is the optimizee's job, so that a data set stays a quarter of the
-size.
+`load_mnist`, `load_cifar10` and `load_digits` return images as bytes with integer labels, and
+`load_content` pictures as bytes; turning bytes into floats is the optimizee's job, so that a data
+set stays a quarter of the size.
 
 To add a data set, write one file: name its files as `Remote`s, with their checksums, and read what
 `fetch` returns. Nothing is read, downloaded or looked up when this package is imported.
 """
 
 from metadescent.data.cifar10 import load_cifar10
+from metadescent.data.content import load_content
 from metadescent.data.digits import load_digits
 from metadescent.data.idx import read_idx
 from metadescent.data.mnist import load_mnist
 from metadescent.data.store import Remote, data_dir, fetch
 
-__all__ = ["Remote", "data_dir", "fetch", "load_cifar10", "load_digits", "load_mnist", "read_idx"]
+__all__ = [
+    "Remote",
+    "data_dir",
+    "fetch",
+    "load_cifar10",
+    "load_content",
+    "load_digits",
+    "load_mnist",
+    "read_idx",
+]

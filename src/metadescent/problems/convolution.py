@@ -6,13 +6,14 @@ three again, which is what is written here. Why not automatic differentiation: X
 not those inside of loops, where derivatives are left to a naive one; and an unroll is a loop. Under
 `vmap` with one kernel each, as in a `Batch`, all are left to it. So each of the three is stated in
 the form of the fast routine, and `vmap` calls them one by one. On a CPU with a compiler a kernel of
-ours (`metadescent.native.convolution`) does all three, in float32.
+ours (`metadescent.native.convolution`) does all three, in float32. Images that share a kernel, as
+in a `Batch` of pictures before one network, are one call either way.
 """
 
 from functools import partial
 
 import jax
-from jax.custom_batching import sequential_vmap
+from jax.custom_batching import custom_vmap, sequential_vmap
 from jaxtyping import Array, Float
 
 from metadescent import native
@@ -63,8 +64,24 @@ def _pull_kernel(x: Maps, dy: Maps, size: tuple[int, int]) -> Kernel:
     return jax.lax.platform_dependent(x, dy, cpu=kernel, default=reference)
 
 
+@custom_vmap
 def _slide(x: Maps, window: Kernel) -> Maps:
     """Return the sums over a window that slides over x, with zeros around it."""
+    return _slide_one_by_one(x, window)
+
+
+@_slide.def_vmap
+def _slide_several(
+    count: int, is_batched: list[bool], x: Array, window: Array
+) -> tuple[Array, bool]:
+    if is_batched[1]:
+        axes = [0 if batched else None for batched in is_batched]
+        return jax.vmap(_slide_one_by_one, axes)(x, window), True
+    y = _slide(x.reshape(-1, *x.shape[2:]), window)
+    return y.reshape(count, -1, *y.shape[1:]), True
+
+
+def _slide_one_by_one(x: Maps, window: Kernel) -> Maps:
     reference = partial(_slide_by_xla, size=_size(window))
     if not native.can_run(x, window):
         return reference(x, window)

@@ -1,0 +1,217 @@
+"""What one gradient of neural art costs, and by which form of a convolution.
+
+    python benchmarks/neural_art.py                 # a network each, then the forms, …
+    python benchmarks/neural_art.py --size 128 --net vgg19 --only terms
+
+It has five parts: one gradient and the memory that it takes, the meta-step, the forms, the terms
+and the rates.
+
+Times are the shortest of several, of steps inside of a loop as in an unroll. The terms are those of
+f before they are weighed, at θ₀ and after some steps of Adam: what α, β and γ balance. The rates
+are those of `stylize`: f after so many gradients, by rate, over the least that any rate of that
+optimizer came to, averaged over contents and styles.
+"""
+
+import argparse
+import os
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from metadescent.data.content import load_content, style_path
+from metadescent.data.pictures import read_picture
+from metadescent.descend import descend
+from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.problems import features
+from metadescent.problems.convolution import convolve
+from metadescent.problems.neural_art import NeuralArt
+from metadescent.problems.tiny_imagenet import NETWORKS, network
+from metadescent.recipe import Recipe
+from metadescent.registry import make_optimizer, recipe_of
+from metadescent.tune import BASELINES
+
+STEPS, ROUNDS = 3, 5
+STYLES = ("starry_night", "great_wave")
+RATES = {
+    "sgd": (0.3, 1.0, 3.0, 10.0, 30.0),
+    "nag": (0.1, 0.3, 1.0, 3.0, 10.0),
+    "rmsprop": (0.003, 0.01, 0.02, 0.03, 0.1),
+    "adam": (0.01, 0.02, 0.03, 0.05, 0.1),
+    "lbfgs": (0.3, 1.0, 3.0),
+}
+# Side, channels in and out of the 3 × 3 convolutions of both networks on 64 × 64 pixels.
+SHAPES = [(64, 64, 64), (32, 128, 128), (16, 256, 256), (8, 512, 512), (16, 16, 64), (8, 32, 128)]
+
+
+def milliseconds(gradient: Callable, x: jax.Array, *held: Any) -> float:
+    """The time of one step x − ε ∇, what is held being arguments of the program."""
+
+    @eqx.filter_jit
+    def steps(x: jax.Array, *held: Any) -> jax.Array:
+        return jax.lax.fori_loop(0, STEPS, lambda _, x: x - 1e-9 * gradient(x, *held), x)
+
+    times = []
+    for _ in range(ROUNDS + 1):
+        began = time.perf_counter()
+        steps(x, *held).block_until_ready()
+        times.append(time.perf_counter() - began)
+    return 1e3 * min(times[1:]) / STEPS
+
+
+def by_xla(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    form = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=form)
+
+
+def by_windows(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    places = features.windows(jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), 3, 1)
+    return jnp.concatenate(places, -1) @ kernel.reshape(-1, kernel.shape[-1])
+
+
+def forms() -> None:
+    print("| places | channels | XLA, ms | convolve, ms | windows, ms |\n|---|---|---|---|---|")
+    for side, before, after in SHAPES:
+        x, kernel = jnp.ones((1, side, side, before)), 1e-3 * jnp.ones((3, 3, before, after))
+        times = [
+            milliseconds(jax.grad(lambda x, w, form=form: jnp.sum(form(x, w) ** 2)), x, kernel)
+            for form in (by_xla, convolve, by_windows)
+        ]
+        shown = " | ".join(f"{t:.2f}" for t in times)
+        print(f"| {side} × {side} | {before} → {after} | {shown} |", flush=True)
+
+
+def problem(net: str, size: int, data_dir: str | None, style: str = "starry_night") -> NeuralArt:
+    contents = load_content(None, size, "validation", data_dir)
+    picture = read_picture(style_path(style, data_dir), size)
+    return NeuralArt(network(net, data_dir), contents, picture)
+
+
+def gradients(nets: list[str], size: int, data_dir: str | None) -> None:
+    print(f"One gradient of f at {size} × {size}; {load()}:")
+    for net in nets:
+        f = eqx.filter_jit(lambda p: p.sample(jax.random.key(0)))(problem(net, size, data_dir))
+
+        def gradient(theta: jax.Array, f: Any) -> jax.Array:
+            return jax.grad(f.loss)(theta, jax.random.key(0))
+
+        taken = milliseconds(gradient, f.init(jax.random.key(0)), f)
+        print(f"{net}: {taken:.1f} ms; the process has held {most_memory():.2f} GiB", flush=True)
+
+
+def meta_steps(nets: list[str], size: int, data_dir: str | None) -> None:
+    """One truncated segment by the recipe of `neural-art`: the meta-gradient of 32 steps."""
+    recipe = replace(Recipe(), **recipe_of("neural-art"))
+    m, key = make_optimizer(recipe.optimizer, jax.random.key(0)), jax.random.key(1)
+    for net in nets:
+        art = problem(net, size, data_dir)
+
+        @eqx.filter_jit
+        def meta_step(m: Any, art: NeuralArt, trajectory: Any, key: jax.Array) -> Any:
+            def total(m: Any) -> Any:
+                return meta_loss(
+                    m,
+                    art,
+                    trajectory,
+                    key,
+                    num_problems=1,
+                    num_steps=recipe.unroll,
+                    num_coordinates=recipe.coordinates,
+                )
+
+            return eqx.filter_grad(total, has_aux=True)(m)
+
+        begin = eqx.filter_jit(lambda m, art: start_batch(m, art, key, 1))(m, art)
+        times = []
+        for _ in range(ROUNDS + 1):
+            began = time.perf_counter()
+            jax.block_until_ready(meta_step(m, art, begin, key))
+            times.append(time.perf_counter() - began)
+        coordinates = begin.theta.size
+        print(
+            f"{net}: the meta-step of {recipe.unroll} steps on {coordinates:,} coordinates takes "
+            f"{min(times[1:]):.2f} s; {load()}; the process has held {most_memory():.2f} GiB",
+            flush=True,
+        )
+
+
+def terms(
+    nets: list[str], size: int, data_dir: str | None, count: int, steps: int, rate: float
+) -> None:
+    print("| network | | f | content | style | smoothness |\n|---|---|---|---|---|---|")
+    for net in nets:
+        p, found = problem(net, size, data_dir), []
+        at = eqx.filter_jit(lambda f, theta: (f.loss(theta, jax.random.key(0)), *f.terms(theta)))
+        for k in range(count):
+            f, key = eqx.filter_jit(NeuralArt.of)(p, p.contents[k]), jax.random.key(k)
+            way = list(descend(optax.adam(rate), f, f.init(key), key, num_gradients=steps))
+            found.append([[float(x) for x in at(f, way[t].theta)] for t in (0, -1)])
+        for when, row in zip(("θ₀", f"θ_{steps}"), np.mean(found, axis=0), strict=True):
+            print(f"| {net} | {when} | " + " | ".join(f"{x:.3f}" for x in row) + " |", flush=True)
+
+
+def rates(nets: list[str], size: int, data_dir: str | None, count: int, steps: int) -> None:
+    for net in nets:
+        fs = [
+            eqx.filter_jit(NeuralArt.of)(p, p.contents[k])
+            for p in (problem(net, size, data_dir, style) for style in STYLES)
+            for k in range(count)
+        ]
+        print(f"| {net}, {size} × {size}, {steps} gradients | rate: f over the least |\n|---|---|")
+        for name, grid in RATES.items():
+            found = np.empty((len(grid), len(fs)))
+            for i, rate in enumerate(grid):
+                for j, f in enumerate(fs):
+                    key = jax.random.key(j)
+                    m = BASELINES[name].make(rate)
+                    *_, last = descend(m, f, f.init(key), key, num_gradients=steps)
+                    found[i, j] = last.loss
+            over = np.nan_to_num(found / np.nanmin(found, axis=0), nan=np.inf).mean(1)
+            row = ", ".join(f"{rate:g}: {x:.3f}" for rate, x in zip(grid, over, strict=True))
+            print(f"| {name} | {row} |", flush=True)
+
+
+def load() -> str:
+    return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+
+
+def most_memory() -> float:
+    """Return the most memory that the process has held, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="What one gradient of neural art costs.")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--net", choices=list(NETWORKS))
+    parser.add_argument("--count", type=int, default=2, help="contents of the terms and rates")
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--rate", type=float, default=0.05)
+    parser.add_argument("--data-dir")
+    parts = ["gradients", "meta-step", "forms", "terms", "rates"]
+    parser.add_argument("--only", choices=parts)
+    given = parser.parse_args()
+    nets = [given.net] if given.net else list(NETWORKS)
+    for part in [given.only] if given.only else parts:
+        match part:
+            case "gradients":
+                gradients(nets, given.size, given.data_dir)
+            case "meta-step":
+                meta_steps(nets, given.size, given.data_dir)
+            case "forms":
+                forms()
+            case "terms":
+                terms(nets, given.size, given.data_dir, given.count, given.steps, given.rate)
+            case "rates":
+                rates(nets, given.size, given.data_dir, given.count, given.steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""`stylize`: one picture in the style of another, by one optimizer or by all of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from metadescent import arguments, zoo
+from metadescent.commands.dispatch import run
+from metadescent.console import Report, console, figure, progress, table
+from metadescent.data.content import style_path
+from metadescent.data.pictures import format_of, read_picture, write_picture
+from metadescent.descend import Visited, curve_of, descend
+from metadescent.errors import UserError
+from metadescent.evaluate import Curve
+from metadescent.problems.neural_art import NeuralArt, StyledPicture, to_pixels
+from metadescent.problems.tiny_imagenet import network
+from metadescent.registry import nearest
+from metadescent.tune import BASELINES
+from metadescent.unroll import AnyOptimizer
+
+# The best of a small grid at 64 × 64, `python benchmarks/neural_art.py --only rates --steps 64`;
+# L-BFGS has the usual one.
+RATES = {"sgd": 3.0, "nag": 1.0, "rmsprop": 0.01, "adam": 0.05, "lbfgs": 1.0}
+
+
+@run.register
+def _stylize(command: arguments.Stylize) -> None:
+    format_of(command.out)
+    names = [command.optimizer]
+    if command.compare:
+        names += [name for name in BASELINES if name != command.optimizer]
+    rules = {name: _rule(name, command.rate if i == 0 else None) for i, name in enumerate(names)}
+    f, style = _problem(command)
+    with progress("stylize", command.steps * len(rules)) as report:
+        best, curve = _run(command, f, command.optimizer, rules[command.optimizer], report)
+        if not np.isfinite(curve.mean).any():
+            raise UserError(
+                f"the loss is not finite under {command.optimizer}; try another optimizer or --rate"
+            )
+        curves = {command.optimizer: curve}
+        for name in names[1:]:
+            _, curves[name] = _run(command, f, name, rules[name], report)
+    result = to_pixels(best.theta)
+    write_picture(command.out, result)
+    console().print(f"Styled picture: {command.out}")
+    if command.compare:
+        _compare(command, np.concatenate([f.content, result, style], axis=1), curves)
+
+
+def _run(
+    command: arguments.Stylize,
+    f: StyledPicture,
+    name: str,
+    rule: tuple[AnyOptimizer, float | None],
+    report: Report,
+) -> tuple[Visited, Curve]:
+    """Return the best θ that an optimizer visits, and its learning curve."""
+    m, rate = rule
+    key = jax.random.key(command.seed)
+    way = descend(m, f, f.init(key), key, num_gradients=command.steps)
+    reported = _reported(way, name, command, report)
+    best = next(reported)
+    steps = [best]
+    for visited in reported:
+        steps.append(visited._replace(theta=None))
+        if visited.loss < best.loss:
+            best = visited
+    losses = curve_of(steps, command.steps)
+    return best, Curve(losses, losses, losses, rate)
+
+
+def _problem(command: arguments.Stylize) -> tuple[StyledPicture, np.ndarray]:
+    content = read_picture(command.content, command.size)
+    style = read_picture(style_path(str(command.style), command.data_dir), command.size)
+    weights = {name: getattr(command, name) for name in ("alpha", "beta", "gamma")}
+    problem = NeuralArt(
+        network(command.net, command.data_dir),
+        content[None],
+        style,
+        start=command.start,
+        **{name: weight for name, weight in weights.items() if weight is not None},
+    )
+    return eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0]), style
+
+
+def _rule(name: str, rate: float | None) -> tuple[AnyOptimizer | Any, float | None]:
+    """Return an optimizer by name, and its rate if it has one."""
+    if name in BASELINES:
+        chosen = RATES[name] if rate is None else rate
+        return BASELINES[name].make(chosen), chosen
+    if rate is not None:
+        raise UserError(f"{name} has no rate; leave --rate out or take {', '.join(BASELINES)}")
+    try:
+        return zoo.load(name), None
+    except UserError as error:
+        known = [*BASELINES, *zoo.names()]
+        if Path(name).exists():
+            raise
+        raise UserError(f"there is no optimizer {name!r}; {nearest(name, known)}") from error
+
+
+def _reported(
+    way: Iterator[Visited], name: str, command: arguments.Stylize, report: Report
+) -> Iterator[Visited]:
+    """Pass on what is visited, with a word on each; write the frames that are wanted."""
+    done = 0
+    for visited in way:
+        report(f"{name}, loss {figure(float(visited.loss))}", visited.gradients - done)
+        every, done = command.frames, visited.gradients
+        if every and name == command.optimizer and visited.gradients % every == 0:
+            place = command.out.with_stem(f"{command.out.stem}-{visited.gradients:04d}")
+            write_picture(place, to_pixels(visited.theta))
+        yield visited
+    report(f"{name} is done", command.steps - done)
+
+
+def _check(curve: Curve, name: str) -> None:
+    if not np.isfinite(curve.mean).any():
+        raise UserError(f"the loss is not finite under {name}; try another optimizer or --rate")
+
+
+def _compare(command: arguments.Stylize, strip: np.ndarray, curves: dict[str, Curve]) -> None:
+    from metadescent import plotting
+
+    beside = command.out.with_stem(f"{command.out.stem}-strip")
+    write_picture(beside, strip)
+    panel = plotting.Panel(curves, x_label="Gradients evaluated")
+    written = plotting.save(
+        plotting.learning_curves([panel]), command.out.with_name(f"{command.out.stem}-curves")
+    )
+    rows = [[name, figure(curve.rate), figure(curve.final)] for name, curve in curves.items()]
+    title = f"{command.size} × {command.size} pixels, {command.steps} gradients"
+    console().print(table(title, ["", "rate", "loss"], rows))
+    console().print(f"Content, result and style: {beside}\nLearning curves: {written[-1]}")

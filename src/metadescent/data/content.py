@@ -1,0 +1,92 @@
+"""The pictures of the neural-art experiments (section 3.4): contents in their splits, and styles.
+
+The contents are 4000 photographs of 64 × 64 pixels from the validation set of Tiny ImageNet, 20 of
+each of its 200 classes. Nobody may hand them on, so they are not downloaded: any folder or zip of
+photographs serves as well.
+"""
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metadescent.data import store
+from metadescent.data.pictures import WRITTEN, picture_names, read_pictures
+from metadescent.errors import UserError
+
+TINY_IMAGENET = "content/tiny_imagenet_val4000_64.zip"
+# Section 3.4: how many, and from which place on.
+_SPLITS = {"train": (0, 1800), "validation": (1800, 20), "test": (1820, 100)}
+_NEEDED = 1920
+
+
+def split_names(names: list[str], split: str) -> list[str]:
+    """The pictures of a split, by their names, sorted.
+
+    Pictures are ordered by the SHA-256 of their names, without folders: an order that has nothing
+    to do with what they show, and that is the same everywhere. The first 1800 are for training, the
+    next 20 for validation and the next 100 for tests; "all" are all of them, in no split.
+
+    Raises `UserError` if there is no such split, or there are too few pictures for splits.
+
+    Example:
+        >>> names = [f"{n}.jpg" for n in range(2000)]
+        >>> [len(split_names(names, split)) for split in ("train", "validation", "test", "all")]
+        [1800, 20, 100, 2000]
+
+    Source: section 3.4 has the sizes.
+    """
+    if split == "all":
+        return sorted(names)
+    if split not in _SPLITS:
+        raise UserError(f"there is no split {split!r}; known are {', '.join(_SPLITS)} and all")
+    if len(names) < _NEEDED:
+        raise UserError(
+            f"there are {len(names)} pictures and the paper's splits take {_NEEDED}; "
+            'try split="all"'
+        )
+    begin, count = _SPLITS[split]
+    return sorted(sorted(names, key=_digest)[begin : begin + count])
+
+
+def load_content(
+    source: str | Path | None = None,
+    size: int = 64,
+    split: str = "train",
+    data_dir: str | Path | None = None,
+) -> NDArray[np.uint8]:
+    """The content pictures of a split, of shape (pictures, size, size, 3).
+
+    `source` is a folder or a zip of pictures; if not given, the photographs of Tiny ImageNet in
+    `store.data_dir(data_dir)`.
+
+    Raises `UserError` if they are not there, or are too few for the split.
+    """
+    if source is None:
+        source = store.data_dir(data_dir) / TINY_IMAGENET
+        if not source.is_file():
+            raise UserError(
+                f"{source} is missing and has no public home; name a folder or a zip of pictures "
+                'of your own: content="photographs", split="all"'
+            )
+    return read_pictures(source, size, split_names(picture_names(source), split))
+
+
+def style_path(style: str, data_dir: str | Path | None = None) -> Path:
+    """The file of a style: a path of one's own or a name in the data folder's `style`.
+
+    Raises `UserError` if it is neither.
+    """
+    folder = store.data_dir(data_dir) / "style"
+    named = [folder / f"{style}{ending}" for ending in WRITTEN]
+    for path in (Path(style), *named):
+        if path.is_file():
+            return path
+    known = sorted({path.stem for path in folder.glob("*") if path.suffix.lower() in WRITTEN})
+    hint = f"known are {', '.join(known)}, or" if known else f"{folder} has none:"
+    raise UserError(f"there is no style and no file {style!r}; {hint} name a picture's file")
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha256(PurePosixPath(name).name.encode()).digest()

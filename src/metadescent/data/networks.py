@@ -1,0 +1,69 @@
+"""The weights of pretrained networks, as arrays by name: `<layer>.kernel` and `<layer>.bias`.
+
+Kernels are HWIO (height, width, channels in, channels out) and are not flipped; the input is blue,
+green and red from 0 to 255 less `MEAN`. `metadescent convert` brings public checkpoints of PyTorch
+into this form.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load
+
+from metadescent.data import store
+from metadescent.errors import UserError
+
+FILES = {
+    "squeezenet": "squeezenet1_1_features.safetensors",
+    "vgg19": "vgg19_conv1_1_to_conv5_1.safetensors",
+}
+MEAN = (103.939, 116.779, 123.68)
+"""Of blue, green and red, over ImageNet: what the networks' input is less by."""
+
+Shape = tuple[int, ...]
+Weights = dict[str, NDArray[np.float32]]
+
+
+def network_path(name: str, data_dir: str | Path | None = None) -> Path:
+    """The place of a network's file in the data folder, `nets`; it need not be there yet."""
+    return store.data_dir(data_dir) / "nets" / FILES[name]
+
+
+def load_network(
+    name: str, shapes: Mapping[str, Shape], data_dir: str | Path | None = None
+) -> Weights:
+    """The weights of a network, float32, by name: those in `shapes`, which must have these shapes.
+
+    Raises `UserError` if the file is missing or damaged, or an array is missing or has another
+    shape.
+    """
+    path = network_path(name, data_dir)
+    try:
+        arrays = load(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path} is missing; make it from PyTorch's checkpoint with metadescent convert, or "
+            "set METADESCENT_DATA or --data-dir to a folder that has it"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check the file") from error
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}; make it or copy it again") from error
+    return {key: fitting(arrays, key, shape, str(path)) for key, shape in shapes.items()}
+
+
+def fitting(
+    arrays: Mapping[str, NDArray], name: str, shape: Shape, source: str
+) -> NDArray[np.float32]:
+    """The array of that name, float32, which must have that shape; the sentence names `source`."""
+    if name not in arrays:
+        raise UserError(f"{source} lacks {name}; it is of another network, or a part of this one")
+    if arrays[name].shape != shape:
+        raise UserError(
+            f"{name} of {source} has shape {arrays[name].shape} where {shape} is expected; "
+            "it is of another network"
+        )
+    return arrays[name].astype(np.float32)

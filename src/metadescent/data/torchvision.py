@@ -1,0 +1,105 @@
+"""Checkpoints of torchvision's VGG-19 and SqueezeNet 1.1, as the arrays of `data.networks`.
+
+There a layer is `features.N.weight`, OIHW, and the input is red, green and blue in [0, 1], less a
+mean and over a standard deviation. With p a pixel from 0 to 255, and the mean of `data.networks` in
+place of m' = 255 m:
+
+    w · (p/255 − m)/s + b  =  (w / 255 s) · (p − mean)  +  (b + Σ w · (mean − m') / 255 s)
+
+so the first layer takes it up, and no other changes. It is exact but in the outermost pixels of a
+first layer with zeros around the picture, where it is off by what half a grey level makes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load
+
+from metadescent.data.networks import MEAN, Shape, Weights, fitting
+from metadescent.errors import UserError
+
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # red, green, blue
+# The N of each layer, in the order of the layers.
+_VGG19 = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+_SQUEEZENET = {f"fire{n}": place for n, place in enumerate((3, 4, 6, 7, 9, 10, 11, 12), start=2)}
+
+
+def from_torchvision(
+    net: str,
+    state: Mapping[str, NDArray],
+    shapes: Mapping[str, Shape],
+    source: str,
+    caffe: bool = False,
+) -> Weights:
+    """The arrays that `shapes` lists, from the state of torchvision's network.
+
+    `net` is "vgg19" or "squeezenet"; `source` is what the sentences of errors name. With `caffe`
+    the checkpoint is one of those that take blue, green and red less their mean, as this package
+    does, and only its axes are turned.
+
+    Raises `UserError` if an array is missing or of another shape.
+    """
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in shapes))
+    places = _VGG19 if net == "vgg19" else map(_squeezenet_place, layers)
+    found: Weights = {}
+    for layer, place in zip(layers, places, strict=True):
+        down, right, before, after = shapes[f"{layer}.kernel"]
+        name, there = f"features.{place}", (after, before, down, right)
+        kernel = fitting(state, f"{name}.weight", there, source).transpose(2, 3, 1, 0)
+        bias = fitting(state, f"{name}.bias", (after,), source)
+        found |= {f"{layer}.kernel": kernel, f"{layer}.bias": bias}
+    first = layers[0]
+    if not caffe:
+        kernel, bias = _take_up(found[f"{first}.kernel"], found[f"{first}.bias"])
+        found |= {f"{first}.kernel": kernel, f"{first}.bias": bias}
+    return {name: np.ascontiguousarray(array) for name, array in found.items()}
+
+
+def read_checkpoint(path: Path | str) -> dict[str, NDArray]:
+    """The arrays of a checkpoint by name, from a `.safetensors` or, by PyTorch, a `.pth`.
+
+    Nothing in the file is run: PyTorch reads it with `weights_only`.
+
+    Raises `UserError` if the file cannot be read, or is a `.pth` and PyTorch is not installed.
+    """
+    path = Path(path)
+    if path.suffix not in (".safetensors", ".pth", ".pt"):
+        raise UserError(f"{path} is no checkpoint; it must end in .safetensors, .pth or .pt")
+    try:
+        if path.suffix == ".safetensors":
+            return load(path.read_bytes())
+        import torch
+
+        with path.open("rb") as stream:
+            state = torch.load(stream, map_location="cpu", weights_only=True)
+        return {name: value.numpy() for name, value in state.items()}
+    except ImportError as error:
+        raise UserError(
+            f"reading {path} takes PyTorch, which is not installed; install metadescent[torch] or "
+            "save the checkpoint as .safetensors"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except Exception as error:  # Of a damaged file PyTorch raises whatever it happens upon.
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} is damaged or no checkpoint: {reason}; copy it again") from error
+
+
+def _squeezenet_place(layer: str) -> str:
+    if layer == "conv1":
+        return "0"
+    fire, part = layer.split(".")
+    return f"{_SQUEEZENET[fire]}.{part.replace('squeeze1x1', 'squeeze')}"
+
+
+def _take_up(
+    kernel: NDArray[np.float32], bias: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The first layer for pixels from 0 to 255 in blue, green and red, less their mean."""
+    scale = 255 * np.asarray(_STD[::-1])
+    shift = (np.asarray(MEAN) - 255 * np.asarray(_MEAN[::-1])) / scale
+    turned = kernel[:, :, ::-1].astype(np.float64)
+    moved = bias + np.einsum("ijco,c->o", turned, shift)
+    return (turned / scale[:, None]).astype(np.float32), moved.astype(np.float32)

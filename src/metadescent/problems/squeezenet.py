@@ -1,0 +1,116 @@
+"""SqueezeNet 1.1 without its classifier (Iandola et al., 2016): much less to compute than VGG-19.
+
+    conv1 ▽ fire2 fire3 ▽ fire4 fire5 ▽ fire6 fire7 fire8 fire9
+    fire(x) = [relu(e₁ ∗ s), relu(e₃ ∗ s)],  s = relu(s₁ ∗ x)      squeeze, then expand
+
+conv1 and e₃ are 3 × 3, s₁ and e₁ are 1 × 1, each with its bias; conv1 is taken at every second
+place, and ▽ is the maximum over 3 × 3 at every second place.
+
+At the picture's edges it is mirrored, so that each of these halves height and width and leaves no
+pixel out; away from them the features are those of the trained network, which has zeros around e₃
+and nothing around the rest. `features.mirrored` says why. Of an even number of places, every second
+are the first, third, … or the second, fourth, …: the halvings take turns, so that no side of the
+picture is left with much fewer windows than the one across.
+"""
+
+from collections.abc import Collection
+from functools import reduce
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from metadescent.data.networks import load_network
+from metadescent.problems import features as ft
+
+# Channels that come in, are squeezed to, and are expanded to, twice.
+_FIRES = {
+    "fire2": (64, 16, 64),
+    "fire3": (128, 16, 64),
+    "fire4": (128, 32, 128),
+    "fire5": (256, 32, 128),
+    "fire6": (256, 48, 192),
+    "fire7": (384, 48, 192),
+    "fire8": (384, 64, 256),
+    "fire9": (512, 64, 256),
+}
+_POOLED = ("fire2", "fire4", "fire6")
+LAYERS = ("conv1", *_FIRES)
+PARTS = ("squeeze1x1", "expand1x1", "expand3x3")
+
+
+def _shapes() -> dict[str, tuple[int, ...]]:
+    kernels = {"conv1": (3, 3, 3, 64)}
+    for fire, (before, squeezed, expanded) in _FIRES.items():
+        sizes = ((1, 1, before, squeezed), (1, 1, squeezed, expanded), (3, 3, squeezed, expanded))
+        kernels |= {f"{fire}.{part}": size for part, size in zip(PARTS, sizes, strict=True)}
+    return {
+        f"{name}.{part}": shape
+        for name, kernel in kernels.items()
+        for part, shape in (("kernel", kernel), ("bias", kernel[3:]))
+    }
+
+
+SHAPES = _shapes()
+
+
+class SqueezeNet(ft.FeatureNetwork):
+    """SqueezeNet 1.1 up to fire9.
+
+    Layers are conv1 and fire2 … fire9, the output of a whole module. Where VGG-19 compares style at
+    the first layer of each resolution, so does this, and where it compares content at the second
+    layer of an eighth of the resolution, so does this: fire5 sees a window of 63 × 63 pixels,
+    conv4_2 one of 84 × 84.
+
+    Example:
+        >>> network = SqueezeNet({name: np.zeros(shape) for name, shape in SHAPES.items()})
+        >>> network(jnp.zeros((64, 64, 3)), ["fire2"])["fire2"].shape
+        (16, 16, 128)
+    """
+
+    style_layers = ("conv1", "fire2", "fire4", "fire6")
+    content_layer = "fire5"
+    least_size = 16
+
+    parts: dict[str, tuple[Float[Array, "_ _ _ _"], Float[Array, " _"]]]
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        """Take the arrays that `SHAPES` lists."""
+        names = {name.rpartition(".")[0] for name in SHAPES}
+        self.parts = {name: ft.weights(arrays, name) for name in sorted(names)}
+
+    def __call__(self, pixels: ft.Image, layers: Collection[str]) -> dict[str, ft.Features]:
+        x, found = ft.as_input(pixels), {}
+        for layer in LAYERS:
+            if layer in _POOLED:
+                x = reduce(jnp.maximum, _every_second(x, late=layer != "fire4"))
+            x = self._conv1(x) if layer == "conv1" else self._fire(layer, x)
+            if layer in layers:
+                found[layer] = x[0]
+            if len(found) == len(set(layers)):
+                break
+        return found
+
+    def _conv1(self, x: ft.Maps) -> ft.Maps:
+        return ft.relu_product(_every_second(x, late=False), *self.parts["conv1"])
+
+    def _fire(self, layer: str, x: ft.Maps) -> ft.Maps:
+        squeeze, small, large = (self.parts[f"{layer}.{part}"] for part in PARTS)
+        squeezed = ft.relu_convolution(x, *squeeze)
+        both = [ft.relu_convolution(squeezed, *part) for part in (small, large)]
+        return jnp.concatenate(both, axis=-1)
+
+
+def _every_second(x: ft.Maps, late: bool) -> list[ft.Maps]:
+    """Return what the windows around every second place see, from the second on where `late`.
+
+    Of an odd number it is always from the first on, which leaves both sides alike.
+    """
+    down, right = (int(late and side % 2 == 0) for side in x.shape[1:3])
+    return ft.windows(ft.mirrored(x, 1, 1)[:, down:, right:], 3, 2)
+
+
+def squeezenet(data_dir: str | Path | None = None) -> SqueezeNet:
+    """Return SqueezeNet 1.1 with the weights in the data folder."""
+    return SqueezeNet(load_network("squeezenet", SHAPES, data_dir))

@@ -1,0 +1,77 @@
+"""VGG-19 up to conv5_1 (Simonyan and Zisserman, 2014): the network of Gatys et al. (2015).
+
+    conv1_1 conv1_2 · conv2_1 conv2_2 · conv3_1 … conv3_4 · conv4_1 … conv4_4 · conv5_1
+
+Each convolution is 3 × 3 with a ReLU after it; a dot halves height and width by a mean over 2 × 2,
+as Gatys et al. do, where the network was trained with a maximum. At the picture's edges it is
+mirrored, where the network was trained with zeros; `features.mirrored` says why.
+"""
+
+from collections.abc import Collection
+from functools import reduce
+from itertools import pairwise
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from metadescent.data.networks import load_network
+from metadescent.problems import features as ft
+
+_CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
+_DEPTHS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 1}
+LAYERS = tuple(f"conv{block}_{n}" for block, depth in _DEPTHS.items() for n in range(1, depth + 1))
+_WIDTHS = (3, *(_CHANNELS[int(layer[4])] for layer in LAYERS))
+SHAPES = {
+    f"{layer}.{part}": shape
+    for layer, (before, after) in zip(LAYERS, pairwise(_WIDTHS), strict=True)
+    for part, shape in (("kernel", (3, 3, before, after)), ("bias", (after,)))
+}
+
+
+class VGG19(ft.FeatureNetwork):
+    """VGG-19 up to conv5_1, with mean-pooling.
+
+    Layers are conv1_1 … conv5_1. Style is compared at the first layer of each resolution and
+    content at conv4_2, as by Gatys et al.
+
+    Example:
+        >>> import numpy as np
+        >>> network = VGG19({name: np.zeros(shape) for name, shape in SHAPES.items()})
+        >>> network(jnp.zeros((9, 9, 3)), ["conv2_1"])["conv2_1"].shape
+        (5, 5, 128)
+    """
+
+    style_layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+    content_layer = "conv4_2"
+    least_size = 16
+
+    layers: dict[str, tuple[Float[Array, "3 3 _ _"], Float[Array, " _"]]]
+
+    def __init__(self, arrays: dict[str, np.ndarray]):
+        """Take the arrays that `SHAPES` lists."""
+        self.layers = {layer: ft.weights(arrays, layer) for layer in LAYERS}
+
+    def __call__(self, pixels: ft.Image, layers: Collection[str]) -> dict[str, ft.Features]:
+        x, found = ft.as_input(pixels), {}
+        for layer in LAYERS:
+            if layer.endswith("_1") and layer != "conv1_1":
+                x = reduce(jnp.add, ft.windows(_even(x), 2, 2)) / 4
+            x = ft.relu_convolution(x, *self.layers[layer])
+            if layer in layers:
+                found[layer] = x[0]
+            if len(found) == len(set(layers)):
+                break
+        return found
+
+
+def _even(x: ft.Maps) -> ft.Maps:
+    """Return x with an even height and width, which takes a mirrored row or column where odd."""
+    down, right = (side % 2 for side in x.shape[1:3])
+    return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode="reflect")
+
+
+def vgg19(data_dir: str | Path | None = None) -> VGG19:
+    """Return VGG-19 with the weights in the data folder."""
+    return VGG19(load_network("vgg19", SHAPES, data_dir))

@@ -1,0 +1,224 @@
+"""Pictures of every kind that people have, and files that are none."""
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from metadescent.data import pictures
+from metadescent.data.pictures import picture_names, read_picture, read_pictures, write_picture
+
+RED, WHITE, BLACK, GREY = [255, 0, 0], [255, 255, 255], [0, 0, 0], [128, 128, 128]
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def save(path: Path, image: Image.Image | np.ndarray, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    image.save(path, **options)
+    return path
+
+
+def test_a_square_of_that_size_comes_through_unchanged(tmp_path: Path) -> None:
+    pixels = noise(7, 7)
+    write_picture(tmp_path / "a.png", pixels)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", 7), pixels)
+
+
+@pytest.mark.parametrize("tall", [False, True])
+def test_the_middle_square_is_cut_out(tmp_path: Path, tall: bool) -> None:
+    pixels = noise(4, 10)
+    middle = pixels[:, 3:7]
+    turn = (lambda x: x.swapaxes(0, 1)) if tall else (lambda x: x)
+    path = save(tmp_path / "a.png", np.ascontiguousarray(turn(pixels)))
+    np.testing.assert_array_equal(read_picture(path, 4), turn(middle))
+
+
+def test_halving_a_smooth_picture_keeps_its_values(tmp_path: Path) -> None:
+    ramp = np.repeat(np.arange(0, 128, 4, dtype=np.uint8)[:, None], 32, 1)
+    path = save(tmp_path / "a.png", np.stack([ramp, ramp.T, ramp], -1))
+    half = read_picture(path, 16).astype(int)
+    assert half.shape == (16, 16, 3)
+    # Pixel k of the half lies between pixels 2k and 2k + 1, whose values are 8k and 8k + 4.
+    np.testing.assert_allclose(half[2:-2, 0, 0], 8 * np.arange(16)[2:-2] + 2, atol=1)
+    np.testing.assert_allclose(half[0, 2:-2, 1], 8 * np.arange(16)[2:-2] + 2, atol=1)
+
+
+def kinds() -> dict[str, tuple[Image.Image, str, list[int]]]:
+    clear_red = Image.new("RGBA", (6, 6), (255, 0, 0, 0))
+    palette = Image.new("P", (6, 6), 1)
+    palette.putpalette([0, 0, 0, 255, 0, 0])
+    deep = Image.fromarray(np.full((6, 6), 0x80FF, np.uint16))
+    return {
+        "grey": (Image.new("L", (6, 6), 128), ".png", GREY),
+        "bits": (Image.new("1", (6, 6), 1), ".png", WHITE),
+        "palette": (palette, ".png", RED),
+        "transparent": (clear_red, ".png", WHITE),
+        "half transparent": (Image.new("RGBA", (6, 6), (0, 0, 0, 127)), ".png", GREY),
+        "grey and transparent": (Image.new("LA", (6, 6), (0, 0)), ".png", WHITE),
+        "16 bits": (deep, ".png", GREY),
+        "16 bits, TIFF": (deep, ".tif", GREY),
+        "32 bits that hold 16": (Image.new("I", (6, 6), 0x80FF), ".tif", GREY),
+        "CMYK": (Image.new("CMYK", (6, 6), (0, 0, 0, 0)), ".jpg", WHITE),
+        "one pixel": (Image.new("RGB", (1, 1), (255, 0, 0)), ".png", RED),
+        "a line": (Image.new("RGB", (500, 1), (255, 0, 0)), ".png", RED),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds())
+def test_every_kind_becomes_red_green_and_blue(tmp_path: Path, kind: str) -> None:
+    image, ending, colour = kinds()[kind]
+    found = read_picture(save(tmp_path / f"a{ending}", image), 4)
+    assert (found.shape, found.dtype) == ((4, 4, 3), np.uint8)
+    np.testing.assert_array_equal(found, np.broadcast_to(colour, (4, 4, 3)))
+
+
+def test_a_transparent_colour_of_a_palette_is_white(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 0)
+    image.putpalette([0, 255, 0, 255, 0, 0])
+    image.putpixel((3, 3), 1)
+    found = read_picture(save(tmp_path / "a.gif", image, transparency=0), 4)
+    assert found[0, 0].tolist() == WHITE
+    assert found[3, 3].tolist() == RED
+
+
+def test_what_the_camera_held_sideways_is_turned_upright(tmp_path: Path) -> None:
+    image = Image.fromarray(noise(4, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right
+    found = read_picture(save(tmp_path / "a.png", image, exif=exif), 4)
+    np.testing.assert_array_equal(found, np.rot90(np.asarray(image), -1))
+
+
+def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
+    first, second = Image.new("RGB", (4, 4), "red"), Image.new("RGB", (4, 4), "black")
+    path = save(tmp_path / "a.gif", first, save_all=True, append_images=[second])
+    assert read_picture(path, 2)[0, 0].tolist() == RED
+
+
+def test_a_folder_and_a_zip_of_it_are_the_same_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for seed, name in enumerate(["b.png", "a/d.PNG", "c.png"]):
+        save(folder / name, noise(5, 5, seed))
+    for other in ("notes.txt", ".hidden.png", "__MACOSX/b.png"):
+        (folder / other).parent.mkdir(exist_ok=True)
+        (folder / other).write_text("no picture")
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*"):
+            file.write(path, path.relative_to(folder))
+    for source in (folder, archive):
+        assert picture_names(source) == ["a/d.PNG", "b.png", "c.png"]
+        pixels = read_pictures(source, 5)
+        np.testing.assert_array_equal(pixels, [noise(5, 5, seed) for seed in (1, 0, 2)])
+        np.testing.assert_array_equal(read_pictures(source, 5, ["c.png"]), pixels[2:])
+
+
+def bomb(path: Path) -> Path:
+    """A PNG that says it has 100,000 × 100,000 pixels."""
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0),
+        b"IDAT": zlib.compress(bytes(100)),
+        b"IEND": b"",
+    }
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in chunks.items():
+        content += struct.pack(">I", len(data)) + kind + data
+        content += struct.pack(">I", zlib.crc32(kind + data))
+    path.write_bytes(content)
+    return path
+
+
+def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path, sentence: Callable) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    whole = save(tmp_path / "whole.png", noise(40, 40)).read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    save(tmp_path / "deep.tif", Image.new("F", (3, 3), 0.5))
+    bomb(tmp_path / "bomb.png")
+
+    def said(name: str, size: int = 4) -> str:
+        return sentence(read_picture, tmp_path / name, size).replace(f"{tmp_path}", "X")
+
+    unknown = " is not a picture of a known format; try a JPEG or PNG"
+    assert said("text.png") == f"X/text.png{unknown}"
+    assert said("empty.png") == f"X/empty.png{unknown}"
+    assert said("cut.png").startswith("X/cut.png is a damaged picture: ")
+    assert said("cut.png").endswith("; save it again")
+    assert said("deep.tif") == (
+        "X/deep.tif has pixels of 32 bits, whose black and white are not known; "
+        "save it with 8 or 16 bits"
+    )
+    assert said("bomb.png") == (
+        f"X/bomb.png has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
+    )
+    assert said("none.png") == (
+        "cannot read X/none.png: No such file or directory; give the file of a picture"
+    )
+    assert said("") == "cannot read X: Is a directory; give the file of a picture"
+    assert said("whole.png", 0) == "size is 0 and must be at least 1"
+
+
+def test_a_source_without_pictures_is_refused(tmp_path: Path, sentence: Callable) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no zip")
+    assert sentence(picture_names, tmp_path / "empty").startswith(
+        f"there is no picture in {tmp_path / 'empty'}; known are files that end in .bmp, .gif"
+    )
+    assert sentence(picture_names, tmp_path / "notes.txt") == (
+        f"cannot read {tmp_path / 'notes.txt'}: it is no zip; "
+        "give a folder of pictures or a zip of them"
+    )
+    assert "No such file" in sentence(picture_names, tmp_path / "none.zip")
+
+
+def test_a_damaged_picture_in_a_zip_is_named(tmp_path: Path, sentence: Callable) -> None:
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.png", b"no picture")
+    assert sentence(read_pictures, archive, 4) == (
+        f"a.png in {archive} is not a picture of a known format; try a JPEG or PNG"
+    )
+    content = archive.read_bytes().replace(b"no picture", b"on picture", 1)
+    archive.write_bytes(content)
+    assert sentence(read_pictures, archive, 4).startswith(f"a.png in {archive} is damaged: Bad CRC")
+    assert sentence(read_pictures, archive, 4, ["b.png"]).startswith(f"b.png in {archive} is dam")
+
+
+def test_what_unpacks_to_too_much_is_refused(
+    tmp_path: Path, sentence: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tmp_path / "all.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("a.png", bytes(1001))
+    monkeypatch.setattr(pictures, "_MOST_BYTES", 1000)
+    assert sentence(read_pictures, archive, 4) == (
+        f"a.png in {archive} unpacks to more than 1,000 bytes; leave it out"
+    )
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".webp"])
+def test_pictures_are_written_by_their_ending(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a{ending}"
+    write_picture(path, np.full((8, 8, 3), 100, np.uint8))
+    np.testing.assert_allclose(read_picture(path, 8).astype(int), 100, atol=3)
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_unknown_ending_is_refused_and_nothing_is_written(
+    tmp_path: Path, sentence: Callable
+) -> None:
+    pixels = noise(2, 2)
+    assert sentence(write_picture, tmp_path / "a.txt", pixels) == (
+        f"{str(tmp_path / 'a.txt')!r} names no format that pictures are written in; "
+        "let it end in .png, .jpg, .jpeg, .webp"
+    )
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,215 @@
+"""f of neural art: its three terms by hand, what they do not see, and how problems are made."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from metadescent.data.networks import network_path
+from metadescent.data.pictures import write_picture
+from metadescent.problem import Batch
+from metadescent.problems import squeezenet
+from metadescent.problems.features import FeatureNetwork
+from metadescent.problems.logarithm import Logarithm
+from metadescent.problems.neural_art import NeuralArt, StyledPicture, to_pixels, to_theta
+from metadescent.registry import make_problem, recipe_of
+
+KEY = jax.random.key(0)
+
+
+class Small(FeatureNetwork):
+    """Two layers that look at one pixel at a time."""
+
+    style_layers = ("a", "b")
+    content_layer = "b"
+    least_size = 2
+
+    kernels: tuple[jax.Array, jax.Array]
+
+    def __init__(self, scale: float = 1.0):
+        draw = np.random.default_rng(0).normal
+        shapes = ((3, 4), (4, 5))
+        first, second = (jnp.asarray(draw(size=shape), float) for shape in shapes)
+        self.kernels = first / 255, second * scale
+
+    def __call__(self, pixels: jax.Array, layers: Collection[str]) -> dict[str, jax.Array]:
+        a = jax.nn.relu(pixels @ self.kernels[0].astype(pixels.dtype))
+        b = jax.nn.relu(a @ self.kernels[1].astype(pixels.dtype))
+        return {name: x for name, x in {"a": a, "b": b}.items() if name in layers}
+
+
+def pictures(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+CONTENTS, STYLE = pictures(3, 4, 5, 3), pictures(6, 4, 3, seed=1)
+
+
+def art(**options: object) -> NeuralArt:
+    options = {"network": Small(), "contents": CONTENTS, "style": STYLE, **options}
+    return NeuralArt(**options)
+
+
+def a_theta() -> jax.Array:
+    return jnp.asarray(np.random.default_rng(3).normal(size=(4, 5, 3), scale=0.5))
+
+
+def by_hand(f: StyledPicture, theta: np.ndarray) -> list[float]:
+    """The three terms, as the module's first lines have them."""
+    first, second = (np.asarray(kernel, float) for kernel in f.network.kernels)
+
+    def layers(pixels: np.ndarray) -> list[np.ndarray]:
+        a = np.maximum(pixels.reshape(-1, 3) @ first, 0)
+        return [a, np.maximum(a @ second, 0)]
+
+    def grams(pixels: np.ndarray) -> list[np.ndarray]:
+        return [x.T @ x / len(x) for x in layers(pixels)]
+
+    pixels, content = 127.5 * (theta + 1), layers(np.asarray(f.content, float))[1]
+    style = [
+        np.sum((G - A) ** 2) / np.sum(A**2)
+        for G, A in zip(grams(pixels), grams(STYLE.astype(float)), strict=True)
+    ]
+    steps = [np.mean(np.diff(theta, axis=axis) ** 2) for axis in (0, 1)]
+    return [
+        np.sum((layers(pixels)[1] - content) ** 2) / np.sum(content**2),
+        np.mean(style),
+        sum(steps),
+    ]
+
+
+def test_f_is_the_sum_of_its_weighed_terms() -> None:
+    f = art(alpha=2.0, beta=3.0, gamma=5.0).sample(KEY)
+    theta = a_theta()
+    expected = by_hand(f, np.asarray(theta, float))
+    np.testing.assert_allclose(f.terms(theta), expected, rtol=1e-4)
+    np.testing.assert_allclose(f.loss(theta, KEY), np.dot(expected, [2, 3, 5]), rtol=1e-4)
+    assert f.loss(theta, jax.random.key(1)) == f.loss(theta, KEY)
+
+
+def test_the_gradient_is_that_of_finite_differences() -> None:
+    with jax.enable_x64(True):
+        f = art().sample(KEY)
+        theta, direction = a_theta().astype(float), jnp.asarray(np.ones((4, 5, 3)))
+        direction = direction.at[1, 2].set(-2.0)
+        slope = jnp.vdot(jax.grad(f.loss)(theta, KEY), direction)
+        ends = [f.loss(theta + h * direction, KEY) for h in (1e-6, -1e-6)]
+        np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-6, rtol=1e-6)
+
+
+def test_the_content_has_no_content_loss_and_the_style_no_style_loss() -> None:
+    f = art().sample(KEY)
+    assert float(f.terms(to_theta(f.content)).content) < 1e-9
+    assert float(f.terms(a_theta()).style) > 1e-3
+    same = art(contents=STYLE[None]).sample(KEY)
+    assert float(same.terms(to_theta(STYLE)).style) < 1e-9
+    assert float(same.terms(jnp.full((6, 4, 3), 0.3)).reg) == 0
+
+
+def test_style_knows_no_places_and_no_sizes() -> None:
+    """Under a network that looks at single pixels."""
+    theta = a_theta()
+    f, turned = (art(style=style).sample(KEY) for style in (STYLE, np.tile(STYLE[::-1], (2, 2, 1))))
+    np.testing.assert_allclose(turned.terms(theta).style, f.terms(theta).style, rtol=1e-4)
+
+
+def test_the_size_of_a_layer_s_features_does_not_matter() -> None:
+    theta = a_theta()
+    f, larger = (art(network=Small(scale)).sample(KEY) for scale in (1.0, 100.0))
+    np.testing.assert_allclose(larger.loss(theta, KEY), f.loss(theta, KEY), rtol=1e-4)
+
+
+def test_where_it_starts() -> None:
+    at_content = art(theta_std=0.0).sample(KEY)
+    np.testing.assert_array_equal(to_pixels(at_content.init(KEY)), at_content.content)
+    wide = np.zeros((1, 60, 60, 3), np.uint8)
+    for start, middle in (("content", -1.0), ("noise", 0.0)):
+        theta = art(contents=wide, start=start, theta_std=0.5).sample(KEY).init(KEY)
+        assert abs(float(theta.mean()) - middle) < 0.02
+        assert abs(float(theta.std()) - 0.5) < 0.02
+
+
+def test_every_content_is_drawn() -> None:
+    sample = jax.jit(lambda key: art().sample(key).content)
+    drawn = {np.asarray(sample(key)).tobytes() for key in jax.random.split(KEY, 30)}
+    assert drawn == {content.tobytes() for content in CONTENTS}
+
+
+def test_side_by_side_they_share_the_network_and_the_style() -> None:
+    problem = art()
+    fs = Batch.sample(problem, KEY, 2)
+    shared = {id(leaf) for leaf in jax.tree.leaves(fs.shared)}
+    held = {id(leaf) for leaf in jax.tree.leaves((problem.network, problem.grams))}
+    assert shared == held
+    assert [leaf.shape for leaf in jax.tree.leaves(fs.own)] == [(2, 4, 5, 3), (2, 4, 5, 5)]
+
+
+def test_pictures_and_thetas_are_two_ways_to_say_the_same() -> None:
+    every = np.arange(256, dtype=np.uint8).repeat(3).reshape(16, 16, 3)
+    np.testing.assert_array_equal(to_pixels(to_theta(every)), every)
+
+
+def test_what_does_not_fit_is_refused(sentence: Callable) -> None:
+    assert sentence(art, contents=pictures(2, 1, 5, 3)) == (
+        "a content picture has 1 × 5 pixels and Small takes 2 × 2 or more; try size=2"
+    )
+    assert sentence(art, style=pictures(9, 1, 3)).startswith("a style picture has 9 × 1 pixels")
+    assert sentence(art, beta=-1.0) == "beta is -1.0 and must be at least 0"
+    assert sentence(art, theta_std=-1.0) == "theta_std is -1.0 and must be at least 0"
+    assert sentence(art, start="grey") == (
+        "start is 'grey' and must be one of content, noise; try start=\"content\""
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A data folder: SqueezeNet with weights drawn at random, a style, and three contents."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: rng.normal(size=shape, scale=0.1).astype(np.float32)
+        for name, shape in squeezenet.SHAPES.items()
+    }
+    path = network_path("squeezenet", tmp_path)
+    path.parent.mkdir()
+    path.write_bytes(save(arrays))
+    write_picture(tmp_path / "style" / "starry_night.png", pictures(20, 30, 3))
+    for seed in range(3):
+        write_picture(tmp_path / "photos" / f"{seed}.png", pictures(20, 20, 3, seed=seed))
+    return tmp_path
+
+
+def test_its_name_takes_literals(folder: Path, sentence: Callable) -> None:
+    own = f"size=16, content={str(folder / 'photos')!r}, split='all'"
+    problem = make_problem(f"neural-art({own}, start='noise', beta=7.0, theta_std=0.5)", folder)
+    assert isinstance(problem, NeuralArt)
+    assert problem.contents.shape == (3, 16, 16, 3)
+    assert (problem.beta, problem.start, problem.theta_std) == (7.0, "noise", 0.5)
+    assert set(problem.grams) == {"conv1", "fire2", "fire4", "fire6"}
+    assert isinstance(make_problem(f"neural-art({own}, log=True)", folder), Logarithm)
+    style = str(folder / "photos" / "1.png")
+    other = make_problem(f"neural-art({own}, style={style!r})", folder)
+    assert not np.array_equal(other.grams["conv1"], problem.grams["conv1"])
+    found = sentence(make_problem, f"neural-art({own}, net='resnet')", folder)
+    assert found == "there is no network 'resnet'; known are squeezenet, vgg19"
+    assert sentence(make_problem, f"neural-art({own}, net='vgg19')", folder).startswith(
+        f"{network_path('vgg19', folder)} is missing; "
+    )
+
+
+def test_the_recipe_is_the_paper_s() -> None:
+    recipe = recipe_of("neural-art")
+    assert (recipe["steps"], recipe["unroll"]) == (128, 32)
+    assert recipe["optimizer"] == "lstm(p=10.0, scale=1.0)"
+
+
+def test_f_and_its_gradient_are_finite_where_the_network_sees_nothing() -> None:
+    blind = eqx.tree_at(lambda n: n.kernels, Small(), (jnp.zeros((3, 4)), jnp.zeros((4, 5))))
+    f = art(network=blind).sample(KEY)
+    value, gradient = jax.value_and_grad(f.loss)(a_theta(), KEY)
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()

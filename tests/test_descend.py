@@ -1,0 +1,66 @@
+"""One optimization, step by step: the same as `unroll`, and no gradient uncounted."""
+
+from itertools import islice
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jaxtyping import Array
+
+from metadescent.descend import curve_of, descend
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problem import Optimizee
+from metadescent.problems.quadratic import Quadratic
+from metadescent.unroll import start, unroll
+
+F, KEY = Quadratic(dimension=3).sample(jax.random.key(0)), jax.random.key(1)
+THETA = F.init(KEY)
+
+
+class Counted(Optimizee):
+    """A quadratic that calls back at every evaluation."""
+
+    def init(self, key: Array) -> Array:
+        return THETA
+
+    def loss(self, theta: Array, key: Array) -> Array:
+        jax.debug.callback(lambda: CALLS.append(1))
+        return F.loss(theta, key) + jnp.sum(theta**4)
+
+
+CALLS: list[int] = []
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_it_goes_the_way_of_unroll(learned: bool) -> None:
+    m = LSTM((2,), key=jax.random.key(2)) if learned else optax.adam(0.1)
+    way = list(descend(m, F, THETA, KEY, num_gradients=5))
+    begin = start(m, F, KEY)
+    end, losses = unroll(m, F, begin, KEY, num_steps=5)
+    np.testing.assert_allclose(curve_of(way, 5), losses, rtol=1e-5)
+    np.testing.assert_allclose(way[-1].theta, end.theta, rtol=1e-5)
+    assert [visited.gradients for visited in way] == list(range(6))
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_every_gradient_of_a_line_search_counts(steps: int) -> None:
+    CALLS.clear()
+    *_, last = islice(descend(optax.lbfgs(), Counted(), THETA, KEY, num_gradients=100), steps + 1)
+    jax.effects_barrier()
+    assert last.gradients == len(CALLS) > steps
+
+
+@pytest.mark.parametrize("budget", [1, 2, 7])
+def test_no_line_search_goes_beyond_the_budget(budget: int) -> None:
+    way = list(descend(optax.lbfgs(), F, THETA, KEY, num_gradients=budget))
+    whole = list(descend(optax.lbfgs(), F, THETA, KEY, num_gradients=50))
+    within = [visited.gradients for visited in whole if visited.gradients <= budget]
+    assert [visited.gradients for visited in way] == within
+
+
+def test_lbfgs_minimizes_a_quadratic() -> None:
+    *_, last = descend(optax.lbfgs(), F, THETA, KEY, num_gradients=50)
+    assert float(last.loss) < 1e-6
+    np.testing.assert_allclose(last.loss, F.loss(last.theta, KEY), atol=1e-6)

@@ -1,0 +1,94 @@
+"""Line searches, charged for every gradient: step by step, side by side and tuned."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metadescent.descend import curve_of, descend
+from metadescent.evaluate import learning_curves
+from metadescent.line_search import searches
+from metadescent.meta_loss import draw
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problem import Optimizee, Problem
+from metadescent.problems.quadratic import Quadratic
+from metadescent.tune import tune
+
+KEY = jax.random.key(0)
+PROBLEM, BUDGET = Quadratic(dimension=3), 12
+
+
+class Bowl(Optimizee):
+    """f(θ) = ‖θ‖², its middle moved by each minibatch."""
+
+    noise: jax.Array
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, (2,))
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        return jnp.sum((theta - self.noise * jax.random.normal(key)) ** 2)
+
+
+class Bowls(Problem):
+    noise: jax.Array
+
+    def sample(self, key: jax.Array) -> Bowl:
+        del key
+        return Bowl(self.noise)
+
+
+@pytest.fixture(scope="module")
+def curves() -> np.ndarray:
+    found = learning_curves(optax.lbfgs(), PROBLEM, KEY, num_steps=BUDGET, num_seeds=3)
+    return np.asarray(found)
+
+
+def test_side_by_side_they_go_the_way_of_one(curves: np.ndarray) -> None:
+    """Whose gradients are counted one by one in `test_descend`."""
+    fs, keys = draw(PROBLEM, KEY, 3)
+    thetas = fs.init(keys.theta)
+    for b in range(3):
+        f = eqx.combine(jax.tree.map(lambda leaf, b=b: leaf[b], fs.own), fs.shared)
+        way = descend(optax.lbfgs(), f, thetas[b], KEY, num_gradients=BUDGET)
+        np.testing.assert_allclose(curves[b], curve_of(way, BUDGET), rtol=1e-3, atol=1e-6)
+
+
+def test_one_gradient_leads_nowhere_yet_and_all_of_them_down(curves: np.ndarray) -> None:
+    fs, keys = draw(PROBLEM, KEY, 3)
+    np.testing.assert_allclose(
+        curves[:, 0], fs.loss(fs.init(keys.theta), keys.minibatch), rtol=1e-5
+    )
+    assert np.all(np.diff(curves) <= 1e-6)
+    assert np.all(curves[:, -1] < 0.1 * curves[:, 0])
+
+
+def test_a_search_at_the_minimum_ends() -> None:
+    class AtRest(Bowls):
+        def sample(self, key: jax.Array) -> Bowl:
+            return Resting(self.noise)
+
+    class Resting(Bowl):
+        def init(self, key: jax.Array) -> jax.Array:
+            return jnp.zeros(2)
+
+    found = learning_curves(optax.lbfgs(), AtRest(jnp.zeros(())), KEY, num_steps=4, num_seeds=1)
+    np.testing.assert_array_equal(found, np.zeros((1, 4)))
+
+
+def test_only_a_rule_that_searches_searches() -> None:
+    m = LSTM((2,), key=KEY)
+    rules = [optax.lbfgs(), optax.chain(optax.identity(), optax.lbfgs()), optax.adam(1.0), m]
+    assert [searches(rule, {"w": jnp.zeros(3)}) for rule in rules] == [True, True, False, False]
+
+
+def test_tuned_it_takes_its_rate_from_the_grid_and_refuses_minibatches(sentence: Callable) -> None:
+    tuned = tune("lbfgs", Bowls(jnp.zeros(())), KEY, num_steps=3, num_seeds=2)
+    assert tuned.grid[0] < tuned.rate < tuned.grid[-1]
+    found = sentence(tune, "lbfgs", Bowls(jnp.ones(())), KEY, num_steps=3, num_seeds=2)
+    assert found.startswith("lbfgs searches along a line, and the loss there is ")
+    assert found.endswith("leave lbfgs out where f draws minibatches")

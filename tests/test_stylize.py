@@ -1,0 +1,153 @@
+"""`stylize` and `convert`, on a network drawn at random and tiny pictures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from metadescent import artifact
+from metadescent.data.networks import load_network, network_path
+from metadescent.data.pictures import read_picture, write_picture
+from metadescent.problems import squeezenet
+from metadescent.registry import make_optimizer
+
+SMALL = ("--size", "16", "--steps", "3")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a network and a style."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: rng.normal(size=shape, scale=np.sqrt(2 / np.prod(shape[:-1] or (100,))))
+        for name, shape in squeezenet.SHAPES.items()
+    }
+    path = network_path("squeezenet", folder)
+    path.parent.mkdir()
+    path.write_bytes(save({name: array.astype(np.float32) for name, array in arrays.items()}))
+    for name in ("style/waves.png", "photo.png"):
+        pixels = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
+        write_picture(folder / name, pixels)
+    return folder
+
+
+@pytest.fixture
+def stylize(metadescent: Callable, data: Path) -> Callable:
+    def run(*words: str) -> tuple:
+        content = str(data / "photo.png")
+        return metadescent("stylize", content, "waves", *SMALL, "--data-dir", str(data), *words)
+
+    return run
+
+
+def test_it_writes_the_picture_and_its_frames(stylize: Callable, tmp_path: Path) -> None:
+    status, out, said = stylize("--out", "a/b.png", "--frames", "2")
+    assert (status, out) == (0, f"Styled picture: {Path('a', 'b.png')}\n"), said
+    assert said.splitlines()[-1].startswith("stylize 3/3")
+    assert " left" in said
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["b-0000.png", "b-0002.png", "b.png"]
+    first, result = (read_picture(tmp_path / "a" / name, 16) for name in (names[0], "b.png"))
+    assert not np.array_equal(first, result)
+
+
+def test_compare_adds_the_strip_and_everybody_s_curves(
+    stylize: Callable, data: Path, tmp_path: Path
+) -> None:
+    status, out, said = stylize("--compare", "--out", "s.png")
+    assert status == 0, said
+    assert said.splitlines()[-1].startswith("stylize 15/15")
+    for name in ("adam", "sgd", "nag", "rmsprop", "lbfgs"):
+        assert any(line.split()[:1] == [name] for line in out.splitlines())
+    found = {path.name for path in tmp_path.glob("s*")}
+    assert found == {"s.png", "s-strip.png", "s-curves.svg", "s-curves.png"}
+    from PIL import Image
+
+    strip = np.asarray(Image.open(tmp_path / "s-strip.png"))
+    content, result, style = np.split(strip, 3, axis=1)
+    np.testing.assert_array_equal(content, read_picture(data / "photo.png", 16))
+    np.testing.assert_array_equal(result, read_picture(tmp_path / "s.png", 16))
+    np.testing.assert_array_equal(style, read_picture(data / "style" / "waves.png", 16))
+
+
+def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> None:
+    spec = "lstm(layers=(2,))"
+    m = make_optimizer(spec, jax.random.key(0))
+    artifact.save(tmp_path / "mine.safetensors", m, optimizer=spec)
+    status, _, said = stylize("--optimizer", "mine.safetensors", "--start", "noise")
+    assert status == 0, said
+    assert (tmp_path / "styled.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--optimizer", "adamm"), "there is no optimizer 'adamm'; did you mean 'adam'?"),
+        (
+            ("--optimizer", "quadratic-lstm", "--rate", "1"),
+            "quadratic-lstm has no rate; leave --rate out or take sgd, nag, rmsprop, adam, lbfgs",
+        ),
+        (
+            ("--out", "s.txt"),
+            "'s.txt' names no format that pictures are written in; "
+            "let it end in .png, .jpg, .jpeg, .webp",
+        ),
+        (("--steps", "0"), "steps is 0 and must be at least 1"),
+        (("--size", "8"), "size is 8 and must be from 16 to 4096"),
+        (("--beta", "-1"), "beta is -1.0 and must be at least 0"),
+        (
+            ("--optimizer", "sgd", "--rate", "1e30", "--out", "kept.png"),
+            "the loss is not finite under sgd; try another optimizer or --rate",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_nothing_is_written(
+    stylize: Callable, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    status, out, said = stylize(*words)
+    assert (status, out, said.splitlines()[-1]) == (2, "", f"metadescent: {sentence}")
+    assert not list(tmp_path.glob("*.*"))
+
+
+def test_pictures_that_are_not_there(metadescent: Callable, data: Path) -> None:
+    place = ("--data-dir", str(data), *SMALL)
+    status, _, said = metadescent("stylize", "none.png", "waves", *place)
+    assert (status, said) == (
+        2,
+        "metadescent: cannot read none.png: No such file or directory; "
+        "give the file of a picture\n",
+    )
+    status, _, said = metadescent("stylize", str(data / "photo.png"), "wave", *place)
+    assert status == 2
+    assert said.endswith("known are waves, or name a picture's file\n")
+
+
+def test_convert_makes_what_stylize_reads(metadescent: Callable, data: Path) -> None:
+    """From torchvision's layout, of this package's own arrays turned around."""
+    arrays = load_network("squeezenet", squeezenet.SHAPES, data)
+    places = dict(zip(squeezenet.LAYERS, (0, 3, 4, 6, 7, 9, 10, 11, 12), strict=True))
+    state = {}
+    for name, array in arrays.items():
+        layer, *part, kind = name.split(".")
+        theirs = [f"features.{places[layer]}", *(p.replace("squeeze1x1", "squeeze") for p in part)]
+        turned = array.transpose(3, 2, 0, 1) if kind == "kernel" else array
+        kind = "weight" if kind == "kernel" else kind
+        state[".".join([*theirs, kind])] = np.ascontiguousarray(turned)
+    Path("net.safetensors").write_bytes(save(state))
+    words = ("convert", "net.safetensors", "squeezenet", "--caffe", "--data-dir", "here")
+    status, out, said = metadescent(*words)
+    assert status == 0, said
+    place = network_path("squeezenet", "here")
+    assert out == f"{len(arrays)} arrays of squeezenet: {place}\n"
+    found = load_network("squeezenet", squeezenet.SHAPES, "here")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+    assert metadescent(*words) == (
+        2,
+        "",
+        f"metadescent: {place} is there already; delete it or choose another place with --out\n",
+    )
