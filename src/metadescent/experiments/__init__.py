@@ -9,14 +9,14 @@ function
 that takes its learned optimizers by name from `load`, so that it never knows whether they are
 pretrained or have just been meta-trained. A claim is measured, never assumed: it may fail. What
 experiments share is in `panels` (how they run), `judge` (how claims are judged) and `appendix_b`
-(whose updates its figures show).
+(whose updates its figures show). Figures that differ in their number alone share a module, which
+has an object like such a module for each of them in `EXPERIMENTS`.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metadescent.compare import Comparison, Progress
@@ -121,8 +121,8 @@ def budget_of(name: str) -> Budget:
     return BUDGETS[_known(name, BUDGETS, "budget")]
 
 
-def experiments() -> dict[str, ModuleType]:
-    """Return every experiment by the figure that it reproduces.
+def experiments() -> dict[str, Any]:
+    """Return every experiment by the figure that it reproduces: a module, or what one has instead.
 
     Example:
         >>> "figure4" in experiments()
@@ -131,12 +131,13 @@ def experiments() -> dict[str, ModuleType]:
     found = {}
     for info in pkgutil.iter_modules(__path__):
         module = importlib.import_module(f"{__name__}.{info.name}")
-        if hasattr(module, "FIGURE"):
-            found[module.FIGURE] = module
+        for one in getattr(module, "EXPERIMENTS", [module]):
+            if hasattr(one, "FIGURE"):
+                found[one.FIGURE] = one
     return found
 
 
-def experiment(figure: str) -> ModuleType:
+def experiment(figure: str) -> Any:
     """Return the experiment that reproduces a figure.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What figures 11, 12 and 13 measure: g_t of one coordinate as a function of its gradient ∇_t.
+"""Figures 11, 12 and 13: g_t of one coordinate as a function of its gradient ∇_t.
 
 Appendix B, "proposed update as a function of current gradient": the first 32 steps of a trajectory
 of the LSTM, with the history of gradients held. Each figure has a trajectory and a coordinate of
@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from metadescent.compare import Progress
 from metadescent.experiments import Claim, Load, Reproduction
-from metadescent.experiments.appendix_b import LEARNED, cast
+from metadescent.experiments.appendix_b import LEARNED, UNITS, cast, subject
 from metadescent.pictures import FUNCTION_STEPS, pictures
 from metadescent.traits import STEP_SHARE, steps_of
 
@@ -40,36 +40,74 @@ class Shares(NamedTuple):
     opposite: float
 
 
-def reproduce(
-    number: int,
-    budget: str,
-    *,
-    load: Load,
-    data_dir: str | Path | None,
-    seed: int,
-    cache: Path | None,
-    progress: Progress,
-) -> Reproduction:
-    """Run figure `number`; the other arguments are those of every experiment."""
-    found = cast(budget, load=load, data_dir=data_dir, seed=seed, cache=cache, progress=progress)
-    drawn = pictures(
-        found.optimizers,
-        found.problem,
-        jax.random.fold_in(found.key, number),
-        num_steps=min(FUNCTION_STEPS, found.num_steps),
-        count=min(MOST_COORDINATES, found.seeds.report),
-        seed=seed + number,
-    )
-    progress("varied gradients")
-    shares, coordinate = measure(drawn.curves), drawn.coordinates[0]
-    measured = found.to_json() | {
-        "coordinate": coordinate,
-        "coordinates": len(drawn.coordinates),
-        **shares._asdict(),
-    }
-    return Reproduction(
-        f"figure{number}", {}, judge(shares), lambda: drawn.functions(coordinate), measured
-    )
+class UpdateFunctions:
+    """The experiment behind one of the figures.
+
+    Example:
+        >>> UpdateFunctions(12).FIGURE
+        'figure12'
+    """
+
+    UNITS = UNITS
+
+    def __init__(self, number: int):
+        """Say which figure."""
+        self.number, self.FIGURE = number, f"figure{number}"
+
+    @property
+    def OPTIMIZERS(self) -> tuple[str, ...]:  # noqa: N802
+        """Return the optimizer that is shown, which depends on what lies in the zoo."""
+        return (subject(),)
+
+    def reproduce(
+        self,
+        budget: str = "cpu",
+        *,
+        load: Load,
+        data_dir: str | Path | None = None,
+        seed: int = 0,
+        cache: Path | None = None,
+        progress: Progress = lambda _: None,
+    ) -> Reproduction:
+        """Vary gradients along a trajectory of the LSTM and judge what the paper sees in its g.
+
+        Arguments:
+            budget: "smoke", "cpu" or "paper".
+            load: returns the optimizer of `appendix_b.subject`; it is asked once.
+            data_dir: the folder that holds the data, if not the usual one.
+            seed: draws the trajectory, the coordinates, and the problems that rates are tuned on.
+            cache: folder where the tuned rates are kept and looked up; none if not given.
+            progress: is told what is going on.
+
+        Raises:
+            UserError: if there is no such budget, or data is missing.
+
+        Source: appendix B, figures 11 to 13.
+        """
+        found = cast(
+            budget, load=load, data_dir=data_dir, seed=seed, cache=cache, progress=progress
+        )
+        drawn = pictures(
+            found.optimizers,
+            found.problem,
+            jax.random.fold_in(found.key, self.number),
+            num_steps=min(FUNCTION_STEPS, found.num_steps),
+            count=min(MOST_COORDINATES, found.seeds.report),
+            seed=seed + self.number,
+        )
+        progress("varied gradients")
+        shares, coordinate = measure(drawn.curves), drawn.coordinates[0]
+        measured = found.to_json() | {
+            "coordinate": coordinate,
+            "coordinates": len(drawn.coordinates),
+            **shares._asdict(),
+        }
+        return Reproduction(
+            self.FIGURE, {}, judge(shares), lambda: drawn.functions(coordinate), measured
+        )
+
+
+EXPERIMENTS = [UpdateFunctions(number) for number in (11, 12, 13)]
 
 
 def measure(curves: Mapping[str, Float[np.ndarray, "steps k points"]]) -> Shares:
