@@ -118,11 +118,6 @@ def _reported(
     report(f"{name} is done", command.steps - done)
 
 
-def _check(curve: Curve, name: str) -> None:
-    if not np.isfinite(curve.mean).any():
-        raise UserError(f"the loss is not finite under {name}; try another optimizer or --rate")
-
-
 def _compare(command: arguments.Stylize, strip: np.ndarray, curves: dict[str, Curve]) -> None:
     from metadescent import plotting
 
