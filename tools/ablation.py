@@ -145,13 +145,13 @@ def main() -> None:
             }
             write_json(results, found)
     columns = [f"{name} {steps}" for steps in HORIZONS for name in TESTS]
-    print("| | minutes | " + " | ".join(columns) + " |")
-    print("|---" * (len(columns) + 2) + "|")
+    print("| | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 1) + "|")
     for name, result in found.items():
         figures = [f"{result['tests'][column][0]:.3g}" for column in columns]
         ended = result["epochs"]
         name += "" if ended == SMALL.epochs else f" (not finite in epoch {ended + 1})"
-        print(f"| {name} | {result['seconds'] / 60:.1f} | " + " | ".join(figures) + " |")
+        print(f"| {name} | " + " | ".join(figures) + " |")
 
 
 if __name__ == "__main__":
