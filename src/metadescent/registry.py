@@ -135,7 +135,7 @@ def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
 
     Example:
         >>> import jax
-        >>> m = make_rule("lstm(layers=(4,)) >> pace(horizon=50)", jax.random.key(0))
+        >>> m = make_rule("lstm(layers=(4,)) >> pace(horizon=50.0)", jax.random.key(0))
         >>> [type(rule).__name__ for rule in m.rules]
         ['LSTM', 'Pace']
     """
