@@ -29,6 +29,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "optimizers.rnnprop": ["RNNProp"],
         "problem": ["Optimizee", "Problem"],
         "problems.classifier": ["MLPClassification"],
+        "problems.from_function": ["FromFunction"],
         "problems.ill_conditioned": ["IllConditioned"],
         "problems.logarithm": ["Logarithm"],
         "problems.quadratic": ["Quadratic"],
