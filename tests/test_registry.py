@@ -428,6 +428,57 @@ def test_a_fingerprint_tells_options_data_and_code_apart(mine: Path) -> None:
     assert fingerprint(MLPClassification(images.copy(), labels)) == prints[4]
 
 
+def test_a_fingerprint_is_of_functions_wherever_a_problem_keeps_them(tmp_path: Path) -> None:
+    path = tmp_path / "kept.py"
+    path.write_text(KEPT)
+    written = [f"{path}:{kind}(c={c})" for kind in ("Static", "Leaf", "Listed") for c in (1.0, 2.0)]
+    once, again = ([fingerprint(make_problem(spec)) for spec in written] for _ in range(2))
+    assert once == again
+    assert len(set(once)) == len(once)
+
+
+KEPT = """
+import equinox as eqx, jax, jax.numpy as jnp
+from metadescent import Optimizee, Problem
+
+class Bowl(Optimizee):
+    height: jax.Array
+
+    def init(self, key):
+        return jnp.ones(1)
+
+    def loss(self, theta, key):
+        return self.height * jnp.sum(theta**2)
+
+class Static(Problem):
+    draw: object = eqx.field(static=True)
+
+    def __init__(self, c=1.0):
+        self.draw = lambda key: c * jax.random.uniform(key)
+
+    def sample(self, key):
+        return Bowl(self.draw(key))
+
+class Leaf(Problem):
+    draw: object
+
+    def __init__(self, c=1.0):
+        self.draw = lambda key: c * jax.random.uniform(key)
+
+    def sample(self, key):
+        return Bowl(self.draw(key))
+
+class Listed(Problem):
+    draw: tuple = eqx.field(static=True)
+
+    def __init__(self, c=1.0):
+        self.draw = (lambda key: c * jax.random.uniform(key),)
+
+    def sample(self, key):
+        return Bowl(self.draw[0](key))
+"""
+
+
 # Sums of problems
 
 

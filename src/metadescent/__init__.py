@@ -3,8 +3,13 @@
 The public names are loaded when first used, so importing the package costs next to nothing.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import lazy_loader
 
+# To a type checker a public name may be anything, a class among them.
+__getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules={"data", "estimators", "optimizers", "problems", "zoo"},

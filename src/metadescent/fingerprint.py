@@ -29,20 +29,22 @@ def fingerprint(problem: Problem) -> str:
     """
     leaves, treedef = jax.tree.flatten(problem)
     # A function is written with its address, which changes from process to process.
-    digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", str(treedef)).encode())
+    written = re.sub(r" at 0x[0-9a-f]+", "", str(treedef))
+    digest = hashlib.sha256(written.encode())
     parts = _parts(problem)
     modules = dict.fromkeys(inspect.getmodule(type(part)) or type(part) for part in parts)
     for module in modules:
         digest.update(inspect.getsource(module).encode())
     functions = [function for part in parts for function in _functions(part)]
-    for module in dict.fromkeys(map(inspect.getmodule, functions)):
+    for module in dict.fromkeys(filter(None, map(inspect.getmodule, functions))):
         # What was typed at a prompt has no file; it is in the program all the same.
         with suppress(OSError, TypeError):
             digest.update(inspect.getsource(module).encode())
-    if functions:
+    if functions or written != str(treedef):
         digest.update(_program(problem).encode())
     for leaf in leaves:
-        digest.update(np.ascontiguousarray(leaf).tobytes())
+        if not callable(leaf):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()
 
 
@@ -56,9 +58,8 @@ def _parts(tree: Any) -> list[eqx.Module]:
 
 
 def _functions(part: eqx.Module) -> list[Callable[..., Any]]:
-    """Return the functions, or other things to be called, in the fields of a module."""
-    values = vars(part).values()
-    return [value for value in values if callable(value) and not isinstance(value, eqx.Module)]
+    """Return the functions, and whatever else can be called, in the fields of a module."""
+    return [leaf for leaf in jax.tree.leaves(list(vars(part).values())) if callable(leaf)]
 
 
 def _program(problem: Problem) -> str:
@@ -69,4 +70,5 @@ def _program(problem: Problem) -> str:
         f = problem.sample(f_key)
         return f.loss(f.init(theta_key), batch_key)
 
-    return eqx.filter_jit(value).lower(problem, jax.random.key(0)).as_text()
+    compiled: Any = eqx.filter_jit(value)
+    return compiled.lower(problem, jax.random.key(0)).as_text()

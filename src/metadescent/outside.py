@@ -26,7 +26,7 @@ def class_of(name: str, kind: type) -> Callable[..., Any]:
         'Quadratic'
     """
     module, where, attribute = _open(name)
-    found = getattr(module, attribute, None)
+    found: Any = getattr(module, attribute, None)
     if not _is_class(found, kind):
         raise _absent(where, kind, attribute, module, lambda value: _is_class(value, kind))
     return found
@@ -43,7 +43,7 @@ def problem(name: str) -> Callable[..., Any]:
         'mnist'
     """
     module, where, attribute = _open(name)
-    found = getattr(module, attribute, None)
+    found: Any = getattr(module, attribute, None)
     if isinstance(found, Problem):
         return lambda: found
     if not (_is_class(found, Problem) or inspect.isfunction(found)):

@@ -155,9 +155,9 @@ def _check(problem: FromFunction) -> None:
     value = jax.eval_shape(
         lambda problem, theta: f.of(theta, *problem.sample(key).arguments(key)), problem, theta
     )
-    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if shape != () or not jnp.issubdtype(dtype, jnp.floating):
-        found = type(value).__name__ if shape is None else f"{dtype}{list(shape)}"
+    single = isinstance(value, jax.ShapeDtypeStruct)
+    if not (single and value.shape == () and jnp.issubdtype(value.dtype, jnp.floating)):
+        found = f"{value.dtype}{list(value.shape)}" if single else type(value).__name__
         raise UserError(
             f"loss returns {found} and must return a floating-point scalar; try jnp.mean"
         )
