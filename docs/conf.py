@@ -5,6 +5,8 @@ from importlib.util import find_spec
 
 from docutils.nodes import SkipNode
 
+from metadescent.zoo import cards
+
 project = "metadescent"
 author = "The metadescent authors"
 project_copyright = "2026, The metadescent authors"
@@ -37,9 +39,15 @@ def keep_bars(app, what, name, thing, options, lines):
     lines[:] = [line if "`" in line else line.replace("|", r"\|") for line in lines]
 
 
+def deal_cards(app, docname, source):
+    """Put the cards of the pretrained optimizers, as they are now, into their page."""
+    source[:] = [text.replace("<!-- cards -->", cards.page()) for text in source]
+
+
 def setup(app):
     """Show formulas as they are written, in Unicode, where Sphinx would load MathJax."""
     app.connect("autodoc-process-docstring", keep_bars)
+    app.connect("source-read", deal_cards)
 
     def element(tag):
         def visit(self, node):

@@ -19,7 +19,7 @@ from metadescent.recipe import Recipe
 from metadescent.registry import problems, recipe_of
 
 COMMANDS = {
-    name.lower(): kind
+    re.sub(r"\B(?=[A-Z])", "-", name).lower(): kind
     for name, kind in vars(arguments).items()
     if is_dataclass(kind) and kind.__module__ == arguments.__name__
 }

@@ -15,6 +15,7 @@ from metadescent.estimator import Estimator
 from metadescent.estimators.imitation import Imitation
 from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
+from metadescent.fingerprint import fingerprint
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problem import Named, Problem
@@ -25,7 +26,6 @@ from metadescent.problems.quadratic import Quadratic
 from metadescent.problems.rescaled import Rescaled
 from metadescent.problems.together import Together
 from metadescent.registry import (
-    fingerprint,
     make_estimator,
     make_optimizer,
     make_problem,
@@ -307,6 +307,85 @@ def test_a_wrong_place_is_named(
     assert sentence(make, spec.format(file=mine)) == expected.format(file=mine)
 
 
+FUNCTIONS = """
+import jax, jax.numpy as jnp
+from jax import jit
+from metadescent import FromFunction
+
+FACTOR = 3.0
+
+def init(key):
+    return jnp.ones(2)
+
+def loss(theta, key):
+    return FACTOR * jnp.sum(theta**2)
+
+ready = FromFunction(loss, init)
+
+def scaled(size: float = 1.0):
+    return FromFunction(lambda theta, key: size * loss(theta, key), init)
+
+def needs(size: float):
+    return scaled(size)
+
+def forgotten():
+    pass
+"""
+
+
+@pytest.fixture
+def functions(tmp_path: Path) -> Path:
+    path = tmp_path / "my_functions.py"
+    path.write_text(FUNCTIONS)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ready", 6.0), ("scaled", 6.0), ("scaled(size=2.0)", 12.0), ("needs(size=0.5)", 3.0)],
+)
+def test_an_instance_and_a_function_outside_the_package_will_do(
+    name: str, value: float, functions: Path
+) -> None:
+    f = make_problem(f"{functions}:{name}").sample(KEY)
+    assert float(f.loss(f.init(KEY), KEY)) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("redy", "{file} has no Problem named 'redy'; did you mean 'ready'?"),
+        ("FACTOR", "{file} has no Problem named 'FACTOR'; known are forgotten, ready, scaled"),
+        ("ready(size=2)", "{file}:ready has no option 'size'; none is known"),
+        ("scaled(sice=2)", "{file}:scaled has no option 'sice'; did you mean 'size'?"),
+        (
+            "forgotten",
+            "{file}:forgotten returns NoneType and must return a Problem; "
+            "try metadescent.FromFunction(loss, init)",
+        ),
+        (
+            "needs",
+            "cannot make {file}:needs(): needs() missing 1 required positional argument: 'size'",
+        ),
+    ],
+)
+def test_what_is_no_problem_outside_the_package_is_refused(
+    name: str, expected: str, functions: Path, sentence: Callable
+) -> None:
+    assert sentence(make_problem, f"{functions}:{name}") == expected.format(file=functions)
+
+
+def test_a_fingerprint_is_of_the_file_that_its_functions_are_in(functions: Path) -> None:
+    spec = f"{functions}:scaled"
+    once, again = fingerprint(make_problem(spec)), fingerprint(make_problem(spec))
+    assert once == again
+    assert fingerprint(make_problem(f"{spec}(size=2.0)")) != once
+    functions.write_text(f"{FUNCTIONS}# The same program, in another file.")
+    assert fingerprint(make_problem(spec)) != once
+    functions.write_text(FUNCTIONS.replace("FACTOR = 3.0", "FACTOR = 4.0"))
+    assert fingerprint(make_problem(spec)) != once
+
+
 def test_a_problem_is_no_optimizer(mine: Path, sentence: Callable) -> None:
     assert sentence(make_optimizer, f"{mine}:Bowls", KEY) == (
         f"{mine} has no LearnedOptimizer named 'Bowls'; it has none"
@@ -347,6 +426,57 @@ def test_a_fingerprint_tells_options_data_and_code_apart(mine: Path) -> None:
     assert len(set(prints)) == len(prints)
     assert fingerprint(make_problem("quadratic")) == prints[0]
     assert fingerprint(MLPClassification(images.copy(), labels)) == prints[4]
+
+
+def test_a_fingerprint_is_of_functions_wherever_a_problem_keeps_them(tmp_path: Path) -> None:
+    path = tmp_path / "kept.py"
+    path.write_text(KEPT)
+    written = [f"{path}:{kind}(c={c})" for kind in ("Static", "Leaf", "Listed") for c in (1.0, 2.0)]
+    once, again = ([fingerprint(make_problem(spec)) for spec in written] for _ in range(2))
+    assert once == again
+    assert len(set(once)) == len(once)
+
+
+KEPT = """
+import equinox as eqx, jax, jax.numpy as jnp
+from metadescent import Optimizee, Problem
+
+class Bowl(Optimizee):
+    height: jax.Array
+
+    def init(self, key):
+        return jnp.ones(1)
+
+    def loss(self, theta, key):
+        return self.height * jnp.sum(theta**2)
+
+class Static(Problem):
+    draw: object = eqx.field(static=True)
+
+    def __init__(self, c=1.0):
+        self.draw = lambda key: c * jax.random.uniform(key)
+
+    def sample(self, key):
+        return Bowl(self.draw(key))
+
+class Leaf(Problem):
+    draw: object
+
+    def __init__(self, c=1.0):
+        self.draw = lambda key: c * jax.random.uniform(key)
+
+    def sample(self, key):
+        return Bowl(self.draw(key))
+
+class Listed(Problem):
+    draw: tuple = eqx.field(static=True)
+
+    def __init__(self, c=1.0):
+        self.draw = (lambda key: c * jax.random.uniform(key),)
+
+    def sample(self, key):
+        return Bowl(self.draw[0](key))
+"""
 
 
 # Sums of problems

@@ -3,8 +3,13 @@
 The public names are loaded when first used, so importing the package costs next to nothing.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import lazy_loader
 
+# To a type checker a public name may be anything, a class among them.
+__getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules={"data", "estimators", "optimizers", "problems", "zoo"},
@@ -31,6 +36,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "optimizers.rnnprop": ["RNNProp"],
         "problem": ["Optimizee", "Problem"],
         "problems.classifier": ["MLPClassification"],
+        "problems.from_function": ["FromFunction"],
         "problems.ill_conditioned": ["IllConditioned"],
         "problems.logarithm": ["Logarithm"],
         "problems.quadratic": ["Quadratic"],

@@ -27,6 +27,14 @@ class List:
 
 
 @dataclass(frozen=True)
+class NewProblem:
+    """Write a file to start a problem of one's own from; it trains as it is."""
+
+    name: Positional[Annotated[str, arg(metavar="NAME")]]
+    """Of the problem; the file is NAME.py in this folder."""
+
+
+@dataclass(frozen=True)
 class Demo:
     """Learn an optimizer for quadratics and compare it with tuned hand-designed ones (minutes)."""
 
@@ -48,7 +56,7 @@ class Train:
     """Meta-train an optimizer on a problem; defaults are the recipe that suits the problem."""
 
     problem: Problem
-    """Name such as mnist, module:Class or file.py:Class; options as in quadratic(dimension=20)."""
+    """Name such as mnist, module:NAME or file.py:NAME; options as in quadratic(dimension=20)."""
     recipe: OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     out: File = None
     """Run folder; runs/PROBLEM if not given."""

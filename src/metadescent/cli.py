@@ -80,6 +80,7 @@ def _command(words: list[str], train: Any) -> Any:
     commands = (
         Annotated[a.List, subcommand("list")]
         | Annotated[a.Demo, subcommand("demo")]
+        | Annotated[a.NewProblem, subcommand("new-problem")]
         | train
         | Annotated[a.Evaluate, subcommand("evaluate")]
         | Annotated[a.Tune, subcommand("tune")]

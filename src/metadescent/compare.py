@@ -18,9 +18,9 @@ from jaxtyping import PRNGKeyArray
 from metadescent.errors import UserError
 from metadescent.evaluate import Curve, held_out_curves, learning_curves, summarize
 from metadescent.files import write_json
+from metadescent.fingerprint import fingerprint
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
-from metadescent.registry import fingerprint
 from metadescent.tune import BASELINES, STANDARD, Tuned, tune
 
 Progress = Callable[[str], None]

@@ -1,28 +1,23 @@
 """Names for problems, optimizers and estimators, found by discovery: a new one is one new file.
 
 Every module of `metadescent.problems`, `.optimizers` and `.estimators` may define `NAMED`. Beyond
-those names, `module:Class` and `path/to/file.py:Class` name what lives outside the package. Any of
-them takes options the way Python writes them: `quadratic(dimension=20)`. Problems joined by plus
-signs are one problem that has them side by side: `mnist + convex`. So are optimizers that have each
-leaves of their own: `conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`.
+those names, `module:Class` and `path/to/file.py:Class` name what lives outside the package; there
+a problem may also be an instance, or a function that returns one. Any of them takes options the way
+Python writes them: `quadratic(dimension=20)`. Problems joined by plus signs are one problem that
+has them side by side: `mnist + convex`. So are optimizers that have each leaves of their own:
+`conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`.
 """
 
-import hashlib
-import importlib
-import importlib.util
 import inspect
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import equinox as eqx
 import jax
 import optax
 from jaxtyping import PRNGKeyArray
 
+from metadescent import outside
 from metadescent.errors import UserError
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
@@ -30,16 +25,7 @@ from metadescent.optimizers.chained import Chained
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problem import Named, Problem
 from metadescent.problems.together import Together
-from metadescent.specification import (
-    build,
-    discovered,
-    groups_of,
-    links,
-    look_up,
-    nearest,
-    parse,
-    terms,
-)
+from metadescent.specification import build, discovered, groups_of, links, look_up, parse, terms
 
 
 def problems() -> dict[str, Named]:
@@ -88,10 +74,16 @@ def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
         return Together([make_problem(term, data_dir) for term in several])
     name, options = parse(spec)
     known = problems()
-    make = _outside(name, Problem) if ":" in name else look_up(name, known, "problem").make
+    make = outside.problem(name) if ":" in name else look_up(name, known, "problem").make
     if data_dir is not None and "data_dir" in inspect.signature(make).parameters:
         options["data_dir"] = data_dir
-    return build(make, name, options)
+    made = build(make, name, options)
+    if not isinstance(made, Problem):
+        raise UserError(
+            f"{name} returns {type(made).__name__} and must return a Problem; "
+            "try metadescent.FromFunction(loss, init)"
+        )
+    return made
 
 
 def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
@@ -125,7 +117,7 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
     """
     name, options = parse(spec)
     known = discovered("metadescent.estimators")
-    make = _outside(name, Estimator) if ":" in name else look_up(name, known, "estimator")
+    make = outside.class_of(name, Estimator) if ":" in name else look_up(name, known, "estimator")
     accepted = inspect.signature(make).parameters
     return build(make, name, {k: v for k, v in given.items() if k in accepted} | options)
 
@@ -147,7 +139,7 @@ def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
     if name.startswith("optax."):
         return ByHand(_of_optax(name, options))
     make = (
-        _outside(name, LearnedOptimizer)
+        outside.class_of(name, LearnedOptimizer)
         if ":" in name
         else look_up(name, optimizers(), "optimizer")
     )
@@ -160,67 +152,3 @@ def _of_optax(name: str, options: dict[str, Any]) -> optax.GradientTransformatio
     if not isinstance(made, optax.GradientTransformation):
         raise UserError(f"there is no optimizer {name!r}; try optax.adam(learning_rate=0.001)")
     return made
-
-
-def _outside(name: str, kind: type) -> Callable[..., Any]:
-    where, _, attribute = name.rpartition(":")
-    module = _import_file(Path(where)) if where.endswith(".py") else _import_module(where)
-    found = getattr(module, attribute, None)
-    if not (isinstance(found, type) and issubclass(found, kind)):
-        classes = [
-            name
-            for name, value in vars(module).items()
-            if isinstance(value, type) and issubclass(value, kind) and value is not kind
-        ]
-        hint = nearest(attribute, classes) if classes else "it has none"
-        raise UserError(f"{where} has no {kind.__name__} named {attribute!r}; {hint}")
-    return found
-
-
-def _import_module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except (ImportError, ValueError, TypeError) as error:
-        raise UserError(f"cannot import {name!r}: {error}; is it installed?") from error
-
-
-def _import_file(path: Path) -> ModuleType:
-    name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise UserError(f"there is no file {path}; give the path of a Python file")
-    module = importlib.util.module_from_spec(spec)
-    # Equinox resolves the annotations of a class through sys.modules.
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def fingerprint(problem: Problem) -> str:
-    """Return a digest of everything that a problem is: its classes' code, options and data.
-
-    Example:
-        >>> a, b = make_problem("quadratic"), make_problem("quadratic(dimension=3)")
-        >>> fingerprint(a) == fingerprint(a), fingerprint(a) == fingerprint(b)
-        (True, False)
-    """
-    import numpy as np
-
-    leaves, treedef = jax.tree.flatten(problem)
-    digest = hashlib.sha256(str(treedef).encode())
-    kinds = [type(part) for part in _parts(problem)]
-    modules = dict.fromkeys(inspect.getmodule(kind) or kind for kind in kinds)
-    for module in modules:
-        digest.update(inspect.getsource(module).encode())
-    for leaf in leaves:
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
-def _parts(tree: Any) -> list[eqx.Module]:
-    """Return all modules in a tree, the outer ones first."""
-    inner = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module) and x is not tree)
-    inner = [
-        part for x in inner if isinstance(x, eqx.Module) and x is not tree for part in _parts(x)
-    ]
-    return [tree, *inner]

@@ -11,6 +11,7 @@ from metadescent import arguments, artifact, zoo
 from metadescent.commands.dispatch import run
 from metadescent.console import console, figure, table
 from metadescent.registry import optimizers, problems
+from metadescent.zoo import cards
 
 
 @run.register
@@ -20,14 +21,22 @@ def _list(command: arguments.List) -> None:
     out.print(table("Problems", ["name", "f"], rows, text=["f"]))
     rows = [[name, _first_line(kind)] for name, kind in sorted(optimizers().items())]
     out.print(table("Kinds of optimizer", ["name", "m"], rows, text=["m"]))
-    rows = [
-        [name, str(card["trained_on"]), str(card["recipe"]["steps"]), card["optimizer"]]
-        for name in zoo.names()
-        for card in [artifact.read_card(zoo.path(name))]
-    ]
-    out.print(
-        table("Pretrained", ["name", "trained on", "steps", "optimizer"], rows, text=["optimizer"])
-    )
+    out.print("Pretrained: mean final losses on fresh problems, with 95 % intervals\n")
+    for name in zoo.names():
+        found = cards.facts(name)
+        out.print(f" {name}", *_lines(found), "", sep="\n", markup=False)
+
+
+def _lines(found: cards.Facts) -> list[str]:
+    said = {
+        "trained on": f"{found.trained_on}, {found.horizon}",
+        "size": found.size,
+        "loss": f"{found.loss} on {found.seeds} problems",
+        "best tuned": found.baseline,
+        "licence": found.licence,
+        "made by": found.command,
+    }
+    return [f"     {what:<12}{value}" for what, value in said.items()]
 
 
 @run.register

@@ -1,0 +1,173 @@
+"""A problem out of a function f(θ, key) and an initialiser; with data, a family of them.
+
+    FromFunction(loss, init)                      f(θ) = loss(θ, key)
+    FromFunction(loss, init, data)                f(θ) = loss(θ, key, entry), drawn for each f
+    FromFunction(loss, init, data, batch_size=B)  f(θ) = loss(θ, key, batch), drawn at each step
+
+Data is any pytree of arrays, with one entry along the first axis for each f or for each example.
+Data goes in here rather than into the function's closure: what a function closes over is a constant
+of every program that is compiled.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent.errors import UserError, require
+from metadescent.problem import Optimizee, Problem, Theta
+
+
+class Function(Optimizee):
+    """One f of a `FromFunction`: the two functions, and the data that this f is about.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> f = Function(lambda theta, key, a: (theta - a) ** 2, jax.random.normal, jnp.array(3.0))
+        >>> float(f.loss(jnp.array(1.0), jax.random.key(0)))
+        4.0
+    """
+
+    of: Callable[..., Array] = eqx.field(static=True)
+    start: Callable[[PRNGKeyArray], Theta] = eqx.field(static=True)
+    data: PyTree[Array] = None
+    batch_size: int | None = eqx.field(static=True, default=None)
+
+    def init(self, key: PRNGKeyArray) -> Theta:
+        return self.start(key)
+
+    def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, "..."]:
+        return self.of(theta, *self.arguments(key))
+
+    def arguments(self, key: PRNGKeyArray) -> tuple[Any, ...]:
+        """Return what the function is given beside θ: a key and, if there is data, some of it."""
+        if self.data is None:
+            return (key,)
+        if self.batch_size is None:
+            return key, self.data
+        key, draw = jax.random.split(key)
+        chosen = jax.random.randint(draw, (self.batch_size,), 0, entries(self.data))
+        return key, jax.tree.map(lambda x: x[chosen], self.data)
+
+
+class FromFunction(Problem):
+    """The problem of minimizing a function of one's own.
+
+    Arguments:
+        loss: loss(θ, key), or with data loss(θ, key, entry): a scalar that JAX can differentiate.
+            `key` is for what is random in it; most functions ignore it.
+        init: init(key) → θ₀, any pytree of floating-point arrays, of one shape for every f.
+        data: a pytree of arrays whose first axes are all N long. Each f draws one entry of it.
+        batch_size: entries a minibatch. If given, the data is one set of examples that every f
+            shares, and each evaluation of f draws a minibatch of them, with replacement.
+
+    Raises:
+        UserError: if the functions do not take these arguments, if f(θ₀) is no floating-point
+            scalar or θ₀ no floating-point arrays, or if the data's first axes differ.
+
+    Example:
+        Fit a thousand straight lines, each through five points of its own:
+
+        >>> import jax, jax.numpy as jnp
+        >>> x, y = jax.random.normal(jax.random.key(0), (2, 1000, 5))
+        >>> def loss(theta, key, points):
+        ...     x, y = points
+        ...     return jnp.mean((theta[0] + theta[1] * x - y) ** 2)
+        >>> lines = FromFunction(loss, lambda key: jax.random.normal(key, (2,)), (x, y))
+        >>> f = lines.sample(jax.random.key(1))
+        >>> f.loss(f.init(jax.random.key(2)), jax.random.key(3)).shape
+        ()
+    """
+
+    f: Function
+
+    def __init__(
+        self,
+        loss: Callable[..., Array],
+        init: Callable[[PRNGKeyArray], Theta],
+        data: PyTree = None,
+        *,
+        batch_size: int | None = None,
+    ):
+        if batch_size is not None:
+            require("batch_size", batch_size, 1)
+            if data is None:
+                raise UserError(
+                    f"batch_size is {batch_size} and there is no data; give the data that "
+                    "minibatches are drawn from"
+                )
+        if data is not None:
+            data = jax.tree.map(jnp.asarray, data)
+            entries(data)
+        self.f = Function(loss, init, data, batch_size)
+        _check(self)
+
+    def sample(self, key: PRNGKeyArray) -> Function:
+        """Draw the entry that this f is about; with minibatches, or without data, there is none."""
+        if self.f.data is None or self.f.batch_size is not None:
+            return self.f
+        i = jax.random.randint(key, (), 0, entries(self.f.data))
+        return dataclasses.replace(self.f, data=jax.tree.map(lambda x: x[i], self.f.data))
+
+
+def entries(data: PyTree[Array]) -> int:
+    """Return how many entries data has along its first axes.
+
+    Raises:
+        UserError: if it has none, or not the same number in every leaf.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> entries({"x": jnp.zeros((5, 2)), "y": jnp.zeros(5)})
+        5
+    """
+    found = sorted({leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(data)})
+    if len(found) != 1 or found == [0]:
+        lengths = " and ".join(map(str, found)) or "no"
+        raise UserError(
+            f"the leaves of the data have {lengths} entries along their first axes and must all "
+            "have the same number, 1 or more; try jax.tree.map(jnp.shape, data)"
+        )
+    return found[0]
+
+
+def _check(problem: FromFunction) -> None:
+    """Refuse functions that no optimizer could be trained on; nothing is computed."""
+    f, key = problem.f, jax.random.key(0)
+    data = () if f.data is None else ("entry",) if f.batch_size is None else ("batch",)
+    _check_call(f.start, "init", ("key",))
+    _check_call(f.of, "loss", ("theta", "key", *data))
+    theta = jax.eval_shape(f.start, key)
+    if not jax.tree.leaves(theta):
+        raise UserError("init returns no arrays; try jnp.zeros(3)")
+    for where, leaf in jax.tree_util.tree_leaves_with_path(theta):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = jax.tree_util.keystr(where)
+            raise UserError(
+                f"θ{name} as init returns it is {leaf.dtype} and must be floating-point; "
+                "try jnp.float32"
+            )
+    value = jax.eval_shape(
+        lambda problem, theta: f.of(theta, *problem.sample(key).arguments(key)), problem, theta
+    )
+    single = isinstance(value, jax.ShapeDtypeStruct)
+    if not (single and value.shape == () and jnp.issubdtype(value.dtype, jnp.floating)):
+        found = f"{value.dtype}{list(value.shape)}" if single else type(value).__name__
+        raise UserError(
+            f"loss returns {found} and must return a floating-point scalar; try jnp.mean"
+        )
+
+
+def _check_call(function: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:
+    try:
+        inspect.signature(function).bind(*arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{name} is called as {name}({', '.join(arguments)}) and cannot be: {error}; "
+            f"try def {name}({', '.join(arguments)})"
+        ) from error

@@ -1,0 +1,177 @@
+"""Functions of one's own as a problem: what f is about, what is drawn when, what is refused."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metadescent.fingerprint import fingerprint
+from metadescent.problem import Batch
+from metadescent.problems.from_function import FromFunction
+
+KEY, OTHER = jax.random.split(jax.random.key(0))
+DATA = {"x": np.arange(12.0).reshape(4, 3), "y": np.arange(4.0)}
+
+
+def init(key: jax.Array) -> jax.Array:
+    return jax.random.normal(key, (3,))
+
+
+def distance(theta: jax.Array, key: jax.Array, entry: dict[str, jax.Array]) -> jax.Array:
+    return jnp.sum((theta - entry["x"]) ** 2) + entry["y"]
+
+
+def noisy(theta: jax.Array, key: jax.Array) -> jax.Array:
+    return jnp.sum(theta**2) + jax.random.normal(key)
+
+
+def mean(theta: jax.Array, key: jax.Array, batch: dict[str, jax.Array]) -> jax.Array:
+    return jnp.mean(batch["x"] @ theta + batch["y"])
+
+
+def test_without_data_f_is_the_function(assert_same_bits: Callable) -> None:
+    f = FromFunction(noisy, init).sample(KEY)
+    theta = f.init(KEY)
+    assert_same_bits(theta, init(KEY))
+    assert_same_bits(f.loss(theta, OTHER), noisy(theta, OTHER))
+
+
+def test_each_f_is_about_one_entry_and_all_entries_are_drawn_alike() -> None:
+    problem = FromFunction(distance, init, DATA)
+    fs = Batch.sample(problem, KEY, 400)
+    entry, number = fs.own.data["x"], fs.own.data["y"].astype(int)
+    # The leaves of an entry belong together.
+    np.testing.assert_array_equal(entry, DATA["x"][number])
+    count = np.bincount(number, minlength=4)
+    # Within five standard deviations of 100.
+    assert abs(count - 100).max() < 5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+def test_f_keeps_its_entry_whatever_the_key_of_the_step() -> None:
+    f = FromFunction(distance, init, DATA).sample(KEY)
+    theta = f.init(KEY)
+    assert float(f.loss(theta, KEY)) == float(f.loss(theta, OTHER))
+    i = int(f.data["y"])
+    expected = np.sum((np.asarray(theta) - DATA["x"][i]) ** 2) + i
+    np.testing.assert_allclose(f.loss(theta, KEY), expected, rtol=1e-6)
+
+
+def test_a_minibatch_is_an_unbiased_sample_of_what_all_f_share() -> None:
+    problem = FromFunction(mean, init, DATA, batch_size=2)
+    f, g = problem.sample(KEY), problem.sample(OTHER)
+    assert f.data["x"] is g.data["x"] is problem.f.data["x"]
+    theta = f.init(KEY)
+    losses = jax.vmap(lambda key: f.loss(theta, key))(jax.random.split(KEY, 2000))
+    every = np.asarray(DATA["x"] @ np.asarray(theta) + DATA["y"])
+    error = every.std() / np.sqrt(2 * 2000)
+    assert abs(float(losses.mean()) - every.mean()) < 5 * error
+    # Two entries, drawn with replacement.
+    pairs = (every[:, None] + every[None]).ravel() / 2
+    assert np.abs(np.asarray(losses)[:, None] - pairs).min(axis=1).max() < 1e-4
+
+
+def test_the_key_of_a_minibatch_is_not_the_key_of_the_loss() -> None:
+    """What is random in the loss must not depend on which entries were drawn."""
+    seen = FromFunction(
+        lambda theta, key, batch: jax.random.uniform(key), init, DATA, batch_size=1
+    ).sample(KEY)
+    assert float(seen.loss(seen.init(KEY), KEY)) != float(jax.random.uniform(KEY))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "expected"),
+    [
+        (
+            (distance, init),
+            {},
+            "loss is called as loss(theta, key) and cannot be: missing a required argument: "
+            "'entry'; try def loss(theta, key)",
+        ),
+        (
+            (noisy, init, DATA),
+            {},
+            "loss is called as loss(theta, key, entry) and cannot be: too many positional "
+            "arguments; try def loss(theta, key, entry)",
+        ),
+        (
+            (noisy, lambda: jnp.zeros(3)),
+            {},
+            "init is called as init(key) and cannot be: too many positional arguments; "
+            "try def init(key)",
+        ),
+        (
+            (lambda theta, key: theta, init),
+            {},
+            "loss returns float32[3] and must return a floating-point scalar; try jnp.mean",
+        ),
+        (
+            (lambda theta, key: (theta[0], theta[1]), init),
+            {},
+            "loss returns tuple and must return a floating-point scalar; try jnp.mean",
+        ),
+        (
+            (lambda theta, key: jnp.argmax(theta), init),
+            {},
+            "loss returns int32[] and must return a floating-point scalar; try jnp.mean",
+        ),
+        (
+            (noisy, lambda key: {"w": jnp.zeros(3, int)}),
+            {},
+            "θ['w'] as init returns it is int32 and must be floating-point; try jnp.float32",
+        ),
+        ((noisy, lambda key: ()), {}, "init returns no arrays; try jnp.zeros(3)"),
+        (
+            (distance, init, {"x": DATA["x"], "y": DATA["y"][:3]}),
+            {},
+            "the leaves of the data have 3 and 4 entries along their first axes and must all have "
+            "the same number, 1 or more; try jax.tree.map(jnp.shape, data)",
+        ),
+        (
+            (distance, init, {"x": DATA["x"], "y": 3.0}),
+            {},
+            "the leaves of the data have 0 and 4 entries along their first axes and must all have "
+            "the same number, 1 or more; try jax.tree.map(jnp.shape, data)",
+        ),
+        ((mean, init, DATA), {"batch_size": 0}, "batch_size is 0 and must be at least 1"),
+        (
+            (noisy, init),
+            {"batch_size": 2},
+            "batch_size is 2 and there is no data; give the data that minibatches are drawn from",
+        ),
+    ],
+)
+def test_what_cannot_be_a_problem_is_refused_in_a_sentence(
+    arguments: tuple, options: dict[str, Any], expected: str, sentence: Callable
+) -> None:
+    assert sentence(FromFunction, *arguments, **options) == expected
+
+
+def test_a_fingerprint_is_of_the_functions_and_of_what_they_close_over() -> None:
+    def about(c: Any, data: Any = DATA) -> FromFunction:
+        return FromFunction(lambda theta, key, entry: jnp.sum(theta * c) ** 2, init, data)
+
+    def nested(c: Any) -> FromFunction:
+        inner = jax.jit(lambda theta: jnp.sum(theta * c) ** 2)
+        return FromFunction(lambda theta, key, entry: inner(theta), init, DATA)
+
+    far = np.zeros(3000, np.float32)
+    near = far.copy()
+    near[1700] = 1.0
+    problems = [
+        about(1.0),
+        about(2.0),
+        about(1.0, {**DATA, "y": DATA["y"] + 1}),
+        nested(1.0),
+        nested(jnp.array([1.0, 1.0, 2.0])),
+        FromFunction(lambda theta, key: jnp.sum(theta) + far.sum() + jnp.sum(jnp.array(far)), init),
+        FromFunction(lambda theta, key: jnp.sum(theta) + jnp.sum(jnp.array(near)), init),
+        FromFunction(mean, init, DATA, batch_size=2),
+        FromFunction(mean, init, DATA, batch_size=3),
+    ]
+    prints = [fingerprint(problem) for problem in problems]
+    assert len(set(prints)) == len(prints)
+    assert fingerprint(about(2.0)) == prints[1]
+    assert fingerprint(nested(1.0)) == prints[3]

@@ -1,0 +1,97 @@
+"""The page of pretrained optimizers is what the cards say, now and after the next one is made."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadescent import artifact, zoo
+from metadescent.zoo import cards
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+cells = st.text(st.characters(codec="utf-8", categories=["L", "N"]), max_size=4)
+written = st.lists(
+    st.integers(1, 4).flatmap(
+        lambda width: st.lists(
+            st.lists(cells, min_size=width, max_size=width), min_size=1, max_size=3
+        )
+    ),
+    max_size=3,
+)
+
+
+@given(written)
+def test_tables_are_read_as_they_are_written(tables: list[list[list[str]]]) -> None:
+    text = ["# Words"]
+    for heading, *rows in tables:
+        rule = ["---"] * len(heading)
+        text += ["| " + " | ".join(row) + " |" for row in (heading, rule, *rows)] + ["", "Words"]
+    assert cards.tables("\n".join(text)) == tables
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_its_facts_are_those_of_its_card_and_of_its_file(name: str) -> None:
+    found, text = cards.facts(name), zoo.card(name)
+    made = artifact.read_card(zoo.path(name))
+    assert (found.name, found.optimizer) == (name, made["optimizer"])
+    assert f"| made again by | `{found.command}` |" in text
+    assert f"| licence | {found.licence} |" in text
+    assert f"| trained on | `{found.trained_on}`, horizon {found.horizon} |" in text
+    assert f"## On {found.seeds} fresh problems, {found.horizon}" in text
+    final, low, high = numbers(found.loss)
+    assert final == float(f"{made['test']['final']:.4g}")
+    assert low < final < high
+    assert f"| {name} | learned | {final:.4g} | {low:.4g} – {high:.4g} |" in text
+    value, baseline = numbers(found.baseline)[0], found.baseline.split()[-1]
+    losses = {row[0]: float(row[2]) for row in cards.tables(text)[1] if row[0] not in ("", name)}
+    assert losses[baseline] == value == min(losses.values())
+    assert found.size.startswith(f"{parameters(name):,} parameters, ")
+
+
+def numbers(text: str) -> list[float]:
+    """Every number of "0.3 (0.2 – 0.4), adam"."""
+    kept = "".join(letter if letter in "0123456789.-" else " " for letter in text)
+    return [float(word) for word in kept.split()]
+
+
+def parameters(name: str) -> int:
+    import jax
+
+    return sum(leaf.size for leaf in jax.tree.leaves(zoo.load(name)))
+
+
+def page() -> str:
+    """The page's Markdown, as Sphinx reads it."""
+    pytest.importorskip("docutils")
+    spec = importlib.util.spec_from_file_location("docs_conf", DOCS / "conf.py")
+    assert spec is not None
+    assert spec.loader is not None
+    conf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    source = [(DOCS / "zoo.md").read_text()]
+    conf.deal_cards(None, "zoo", source)
+    return source[0]
+
+
+def test_the_page_has_every_card_and_follows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = page()
+    for name in zoo.names():
+        for line in zoo.card(name).splitlines():
+            assert line in text
+        for value in cards.facts(name):
+            assert value in text
+    assert "theirs" not in text
+    for suffix in ("md", "safetensors"):
+        shutil.copy(zoo._FOLDER / f"mnist-lstm.{suffix}", tmp_path / f"theirs.{suffix}")
+    card = (tmp_path / "theirs.md").read_text().replace("mnist-lstm", "theirs")
+    (tmp_path / "theirs.md").write_text(card.replace("0.2398", "0.1234"))
+    monkeypatch.setattr(zoo, "_FOLDER", tmp_path)
+    text = page()
+    assert text.count("0.1234") == 2
+    assert "quadratic-lstm" not in text

@@ -1,0 +1,42 @@
+"""The page on one's own problem keeps its word: code runs, commands parse, files are there."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from metadescent import cli
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "your-own-problem.md").read_text()
+COMMANDS = re.findall(r"^    (metadescent .+)$", PAGE, re.MULTILINE)
+
+
+def test_the_code_makes_a_family_of_lines() -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(code, "docs/your-own-problem.md", "exec"), names)
+    f = names["lines"].sample(jax.random.key(0))
+    x, y = np.asarray(f.data["x"]), np.asarray(f.data["y"])
+    theta = f.init(jax.random.key(1))
+    offset, slope = np.asarray(theta)
+    expected = np.mean((offset + slope * x - y) ** 2)
+    np.testing.assert_allclose(f.loss(theta, jax.random.key(2)), expected, rtol=1e-5)
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) == 4
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_parse(command: str) -> None:
+    assert cli._parse(shlex.split(command)[1:])
+
+
+@pytest.mark.parametrize("path", re.findall(r"{literalinclude} (\S+)", PAGE))
+def test_the_files_that_it_shows_are_there(path: str) -> None:
+    assert (DOCS / path).is_file()
