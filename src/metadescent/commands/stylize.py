@@ -18,7 +18,7 @@ from metadescent.errors import UserError
 from metadescent.evaluate import Curve
 from metadescent.problems.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.tiny_imagenet import network
-from metadescent.registry import nearest
+from metadescent.specification import nearest
 from metadescent.tune import BASELINES
 from metadescent.unroll import AnyOptimizer
 
