@@ -44,7 +44,7 @@ class PES(Estimator):
         problems: optimizees an episode, each with perturbations of its own.
         std: σ.
         leaves: pattern, with the wildcards of a shell, for the paths of the leaves of φ that are
-            perturbed, such as "*/p"; the gradient of all others is 0. The fewer there are, the
+            perturbed, such as `*/p`; the gradient of all others is 0. The fewer there are, the
             less the variance.
 
     Raises:
