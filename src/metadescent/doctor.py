@@ -2,13 +2,13 @@
 
 Every threshold follows from what a number means, and none from runs that were looked at:
 
-    PHI_STEP    a meta-step that changes φ by a tenth of the size that φ is drawn with: ten of them
-                in one direction, or a hundred in random ones, replace all that φ was
-    RESPONSE    a first update of which less than one part in a hundred turns round when the
-                gradient does: it does not look at where down is
-    GIVEN_BACK  after as many steps again as it was trained for, more than half of what was gained
-                over doing nothing is lost
-    BLOWN_UP    a loss that is above doing nothing's by ten times the size of that: no noise does so
+* PHI_STEP: a meta-step that changes φ by a tenth of the size that φ is drawn with. Ten of them in
+  one direction, or a hundred in random ones, replace all that φ was.
+* RESPONSE: a first update of which less than one part in a hundred turns round when the gradient
+  does. It does not look at where down is.
+* GIVEN_BACK: after as many steps again as it was trained for, more than half of what was gained
+  over doing nothing is lost.
+* BLOWN_UP: a loss that is above doing nothing's by ten times the size of that. No noise does so.
 """
 
 import math

@@ -1,10 +1,10 @@
 """How an optimizer feels while it runs: few numbers, in the same pass as its learning curves.
 
-    update ratio       √(Σ g² / Σ ∇²), over all coordinates and steps
-    saturated inputs   the share of gradients, of those that are not 0, that the preprocessing of
-                       appendix A disregards: |∇| < e^−p
-    hidden             √(mean h²) of the LSTM's h after the last step; h lies between −1 and 1
-    saturated hidden   the share of these h within 5 % of ±1, where their derivatives vanish
+* update ratio: √(Σ g² / Σ ∇²), over all coordinates and steps
+* saturated inputs: the share of gradients, of those that are not 0, that the preprocessing of
+  appendix A disregards, |∇| < e^−p
+* hidden: √(mean h²) of the LSTM's h after the last step; h lies between −1 and 1
+* saturated hidden: the share of these h within 5 % of ±1, where their derivatives vanish
 """
 
 from typing import Any, NamedTuple
