@@ -301,7 +301,7 @@ def test_a_wrong_flag_gets_the_nearest(metadescent: Callable) -> None:
     ("line", "said"),
     [
         ("evaluat", "Unrecognized options: evaluat"),
-        ("evaluat", "Available subcommands: list, demo, train, evaluate,"),
+        ("evaluat", "Available subcommands: list, demo, new-problem, train, evaluate,"),
         ("", "Missing subcommand"),
         ("train", "Missing from metadescent train: PROBLEM"),
         ("train quadratic --epochs many", "Error parsing --epochs"),
