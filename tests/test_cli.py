@@ -39,7 +39,7 @@ def flags(command: type) -> Iterator[str]:
             yield "--" + field.name.replace("_", "-")
 
 
-POSITIONAL = (arguments.Problem, arguments.Optimizer)
+POSITIONAL = (arguments.Problem, arguments.Optimizer, arguments.Run)
 
 
 def test_help_names_every_command(metadescent: Callable) -> None:
@@ -301,11 +301,11 @@ def test_a_wrong_flag_gets_the_nearest(metadescent: Callable) -> None:
     ("line", "said"),
     [
         ("evaluat", "Unrecognized options: evaluat"),
-        ("evaluat", "Available subcommands: list, demo, new-problem, train, evaluate,"),
+        ("evaluat", "Available subcommands: list, demo, new-problem, train,"),
         ("", "Missing subcommand"),
         ("train", "Missing from metadescent train: PROBLEM"),
         ("train quadratic --epochs many", "Error parsing --epochs"),
-        ("tune addam quadratic", "Expected one of ('sgd', 'nag', 'rmsprop', 'adam')"),
+        ("tune addam quadratic", "Expected one of ('sgd', 'nag', 'rmsprop', 'adam', 'lbfgs')"),
         ("reproduce figure4 --budget smok", "Expected one of ('smoke', 'cpu', 'paper')"),
     ],
 )
