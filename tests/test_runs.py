@@ -248,6 +248,14 @@ def test_a_run_goes_on_from_its_own_kind_only(tmp_path: Path, sentence: Callable
     )
 
 
+def test_steps_that_do_not_count_move_nothing(tmp_path: Path) -> None:
+    run(tmp_path, replace(RECIPE, epochs=1, weigh_from=RECIPE.unroll))
+    norms = runs.read_metrics(tmp_path)[0]["gradient_norms"]
+    assert norms[0] == 0.0
+    assert all(norm > 0.0 for norm in norms[1:])
+    assert len(norms) > 1
+
+
 def test_what_does_not_shape_phi_may_change_from_run_to_run(
     tmp_path: Path, assert_same_bits: Callable
 ) -> None:

@@ -28,6 +28,8 @@ class Recipe:
     """Horizon: optimization steps an episode."""
     unroll: int = 20
     """Steps between two updates of φ."""
+    weigh_from: int = 0
+    """Steps of an episode that do not count: w_t of equation 3 is 0 up to there, and 1 after."""
     problems: int = 1
     """Optimizees a meta-step."""
     epochs: int = 100
@@ -66,6 +68,7 @@ class Recipe:
         for name in ("steps", "unroll", "problems", "epochs", "episodes", "validation_problems"):
             require(name, getattr(self, name), 1)
         require("coordinates", self.coordinates, 0)
+        require("weigh_from", self.weigh_from, 0, self.steps - 1)
         for name in ("validation_steps", "patience", "least_epochs"):
             require(name, getattr(self, name), 0)
         require("seed", self.seed, 0, 2**32 - 1)

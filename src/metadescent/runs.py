@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float
 
 from metadescent import artifact, zoo
 from metadescent.checkpoint import load_checkpoint, save_checkpoint
@@ -141,6 +143,16 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     )
 
 
+def weights_of(recipe: Recipe) -> Float[Array, " steps"]:
+    """Return w_1 … w_T of equation 3.
+
+    Example:
+        >>> weights_of(Recipe(steps=4, weigh_from=3)).tolist()
+        [0.0, 0.0, 0.0, 1.0]
+    """
+    return (jnp.arange(recipe.steps) >= recipe.weigh_from).astype(float)
+
+
 def train(
     folder: Path,
     problem: Problem,
@@ -175,6 +187,7 @@ def train(
         schedule,
         meta_optimizer=meta_optimizer,
         key=key,
+        weights=weights_of(recipe),
         state=state,
     )
     for state, info in run:
