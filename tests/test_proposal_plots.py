@@ -55,11 +55,19 @@ def test_a_grid_of_functions_with_what_happened_as_dots() -> None:
         np.testing.assert_array_equal(line.get_ydata(), expected)
         assert dot.get_xdata() == [1.0]
         assert dot.get_ydata() == pytest.approx(np.interp(1.0, X, expected))
-    assert len({axes.get_ylim() for axes in figure.axes}) == 1
     assert len({round(axes.get_position().y0, 6) for axes in figure.axes}) == 8
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["LSTM", "SGD", "Adam"]
     box = figure.legends[0].get_window_extent()
     assert all(box.y1 <= axes.get_window_extent().y0 for axes in figure.axes)
+
+
+def test_each_row_is_as_high_as_its_own_updates() -> None:
+    small = {name: 0.01 * updates for name, updates in CURVES.items()}
+    panels = [function(f"Step {t}", **(small if t > 4 else {})) for t in range(1, 9)]
+    first, second = draw_functions(panels).axes[:4], draw_functions(panels).axes[4:]
+    (high,) = {axes.get_ylim()[1] for axes in first}
+    (low,) = {axes.get_ylim()[1] for axes in second}
+    assert low == pytest.approx(0.01 * high)
 
 
 def test_the_axis_holds_the_first_and_not_all_of_a_steep_line() -> None:

@@ -96,10 +96,10 @@ def draw_histories(panels: Sequence[History]) -> "matplotlib.figure.Figure":
 
 
 def draw_functions(panels: Sequence[Function], *, columns: int = 4) -> "matplotlib.figure.Figure":
-    """Draw updates as functions of the gradient, step by step, on axes that all panels share.
+    """Draw updates as functions of the gradient, step by step, each row on axes of its own.
 
-    The dots are what happened. Room is made for the whole of the first optimizer's curves, and for
-    the others up to `STRETCH` times as far.
+    The dots are what happened. Updates become small as a run goes on, so each row is as high as the
+    whole of the first optimizer's curves in it, and the others up to `STRETCH` times as far.
 
     Source: figures 11 to 13.
 
@@ -110,14 +110,15 @@ def draw_functions(panels: Sequence[Function], *, columns: int = 4) -> "matplotl
         >>> len(draw_functions([panel] * 32).axes)
         32
     """
-    limit = _limit(panels)
+    columns = min(columns, len(panels))
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    limits = {id(panel): _limit(row) for row in rows for panel in row}
 
     def draw(axes: "matplotlib.axes.Axes", panel: Function) -> None:
         _draw_function(axes, panel)
-        axes.set_ylim(-limit, limit)
+        axes.set_ylim(-limits[id(panel)], limits[id(panel)])
         axes.label_outer()
 
-    columns = min(columns, len(panels))
     return arrange(panels, draw, columns, 2 * COLUMN_WIDTH, height=1.15)
 
 

@@ -130,7 +130,8 @@ h3 { font-size: 1rem; margin: 0; }
 .finding p { margin: .2rem 0; }
 .remedy { color: #555; }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums;
+  overflow-wrap: normal; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: right; vertical-align: top; }
 th:first-child { text-align: left; }
 th { font-weight: 600; }
