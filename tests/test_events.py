@@ -3,6 +3,7 @@
 import builtins
 import json
 import math
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_train_writes_what_metrics_has(metadescent: Callable, writers: list[Writ
         *("phi_step", "clipped", "saturated_hidden", "start", "training_end", "validation_end"),
     }
     assert writer.told[-1] == "close"
+
+
+def test_the_file_has_every_scalar(tmp_path: Path) -> None:
+    with event_log(tmp_path) as log:
+        log({"epoch": 1, "loss": 0.5, "norms": [1.0, 2.0]})
+    (file,) = (tmp_path / "tensorboard").iterdir()
+    written = file.read_bytes()
+    assert all(name in written for name in (b"loss", b"norms/1", b"norms/2"))
+    assert struct.pack("<f", 0.5) in written
 
 
 def test_where_it_is_not_installed_a_sentence_says_so_and_no_run_begins(

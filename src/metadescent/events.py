@@ -50,7 +50,7 @@ def event_log(folder: Path, wanted: bool = True) -> Iterator[Log]:
         yield lambda line: None
         return
     try:
-        from tensorboardX import SummaryWriter  # pyright: ignore[reportMissingImports]
+        from tensorboardX import SummaryWriter
     except ImportError as error:
         raise UserError(
             "--tensorboard needs tensorboardX, which is not installed; try "
