@@ -30,6 +30,7 @@ def test_histories_and_functions_are_drawn_twice_alike(
     assert files[-2:] == ["histories.png", "histories.svg"]
     assert "mean |g|" in out
     assert "time scale" in out
+    assert 0 < out.index("\n mine ") < out.index("\n sgd ")
     assert all(str(Path("one", name)) in out for name in files if name.endswith(".png"))
     assert metadescent(*words, "--out", "two", "--against", "sgd")[0] == 0
     for name in files:

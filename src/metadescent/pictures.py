@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
@@ -76,7 +75,7 @@ def pictures(
     Source: appendix B.
 
     Example:
-        >>> import optax
+        >>> import jax, optax
         >>> from metadescent.problems.quadratic import Quadratic
         >>> both = {"mine": optax.sgd(0.02), "adam": optax.adam(0.1)}
         >>> found = pictures(both, Quadratic(dimension=3), jax.random.key(0), num_steps=4)
@@ -84,7 +83,10 @@ def pictures(
         (2, (4, 2, 101))
     """
     where = scene(problem, key)
-    seen = jax.tree.map(np.asarray, histories(optimizers, where, num_steps=num_steps))
+    losses, gradients, updates = histories(optimizers, where, num_steps=num_steps)
+    # Not by jax.tree.map, which would put the names in alphabetical order.
+    moves = {name: np.asarray(g) for name, g in updates.items()}
+    seen = Histories(np.asarray(losses), np.asarray(gradients), moves)
     first = min(FUNCTION_STEPS, num_steps)
     chosen = choose(seen.gradients, count, seed)
     values = around(seen.gradients[:first, chosen])
