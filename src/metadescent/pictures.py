@@ -83,10 +83,7 @@ def pictures(
         (2, (4, 2, 101))
     """
     where = scene(problem, key)
-    losses, gradients, updates = histories(optimizers, where, num_steps=num_steps)
-    # Not by jax.tree.map, which would put the names in alphabetical order.
-    moves = {name: np.asarray(g) for name, g in updates.items()}
-    seen = Histories(np.asarray(losses), np.asarray(gradients), moves)
+    seen = histories(optimizers, where, num_steps=num_steps)
     first = min(FUNCTION_STEPS, num_steps)
     chosen = choose(seen.gradients, count, seed)
     values = around(seen.gradients[:first, chosen])

@@ -34,9 +34,9 @@ class Scene(NamedTuple):
 class Histories(NamedTuple):
     """What was seen along a trajectory, a row a step: f(θ_t), ∇_t, and every optimizer's g_t."""
 
-    losses: Float[Array, " steps"]
-    gradients: Float[Array, "steps coordinates"]
-    updates: dict[str, Float[Array, "steps coordinates"]]
+    losses: Float[np.ndarray, " steps"]
+    gradients: Float[np.ndarray, "steps coordinates"]
+    updates: dict[str, Float[np.ndarray, "steps coordinates"]]
 
 
 def scene(problem: Problem, key: PRNGKeyArray) -> Scene:
@@ -79,7 +79,8 @@ def histories(optimizers: Mapping[str, AnyOptimizer], where: Scene, *, num_steps
     """
     _check(optimizers, num_steps)
     losses, gradients, updates = _histories(tuple(optimizers.values()), where, num_steps)
-    return Histories(losses, gradients, dict(zip(optimizers, updates, strict=True)))
+    named = zip(optimizers, map(np.asarray, updates), strict=True)
+    return Histories(np.asarray(losses), np.asarray(gradients), dict(named))
 
 
 def functions(

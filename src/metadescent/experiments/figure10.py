@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
 from metadescent.compare import Progress
 from metadescent.experiments import Claim, Load, Reproduction, appendix_b
@@ -85,7 +84,6 @@ def measure(found: Cast) -> tuple[Histories, Traits]:
     }
     for key in jax.random.split(found.key, found.seeds.report):
         seen = histories(found.optimizers, scene(found.problem, key), num_steps=found.num_steps)
-        seen = jax.tree.map(np.asarray, seen)
         first = first or seen
         columns = live(seen.gradients)
         for name, updates in seen.updates.items():
