@@ -58,18 +58,13 @@ class Chained(Coordinatewise):
         self, gradient: Float[Array, " n"], state: PyTree[Array]
     ) -> tuple[Float[Array, " n"], PyTree[Array]]:
         """Send n coordinates through all rules."""
-        return self._through("update_coordinates", gradient, state)
+        return self.update_array(gradient, state)
 
     def update_array(
         self, gradient: Float[Array, "*n"], state: PyTree[Array]
     ) -> tuple[Float[Array, "*n"], PyTree[Array]]:
-        return self._through("update_array", gradient, state)
-
-    def _through(
-        self, method: str, g: Float[Array, "*n"], state: PyTree[Array]
-    ) -> tuple[Float[Array, "*n"], PyTree[Array]]:
-        after = []
+        g, after = gradient, []
         for rule, h in zip(self.rules, state, strict=True):
-            g, h = getattr(rule, method)(g, h)
+            g, h = rule.update_array(g, h)
             after.append(h)
         return g, tuple(after)
