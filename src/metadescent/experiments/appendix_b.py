@@ -6,6 +6,7 @@ best on the same problem for the horizon that the LSTM was trained for. Which co
 is left to chance, among those that have a gradient at every step.
 """
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jaxtyping import PRNGKeyArray
 from metadescent import artifact, zoo
 from metadescent.compare import Progress, problem_keys, tune_all
 from metadescent.evaluate import summarize
-from metadescent.experiments import Claim, Load, Seeds, budget_of
+from metadescent.experiments import Claim, Load, Reproduction, Seeds, budget_of
 from metadescent.experiments.judge import Score, ahead
 from metadescent.problem import Problem
 from metadescent.registry import make_problem
@@ -51,6 +52,52 @@ class Cast(NamedTuple):
     def to_json(self) -> dict[str, Any]:
         """Return who was compared on what."""
         return {"optimizer": self.name, "problem": self.problem_name, "rates": self.rates}
+
+
+class Experiment(ABC):
+    """One of figures 10 to 13, as an experiment: what they have in common but what they show."""
+
+    FIGURE: str
+    UNITS = UNITS
+
+    @property
+    def OPTIMIZERS(self) -> tuple[str, ...]:  # noqa: N802
+        """Return the optimizer that is shown, which depends on what lies in the zoo."""
+        return (subject(),)
+
+    @abstractmethod
+    def show(self, found: Cast, seed: int, progress: Progress) -> Reproduction:
+        """Measure, judge and draw; report progress once."""
+
+    def reproduce(
+        self,
+        budget: str = "cpu",
+        *,
+        load: Load,
+        data_dir: str | Path | None = None,
+        seed: int = 0,
+        cache: Path | None = None,
+        progress: Progress = lambda _: None,
+    ) -> Reproduction:
+        """Trace the LSTM's updates and judge what the paper sees in them.
+
+        Arguments:
+            budget: "smoke", "cpu" or "paper".
+            load: returns the optimizer of `subject`; it is asked once.
+            data_dir: the folder that holds the data, if not the usual one.
+            seed: draws trajectories, coordinates, and the problems that rates are tuned on.
+            cache: folder where the tuned rates are kept and looked up; none if not given.
+            progress: is told what is going on.
+
+        Raises:
+            UserError: if there is no such budget, or data is missing.
+
+        Source: appendix B, figures 10 to 13.
+        """
+        found = cast(
+            budget, load=load, data_dir=data_dir, seed=seed, cache=cache, progress=progress
+        )
+        return self.show(found, seed, progress)
 
 
 def cast(

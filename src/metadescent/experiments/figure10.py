@@ -11,14 +11,13 @@ sees there is judged on many trajectories, over all coordinates that have a grad
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 
 from metadescent.compare import Progress
-from metadescent.experiments import Claim, Load, Reproduction, appendix_b
-from metadescent.experiments.appendix_b import LEARNED, Cast, cast, less, live, more, scores
+from metadescent.experiments import Claim, Reproduction
+from metadescent.experiments.appendix_b import LEARNED, Cast, Experiment, less, live, more, scores
 from metadescent.experiments.judge import Score
 from metadescent.proposal_plots import draw_histories, history_panels
 from metadescent.proposals import Histories, choose, histories, scene
@@ -27,53 +26,29 @@ from metadescent.traits import size, time_scale
 if TYPE_CHECKING:
     import matplotlib.figure
 
-FIGURE = "figure10"
-UNITS = appendix_b.UNITS
 SHOWN = 2
 
 Traits = dict[str, dict[str, Score]]
 
 
-def __getattr__(name: str) -> Any:
-    # Asked for, not at import: which optimizer it is depends on what lies in the zoo.
-    if name == "OPTIMIZERS":
-        return (appendix_b.subject(),)
-    raise AttributeError(name)
+class Figure10(Experiment):
+    """The experiment behind the figure."""
+
+    FIGURE = "figure10"
+
+    def show(self, found: Cast, seed: int, progress: Progress) -> Reproduction:
+        """Measure all trajectories, and draw the first."""
+        first, traits = measure(found)
+        progress("traced updates")
+        measured = found.to_json() | {
+            trait: {name: score._asdict() for name, score in by_name.items()}
+            for trait, by_name in traits.items()
+        }
+        chosen = choose(first.gradients, SHOWN, seed).tolist()
+        return Reproduction(self.FIGURE, {}, judge(traits), lambda: plot(first, chosen), measured)
 
 
-def reproduce(
-    budget: str = "cpu",
-    *,
-    load: Load,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    progress: Progress = lambda _: None,
-) -> Reproduction:
-    """Trace updates along the LSTM's trajectories and judge what the paper sees in them.
-
-    Arguments:
-        budget: "smoke", "cpu" or "paper".
-        load: returns the optimizer of `appendix_b.subject`; it is asked once.
-        data_dir: the folder that holds the data, if not the usual one.
-        seed: draws the problems, the coordinates, and the problems that rates are tuned on.
-        cache: folder where the tuned rates are kept and looked up; none if not given.
-        progress: is told what is going on.
-
-    Raises:
-        UserError: if there is no such budget, or data is missing.
-
-    Source: appendix B, figure 10.
-    """
-    found = cast(budget, load=load, data_dir=data_dir, seed=seed, cache=cache, progress=progress)
-    first, traits = measure(found)
-    progress("traced updates")
-    measured = found.to_json() | {
-        trait: {name: score._asdict() for name, score in by_name.items()}
-        for trait, by_name in traits.items()
-    }
-    chosen = choose(first.gradients, SHOWN, seed).tolist()
-    return Reproduction(FIGURE, {}, judge(traits), lambda: plot(first, chosen), measured)
+EXPERIMENTS = [Figure10()]
 
 
 def measure(found: Cast) -> tuple[Histories, Traits]:

@@ -15,7 +15,6 @@ coordinate saw in these steps.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -23,8 +22,8 @@ import numpy as np
 from jaxtyping import Float
 
 from metadescent.compare import Progress
-from metadescent.experiments import Claim, Load, Reproduction
-from metadescent.experiments.appendix_b import LEARNED, UNITS, cast, subject
+from metadescent.experiments import Claim, Reproduction
+from metadescent.experiments.appendix_b import LEARNED, Cast, Experiment
 from metadescent.pictures import FUNCTION_STEPS, pictures
 from metadescent.traits import STEP_SHARE, steps_of
 
@@ -40,7 +39,7 @@ class Shares(NamedTuple):
     opposite: float
 
 
-class UpdateFunctions:
+class UpdateFunctions(Experiment):
     """The experiment behind one of the figures.
 
     Example:
@@ -48,45 +47,12 @@ class UpdateFunctions:
         'figure12'
     """
 
-    UNITS = UNITS
-
     def __init__(self, number: int):
         """Say which figure."""
         self.number, self.FIGURE = number, f"figure{number}"
 
-    @property
-    def OPTIMIZERS(self) -> tuple[str, ...]:  # noqa: N802
-        """Return the optimizer that is shown, which depends on what lies in the zoo."""
-        return (subject(),)
-
-    def reproduce(
-        self,
-        budget: str = "cpu",
-        *,
-        load: Load,
-        data_dir: str | Path | None = None,
-        seed: int = 0,
-        cache: Path | None = None,
-        progress: Progress = lambda _: None,
-    ) -> Reproduction:
-        """Vary gradients along a trajectory of the LSTM and judge what the paper sees in its g.
-
-        Arguments:
-            budget: "smoke", "cpu" or "paper".
-            load: returns the optimizer of `appendix_b.subject`; it is asked once.
-            data_dir: the folder that holds the data, if not the usual one.
-            seed: draws the trajectory, the coordinates, and the problems that rates are tuned on.
-            cache: folder where the tuned rates are kept and looked up; none if not given.
-            progress: is told what is going on.
-
-        Raises:
-            UserError: if there is no such budget, or data is missing.
-
-        Source: appendix B, figures 11 to 13.
-        """
-        found = cast(
-            budget, load=load, data_dir=data_dir, seed=seed, cache=cache, progress=progress
-        )
+    def show(self, found: Cast, seed: int, progress: Progress) -> Reproduction:
+        """Vary gradients along a trajectory."""
         drawn = pictures(
             found.optimizers,
             found.problem,
