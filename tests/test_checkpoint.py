@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -87,7 +88,26 @@ def test_where_the_newest_is_damaged_the_one_before_is_used(
     save_checkpoint(tmp_path, state(1))
     newest = save_checkpoint(tmp_path, state(2))
     newest.write_bytes(newest.read_bytes()[:-10] if damage is None else damage)
-    assert_same_bits(load_checkpoint(tmp_path, LIKE), state(1))
+    said: list[str] = []
+    assert_same_bits(load_checkpoint(tmp_path, LIKE, warn=said.append), state(1))
+    assert len(said) == 1
+    assert said[0].startswith(f"{newest} is ")
+    assert said[0].endswith("; going on from the one before, of epoch 1")
+
+
+def test_one_flipped_bit_is_seen_wherever_it_is(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, state(1))
+    newest = save_checkpoint(tmp_path, state(2))
+    whole, said = newest.read_bytes(), []
+    random = np.random.default_rng(0)
+    places = [0, 9, len(whole) - 1, *random.integers(0, len(whole), 30).tolist()]
+    for place in places:
+        flipped = bytes([whole[place] ^ 1 << int(random.integers(8))])
+        newest.write_bytes(whole[:place] + flipped + whole[place + 1 :])
+        found = load_checkpoint(tmp_path, LIKE, warn=said.append)
+        assert found is not None
+        assert int(found.epoch) == 1, place
+    assert len(said) == len(places)
 
 
 def test_where_none_can_be_read_the_newest_is_named(tmp_path: Path, sentence: Callable) -> None:

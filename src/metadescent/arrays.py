@@ -11,7 +11,7 @@ from jaxtyping import Array, PyTree
 from safetensors.numpy import save as save_safetensors
 
 from metadescent.files import write_atomically
-from metadescent.tensors import Tensor, read_tensors, require_fit
+from metadescent.tensors import CHECKSUM, NO_CHECKSUM, Tensor, read_tensors, require_fit, sealed
 
 
 def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
@@ -28,8 +28,9 @@ def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
         ([1.0, 1.0], {'n': 1})
     """
     named = {name: np.asarray(leaf, order="C") for name, leaf in _by_path(tree)}
-    text = {"metadescent": json.dumps(metadata, ensure_ascii=False)}
-    write_atomically(path, save_safetensors(named, metadata=text))
+    # First, so that nothing else in the metadata can be taken for it.
+    text = json.dumps({CHECKSUM: NO_CHECKSUM, **metadata}, ensure_ascii=False)
+    write_atomically(path, sealed(save_safetensors(named, metadata={"metadescent": text})))
 
 
 def load_arrays(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:

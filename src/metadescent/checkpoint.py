@@ -1,6 +1,8 @@
 """Resume a meta-training run exactly: its whole state as one file, the newest two kept."""
 
 import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import equinox as eqx
@@ -26,12 +28,15 @@ def save_checkpoint(folder: Path, state: MetaState) -> Path:
     return path
 
 
-def load_checkpoint(folder: Path, like: MetaState) -> MetaState | None:
+def load_checkpoint(
+    folder: Path, like: MetaState, *, warn: Callable[[str], object] = warnings.warn
+) -> MetaState | None:
     """Return the newest state that can be read, or None where there is no checkpoint at all.
 
     Arguments:
         folder: where `save_checkpoint` wrote.
         like: a state of the same structure, from `initial_state`.
+        warn: is told, in one sentence, where a newer one could not be read.
 
     Raises:
         UserError: if there are checkpoints and none can be read; the sentence is the newest one's.
@@ -40,9 +45,13 @@ def load_checkpoint(folder: Path, like: MetaState) -> MetaState | None:
     errors = []
     for path in reversed(checkpoints(folder)):
         try:
-            return eqx.combine(load_arrays(path, arrays)[0], static)
+            state = eqx.combine(load_arrays(path, arrays)[0], static)
         except UserError as error:
             errors.append(error)
+            continue
+        if errors:
+            warn(f"{errors[0]}; going on from the one before, of epoch {int(state.epoch)}")
+        return state
     if errors:
         raise errors[0]
     return None

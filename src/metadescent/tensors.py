@@ -1,5 +1,6 @@
 """A safetensors file as it lies on disk: named tensors and one JSON text; no framework."""
 
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ _DTYPES = {
 }
 
 
+CHECKSUM = "sha256"
+"""Beside what a file says of itself: the SHA-256 of the file with zeros in that place."""
+NO_CHECKSUM = "0" * 64
+
+
 class Tensor(NamedTuple):
     """One leaf: the name of its dtype, such as "float32", its shape, and its bytes in C order."""
 
@@ -35,17 +41,22 @@ class Tensor(NamedTuple):
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return the metadata alone; raises a UserError where the file is not one of ours."""
-    return _metadata(path, read_bytes(path))
+    metadata = _metadata(path, read_bytes(path))
+    metadata.pop(CHECKSUM, None)
+    return metadata
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return every leaf by its path, and the metadata.
 
+    Files from before there were checksums have none, and are not held against it.
+
     Raises:
-        UserError: if the file is missing, truncated or foreign.
+        UserError: if the file is missing, truncated or foreign, or its checksum is another one.
     """
     data = read_bytes(path)
     metadata = _metadata(path, data)
+    _check(path, data, metadata.pop(CHECKSUM, None))
     try:
         found = {
             name: Tensor(_DTYPES[leaf["dtype"]], tuple(leaf["shape"]), leaf["data"])
@@ -56,6 +67,31 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} is damaged ({error}); copy it again or retrain the optimizer"
         ) from error
     return found, metadata
+
+
+def sealed(data: bytes) -> bytes:
+    """Return a file that was written with `NO_CHECKSUM` with its checksum in that place.
+
+    Example:
+        >>> sealed(b"sha256: " + NO_CHECKSUM.encode())[:20]
+        b'sha256: 634e3f83408c'
+    """
+    return data.replace(NO_CHECKSUM.encode(), _digest(data), 1)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
+
+
+def _check(path: Path, data: bytes, expected: Any) -> None:
+    if expected is None:
+        return
+    found = _digest(data.replace(str(expected).encode(), NO_CHECKSUM.encode(), 1)).decode()
+    if found != expected:
+        raise UserError(
+            f"{path} is damaged: its SHA-256 is {found[:12]}… where {str(expected)[:12]}… was "
+            "written; copy it again or retrain the optimizer"
+        )
 
 
 def require_fit(
