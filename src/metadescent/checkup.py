@@ -18,6 +18,7 @@ from metadescent import runs, zoo
 from metadescent.compare import Progress, cached_tune, problem_keys
 from metadescent.errors import UserError
 from metadescent.evaluate import learning_curves
+from metadescent.logs import CONFIG, read_config, read_metrics, read_stopped, recipe_from
 from metadescent.meta_loss import draw
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
@@ -85,12 +86,11 @@ def read(folder: Path) -> Checkup:
     Raises:
         UserError: if the folder holds no run.
     """
-    config = runs.read_config(folder)
-    recipe = Recipe(**config["recipe"])
+    recipe = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
     phi = eqx.filter(make_optimizer(recipe.optimizer, jax.random.key(0)), eqx.is_inexact_array)
     leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(phi)]
     scale = float(np.sqrt(np.mean(np.concatenate(leaves) ** 2)))
-    return Checkup(recipe, runs.read_metrics(folder), runs.read_stopped(folder), scale)
+    return Checkup(recipe, read_metrics(folder), read_stopped(folder), scale)
 
 
 def best_of(folder: Path, recipe: Recipe) -> LearnedOptimizer:

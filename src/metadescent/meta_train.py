@@ -21,6 +21,7 @@ from metadescent.estimators.truncated import Truncated
 from metadescent.evaluate import final_loss
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
+from metadescent.recipe import OnNonfinite
 from metadescent.vitals import Vitals, checked_curves
 
 
@@ -32,6 +33,12 @@ class Schedule(NamedTuple):
     though not before `least_epochs` of them; a patience of 0 means never. `average` is the decay,
     per update of φ, of the moving average of φ that is validated and kept; 0, the paper's recipe,
     validates φ itself.
+
+    `on_nonfinite` is what follows a meta-step whose loss, meta-gradient or change of φ is NaN or
+    infinite. With "skip", φ and what the meta-optimizer carries stay as they were before it. With
+    "restart-from-best" the epoch runs to its end, and the next one begins with the best φ so far
+    and with what the meta-optimizer carried before. With "stop" nothing is done here: `MetaInfo`
+    shows it, and the caller stops.
     """
 
     epochs: int = 100
@@ -43,6 +50,7 @@ class Schedule(NamedTuple):
     patience: int = 0
     least_epochs: int = 0
     average: float = 0.0
+    on_nonfinite: OnNonfinite = "stop"
     estimator: Estimator = Truncated()
 
     @property
@@ -150,8 +158,8 @@ def meta_train(
             meta_optimizer,
         )
         curve, loss, vitals = validate(average, problem, validation_key, schedule)
-        better = bool(loss < state.best_loss)
-        epoch = state.epoch + 1
+        better = bool(jnp.isfinite(loss) & (loss < state.best_loss)) and is_finite(average)
+        epoch, before = state.epoch + 1, state.meta_optimizer
         state = MetaState(
             m,
             average,
@@ -161,6 +169,10 @@ def meta_train(
             epoch if better else state.best_epoch,
             epoch,
         )
+        if schedule.on_nonfinite == "restart-from-best" and not is_finite(
+            (meta_losses, norms, phi_steps)
+        ):
+            state = state._replace(m=state.best, average=state.best, meta_optimizer=before)
         yield state, MetaInfo(meta_losses, norms, curve, loss, phi_steps, vitals)
 
 
@@ -188,6 +200,17 @@ def is_over(state: MetaState, schedule: Schedule) -> bool:
     epoch = int(state.epoch)
     out_of_patience = 0 < schedule.patience <= epoch - int(state.best_epoch)
     return epoch >= schedule.epochs or (out_of_patience and epoch >= schedule.least_epochs)
+
+
+def is_finite(tree: PyTree) -> bool:
+    """Tell whether all numbers of a pytree are finite.
+
+    Example:
+        >>> is_finite({"a": jnp.ones(2)}), is_finite({"a": jnp.asarray([1.0, jnp.nan])})
+        (True, False)
+    """
+    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in leaves)
 
 
 class Footprint(NamedTuple):
@@ -266,7 +289,11 @@ def _train_epoch(
             phi = optax.apply_updates(phi, updates)
             average_phi = optax.incremental_update(phi, average_phi, 1.0 - schedule.average)
             info = losses.mean(), optax.tree.norm(gradient), optax.tree.norm(updates) / root_n
-            return ((phi, average_phi, opt_state), within), info
+            after = phi, average_phi, opt_state
+            if schedule.on_nonfinite == "skip":
+                good = jnp.isfinite(jnp.stack(info)).all()
+                after = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, carry[0])
+            return (after, within), info
 
         (carry, _), info = jax.lax.scan(
             segment, (carry, begin), weights.reshape(-1, schedule.unroll)

@@ -6,6 +6,7 @@ from typing import Literal
 from metadescent.errors import require
 
 Form = Literal["auto", "two-phase", "recompute", "segments", "plain"]
+OnNonfinite = Literal["stop", "skip", "restart-from-best"]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class Recipe:
     """Stop after this many epochs without a better validation loss; 0: never."""
     least_epochs: int = 0
     """Do not stop by impatience before this many epochs."""
+    on_nonfinite: OnNonfinite = "stop"
+    """At a loss or meta-gradient that is not finite: stop, leave that update of φ out, or begin the
+    next epoch with the best φ."""
     seed: int = 0
     """Seed of φ, of the problems and of the minibatches."""
 

@@ -5,13 +5,14 @@ metrics.jsonl           one line an epoch
 stopped.json            where the meta-loss ceased to be finite, if it did
 checkpoints/            the whole state after the newest two epochs
 optimizer.safetensors   the best optimizer so far, by validation
+.lock                   held by the process that trains
 """
 
 import functools
 import json
-import math
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from metadescent.compare import hardware, versions
 from metadescent.errors import UserError
 from metadescent.estimators.truncated import Truncated
 from metadescent.files import write_json, write_lines
+from metadescent.lock import locked
+from metadescent.logs import CONFIG, METRICS, STOPPED, differences, read_config, read_metrics
 from metadescent.meta_loss import form_for
 from metadescent.meta_train import (
     MetaInfo,
@@ -38,6 +41,7 @@ from metadescent.meta_train import (
     meta_train,
     validate,
 )
+from metadescent.metrics import line_of, nonfinite
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.chained import Chained
 from metadescent.optimizers.partitioned import Partitioned
@@ -45,8 +49,6 @@ from metadescent.problem import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_rule
 from metadescent.specification import groups_of, links, parse
-
-STOPPED = "stopped.json"
 
 
 class NonFiniteError(UserError):
@@ -65,6 +67,7 @@ def schedule_of(recipe: Recipe) -> Schedule:
         patience=recipe.patience,
         least_epochs=recipe.least_epochs,
         average=recipe.average,
+        on_nonfinite=recipe.on_nonfinite,
         estimator=make_estimator(recipe.estimator, **asdict(recipe)),
     )
 
@@ -160,14 +163,18 @@ def train(
     recipe: Recipe,
     *,
     resume: bool = False,
+    warn: Callable[[str], object] = warnings.warn,
 ) -> Iterator[tuple[MetaState, MetaInfo]]:
     """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
 
-    Killed at any moment and resumed, a run ends in the same φ, bit for bit.
+    Killed at any moment and resumed, a run ends in the same φ, bit for bit. The folder is locked
+    from the first epoch until the iterator is exhausted or closed. `warn` is told where a damaged
+    checkpoint is passed over.
 
     Raises:
         UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
-            configuration, or if the meta-loss ceases to be finite; the sentence says where.
+            configuration, if another process trains in it, or if the meta-loss ceases to be finite
+            and the recipe says to stop then; the sentence says where.
     """
     key = jax.random.split(jax.random.key(recipe.seed))[1]
     schedule, meta_optimizer = schedule_of(recipe), meta_optimizer_of(recipe)
@@ -175,31 +182,34 @@ def train(
     check_schedule(schedule)
     m = initial_optimizer(recipe)
     form_of(m, recipe)
-    _claim(folder, problem_name, recipe, resume)
-    (folder / STOPPED).unlink(missing_ok=True)
-    checkpoints, metrics_file = folder / "checkpoints", folder / "metrics.jsonl"
-    state = load_checkpoint(checkpoints, initial_state(m, meta_optimizer))
-    metrics = read_metrics(folder)[: int(state.epoch) if state else 0]
-    seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
-    run = meta_train(
-        m,
-        problem,
-        schedule,
-        meta_optimizer=meta_optimizer,
-        key=key,
-        weights=weights_of(recipe),
-        state=state,
-    )
-    for state, info in run:
-        _check_finite(state, info, recipe, folder)
-        elapsed = round(seconds + time.monotonic() - started, 3)
-        metrics.append(_metrics(state, info, recipe, elapsed))
-        # The checkpoint comes last: what it vouches for has been written by then.
-        if state.best_epoch == state.epoch:
-            _save_best(folder, state, problem_name, recipe, metrics)
-        write_lines(metrics_file, metrics)
-        save_checkpoint(checkpoints, state)
-        yield state, info
+    check_folder(folder, problem_name, recipe, resume)
+    with locked(folder):
+        _claim(folder, problem_name, recipe, resume)
+        (folder / STOPPED).unlink(missing_ok=True)
+        checkpoints = folder / "checkpoints"
+        state = load_checkpoint(checkpoints, initial_state(m, meta_optimizer), warn=warn)
+        metrics = read_metrics(folder)[: int(state.epoch) if state else 0]
+        seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
+        run = meta_train(
+            m,
+            problem,
+            schedule,
+            meta_optimizer=meta_optimizer,
+            key=key,
+            weights=weights_of(recipe),
+            state=state,
+        )
+        for state, info in run:
+            if recipe.on_nonfinite == "stop":
+                _check_finite(state, info, recipe, folder)
+            elapsed = round(seconds + time.monotonic() - started, 3)
+            metrics.append(line_of(state, info, recipe, elapsed))
+            # The checkpoint comes last: what it vouches for has been written by then.
+            if state.best_epoch == state.epoch:
+                _save_best(folder, state, problem_name, recipe, metrics)
+            write_lines(folder / METRICS, metrics)
+            save_checkpoint(checkpoints, state)
+            yield state, info
 
 
 def validate_init(recipe: Recipe, problem: Problem) -> float:
@@ -221,19 +231,9 @@ def stage_before(recipe: Recipe) -> dict[str, Any] | None:
     return {key: card.get(key) for key in ("trained_on", "recipe", "budget", "before")}
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a run's folder says it is."""
-    try:
-        return json.loads((folder / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"{folder} is not a run folder: its config.json is missing or damaged"
-        ) from error
-
-
 def check_free(folder: Path, resume: bool) -> None:
     """Raise a UserError if the folder holds a run that is not to be resumed."""
-    if (folder / "config.json").exists() and not resume:
+    if (folder / CONFIG).exists() and not resume:
         raise UserError(
             f"{folder} already holds a run; go on with it by --resume or choose another folder"
         )
@@ -242,18 +242,13 @@ def check_free(folder: Path, resume: bool) -> None:
 def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
     """Raise a UserError if the folder holds a run that is not to be resumed, or another one."""
     check_free(folder, resume)
-    if not (folder / "config.json").exists():
+    if not (folder / CONFIG).exists():
         return
-    found = read_config(folder)
-    # A field that the run's own version did not have yet is at its default.
-    there = {"problem": found.get("problem"), **asdict(Recipe()), **found.get("recipe", {})}
-    here = _config(problem_name, recipe)
-    for name, value in {"problem": problem_name, **here["recipe"]}.items():
-        if there.get(name) != value:
-            raise UserError(
-                f"{folder} belongs to another configuration: its {name} is {there.get(name)!r} and "
-                f"{value!r} was asked for; repeat the run's own flags or choose another folder"
-            )
+    for name, there, here in differences(read_config(folder), problem_name, recipe):
+        raise UserError(
+            f"{folder} belongs to another configuration: its {name} is {there!r} and {here!r} was "
+            "asked for; repeat the run's own flags or choose another folder"
+        )
 
 
 def _config(problem_name: str, recipe: Recipe) -> dict[str, Any]:
@@ -264,60 +259,23 @@ def _claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> Non
     for left_over in folder.rglob(".*.tmp"):
         left_over.unlink(missing_ok=True)
     check_folder(folder, problem_name, recipe, resume)
-    if not (folder / "config.json").exists():
-        write_json(folder / "config.json", _config(problem_name, recipe))
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return what a run has logged, a dictionary an epoch."""
-    path = folder / "metrics.jsonl"
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def read_stopped(folder: Path) -> dict[str, Any] | None:
-    """Return where the meta-loss of a run ceased to be finite, None if it did not."""
-    path = folder / STOPPED
-    return json.loads(path.read_text()) if path.exists() else None
-
-
-def _metrics(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) -> dict[str, Any]:
-    norms = np.asarray(info.gradient_norms)
-    # The last segment of the horizon, as training saw it and as validation did.
-    last = info.validation[recipe.steps - recipe.unroll : recipe.steps]
-    vitals = {name: float(value) for name, value in info.vitals._asdict().items()}
-    return {
-        "epoch": int(state.epoch),
-        "meta_loss": float(info.meta_losses.mean()),
-        "gradient_norm": float(np.median(norms)),
-        "gradient_norm_max": float(norms.max()),
-        "gradient_norms": np.median(norms, axis=0).tolist(),
-        "clipped": float((norms > recipe.clip).mean()),
-        "phi_step": float(np.median(info.phi_steps)),
-        "validation_loss": float(info.validation_loss),
-        "validation_sum": float(info.validation.sum()),
-        "training_end": float(info.meta_losses[:, -1].mean()),
-        "validation_end": float(last.mean()) if len(last) == recipe.unroll else None,
-        **{name: value if math.isfinite(value) else None for name, value in vitals.items()},
-        "best_loss": float(state.best_loss),
-        "seconds": seconds,
-    }
+    if not (folder / CONFIG).exists():
+        write_json(folder / CONFIG, _config(problem_name, recipe))
 
 
 def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path) -> None:
-    broken = ~np.isfinite(np.asarray(info.meta_losses)) | ~np.isfinite(info.gradient_norms)
+    broken = nonfinite(info)
     if not broken.any():
         return
-    first = int(np.flatnonzero(broken.ravel())[0])
+    first = int(np.flatnonzero(broken)[0])
     value = float(np.asarray(info.meta_losses).ravel()[first])
     epoch = int(state.epoch)
     write_json(folder / STOPPED, {"epoch": epoch, "meta_step": first + 1})
     kept = f"the checkpoint of epoch {epoch - 1} in {folder} is kept; " if epoch > 1 else ""
     raise NonFiniteError(
         f"the meta-loss or its gradient ceased to be finite (loss {value}) at meta-step "
-        f"{first + 1} of epoch {epoch}; {kept}try --meta-rate {recipe.meta_rate / 3:.1g} or --clip "
-        f"{recipe.clip / 4:.2g} in another folder"
+        f"{first + 1} of epoch {epoch}; {kept}try --meta-rate {recipe.meta_rate / 3:.1g}, --clip "
+        f"{recipe.clip / 4:.2g} or --on-nonfinite skip in another folder"
     )
 
 
@@ -362,7 +320,7 @@ def meta_rate_at(recipe: Recipe, epoch: int) -> float:
 def finished_state(folder: Path, recipe: Recipe) -> MetaState:
     """Return the last state of a run that has nothing left to do."""
     like = initial_state(initial_optimizer(recipe), meta_optimizer_of(recipe))
-    state = load_checkpoint(folder / "checkpoints", like)
+    state = load_checkpoint(folder / "checkpoints", like, warn=lambda _: None)
     if state is None:
         raise UserError(f"{folder} has no checkpoint; try more than 0 epochs")
     return state

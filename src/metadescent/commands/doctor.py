@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from metadescent import arguments, runs
+from metadescent import arguments
 from metadescent.checkup import REPORTS, best_of, examine, read
 from metadescent.commands.dispatch import run
 from metadescent.commands.show import tuning_cache
 from metadescent.console import console, progress, table
 from metadescent.doctor import Finding, diagnose
 from metadescent.files import write_json
+from metadescent.logs import read_config
 from metadescent.measurements import measurements
 from metadescent.registry import make_problem
 
@@ -17,7 +18,7 @@ from metadescent.registry import make_problem
 @run.register
 def _doctor(command: arguments.Doctor) -> None:
     checkup = read(command.run)
-    name = runs.read_config(command.run)["problem"]
+    name = read_config(command.run)["problem"]
     problem = make_problem(command.on or name, command.data_dir)
     m = best_of(command.run, checkup.recipe)
     with progress("doctor", REPORTS) as report:

@@ -11,6 +11,7 @@ from metadescent import memory, runs
 from metadescent.checkpoint import load_checkpoint
 from metadescent.errors import UserError
 from metadescent.estimators.truncated import Truncated
+from metadescent.logs import CONFIG, read_config, recipe_from
 from metadescent.memory import Prediction, format_bytes, remedies
 from metadescent.meta_loss import forms
 from metadescent.meta_train import check_schedule, footprint, initial_state, is_over
@@ -61,9 +62,9 @@ def candidates(folder: Path, recipe: Recipe, *, pick: bool) -> list[Recipe]:
     """
     if recipe.form != "auto":
         return [recipe]
-    if (folder / "config.json").exists():
-        begun = runs.read_config(folder).get("recipe", {})
-        return [replace(recipe, form=begun.get("form", "auto"))]
+    if (folder / CONFIG).exists():
+        begun = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
+        return [replace(recipe, form=begun.form)]
     if not pick:
         return [recipe]
     if not isinstance(runs.schedule_of(recipe).estimator, Truncated):
@@ -89,7 +90,7 @@ def predict(
     form = runs.form_of(m, recipe)
     runs.check_folder(folder, problem_name, recipe, resume)
     state = initial_state(m, meta_optimizer)
-    state = load_checkpoint(folder / "checkpoints", state) or state
+    state = load_checkpoint(folder / "checkpoints", state, warn=lambda _: None) or state
     if is_over(state, schedule):
         return None
     epoch, validation = footprint(state, problem, schedule, meta_optimizer=meta_optimizer)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from metadescent import arguments, runs
+from metadescent import arguments
 from metadescent.checkup import REPORTS, Checkup, best_of, examine, read
 from metadescent.commands.dispatch import run
 from metadescent.commands.doctor import say
@@ -12,6 +12,7 @@ from metadescent.compare import Comparison, compare, problem_keys
 from metadescent.console import console, progress
 from metadescent.doctor import diagnose
 from metadescent.files import write_atomically
+from metadescent.logs import read_config
 from metadescent.measurements import measurements
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.pictures import Pictures, pictures
@@ -28,7 +29,7 @@ LEARNED = "learned"
 @run.register
 def _report(command: arguments.Report) -> None:
     names, checkup = baselines_of(command.against), read(command.run)
-    name = runs.read_config(command.run)["problem"]
+    name = read_config(command.run)["problem"]
     problem = make_problem(name, command.data_dir)
     m = best_of(command.run, checkup.recipe)
     sections: list[Section] = []

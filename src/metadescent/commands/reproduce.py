@@ -9,9 +9,9 @@ from metadescent.commands.show import show, tuning_cache
 from metadescent.commands.train import train
 from metadescent.console import console, figure, progress, table
 from metadescent.files import write_json
+from metadescent.logs import recipe_from
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.plotting import save
-from metadescent.recipe import Recipe
 
 
 @run.register
@@ -59,7 +59,7 @@ def _retrain_stage(
     card: dict[str, Any], name: str, command: arguments.Reproduce
 ) -> LearnedOptimizer:
     """Train as a card says, after the stages before it."""
-    recipe = Recipe(**card["recipe"])
+    recipe = recipe_from(card["recipe"], f"the card of {name}")
     if command.budget == "smoke":
         recipe = replace(recipe, epochs=2, episodes=2)
     folder = command.out / command.budget / name

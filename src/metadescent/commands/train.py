@@ -1,6 +1,7 @@
 """`train` and `demo`: learn an optimizer, in a folder that survives kills."""
 
 import math
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from metadescent.curriculum import improved, keep, stages
 from metadescent.errors import UserError
 from metadescent.events import event_log
 from metadescent.files import write_json
+from metadescent.lock import locked
+from metadescent.logs import CONFIG, METRICS, read_metrics
 from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState
 from metadescent.recipe import Recipe
@@ -29,7 +32,8 @@ def _demo(command: arguments.Demo) -> None:
     began = time.monotonic()
     recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": command.epochs})
     learned = command.out / "quadratic-lstm"
-    _forget(learned)
+    with locked(learned):
+        _forget(learned)
     state = train(learned, "quadratic", recipe, None, resume=False)
     problem = make_problem("quadratic")
     with progress("compare", 2 * len(STANDARD) + 1) as report:
@@ -74,6 +78,11 @@ def _train_command(command: arguments.Train) -> None:
         budget=budget,
         tensorboard=command.tensorboard,
     )
+    if int(state.best_epoch) == 0:
+        raise UserError(
+            f"no validation in {folder} was finite, so no optimizer is kept; try --meta-rate "
+            f"{recipe.meta_rate / 3:.1g} in another folder"
+        )
     console().print(
         f"Best validation loss {figure(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
         f"{folder / 'optimizer.safetensors'}"
@@ -101,7 +110,8 @@ def train(
     bar, events = progress("meta-train", recipe.epochs, done), event_log(folder, tensorboard)
     with events as log, bar as report:
         recipe = fitted(folder, problem, problem_name, recipe, resume=resume, budget=budget)
-        for state, info in runs.train(folder, problem, problem_name, recipe, resume=resume):
+        run = runs.train(folder, problem, problem_name, recipe, resume=resume, warn=_warn)
+        for state, info in run:
             report(
                 f"meta-loss {figure(float(info.meta_losses.mean()))}, "
                 f"validation {figure(float(info.validation_loss))} "
@@ -110,7 +120,7 @@ def train(
                 1,
             )
             if tensorboard:
-                log(runs.read_metrics(folder)[-1])
+                log(read_metrics(folder)[-1])
     return state if state is not None else runs.finished_state(folder, recipe)
 
 
@@ -170,12 +180,16 @@ def _search(folder: Path, command: arguments.Train) -> Recipe:
     return replace(recipe, meta_rate=best, form=form)
 
 
+def _warn(text: str) -> None:
+    print(f"Warning: {text}.", file=sys.stderr)
+
+
 def _budget(command: arguments.Train) -> int | float:
     return parse_bytes(command.memory_budget) if command.memory_budget else math.inf
 
 
 def _forget(folder: Path) -> None:
     """Remove what a run left in a folder, and nothing else."""
-    for path in [*folder.glob("checkpoints/epoch-*.safetensors"), folder / "metrics.jsonl"]:
+    for path in [*folder.glob("checkpoints/epoch-*.safetensors"), folder / METRICS]:
         path.unlink(missing_ok=True)
-    (folder / "config.json").unlink(missing_ok=True)
+    (folder / CONFIG).unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""NaN and infinity while meta-training: what was asked for is done, counted, and never silent."""
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metadescent import runs
+from metadescent.meta_train import Schedule, is_finite, meta_train
+from metadescent.problem import Optimizee, Problem
+from metadescent.recipe import OnNonfinite, Recipe
+from metadescent.registry import make_optimizer
+
+RECIPE = Recipe(
+    optimizer="lstm(layers=(2,), p=None, scale=1.0)",
+    steps=4,
+    unroll=2,
+    problems=2,
+    epochs=4,
+    episodes=2,
+    meta_rate=0.03,
+    average=0.5,
+    validation_problems=2,
+)
+FINE, NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT = range(5)
+
+
+class Faulty(Optimizee):
+    """‖θ‖², with a fault in it."""
+
+    fault: jax.Array
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, (2,))
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        square = jnp.sum(theta**2)
+        # √0 has the value 0 and the derivative ∞, which times 0 is NaN.
+        root = jnp.sqrt(jnp.where(self.fault == NAN_GRADIENT, 0.0 * square, 1.0)) - 1.0
+        factors = jnp.asarray([1.0, jnp.nan, jnp.inf, 1.0, 1e30])
+        return square * factors[self.fault] + root
+
+
+class SometimesFaulty(Problem):
+    """p(f): with a fault in a share of the draws."""
+
+    share: jax.Array
+    fault: jax.Array
+
+    def sample(self, key: jax.Array) -> Faulty:
+        return Faulty(jnp.where(jax.random.bernoulli(key, self.share), self.fault, FINE))
+
+
+def problem(fault: int, share: float = 0.1) -> SometimesFaulty:
+    return SometimesFaulty(jnp.asarray(share), jnp.asarray(fault))
+
+
+def metrics_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def train(folder: Path, fault: int, policy: OnNonfinite, **more: Any) -> Any:
+    recipe = replace(RECIPE, on_nonfinite=policy, seed=17)
+    return runs.train(folder, problem(fault), "x", recipe, **more)
+
+
+@pytest.mark.parametrize("fault", [NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT])
+@pytest.mark.parametrize("policy", ["skip", "restart-from-best"])
+def test_a_run_goes_on_and_says_how_often(policy: OnNonfinite, fault: int, tmp_path: Path) -> None:
+    states = [state for state, _ in train(tmp_path, fault, policy)]
+    lines = metrics_of(tmp_path)
+    assert len(states) == len(lines) == 4
+    counts = [line["nonfinite"] for line in lines]
+    assert sum(counts) > 0
+    assert all(is_finite((state.m, state.average, state.meta_optimizer)) for state in states)
+    restarted = [int(policy == "restart-from-best" and count > 0) for count in counts]
+    assert [line["restarted"] for line in lines] == restarted
+    for state, line in zip(states, lines, strict=True):
+        assert np.isfinite(line["meta_loss"]) == (line["nonfinite"] < 4)
+        assert int(state.best_epoch) == 0 or np.isfinite(state.best_loss)
+
+
+def test_what_is_left_out_is_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Where every meta-step is left out, φ and the meta-optimizer's state are as they were."""
+    recipe = replace(RECIPE, on_nonfinite="skip", epochs=1)
+    m = make_optimizer(RECIPE.optimizer, jax.random.key(0))
+    run = meta_train(
+        m,
+        problem(NAN_LOSS, 1.0),
+        runs.schedule_of(recipe),
+        meta_optimizer=runs.meta_optimizer_of(recipe),
+        key=jax.random.key(1),
+    )
+    ((state, info),) = run
+    before = runs.meta_optimizer_of(recipe).init(jax.tree.map(jnp.asarray, m))
+    for there, here in ((state.m, m), (state.average, m), (state.best, m)):
+        for a, b in zip(jax.tree.leaves(there), jax.tree.leaves(here), strict=True):
+            np.testing.assert_array_equal(a, b)
+    for a, b in zip(jax.tree.leaves(state.meta_optimizer), jax.tree.leaves(before), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.isfinite(info.meta_losses).any()
+    assert (int(state.best_epoch), float(state.best_loss)) == (0, np.inf)
+
+
+def test_a_policy_that_is_not_needed_changes_nothing(
+    tmp_path: Path, assert_same_bits: Callable
+) -> None:
+    ends = []
+    for policy in ("stop", "skip", "restart-from-best"):
+        recipe = replace(RECIPE, on_nonfinite=policy, epochs=2)
+        *_, (state, _) = runs.train(tmp_path / policy, problem(FINE), "x", recipe)
+        ends.append((state.m, state.average, state.best))
+    for other in ends[1:]:
+        assert_same_bits(jax.tree.leaves(other), jax.tree.leaves(ends[0]))
+
+
+def test_stopped_and_resumed_it_goes_back_to_the_same_best(
+    tmp_path: Path, assert_same_bits: Callable
+) -> None:
+    *_, (whole, _) = train(tmp_path / "whole", NAN_LOSS, "restart-from-best")
+    for _ in itertools.islice(train(tmp_path / "two", NAN_LOSS, "restart-from-best"), 2):
+        pass
+    *_, (resumed, _) = train(tmp_path / "two", NAN_LOSS, "restart-from-best", resume=True)
+    assert_same_bits(resumed, whole)
+
+
+class Below(Optimizee):
+    """log 0: a loss that is below all others and no number."""
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, (2,))
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        return jnp.log(0.0 * jnp.sum(jax.lax.stop_gradient(theta) ** 2))
+
+
+class AlwaysBelow(Problem):
+    def sample(self, key: jax.Array) -> Below:
+        del key
+        return Below()
+
+
+def test_validation_never_picks_what_is_not_finite(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, on_nonfinite="skip", epochs=1)
+    ((state, info),) = runs.train(tmp_path, AlwaysBelow(), "x", recipe)
+    assert float(info.validation_loss) == -np.inf
+    assert int(state.best_epoch) == 0
+    assert not (tmp_path / "optimizer.safetensors").exists()
+
+
+def test_the_flag_is_one_of_three(metadescent: Callable) -> None:
+    status, _, said = metadescent("train", "quadratic", "--on-nonfinite", "ignore")
+    assert status == 2
+    assert "restart-from-best" in said
+
+
+def test_the_default_is_to_stop() -> None:
+    assert (Recipe().on_nonfinite, Schedule().on_nonfinite) == ("stop", "stop")
