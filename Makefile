@@ -1,5 +1,5 @@
 # Python 3.11 or newer and make are all that a machine needs: each target sets up the rest in .venv.
-#   make test ARGS="-k unroll"        ARGS goes to the command behind demo, test and bench
+#   make test ARGS="-k unroll"        ARGS goes to the command behind demo, test, torture and bench
 #   make test PYTHON=python3.12       the Python to build .venv with
 
 VENV := .venv
@@ -8,7 +8,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint docs format clean
+.PHONY: help demo test torture bench lint audit docs format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,9 @@ endif
 test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
+torture: $(VENV)/.dev  ## Try to break it: killed processes, full disks, NaN, hostile files
+	$(BIN)/python tools/torture.py $(ARGS)
+
 bench: $(VENV)/.dev  ## Time the meta-step beside plain autodiff, PyTorch and the floor
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
@@ -33,6 +36,9 @@ lint: $(VENV)/.dev  ## Check style, types and the direction of imports
 	$(BIN)/ruff format --check
 	$(BIN)/pyright src
 	$(BIN)/lint-imports
+
+audit: $(VENV)/.audit  ## Look up known vulnerabilities of the versions in constraints.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 docs: $(VENV)/.docs  ## Build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
@@ -55,6 +61,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 
 $(VENV)/.docs: $(VENV)/.dev
 	@$(INSTALL) -e '.[dev,docs]'
+	@touch $@
+
+$(VENV)/.audit: $(VENV)/.dev
+	@$(INSTALL) -e '.[dev,audit]'
 	@touch $@
 
 # Keep a working .venv; otherwise build one with the first Python that will do.

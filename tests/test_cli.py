@@ -17,6 +17,7 @@ from metadescent import arguments, artifact, cli, commands, zoo
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.registry import problems, recipe_of
+from metadescent.tensors import NO_CHECKSUM, sealed
 
 COMMANDS = {
     re.sub(r"\B(?=[A-Z])", "-", name).lower(): kind
@@ -348,6 +349,13 @@ def test_a_number_that_cannot_be_is_refused_in_one_sentence(
     assert [path.name for path in tmp_path.iterdir()] == [Path(m).name]
 
 
+def resealed(data: bytes) -> bytes:
+    """The file with the checksum that is right for it."""
+    found = re.search(rb'sha256\\": \\"([0-9a-f]{64})', data)
+    assert found
+    return sealed(data.replace(found[1], NO_CHECKSUM.encode()))
+
+
 @pytest.mark.parametrize("command", [["inspect", "F"], ["evaluate", "F", "quadratic"]])
 @pytest.mark.parametrize(
     ("content", "said"),
@@ -356,9 +364,13 @@ def test_a_number_that_cannot_be_is_refused_in_one_sentence(
         (lambda data: data[:-1], "F is damaged ("),
         (lambda data: b"", "F is not a file that metadescent wrote; it must be a .safetensors"),
         (lambda data: b"PK\3\4" + data, "F is truncated or not a .safetensors"),
-        (lambda data: data.replace(b"cells", b"sells"), "F lacks the leaf 'cells/0/weight_ih'"),
+        (lambda data: data.replace(b"cells", b"sells"), "F is damaged: its SHA-256 is "),
         (
-            lambda data: data.replace(b"layers=(2,)", b"layers=(3,)"),
+            lambda data: resealed(data.replace(b"cells", b"sells")),
+            "F lacks the leaf 'cells/0/weight_ih'",
+        ),
+        (
+            lambda data: resealed(data.replace(b"layers=(2,)", b"layers=(3,)")),
             "leaf 'cells/0/weight_ih' of F is float32[8, 2] where float32[12, 2] is expected",
         ),
         (lambda data: data.replace(b"lstm(", b"lstn("), "there is no optimizer named 'lstn'"),
@@ -417,12 +429,19 @@ def test_a_stop_has_its_own_exit_status_and_no_traceback(
     assert metadescent("list") == (status, "", said)
 
 
-def test_what_is_not_the_user_s_fault_keeps_its_traceback(
+def test_a_mistake_of_the_program_is_a_sentence_and_with_debug_a_traceback(
     metadescent: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(command: Any) -> None:
-        raise ZeroDivisionError
+    def mistaken(command: object) -> None:
+        del command
+        raise KeyError("a\nb")
 
-    monkeypatch.setattr(commands, "run", run)
-    with pytest.raises(ZeroDivisionError):
-        metadescent("list")
+    monkeypatch.setattr(commands, "run", mistaken)
+    status, _, said = metadescent("list")
+    assert status == 1
+    assert said == (
+        "metadescent: a mistake in metadescent, KeyError: 'a\\nb'; please report what --debug "
+        "after the same words shows\n"
+    )
+    with pytest.raises(KeyError):
+        metadescent("--debug", "list")

@@ -1,10 +1,12 @@
 """NaN and infinity while meta-training: what was asked for is done, counted, and never silent."""
 
+import importlib.util
 import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -29,38 +31,21 @@ RECIPE = Recipe(
     average=0.5,
     validation_problems=2,
 )
+
+
+def _faults() -> ModuleType:
+    """The faults are those of `make torture`."""
+    path = Path(__file__).resolve().parent.parent / "tools" / "nonfinite_faults.py"
+    spec = importlib.util.spec_from_file_location("nonfinite_faults", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+problem_with = _faults().problem_with
 FINE, NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT = range(5)
-
-
-class Faulty(Optimizee):
-    """‖θ‖², with a fault in it."""
-
-    fault: jax.Array
-
-    def init(self, key: jax.Array) -> jax.Array:
-        return jax.random.normal(key, (2,))
-
-    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
-        del key
-        square = jnp.sum(theta**2)
-        # √0 has the value 0 and the derivative ∞, which times 0 is NaN.
-        root = jnp.sqrt(jnp.where(self.fault == NAN_GRADIENT, 0.0 * square, 1.0)) - 1.0
-        factors = jnp.asarray([1.0, jnp.nan, jnp.inf, 1.0, 1e30])
-        return square * factors[self.fault] + root
-
-
-class SometimesFaulty(Problem):
-    """p(f): with a fault in a share of the draws."""
-
-    share: jax.Array
-    fault: jax.Array
-
-    def sample(self, key: jax.Array) -> Faulty:
-        return Faulty(jnp.where(jax.random.bernoulli(key, self.share), self.fault, FINE))
-
-
-def problem(fault: int, share: float = 0.1) -> SometimesFaulty:
-    return SometimesFaulty(jnp.asarray(share), jnp.asarray(fault))
 
 
 def metrics_of(folder: Path) -> list[dict[str, Any]]:
@@ -69,7 +54,7 @@ def metrics_of(folder: Path) -> list[dict[str, Any]]:
 
 def train(folder: Path, fault: int, policy: OnNonfinite, **more: Any) -> Any:
     recipe = replace(RECIPE, on_nonfinite=policy, seed=17)
-    return runs.train(folder, problem(fault), "x", recipe, **more)
+    return runs.train(folder, problem_with(fault, 0.1), "x", recipe, **more)
 
 
 @pytest.mark.parametrize("fault", [NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT])
@@ -94,7 +79,7 @@ def test_what_is_left_out_is_as_if_it_had_not_been(tmp_path: Path) -> None:
     m = make_optimizer(RECIPE.optimizer, jax.random.key(0))
     run = meta_train(
         m,
-        problem(NAN_LOSS, 1.0),
+        problem_with(NAN_LOSS, 1.0),
         runs.schedule_of(recipe),
         meta_optimizer=runs.meta_optimizer_of(recipe),
         key=jax.random.key(1),
@@ -116,7 +101,7 @@ def test_a_policy_that_is_not_needed_changes_nothing(
     ends = []
     for policy in ("stop", "skip", "restart-from-best"):
         recipe = replace(RECIPE, on_nonfinite=policy, epochs=2)
-        *_, (state, _) = runs.train(tmp_path / policy, problem(FINE), "x", recipe)
+        *_, (state, _) = runs.train(tmp_path / policy, problem_with(FINE, 0.1), "x", recipe)
         ends.append((state.m, state.average, state.best))
     for other in ends[1:]:
         assert_same_bits(jax.tree.leaves(other), jax.tree.leaves(ends[0]))

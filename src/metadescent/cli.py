@@ -14,17 +14,25 @@ from metadescent import arguments as a
 from metadescent.errors import UserError
 from metadescent.recipe import Recipe
 
+DEBUG = "--debug"
+
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command that the words name; exits with status 2 where a UserError says why."""
+    """Run the command that the words name; exits with status 2 where a UserError says why.
+
+    Any other exception is a mistake of this program: it is one sentence and status 1, and, with
+    `--debug` among the words, the traceback.
+    """
     words = sys.argv[1:] if argv is None else argv
+    debug = DEBUG in words
+    words = [word for word in words if word != DEBUG]
     try:
+        signal.signal(signal.SIGTERM, _stop)
         command = _parse(words)
         # Only now is JAX imported: `--help` stays quick.
         from metadescent import commands
 
         _keep_compiled()
-        signal.signal(signal.SIGTERM, _stop)
         commands.run(command)
     except UserError as error:
         print(f"metadescent: {error}", file=sys.stderr)
@@ -35,6 +43,16 @@ def main(argv: list[str] | None = None) -> None:
     except Terminated:
         print("metadescent: terminated", file=sys.stderr)
         sys.exit(143)
+    except Exception as error:
+        if debug:
+            raise
+        said = " ".join(str(error).split())
+        print(
+            f"metadescent: a mistake in metadescent, {type(error).__name__}: {said[:300]}; please "
+            f"report what {DEBUG} after the same words shows",
+            file=sys.stderr,
+        )
+        sys.exit(1)
 
 
 class Terminated(BaseException):
@@ -96,5 +114,6 @@ def _command(words: list[str], train: Any) -> Any:
         commands,
         args=words,
         prog="metadescent",
-        description="Learn optimization algorithms by gradient descent.",
+        description="Learn optimization algorithms by gradient descent. "
+        f"{DEBUG} after any words shows the traceback of a mistake in this program.",
     )

@@ -59,7 +59,8 @@ def recipe_from(choices: dict[str, Any], source: object) -> Recipe:
                 f"{name} in {source} is {_short(value)} where {wanted} is expected; restore the "
                 "file or begin in another folder"
             )
-    return Recipe(**choices)
+    # JSON writes 1.0 as it likes.
+    return Recipe(**{k: float(v) if kinds[k] is float else v for k, v in choices.items()})
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -101,13 +102,13 @@ def differences(config: dict[str, Any], problem: str, recipe: Recipe) -> list[tu
 
 
 def _line(path: Path, number: int, text: bytes) -> dict[str, Any]:
-    line: Any = None
     try:
         line = json.loads(text)
-        whole = isinstance(line, dict) and all(_is_a(line[name], float) for name in _NEEDED)
+        needed = isinstance(line, dict) and all(_is_a(line[name], float) for name in _NEEDED)
+        whole = needed and all(_is_measured(*item) for item in line.items())
     except (ValueError, KeyError, RecursionError):
-        whole = False
-    if not (whole and isinstance(line["epoch"], int) and all(map(_is_measured, line.values()))):
+        line, whole = {}, False
+    if not (whole and isinstance(line["epoch"], int)):
         raise UserError(
             f"line {number} of {path} is damaged: the numbers of an epoch are expected; remove it "
             "and all after it to read the rest, or restore the file"
@@ -115,9 +116,10 @@ def _line(path: Path, number: int, text: bytes) -> dict[str, Any]:
     return line
 
 
-def _is_measured(value: Any) -> bool:
-    several = value if isinstance(value, list) else [value]
-    return all(one is None or _is_a(one, float) for one in several)
+def _is_measured(name: str, value: Any) -> bool:
+    if name == "gradient_norms":
+        return isinstance(value, list) and all(_is_a(norm, float) for norm in value)
+    return value is None or _is_a(value, float)
 
 
 def _is_a(value: Any, kind: Any) -> bool:

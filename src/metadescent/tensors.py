@@ -56,7 +56,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     data = read_bytes(path)
     metadata = _metadata(path, data)
-    _check(path, data, metadata.pop(CHECKSUM, None))
     try:
         found = {
             name: Tensor(_DTYPES[leaf["dtype"]], tuple(leaf["shape"]), leaf["data"])
@@ -66,6 +65,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise UserError(
             f"{path} is damaged ({error}); copy it again or retrain the optimizer"
         ) from error
+    _check(path, data, metadata.pop(CHECKSUM, None))
     return found, metadata
 
 

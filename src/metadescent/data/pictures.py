@@ -6,6 +6,7 @@ which side is up is heeded, and of an animation the first frame counts.
 """
 
 import io
+import lzma
 import struct
 import warnings
 import zipfile
@@ -31,7 +32,7 @@ _MOST_BYTES = 1 << 28
 _DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError,
     EOFError, OverflowError, MemoryError, RuntimeError, NotImplementedError,
-    struct.error, zlib.error, zipfile.BadZipFile,
+    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
 
 Pixels = NDArray[np.uint8]
@@ -141,7 +142,7 @@ def _is_picture(name: PurePosixPath) -> bool:
 def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(source)
-    except (OSError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         reason = getattr(error, "strerror", None) or "it is no zip"
         raise UserError(
             f"cannot read {source}: {reason}; give a folder of pictures or a zip of them"
@@ -156,7 +157,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, source: Path, size: int) -
         with archive.open(name) as stream:
             content = stream.read(_MOST_BYTES + 1)
     except _DAMAGE as error:
-        raise UserError(f"{where} is damaged: {error}; leave it out") from error
+        raise UserError(f"{where} is damaged: {_reason(error)}; leave it out") from error
     if len(content) > _MOST_BYTES:
         raise UserError(f"{where} unpacks to more than {_MOST_BYTES:,} bytes; leave it out")
     return _decode(io.BytesIO(content), where, size)
@@ -179,7 +180,12 @@ def _decode(stream: io.BytesIO | io.BufferedReader, where: str, size: int) -> Pi
     except UnidentifiedImageError as error:
         raise UserError(f"{where} is not a picture of a known format; try a JPEG or PNG") from error
     except _DAMAGE as error:
-        raise UserError(f"{where} is a damaged picture: {error}; save it again") from error
+        raise UserError(f"{where} is a damaged picture: {_reason(error)}; save it again") from error
+
+
+def _reason(error: BaseException) -> str:
+    """Return the start of what an error says: some have the file's own bytes in them."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _square(image: "Image.Image", where: str, size: int) -> Pixels:

@@ -1,0 +1,85 @@
+"""A small share of `make torture`; and that nothing in the package unpickles."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+
+
+def torture(*words: str) -> list[list[str]]:
+    """Return the rows of the table, which must say that nothing was lost."""
+    program = str(ROOT / "tools" / "torture.py")
+    done = subprocess.run([sys.executable, program, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == ["fault", "tried", "survived", "lost"]
+    return [row.rsplit(maxsplit=3) for row in rows]
+
+
+def test_a_thousand_mutated_files_are_read_or_refused_in_a_sentence() -> None:
+    *kinds, total = torture("--only", "files", "--share", "0.01")
+    assert len(kinds) == 8
+    assert all(int(tried.replace(",", "")) >= 10 for _, tried, _, _ in kinds)
+    assert total == ["in all", "1,051", "1,051", "0"]
+
+
+@pytest.mark.slow
+def test_a_fault_of_each_kind_is_survived_by_a_process_that_trains() -> None:
+    *kinds, total = torture("--only", "processes", "--share", "0.01", "--workers", "1")
+    assert len(kinds) == 8
+    assert all(tried == survived and int(tried) >= 1 for _, tried, survived, _ in kinds)
+    assert total[-1] == "0"
+
+
+WITHOUT_PICKLE = """
+import importlib, pickle, pkgutil, sys
+
+def forbidden(*_, **__):
+    raise AssertionError("pickle")
+
+pickle.load = pickle.loads = forbidden
+
+def watch(event, arguments):
+    if event == "pickle.find_class":
+        raise AssertionError(event)
+
+sys.addaudithook(watch)
+import metadescent
+count = 0
+for module in pkgutil.walk_packages(metadescent.__path__, "metadescent."):
+    if not module.name.startswith("metadescent.torch") or {torch}:
+        importlib.import_module(module.name)
+        count += 1
+from metadescent import zoo
+for name in zoo.names():
+    zoo.load(name)
+print(count)
+"""
+
+
+def test_everything_is_imported_and_loaded_with_pickle_forbidden() -> None:
+    program = WITHOUT_PICKLE.replace("{torch}", str("torch" in sys.modules))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_source_runs_what_it_reads(path: Path) -> None:
+    never = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "eval", "exec"}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        found: set[str] = set()
+        if isinstance(node, ast.Import):
+            found = {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found = {(node.module or "").partition(".")[0]}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            found = {node.func.id}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+            assert any(ast.unparse(k) == "weights_only=True" for k in node.keywords)
+        assert not found & never

@@ -1,0 +1,101 @@
+"""A process that trains, and a blow that falls in one of its writes.
+
+A full disk is an error that the N-th write meets, half-way, before the data is on the disk, or
+before the file has its name; SIGKILL may fall there too, and after.
+"""
+
+import errno
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metadescent import cli, files
+
+PROBLEM = "quadratic(dimension=2)"
+EPOCHS = 80
+FLAGS = (
+    "--optimizer=lstm(layers=(2,),p=None,scale=1.0) --steps=4 --unroll=2 --problems=2 "
+    f"--epochs={EPOCHS} --episodes=2 --validation-problems=2 --average=0.5"
+).split()
+STAGES = ("write", "fsync", "replace", "replaced")
+
+
+class Blow(NamedTuple):
+    """What the N-th write of a process meets, at which stage of it."""
+
+    number: int
+    stage: str
+    deadly: bool
+
+
+def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
+    """Train in a folder, what is said going to a file; end with the command's exit status."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.stdout = sys.stderr = said.open("w", buffering=1)
+    if blow is not None:
+        _arm(blow)
+    signal.signal(signal.SIGTERM, cli._stop)
+    status: Any = 0
+    try:
+        try:
+            ready.set()
+            cli.main(["train", PROBLEM, "--out", str(folder), "--resume", *FLAGS])
+        except cli.Terminated:
+            status = 143
+    except SystemExit as stop:
+        status = stop.code or 0
+    os._exit(status)
+
+
+def _arm(blow: Blow) -> None:
+    """Let a blow fall in `files.write_atomically`."""
+    count, real = -1, {"fsync": os.fsync, "replace": os.replace}
+
+    def fall() -> None:
+        if blow.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def falls(stage: str) -> bool:
+        return count == blow.number and stage == blow.stage
+
+    class Half:
+        def __init__(self, path: Any, mode: str) -> None:
+            self.file = open(path, mode)  # noqa: SIM115
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.file, name)
+
+        def write(self, data: bytes) -> None:
+            self.file.write(data[: len(data) // 2])
+            self.file.flush()
+            fall()
+
+    def open_(path: Any, mode: str) -> Any:
+        nonlocal count
+        count += 1
+        return Half(path, mode) if falls("write") else open(path, mode)
+
+    def fsync(descriptor: int) -> None:
+        if falls("fsync"):
+            fall()
+        real["fsync"](descriptor)
+
+    def replace(source: Any, target: Any) -> None:
+        ours = str(source).endswith(".tmp")
+        if ours and falls("replace"):
+            fall()
+        real["replace"](source, target)
+        if ours and falls("replaced"):
+            fall()
+
+    files.open = open_  # type: ignore[attr-defined]
+    os.fsync, os.replace = fsync, replace

@@ -1,0 +1,213 @@
+"""Runs that are struck down and go on: the end is that of a run that nothing befell, bit for bit.
+
+A *victim* is a run folder. One process after the other trains in it, and each meets a fault; the
+last one is let to its end. The processes are real, and so are the signals.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from blows import EPOCHS, STAGES, Blow, train
+
+from metadescent.card import read_card
+from metadescent.errors import UserError
+from metadescent.tensors import CHECKSUM, read_tensors
+
+PER_VICTIM = 6
+PATIENCE = 300.0
+
+KINDS = {
+    "SIGKILL at a random moment": 60,
+    "SIGKILL within a write": 60,
+    "SIGTERM": 20,
+    "SIGINT (Ctrl-C)": 20,
+    "disk full at a random write": 30,
+    "newest checkpoint truncated": 20,
+    "newest checkpoint with a flipped bit": 20,
+    "two processes on one folder": 10,
+}
+"""How many faults of each kind the whole suite has."""
+FORKED = multiprocessing.get_context("forkserver")
+
+
+class LostError(Exception):
+    """A run did not do what it should have; the message says what it did."""
+
+
+def preload() -> None:
+    """Import what the victims need once, in the process that theirs are forked from."""
+    FORKED.set_forkserver_preload(["metadescent.cli", "metadescent.commands"])
+
+
+def expected_end(folder: Path) -> dict[str, Any]:
+    """Return what a run leaves that nothing befalls."""
+    finish(folder)
+    return left_by(folder)
+
+
+def torment(folder: Path, kinds: Iterable[str], expected: Any, seed: int) -> tuple[Counter, str]:
+    """Strike one victim; return how many faults of each kind struck, and what was lost, if so.
+
+    A fault that comes too late, when the run is over, is not counted.
+    """
+    chance, struck = random.Random(seed), Counter()
+    try:
+        for kind in kinds:
+            struck[kind] += strike(folder, kind, chance)
+        finish(folder)
+    except LostError as lost:
+        return struck, f"{folder.name}, after {dict(struck)}: {lost}"
+    end = left_by(folder)
+    differs = [name for name in expected if end[name] != expected[name]]
+    return struck, f"{folder.name}, after {dict(struck)}: {differs} differ" if differs else ""
+
+
+def strike(folder: Path, kind: str, chance: random.Random) -> bool:
+    """Let a process train and meet one fault; tell whether it struck before the run was over."""
+    if kind.startswith("newest checkpoint"):
+        return damage(folder, kind, chance)
+    if kind.startswith("two"):
+        return refuse(folder)
+    if "write" in kind:
+        deadly = kind.startswith("SIGKILL")
+        blow = Blow(chance.randrange(15), chance.choice(STAGES[: 4 if deadly else 3]), deadly)
+        process = start(folder, blow)
+        process.join(PATIENCE)
+        if process.exitcode == 0:
+            return False
+        expect(process, folder, -signal.SIGKILL if deadly else 2, "" if deadly else "disk is full")
+        return True
+    number, status, word = {
+        "SIGKILL": (signal.SIGKILL, -signal.SIGKILL, ""),
+        "SIGTERM": (signal.SIGTERM, 143, "metadescent: terminated"),
+        "SIGINT": (signal.SIGINT, 130, "metadescent: stopped"),
+    }[kind.split()[0]]
+    process = start(folder)
+    goal = newest(folder) + chance.randrange(7)
+    if goal > newest(folder):
+        wait(lambda: newest(folder) >= goal, process)
+        time.sleep(chance.uniform(0.0, 0.03))
+    else:
+        time.sleep(chance.uniform(0.0, 3.0))
+    os.kill(process.pid or 0, number)
+    process.join(PATIENCE)
+    if process.exitcode == 0:
+        return False
+    expect(process, folder, status, word)
+    return True
+
+
+def damage(folder: Path, kind: str, chance: random.Random) -> bool:
+    """Damage the newest of two checkpoints; the process after it says so, and is killed."""
+    if newest(folder) < 2:
+        # Of ten writes the last is in the third epoch.
+        start(folder, Blow(10, "replaced", deadly=True)).join(PATIENCE)
+    paths = sorted((folder / "checkpoints").glob("epoch-*.safetensors"))
+    if len(paths) < 2 or newest(folder) == EPOCHS:
+        return False
+    data = paths[-1].read_bytes()
+    if kind.endswith("truncated"):
+        data = data[: chance.randrange(len(data))]
+    else:
+        # But for the word that announces the checksum: without it a whole file has none.
+        word = data.index(CHECKSUM.encode())
+        place = chance.choice([n for n in range(len(data)) if not 0 <= n - word < len(CHECKSUM)])
+        flipped = data[place] ^ 1 << chance.randrange(8)
+        data = data[:place] + bytes([flipped]) + data[place + 1 :]
+    paths[-1].write_bytes(data)
+    process = start(folder, Blow(chance.randrange(1, 9), "replaced", deadly=True))
+    process.join(PATIENCE)
+    expect(process, folder, -signal.SIGKILL, f"of epoch {int(paths[-2].stem[6:])}")
+    return True
+
+
+def refuse(folder: Path) -> bool:
+    """Start a second process while one trains; then kill that one, whose lock must go with it."""
+    first, held = start(folder), folder / ".lock"
+    wait(lambda: held.exists() and held.read_text() == str(first.pid), first)
+    os.kill(first.pid or 0, signal.SIGSTOP)
+    second = start(folder, said="second")
+    second.join(PATIENCE)
+    first.kill()
+    first.join(PATIENCE)
+    if first.exitcode == 0:
+        return False
+    expect(second, folder, 2, f"is in use by process {first.pid}", said="second")
+    return True
+
+
+def finish(folder: Path) -> None:
+    """Train to the end."""
+    process = start(folder)
+    process.join(PATIENCE)
+    expect(process, folder, 0)
+
+
+def start(folder: Path, blow: Blow | None = None, said: str = "said") -> BaseProcess:
+    """Start a process that trains in a folder, and wait until it has come to the command."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ready = FORKED.Event()
+    process = FORKED.Process(target=train, args=(folder, blow, ready, _beside(folder, said)))
+    process.start()
+    if not ready.wait(PATIENCE):
+        raise LostError("a process did not start")
+    return process
+
+
+def expect(
+    process: BaseProcess, folder: Path, status: int, word: str = "", said: str = "said"
+) -> None:
+    """Raise `LostError` unless a process ended as it should, with a sentence and no traceback."""
+    text = _beside(folder, said).read_text()
+    if process.exitcode is None:
+        process.kill()
+        raise LostError("a process hangs")
+    if process.exitcode != status or word not in text or "Traceback" in text:
+        raise LostError(
+            f"exit {process.exitcode} where {status} is expected, {word!r} in: {text[-800:]}"
+        )
+
+
+def wait(reached: Callable[[], bool], process: BaseProcess) -> None:
+    """Wait until something is so or the process is over."""
+    deadline = time.monotonic() + PATIENCE
+    while not reached() and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
+def newest(folder: Path) -> int:
+    """Return the epoch of the newest checkpoint, 0 where there is none."""
+    return max((int(p.stem[6:]) for p in folder.glob("checkpoints/epoch-*.safetensors")), default=0)
+
+
+def left_by(folder: Path) -> dict[str, Any]:
+    """Return all that a run leaves, except what a clock says."""
+    best = folder / "optimizer.safetensors"
+    try:
+        card, (leaves, _) = read_card(best), read_tensors(best)
+    except UserError as error:
+        raise LostError(str(error)) from error
+    card["budget"].pop("seconds")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    states = sorted((folder / "checkpoints").iterdir())
+    return {
+        "config": (folder / "config.json").read_text(),
+        "φ": leaves,
+        "card": card,
+        # As text, where NaN equals NaN.
+        "metrics": [json.dumps({k: v for k, v in x.items() if k != "seconds"}) for x in lines],
+        "checkpoints": {path.name: path.read_bytes() for path in states},
+    }
+
+
+def _beside(folder: Path, said: str) -> Path:
+    return folder.with_name(f"{folder.name}.{said}")

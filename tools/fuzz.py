@@ -1,0 +1,201 @@
+"""Hostile files: each is read, or refused in one sentence; nothing is run or written elsewhere."""
+
+import gzip
+import io
+import json
+import lzma
+import random
+import struct
+import sys
+import warnings
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import guard
+import jax
+import numpy as np
+from mutations import mutated, mutated_json, mutated_safetensors
+from PIL import Image
+
+from metadescent import artifact
+from metadescent.checkup import read
+from metadescent.data import load_cifar10, read_idx
+from metadescent.data.pictures import read_picture, read_pictures
+from metadescent.doctor import diagnose
+from metadescent.errors import UserError
+from metadescent.logs import read_metrics
+from metadescent.measurements import measurements
+from metadescent.optimizers.lstm import LSTM
+from metadescent.recipe import Recipe
+from metadescent.tensors import read_tensors
+
+
+class Target(NamedTuple):
+    """A kind of file: its share of all inputs, whole ones to begin with, and how it is read."""
+
+    share: float
+    name: str
+    seeds: list[bytes]
+    read: Callable[[Path], Any]
+    change: Callable[[bytes, random.Random], bytes] | None = None
+
+
+def run(folder: Path, count: int, seed: int) -> tuple[Counter, list]:
+    """Read `count` mutated files; return how many of each kind, and what went wrong."""
+    folder.mkdir(parents=True, exist_ok=True)
+    warnings.simplefilter("ignore")
+    (folder / f"{guard.CANARY}.py").write_text("import sys\nsys.canary = True\n")
+    sys.path.insert(0, str(folder))
+    watch, found = guard.Guard(folder), targets(folder)
+    tried, lost = Counter(), []
+    for target in found.values():
+        # Once whole, so that what is imported and compiled for it is no part of what is watched.
+        for data in target.seeds:
+            with suppress(UserError):
+                feed(folder, target, data, None)
+    began = guard.peak()
+    with guard.little_memory():
+        for kind, target in found.items():
+            for index in range(max(1, round(count * target.share))):
+                # Each by its own number, so that one can be made again without the others.
+                chance = random.Random(f"{seed} {kind} {index}")
+                data = chance.choice(target.seeds)
+                if target.change and chance.random() < 0.6:
+                    data = target.change(data, chance)
+                if not target.change or chance.random() < 0.5:
+                    data = mutated(data, target.seeds, chance)
+                tried[kind] += 1
+                said = feed(folder, target, data, watch)
+                if said:
+                    lost.append((kind, f"{kind}, seed {seed}, number {index}: {said}"))
+    print(f"files: memory grew by {(guard.peak() - began) >> 20} MiB at most", file=sys.stderr)
+    return tried, lost
+
+
+def feed(folder: Path, target: Target, data: bytes, watch: guard.Guard | None) -> str:
+    """Let a file be read; return what went wrong, if anything did."""
+    path = folder / target.name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+    if watch is None:
+        target.read(path)
+        return ""
+    try:
+        with watch.watching():
+            target.read(path)
+    except UserError as error:
+        if not str(error) or "\n" in str(error) or len(str(error)) > 2000:
+            return f"no sentence: {str(error)[:300]!r}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"[:300]
+    return "; ".join(watch.seen)
+
+
+def targets(folder: Path) -> dict[str, Target]:
+    """Return the kinds of files."""
+    files = safetensors(folder)
+    run_folder = folder / "run"
+    run_folder.mkdir(exist_ok=True)
+    config = {"problem": "quadratic", "recipe": asdict(Recipe(optimizer="lstm(layers=(2,))"))}
+    configuration = json.dumps(config).encode()
+    numbers = ("epoch", "meta_loss", "gradient_norm", "validation_loss", "best_loss", "seconds")
+    measured = dict.fromkeys(numbers, 1) | {"gradient_norms": [1.0, 2.0], "start": 2.0}
+    line = json.dumps(measured | {"phi_step": 0.1, "hidden": None}).encode()
+    (run_folder / "config.json").write_bytes(configuration)
+    digits, labels = idx((3, 28, 28)), idx((5,))
+    images = [digits, labels, gzip.compress(digits), lzma.compress(labels)]
+    records = bytes([7, *[9] * 3072]) * 2
+
+    def log(path: Path) -> None:
+        lines = read_metrics(path.parent)
+        if lines:
+            checkup = checked._replace(metrics=lines)
+            measurements(checkup), diagnose(checkup)
+
+    checked = read(run_folder)
+
+    def configuration_of(path: Path) -> None:
+        configured(path.parent)
+
+    def cifar(path: Path) -> None:
+        load_cifar10(path.parent, batches=(1,))
+
+    card, text = mutated_safetensors, mutated_json
+    return {
+        "mutated .safetensors": Target(0.22, "m.safetensors", files, read_tensors, card),
+        "mutated optimizers": Target(0.03, "o.safetensors", files, artifact.load, card),
+        "mutated metrics.jsonl": Target(0.15, "log/metrics.jsonl", [line], log, text),
+        "mutated config.json": Target(
+            0.1, "run/config.json", [configuration], configuration_of, text
+        ),
+        "mutated IDX, plain, gzip and xz": Target(0.2, "digits", images, read_idx),
+        "mutated CIFAR-10 binaries": Target(0.1, "cifar/data_batch_1.bin", [records], cifar),
+        "mutated pictures": Target(0.15, "picture", pictures(), lambda p: read_picture(p, 8)),
+        "mutated zips of pictures": Target(
+            0.05, "pictures.zip", zips(pictures()), lambda path: read_pictures(path, 4)
+        ),
+    }
+
+
+def configured(folder: Path) -> None:
+    """Read a configuration as `train --resume` and `doctor` do, but for drawing φ."""
+    from metadescent import logs
+
+    config = logs.read_config(folder)
+    recipe = logs.recipe_from(config["recipe"], folder)
+    logs.differences(config, "quadratic", recipe)
+
+
+def safetensors(folder: Path) -> list[bytes]:
+    """Return optimizers as files."""
+    path, found = folder / "seed.safetensors", []
+    for layers in ((2,), (3, 2)):
+        spec = f"lstm(layers={layers})"
+        artifact.save(path, LSTM(layers, key=jax.random.key(0)), optimizer=spec, trained_on="x")
+        found.append(path.read_bytes())
+    return found
+
+
+def idx(shape: tuple[int, ...]) -> bytes:
+    """Return an IDX file of bytes."""
+    sizes = struct.pack(f">{len(shape)}I", *shape)
+    return bytes([0, 0, 8, len(shape)]) + sizes + bytes(int(np.prod(shape)))
+
+
+def pictures() -> list[bytes]:
+    """Return small pictures of each format, and a PNG that claims 60,000 × 60,000 pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
+    found = []
+    for kind in ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"):
+        content = io.BytesIO()
+        Image.fromarray(pixels[..., : 3 if kind in ("BMP", "JPEG", "PPM") else 4]).save(
+            content, kind
+        )
+        found.append(content.getvalue())
+    png = found[3]
+    size = struct.pack(">II", 60_000, 60_000)
+    header = png[12:16] + size + png[24:29]
+    found.append(png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:])
+    return found
+
+
+def zips(members: list[bytes]) -> list[bytes]:
+    """Return zips of pictures: plain, packed, and with names that lead elsewhere."""
+    found = []
+    for names, way in (
+        (("a.png", "b/c.jpg"), zipfile.ZIP_STORED),
+        (("../../../tmp/canary.png", "/canary.png"), zipfile.ZIP_DEFLATED),
+        (("d.gif", "e.bmp"), zipfile.ZIP_LZMA),
+    ):
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", way) as archive:
+            for name, member in zip(names, (members[3], members[2]), strict=True):
+                archive.writestr(name, member)
+        found.append(content.getvalue())
+    return found
