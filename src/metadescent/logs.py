@@ -60,7 +60,10 @@ def recipe_from(choices: dict[str, Any], source: object) -> Recipe:
                 "file or begin in another folder"
             )
     # JSON writes 1.0 as it likes.
-    return Recipe(**{k: float(v) if kinds[k] is float else v for k, v in choices.items()})
+    exact: dict[str, Any] = {
+        name: float(value) if kinds[name] is float else value for name, value in choices.items()
+    }
+    return Recipe(**exact)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Pictures of every kind that people have, and files that are none."""
 
+import io
 import struct
 import zipfile
 import zlib
@@ -222,3 +223,48 @@ def test_an_unknown_ending_is_refused_and_nothing_is_written(
         "let it end in .png, .jpg, .jpeg, .webp"
     )
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("way", "place", "change"),
+    [
+        (zipfile.ZIP_LZMA, 45, b"\xff"),  # in the packed bytes
+        (zipfile.ZIP_STORED, 4, b"\x7f"),  # the version that it takes to unpack
+    ],
+)
+def test_a_damaged_zip_is_refused_in_a_short_sentence(
+    tmp_path: Path, way: int, place: int, change: bytes, sentence: Callable
+) -> None:
+    path, content = tmp_path / "a.zip", io.BytesIO()
+    write_picture(tmp_path / "a.png", np.zeros((9, 9, 3), np.uint8))
+    with zipfile.ZipFile(content, "w", way) as archive:
+        archive.write(tmp_path / "a.png", "a.png")
+    data = bytearray(content.getvalue())
+    data[place : place + 1] = change
+    if way == zipfile.ZIP_STORED:  # The directory at the end says it a second time.
+        second = data.index(b"PK\x01\x02") + 6
+        data[second : second + 1] = change
+    path.write_bytes(data)
+    said = sentence(read_pictures, path, 4)
+    assert said.startswith(("a.png in ", "cannot read "))
+    assert str(path) in said
+    assert len(said) < 500
+
+
+def test_a_member_without_a_name_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    write_picture(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(tmp_path / "a.png", "a.png")
+        archive.writestr("x", b"")
+    # Python's writer gives every member a name; the byte of the last one is taken out by hand.
+    data = path.read_bytes()
+    directory = data.rindex(b"PK\x01\x02")
+    cut = bytearray(data[: directory + 46] + data[directory + 47 :])
+    cut[directory + 28] = 0
+    size = cut.rindex(b"PK\x05\x06") + 12
+    cut[size : size + 4] = (int.from_bytes(cut[size : size + 4], "little") - 1).to_bytes(
+        4, "little"
+    )
+    path.write_bytes(cut)
+    assert picture_names(path) == ["a.png"]

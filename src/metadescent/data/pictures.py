@@ -76,7 +76,8 @@ def picture_names(source: Path | str) -> list[str]:
         found = [path.as_posix() for path in paths]
     else:
         with _opened(source) as archive:
-            found = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            # A name may be empty, which `ZipInfo.is_dir` does not expect.
+            found = [name for name in archive.namelist() if not name.endswith("/")]
     names = sorted(name for name in found if _is_picture(PurePosixPath(name)))
     if not names:
         raise UserError(
