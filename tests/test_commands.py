@@ -62,6 +62,7 @@ def test_train_leaves_a_run_and_says_where(metadescent: Callable, tmp_path: Path
     run = tmp_path / "runs" / "quadratic"
     assert f"{Path('runs', 'quadratic', 'optimizer.safetensors')}" in out
     assert {path.name for path in run.iterdir()} == {
+        ".lock",
         "config.json",
         "metrics.jsonl",
         "checkpoints",
@@ -211,9 +212,10 @@ STAGES = (
 
 
 def left_in(folder: Path) -> dict[str, Any]:
-    """All that a curriculum leaves, except what a clock says."""
+    """All that a curriculum leaves, except what a clock says, and which process it was."""
     found: dict[str, Any] = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    for path in sorted(files):
         name = str(path.relative_to(folder))
         if path.name == "metrics.jsonl":
             lines = map(json.loads, path.read_text().splitlines())
