@@ -443,5 +443,40 @@ def test_a_mistake_of_the_program_is_a_sentence_and_with_debug_a_traceback(
         "metadescent: a mistake in metadescent, KeyError: 'a\\nb'; please report what --debug "
         "after the same words shows\n"
     )
-    with pytest.raises(KeyError):
-        metadescent("--debug", "list")
+    status, _, shown = metadescent("--debug", "list")
+    assert status == 1
+    assert shown.startswith("Traceback (most recent call last):")
+    assert shown.endswith(said)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")]
+)
+def test_too_little_memory_is_said(
+    error: Exception, metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def starved(command: object) -> None:
+        del command
+        raise error
+
+    monkeypatch.setattr(commands, "run", starved)
+    assert metadescent("list") == (
+        2,
+        "",
+        f"metadescent: this takes more memory than there is ({str(error) or 'MemoryError'}); "
+        "try fewer problems or steps, or --memory-budget\n",
+    )
+
+
+def test_debug_shows_where_a_sentence_comes_from(metadescent: Callable, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("numbers = [1, 2\n")
+    status, _, said = metadescent("train", "mine.py:Mine")
+    assert status == 2
+    assert said == (
+        "metadescent: mine.py cannot be imported, SyntaxError: '[' was never closed (mine.py, "
+        "line 1); mend it, --debug shows where\n"
+    )
+    status, _, shown = metadescent("train", "mine.py:Mine", "--debug")
+    assert status == 2
+    assert "numbers = [1, 2" in shown
+    assert shown.endswith(said)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, PyTree
 from safetensors.numpy import save as save_safetensors
 
+from metadescent.errors import UserError
 from metadescent.files import write_atomically
 from metadescent.tensors import CHECKSUM, NO_CHECKSUM, Tensor, read_tensors, require_fit, sealed
 
@@ -29,7 +30,13 @@ def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
     """
     named = {name: np.asarray(leaf, order="C") for name, leaf in _by_path(tree)}
     # First, so that nothing else in the metadata can be taken for it.
-    text = json.dumps({CHECKSUM: NO_CHECKSUM, **metadata}, ensure_ascii=False)
+    try:
+        text = json.dumps({CHECKSUM: NO_CHECKSUM, **metadata}, ensure_ascii=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"JSON cannot hold what {path} is to say ({error}); give texts, numbers, lists and "
+            "dictionaries"
+        ) from error
     write_atomically(path, sealed(save_safetensors(named, metadata={"metadescent": text})))
 
 

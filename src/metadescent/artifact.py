@@ -13,7 +13,7 @@ import jax
 
 from metadescent.arrays import load_arrays, save_arrays
 from metadescent.card import FORMAT, read_card
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require_kind
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.registry import make_optimizer
 from metadescent.specification import groups_of, links, parse
@@ -29,6 +29,10 @@ def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) 
         card: anything JSON can hold that its user should know: what it was trained on, the budget,
             the seed, validation and test figures.
 
+    Raises:
+        UserError: if an argument is of another kind, JSON cannot hold the card, or the file cannot
+            be written.
+
     Example:
         >>> import jax, tempfile
         >>> from pathlib import Path
@@ -39,6 +43,9 @@ def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) 
         ...     load(path).layers
         (4,)
     """
+    require_kind("path", path, (str, Path), "a path; try 'mine.safetensors'")
+    require_kind("m", m, LearnedOptimizer, "a metadescent.LearnedOptimizer; try LSTM(key=key)")
+    require_kind("optimizer", optimizer, str, "a specification; try 'lstm(layers=(20, 20))'")
     metadata = {**card, "format": FORMAT, "optimizer": optimizer, "version": version("metadescent")}
     save_arrays(Path(path), eqx.filter(m, eqx.is_array), metadata)
 

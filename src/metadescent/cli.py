@@ -3,9 +3,10 @@
 import os
 import signal
 import sys
+import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import tyro
 from tyro.conf import subcommand
@@ -20,8 +21,8 @@ DEBUG = "--debug"
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the words name; exits with status 2 where a UserError says why.
 
-    Any other exception is a mistake of this program: it is one sentence and status 1, and, with
-    `--debug` among the words, the traceback.
+    Any other exception is a mistake of this program: it is one sentence and status 1. With
+    `--debug` among the words, the traceback of either stands before the sentence.
     """
     words = sys.argv[1:] if argv is None else argv
     debug = DEBUG in words
@@ -35,24 +36,34 @@ def main(argv: list[str] | None = None) -> None:
         _keep_compiled()
         commands.run(command)
     except UserError as error:
-        print(f"metadescent: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error), 2, debug)
     except KeyboardInterrupt:
-        print("metadescent: stopped", file=sys.stderr)
-        sys.exit(130)
+        _fail("stopped", 130)
     except Terminated:
-        print("metadescent: terminated", file=sys.stderr)
-        sys.exit(143)
+        _fail("terminated", 143)
     except Exception as error:
-        if debug:
-            raise
         said = " ".join(str(error).split())
-        print(
-            f"metadescent: a mistake in metadescent, {type(error).__name__}: {said[:300]}; please "
-            f"report what {DEBUG} after the same words shows",
-            file=sys.stderr,
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
+            _fail(
+                f"this takes more memory than there is ({said[:200] or 'MemoryError'}); try fewer "
+                "problems or steps, or --memory-budget",
+                2,
+                debug,
+            )
+        _fail(
+            f"a mistake in metadescent, {type(error).__name__}: {said[:300]}; please report what "
+            f"{DEBUG} after the same words shows",
+            1,
+            debug,
         )
-        sys.exit(1)
+
+
+def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
+    """Exit with a sentence, and with the traceback of what is being handled before it."""
+    if debug:
+        traceback.print_exc()
+    print(f"metadescent: {sentence}", file=sys.stderr)
+    sys.exit(status)
 
 
 class Terminated(BaseException):

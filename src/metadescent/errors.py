@@ -1,19 +1,77 @@
 """The one exception whose message is meant for a person."""
 
 import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
 
 
 def require(name: str, value: object, low: float | int, high: float | int = math.inf) -> None:
     """Raise a UserError unless `value` is a number in low … high; NaN is never.
+
+    Where `low` is a whole number of Python's, an int, `value` has to be one too.
 
     Example:
         >>> require("epochs", 0, 1)
         Traceback (most recent call last):
         metadescent.errors.UserError: epochs is 0 and must be at least 1
     """
-    if not (isinstance(value, int | float) and low <= value <= high):
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    whole = isinstance(value, Integral) or not isinstance(low, int)
+    if not (number and whole and low <= value <= high):
         bound = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-        raise UserError(f"{name} is {value!r} and must be {bound}")
+        kind = "a whole number, " if number and not whole else ""
+        raise UserError(f"{name} is {short(value)} and must be {kind}{bound}")
+
+
+def require_kind(name: str, value: object, kind: type | tuple[type, ...], hint: str) -> None:
+    """Raise a UserError unless `value` is of a kind; `hint` says what is, and what to try.
+
+    Example:
+        >>> require_kind("loss", 3, str, "a text; try 'mean'")
+        Traceback (most recent call last):
+        metadescent.errors.UserError: loss is 3 and must be a text; try 'mean'
+    """
+    if not isinstance(value, kind):
+        raise UserError(f"{name} is {short(value)} and must be {hint}")
+
+
+def require_choice(kind: str, value: object, known: Iterable[str]) -> None:
+    """Raise a UserError unless `value` is among those that are known.
+
+    Example:
+        >>> require_choice("decay", "linear", ["cosine", "constant"])
+        Traceback (most recent call last):
+        metadescent.errors.UserError: there is no decay 'linear'; known are cosine, constant
+    """
+    known = list(known)
+    if value not in known:
+        raise UserError(f"there is no {kind} {short(value)}; known are {', '.join(known)}")
+
+
+def require_sizes(name: str, sizes: object) -> None:
+    """Raise a UserError unless `sizes` are several: a list or tuple of whole numbers from 1 on.
+
+    Example:
+        >>> require_sizes("hidden", 20)
+        Traceback (most recent call last):
+        metadescent.errors.UserError: hidden is 20 and must be a list or tuple of sizes; try (20,)
+    """
+    hint = f"a list or tuple of sizes; try ({sizes if isinstance(sizes, int) else 20},)"
+    require_kind(name, sizes, Sequence, hint)
+    if isinstance(sizes, Sequence):
+        for size in sizes:
+            require(name, size, 1)
+
+
+def short(value: object) -> str:
+    """Return a value as Python writes it, on one line and no longer than a sentence bears.
+
+    Example:
+        >>> short("a" * 100)
+        "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…"
+    """
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "…"
 
 
 class UserError(Exception):

@@ -9,11 +9,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require
 from metadescent.line_search import searched_curves, searches
 from metadescent.meta_loss import draw, start_batch
 from metadescent.problem import Problem
-from metadescent.unroll import AnyOptimizer, Trajectory, unroll
+from metadescent.unroll import AnyOptimizer, Trajectory, check_rule, unroll
 
 
 class Curve(NamedTuple):
@@ -78,6 +78,9 @@ def learning_curves(
     searches along a line, such as `optax.lbfgs`, is given T gradients instead of T steps: its t-th
     value is the loss that t gradients had led to.
 
+    Raises:
+        UserError: if there is no step or no seed, or an argument is of another kind.
+
     Example:
         >>> import jax, optax
         >>> from metadescent.problems.quadratic import Quadratic
@@ -87,6 +90,8 @@ def learning_curves(
         >>> curves.shape
         (3, 20)
     """
+    require("num_steps", num_steps, 1)
+    require("num_seeds", num_seeds, 1)
     return _learning_curves(m, problem, key, num_steps, num_seeds)
 
 
@@ -96,6 +101,7 @@ def _learning_curves(
 ) -> Float[Array, "num_seeds num_steps"]:
     fs, keys = draw(problem, key, num_seeds)
     theta = fs.init(keys.theta)
+    check_rule(m)
     if searches(m, theta):
         return searched_curves(m, fs, theta, keys.minibatch, num_gradients=num_steps)
     begin = start_batch(m, problem, key, num_seeds)
@@ -137,6 +143,8 @@ def held_out_curves(
         >>> curves.shape, held_out.shape
         ((3, 20), (3, 4))
     """
+    require("num_steps", num_steps, 1)
+    require("num_seeds", num_seeds, 1)
     if every < 1 or num_steps % every:
         raise UserError(f"{num_steps} steps are not a multiple of {every}; try every=1")
     return _held_out_curves(m, problem, held_out, key, num_steps, num_seeds, every)

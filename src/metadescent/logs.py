@@ -5,7 +5,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, short
 from metadescent.recipe import Recipe
 
 CONFIG = "config.json"
@@ -56,7 +56,7 @@ def recipe_from(choices: dict[str, Any], source: object) -> Recipe:
             if get_origin(kinds[name]) is Literal:
                 wanted = " or ".join(map(repr, get_args(kinds[name])))
             raise UserError(
-                f"{name} in {source} is {_short(value)} where {wanted} is expected; restore the "
+                f"{name} in {source} is {short(value)} where {wanted} is expected; restore the "
                 "file or begin in another folder"
             )
     # JSON writes 1.0 as it likes.
@@ -132,8 +132,3 @@ def _is_a(value: Any, kind: Any) -> bool:
         # JSON may have whole numbers that no float holds.
         return type(value) is float or (type(value) is int and abs(value) < 1e308)
     return type(value) is kind
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -4,16 +4,16 @@ Its gradient can be had in several *forms*, which agree and differ in time and m
 (see `two_phase`), and through the unroll with more or less of it computed twice (see `unroll`).
 """
 
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require, require_choice, require_kind
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Batch, Problem
+from metadescent.problem import Batch, Problem, check_key
 from metadescent.recipe import Form
 from metadescent.two_phase import meta_gradient, record, suits
 from metadescent.unroll import AnyOptimizer, Trajectory, Unrolled, rule_for, start, unroll
@@ -35,7 +35,14 @@ def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch,
 
     The key *is* the optimizees: they are drawn again in each truncated segment, so what is carried
     between segments is (θ, h, t) and no copy of f.
+
+    Raises:
+        UserError: if these are no problem and no key, or there is none to draw.
     """
+    hint = "a metadescent.Problem; try metadescent.FromFunction(loss, init)"
+    require_kind("problem", problem, Problem, hint)
+    require("the number of problems", num_problems, 1)
+    check_key(key)
     keys = Keys(*jax.random.split(key, 4))
     return Batch.sample(problem, keys.f, num_problems), keys
 
@@ -82,7 +89,8 @@ def meta_loss(
         losses.
 
     Raises:
-        UserError: if two phases are asked for where they do not apply.
+        UserError: if two phases are asked for where they do not apply, or there is not one weight
+            a step.
 
     Source: equation 3, section 2.
 
@@ -100,6 +108,7 @@ def meta_loss(
     trajectory = jax.lax.stop_gradient(trajectory)
     if weights is None:
         weights = jnp.ones(num_steps)
+    check_weights(weights, num_steps)
     form = form_for(m, form, second_derivatives)
     if form == "two-phase":
         rule = cast(LearnedOptimizer, rule_for(m, fs))
@@ -114,6 +123,20 @@ def meta_loss(
         form=form,
     )
     return jnp.mean(weights @ losses), (trajectory, losses)
+
+
+def check_weights(weights: Array, num_steps: int) -> None:
+    """Raise a UserError unless there is one w_t for each step.
+
+    Example:
+        >>> check_weights(jnp.ones(3), 4)
+        Traceback (most recent call last):
+        metadescent.errors.UserError: weights have the shape (3,) and must have (4,), one a step
+    """
+    if jnp.shape(weights) != (num_steps,):
+        raise UserError(
+            f"weights have the shape {jnp.shape(weights)} and must have ({num_steps},), one a step"
+        )
 
 
 def forms(m: AnyOptimizer, second_derivatives: bool = False) -> tuple[Known, ...]:
@@ -140,8 +163,9 @@ def form_for(m: AnyOptimizer, form: Form, second_derivatives: bool = False) -> K
     """Return `form`, or the quickest one if it is "auto".
 
     Raises:
-        UserError: if two phases are asked for where they do not apply.
+        UserError: if two phases are asked for where they do not apply, or there is no such form.
     """
+    require_choice("form", form, get_args(Form))
     suited = forms(m, second_derivatives)
     if form == "auto":
         return suited[0]

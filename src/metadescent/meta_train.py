@@ -7,7 +7,7 @@ and validated. The best φ by final validation loss is kept, and training may st
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require
+from metadescent.errors import UserError, require, require_choice, require_kind, short
 from metadescent.estimator import Estimator
 from metadescent.estimators.truncated import Truncated
 from metadescent.evaluate import final_loss
+from metadescent.meta_loss import check_weights
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Problem
+from metadescent.problem import Problem, check_key
 from metadescent.recipe import OnNonfinite
 from metadescent.vitals import Vitals, checked_curves
 
@@ -121,7 +122,8 @@ def meta_train(
         The state after each epoch, and what the epoch had to show. `state.best` is the result.
 
     Raises:
-        UserError: if the horizon is not a multiple of the unroll.
+        UserError: if the horizon is not a multiple of the unroll, a number of the schedule means
+            nothing, there is not one weight a step, or an argument is of another kind.
 
     Source: section 3.
 
@@ -139,9 +141,19 @@ def meta_train(
         >>> [info.meta_losses.shape for state, info in run]
         [(3, 2), (3, 2)]
     """
+    hint = "a metadescent.LearnedOptimizer, which has φ to train; try metadescent.LSTM(key=key)"
+    require_kind("m", m, LearnedOptimizer, hint)
+    require_kind("schedule", schedule, Schedule, "a metadescent.Schedule; try Schedule(epochs=10)")
     check_schedule(schedule)
+    if not (hasattr(meta_optimizer, "init") and hasattr(meta_optimizer, "update")):
+        raise UserError(
+            f"meta_optimizer is {short(meta_optimizer)} and must be one of Optax's; "
+            "try optax.adam(1e-3)"
+        )
+    check_key(key)
     if weights is None:
         weights = jnp.ones(schedule.num_steps)
+    check_weights(weights, schedule.num_steps)
     if state is None:
         state = initial_state(m, meta_optimizer)
     validation_key, training_key = jax.random.split(key)
@@ -180,6 +192,11 @@ def check_schedule(schedule: Schedule) -> None:
     """Raise a UserError where the numbers of a schedule do not make a run."""
     for name in ("num_steps", "unroll", "episodes", "validation_problems"):
         require(name, getattr(schedule, name), 1)
+    for name in ("epochs", "validation_steps", "patience", "least_epochs"):
+        require(name, getattr(schedule, name), 0)
+    require("average", schedule.average, 0.0, 0.999999)
+    require_choice("policy on_nonfinite", schedule.on_nonfinite, get_args(OnNonfinite))
+    require_kind("estimator", schedule.estimator, Estimator, "an estimator; try Truncated()")
     if schedule.num_steps % schedule.unroll:
         segments = max(1, schedule.num_steps // schedule.unroll)
         raise UserError(

@@ -83,6 +83,8 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except (ImportError, ValueError, TypeError) as error:
         raise UserError(f"cannot import {name!r}: {error}; is it installed?") from error
+    except (Exception, SystemExit) as error:
+        raise _broken(name, error) from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -93,5 +95,17 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     # Equinox resolves the annotations of a class through sys.modules.
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise _broken(str(path), error) from error
     return module
+
+
+def _broken(where: str, error: BaseException) -> UserError:
+    """Return the sentence for code of the user's that cannot be run."""
+    reason = " ".join(str(error).split())[:200]
+    return UserError(
+        f"{where} cannot be imported, {type(error).__name__}: {reason}; mend it, --debug shows "
+        "where"
+    )

@@ -23,7 +23,7 @@ from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.chained import Chained
 from metadescent.optimizers.partitioned import ByHand, Partitioned
-from metadescent.problem import Named, Problem
+from metadescent.problem import Named, Problem, try_out
 from metadescent.problems.together import Together
 from metadescent.specification import build, discovered, groups_of, links, look_up, parse, terms
 
@@ -61,7 +61,8 @@ def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
     """Return the problem that a specification names.
 
     Raises:
-        UserError: if the name or an option is unknown, or the problem's data is missing.
+        UserError: if the name or an option is unknown, the problem's data is missing, or the
+            functions of a problem from outside the package do not work.
 
     Example:
         >>> make_problem("quadratic(dimension=3)").dimension
@@ -83,6 +84,8 @@ def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
             f"{name} returns {type(made).__name__} and must return a Problem; "
             "try metadescent.FromFunction(loss, init)"
         )
+    if ":" in name:
+        try_out(made, name)
     return made
 
 

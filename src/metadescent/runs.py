@@ -232,7 +232,9 @@ def stage_before(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def check_free(folder: Path, resume: bool) -> None:
-    """Raise a UserError if the folder holds a run that is not to be resumed."""
+    """Raise a UserError if the folder is a file, or holds a run that is not to be resumed."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file and a run is a folder; choose another place")
     if (folder / CONFIG).exists() and not resume:
         raise UserError(
             f"{folder} already holds a run; go on with it by --resume or choose another folder"

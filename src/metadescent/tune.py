@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require, require_choice
 from metadescent.evaluate import final_loss, learning_curves
 from metadescent.problem import Problem
 
@@ -80,8 +80,9 @@ def tune(
         >>> tuned.grid[0] < tuned.rate < tuned.grid[-1]
         True
     """
-    if name not in BASELINES:
-        raise UserError(f"there is no baseline {name!r}; known are {', '.join(BASELINES)}")
+    require_choice("baseline", name, BASELINES)
+    require("num_steps", num_steps, 1)
+    require("num_seeds", num_seeds, 1)
     baseline = BASELINES[name]
     if name not in STANDARD:
         _refuse_minibatches(name, problem, key)

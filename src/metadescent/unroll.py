@@ -8,15 +8,16 @@ and the derivative already in hand.
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from metadescent.errors import UserError, require, require_choice, require_kind, short
 from metadescent.optimizer import LearnedOptimizer, OverBatch
-from metadescent.problem import Batch, Optimizee, Theta
+from metadescent.problem import Batch, Optimizee, Theta, check_key, initial, value
 
 AnyOptimizer = LearnedOptimizer | optax.GradientTransformation
 Unrolled = Literal["plain", "recompute", "segments"]
@@ -40,7 +41,9 @@ def start(m: AnyOptimizer, f: Optimizee, key: PRNGKeyArray) -> Trajectory:
         >>> start(optax.sgd(0.1), f, jax.random.key(1)).theta.shape
         (10,)
     """
-    theta = f.init(key)
+    check_key(key)
+    require_kind("f", f, Optimizee, "a metadescent.Optimizee; try problem.sample(key)")
+    theta = initial(f, key)
     return Trajectory(theta, rule_for(m, f).init(theta), jnp.asarray(0))
 
 
@@ -72,6 +75,9 @@ def unroll(
         end with the loss that the last update led to. For a `Batch`, losses have shape
         (num_steps, B). Differentiate them with respect to m for the meta-gradient.
 
+    Raises:
+        UserError: if there is no step to make, no such form, or f(θ) is no scalar.
+
     Source: equation 3, figure 2.
 
     Example:
@@ -84,6 +90,11 @@ def unroll(
         >>> losses.shape, int(end.step), bool(losses[-1] < losses[0])
         ((5,), 5, True)
     """
+    require("num_steps", num_steps, 1)
+    require_choice("form", form, get_args(Unrolled))
+    hint = "a metadescent.Trajectory; try metadescent.unroll.start(m, f, key)"
+    require_kind("trajectory", trajectory, Trajectory, hint)
+    check_key(key)
     rule = rule_for(m, f)
     loss_and_gradient = exact if second_derivatives else first_order
     # Recompute the inside of the rule on the way back; keep only h. Less memory and, as memory is
@@ -130,16 +141,32 @@ def _scan_in_segments(
 
 def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
     """Return m as it applies to f: spread over the batch axis when f is a `Batch`."""
+    check_rule(m)
     if not isinstance(f, Batch):
         return m
     return m.over_batch() if isinstance(m, LearnedOptimizer) else OverBatch(m)
+
+
+def check_rule(m: Any) -> None:
+    """Raise a UserError unless m is an optimizer.
+
+    Example:
+        >>> check_rule("adam")
+        Traceback (most recent call last):
+        metadescent.errors.UserError: m is 'adam' and must be a learned optimizer or one...
+    """
+    if not (hasattr(m, "init") and hasattr(m, "update")):
+        raise UserError(
+            f"m is {short(m)} and must be a learned optimizer or one of Optax's; "
+            "try metadescent.load('mnist-lstm') or optax.adam(1e-3)"
+        )
 
 
 def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
     """Return f(θ) and ∇f(θ), both of which may be differentiated."""
 
     def total(theta: Theta) -> tuple[Array, Array]:
-        losses = f.loss(theta, key)
+        losses = value(f, theta, key)
         return losses.sum(), losses
 
     gradient, losses = jax.grad(total, has_aux=True)(theta)

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require
+from metadescent.errors import require, require_choice
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import draw
 from metadescent.optimizer import LearnedOptimizer, OverBatch
@@ -65,9 +65,7 @@ class Imitation(Estimator):
 
     def __check_init__(self) -> None:
         """Refuse what means nothing."""
-        if self.teacher not in get_args(Teacher):
-            known = ", ".join(get_args(Teacher))
-            raise UserError(f"there is no teacher {self.teacher!r}; known are {known}")
+        require_choice("teacher", self.teacher, get_args(Teacher))
         require("problems", self.problems, 1)
         require("rate", self.rate, 1e-12)
 

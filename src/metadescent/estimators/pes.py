@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent.arrays import path_of
-from metadescent.errors import UserError, require
+from metadescent.errors import UserError, require, require_kind
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizer import LearnedOptimizer
@@ -70,6 +70,7 @@ class PES(Estimator):
         """Refuse numbers that mean nothing."""
         require("problems", self.problems, 1)
         require("std", self.std, 1e-12)
+        require_kind("leaves", self.leaves, str, "a pattern of paths; try 'output/*'")
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Pairs:
         keys = jax.random.split(key, self.problems)

@@ -8,13 +8,13 @@ Through many steps near the edge of stability these answers multiply, and the ex
 explodes. `feedback` scales each of them: 1 is exact, 0 is the paper's ∂∇_t/∂φ = 0.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import require
+from metadescent.errors import require, require_choice
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer, State, Updates
@@ -61,6 +61,7 @@ class Truncated(Estimator):
         require("problems", self.problems, 1)
         require("coordinates", self.coordinates, 0)
         require("feedback", self.feedback, 0.0, 1.0)
+        require_choice("form", self.form, get_args(Form))
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Trajectory:
         return start_batch(m, problem, key, self.problems)

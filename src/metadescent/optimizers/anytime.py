@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError, require
+from metadescent.errors import UserError, require, require_kind
 from metadescent.optimizer import Coordinatewise
 from metadescent.optimizers.lstm import LSTM, LSTMState
 from metadescent.optimizers.rnnprop import grow
@@ -70,6 +70,7 @@ class Anytime(Coordinatewise):
         key: PRNGKeyArray,
     ):
         """Draw φ."""
+        require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.9, 0.99)")
         if not betas:
             raise UserError("betas is empty; give one decay or more, such as (0.9, 0.99)")
         for beta in betas:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent import blocks, native
-from metadescent.errors import UserError, require
+from metadescent.errors import UserError, require, require_kind
 from metadescent.native import lstm as native_lstm
 from metadescent.optimizer import Coordinatewise
 from metadescent.preprocess import log_and_sign
@@ -61,8 +61,12 @@ class LSTM(Coordinatewise):
         key: PRNGKeyArray,
     ):
         """Draw φ."""
+        require_kind("layers", layers, Sequence, "a list or tuple of sizes; try (20, 20)")
         for units in layers:
             require("a layer of the lstm", units, 1)
+        if p is not None:
+            require("p", p, 0.0)
+        require("scale", scale, 0.0)
         self.layers, self.p, self.scale = tuple(layers), p, scale
         *cell_keys, output_key = jax.random.split(key, len(self.layers) + 1)
         fan_in = (1 if p is None else 2, *self.layers)

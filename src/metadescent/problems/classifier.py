@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from metadescent.errors import UserError, require
+from metadescent.errors import UserError, require, require_choice, require_sizes
 from metadescent.problem import Optimizee, Problem
 
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
@@ -92,7 +92,7 @@ class MLPClassification(Problem):
         white: the value of a white pixel.
 
     Raises:
-        UserError: if the activation is unknown or a size is below 1.
+        UserError: if the activation is unknown, a size is below 1, or the shapes do not fit.
 
     Example:
         >>> import jax, numpy as np
@@ -114,12 +114,16 @@ class MLPClassification(Problem):
         theta_std: float = 0.01,
         white: float = 255.0,
     ):
-        if activation not in get_args(Activation):
-            known = ", ".join(get_args(Activation))
-            raise UserError(f"there is no activation {activation!r}; known are {known}")
-        for units in hidden:
-            require("hidden", units, 1)
+        require_choice("activation", activation, get_args(Activation))
+        require_sizes("hidden", hidden)
         require("batch_size", batch_size, 1)
+        require("theta_std", theta_std, 0.0)
+        shapes = np.shape(images), np.shape(labels)
+        if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] or shapes[1] == (0,):
+            raise UserError(
+                f"images have the shape {shapes[0]} and labels {shapes[1]} and must have "
+                "(examples, pixels) and (examples,); try images.reshape(len(images), -1)"
+            )
         classes = int(labels.max()) + 1
         widths = (images.shape[1], *hidden, classes)
         self.f = Classifier(

@@ -18,7 +18,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from metadescent.errors import UserError, require
+from metadescent.errors import UserError, require, require_sizes
 from metadescent.problem import Optimizee, Problem
 from metadescent.problems.convolution import convolve
 from metadescent.problems.pooling import pool
@@ -174,10 +174,8 @@ class ConvNetClassification(Problem):
         theta_std: float = 0.01,
         white: float = 255.0,
     ):
-        for size in channels:
-            require("channels", size, 1)
-        for size in hidden:
-            require("hidden", size, 1)
+        require_sizes("channels", channels)
+        require_sizes("hidden", hidden)
         require("batch_size", batch_size, 1)
         require("kernel", kernel, 1)
         if kernel % 2 == 0:

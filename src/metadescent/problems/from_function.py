@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent.errors import UserError, require
-from metadescent.problem import Optimizee, Problem, Theta
+from metadescent.problem import Optimizee, Problem, Theta, check_theta, check_value
 
 
 class Function(Optimizee):
@@ -143,24 +143,11 @@ def _check(problem: FromFunction) -> None:
     _check_call(f.start, "init", ("key",))
     _check_call(f.of, "loss", ("theta", "key", *data))
     theta = jax.eval_shape(f.start, key)
-    if not jax.tree.leaves(theta):
-        raise UserError("init returns no arrays; try jnp.zeros(3)")
-    for where, leaf in jax.tree_util.tree_leaves_with_path(theta):
-        if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            name = jax.tree_util.keystr(where)
-            raise UserError(
-                f"θ{name} as init returns it is {leaf.dtype} and must be floating-point; "
-                "try jnp.float32"
-            )
+    check_theta(theta, "init")
     value = jax.eval_shape(
         lambda problem, theta: f.of(theta, *problem.sample(key).arguments(key)), problem, theta
     )
-    single = isinstance(value, jax.ShapeDtypeStruct)
-    if not (single and value.shape == () and jnp.issubdtype(value.dtype, jnp.floating)):
-        found = f"{value.dtype}{list(value.shape)}" if single else type(value).__name__
-        raise UserError(
-            f"loss returns {found} and must return a floating-point scalar; try jnp.mean"
-        )
+    check_value(value, "loss")
 
 
 def _check_call(function: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ in the meta-loss.
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.errors import require_kind
 from metadescent.problem import Optimizee, Problem, Theta
 
 EPSILON = 1e-4
@@ -50,6 +51,10 @@ class Logarithm(Problem):
     """
 
     problem: Problem
+
+    def __check_init__(self) -> None:
+        """Refuse what is no problem."""
+        require_kind("problem", self.problem, Problem, "a metadescent.Problem; try Quadratic()")
 
     def sample(self, key: PRNGKeyArray) -> LogFunction:
         return LogFunction(self.problem.sample(key))

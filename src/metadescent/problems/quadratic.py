@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require
+from metadescent.errors import require, require_choice
 from metadescent.problem import Named, Optimizee, Problem
 
 
@@ -34,6 +34,9 @@ class QuadraticFunction(Optimizee):
         return jnp.sum((self.W @ theta - self.y) ** 2)
 
 
+DISTRIBUTIONS = {"gaussian": jax.random.normal, "uniform": jax.random.uniform}
+
+
 class Quadratic(Problem):
     """Quadratics with the entries of W (n × n) and y (n) drawn independently.
 
@@ -53,12 +56,13 @@ class Quadratic(Problem):
     entries: Literal["gaussian", "uniform"] = eqx.field(static=True, default="gaussian")
 
     def __check_init__(self) -> None:
-        """Refuse dimensions below 1."""
+        """Refuse what means nothing."""
         require("dimension", self.dimension, 1)
+        require_choice("distribution of entries", self.entries, DISTRIBUTIONS)
 
     def sample(self, key: PRNGKeyArray) -> QuadraticFunction:
         """Draw W and y."""
-        draw = {"gaussian": jax.random.normal, "uniform": jax.random.uniform}[self.entries]
+        draw = DISTRIBUTIONS[self.entries]
         W_key, y_key = jax.random.split(key)
         n = self.dimension
         return QuadraticFunction(draw(W_key, (n, n)), draw(y_key, (n,)))

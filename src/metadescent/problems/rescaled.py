@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require
+from metadescent.errors import require, require_kind
 from metadescent.problem import Optimizee, Problem, Theta
 
 
@@ -64,6 +64,7 @@ class Rescaled(Problem):
 
     def __check_init__(self) -> None:
         """Refuse scales that mean nothing."""
+        require_kind("problem", self.problem, Problem, "a metadescent.Problem; try Quadratic()")
         require("r", self.r, 0.0)
 
     def sample(self, key: PRNGKeyArray) -> RescaledFunction:

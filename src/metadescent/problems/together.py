@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require_kind
 from metadescent.problem import Optimizee, Problem, Theta
 
 
@@ -62,6 +62,8 @@ class Together(Problem):
     def __init__(self, parts: Sequence[Problem]):
         if not parts:
             raise UserError("there is no problem to put together; give one or more")
+        for part in parts:
+            require_kind("a part", part, Problem, "a metadescent.Problem; try Quadratic()")
         self.parts = tuple(parts)
 
     def sample(self, key: PRNGKeyArray) -> Sum:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require_kind
 from metadescent.specification import nearest
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def path(name: str | Path) -> Path:
     Raises:
         UserError: if it is neither.
     """
+    require_kind("optimizer", name, (str, Path), "a name in the zoo or a path; try 'mnist-lstm'")
     if str(name) in names():
         return _FOLDER / f"{name}.safetensors"
     given = Path(name)
