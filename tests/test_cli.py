@@ -268,13 +268,116 @@ def one_sentence(result: tuple[int, str, str]) -> str:
             "there is no baseline 'addam'; did you mean 'adam'?",
         ),
         ("reproduce figur4", "there is no experiment named 'figur4'; did you mean 'figure4'?"),
+        (
+            "train quadratic(dimension=2.5)",
+            "dimension is 2.5 and must be a whole number, at least 1",
+        ),
+        (
+            "train quadratic --optimizer lstm(layers=20)",
+            "layers is 20 and must be a list or tuple of sizes; try (20, 20)",
+        ),
+        (
+            "train quadratic --optimizer optax.adam(learning_rate=0.1)",
+            "the optimizer has no parameters φ to train; try lstm, or tune its rate",
+        ),
+        (
+            "train quadratic --estimator pes(leaves=3)",
+            "leaves is 3 and must be a pattern of paths; try 'output/*'",
+        ),
+        (
+            "train quadratic --estimator truncated(form='fast')",
+            "there is no form 'fast'; known are auto, two-phase, recompute, segments, plain",
+        ),
+        ("train quadratic --weigh-from 100", "weigh_from is 100 and must be from 0 to 99"),
+        ("train quadratic --out M", "M is a file and a run is a folder; choose another place"),
+        (
+            "visualize M quadratic --against adma",
+            "there is no baseline 'adma'; did you mean 'adam'?",
+        ),
+        ("doctor M", "M is not a run folder: its config.json is missing or damaged"),
+        ("report M", "M is not a run folder: its config.json is missing or damaged"),
+        (
+            "stylize M M --out styled.gif",
+            "'styled.gif' names no format that pictures are written in; let it end in .png, .jpg, "
+            ".jpeg, .webp",
+        ),
+        ("stylize M M", "M is not a picture of a known format; try a JPEG or PNG"),
+        (
+            "convert nowhere.pth vgg19 --out v",
+            "cannot read nowhere.pth: No such file or directory; check the path",
+        ),
     ],
 )
 def test_a_wrong_name_gets_the_nearest_in_one_sentence(
     line: str, said: str, m: str, metadescent: Callable
 ) -> None:
     given = [m if word == "M" else word for word in line.split()]
-    assert one_sentence(metadescent(*given)) == said
+    assert one_sentence(metadescent(*given)) == said.replace("M ", f"{m} ")
+
+
+BROKEN = """
+import jax.numpy as jnp
+from metadescent import FromFunction, Optimizee, Problem
+
+class Vector(Optimizee):
+    def init(self, key):
+        return jnp.ones(2)
+
+    def loss(self, theta, key):
+        return theta**2
+
+class Vectors(Problem):
+    def sample(self, key):
+        return Vector()
+
+class Lost(Vector):
+    def loss(self, theta, key):
+        return {}["nothing"]
+
+class Losts(Problem):
+    def sample(self, key):
+        return Lost()
+
+class Nothing(Problem):
+    def sample(self, key):
+        return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Losts", "mine.py:Losts does not work, KeyError: 'nothing'; mend it, --debug shows where"),
+        (
+            "Nothing",
+            "what Nothing.sample returns is None and must be a metadescent.Optimizee; try "
+            "metadescent.FromFunction(loss, init)",
+        ),
+    ],
+)
+def test_a_problem_of_one_s_own_that_does_not_work_is_named(
+    name: str, said: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(BROKEN)
+    for line in (f"train mine.py:{name}", f"tune sgd mine.py:{name}"):
+        assert one_sentence(metadescent(*line.split())) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("import no_such_thing", "ModuleNotFoundError: No module named 'no_such_thing'"),
+    ],
+)
+def test_a_file_of_one_s_own_that_cannot_be_run_is_named(
+    text: str, said: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    assert one_sentence(metadescent("train", "mine.py:Mine")) == (
+        f"mine.py cannot be imported, {said}; mend it, --debug shows where"
+    )
 
 
 @pytest.mark.parametrize(

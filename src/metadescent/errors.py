@@ -19,7 +19,9 @@ def require(name: str, value: object, low: float | int, high: float | int = math
     whole = isinstance(value, Integral) or not isinstance(low, int)
     if not (number and whole and low <= value <= high):
         bound = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-        kind = "a whole number, " if number and not whole else ""
+        kind = (
+            "" if number and whole else "a whole number, " if isinstance(low, int) else "a number, "
+        )
         raise UserError(f"{name} is {short(value)} and must be {kind}{bound}")
 
 

@@ -206,8 +206,15 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformation) -> MetaState:
-    """Return the state before the first epoch; also the template that a checkpoint is read into."""
-    opt_state = meta_optimizer.init(eqx.filter(m, eqx.is_inexact_array))
+    """Return the state before the first epoch; also the template that a checkpoint is read into.
+
+    Raises:
+        UserError: if m has no φ.
+    """
+    phi = eqx.filter(m, eqx.is_inexact_array)
+    if not jax.tree.leaves(phi):
+        raise UserError("the optimizer has no parameters φ to train; try lstm, or tune its rate")
+    opt_state = meta_optimizer.init(phi)
     zero = jnp.asarray(0)
     return MetaState(m, m, opt_state, m, jnp.asarray(jnp.inf), zero, zero)
 

@@ -154,4 +154,11 @@ def _of_optax(name: str, options: dict[str, Any]) -> optax.GradientTransformatio
     made = build(make, name, options) if inspect.isfunction(make) else None
     if not isinstance(made, optax.GradientTransformation):
         raise UserError(f"there is no optimizer {name!r}; try optax.adam(learning_rate=0.001)")
+    theta = jax.ShapeDtypeStruct((2,), "float32")
+    try:
+        jax.eval_shape(lambda x: made.update(x, made.init(x), x), theta)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{k}={v!r}" for k, v in options.items())
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{name}({given}) moves no θ: {reason}") from error
     return made

@@ -141,6 +141,10 @@ def test_a_specification_says_which_leaves_go_where(tmp_path, assert_same_bits: 
         ("* -> optax.adm", "there is no optimizer 'optax.adm'"),
         ("* -> optax.global_norm", "cannot make optax.global_norm"),
         ("* -> optax.adam(rate=1.0)", "optax.adam has no option 'rate'"),
+        (
+            "* -> optax.adam(learning_rate='x')",
+            "optax.adam(learning_rate='x') moves no θ: Only integer scalar arrays",
+        ),
     ],
 )
 def test_a_specification_that_cannot_be_read(spec: str, words: str, sentence: Callable) -> None:

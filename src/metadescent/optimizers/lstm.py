@@ -65,7 +65,7 @@ class LSTM(Coordinatewise):
         for units in layers:
             require("a layer of the lstm", units, 1)
         if p is not None:
-            require("p", p, 0.0)
+            require("p", p, 1e-6)
         require("scale", scale, 0.0)
         self.layers, self.p, self.scale = tuple(layers), p, scale
         *cell_keys, output_key = jax.random.split(key, len(self.layers) + 1)

@@ -1,0 +1,196 @@
+"""What public functions say to what they cannot take, as JSON: the sentence of each call.
+
+A program of its own, without the type checker that tests have: it would speak first.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import metadescent as md
+from metadescent.unroll import start
+
+KEY = jax.random.key(0)
+WORK = Path(sys.argv[1])
+LSTM = md.LSTM((2,), p=None, key=KEY)
+QUADRATIC = md.Quadratic(dimension=2)
+BEGUN = start(LSTM, QUADRATIC.sample(KEY), KEY)
+SIZES = {"num_problems": 1, "num_steps": 2}
+CURVES = {"num_steps": 2, "num_seeds": 2}
+IMAGES, LABELS = np.zeros((4, 6), np.uint8), np.arange(4)
+
+
+class Vector(md.Optimizee):
+    def init(self, key: Any) -> Any:
+        return jnp.ones(2)
+
+    def loss(self, theta: Any, key: Any) -> Any:
+        return theta**2
+
+
+class Whole(md.Optimizee):
+    def init(self, key: Any) -> Any:
+        return {"w": jnp.arange(2)}
+
+    def loss(self, theta: Any, key: Any) -> Any:
+        return jnp.sum(theta["w"])
+
+
+class Only(md.Problem):
+    f: Any
+
+    def sample(self, key: Any) -> Any:
+        return self.f
+
+
+def meta_train(**changed: Any) -> Any:
+    given = {"m": LSTM, "problem": QUADRATIC, "schedule": md.Schedule(num_steps=4, unroll=2)}
+    given |= {"meta_optimizer": optax.adam(0.1), "key": KEY} | changed
+    m, problem, schedule = (given.pop(name) for name in ("m", "problem", "schedule"))
+    return next(iter(md.meta_train(m, problem, schedule, **given)))
+
+
+def scheduled(**numbers: Any) -> Any:
+    return meta_train(schedule=md.Schedule(num_steps=4, unroll=2)._replace(**numbers))
+
+
+def unrolled(**changed: Any) -> Any:
+    given = {"m": LSTM, "f": QUADRATIC.sample(KEY), "at": BEGUN, "key": KEY, "num_steps": 2}
+    given |= changed
+    m, f, at, key = (given.pop(name) for name in ("m", "f", "at", "key"))
+    return md.unroll(m, f, at, key, **given)
+
+
+def meta_loss(**changed: Any) -> Any:
+    given = {"m": LSTM, "problem": QUADRATIC, "at": BEGUN, "key": KEY, **SIZES} | changed
+    m, problem, at, key = (given.pop(name) for name in ("m", "problem", "at", "key"))
+    return md.meta_loss(m, problem, at, key, **given)
+
+
+def curves(m: Any = LSTM, problem: Any = QUADRATIC, key: Any = KEY, **sizes: Any) -> Any:
+    return md.learning_curves(m, problem, key, **(CURVES | sizes))
+
+
+def tune(name: Any = "sgd", problem: Any = QUADRATIC, key: Any = KEY, **sizes: Any) -> Any:
+    return md.tune(name, problem, key, **(CURVES | sizes))
+
+
+def save(path: Any = WORK / "m.safetensors", m: Any = LSTM, **said: Any) -> Any:
+    md.save(path, m, **({"optimizer": "lstm(layers=(2,), p=None)"} | said))
+
+
+CALLS: dict[str, Any] = {
+    "meta_train: m": lambda: meta_train(m="adam"),
+    "meta_train: no φ": lambda: meta_train(m=md.Partitioned([("*", optax.sgd(0.1))])),
+    "meta_train: problem": lambda: meta_train(problem="quadratic"),
+    "meta_train: schedule": lambda: meta_train(schedule=100),
+    "meta_train: meta_optimizer": lambda: meta_train(meta_optimizer=0.1),
+    "meta_train: key": lambda: meta_train(key=7),
+    "meta_train: weights": lambda: meta_train(weights=jnp.ones(3)),
+    "meta_train: vector": lambda: meta_train(problem=Only(Vector())),
+    "meta_train: integers": lambda: meta_train(problem=Only(Whole())),
+    "meta_train: no optimizee": lambda: meta_train(problem=Only(3)),
+    "Schedule: steps": lambda: scheduled(num_steps=3),
+    "Schedule: unroll": lambda: scheduled(unroll=0.5),
+    "Schedule: epochs": lambda: scheduled(epochs="many"),
+    "Schedule: patience": lambda: scheduled(patience=-1),
+    "Schedule: average": lambda: scheduled(average=1.0),
+    "Schedule: on_nonfinite": lambda: scheduled(on_nonfinite="ignore"),
+    "Schedule: estimator": lambda: scheduled(estimator="pes"),
+    "unroll: m": lambda: unrolled(m="adam"),
+    "unroll: trajectory": lambda: unrolled(at=jnp.ones(2)),
+    "unroll: key": lambda: unrolled(key=jnp.ones(2)),
+    "unroll: num_steps": lambda: unrolled(num_steps=0),
+    "unroll: form": lambda: unrolled(form="two-phase"),
+    "start: f": lambda: start(LSTM, QUADRATIC, KEY),
+    "start: key": lambda: start(LSTM, QUADRATIC.sample(KEY), None),
+    "meta_loss: problem": lambda: meta_loss(problem=QUADRATIC.sample(KEY)),
+    "meta_loss: key": lambda: meta_loss(key=1.5),
+    "meta_loss: num_problems": lambda: meta_loss(num_problems=0),
+    "meta_loss: weights": lambda: meta_loss(weights=jnp.ones((2, 1))),
+    "meta_loss: form": lambda: meta_loss(form="fast"),
+    "learning_curves: m": lambda: curves(m=3),
+    "learning_curves: problem": lambda: curves(problem=None),
+    "learning_curves: key": lambda: curves(key=0),
+    "learning_curves: num_steps": lambda: curves(num_steps=0),
+    "learning_curves: num_seeds": lambda: curves(num_seeds=2.5),
+    "tune: name": lambda: tune("adma"),
+    "tune: num_steps": lambda: tune(num_steps=-1),
+    "tune: num_seeds": lambda: tune(num_seeds=0),
+    "compare: m": lambda: md.compare({"x": "mnist-lstm"}, QUADRATIC, "q", baselines=[]),
+    "compare: baselines": lambda: md.compare({}, QUADRATIC, "q", baselines=["adamw"]),
+    "compare: every": lambda: md.compare(
+        {"x": LSTM}, QUADRATIC, "q", baselines=[], held_out=QUADRATIC, every=7
+    ),
+    "save: path": lambda: save(3),
+    "save: m": lambda: save(m=[]),
+    "save: optimizer": lambda: save(optimizer=None),
+    "save: card": lambda: save(made_by={1, 2}),
+    "save: folder": lambda: save(WORK),
+    "load: nothing": lambda: md.load(3),
+    "load: name": lambda: md.load("mnist-lstmm"),
+    "load: folder": lambda: md.load(WORK),
+    "LSTM: layers": lambda: md.LSTM(20, key=KEY),
+    "LSTM: a layer": lambda: md.LSTM((20, 2.5), key=KEY),
+    "LSTM: p": lambda: md.LSTM(p="ten", key=KEY),
+    "LSTM: scale": lambda: md.LSTM(scale=-1.0, key=KEY),
+    "Anytime: betas": lambda: md.Anytime(betas=0.9, key=KEY),
+    "RNNProp: beta": lambda: md.RNNProp(beta=1.0, key=KEY),
+    "LSTMGAC: averaging": lambda: md.LSTMGAC((2,), averaging=3, key=KEY),
+    "NTMBFGS: reads": lambda: md.NTMBFGS(reads=0, key=KEY),
+    "NTMLBFGS: history": lambda: md.NTMLBFGS(history=1.5, key=KEY),
+    "Pace: horizon": lambda: md.Pace(horizon="long", key=KEY),
+    "Pace: corners": lambda: md.Pace(corners=True, key=KEY),
+    "Chained: nothing": lambda: md.Chained([]),
+    "Chained: a rule": lambda: md.Chained([LSTM, optax.sgd(0.1)]),
+    "Partitioned: nothing": lambda: md.Partitioned([]),
+    "PES: std": lambda: md.PES(std=0.0),
+    "PES: leaves": lambda: md.PES(leaves=3),
+    "Imitation: teacher": lambda: md.Imitation(teacher="adma"),
+    "Truncated: form": lambda: md.Truncated(form="fast"),
+    "Truncated: feedback": lambda: md.Truncated(feedback=1.5),
+    "Quadratic: dimension": lambda: md.Quadratic(dimension=2.5),
+    "Quadratic: entries": lambda: md.Quadratic(entries="normal"),
+    "IllConditioned: condition": lambda: md.IllConditioned(condition=0.5),
+    "Rosenbrock: dimension": lambda: md.Rosenbrock(dimension="two"),
+    "Rescaled: problem": lambda: md.Rescaled("quadratic"),
+    "Rescaled: r": lambda: md.Rescaled(QUADRATIC, -1.0),
+    "Logarithm: problem": lambda: md.Logarithm(None),
+    "Together: nothing": lambda: md.Together([]),
+    "Together: a part": lambda: md.Together([QUADRATIC, "convex"]),
+    "MLPClassification: images": lambda: md.MLPClassification(IMAGES.reshape(4, 2, 3), LABELS),
+    "MLPClassification: labels": lambda: md.MLPClassification(IMAGES, LABELS[:3]),
+    "MLPClassification: hidden": lambda: md.MLPClassification(IMAGES, LABELS, hidden=20),
+    "MLPClassification: activation": lambda: md.MLPClassification(
+        IMAGES, LABELS, activation="sigmod"
+    ),
+    "FromFunction: loss": lambda: md.FromFunction("mean", lambda key: jnp.ones(2)),
+    "FromFunction: vector": lambda: md.FromFunction(
+        lambda theta, key: theta, lambda key: jnp.ones(2)
+    ),
+    "FromFunction: data": lambda: md.FromFunction(
+        lambda theta, key, x: theta @ x, lambda key: jnp.ones(2), jnp.zeros((0, 2))
+    ),
+}
+
+
+def main() -> None:
+    said = {}
+    for name, call in CALLS.items():
+        try:
+            call()
+            said[name] = "NOTHING"
+        except md.UserError as error:
+            said[name] = str(error).replace(str(WORK), "WORK")
+        except Exception as error:
+            said[name] = f"{type(error).__name__.upper()} {error}"[:300]
+    print(json.dumps(said, ensure_ascii=False))
+
+
+main()
