@@ -1,5 +1,5 @@
 # Python 3.11 or newer and make are all that a machine needs: each target sets up the rest in .venv.
-#   make test ARGS="-k unroll"        ARGS goes to the command behind demo, test, torture and bench
+#   make test ARGS="-k unroll"        ARGS goes to the command behind a target that runs one
 #   make test PYTHON=python3.12       the Python to build .venv with
 
 VENV := .venv
@@ -8,10 +8,10 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture bench lint audit docs format clean
+.PHONY: help demo test coverage torture mutants bench lint audit docs format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.dev  ## Meta-train a small optimizer and compare it with tuned baselines
 	$(BIN)/metadescent demo $(ARGS)
@@ -19,7 +19,7 @@ demo: $(VENV)/.dev  ## Meta-train a small optimizer and compare it with tuned ba
 # Data that lies beside the repository is used unless METADESCENT_DATA names another folder.
 ifeq ($(METADESCENT_DATA),)
 ifneq ($(wildcard ../shared/data),)
-test: export METADESCENT_DATA := $(abspath ../shared/data)
+test coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
 endif
 endif
 test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
@@ -27,6 +27,12 @@ test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shap
 
 torture: $(VENV)/.dev  ## Try to break it: killed processes, full disks, NaN, hostile files
 	$(BIN)/python tools/torture.py $(ARGS)
+
+coverage: $(VENV)/.coverage  ## Run every test and say which lines and branches none of them reached
+	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
+
+mutants: $(VENV)/.dev  ## Change the core files, one thing at a time, and see that tests notice
+	$(BIN)/python tools/mutants.py $(ARGS)
 
 bench: $(VENV)/.dev  ## Time the meta-step beside plain autodiff, PyTorch and the floor
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -48,7 +54,7 @@ format: $(VENV)/.dev  ## Rewrite the code in the house style
 	$(BIN)/ruff format
 
 clean:  ## Remove caches and build products; .venv and runs stay
-	rm -rf build dist docs/_build .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf build dist .coverage .coverage.* docs/_build .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find src tests docs -name __pycache__ -prune -exec rm -rf {} +
 
 # Set-up. A stamp is written last, so an interrupted set-up starts again at the next call.
@@ -65,6 +71,10 @@ $(VENV)/.docs: $(VENV)/.dev
 
 $(VENV)/.audit: $(VENV)/.dev
 	@$(INSTALL) -e '.[dev,audit]'
+	@touch $@
+
+$(VENV)/.coverage: $(VENV)/.dev
+	@$(INSTALL) -e '.[dev,coverage]'
 	@touch $@
 
 # Keep a working .venv; otherwise build one with the first Python that will do.

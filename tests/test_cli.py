@@ -269,24 +269,8 @@ def one_sentence(result: tuple[int, str, str]) -> str:
         ),
         ("reproduce figur4", "there is no experiment named 'figur4'; did you mean 'figure4'?"),
         (
-            "train quadratic(dimension=2.5)",
-            "dimension is 2.5 and must be a whole number, at least 1",
-        ),
-        (
-            "train quadratic --optimizer lstm(layers=20)",
-            "layers is 20 and must be a list or tuple of sizes; try (20, 20)",
-        ),
-        (
             "train quadratic --optimizer optax.adam(learning_rate=0.1)",
             "the optimizer has no parameters φ to train; try lstm, or tune its rate",
-        ),
-        (
-            "train quadratic --estimator pes(leaves=3)",
-            "leaves is 3 and must be a pattern of paths; try 'output/*'",
-        ),
-        (
-            "train quadratic --estimator truncated(form='fast')",
-            "there is no form 'fast'; known are auto, two-phase, recompute, segments, plain",
         ),
         ("train quadratic --weigh-from 100", "weigh_from is 100 and must be from 0 to 99"),
         ("train quadratic --out M", "M is a file and a run is a folder; choose another place"),

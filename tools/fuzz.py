@@ -22,17 +22,19 @@ import jax
 import numpy as np
 from mutations import mutated, mutated_json, mutated_safetensors
 from PIL import Image
+from safetensors.numpy import save
 
-from metadescent import artifact
+from metadescent import artifact, zoo
 from metadescent.checkup import read
 from metadescent.data import load_cifar10, read_idx
+from metadescent.data.networks import load_network, network_path
 from metadescent.data.pictures import read_picture, read_pictures
 from metadescent.doctor import diagnose
 from metadescent.errors import UserError
-from metadescent.logs import read_metrics
+from metadescent.logs import read_metrics, read_stopped
 from metadescent.measurements import measurements
-from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
+from metadescent.registry import make_optimizer
 from metadescent.tensors import read_tensors
 
 
@@ -81,7 +83,7 @@ def run(folder: Path, count: int, seed: int) -> tuple[Counter, list]:
 def feed(folder: Path, target: Target, data: bytes, watch: guard.Guard | None) -> str:
     """Let a file be read; return what went wrong, if anything did."""
     path = folder / target.name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     if watch is None:
         target.read(path)
@@ -126,11 +128,22 @@ def targets(folder: Path) -> dict[str, Target]:
     def cifar(path: Path) -> None:
         load_cifar10(path.parent, batches=(1,))
 
+    def stopped(path: Path) -> None:
+        read_stopped(path.parent)
+
+    def network(_: Path) -> None:
+        load_network("squeezenet", {"conv1.kernel": (3, 3, 3, 2)}, folder)
+
     card, text = mutated_safetensors, mutated_json
+    place = network_path("squeezenet", folder).relative_to(folder)
+    weights = [save({"conv1.kernel": np.zeros((3, 3, 3, 2), np.float32)})]
+    note = json.dumps({"epoch": 3, "meta_step": 5}).encode()
     return {
-        "mutated .safetensors": Target(0.22, "m.safetensors", files, read_tensors, card),
+        "mutated .safetensors": Target(0.18, "m.safetensors", files, read_tensors, card),
         "mutated optimizers": Target(0.03, "o.safetensors", files, artifact.load, card),
-        "mutated metrics.jsonl": Target(0.15, "log/metrics.jsonl", [line], log, text),
+        "mutated networks": Target(0.04, str(place), weights, network),
+        "mutated metrics.jsonl": Target(0.13, "log/metrics.jsonl", [line], log, text),
+        "mutated stopped.json": Target(0.02, "log/stopped.json", [note], stopped, text),
         "mutated config.json": Target(
             0.1, "run/config.json", [configuration], configuration_of, text
         ),
@@ -153,13 +166,17 @@ def configured(folder: Path) -> None:
 
 
 def safetensors(folder: Path) -> list[bytes]:
-    """Return optimizers as files."""
+    """Return optimizers as files: one rule, several, and the smallest of the zoo."""
     path, found = folder / "seed.safetensors", []
-    for layers in ((2,), (3, 2)):
-        spec = f"lstm(layers={layers})"
-        artifact.save(path, LSTM(layers, key=jax.random.key(0)), optimizer=spec, trained_on="x")
+    for spec in (
+        "lstm(layers=(2,))",
+        "lstm(layers=(3, 2)) >> pace(horizon=50.0)",
+        "w/* -> rnnprop(layers=(2,)) + * -> optax.adam(learning_rate=0.1)",
+        "lstm-gac(layers=(2,), averaging=1)",
+    ):
+        artifact.save(path, make_optimizer(spec, jax.random.key(0)), optimizer=spec, trained_on="x")
         found.append(path.read_bytes())
-    return found
+    return [*found, min((zoo.path(name).read_bytes() for name in zoo.names()), key=len)]
 
 
 def idx(shape: tuple[int, ...]) -> bytes:
