@@ -79,6 +79,20 @@ def test_a_lying_header_allocates_nothing(
     assert "expected 79228162458924105385300197375 bytes" in sentence(tmp_path, compress(lie))
 
 
+@pytest.mark.parametrize("compress", COMPRESS[1:])
+def test_a_bomb_is_not_unpacked(
+    tmp_path: Path, compress: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("metadescent.data.idx._MOST_BYTES", 1 << 16)
+    header = bytes([0, 0, 8, 1, 0x7F, 0, 0, 0])
+    assert sentence(tmp_path, compress(header + bytes(1 << 20))) == (
+        "FILE unpacks to more than 65,536 bytes; unpack it if it is meant to"
+    )
+    whole = bytes([0, 0, 8, 1, 0, 1, 0, 0]) + bytes(1 << 16)
+    (tmp_path / "whole").write_bytes(compress(whole))
+    assert read_idx(tmp_path / "whole").shape == (1 << 16,)
+
+
 def test_a_shape_beyond_numpy(tmp_path: Path) -> None:
     lie = bytes([0, 0, 8, 3]) + 4 * b"\0" + 8 * b"\xff"
     assert sentence(tmp_path, lie) == (

@@ -13,7 +13,7 @@ import gzip
 import lzma
 import math
 import zlib
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from metadescent.errors import UserError
 _DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _MOST_DIMENSIONS = 8
 _CHUNK = 1 << 20
+# Of a packed file, which may be a thousandth as long; MNIST's images are a twentieth of it.
+_MOST_BYTES = 1 << 30
 _DAMAGE = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
@@ -32,10 +34,11 @@ def read_idx(path: Path | str) -> NDArray[Any]:
     """The array in one IDX file, plain or compressed with gzip or xz, whatever its name.
 
     The shape and the type are the file's own; the byte order is the machine's. No more is read or
-    allocated than the file really holds, and no more than its header declares and one byte.
+    allocated than the file really holds, and no more than its header declares and one byte; of a
+    compressed one, no more than 1 GiB.
 
-    Raises `UserError` if the file cannot be read, does not start as IDX does, or holds fewer or
-    more bytes than its header declares.
+    Raises `UserError` if the file cannot be read, does not start as IDX does, holds fewer or more
+    bytes than its header declares, or unpacks to more than 1 GiB.
 
     Example:
         >>> import tempfile
@@ -85,7 +88,10 @@ def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
         )
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     expected = math.prod(shape) * dtype.itemsize
-    values = _read_at_most(stream, expected + 1)
+    most = expected if isinstance(stream, BufferedReader) else min(expected, _MOST_BYTES)
+    values = _read_at_most(stream, most + 1)
+    if most < len(values) <= expected:
+        raise UserError(f"{path} unpacks to more than {most:,} bytes; unpack it if it is meant to")
     if len(values) != expected:
         found = f"{len(values)}" if len(values) < expected else f"at least {len(values)}"
         raise UserError(
