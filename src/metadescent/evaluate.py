@@ -9,11 +9,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.checks import check_rule
 from metadescent.errors import UserError, require
 from metadescent.line_search import searched_curves, searches
 from metadescent.meta_loss import draw, start_batch
 from metadescent.problem import Problem
-from metadescent.unroll import AnyOptimizer, Trajectory, check_rule, unroll
+from metadescent.unroll import AnyOptimizer, Trajectory, unroll
 
 
 class Curve(NamedTuple):

@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.checks import check_key, check_weights
 from metadescent.errors import UserError, require, require_choice, require_kind
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Batch, Problem, check_key
+from metadescent.problem import Batch, Problem
 from metadescent.recipe import Form
 from metadescent.two_phase import meta_gradient, record, suits
 from metadescent.unroll import AnyOptimizer, Trajectory, Unrolled, rule_for, start, unroll
@@ -123,20 +124,6 @@ def meta_loss(
         form=form,
     )
     return jnp.mean(weights @ losses), (trajectory, losses)
-
-
-def check_weights(weights: Array, num_steps: int) -> None:
-    """Raise a UserError unless there is one w_t for each step.
-
-    Example:
-        >>> check_weights(jnp.ones(3), 4)
-        Traceback (most recent call last):
-        metadescent.errors.UserError: weights have the shape (3,) and must have (4,), one a step
-    """
-    if jnp.shape(weights) != (num_steps,):
-        raise UserError(
-            f"weights have the shape {jnp.shape(weights)} and must have ({num_steps},), one a step"
-        )
 
 
 def forms(m: AnyOptimizer, second_derivatives: bool = False) -> tuple[Known, ...]:

@@ -15,13 +15,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from metadescent.checks import check_key, check_weights
 from metadescent.errors import UserError, require, require_choice, require_kind, short
 from metadescent.estimator import Estimator
 from metadescent.estimators.truncated import Truncated
 from metadescent.evaluate import final_loss
-from metadescent.meta_loss import check_weights
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Problem, check_key
+from metadescent.problem import Problem
 from metadescent.recipe import OnNonfinite
 from metadescent.vitals import Vitals, checked_curves
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require_kind, short
+from metadescent.checks import check_theta, check_value
+from metadescent.errors import require_kind
 
 Theta = PyTree[Array]
 
@@ -98,7 +98,10 @@ class Batch(Optimizee):
         keys = jax.random.split(key, self.size)
 
         def one(own: PyTree, key: PRNGKeyArray) -> Theta:
-            return initial(eqx.combine(own, self.shared), key)
+            f = eqx.combine(own, self.shared)
+            theta = f.init(key)
+            check_theta(theta, f"{type(f).__name__}.init")
+            return theta
 
         return jax.vmap(one)(self.own, keys)
 
@@ -107,91 +110,9 @@ class Batch(Optimizee):
         keys = jax.random.split(key, self.size)
 
         def one(own: PyTree, theta: Theta, key: PRNGKeyArray) -> Float[Array, ""]:
-            return value(eqx.combine(own, self.shared), theta, key)
+            f = eqx.combine(own, self.shared)
+            found = f.loss(theta, key)
+            check_value(found, f"{type(f).__name__}.loss")
+            return found
 
         return jax.vmap(one)(self.own, theta, keys)
-
-
-def initial(f: Optimizee, key: PRNGKeyArray) -> Theta:
-    """Return θ₀ of f; raises a UserError where that is no pytree of floating-point arrays."""
-    theta = f.init(key)
-    check_theta(theta, f"{type(f).__name__}.init")
-    return theta
-
-
-def value(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> Float[Array, "..."]:
-    """Return f(θ); raises a UserError where that is no floating-point number, or one each."""
-    found = f.loss(theta, key)
-    if not isinstance(f, Batch):
-        check_value(found, f"{type(f).__name__}.loss")
-    return found
-
-
-def try_out(problem: Problem, name: str) -> None:
-    """Raise a UserError where the functions of a problem do not work; nothing is computed."""
-
-    def once(problem: Problem, key: PRNGKeyArray) -> Float[Array, " 1"]:
-        fs = Batch.sample(problem, key, 1)
-        return fs.loss(fs.init(key), key)
-
-    try:
-        eqx.filter_eval_shape(once, problem, jax.random.key(0))
-    except UserError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{name} does not work, {type(error).__name__}: {reason}; mend it, --debug shows where"
-        ) from error
-
-
-def check_theta(theta: Any, source: str) -> None:
-    """Raise a UserError unless θ is a pytree of floating-point arrays.
-
-    Example:
-        >>> check_theta({"w": jnp.arange(3)}, "init")
-        Traceback (most recent call last):
-        metadescent.errors.UserError: θ['w'] as init returns it is int32 and must be ...
-    """
-    leaves = jax.tree_util.tree_leaves_with_path(theta)
-    if not leaves:
-        raise UserError(f"{source} returns no arrays; try jnp.zeros(3)")
-    for where, leaf in leaves:
-        dtype = getattr(leaf, "dtype", type(leaf).__name__)
-        if not (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)):
-            name = jax.tree_util.keystr(where)
-            raise UserError(
-                f"θ{name} as {source} returns it is {dtype} and must be floating-point; "
-                "try jnp.float32"
-            )
-
-
-def check_value(found: Any, source: str) -> None:
-    """Raise a UserError unless a loss is one floating-point number.
-
-    Example:
-        >>> check_value(jnp.ones(2), "loss")
-        Traceback (most recent call last):
-        metadescent.errors.UserError: loss returns float32[2] and must return a ...
-    """
-    single = hasattr(found, "dtype") and hasattr(found, "shape")
-    if not (single and found.shape == () and jnp.issubdtype(found.dtype, jnp.floating)):
-        what = f"{found.dtype}{list(found.shape)}" if single else type(found).__name__
-        raise UserError(
-            f"{source} returns {what} and must return a floating-point scalar; try jnp.mean"
-        )
-
-
-def check_key(key: Any) -> None:
-    """Raise a UserError unless it is one key of JAX, of the new kind or the old.
-
-    Example:
-        >>> check_key(3)
-        Traceback (most recent call last):
-        metadescent.errors.UserError: key is 3 and must be a key of JAX; try jax.random.key(3)
-    """
-    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
-    new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
-    if not (new or (dtype == jnp.uint32 and shape == (2,))):
-        seed = key if isinstance(key, int) else 0
-        raise UserError(f"key is {short(key)} and must be a key of JAX; try jax.random.key({seed})")

@@ -13,9 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import optax
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent import outside
 from metadescent.errors import UserError
@@ -23,7 +24,7 @@ from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.chained import Chained
 from metadescent.optimizers.partitioned import ByHand, Partitioned
-from metadescent.problem import Named, Problem, try_out
+from metadescent.problem import Batch, Named, Problem
 from metadescent.problems.together import Together
 from metadescent.specification import build, discovered, groups_of, links, look_up, parse, terms
 
@@ -85,8 +86,26 @@ def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
             "try metadescent.FromFunction(loss, init)"
         )
     if ":" in name:
-        try_out(made, name)
+        _try_out(made, name)
     return made
+
+
+def _try_out(problem: Problem, name: str) -> None:
+    """Raise a UserError where the functions of a problem do not work; nothing is computed."""
+
+    def once(problem: Problem, key: PRNGKeyArray) -> Float[Array, " 1"]:
+        fs = Batch.sample(problem, key, 1)
+        return fs.loss(fs.init(key), key)
+
+    try:
+        eqx.filter_eval_shape(once, problem, jax.random.key(0))
+    except UserError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{name} does not work, {type(error).__name__}: {reason}; mend it, --debug shows where"
+        ) from error
 
 
 def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:

@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require, require_choice, require_kind, short
+from metadescent.checks import check_key, check_rule, check_theta, check_value
+from metadescent.errors import require, require_choice, require_kind
 from metadescent.optimizer import LearnedOptimizer, OverBatch
-from metadescent.problem import Batch, Optimizee, Theta, check_key, initial, value
+from metadescent.problem import Batch, Optimizee, Theta
 
 AnyOptimizer = LearnedOptimizer | optax.GradientTransformation
 Unrolled = Literal["plain", "recompute", "segments"]
@@ -43,7 +44,8 @@ def start(m: AnyOptimizer, f: Optimizee, key: PRNGKeyArray) -> Trajectory:
     """
     check_key(key)
     require_kind("f", f, Optimizee, "a metadescent.Optimizee; try problem.sample(key)")
-    theta = initial(f, key)
+    theta = f.init(key)
+    check_theta(theta, f"{type(f).__name__}.init")
     return Trajectory(theta, rule_for(m, f).init(theta), jnp.asarray(0))
 
 
@@ -147,26 +149,13 @@ def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
     return m.over_batch() if isinstance(m, LearnedOptimizer) else OverBatch(m)
 
 
-def check_rule(m: Any) -> None:
-    """Raise a UserError unless m is an optimizer.
-
-    Example:
-        >>> check_rule("adam")
-        Traceback (most recent call last):
-        metadescent.errors.UserError: m is 'adam' and must be a learned optimizer or one...
-    """
-    if not (hasattr(m, "init") and hasattr(m, "update")):
-        raise UserError(
-            f"m is {short(m)} and must be a learned optimizer or one of Optax's; "
-            "try metadescent.load('mnist-lstm') or optax.adam(1e-3)"
-        )
-
-
 def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
     """Return f(θ) and ∇f(θ), both of which may be differentiated."""
 
     def total(theta: Theta) -> tuple[Array, Array]:
-        losses = value(f, theta, key)
+        losses = f.loss(theta, key)
+        if not isinstance(f, Batch):
+            check_value(losses, f"{type(f).__name__}.loss")
         return losses.sum(), losses
 
     gradient, losses = jax.grad(total, has_aux=True)(theta)

@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from metadescent.checks import check_theta, check_value
 from metadescent.errors import UserError, require
-from metadescent.problem import Optimizee, Problem, Theta, check_theta, check_value
+from metadescent.problem import Optimizee, Problem, Theta
 
 
 class Function(Optimizee):

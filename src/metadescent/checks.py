@@ -1,0 +1,93 @@
+"""What public functions are given, and what a user's own functions return, checked when traced.
+
+A check looks at kinds, shapes and dtypes only, so it costs nothing in a compiled program.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from metadescent.errors import UserError, short
+
+
+def check_theta(theta: Any, source: str) -> None:
+    """Raise a UserError unless θ is a pytree of floating-point arrays.
+
+    Example:
+        >>> check_theta({"w": jnp.arange(3)}, "init")
+        Traceback (most recent call last):
+        metadescent.errors.UserError: θ['w'] as init returns it is int32 and must be ...
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(theta)
+    if not leaves:
+        raise UserError(f"{source} returns no arrays; try jnp.zeros(3)")
+    for where, leaf in leaves:
+        dtype = getattr(leaf, "dtype", type(leaf).__name__)
+        if not (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)):
+            name = jax.tree_util.keystr(where)
+            raise UserError(
+                f"θ{name} as {source} returns it is {dtype} and must be floating-point; "
+                "try jnp.float32"
+            )
+
+
+def check_value(found: Any, source: str) -> None:
+    """Raise a UserError unless a loss is one floating-point number.
+
+    Example:
+        >>> check_value(jnp.ones(2), "loss")
+        Traceback (most recent call last):
+        metadescent.errors.UserError: loss returns float32[2] and must return a ...
+    """
+    single = hasattr(found, "dtype") and hasattr(found, "shape")
+    if not (single and found.shape == () and jnp.issubdtype(found.dtype, jnp.floating)):
+        what = f"{found.dtype}{list(found.shape)}" if single else type(found).__name__
+        raise UserError(
+            f"{source} returns {what} and must return a floating-point scalar; try jnp.mean"
+        )
+
+
+def check_key(key: Any) -> None:
+    """Raise a UserError unless it is one key of JAX, of the new kind or the old.
+
+    Example:
+        >>> check_key(3)
+        Traceback (most recent call last):
+        metadescent.errors.UserError: key is 3 and must be a key of JAX; try jax.random.key(3)
+    """
+    dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
+    if not (new or (dtype == jnp.uint32 and shape == (2,))):
+        seed = key if isinstance(key, int) else 0
+        raise UserError(f"key is {short(key)} and must be a key of JAX; try jax.random.key({seed})")
+
+
+def check_weights(weights: Array, num_steps: int) -> None:
+    """Raise a UserError unless there is one w_t for each step.
+
+    Example:
+        >>> check_weights(jnp.ones(3), 4)
+        Traceback (most recent call last):
+        metadescent.errors.UserError: weights have the shape (3,) and must have (4,), one a step
+    """
+    if jnp.shape(weights) != (num_steps,):
+        raise UserError(
+            f"weights have the shape {jnp.shape(weights)} and must have ({num_steps},), one a step"
+        )
+
+
+def check_rule(m: Any) -> None:
+    """Raise a UserError unless m is an optimizer.
+
+    Example:
+        >>> check_rule("adam")
+        Traceback (most recent call last):
+        metadescent.errors.UserError: m is 'adam' and must be a learned optimizer or one...
+    """
+    if not (hasattr(m, "init") and hasattr(m, "update")):
+        raise UserError(
+            f"m is {short(m)} and must be a learned optimizer or one of Optax's; "
+            "try metadescent.load('mnist-lstm') or optax.adam(1e-3)"
+        )
