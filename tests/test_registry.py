@@ -330,6 +330,9 @@ def needs(size: float):
 
 def forgotten():
     pass
+
+def lost():
+    return {}["nothing"]
 """
 
 
@@ -355,7 +358,10 @@ def test_an_instance_and_a_function_outside_the_package_will_do(
     ("name", "expected"),
     [
         ("redy", "{file} has no Problem named 'redy'; did you mean 'ready'?"),
-        ("FACTOR", "{file} has no Problem named 'FACTOR'; known are forgotten, ready, scaled"),
+        (
+            "FACTOR",
+            "{file} has no Problem named 'FACTOR'; known are forgotten, lost, ready, scaled",
+        ),
         ("ready(size=2)", "{file}:ready has no option 'size'; none is known"),
         ("scaled(sice=2)", "{file}:scaled has no option 'sice'; did you mean 'size'?"),
         (
@@ -363,6 +369,7 @@ def test_an_instance_and_a_function_outside_the_package_will_do(
             "{file}:forgotten returns NoneType and must return a Problem; "
             "try metadescent.FromFunction(loss, init)",
         ),
+        ("lost", "cannot make {file}:lost(): KeyError: 'nothing'"),
         (
             "needs",
             "cannot make {file}:needs(): needs() missing 1 required positional argument: 'size'",

@@ -26,7 +26,16 @@ from metadescent.optimizers.chained import Chained
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problem import Batch, Named, Problem
 from metadescent.problems.together import Together
-from metadescent.specification import build, discovered, groups_of, links, look_up, parse, terms
+from metadescent.specification import (
+    build,
+    call,
+    discovered,
+    groups_of,
+    links,
+    look_up,
+    parse,
+    terms,
+)
 
 
 def problems() -> dict[str, Named]:
@@ -176,8 +185,7 @@ def _of_optax(name: str, options: dict[str, Any]) -> optax.GradientTransformatio
     theta = jax.ShapeDtypeStruct((2,), "float32")
     try:
         jax.eval_shape(lambda x: made.update(x, made.init(x), x), theta)
-    except (TypeError, ValueError) as error:
-        given = ", ".join(f"{k}={v!r}" for k, v in options.items())
+    except Exception as error:
         reason = str(error).partition("\n")[0]
-        raise UserError(f"{name}({given}) moves no θ: {reason}") from error
+        raise UserError(f"{call(name, options)} moves no θ: {reason}") from error
     return made

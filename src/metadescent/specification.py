@@ -151,7 +151,23 @@ def build(make: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
             raise UserError(f"{name} has no option {option!r}; {nearest(option, choices)}")
     try:
         return make(**options)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        given = ", ".join(f"{k}={v!r}" for k, v in options.items())
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"cannot make {name}({given}): {reason}") from error
+    except UserError:
+        raise
+    except Exception as error:  # What is made may be anyone's code.
+        raise UserError(f"cannot make {call(name, options)}: {_reason(error)}") from error
+
+
+def call(name: str, options: dict[str, Any]) -> str:
+    """Return what `parse` read, as it may be written.
+
+    Example:
+        >>> call("quadratic", {"dimension": 20})
+        'quadratic(dimension=20)'
+    """
+    return f"{name}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
+
+
+def _reason(error: Exception) -> str:
+    reason = str(error).partition("\n")[0]
+    usual = isinstance(error, TypeError | ValueError | ArithmeticError)
+    return reason if usual else f"{type(error).__name__}: {reason}"
