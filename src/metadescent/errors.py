@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from typing import Any
 
 
-def require(name: str, value: object, low: float | int, high: float | int = math.inf) -> None:
+def require(name: str, value: Any, low: float | int, high: float | int = math.inf) -> None:
     """Raise a UserError unless `value` is a number in low … high; NaN is never.
 
     Where `low` is a whole number of Python's, an int, `value` has to be one too.
