@@ -16,14 +16,16 @@ def require(name: str, value: Any, low: float | int, high: float | int = math.in
         Traceback (most recent call last):
         metadescent.errors.UserError: epochs is 0 and must be at least 1
     """
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    whole = isinstance(value, Integral) or not isinstance(low, int)
-    if not (number and whole and low <= value <= high):
+    whole = isinstance(low, int)
+    number = _is_number(value, Integral if whole else Real)
+    if not (number and low <= value <= high):
         bound = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-        kind = (
-            "" if number and whole else "a whole number, " if isinstance(low, int) else "a number, "
-        )
+        kind = "" if number else "a whole number, " if whole else "a number, "
         raise UserError(f"{name} is {short(value)} and must be {kind}{bound}")
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def require_kind(name: str, value: object, kind: type | tuple[type, ...], hint: str) -> None:
