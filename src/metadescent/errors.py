@@ -1,4 +1,4 @@
-"""The one exception whose message is meant for a person."""
+"""The one exception whose message is meant for a person, and the checks that raise it."""
 
 import math
 from collections.abc import Iterable, Sequence
