@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -79,6 +80,7 @@ def compare(
     progress: Progress = lambda _: None,
     held_out: Problem | None = None,
     every: int = 20,
+    searched: Mapping[str, Tuned] = MappingProxyType({}),
 ) -> Comparison:
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
@@ -96,6 +98,7 @@ def compare(
         progress: called with a word on each thing done.
         held_out: the same kind of problem with data that nothing is learned from; evaluated once in
             `every` steps, and not what rates are tuned by.
+        searched: outcomes of searches that need no repetition, by baseline.
 
     Raises:
         UserError: if a baseline is unknown, or `every` is no divisor of the steps.
@@ -109,7 +112,9 @@ def compare(
     started = time.monotonic()
     tune_key, report_key = problem_keys(seed)
     tune_seeds = tune_seeds or max(num_seeds, 32)
-    tuned = tune_all(baselines, problem, tune_key, num_steps, tune_seeds, cache, progress)
+    tuned = tune_all(
+        baselines, problem, tune_key, num_steps, tune_seeds, cache, progress, searched
+    )
     rules = {name: (m, None) for name, m in learned.items()}
     rules |= {name: (BASELINES[name].make(t.rate), t.rate) for name, t in tuned.items()}
     curves, others = {}, {}
@@ -140,11 +145,17 @@ def tune_all(
     num_seeds: int,
     cache: Path | None = None,
     progress: Progress = lambda _: None,
+    searched: Mapping[str, Tuned] = MappingProxyType({}),
 ) -> dict[str, Tuned]:
-    """Return `cached_tune`'s outcome for each of several hand-designed optimizers, by name."""
+    """Return `cached_tune`'s outcome for each of several hand-designed optimizers, by name.
+
+    Those that have been `searched` already are taken from there.
+    """
     tuned: dict[str, Tuned] = {}
     for name in names:
-        tuned[name] = cached_tune(name, problem, key, num_steps, num_seeds, cache)
+        tuned[name] = searched.get(name) or cached_tune(
+            name, problem, key, num_steps, num_seeds, cache
+        )
         progress(f"tuned {name}")
     return tuned
 

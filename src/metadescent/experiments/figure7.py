@@ -28,6 +28,7 @@ from metadescent.compare import Comparison, Progress
 from metadescent.evaluate import Curve
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import outperforms, rivals, score, tenth, what
+from metadescent.experiments.kept import FOLDER
 from metadescent.experiments.panels import Setting, run
 from metadescent.plotting import Panel, learning_curves
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 FIGURE = "figure7"
 LSTM, SUB = OPTIMIZERS = ("cifar10-lstm", "cifar10-lstm-sub")
 STEPS = 1000
+KEPT = FOLDER / f"{FIGURE}.json"
 
 
 def _setting(name: str, title: str, beside: tuple[str, ...] = ()) -> Setting:
@@ -98,6 +100,7 @@ def reproduce(
             seed=seed,
             cache=cache,
             progress=progress,
+            kept=KEPT,
         )
         jax.clear_caches()
     return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))

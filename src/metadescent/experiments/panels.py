@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from metadescent.compare import Comparison, Progress, compare
+from metadescent.compare import Comparison, Progress, compare, problem_keys
 from metadescent.experiments import Budget
+from metadescent.experiments.kept import searches
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.registry import make_problem
 
@@ -48,11 +49,15 @@ def run(
     seed: int = 0,
     cache: Path | None = None,
     progress: Progress = lambda _: None,
+    kept: Path | None = None,
 ) -> dict[str, Comparison]:
     """Compare, panel by panel, one learned optimizer with baselines tuned for that very panel.
 
     All problems are made before anything runs, so that missing data is found out at once; settings
     of the same problem share it.
+
+    Arguments:
+        kept: file of searches that come with the experiment (see `metadescent.experiments.kept`).
 
     Raises:
         UserError: if data is missing.
@@ -68,10 +73,19 @@ def run(
     for name, setting in settings.items():
         seeds = getattr(effort, setting.seeds)
         num_steps = effort.steps(setting.num_steps)
-        held_out: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if setting.held_out:
             every = POINT if num_steps % POINT == 0 else 1
-            held_out = {"held_out": problems[setting.held_out], "every": every}
+            options = {"held_out": problems[setting.held_out], "every": every}
+        if kept:
+            options["searched"] = searches(
+                kept,
+                name,
+                problems[setting.problem],
+                problem_keys(seed)[0],
+                num_steps=num_steps,
+                num_seeds=seeds.tune,
+            )
         panels[name] = compare(
             {name: learned[name] for name in (setting.optimizer, *setting.beside)},
             problems[setting.problem],
@@ -83,6 +97,6 @@ def run(
             seed=seed,
             cache=cache,
             progress=lambda text, name=name: progress(f"{name}: {text}"),
-            **held_out,
+            **options,
         )
     return panels

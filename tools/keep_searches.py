@@ -1,0 +1,53 @@
+"""Search for the baselines' rates of an experiment, and keep the searches with it.
+
+    python tools/keep_searches.py figure7
+
+The experiment's module has its panels in `SETTINGS` and the file's place in `KEPT`. What has been
+searched before is taken from the cache, and what is in the file already stays there while its seal
+holds, so a second call goes on where the first one ended.
+"""
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+
+import jax
+
+from metadescent.commands.show import tuning_cache
+from metadescent.compare import cached_tune, problem_keys
+from metadescent.experiments import budget_of
+from metadescent.experiments.kept import entry, searches
+from metadescent.files import write_json
+from metadescent.registry import make_problem
+
+
+def main() -> None:
+    """Do every search that is not kept yet."""
+    parser = argparse.ArgumentParser(description="Keep an experiment's searches for rates.")
+    parser.add_argument("figure")
+    parser.add_argument("--budget", default="cpu")
+    parser.add_argument("--data-dir", type=Path)
+    arguments = parser.parse_args()
+    module = importlib.import_module(f"metadescent.experiments.{arguments.figure}")
+    effort = budget_of(arguments.budget)
+    path: Path = module.KEPT
+    key, _ = problem_keys(0)
+    for panel, setting in module.SETTINGS.items():
+        problem = make_problem(setting.problem, arguments.data_dir)
+        num_steps = effort.steps(setting.num_steps)
+        num_seeds = getattr(effort, setting.seeds).tune
+        held = searches(path, panel, problem, key, num_steps=num_steps, num_seeds=num_seeds)
+        for name in setting.baselines:
+            if name not in held:
+                tuned = cached_tune(name, problem, key, num_steps, num_seeds, tuning_cache())
+                kept = json.loads(path.read_text()) if path.is_file() else {}
+                found = entry(name, tuned, problem, key, num_steps, num_seeds)
+                kept.setdefault(panel, {})[name] = found
+                write_json(path, kept)
+                print(f"{panel}, {name}: {tuned.rate:.3g}", flush=True)
+        jax.clear_caches()
+
+
+if __name__ == "__main__":
+    main()
