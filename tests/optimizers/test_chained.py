@@ -13,7 +13,7 @@ from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.pace import Pace
 
 STEPS, T = 8, 5.0
-CORNERS = jnp.array([0.3, -0.7, 1.1])
+GAINS = jnp.array([0.3, -1.0, 1.8])
 GRADIENTS = jax.random.normal(jax.random.key(1), (STEPS, 4))
 
 
@@ -23,7 +23,7 @@ def make_lstm() -> LSTM:
 
 def make_pace() -> Pace:
     m = Pace(horizon=T, corners=3, key=jax.random.key(0))
-    return eqx.tree_at(lambda m: m.p, m, CORNERS)
+    return eqx.tree_at(lambda m: m.p, m, GAINS)
 
 
 @eqx.filter_jit
@@ -35,8 +35,8 @@ def updates(m, gradients):
     return jax.lax.scan(step, m.init(gradients[0]), gradients)[1]
 
 
-def test_a_pace_is_the_broken_line_through_its_corners() -> None:
-    p = np.interp(np.arange(STEPS), [0, T / 2, T], np.asarray(CORNERS))
+def test_a_pace_is_the_broken_line_that_gains_p_from_corner_to_corner() -> None:
+    p = np.interp(np.arange(STEPS), [0, T / 2, T], np.cumsum(GAINS))
     expected = np.exp(p)[:, None] * np.asarray(GRADIENTS)
     np.testing.assert_allclose(updates(make_pace(), GRADIENTS), expected, rtol=1e-5)
 

@@ -2,8 +2,12 @@
 
 g_t = e^{p(t/T)} · ∇_t
 
-p is a broken line with corners p_0 … p_K at 0, 1/K, …, 1, which are φ, and stays as it ends after T
-steps. Behind another rule (`chained`) it lengthens and shortens that rule's steps over a run of
+p is a broken line with corners at 0, 1/K, …, 1, that stays as it ends after T steps:
+
+p(s) = p_0 + Σ_k p_k · min(max(Ks − k + 1, 0), 1),     k = 1 … K,     φ = (p_0, …, p_K)
+
+p_0 is where it begins, p_k what it gains from corner k − 1 to corner k. A change of one of φ lasts
+to the end of a run, which is where evolution strategies see it; a corner alone is a moment. Behind another rule (`chained`) it lengthens and shortens that rule's steps over a run of
 about T steps, which no rule that sees nothing but gradients can know to do: in a network with batch
 normalization weights grow, so that steps of one length turn them less and less, and at the end of a
 run short steps settle what long ones left undecided. That pays off hundreds of steps later, where
@@ -29,7 +33,7 @@ class Pace(Coordinatewise):
     Arguments:
         horizon: T, in steps.
         corners: K + 1, at least two.
-        key: draws φ, the corners, from N(0, 0.01²).
+        key: draws φ from N(0, 0.01²).
 
     Raises:
         UserError: if the horizon is not positive, or there are fewer than two corners.
@@ -74,9 +78,9 @@ class Pace(Coordinatewise):
         """Return p(t/T)."""
         last = len(self.p) - 1
         place = jnp.minimum(t / self.horizon, 1.0) * last
-        # A sum of hats, which runs along rows; a look-up goes coordinate by coordinate.
-        hats = (self.p[k] * jnp.maximum(0.0, 1.0 - jnp.abs(place - k)) for k in range(last + 1))
-        return sum(hats, jnp.zeros_like(place))
+        # A sum of ramps, which runs along rows; a look-up goes coordinate by coordinate.
+        ramps = (self.p[k] * jnp.clip(place - (k - 1), 0.0, 1.0) for k in range(1, last + 1))
+        return sum(ramps, jnp.zeros_like(place) + self.p[0])
 
 
 NAMED = {"pace": Pace}

@@ -25,7 +25,7 @@ class Pace(Rule):
         self.horizon, self.corners = horizon, corners
 
     def phi_shapes(self) -> Shapes:
-        """Return that of the corners."""
+        """Return that of p."""
         return {"p": (self.corners,)}
 
     def state_shapes(self) -> Shapes:
@@ -42,8 +42,9 @@ class Pace(Rule):
     def at(self, phi: Tensors, t: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
         """Return p(t/T)."""
         place = (t / self.horizon).clamp(max=1.0) * (self.corners - 1)
-        hats = (p * (1.0 - (place - k).abs()).clamp(min=0.0) for k, p in enumerate(phi["p"]))
-        return sum(hats, torch.zeros_like(place))
+        start, *gains = phi["p"]
+        ramps = (p * (place - k).clamp(0.0, 1.0) for k, p in enumerate(gains))
+        return sum(ramps, torch.zeros_like(place) + start)
 
 
 NAMED = {"pace": Pace}
