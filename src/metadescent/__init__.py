@@ -26,7 +26,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "meta_train": ["Schedule", "meta_train"],
         "optimizer": ["Coordinatewise", "LearnedOptimizer"],
         "optimizers.anytime": ["Anytime"],
-        "optimizers.chained": ["Chained"],
+        "optimizers.chained": ["Chained", "InTurn", "chain"],
         "optimizers.gac": ["LSTMGAC"],
         "optimizers.lstm": ["LSTM"],
         "optimizers.ntm_bfgs": ["NTMBFGS"],

@@ -112,9 +112,7 @@ def compare(
     started = time.monotonic()
     tune_key, report_key = problem_keys(seed)
     tune_seeds = tune_seeds or max(num_seeds, 32)
-    tuned = tune_all(
-        baselines, problem, tune_key, num_steps, tune_seeds, cache, progress, searched
-    )
+    tuned = tune_all(baselines, problem, tune_key, num_steps, tune_seeds, cache, progress, searched)
     rules = {name: (m, None) for name, m in learned.items()}
     rules |= {name: (BASELINES[name].make(t.rate), t.rate) for name, t in tuned.items()}
     curves, others = {}, {}

@@ -22,7 +22,7 @@ from metadescent import outside
 from metadescent.errors import UserError
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.optimizers.chained import Chained
+from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problem import Batch, Named, Problem
 from metadescent.problems.together import Together
@@ -165,7 +165,7 @@ def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
     several = links(spec)
     if len(several) > 1:
         keys = jax.random.split(key, len(several))
-        return Chained([make_rule(one, key) for one, key in zip(several, keys, strict=True)])
+        return chain([make_rule(one, key) for one, key in zip(several, keys, strict=True)])
     name, options = parse(spec)
     if name.startswith("optax."):
         return ByHand(_of_optax(name, options))

@@ -43,7 +43,7 @@ from metadescent.meta_train import (
 )
 from metadescent.metrics import line_of, nonfinite
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.optimizers.chained import Chained
+from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
@@ -125,7 +125,7 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
         if others and ">>" not in spec:
             keys = jax.random.split(key, 1 + len(others))[1:]
             drawn = (make_rule(one, k) for one, k in zip(others, keys, strict=True))
-            return Chained([load(first), *drawn])
+            return chain([load(first), *drawn])
         if spec == wanted:
             return artifact.load(path)
         try:

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.optimizers.chained import Chained
+from metadescent.optimizers.chained import Chained, InTurn, chain
 from metadescent.optimizers.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.pace import Pace
@@ -45,6 +45,16 @@ def test_a_chain_is_its_rules_one_behind_the_other_as_in_optax() -> None:
     links = make_lstm(), make_pace()
     expected = updates(optax.chain(*(m.as_optax() for m in links)), GRADIENTS)
     np.testing.assert_allclose(updates(Chained(links), GRADIENTS), expected, rtol=1e-6)
+    np.testing.assert_allclose(updates(InTurn(links), GRADIENTS), expected, rtol=1e-6)
+
+
+def test_a_chain_is_coordinatewise_where_its_rules_are() -> None:
+    gac = LSTMGAC((2,), averaging=1, key=jax.random.key(0))
+    assert isinstance(chain([make_lstm(), make_pace()]), Chained)
+    m = chain([make_lstm(), gac])
+    assert isinstance(m, InTurn)
+    expected = updates(optax.chain(make_lstm().as_optax(), gac.as_optax()), GRADIENTS)
+    np.testing.assert_allclose(updates(m, GRADIENTS), expected, rtol=1e-6)
 
 
 def test_the_order_of_a_chain_matters() -> None:
@@ -76,10 +86,11 @@ def test_the_derivative_in_two_phases_is_that_of_the_whole() -> None:
     ("call", "says"),
     [
         (lambda: Chained([]), "the chain is empty; give one rule or more"),
+        (lambda: InTurn([]), "the chain is empty; give one rule or more"),
         (
             lambda: Chained([LSTMGAC((4,), averaging=1, key=jax.random.key(0))]),
-            "LSTMGAC is not coordinatewise and cannot be in a chain; chain it with optax.chain, "
-            "which serves for use but not for training",
+            "LSTMGAC is not coordinatewise and cannot be in such a chain; "
+            "use metadescent.optimizers.chained.chain",
         ),
         (
             lambda: Pace(horizon=0.0, key=jax.random.key(0)),
@@ -90,7 +101,7 @@ def test_the_derivative_in_two_phases_is_that_of_the_whole() -> None:
             "corners is 1 and must be at least 2",
         ),
     ],
-    ids=["empty", "communicating", "horizon", "corners"],
+    ids=["empty", "none", "communicating", "horizon", "corners"],
 )
 def test_what_cannot_be_a_chain_or_a_pace_is_refused(sentence, call, says) -> None:
     assert sentence(call) == says

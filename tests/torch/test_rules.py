@@ -35,6 +35,7 @@ SPECS = [
     "anytime(layers=(3,), betas=(0.5, 0.99), tau=10.0, clock=20.0)",
     "lstm-gac(layers=(3, 2), averaging=2)",
     "lstm(layers=(2,)) >> pace(horizon=50.0, corners=3)",
+    "conv/* -> modulated(layers=(3,), clock=20.0) >> relative() + * -> relative(floor=0.5)",
     "conv/* -> lstm(layers=(2,)) + * -> lstm-gac(layers=(3,), averaging=1)",
 ]
 PRETRAINED = [
@@ -56,20 +57,18 @@ def gradients(largest: float) -> dict[str, np.ndarray]:
     return found
 
 
-def in_jax(m: Any, gradients: Any) -> Any:
-    """g of every step."""
+def in_jax(m: Any, gradients: Any, theta: Any) -> Any:
+    """g of every step, θ being what it is."""
 
     @jax.jit
-    def run(gradients: Any) -> Any:
-        theta = jax.tree.map(lambda x: x[0], gradients)
-
+    def run(gradients: Any, theta: Any) -> Any:
         def step(h: Any, gradient: Any) -> Any:
             g, h = m.update(gradient, h, theta)
             return h, g
 
         return jax.lax.scan(step, m.init(theta), gradients)[1]
 
-    return run(gradients)
+    return run(gradients, theta)
 
 
 def of_jax(path: Path) -> np.ndarray:
@@ -78,7 +77,7 @@ def of_jax(path: Path) -> np.ndarray:
     for name, x in gradients(1.0).items():
         layer, _, leaf = name.rpartition(".")
         given.setdefault(layer.replace(".", "/"), {})[leaf] = x
-    found = in_jax(zoo.load(path), given)
+    found = in_jax(zoo.load(path), given, jax.tree.map(lambda x: jnp.zeros(x.shape[1:]), given))
     rows = [found[n.rpartition(".")[0].replace(".", "/")][n.rpartition(".")[2]] for n in SHAPES]
     return np.concatenate([np.asarray(x).reshape(STEPS, -1) for x in rows], axis=1)
 
@@ -113,6 +112,7 @@ def assert_the_equations_agree(path: Path) -> None:
     in float32 JAX's own forms, with the kernel and without, differ by 2e-4 after 60 steps.
     """
     rows = np.concatenate([x.reshape(STEPS, -1) for x in gradients(1e5).values()], axis=1)
+    theta = np.random.default_rng(1).normal(size=rows.shape[1])
     m = zoo.load(path)
     rules = m.rules if isinstance(m, Partitioned) else [m]
     for group, rule in zip(load(path), rules, strict=True):
@@ -121,11 +121,12 @@ def assert_the_equations_agree(path: Path) -> None:
         h = {n: torch.zeros((*s, rows.shape[1])).double() for n, s in shapes.items()}
         ours = []
         for gradient in torch.tensor(rows).double():
-            g, h = group.rule.update(phi, gradient, h)
+            g, h = group.rule.update_of([torch.tensor(theta)], phi, gradient, h)
             ours.append(g.numpy())
         with jax.enable_x64(True):
             exact = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), rule)
-            theirs = np.asarray(in_jax(exact, jnp.asarray(rows, jnp.float64)))
+            given = (jnp.asarray(x, jnp.float64) for x in (rows, theta))
+            theirs = np.asarray(in_jax(exact, *given))
         assert theirs.dtype == np.float64
         error, size = (np.linalg.norm(x, axis=1) for x in (np.stack(ours) - theirs, theirs))
         assert error.max() < 1e-9 * np.sqrt(np.mean(size**2))

@@ -7,11 +7,13 @@ p is a broken line with corners at 0, 1/K, …, 1, that stays as it ends after T
 p(s) = p_0 + Σ_k p_k · min(max(Ks − k + 1, 0), 1),     k = 1 … K,     φ = (p_0, …, p_K)
 
 p_0 is where it begins, p_k what it gains from corner k − 1 to corner k. A change of one of φ lasts
-to the end of a run, which is where evolution strategies see it; a corner alone is a moment. Behind another rule (`chained`) it lengthens and shortens that rule's steps over a run of
-about T steps, which no rule that sees nothing but gradients can know to do: in a network with batch
-normalization weights grow, so that steps of one length turn them less and less, and at the end of a
-run short steps settle what long ones left undecided. That pays off hundreds of steps later, where
-no short unroll sees it; `pes` through whole runs does.
+to the end of a run, which is where evolution strategies see it; a corner alone is a moment.
+
+Behind another rule (`chained`) it lengthens and shortens that rule's steps over a run of about T
+steps, which no rule that sees nothing but gradients can know to do: at the end of a run short steps
+settle what long ones left undecided, and in a network with batch normalization weights grow, so
+that steps of one length turn them less and less. That pays off hundreds of steps later, where no
+short unroll sees it; `pes` through whole runs does.
 
 Source: the factor is a learning rate schedule (Andrychowicz et al. need none for 100 steps); that
 normalization makes growing rates natural is from Li and Arora (2020), "An exponential learning rate

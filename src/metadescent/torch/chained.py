@@ -22,6 +22,8 @@ class Chained(Rule):
         self.rules = dict(
             zip((f"rules/{number}" for number in range(len(rules))), rules, strict=True)
         )
+        self.coordinatewise = all(rule.coordinatewise for rule in rules)
+        self.communicates = any(rule.communicates for rule in rules)
 
     def phi_shapes(self) -> Shapes:
         """Return those of all rules."""
@@ -43,8 +45,18 @@ class Chained(Rule):
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         """Send n coordinates through all rules."""
+        return self.update_of((), phi, gradient, state)
+
+    def update_of(
+        self,
+        params: Sequence[Tensor],
+        phi: Tensors,
+        gradient: Float[Tensor, " n"],
+        state: Tensors,
+    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        """Send the row of these parameters through all rules."""
         g, after = gradient, {}
         for at, rule in self.rules.items():
-            g, h = rule.update(under(at, phi), g, under(at, state))
+            g, h = rule.update_of(params, under(at, phi), g, under(at, state))
             after |= {f"{at}/{name}": x for name, x in h.items()}
         return g, after

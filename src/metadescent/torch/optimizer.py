@@ -148,7 +148,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
                 together.setdefault((member.number, member.p.device), []).append(member)
         for number, part in enumerate(self._parts):
             devices = [str(device) for other, device in together if other == number]
-            if len(devices) > 1 and not part.rule.coordinatewise:
+            if len(devices) > 1 and part.rule.communicates:
                 raise UserError(
                     f"the parameters are on {' and '.join(devices)} and this optimizer averages "
                     "over all of them; put them on one device"

@@ -71,12 +71,15 @@ class Row:
         h = {name: _columns(x, runs) for name, x in self.h.items()}
         g = torch.empty_like(gradient)
         n = len(gradient)
-        size = max(block(gradient.device), 1) if self.rule.coordinatewise else max(n, 1)
+        alone = self.rule.coordinatewise
+        size = max(block(gradient.device) if alone else n, 1)
 
         def update(start: int) -> None:
             here = slice(start, start + size)
             before = {name: x[..., here] for name, x in h.items()}
-            g[here], after = self.rule.update(self.phi, gradient[here], before)
+            g[here], after = self.rule.update_of(
+                () if alone else params, self.phi, gradient[here], before
+            )
             for name, x in before.items():
                 if after[name] is not x:
                     x.copy_(after[name])

@@ -8,6 +8,7 @@ A new one is one new file in `metadescent/torch/rules`.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor
@@ -21,6 +22,8 @@ class Rule(ABC):
 
     coordinatewise = True
     """Whether no coordinate looks at another, so that a row may be updated block by block."""
+    communicates = False
+    """Whether coordinates of one parameter look at those of another."""
 
     @abstractmethod
     def phi_shapes(self) -> Shapes:
@@ -39,6 +42,17 @@ class Rule(ABC):
         Leaves of the state are those of `state_shapes` with an axis of length n appended. They may
         be renewed where they lie; those that are returned then are those that were given.
         """
+
+    def update_of(
+        self,
+        params: Sequence[Tensor],
+        phi: Tensors,
+        gradient: Float[Tensor, " n"],
+        state: Tensors,
+    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        """Do as `update` with the row of these parameters; for rules that need θ to override."""
+        del params
+        return self.update(phi, gradient, state)
 
 
 def under(path: str, phi: Tensors) -> Tensors:

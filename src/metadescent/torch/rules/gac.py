@@ -22,6 +22,7 @@ class LSTMGAC(Rule):
     """
 
     coordinatewise = False
+    communicates = True
 
     def __init__(
         self,

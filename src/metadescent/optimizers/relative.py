@@ -1,0 +1,80 @@
+"""Steps as long as θ is: each tensor's update in proportion to the tensor.
+
+g = e^{p_0} · √(mean θ² + e^{2 p_1}) · u / √(mean u²)          means over the tensor's coordinates
+
+Behind another rule (`>>`), the way that it turns stays, and how long its steps are is said in parts
+of θ. In front of normalization f depends on the direction of a weight alone, so a step that is a
+thirtieth of θ turns it by as much at any size of θ, at the first step and the thousandth, though
+weights grow all the while. φ are the logarithms of the rate and of a floor, the size that is
+counted for tensors that are small because they begin at 0, such as biases.
+
+This needs θ beside ∇, so it is not coordinatewise, and it treats each tensor for itself.
+
+Source: You, Gitman and Ginsburg (2017), "Large batch training of convolutional networks" (LARS).
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent.errors import UserError, require
+from metadescent.optimizer import LearnedOptimizer, State, Updates
+
+
+class Relative(LearnedOptimizer):
+    """Updates scaled to a learned part of θ, tensor by tensor.
+
+    Arguments:
+        rate: e^{p_0} before training, the length of a step beside θ.
+        floor: e^{p_1} before training.
+        key: draws how far φ is from these at first, N(0, 0.01²).
+
+    Raises:
+        UserError: if a number is not positive; on use, if θ is not given.
+
+    Example:
+        >>> import equinox as eqx, jax, jax.numpy as jnp
+        >>> m = Relative(rate=0.1, floor=1e-6, key=jax.random.key(0))
+        >>> m = eqx.tree_at(lambda m: m.p, m, jnp.log(jnp.asarray([0.1, 1e-6])))
+        >>> theta, u = jnp.full(4, 2.0), jnp.asarray([1.0, -1.0, 1.0, 1.0])
+        >>> m.update(u, m.init(theta), theta)[0].round(2).tolist()
+        [0.2, -0.2, 0.2, 0.2]
+    """
+
+    p: Float[Array, "2"]
+
+    def __init__(self, rate: float = 0.03, floor: float = 0.1, *, key: PRNGKeyArray):
+        """Draw φ."""
+        require("rate", rate, 1e-12)
+        require("floor", floor, 1e-12)
+        self.p = jnp.log(jnp.asarray([rate, floor])) + 0.01 * jax.random.normal(key, (2,))
+
+    def init(self, params: PyTree) -> State:
+        """Return nothing."""
+        return ()
+
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        """Scale every leaf."""
+        if params is None:
+            raise UserError("relative measures steps by θ and was given none; pass params")
+        return jax.tree.map(self._leaf, updates, params), state
+
+    def _leaf(self, update: Array, theta: Array) -> Array:
+        u, x = jnp.asarray(update).astype(self.p.dtype), jnp.asarray(theta).astype(self.p.dtype)
+        if u.size == 0:
+            return update
+        rate, floor = jnp.exp(self.p)
+        # By the largest first, so that no square is too large or too small for the dtype.
+        largest = jax.lax.stop_gradient(jnp.max(jnp.abs(u)))
+        u = u / jnp.where(largest > 0, largest, 1.0)
+        size = jnp.sqrt(jnp.mean(x * x) + floor**2)
+        square = jnp.mean(u * u)
+        g = rate * size * u * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0))
+        return g.astype(jnp.result_type(update))
+
+
+NAMED = {"relative": Relative}
