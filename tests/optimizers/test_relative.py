@@ -9,7 +9,7 @@ import pytest
 from metadescent.optimizers.relative import Relative
 
 KEY = jax.random.key(0)
-M = Relative(rate=0.1, floor=1e-6, key=KEY)
+M = Relative(rate=0.1, floor=1e-6, ceiling=1e6, key=KEY)
 RATE, FLOOR = np.exp(np.asarray(M.p))
 U = {"w": jax.random.normal(jax.random.key(1), (4, 3)), "b": jnp.asarray([0.5, -2.0])}
 THETA = {"w": jax.random.normal(jax.random.key(2), (4, 3)), "b": jnp.asarray([3.0, 1.0])}
@@ -44,10 +44,17 @@ def test_the_size_of_an_update_does_not_matter(size: float) -> None:
 
 
 def test_what_begins_at_zero_moves_by_the_floor() -> None:
-    m = Relative(rate=0.1, floor=0.5, key=KEY)
+    m = Relative(rate=0.1, floor=0.5, ceiling=1e6, key=KEY)
     rate, floor = np.exp(np.asarray(m.p))
     g = step(U, jax.tree.map(jnp.zeros_like, THETA), m)
     assert rms(g["w"]) == pytest.approx(rate * floor, rel=1e-5)
+
+
+def test_under_the_longest_steps_theta_grows_no_faster_than_by_the_ceiling() -> None:
+    m, theta = Relative(rate=1.0, ceiling=2.0, key=KEY), jnp.ones(3)
+    for _ in range(500):
+        theta = theta + m.update(jnp.ones(3), (), theta)[0]
+    assert 500 < float(theta[0]) < 500 * 2.0 * 1.1
 
 
 def test_no_update_is_no_step() -> None:
@@ -79,8 +86,9 @@ def test_behind_normalization_the_size_of_theta_does_not_matter() -> None:
         ),
         (lambda: Relative(rate=0.0, key=KEY), "rate is 0.0 and must be at least 1e-12"),
         (lambda: Relative(floor=0.0, key=KEY), "floor is 0.0 and must be at least 1e-12"),
+        (lambda: Relative(ceiling=0.0, key=KEY), "ceiling is 0.0 and must be at least 1e-12"),
     ],
-    ids=["params", "rate", "floor"],
+    ids=["params", "rate", "floor", "ceiling"],
 )
 def test_what_means_nothing_is_refused(sentence, call, says) -> None:
     assert sentence(call) == says

@@ -1,12 +1,16 @@
 """Steps as long as θ is: each tensor's update in proportion to the tensor.
 
-g = e^{p_0} · √(mean θ² + e^{2 p_1}) · u / √(mean u²)          means over the tensor's coordinates
+g = e^{p_0} · s/√(1 + s²/c²) · u/√(mean u²),     s = √(mean θ² + e^{2 p_1})
+
+with means over the tensor's coordinates.
 
 Behind another rule (`>>`), the way that it turns stays, and how long its steps are is said in parts
 of θ. In front of normalization f depends on the direction of a weight alone, so a step that is a
 thirtieth of θ turns it by as much at any size of θ, at the first step and the thousandth, though
 weights grow all the while. φ are the logarithms of the rate and of a floor, the size that is
-counted for tensors that are small because they begin at 0, such as biases.
+counted for tensors that are small because they begin at 0, such as biases. The ceiling c ends what
+would be growth without end: where long steps always lead outward θ grows by c a step, at most, and
+not by a part of itself.
 
 This needs θ beside ∇, so it is not coordinatewise, and it treats each tensor for itself.
 
@@ -15,6 +19,7 @@ Source: You, Gitman and Ginsburg (2017), "Large batch training of convolutional 
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -29,6 +34,7 @@ class Relative(LearnedOptimizer):
     Arguments:
         rate: e^{p_0} before training, the length of a step beside θ.
         floor: e^{p_1} before training.
+        ceiling: c.
         key: draws how far φ is from these at first, N(0, 0.01²).
 
     Raises:
@@ -44,11 +50,21 @@ class Relative(LearnedOptimizer):
     """
 
     p: Float[Array, "2"]
+    ceiling: float = eqx.field(static=True)
 
-    def __init__(self, rate: float = 0.03, floor: float = 0.1, *, key: PRNGKeyArray):
+    def __init__(
+        self,
+        rate: float = 0.03,
+        floor: float = 0.1,
+        ceiling: float = 10.0,
+        *,
+        key: PRNGKeyArray,
+    ):
         """Draw φ."""
         require("rate", rate, 1e-12)
         require("floor", floor, 1e-12)
+        require("ceiling", ceiling, 1e-12)
+        self.ceiling = ceiling
         self.p = jnp.log(jnp.asarray([rate, floor])) + 0.01 * jax.random.normal(key, (2,))
 
     def init(self, params: PyTree) -> State:
@@ -72,6 +88,7 @@ class Relative(LearnedOptimizer):
         largest = jax.lax.stop_gradient(jnp.max(jnp.abs(u)))
         u = u / jnp.where(largest > 0, largest, 1.0)
         size = jnp.sqrt(jnp.mean(x * x) + floor**2)
+        size = size * jax.lax.rsqrt(1 + (size / self.ceiling) ** 2)
         square = jnp.mean(u * u)
         g = rate * size * u * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0))
         return g.astype(jnp.result_type(update))

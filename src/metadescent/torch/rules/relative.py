@@ -14,7 +14,7 @@ class Relative(Rule):
     """Updates scaled to a learned part of θ, tensor by tensor.
 
     Arguments:
-        rate, floor: as for `metadescent.Relative`; they do not outlast training.
+        rate, floor, ceiling: as for `metadescent.Relative`; of these φ, has the first two.
 
     Raises:
         UserError: on use, if θ is not given.
@@ -29,8 +29,9 @@ class Relative(Rule):
 
     coordinatewise = False
 
-    def __init__(self, rate: float = 0.03, floor: float = 0.1):
-        """Nothing is kept: φ is in the file."""
+    def __init__(self, rate: float = 0.03, floor: float = 0.1, ceiling: float = 10.0):
+        """Keep the ceiling."""
+        self.ceiling = ceiling
 
     def phi_shapes(self) -> Shapes:
         """Return that of p."""
@@ -57,17 +58,26 @@ class Relative(Rule):
         rate, floor = phi["p"].exp()
         parts = gradient.split([p.numel() for p in params])
         pairs = zip(parts, params, strict=True)
-        scaled = [_scaled(u, p.reshape(-1).to(u), rate, floor) for u, p in pairs if u.numel()]
+        scaled = [
+            _scaled(u, p.reshape(-1).to(u), rate, floor, self.ceiling)
+            for u, p in pairs
+            if u.numel()
+        ]
         return torch.cat([*scaled, gradient[:0]]), state
 
 
 def _scaled(
-    u: Float[Tensor, " n"], theta: Float[Tensor, " n"], rate: Tensor, floor: Tensor
+    u: Float[Tensor, " n"],
+    theta: Float[Tensor, " n"],
+    rate: Tensor,
+    floor: Tensor,
+    ceiling: float,
 ) -> Float[Tensor, " n"]:
     largest = u.abs().amax()
     u = u / torch.where(largest > 0, largest, 1.0)
     square = u.square().mean()
     size = torch.sqrt(theta.square().mean() + floor**2)
+    size = size * torch.rsqrt(1 + (size / ceiling) ** 2)
     return rate * size * u * torch.rsqrt(torch.where(square > 0, square, 1.0))
 
 
