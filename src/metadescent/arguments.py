@@ -271,17 +271,28 @@ class Stylize:
 
 @dataclass(frozen=True)
 class Convert:
-    """Convert PyTorch's checkpoint of VGG-19 or SqueezeNet 1.1 for neural art."""
+    """Convert public weights: the authors' .l2l, or PyTorch's VGG-19 or SqueezeNet 1.1."""
 
     checkpoint: Positional[Annotated[Path, arg(metavar="CHECKPOINT")]]
-    """File of torchvision's layout: .safetensors or, where PyTorch is installed, .pth."""
-    net: Positional[Literal["squeezenet", "vgg19"]]
-    """Network that it is of."""
+    """File to read; of a network, torchvision's .safetensors or, where PyTorch is, .pth."""
+    kind: Positional[Annotated[Literal["lstm", "squeezenet", "vgg19"], arg(metavar="KIND")]]
+    """What it holds: lstm for the authors' optimizer, squeezenet or vgg19 for neural art."""
+    p: Annotated[float | None, arg(metavar="P")] = None
+    """Of an lstm: the constant of its preprocessing, the authors' 5 if not given."""
+    scale: Annotated[float | None, arg(metavar="SCALE")] = None
+    """Of an lstm: the factor on its output; the authors' 0.01, or 1 without preprocessing."""
     caffe: bool = False
-    """The checkpoint takes blue, green, red from 0 to 255, as Caffe's did, not torchvision's."""
+    """The network takes blue, green, red from 0 to 255, as Caffe's did, not torchvision's."""
     out: File = None
-    """Write here; the place in the data folder if not given."""
+    """Write here; if not given, an lstm beside CHECKPOINT and a network in the data folder."""
     data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        if self.p is not None:
+            require("p", self.p, 0.1, 80.0)
+        if self.scale is not None:
+            require("scale", self.scale, 0.0)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""The LSTM against Equinox's cell, automatic differentiation and the authors' own code."""
+"""The LSTM against Equinox's cell and automatic differentiation; test_l2l has the authors' own."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -14,7 +13,6 @@ from metadescent.optimizers.lstm import LSTM, gates
 from metadescent.preprocess import log_and_sign
 
 KEY = jax.random.key(0)
-PARITY = Path(__file__).parents[3] / "shared" / "data" / "parity"
 
 
 def one_coordinate(m: LSTM, gradients: jax.Array) -> jax.Array:
@@ -157,51 +155,3 @@ def test_on_features_phi_is_drawn_as_for_gradients() -> None:
     assert np.abs(pooled).max() <= 2 / np.sqrt(94) + 1e-6
     assert np.std(pooled) * np.sqrt(94) == pytest.approx(0.88, abs=0.03)
     assert len(np.unique(pooled)) > 0.99 * pooled.size
-
-
-def authors_lstm(fixture: Any) -> LSTM:
-    """An LSTM with the φ of a fixture.
-
-    Theirs: one matrix (inputs + hidden) × 4 hidden a layer, gates in the order i, j, f, o, and a
-    constant 1 added to f. Ours: two matrices, transposed, in the order i, f, g, o, and no constant.
-    """
-
-    def gates_first(array: np.ndarray) -> jax.Array:
-        i, j, f, o = np.split(np.asarray(array), 4, axis=-1)
-        return jnp.asarray(np.concatenate([i, f, j, o], axis=-1).T)
-
-    m = LSTM((20, 20), p=5.0, scale=0.01, key=KEY)
-    for layer, cell in enumerate(m.cells):
-        name = f"theta:cw_deep_lstm.lstm_{layer + 1}"
-        weight = gates_first(fixture[f"{name}.w_gates"])
-        bias = gates_first(fixture[f"{name}.b_gates"]).at[20:40].add(1.0)
-        inputs = cell.weight_ih.shape[1]
-        ours = (weight[:, :inputs], weight[:, inputs:], bias)
-        m = eqx.tree_at(
-            lambda m, n=layer: (m.cells[n].weight_ih, m.cells[n].weight_hh, m.cells[n].bias),
-            m,
-            ours,
-        )
-    output = (
-        jnp.asarray(fixture["theta:cw_deep_lstm.linear.w"]).T,
-        jnp.asarray(fixture["theta:cw_deep_lstm.linear.b"]),
-    )
-    return eqx.tree_at(lambda m: (m.output.weight, m.output.bias), m, output)
-
-
-def test_it_does_what_the_authors_code_did() -> None:
-    """Thirty recorded steps of google-deepmind/learning-to-learn, gradients over nine decades.
-
-    Their preprocessing reads log(|∇| + ε) with ε = 1.2e-7 where ours reads log |∇|. That moves the
-    input by at most ε / (p e^−p) = 3.5e-6, and nothing where |∇| < e^−p − ε, where both read −1:
-    hence the tolerances on the state and, 0.01 times as large, on the updates.
-    """
-    path = PARITY / "parity_default_net_random_theta.npz"
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not here")
-    with np.load(path) as fixture:
-        m = authors_lstm(fixture)
-        updates, ((h1, c1), (h2, c2)) = run(m, jnp.asarray(fixture["grads"]))
-        np.testing.assert_allclose(updates, fixture["updates"], rtol=0, atol=1e-8)
-        for number, ours in enumerate((h1, c1, h2, c2)):
-            np.testing.assert_allclose(ours.T, fixture[f"state{number}"], rtol=0, atol=2e-6)

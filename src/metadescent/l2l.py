@@ -1,0 +1,117 @@
+"""The authors' `.l2l` weights as an `LSTM`.
+
+Their code family (google-deepmind/learning-to-learn and what grew from it) saves an optimizer as
+{"lstm_1": {"w_gates": …, "b_gates": …}, …, "linear": {"w": …, "b": …}}. A layer of theirs has one
+matrix, (inputs + hidden) × 4 hidden, gates in the order i, j, f, o, and a constant 1 added to f;
+one of ours has two matrices, transposed, the order i, f, g, o, and no constant.
+"""
+
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from metadescent.errors import UserError
+from metadescent.optimizers.lstm import LSTM
+from metadescent.pickled import Tables, read_tables
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def load_l2l(path: str | Path, *, p: float | None = None, scale: float | None = None) -> LSTM:
+    """Return the optimizer in an `.l2l` file, which is read without unpickling.
+
+    Arguments:
+        path: the file.
+        p: the constant of the preprocessing of appendix A, where the first layer takes its two
+            features; 5 if not given, as in the authors' code. The file does not say.
+        scale: factor on the output; if not given, as in the authors' code 0.01 behind that
+            preprocessing and 1 without. The file does not say.
+
+    Raises:
+        UserError: if the file has anything but arrays of floats by name, if these are not those of
+            a coordinatewise LSTM, or if p is given where there is no preprocessing.
+
+    Source: section 2.1 and appendix A; `networks.py` of the authors' code for the layout. Their
+        preprocessing reads log(|∇| + ε) with ε = 1.2e-7, ours log |∇|: with p = 5 that moves the
+        first feature by at most 3.5e-6.
+
+    Example:
+        >>> import pickle, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "sgd.l2l"
+        ...     arrays = {"w": np.full((1, 1), -0.5), "b": np.zeros(1)}
+        ...     _ = path.write_bytes(pickle.dumps({"linear": arrays}, protocol=4))
+        ...     m = load_l2l(path)
+        >>> m.update(jnp.asarray([1.0, -2.0]), m.init(jnp.zeros(2)))[0].tolist()
+        [-0.5, 1.0]
+    """
+    return from_tables(read_tables(path), p=p, scale=scale, source=str(path))
+
+
+def from_tables(
+    tables: Tables, *, p: float | None = None, scale: float | None = None, source: str = "it"
+) -> LSTM:
+    """Return the LSTM with these weights, as `load_l2l`; `source` is what sentences name."""
+    names = [f"lstm_{n + 1}" for n in range(len(tables) - 1)]
+    if set(tables) != {*names, "linear"}:
+        raise UserError(
+            f"{source} has the modules {', '.join(sorted(tables)) or 'none'} and must have lstm_1, "
+            "lstm_2, … and linear; only a coordinatewise LSTM can be converted"
+        )
+    layers = tuple(_length(tables[name], "b_gates") // 4 for name in names)
+    first = "w_gates" if names else "w"
+    inputs = _length(tables[[*names, "linear"][0]], first) - sum(layers[:1])
+    # Where it is neither, the shapes below say so.
+    fan_in = (1 if inputs == 1 else 2, *layers)
+    for name, before, hidden in zip(names, fan_in, layers, strict=False):
+        gates = {"w_gates": (before + hidden, 4 * hidden), "b_gates": (4 * hidden,)}
+        _require_shapes(source, name, tables[name], gates)
+    _require_shapes(source, "linear", tables["linear"], {"w": (fan_in[-1], 1), "b": (1,)})
+    if inputs == 1 and p is not None:
+        raise UserError(
+            f"p is {p:g}, and the first layer of {source} takes gradients as they are; leave p out"
+        )
+    if inputs == 2:
+        p, scale = 5.0 if p is None else p, 0.01 if scale is None else scale
+    m = LSTM(layers, p, 1.0 if scale is None else scale, key=jax.random.key(0))
+    return _with_weights(m, tables)
+
+
+def _length(arrays: dict[str, NDArray], name: str) -> int:
+    return arrays[name].shape[0] if name in arrays and arrays[name].ndim else 0
+
+
+def _require_shapes(source: str, module: str, arrays: dict[str, NDArray], expected: Shapes) -> None:
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != expected:
+        raise UserError(
+            f"{module} of {source} has {_said(found) or 'nothing'} and must have "
+            f"{_said(expected)}; only a coordinatewise LSTM can be converted"
+        )
+
+
+def _said(shapes: Shapes) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
+
+
+def _with_weights(m: LSTM, tables: Tables) -> LSTM:
+    for layer, (cell, hidden) in enumerate(zip(m.cells, m.layers, strict=True)):
+        theirs, inputs = tables[f"lstm_{layer + 1}"], cell.weight_ih.shape[1]
+        weight = _gates(theirs["w_gates"])
+        bias = _gates(theirs["b_gates"]).at[hidden : 2 * hidden].add(1.0)
+        m = eqx.tree_at(
+            lambda m, n=layer: (m.cells[n].weight_ih, m.cells[n].weight_hh, m.cells[n].bias),
+            m,
+            (weight[:, :inputs], weight[:, inputs:], bias),
+        )
+    w, b = (jnp.asarray(tables["linear"][name].astype(np.float32)) for name in ("w", "b"))
+    return eqx.tree_at(lambda m: (m.output.weight, m.output.bias), m, (w.T, b))
+
+
+def _gates(array: NDArray) -> jax.Array:
+    i, j, f, o = np.split(array.astype(np.float32), 4, axis=-1)
+    return jnp.asarray(np.concatenate([i, f, j, o], axis=-1).T)
