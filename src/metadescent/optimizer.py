@@ -10,6 +10,7 @@ A new optimizer is one new file in `metadescent/optimizers`: a final subclass of
 or, for a rule that treats every coordinate alike, of `Coordinatewise`.
 """
 
+import sys
 from abc import abstractmethod
 from typing import Any
 
@@ -51,11 +52,15 @@ class LearnedOptimizer(eqx.Module):
             >>> updates["w"].shape
             (3,)
         """
+
+        def update(
+            updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+        ) -> tuple[Updates, State]:
+            g, h = self.update(_plain(updates), state, _plain(params), **extra_args)
+            return jax.tree.structure(updates).unflatten(jax.tree.leaves(g)), h
+
         return optax.GradientTransformationExtraArgs(
-            lambda params: self.init(params),
-            lambda updates, state, params=None, **extra: self.update(
-                updates, state, params, **extra
-            ),
+            lambda params: self.init(_plain(params)), update
         )
 
     def threshold(self) -> float:
@@ -65,6 +70,15 @@ class LearnedOptimizer(eqx.Module):
     def over_batch(self) -> "LearnedOptimizer":
         """Return the rule for a `Batch` of optimizees, whose θ leaves have a leading batch axis."""
         return OverBatch(self)
+
+
+def _plain(tree: PyTree) -> PyTree:
+    """Return θ as it is or, of a Flax NNX `State`, as dictionaries.
+
+    Flax hands `init` a state whose leaves are wrapped, and `update` one whose leaves are not.
+    """
+    nnx = sys.modules.get("flax.nnx")
+    return nnx.to_pure_dict(tree) if nnx and isinstance(tree, nnx.State) else tree
 
 
 class OverBatch(LearnedOptimizer):
