@@ -91,6 +91,8 @@ def compare(
         learned: learned optimizers by name.
         problem: p(f); `problem_name` is what the results call it.
         baselines: keys of `metadescent.tune.BASELINES`.
+        num_steps: the horizon.
+        num_seeds: fresh problems that every optimizer is run on.
         tune_seeds: problems that each rate is judged on; as many as `num_seeds` if not given, and
             at least 32. What diverges once in a thousand problems is found out by a thousand.
         seed: draws the problems.
@@ -102,6 +104,8 @@ def compare(
 
     Raises:
         UserError: if a baseline is unknown, or `every` is no divisor of the steps.
+
+    Source: section 3.
 
     Example:
         >>> from metadescent.problems.quadratic import Quadratic

@@ -20,7 +20,22 @@ Carry = PyTree
 
 
 class Estimator(eqx.Module):
-    """An estimator of dL/dφ."""
+    """An estimator of dL/dφ.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from metadescent.estimators.truncated import Truncated
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> m, problem, key = LSTM((2,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
+        >>> bptt = Truncated(problems=3)
+        >>> carry = bptt.begin(m, problem, key)
+        >>> gradient, carry, losses = bptt.estimate(m, problem, carry, key, jnp.ones(5))
+        >>> gradient.output.weight.shape, losses.shape
+        ((1, 2), (5, 3))
+
+    Source: section 2, "the gradient estimate ∂L(φ)/∂φ".
+    """
 
     @abstractmethod
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Carry:

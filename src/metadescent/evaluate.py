@@ -75,12 +75,21 @@ def learning_curves(
 ) -> Float[Array, "num_seeds num_steps"]:
     """Return f(θ_1) … f(θ_T) on each of `num_seeds` fresh problems.
 
+    Arguments:
+        m: a learned optimizer or any Optax transformation.
+        problem: p(f).
+        key: draws f, θ₀ and minibatches.
+        num_steps: T.
+        num_seeds: how many runs, each with an f of its own.
+
     Two optimizers that are given the same key face the same f, θ₀ and minibatches. A rule that
     searches along a line, such as `optax.lbfgs`, is given T gradients instead of T steps: its t-th
     value is the loss that t gradients had led to.
 
     Raises:
         UserError: if there is no step or no seed, or an argument is of another kind.
+
+    Source: section 3, figure 4.
 
     Example:
         >>> import jax, optax

@@ -29,17 +29,24 @@ from metadescent.vitals import Vitals, checked_curves
 class Schedule(NamedTuple):
     """How long, in which pieces, and by which estimate of the meta-gradient to meta-train.
 
-    φ is validated on `validation_problems` problems for `validation_steps` steps, or for
-    `num_steps` if that is 0. `patience` epochs without a better validation loss end the training,
-    though not before `least_epochs` of them; a patience of 0 means never. `average` is the decay,
-    per update of φ, of the moving average of φ that is validated and kept; 0, the paper's recipe,
-    validates φ itself.
+    An epoch is `episodes` episodes of `num_steps` steps, with an update of φ after each `unroll` of
+    them, by what `estimator` makes of it. φ is validated on `validation_problems` problems for
+    `validation_steps` steps, or for `num_steps` if that is 0. `patience` epochs without a better
+    validation loss end the training, though not before `least_epochs` of them; a patience of 0
+    means never. `average` is the decay, per update of φ, of the moving average of φ that is
+    validated and kept; 0, the paper's recipe, validates φ itself.
 
     `on_nonfinite` is what follows a meta-step whose loss, meta-gradient or change of φ is NaN or
     infinite. With "skip", φ and what the meta-optimizer carries stay as they were before it. With
     "restart-from-best" the epoch runs to its end, and the next one begins with the best φ so far
     and with what the meta-optimizer carried before. With "stop" nothing is done here: `MetaInfo`
     shows it, and the caller stops.
+
+    Source: section 3.
+
+    Example:
+        >>> Schedule(epochs=3, episodes=5, num_steps=20, unroll=10).updates
+        30
     """
 
     epochs: int = 100

@@ -28,7 +28,25 @@ Updates = PyTree
 
 
 class LearnedOptimizer(eqx.Module):
-    """m with its parameters φ: the interface."""
+    """m with its parameters φ: the interface.
+
+    Every array in a subclass's fields is a part of φ; what is not to be learned is a static field.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> class Normalized(LearnedOptimizer):
+        ...     log_rate: jax.Array  # φ
+        ...     def init(self, params):
+        ...         return ()
+        ...     def update(self, updates, state, params=None, **extra_args):
+        ...         factor = -jnp.exp(self.log_rate) / optax.global_norm(updates)
+        ...         return jax.tree.map(lambda gradient: factor * gradient, updates), state
+        >>> m, theta = Normalized(jnp.zeros(())), jnp.zeros(2)
+        >>> m.update(jnp.asarray([3.0, 4.0]), m.init(theta), theta)[0].tolist()
+        [-0.60, -0.80]
+
+    Source: equation 3, for (g_t, h_{t+1}) = m(∇_t, h_t, φ).
+    """
 
     @abstractmethod
     def init(self, params: PyTree) -> State:
@@ -119,6 +137,23 @@ class Coordinatewise(LearnedOptimizer):
     beside a `vmap` over single coordinates.
 
     The state is kept, and the arithmetic done, in φ's dtype; updates come back in the gradient's.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> class Momentum(Coordinatewise):
+        ...     rate: jax.Array  # φ, as is the next
+        ...     decay: jax.Array
+        ...     def init_coordinate(self):
+        ...         return jnp.zeros(())
+        ...     def update_coordinates(self, gradient, state):
+        ...         state = self.decay * state + gradient
+        ...         return -self.rate * state, state
+        >>> m, theta = Momentum(jnp.asarray(0.5), jnp.asarray(0.9)), {"w": jnp.ones((2, 3))}
+        >>> g, h = m.update(theta, m.init(theta))
+        >>> g["w"].shape, float(g["w"][0, 0])
+        ((2, 3), -0.5)
+
+    Source: section 2.1.
     """
 
     @abstractmethod

@@ -26,6 +26,20 @@ class Optimizee(eqx.Module):
 
     Everything f needs (a matrix, a dataset) is held in its fields, so that f is a pytree and passes
     through `jax.jit` and `jax.vmap` like any other argument.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> class Bowl(Optimizee):
+        ...     centre: jax.Array
+        ...     def init(self, key):
+        ...         return jnp.zeros_like(self.centre)
+        ...     def loss(self, theta, key):
+        ...         return jnp.sum((theta - self.centre) ** 2)
+        >>> f, key = Bowl(jnp.asarray([3.0, 4.0])), jax.random.key(0)
+        >>> float(f.loss(f.init(key), key))
+        25.0
+
+    Source: section 1, f(θ); section 3.2 for minibatches.
     """
 
     @abstractmethod
@@ -38,7 +52,21 @@ class Optimizee(eqx.Module):
 
 
 class Problem(eqx.Module):
-    """A distribution p(f) of optimizees."""
+    """A distribution p(f) of optimizees.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.problems.convex import Bowl
+        >>> class Bowls(Problem):
+        ...     dimension: int = 2
+        ...     def sample(self, key):
+        ...         return Bowl(jax.random.normal(key, (self.dimension,)))
+        >>> one, same, other = (Bowls().sample(jax.random.key(seed)).a for seed in (0, 0, 1))
+        >>> bool((one == same).all()), bool((one == other).any())
+        (True, False)
+
+    Source: section 2, the distribution behind E_f.
+    """
 
     @abstractmethod
     def sample(self, key: PRNGKeyArray) -> Optimizee:

@@ -25,7 +25,20 @@ Unrolled = Literal["plain", "recompute", "segments"]
 
 
 class Trajectory(NamedTuple):
-    """Where an optimization stands: what is carried from one truncated segment to the next."""
+    """Where an optimization stands: what is carried from one truncated segment to the next.
+
+    That is θ_t, h_t and t.
+
+    Example:
+        >>> import jax, optax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> f = Quadratic(dimension=3).sample(jax.random.key(0))
+        >>> theta, state, step = start(optax.sgd(0.1), f, jax.random.key(1))
+        >>> theta.shape, int(step)
+        ((3,), 0)
+
+    Source: figure 2.
+    """
 
     theta: Theta
     state: PyTree

@@ -6,6 +6,11 @@ set stays a quarter of the size.
 
 To add a data set, write one file: name its files as `Remote`s, with their checksums, and read what
 `fetch` returns. Nothing is read, downloaded or looked up when this package is imported.
+
+Example:
+    >>> from metadescent.data import data_dir
+    >>> data_dir("elsewhere").name
+    'elsewhere'
 """
 
 from metadescent.data.cifar10 import load_cifar10

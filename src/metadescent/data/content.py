@@ -62,6 +62,14 @@ def load_content(
     `store.data_dir(data_dir)`.
 
     Raises `UserError` if they are not there, or are too few for the split.
+
+    Example:
+        >>> import tempfile
+        >>> from metadescent.data.pictures import write_picture
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_picture(Path(folder) / "grey.png", np.full((40, 30, 3), 128, np.uint8))
+        ...     load_content(folder, size=16, split="all").shape
+        (1, 16, 16, 3)
     """
     if source is None:
         source = store.data_dir(data_dir) / TINY_IMAGENET

@@ -31,7 +31,7 @@ _DAMAGE = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 def read_idx(path: Path | str) -> NDArray[Any]:
-    """The array in one IDX file, plain or compressed with gzip or xz, whatever its name.
+    """The array in one IDX file, `path`, plain or compressed with gzip or xz, whatever its name.
 
     The shape and the type are the file's own; the byte order is the machine's. No more is read or
     allocated than the file really holds, and no more than its header declares and one byte; of a

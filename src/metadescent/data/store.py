@@ -20,7 +20,12 @@ _COMPRESSIONS = ("", ".gz", ".xz")
 class Remote(NamedTuple):
     """One published file: its path under the data folder, its public homes, its SHA-256.
 
-    `path` is relative and uses forward slashes; `urls` are tried in order.
+    `path` is relative and uses forward slashes; `urls` are tried in order; `sha256` is in
+    hexadecimal digits.
+
+    Example:
+        >>> Remote("letters/a.gz", ("https://example.org/a.gz",), "0" * 64).path
+        'letters/a.gz'
     """
 
     path: str

@@ -1,1 +1,7 @@
-"""Estimators of the meta-gradient, one a file; see `metadescent.estimator`."""
+"""Estimators of the meta-gradient, one a file; see `metadescent.estimator`.
+
+Example:
+    >>> from metadescent.registry import make_estimator
+    >>> make_estimator("pes(std=0.1)").std
+    0.1
+"""

@@ -4,6 +4,8 @@ g = m_k(… m_2(m_1(∇)) …),     φ = (φ_1, …, φ_k)
 
 A chain of coordinatewise rules is a coordinatewise rule itself, so whatever works with one works
 with it. `chain` makes the one or the other.
+
+Source: `optax.chain`, for learned rules.
 """
 
 from collections.abc import Sequence

@@ -53,6 +53,7 @@ class Partitioned(LearnedOptimizer):
         groups: pairs of what a group takes and its optimizer. What it takes is a pattern for the
             leaf's path, such as "conv/*", with the wildcards of a shell, or a function of path and
             shape that tells. The first group that takes a leaf has it; "*" takes what is left.
+        batched: whether θ's leaves have an axis before those of their shape, as in a `Batch`.
 
     Raises:
         UserError: if there is no group; on use, if no group takes a leaf.

@@ -77,7 +77,7 @@ class Classifier(Optimizee):
 
 
 class MLPClassification(Problem):
-    """Training one architecture on one dataset, from a random θ₀ (section 3.2).
+    """Training one architecture on one dataset, from a random θ₀.
 
     The only sources of variation between optimizees are θ₀ and the draw of minibatches, so `sample`
     ignores its key.
@@ -100,6 +100,8 @@ class MLPClassification(Problem):
         >>> f = MLPClassification(images, labels, hidden=(3,)).sample(jax.random.key(0))
         >>> f.widths
         (4, 3, 2)
+
+    Source: section 3.2.
     """
 
     f: Classifier

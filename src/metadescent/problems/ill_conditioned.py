@@ -2,6 +2,8 @@
 
 λ runs from 1/κ to 1 and Q is a random rotation, so no rule that treats the coordinates alone can
 undo κ: gradient descent needs a number of steps in proportion to it, where Newton needs one.
+
+Source: appendix D, for what correlations between coordinates are good for.
 """
 
 import equinox as eqx

@@ -5,6 +5,9 @@
 The parts share no coordinate, so the gradient of each part is its own. Meta-training on F is
 meta-training on K families at once; with one of them convex, it is the helper term that Chen et al.
 (2020) add to the meta-loss.
+
+Source: the helper term is from Lv, Jiang and Li (2017), "Learning gradient descent: better
+generalization and longer horizons".
 """
 
 from collections.abc import Sequence
@@ -45,6 +48,9 @@ class Together(Problem):
     """One optimizee of each of several problems, drawn independently, as one (see `Sum`).
 
     On the command line it is written with plus signs: `mnist + mnist-relu + convex`.
+
+    Arguments:
+        parts: the problems, one or more; θ is the tuple of theirs.
 
     Raises:
         UserError: if there is no problem.

@@ -1,6 +1,11 @@
 """Pretrained optimizers that ship with the package, `<name>.safetensors`, and their cards.
 
 All but `load`, which is loaded when first used, does without JAX.
+
+Example:
+    >>> from metadescent import zoo
+    >>> "mnist-lstm" in zoo.names()
+    True
 """
 
 from pathlib import Path
@@ -37,6 +42,10 @@ def path(name: str | Path) -> Path:
 
     Raises:
         UserError: if it is neither.
+
+    Example:
+        >>> path("mnist-lstm").name
+        'mnist-lstm.safetensors'
     """
     require_kind("optimizer", name, (str, Path), "a name in the zoo or a path; try 'mnist-lstm'")
     if str(name) in names():
@@ -52,5 +61,10 @@ def path(name: str | Path) -> Path:
 
 
 def card(name: str) -> str:
-    """Return the card of a pretrained optimizer: what it is for, and how it was made."""
+    """Return the card of the pretrained optimizer `name`, in Markdown: its purpose and its making.
+
+    Example:
+        >>> card("mnist-lstm").splitlines()[0]
+        '# mnist-lstm'
+    """
     return (_FOLDER / f"{name}.md").read_text()
