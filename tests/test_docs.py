@@ -50,6 +50,16 @@ def test_a_model_of_flax_and_one_of_equinox_learn() -> None:
     assert float(abs(wrapped["theta"]["w"] - 1).max()) > 0
 
 
+def test_the_line_that_was_changed_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At step 100 the first model's loss is below Adam's at its default rate."""
+    page = PAGES["jax.md"]
+    line = 'tx = metadescent.load("mnist-lstm").as_optax()'
+    assert line in blocks("jax.md")[0]
+    learned = float(next(run("jax.md"))["loss"])
+    monkeypatch.setitem(PAGES, "jax.md", page.replace(line, "tx = optax.adam(1e-3)"))
+    assert learned < float(next(run("jax.md"))["loss"])
+
+
 def test_the_sizes_of_states_are_those_that_are_said() -> None:
     (names,) = run("choosing.md")
     for kind, size in names["sizes"].items():
@@ -115,6 +125,15 @@ def test_its_links_lead_somewhere(page: str) -> None:
     targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[page])
     targets += re.findall(r"\{(?:literalinclude|include)\} (\S+)", PAGES[page])
     assert all((DOCS / target).exists() for target in targets)
+
+
+def test_the_citation_is_of_this_version() -> None:
+    (version,) = re.findall(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.M)
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.findall(r"^version: (.+)$", citation, re.MULTILINE) == [version]
+    assert f"version = {{{version}}}" in PAGES["citation.md"]
+    for name in re.findall(r"family-names: (.+)", citation):
+        assert name.replace("ó", "{\\'o}") in PAGES["citation.md"]
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
