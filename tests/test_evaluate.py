@@ -14,6 +14,7 @@ import scipy.stats
 from metadescent.evaluate import final_loss, held_out_curves, learning_curves, summarize
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizers.lstm import LSTM
+from metadescent.optimizers.ntm_bfgs import NTMBFGS
 from metadescent.problem import Optimizee, Problem
 from metadescent.unroll import unroll
 
@@ -52,6 +53,12 @@ def still() -> jax.Array:
 @pytest.mark.parametrize("other", [optax.sgd(0.0), optax.adam(0.0)], ids=["SGD", "Adam"])
 def test_one_key_is_one_set_of_problems_for_every_optimizer(other: Any, still: jax.Array) -> None:
     np.testing.assert_allclose(curves(other), still, rtol=1e-6)
+
+
+def test_what_a_rule_refuses_is_one_optimizee_too_large_not_many_small_ones() -> None:
+    m = NTMBFGS((2,), 1, limit=2, key=KEY)
+    found = learning_curves(m, NoisyProblem(), KEY, num_steps=2, num_seeds=3)
+    assert np.isfinite(found).all()
 
 
 def test_another_key_is_another_set_of_problems(still: jax.Array) -> None:

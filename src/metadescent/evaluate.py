@@ -112,7 +112,8 @@ def _learning_curves(
     fs, keys = draw(problem, key, num_seeds)
     theta = fs.init(keys.theta)
     check_rule(m)
-    if searches(m, theta):
+    # Of one f: what m knows of θ is its own coordinates, not those of the batch.
+    if searches(m, jax.tree.map(lambda leaf: leaf[0], theta)):
         return searched_curves(m, fs, theta, keys.minibatch, num_gradients=num_steps)
     begin = start_batch(m, problem, key, num_seeds)
     _, losses = unroll(m, fs, begin, keys.minibatch, num_steps=num_steps)
