@@ -88,6 +88,14 @@ def test_minibatches_are_unbiased() -> None:
     assert abs(losses.mean() - by_hand(theta, "sigmoid")) < 4 * error
 
 
+def test_without_minibatches_every_example_counts_whatever_the_key() -> None:
+    f = classifier(hidden=(2,), batch_size=0, theta_std=1.0)
+    theta = f.init(KEY)
+    losses = {float(f.loss(theta, jax.random.key(seed))) for seed in range(3)}
+    assert len(losses) == 1
+    assert losses.pop() == pytest.approx(by_hand(theta, "sigmoid"), rel=1e-5)
+
+
 def test_images_stay_bytes_and_the_problem_is_one_f() -> None:
     problem = MLPClassification(IMAGES, LABELS)
     f = problem.sample(KEY)

@@ -21,7 +21,8 @@ class Classifier(Optimizee):
     """The cross-entropy of a small MLP on minibatches of a dataset.
 
     Images stay uint8 in memory and become floats in [0, 1] minibatch by minibatch; a minibatch is
-    drawn with replacement. θ is one (weights, biases) pair a layer.
+    drawn with replacement; with a `batch_size` of 0 every example counts, once. θ is one (weights,
+    biases) pair a layer.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -56,7 +57,9 @@ class Classifier(Optimizee):
         ]
 
     def loss(self, theta: MLPTheta, key: PRNGKeyArray) -> Float[Array, ""]:
-        """Return the mean cross-entropy on the minibatch that `key` draws."""
+        """Return the mean cross-entropy on the minibatch that `key` draws, if there is one."""
+        if not self.batch_size:
+            return self.cross_entropy(theta, self.images, self.labels)
         chosen = jax.random.randint(key, (self.batch_size,), 0, len(self.labels))
         return self.cross_entropy(theta, self.images[chosen], self.labels[chosen])
 
@@ -87,7 +90,8 @@ class MLPClassification(Problem):
         labels: integers, one an example, in 0 … 9.
         hidden: units of each hidden layer; the paper's (20,).
         activation: "sigmoid" (the paper's), "relu", "tanh" or "elu".
-        batch_size: examples a minibatch; the paper's 128.
+        batch_size: examples a minibatch; the paper's 128. 0: no minibatches but all examples, so
+            that f is exact.
         theta_std: standard deviation of θ₀; the authors' code takes 0.01.
         white: the value of a white pixel.
 
@@ -118,7 +122,7 @@ class MLPClassification(Problem):
     ):
         require_choice("activation", activation, get_args(Activation))
         require_sizes("hidden", hidden)
-        require("batch_size", batch_size, 1)
+        require("batch_size", batch_size, 0)
         require("theta_std", theta_std, 0.0)
         shapes = np.shape(images), np.shape(labels)
         if len(shapes[0]) != 2 or shapes[1] != shapes[0][:1] or shapes[1] == (0,):
