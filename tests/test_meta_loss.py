@@ -162,6 +162,37 @@ def test_two_phases_are_for_coordinatewise_rules_to_first_order(
         )
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_of_a_logarithm_the_slope_is_that_of_f_over_f(rule: str, assert_close: Callable) -> None:
+    """Of one step on one f, which m sees as it is: d log(f + ε) = df / (f + ε)."""
+    m, problem, epsilon = RULES[rule], DISTRIBUTIONS["deterministic"], 0.5
+    begin = start_batch(m, problem, KEY, 1)
+
+    @eqx.filter_jit
+    def slope(m: Any, log: float) -> Any:
+        def loss(m: Any) -> tuple[jax.Array, jax.Array]:
+            L, (_, losses) = meta_loss(m, problem, begin, KEY, num_problems=1, num_steps=1, log=log)
+            return L, losses[0, 0]
+
+        return eqx.filter_value_and_grad(loss, has_aux=True)(m)
+
+    (L, f), expected = slope(m, 0.0)
+    assert float(L) == pytest.approx(float(f), rel=1e-5)
+    (L, f), found = slope(m, epsilon)
+    assert float(L) == pytest.approx(np.log(f + epsilon), rel=1e-5)
+    expected = jax.tree.map(lambda x: x / (f + epsilon), expected)
+    assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_two_phases_are_not_for_logarithms(sentence: Callable) -> None:
+    m = RULES["coordinatewise"]
+    assert forms(m, log=1e-8) == ("recompute", "plain", "segments")
+    assert sentence(form_for, m, "two-phase", log=1e-8) == (
+        "the form two-phase is for coordinatewise rules to first order and it is the logarithm of "
+        "f that counts; try the form recompute"
+    )
+
+
 def test_without_weights_every_step_counts_once(assert_close: Callable) -> None:
     m, problem = RULES["coordinatewise"], DISTRIBUTIONS["deterministic"]
     expected = value_and_slope(ours(problem, weights=jnp.ones(STEPS)), m)

@@ -68,6 +68,7 @@ def meta_loss(
     second_derivatives: bool = False,
     num_coordinates: int | None = None,
     form: Form = "auto",
+    log: float = 0.0,
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Float[Array, "num_steps num_problems"]]]:
     """Estimate L(φ) over one truncated segment of `num_problems` optimizations.
 
@@ -84,6 +85,9 @@ def meta_loss(
             coordinates (see `two_phase`); all of them if None, and in any other form.
         form: how the meta-gradient is computed, see `unroll` and `two_phase`; "auto"
             is the quickest of `forms`.
+        log: if not 0, sum up log(f(θ_t) + log) instead, so that progress counts in ratios: a step
+            from 10⁻⁵ to 10⁻⁶ as much as one from 1 to 0.1. The gradients that m is fed remain
+            those of f, as do the losses that are returned. For f ≥ 0.
 
     Returns:
         The mean over problems of Σ w_t f(θ_t), then the trajectory after the segment and the
@@ -110,7 +114,7 @@ def meta_loss(
     if weights is None:
         weights = jnp.ones(num_steps)
     check_weights(weights, num_steps)
-    form = form_for(m, form, second_derivatives)
+    form = form_for(m, form, second_derivatives, log)
     if form == "two-phase":
         rule = cast(LearnedOptimizer, rule_for(m, fs))
         return _two_phase(rule, fs, trajectory, keys, weights, num_coordinates)
@@ -123,10 +127,11 @@ def meta_loss(
         second_derivatives=second_derivatives,
         form=form,
     )
-    return jnp.mean(weights @ losses), (trajectory, losses)
+    counted = jnp.log(losses + log) if log else losses
+    return jnp.mean(weights @ counted), (trajectory, losses)
 
 
-def forms(m: AnyOptimizer, second_derivatives: bool = False) -> tuple[Known, ...]:
+def forms(m: AnyOptimizer, second_derivatives: bool = False, log: float = 0.0) -> tuple[Known, ...]:
     """Return the forms that suit the meta-gradient of m, the quickest first.
 
     Two phases take a third of the time of the rest. Of these the last takes the least memory and a
@@ -141,24 +146,30 @@ def forms(m: AnyOptimizer, second_derivatives: bool = False) -> tuple[Known, ...
         ('two-phase', 'recompute', 'plain', 'segments')
     """
     unrolled: tuple[Known, ...] = ("recompute", "plain", "segments")
-    if suits(m) and not second_derivatives:
+    if suits(m) and not second_derivatives and not log:
         return ("two-phase", *unrolled)
     return unrolled
 
 
-def form_for(m: AnyOptimizer, form: Form, second_derivatives: bool = False) -> Known:
+def form_for(
+    m: AnyOptimizer, form: Form, second_derivatives: bool = False, log: float = 0.0
+) -> Known:
     """Return `form`, or the quickest one if it is "auto".
 
     Raises:
         UserError: if two phases are asked for where they do not apply, or there is no such form.
     """
     require_choice("form", form, get_args(Form))
-    suited = forms(m, second_derivatives)
+    suited = forms(m, second_derivatives, log)
     if form == "auto":
         return suited[0]
     if form == "two-phase" and form not in suited:
         name = type(m).__name__
-        found = "second derivatives are on" if second_derivatives else f"{name} is no such rule"
+        found = f"{name} is no such rule"
+        if second_derivatives:
+            found = "second derivatives are on"
+        elif log:
+            found = "it is the logarithm of f that counts"
         raise UserError(
             f"the form two-phase is for coordinatewise rules to first order and {found}; "
             f"try the form {suited[0]}"

@@ -173,3 +173,19 @@ def test_feedback_scales_every_answer_of_the_optimizee(
 
 def test_a_share_beyond_all_is_refused(sentence: Callable) -> None:
     assert "feedback is 1.5" in sentence(Truncated, feedback=1.5)
+
+
+def test_the_logarithm_may_count_instead() -> None:
+    """After one step of θ′ = θ − φθ from 1:  d log(θ′²/2 + ε)/dφ = −θ′ / (θ′²/2 + ε)."""
+    phi, epsilon = 0.4, 0.01
+    bptt = Truncated(log=epsilon)
+    begin = bptt.begin(Gradient(jnp.asarray(phi)), Parabolas(), KEY)
+    m = Gradient(jnp.asarray(phi))
+    gradient, _, losses = bptt.estimate(m, Parabolas(), begin, KEY, jnp.ones(1))
+    theta = 1 - phi
+    np.testing.assert_allclose(gradient.phi, -theta / (theta**2 / 2 + epsilon), rtol=1e-5)
+    np.testing.assert_allclose(losses, [[theta**2 / 2]], rtol=1e-5)
+
+
+def test_a_negative_constant_in_the_logarithm_is_refused(sentence: Callable) -> None:
+    assert sentence(Truncated, log=-1.0) == "log is -1.0 and must be at least 0"

@@ -32,6 +32,7 @@ class Truncated(Estimator):
         second_derivatives: keep ∂∇_t/∂φ, which the paper drops.
         feedback: the share of ∂∇_t/∂φ that is kept in each step, from 0 to 1.
         form: how it is computed (see `meta_loss`).
+        log: if not 0, log(f + log) counts instead of f (see `meta_loss`).
 
     Raises:
         UserError: if a number is too small.
@@ -55,6 +56,7 @@ class Truncated(Estimator):
     second_derivatives: bool = eqx.field(static=True, default=False)
     form: Form = eqx.field(static=True, default="auto")
     feedback: float = eqx.field(static=True, default=1.0)
+    log: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self) -> None:
         """Refuse numbers that mean nothing."""
@@ -62,6 +64,7 @@ class Truncated(Estimator):
         require("coordinates", self.coordinates, 0)
         require("feedback", self.feedback, 0.0, 1.0)
         require_choice("form", self.form, get_args(Form))
+        require("log", self.log, 0.0)
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Trajectory:
         return start_batch(m, problem, key, self.problems)
@@ -90,6 +93,7 @@ class Truncated(Estimator):
                 num_coordinates=self.coordinates or None,
                 second_derivatives=self.second_derivatives,
                 form=self.form,
+                log=self.log,
             )
 
         (_, (carry, losses)), gradient = jax.value_and_grad(objective, has_aux=True)(phi)
