@@ -47,8 +47,16 @@ class Emission(NamedTuple):
     b: Float[Array, "writes n"]
 
 
-class Controller(eqx.Module):
-    """What decides on updates, reads and writes: the interface.
+class NTMState(NamedTuple):
+    """h of the controller, the read results i of the step before, and what M is made of."""
+
+    h: PyTree[Array]
+    i: Float[Array, "reads n"]
+    memory: PyTree[Array]
+
+
+class Driver(eqx.Module):
+    """What goes between gradient, memory and update in a step: the interface.
 
     `reads` and `writes` count its heads.
     """
@@ -61,6 +69,16 @@ class Controller(eqx.Module):
         """Return h₀ of n coordinates."""
 
     @abstractmethod
+    def step(
+        self, m: "NTM", gradient: Float[Array, " n"], state: NTMState
+    ) -> tuple[Float[Array, " n"], NTMState]:
+        """Map ∇_t to g_t, reading from M_t and writing M_{t+1} as `m` does."""
+
+
+class Controller(Driver):
+    """A driver that goes in the paper's order: it emits vectors, then M is read and written."""
+
+    @abstractmethod
     def __call__(
         self,
         gradient: Float[Array, " n"],
@@ -68,6 +86,13 @@ class Controller(eqx.Module):
         state: PyTree[Array],
     ) -> tuple[Emission, PyTree[Array]]:
         """Map ∇_t, i_{t−1} and h_t to what is emitted and h_{t+1}."""
+
+    def step(
+        self, m: "NTM", gradient: Float[Array, " n"], state: NTMState
+    ) -> tuple[Float[Array, " n"], NTMState]:
+        emitted, h = self(gradient, state.i, state.h)
+        i = m.read(state.memory, emitted.r)
+        return emitted.g, NTMState(h, i, m.write(state.memory, emitted.a, emitted.b))
 
 
 class LSTMController(Controller):
@@ -120,18 +145,10 @@ class LSTMController(Controller):
         return Emission(self.gac.lstm.emit(h), r, a, b / max(gradient.size, 1)), state
 
 
-class NTMState(NamedTuple):
-    """h of the controller, the read results i of the step before, and what M is made of."""
-
-    h: PyTree[Array]
-    i: Float[Array, "reads n"]
-    memory: PyTree[Array]
-
-
 class NTM(Communicating):
     """A controller and a memory; a subclass says how M is kept."""
 
-    controller: eqx.AbstractVar[Controller]
+    controller: eqx.AbstractVar[Driver]
 
     @abstractmethod
     def init_memory(self, n: int) -> PyTree[Array]:
@@ -155,7 +172,4 @@ class NTM(Communicating):
     def update_row(
         self, gradient: Float[Array, " n"], state: NTMState
     ) -> tuple[Float[Array, " n"], NTMState]:
-        """Ask the controller, then read from M_t and write M_{t+1}."""
-        emitted, h = self.controller(gradient, state.i, state.h)
-        i = self.read(state.memory, emitted.r)
-        return emitted.g, NTMState(h, i, self.write(state.memory, emitted.a, emitted.b))
+        return self.controller.step(self, gradient, state)

@@ -7,6 +7,7 @@ M_{t+1} = M_t + Σ a_t b_tᵀ,     M_0 = γ I
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,7 +16,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metadescent.errors import UserError, require
 from metadescent.memory import format_bytes
 from metadescent.optimizer import phi_dtype
-from metadescent.optimizers.ntm import NTM, Controller, LSTMController
+from metadescent.optimizers.ntm import NTM, Driver, LSTMController
+from metadescent.optimizers.secants import Secants
 
 
 class NTMBFGS(NTM):
@@ -31,6 +33,8 @@ class NTMBFGS(NTM):
         writes: write heads.
         gamma: M_0 is this times the identity; 0 for an empty memory.
         limit: refuse a θ of more coordinates than this.
+        secants: None for the appendix's controller; a number for that of `optimizers/secants.py`,
+            which begins by writing this share of what Broyden's second method would.
         key: draws φ.
 
     Raises:
@@ -47,7 +51,7 @@ class NTMBFGS(NTM):
         ((2, 3), (1, 8), (8, 8))
     """
 
-    controller: Controller
+    controller: Driver
     gamma: float = eqx.field(static=True)
     limit: int = eqx.field(static=True)
 
@@ -61,6 +65,7 @@ class NTMBFGS(NTM):
         writes: int = 3,
         gamma: float = 1.0,
         limit: int = 2048,
+        secants: float | None = None,
         *,
         key: PRNGKeyArray,
     ):
@@ -68,7 +73,8 @@ class NTMBFGS(NTM):
         require("gamma", gamma, 0.0)
         require("limit", limit, 1)
         self.gamma, self.limit = gamma, limit
-        self.controller = LSTMController(layers, averaging, p, scale, reads, writes, key=key)
+        controller = LSTMController if secants is None else partial(Secants, first=secants)
+        self.controller = controller(layers, averaging, p, scale, reads, writes, key=key)
 
     def init_memory(self, n: int) -> Float[Array, "n n"]:
         dtype = phi_dtype(self)

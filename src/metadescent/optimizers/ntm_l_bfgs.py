@@ -7,6 +7,7 @@ M is never formed: a read is two thin products. While nothing has been forgotten
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -15,7 +16,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from metadescent.errors import require
 from metadescent.optimizer import phi_dtype
-from metadescent.optimizers.ntm import NTM, Controller, LSTMController
+from metadescent.optimizers.ntm import NTM, Driver, LSTMController
+from metadescent.optimizers.secants import Secants
 
 
 class History(NamedTuple):
@@ -35,6 +37,8 @@ class NTMLBFGS(NTM):
         writes: write heads.
         gamma: what M is where nothing was written is this times the identity; 0 for nothing.
         history: K, the steps whose writes are remembered, all write heads of each.
+        secants: None for the appendix's controller; a number for that of `optimizers/secants.py`,
+            which begins by writing this share of what Broyden's second method would.
         key: draws φ.
 
     Raises:
@@ -51,7 +55,7 @@ class NTMLBFGS(NTM):
         ((5, 3, 1000), 1)
     """
 
-    controller: Controller
+    controller: Driver
     gamma: float = eqx.field(static=True)
     history: int = eqx.field(static=True)
 
@@ -65,6 +69,7 @@ class NTMLBFGS(NTM):
         writes: int = 3,
         gamma: float = 1.0,
         history: int = 10,
+        secants: float | None = None,
         *,
         key: PRNGKeyArray,
     ):
@@ -72,7 +77,8 @@ class NTMLBFGS(NTM):
         require("gamma", gamma, 0.0)
         require("history", history, 1)
         self.gamma, self.history = gamma, history
-        self.controller = LSTMController(layers, averaging, p, scale, reads, writes, key=key)
+        controller = LSTMController if secants is None else partial(Secants, first=secants)
+        self.controller = controller(layers, averaging, p, scale, reads, writes, key=key)
 
     def init_memory(self, n: int) -> History:
         empty = jnp.zeros((self.history, self.controller.writes, n), phi_dtype(self))

@@ -1,0 +1,174 @@
+"""Secants: another controller for the memory of appendix D, whose heads emit factors, not vectors.
+
+s, y  = g_{t−1}, ∇_t − ∇_{t−1}                what the last step was, and what it did to ∇
+My    = M_t ∇_t − M_t ∇_{t−1}
+κ, h  = LSTM+GAC of (preprocess(∇̂), ŝ, ŷ, (M∇)̂, M̂y)
+a, b  = κ (s − My) / ρ,  (κ y/ρ + κ ŝ + κ M̂y) / n       for each write head, ρ = rms y
+M_{t+1} = M_t + Σ a bᵀ
+g     = −(1 + κ) i + κ s + scale · (w·h + b) rms i,     i = M_{t+1} ∇_t
+
+Every κ is an output of its own, coordinate by coordinate. A hat means: over the root mean square,
+which is never taken for less than e^−p. Where this departs from the appendix:
+
+* *Prompt reads.* M is read before the write heads speak and again for the update: the order of the
+  appendix's skeleton of BFGS, g_t = read(M_t, θ_t). In its figure 15 the controller hears of a read
+  a step later, so that an iteration of BFGS takes several gradients.
+* *Secants.* The controller remembers the last step and ∇ there, and so sees what BFGS sees.
+* *Factors.* The heads emit factors of order one for these vectors, so steps may shrink with ∇ by
+  orders of magnitude though cells lie between −1 and 1. With c f for f and γ/c for γ the path is
+  the same, as long as nothing is as small as e^−p.
+* What the LSTM+GAC sees, and every root mean square, is held constant in the meta-gradient, as the
+  paper holds ∇: near a minimum their derivatives are as large as the vectors are small.
+
+* *Safeguards*, for want of a line search. No step has more than `REACH` times the size of the
+  first; and where ∇ has more than that many times the size of the first, M begins anew as M_0.
+
+All factors begin at 0 but `first`, that of s − My in the first head, and one of each b. What this
+writes is that share of the least change of M that makes M y = s: Broyden's second method. It has no
+line search and no division by ⟨s, y⟩, which BFGS has. With 0 nothing is written yet.
+
+Source: Broyden (1965), "A class of methods for solving nonlinear simultaneous equations".
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from metadescent.errors import UserError, require
+from metadescent.optimizer import phi_dtype
+from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.lstm import LSTM, LSTMState
+from metadescent.optimizers.ntm import NTM, Driver, NTMState
+
+FEATURES = 5
+"""Besides those of the gradient."""
+FACTORS = 4
+"""Of a write head: one for a and three for b."""
+REACH = 10.0
+LEAST = 1e-15
+"""The least root mean square where p is None."""
+
+
+class Past(NamedTuple):
+    """h of the LSTM+GAC, the last step and gradient, and the sizes of the first; 0 for none."""
+
+    h: LSTMState
+    s: Float[Array, " n"]
+    gradient: Float[Array, " n"]
+    first_step: Float[Array, ""]
+    first_gradient: Float[Array, ""]
+
+
+class Secants(Driver):
+    """A controller that sees secants and emits factors."""
+
+    gac: LSTMGAC
+    heads: eqx.nn.Linear
+    reads: int = eqx.field(static=True)
+    writes: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        layers: Sequence[int],
+        averaging: int,
+        p: float | None,
+        scale: float,
+        reads: int,
+        writes: int,
+        *,
+        first: float,
+        key: PRNGKeyArray,
+    ):
+        """Draw φ."""
+        require("writes", writes, 1)
+        require("secants", first, 0.0)
+        if reads != 1:
+            raise UserError(
+                f"reads is {reads} and a controller on secants has one read head; try reads=1"
+            )
+        self.reads, self.writes = reads, writes
+        gac = LSTMGAC(layers, averaging, p, scale, key=key)
+        features = gac.lstm.cells[0].input_size + FEATURES
+        cell = LSTM.on_features(features, layers, scale, key=key).cells[0]
+        self.gac = eqx.tree_at(lambda m: m.lstm.cells[0], gac, cell)
+        hidden, count = gac.lstm.layers[-1], FACTORS * writes + 2
+        factors = jnp.zeros((writes, FACTORS)).at[0, 0].set(first)
+        for head in range(writes):
+            factors = factors.at[head, 1 + head % 3].set(1.0)
+        self.heads = eqx.tree_at(
+            lambda linear: (linear.weight, linear.bias),
+            eqx.nn.Linear(hidden, count, key=key),
+            (jnp.zeros((count, hidden)), jnp.append(factors, jnp.zeros(2))),
+        )
+
+    def init_row(self, n: int) -> Past:
+        zeros = jnp.zeros(n, phi_dtype(self.gac))
+        none = jnp.zeros((), zeros.dtype)
+        return Past(self.gac.init_row(n), zeros, zeros, none, none)
+
+    def step(
+        self, m: NTM, gradient: Float[Array, " n"], state: NTMState
+    ) -> tuple[Float[Array, " n"], NTMState]:
+        past: Past = state.h
+        size = self._size(gradient)
+        is_lost = _exceeds(size, past.first_gradient)
+        memory = jax.tree.map(
+            lambda begin, now: jnp.where(is_lost, begin, now),
+            m.init_memory(gradient.size),
+            state.memory,
+        )
+        s, y = jnp.where(is_lost, 0.0, past.s), gradient - past.gradient
+        i = m.read(memory, gradient[None])[0]
+        My = i - state.i[0]
+        h, after = self.gac.run(self._see(gradient, past.gradient, s, y, i, My), past.h)
+        factors = self.heads.weight @ h + cast(Array, self.heads.bias)[:, None]
+        of_heads = factors[:-2].reshape(self.writes, FACTORS, -1)
+        rho = self._size(y)
+        a = of_heads[:, 0] * (s - My) / rho
+        b = (of_heads[:, 1:] * jnp.stack([y / rho, s / self._size(s), My / self._size(My)])).sum(1)
+        # Without a step there is no secant.
+        a = jnp.where(jnp.any(s != 0), a, 0.0)
+        memory = m.write(memory, a, b / max(s.size, 1))
+        i = m.read(memory, gradient[None])[0]
+        g = -(1.0 + factors[-2]) * i + factors[-1] * s + self.gac.lstm.emit(h) * self._size(i)
+        length = self._size(g)
+        is_long = _exceeds(length, past.first_step)
+        g = jnp.where(is_long, REACH * past.first_step / length, 1.0) * g
+        first = past.first_step == 0
+        return g, NTMState(
+            Past(
+                after,
+                g,
+                gradient,
+                jnp.where(first, length, past.first_step),
+                jnp.where(first, size, past.first_gradient),
+            ),
+            i[None],
+            memory,
+        )
+
+    def _see(
+        self, gradient: Float[Array, " n"], before: Float[Array, " n"], *others: Float[Array, " n"]
+    ) -> Float[Array, "_ n"]:
+        """Return what the LSTM+GAC sees: vectors of order one, and how fast the gradient fades."""
+        of_gradient = self.gac.lstm.features(gradient / self._size(gradient))
+        units = [x / self._size(x) for x in others]
+        growth = jnp.log(self._size(gradient) / self._size(before)).clip(-3.0, 3.0)
+        rest = jnp.stack([*units, jnp.full_like(gradient, growth)])
+        return jax.lax.stop_gradient(jnp.concatenate([of_gradient, rest]))
+
+    def _size(self, x: Float[Array, " n"]) -> Float[Array, ""]:
+        """Return the root mean square, a constant."""
+        p = self.gac.lstm.p
+        least = LEAST if p is None else math.exp(-p)
+        return jax.lax.stop_gradient(jnp.sqrt(jnp.mean(x**2) + least**2))
+
+
+def _exceeds(size: Float[Array, ""], first: Float[Array, ""]) -> Bool[Array, ""]:
+    """Return whether a size is beyond reach of the first, if there was one."""
+    return (first > 0) & (size > REACH * first)
