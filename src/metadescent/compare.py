@@ -31,7 +31,8 @@ class Comparison(NamedTuple):
     """Learning curves of several optimizers on the same problems, by name; the learned come first.
 
     `tuned` holds the search behind each hand-designed optimizer's rate. `held_out` has curves of
-    held-out data, a value once in `every` steps; it is empty where there is none.
+    held-out data, a value once in `every` steps; it is empty where there is none. `seconds` is what
+    a step of each optimizer takes, where that was measured.
     """
 
     problem: str
@@ -42,6 +43,7 @@ class Comparison(NamedTuple):
     minutes: float
     held_out: Mapping[str, Curve] = {}
     every: int = 1
+    seconds: Mapping[str, float] = {}
 
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
         """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`."""
@@ -57,13 +59,17 @@ class Comparison(NamedTuple):
             "hardware": hardware(),
             "versions": versions(),
             "minutes": round(self.minutes, 3),
-        } | self._held_out_to_json()
+        } | self._extras_to_json()
 
-    def _held_out_to_json(self) -> dict[str, Any]:
-        if not self.held_out:
-            return {}
-        curves = {name: curve.to_json() for name, curve in self.held_out.items()}
-        return {"held_out": {"every": self.every, "curves": curves}}
+    def _extras_to_json(self) -> dict[str, Any]:
+        """Return what not every comparison has."""
+        found: dict[str, Any] = {}
+        if self.held_out:
+            curves = {name: curve.to_json() for name, curve in self.held_out.items()}
+            found["held_out"] = {"every": self.every, "curves": curves}
+        if self.seconds:
+            found["seconds_per_step"] = dict(self.seconds)
+        return found
 
 
 def compare(

@@ -14,7 +14,10 @@ def tuning_cache() -> Path:
 
 
 def comparison_rows(result: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Return the columns and rows of a comparison's table."""
+    """Return the columns and rows of a comparison's table.
+
+    Where times were measured, the last column has those of a step beside the first optimizer's.
+    """
     best = result.best_baseline(lambda c: c.last_tenth) if result.tuned else None
     reference = result.curves[best].last_tenth if best else None
     rows = [
@@ -30,7 +33,12 @@ def comparison_rows(result: Comparison) -> tuple[list[str], list[list[str]]]:
         for name, curve in result.curves.items()
     ]
     ratio = f"÷ {best}" if best else ""
-    return ["", "rate", "final", "95 %", "last 10th", "sum", ratio], rows
+    columns = ["", "rate", "final", "95 %", "last 10th", "sum", ratio]
+    if result.seconds:
+        first = result.seconds[next(iter(result.curves))]
+        columns.append("cost a step")
+        rows = [[*row, figure(result.seconds[row[0]] / first)] for row in rows]
+    return columns, rows
 
 
 def show(result: Comparison) -> None:

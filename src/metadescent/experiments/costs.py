@@ -1,0 +1,57 @@
+"""What a step costs: optimizers timed in turn, in one process, on one optimizee."""
+
+import time
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from metadescent.compare import Comparison
+from metadescent.evaluate import learning_curves
+from metadescent.problem import Problem
+from metadescent.tune import BASELINES
+from metadescent.unroll import AnyOptimizer
+
+TURNS = 5
+
+
+def seconds_a_step(
+    rules: Mapping[str, AnyOptimizer], problem: Problem, key: PRNGKeyArray, num_steps: int
+) -> dict[str, float]:
+    """Return the time of a step of each rule, the gradient of f included.
+
+    Each goes `num_steps` steps on the same optimizee, compiled before; a rule that searches along a
+    line is given as many gradients. Turns are taken, so that whatever else the machine does slows
+    all of them, and the median of a rule's turns counts.
+
+    Example:
+        >>> import optax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> rules = {"sgd": optax.sgd(0.1), "adam": optax.adam(0.1)}
+        >>> found = seconds_a_step(rules, Quadratic(), jax.random.key(0), num_steps=10)
+        >>> [0 < seconds < 1 for seconds in found.values()]
+        [True, True]
+    """
+
+    def run(m: AnyOptimizer) -> float:
+        began = time.perf_counter()
+        curves = learning_curves(m, problem, key, num_steps=num_steps, num_seeds=1)
+        jax.block_until_ready(curves)
+        return (time.perf_counter() - began) / num_steps
+
+    for m in rules.values():
+        run(m)
+    turns = [[run(m) for m in rules.values()] for _ in range(TURNS)]
+    return dict(zip(rules, np.median(turns, axis=0).tolist(), strict=True))
+
+
+def with_costs(
+    panel: Comparison, learned: Mapping[str, AnyOptimizer], problem: Problem, key: PRNGKeyArray
+) -> Comparison:
+    """Return a panel that knows what a step of each of its optimizers costs."""
+    rules = {
+        name: learned[name] if curve.rate is None else BASELINES[name].make(curve.rate)
+        for name, curve in panel.curves.items()
+    }
+    return panel._replace(seconds=seconds_a_step(rules, problem, key, panel.steps))
