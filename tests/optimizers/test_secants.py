@@ -126,6 +126,17 @@ def test_with_low_memory_it_is_the_same_while_nothing_is_forgotten(
     assert_close(run(m, GRADIENTS)[0], run(M, GRADIENTS)[0], rtol=1e-3, atol=1e-5)
 
 
+def test_one_phi_fits_both_memories() -> None:
+    """So that what was trained with one may go on with the other."""
+
+    def shapes(m: Any) -> list[Any]:
+        leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(m, eqx.is_array))
+        return [(jax.tree_util.keystr(path), leaf.shape) for path, leaf in leaves]
+
+    low_memory = NTMLBFGS(**OPTIONS, writes=2, secants=0.5, history=3)
+    assert shapes(low_memory) == shapes(M)
+
+
 def test_it_commutes_with_permutations_of_coordinates(assert_close: Callable) -> None:
     order = np.asarray([3, 5, 0, 1, 4, 2])
     updates, states = run(M, GRADIENTS)
@@ -175,12 +186,12 @@ def test_changes_below_the_threshold_write_nothing() -> None:
     assert np.abs(states.memory[-1] - np.eye(N)).max() > 0.1
 
 
-def test_no_step_is_more_than_ten_times_as_large_as_the_first() -> None:
+def test_no_step_is_more_than_thirty_times_as_large_as_the_first() -> None:
     """Where a change of ∇ by next to nothing says that there is next to no curvature."""
     flat = jnp.stack([GRADIENTS[0], 0.999 * GRADIENTS[0], 0.998 * GRADIENTS[0]])
     updates, _ = run(NTMBFGS(**OPTIONS, scale=0.0, writes=1, secants=1.0), flat)
     sizes = np.sqrt(np.mean(np.asarray(updates) ** 2, axis=1))
-    np.testing.assert_allclose(sizes / sizes[0], [1.0, 10.0, 10.0], rtol=1e-4)
+    np.testing.assert_allclose(sizes / sizes[0], [1.0, 30.0, 30.0], rtol=1e-4)
     cosine = updates[1] @ updates[0] / (np.linalg.norm(updates[0]) * np.linalg.norm(updates[1]))
     assert cosine > 0.999
 

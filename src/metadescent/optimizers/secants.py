@@ -49,7 +49,7 @@ FEATURES = 5
 """Besides those of the gradient."""
 FACTORS = 4
 """Of a write head: one for a and three for b."""
-REACH = 10.0
+REACH = 30.0
 LEAST = 1e-15
 """The least root mean square where p is None."""
 
