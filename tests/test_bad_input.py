@@ -127,9 +127,18 @@ SENTENCES = {
     "Pace: corners": "corners is True and must be a whole number, at least 2",
     "Chained: nothing": "the chain is empty; give one rule or more",
     "Chained: a rule": (
-        "GradientTransformationExtraArgs is not coordinatewise and cannot be in a chain; "
-        "chain it with optax.chain, which serves for use but not for training"
+        "GradientTransformationExtraArgs is not coordinatewise and cannot be in such a chain; "
+        "use metadescent.chain"
     ),
+    "InTurn: nothing": "the chain is empty; give one rule or more",
+    "InTurn: a rule": (
+        "a rule of the chain is GradientTransformationExtraArgs and must be a learned optimizer; "
+        "try optax.chain"
+    ),
+    "chain: nothing": "the chain is empty; give one rule or more",
+    "Modulated: layers": "layers is empty; give one layer or more, such as (20, 20)",
+    "Relative: rate": "rate is 'long' and must be a number, at least 1e-12",
+    "Relative: floor": "floor is -1.0 and must be at least 1e-12",
     "Partitioned: nothing": 'there is no group; give one or more, such as ("*", optimizer)',
     "PES: std": "std is 0.0 and must be at least 1e-12",
     "PES: leaves": "leaves is 3 and must be a pattern of paths; try 'output/*'",

@@ -40,7 +40,7 @@ class InTurn(LearnedOptimizer):
         rules: at least one; the first is fed ∇.
 
     Raises:
-        UserError: if there is no rule.
+        UserError: if there is no rule, or one is not learned.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -58,6 +58,12 @@ class InTurn(LearnedOptimizer):
         """Keep the rules in order."""
         if not rules:
             raise UserError("the chain is empty; give one rule or more")
+        for rule in rules:
+            if not isinstance(rule, LearnedOptimizer):
+                raise UserError(
+                    f"a rule of the chain is {type(rule).__name__} and must be a learned "
+                    "optimizer; try optax.chain"
+                )
         self.rules = tuple(rules)
 
     def init(self, params: PyTree) -> State:
@@ -116,7 +122,7 @@ class Chained(Coordinatewise):
             if not isinstance(rule, Coordinatewise):
                 raise UserError(
                     f"{type(rule).__name__} is not coordinatewise and cannot be in such a chain; "
-                    "use metadescent.optimizers.chained.chain"
+                    "use metadescent.chain"
                 )
         self.rules = links
 
