@@ -13,6 +13,11 @@ from metadescent.recipe import Recipe
 DataDir = Annotated[
     Path | None, arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA.")
 ]
+Workers = Annotated[int, arg(help="Processes of this machine that share independent runs.")]
+Scheduler = Annotated[
+    str | None,
+    arg(metavar="ADDRESS", help="Dask's, whose cluster shares independent runs instead."),
+]
 File = Annotated[Path | None, arg(metavar="PATH")]
 Size = Annotated[str | None, arg(metavar="SIZE")]
 Names = Annotated[str, arg(metavar="NAME,…")]
@@ -70,11 +75,26 @@ class Train:
     """Pick the quickest form whose predicted peak fits, such as 2GiB."""
     tensorboard: bool = False
     """Write what metrics.jsonl has for TensorBoard too, in the run's folder."""
+    seeds: int = 1
+    """Train this often, with seeds from --seed on, each in a folder of its own."""
+    workers: Workers = 1
+    scheduler: Scheduler = None
+    processes: int = 0
+    """Spread each meta-step over this many; of this machine, if there is no coordinator."""
+    coordinator: Annotated[str | None, arg(metavar="HOST:PORT")] = None
+    """Address of process 0, where processes are started one by one; on several machines, say."""
+    process_id: Annotated[int | None, arg(metavar="INT")] = None
+    """Number of this process, from 0, where there is a coordinator."""
+    restarts: int = 0
+    """Start again, from the last checkpoint, as often as this where a process is lost."""
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
-        require("search", self.search, 0)
+        for name in ("search", "processes", "restarts"):
+            require(name, getattr(self, name), 0)
+        for name in ("seeds", "workers"):
+            require(name, getattr(self, name), 1)
         if self.curriculum is not None:
             parse_horizons(self.curriculum)
         if self.memory_budget is not None:

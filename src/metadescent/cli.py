@@ -12,8 +12,10 @@ import tyro
 from tyro.conf import subcommand
 
 from metadescent import arguments as a
+from metadescent import launch
 from metadescent.errors import UserError
 from metadescent.recipe import Recipe
+from metadescent.seats import seat_of
 
 DEBUG = "--debug"
 
@@ -28,15 +30,19 @@ def main(argv: list[str] | None = None) -> None:
     debug = DEBUG in words
     words = [word for word in words if word != DEBUG]
     try:
+        launch.hang_on()
         signal.signal(signal.SIGTERM, _stop)
         command = _parse(words)
+        if _is_to_launch(command):
+            words = [*words, DEBUG] if debug else words
+            sys.exit(launch.launch(words, max(1, command.processes), command.restarts))
         # Only now is JAX imported: `--help` stays quick.
         from metadescent import commands
 
         _keep_compiled()
         commands.run(command)
     except UserError as error:
-        _fail(str(error), 2, debug)
+        _fail(str(error), error.status, debug)
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except Terminated:
@@ -64,6 +70,19 @@ def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
         traceback.print_exc()
     print(f"metadescent: {sentence}", file=sys.stderr)
     sys.exit(status)
+
+
+def _is_to_launch(command: Any) -> bool:
+    """Tell whether a command is to be run by processes of its own, which this one watches over."""
+    if not isinstance(command, a.Train) or not launch.needs(command.processes, command.restarts):
+        return False
+    seat = seat_of(command.coordinator, command.processes, command.process_id, os.environ)
+    if seat and command.restarts:
+        raise UserError(
+            f"--restarts is {command.restarts}, and whoever started this process has to start it "
+            "again; try --restarts with --processes alone"
+        )
+    return seat is None
 
 
 class Terminated(BaseException):

@@ -90,3 +90,19 @@ class UserError(Exception):
         Traceback (most recent call last):
         metadescent.errors.UserError: horizon 90 is not a multiple of unroll 20; try 80 or 100
     """
+
+    status = 2
+    """The exit status of the command line."""
+
+
+class LostError(UserError):
+    """Another process, without which there is no going on, has ended: to start again may help.
+
+    The command line exits with status 75, the system's own word for what may work next time.
+
+    Example:
+        >>> LostError.status
+        75
+    """
+
+    status = 75

@@ -9,10 +9,13 @@ entry in the module's `NAMED`.
 """
 
 from abc import abstractmethod
+from dataclasses import replace
+from typing import Self
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
 
@@ -63,3 +66,25 @@ class Estimator(eqx.Module):
             The gradient, of m's structure with arrays where φ is and None elsewhere; what is
             carried on; and the losses that the estimator sums up, step by step.
         """
+
+    def part(self, parts: int) -> Self:
+        """Return the estimator for one of several equal parts of an episode's optimizees.
+
+        The mean of what it finds on each part is what this one finds on all of them. It is made
+        for a `Part` of the problem. The field `problems` says how many optimizees there are.
+
+        Raises:
+            UserError: if they do not fall into so many equal parts.
+
+        Example:
+            >>> from metadescent.estimators.truncated import Truncated
+            >>> Truncated(problems=8).part(4).problems
+            2
+        """
+        problems = getattr(self, "problems", 1)
+        if problems % parts:
+            raise UserError(
+                f"the {problems} problems of a meta-step are no multiple of the {parts} devices "
+                f"that share them; try --problems {parts * -(-problems // parts)}"
+            )
+        return replace(self, problems=problems // parts) if parts > 1 else self

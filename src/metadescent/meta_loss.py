@@ -186,6 +186,9 @@ def _two_phase(
     num_coordinates: int | None,
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Array]]:
     here = jax.lax.stop_gradient(m)
+    sample = jax.random.fold_in(keys.coordinates, trajectory.step)
+    if fs.place is not None:
+        sample = jax.random.fold_in(sample, fs.place.index)
     end, losses, gradients = record(here, fs, trajectory, keys.minibatch, num_steps=len(weights))
     gradient = meta_gradient(
         here,
@@ -193,7 +196,7 @@ def _two_phase(
         gradients,
         weights / fs.size,
         num_coordinates=num_coordinates,
-        key=jax.random.fold_in(keys.coordinates, trajectory.step),
+        key=sample,
     )
     # The value of L, with the meta-gradient just computed as its derivative at φ.
     phi, constant = (eqx.filter(x, eqx.is_inexact_array) for x in (m, here))

@@ -13,6 +13,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent.checks import check_key, check_weights
@@ -23,6 +25,7 @@ from metadescent.evaluate import final_loss
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
 from metadescent.recipe import OnNonfinite
+from metadescent.spread import AXIS, OnEach, Spread, everywhere, here, on_each
 from metadescent.vitals import Vitals, checked_curves
 
 
@@ -113,6 +116,7 @@ def meta_train(
     key: PRNGKeyArray,
     weights: Float[Array, " num_steps"] | None = None,
     state: MetaState | None = None,
+    spread: Spread | None = None,
 ) -> Iterator[tuple[MetaState, MetaInfo]]:
     """Meta-train m on a problem, an epoch at a time.
 
@@ -124,13 +128,16 @@ def meta_train(
         key: epoch e uses `fold_in(key, e)`, so a resumed run draws what the unbroken one would.
         weights: w_1 … w_T; 1 for each if not given.
         state: where to go on from; a state that this function yielded.
+        spread: devices to spread the problems over; the default device has them all if None.
+            φ is the same up to the order of summation, whatever their number.
 
     Yields:
         The state after each epoch, and what the epoch had to show. `state.best` is the result.
 
     Raises:
         UserError: if the horizon is not a multiple of the unroll, a number of the schedule means
-            nothing, there is not one weight a step, or an argument is of another kind.
+            nothing, there is not one weight a step, an argument is of another kind, or the problems
+            cannot be spread evenly.
 
     Source: section 3.
 
@@ -163,36 +170,71 @@ def meta_train(
     check_weights(weights, schedule.num_steps)
     if state is None:
         state = initial_state(m, meta_optimizer)
-    validation_key, training_key = jax.random.split(key)
+    problem = everywhere(problem, spread.mesh if spread else None)
     while not is_over(state, schedule):
-        epoch_key = jax.random.fold_in(training_key, state.epoch)
-        m, average, opt_state, (meta_losses, norms, phi_steps) = _train_epoch(
-            state.m,
-            state.average,
-            state.meta_optimizer,
-            problem,
-            epoch_key,
-            weights,
-            schedule,
-            meta_optimizer,
+        if spread:
+            spread.announce(state)
+        m, average, opt_state, (meta_losses, norms, phi_steps), (curve, loss, vitals) = epoch(
+            state, problem, schedule, meta_optimizer, key, weights, spread.mesh if spread else None
         )
-        curve, loss, vitals = validate(average, problem, validation_key, schedule)
         better = bool(jnp.isfinite(loss) & (loss < state.best_loss)) and is_finite(average)
-        epoch, before = state.epoch + 1, state.meta_optimizer
+        done, before = state.epoch + 1, state.meta_optimizer
         state = MetaState(
             m,
             average,
             opt_state,
             average if better else state.best,
             loss if better else state.best_loss,
-            epoch if better else state.best_epoch,
-            epoch,
+            done if better else state.best_epoch,
+            done,
         )
         if schedule.on_nonfinite == "restart-from-best" and not is_finite(
             (meta_losses, norms, phi_steps)
         ):
             state = state._replace(m=state.best, average=state.best, meta_optimizer=before)
         yield state, MetaInfo(meta_losses, norms, curve, loss, phi_steps, vitals)
+
+
+class Epoch(NamedTuple):
+    """What comes of an epoch: φ, its average, the meta-optimizer's state, and what to show."""
+
+    m: LearnedOptimizer
+    average: LearnedOptimizer
+    meta_optimizer: PyTree
+    shown: tuple[Array, Array, Array]
+    validation: Validation
+
+
+def epoch(
+    state: MetaState,
+    problem: Problem,
+    schedule: Schedule,
+    meta_optimizer: optax.GradientTransformation,
+    key: PRNGKeyArray,
+    weights: Float[Array, " num_steps"],
+    mesh: Mesh | None = None,
+) -> Epoch:
+    """Train for one epoch and validate; on all devices of a mesh, if there is one.
+
+    All processes whose devices are in the mesh have to call this with the same arguments, each
+    having put the problem `everywhere`.
+    """
+    validation_key, training_key = jax.random.split(key)
+    epoch_key = jax.random.fold_in(training_key, state.epoch)
+    parts = _spread_over(schedule, mesh)
+    begin = (state.m, state.average, state.meta_optimizer, epoch_key, weights, validation_key)
+    m, average, opt_state, epoch_key, weights, validation_key = everywhere(begin, mesh)
+    m, average, opt_state, shown = _train_epoch(
+        m, average, opt_state, problem, epoch_key, weights, parts, meta_optimizer
+    )
+    found = validate(average, problem, validation_key, schedule, mesh)
+    return Epoch(*here((m, average, opt_state, shown, found), mesh))
+
+
+def _spread_over(schedule: Schedule, mesh: Mesh | None) -> Schedule:
+    if mesh is None:
+        return schedule
+    return schedule._replace(estimator=OnEach(schedule.estimator.part(mesh.size), mesh))
 
 
 def check_schedule(schedule: Schedule) -> None:
@@ -257,18 +299,20 @@ def footprint(
     schedule: Schedule,
     *,
     meta_optimizer: optax.GradientTransformation,
+    spread: Spread | None = None,
 ) -> Footprint:
     """Return what the compiler sets aside for an epoch of `meta_train`, and for its validation.
 
-    JAX keeps what is compiled here, so `meta_train` with the very same arguments need not.
+    JAX keeps what is compiled here, so `meta_train` with the very same arguments need not. Of
+    several devices it is what each of them takes.
     """
-    key, weights = jax.random.key(0), jnp.ones(schedule.num_steps)
-    m, average, opt_state = state.m, state.average, state.meta_optimizer
+    mesh = spread.mesh if spread else None
+    parts = _spread_over(schedule, mesh)
+    given = (state, problem, jax.random.key(0), jnp.ones(schedule.num_steps))
+    (m, average, opt_state, *_), problem, key, weights = everywhere(given, mesh)
     return Footprint(
-        _bytes(
-            _train_epoch, m, average, opt_state, problem, key, weights, schedule, meta_optimizer
-        ),
-        _bytes(validate, average, problem, key, schedule),
+        _bytes(_train_epoch, m, average, opt_state, problem, key, weights, parts, meta_optimizer),
+        _bytes(validate, average, problem, key, schedule, mesh),
     )
 
 
@@ -279,17 +323,47 @@ def _bytes(program: Any, *arguments: Any) -> int:
 
 @eqx.filter_jit
 def validate(
-    m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray, schedule: Schedule
+    m: LearnedOptimizer,
+    problem: Problem,
+    key: PRNGKeyArray,
+    schedule: Schedule,
+    mesh: Mesh | None = None,
 ) -> Validation:
-    """Return what the schedule's validation says of a frozen φ."""
-    curves, vitals = checked_curves(
-        m,
-        problem,
-        key,
-        num_steps=schedule.validation_steps or schedule.num_steps,
-        num_seeds=schedule.validation_problems,
-    )
-    curve = curves.mean(0)
+    """Return what the schedule's validation says of a frozen φ.
+
+    Spread over the devices of a mesh, vitals are the means of those of each device.
+
+    Raises:
+        UserError: if the problems cannot be spread evenly.
+    """
+    parts = mesh.size if mesh else 1
+    if schedule.validation_problems % parts:
+        raise UserError(
+            f"the {schedule.validation_problems} problems of a validation are no multiple of the "
+            f"{parts} devices that share them; try --validation-problems "
+            f"{parts * -(-schedule.validation_problems // parts)}"
+        )
+
+    def curves_of(problem: Problem, m: LearnedOptimizer, key: PRNGKeyArray) -> tuple[Array, Vitals]:
+        return checked_curves(
+            m,
+            problem,
+            key,
+            num_steps=schedule.validation_steps or schedule.num_steps,
+            num_seeds=schedule.validation_problems // parts,
+        )
+
+    def on_one(
+        problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray
+    ) -> tuple[Array, Vitals]:
+        curves, vitals = curves_of(problem, m, key)
+        return jax.lax.pmean((curves.mean(0), vitals), AXIS)
+
+    if mesh is None:
+        curves, vitals = curves_of(problem, m, key)
+        curve = curves.mean(0)
+    else:
+        curve, vitals = on_each(mesh, on_one, problem, None, m, key, out=P())
     return Validation(curve, jnp.asarray(final_loss(curve)), vitals)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent.checks import check_theta, check_value
 from metadescent.errors import require_kind
@@ -85,6 +85,52 @@ class Named(NamedTuple):
     summary: str
 
 
+class Place(eqx.Module):
+    """Which of several equal parts of a batch this is."""
+
+    index: Int[Array, ""]
+    parts: int = eqx.field(static=True)
+
+
+class Part(Problem):
+    """p(f), from which a batch is drawn in several equal parts, each in another place.
+
+    Whoever draws `size` optimizees from it gets those numbered index · size and up of the batch of
+    parts · size that the same key stands for: the parts together are the batch, so what is computed
+    does not depend on how many there are.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> key, part = jax.random.key(0), Part(Quadratic(), Place(jnp.asarray(1), parts=2))
+        >>> second, both = Batch.sample(part, key, 2), Batch.sample(Quadratic(), key, 4)
+        >>> bool((second.init(key) == both.init(key)[2:]).all())
+        True
+    """
+
+    whole: Problem
+    place: Place
+
+    def sample(self, key: PRNGKeyArray) -> Optimizee:
+        """Draw one f, as the whole does."""
+        return self.whole.sample(key)
+
+
+def split(key: PRNGKeyArray, size: int, place: Place | None = None) -> PRNGKeyArray:
+    """Return a key for each of `size` optimizees: all of a batch, or those of one part of it."""
+    if place is None:
+        return jax.random.split(key, size)
+    keys = jax.random.split(key, size * place.parts)
+    return jax.lax.dynamic_slice_in_dim(keys, place.index * size, size)
+
+
+def located(problem: Problem) -> tuple[Problem, Place | None]:
+    """Return the problem to draw from, and the part of a batch to draw; None for all of it."""
+    if isinstance(problem, Part):
+        return problem.whole, problem.place
+    return problem, None
+
+
 class Batch(Optimizee):
     """B optimizees side by side, as one: F(θ¹, …, θᴮ) = (f₁(θ¹), …, f_B(θᴮ)).
 
@@ -104,11 +150,13 @@ class Batch(Optimizee):
     own: PyTree
     shared: PyTree
     size: int = eqx.field(static=True)
+    place: Place | None = None
 
     @classmethod
     def sample(cls, problem: Problem, key: PRNGKeyArray, size: int) -> "Batch":
         """Draw `size` optimizees of a problem."""
-        keys = jax.random.split(key, size)
+        problem, place = located(problem)
+        keys = split(key, size, place)
         untouched = {id(leaf) for leaf in jax.tree.leaves(problem)}
 
         def is_own(leaf: Any) -> bool:
@@ -119,11 +167,11 @@ class Batch(Optimizee):
         require_kind(f"what {type(problem).__name__}.sample returns", first, Optimizee, hint)
         _, shared = eqx.partition(first, is_own)
         own = jax.vmap(lambda key: eqx.partition(problem.sample(key), is_own)[0])(keys)
-        return cls(own, shared, size)
+        return cls(own, shared, size, place)
 
     def init(self, key: PRNGKeyArray) -> Theta:
         """Draw every θ₀; leaves have shape (B, …)."""
-        keys = jax.random.split(key, self.size)
+        keys = split(key, self.size, self.place)
 
         def one(own: PyTree, key: PRNGKeyArray) -> Theta:
             f = eqx.combine(own, self.shared)
@@ -135,7 +183,7 @@ class Batch(Optimizee):
 
     def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, " B"]:
         """Evaluate every f at its own θ, on its own minibatch."""
-        keys = jax.random.split(key, self.size)
+        keys = split(key, self.size, self.place)
 
         def one(own: PyTree, theta: Theta, key: PRNGKeyArray) -> Float[Array, ""]:
             f = eqx.combine(own, self.shared)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent import artifact, zoo
 from metadescent.checkpoint import load_checkpoint, save_checkpoint
@@ -49,6 +49,7 @@ from metadescent.problem import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_rule
 from metadescent.specification import groups_of, links, parse
+from metadescent.spread import Spread
 
 
 class NonFiniteError(UserError):
@@ -156,6 +157,11 @@ def weights_of(recipe: Recipe) -> Float[Array, " steps"]:
     return (jnp.arange(recipe.steps) >= recipe.weigh_from).astype(float)
 
 
+def key_of(recipe: Recipe) -> PRNGKeyArray:
+    """Return the key of all that a run draws after φ."""
+    return jax.random.split(jax.random.key(recipe.seed))[1]
+
+
 def train(
     folder: Path,
     problem: Problem,
@@ -163,20 +169,21 @@ def train(
     recipe: Recipe,
     *,
     resume: bool = False,
+    spread: Spread | None = None,
     warn: Callable[[str], object] = warnings.warn,
 ) -> Iterator[tuple[MetaState, MetaInfo]]:
     """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
 
-    Killed at any moment and resumed, a run ends in the same φ, bit for bit. The folder is locked
-    from the first epoch until the iterator is exhausted or closed. `warn` is told where a damaged
-    checkpoint is passed over.
+    Killed at any moment and resumed, a run ends in the same φ, bit for bit. With `spread`, its
+    problems are spread over devices; resumed on another number of them, it ends in the same φ up to
+    the order of summation. The folder is locked from the first epoch until the iterator is
+    exhausted or closed. `warn` is told where a damaged checkpoint is passed over.
 
     Raises:
         UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
             configuration, if another process trains in it, or if the meta-loss ceases to be finite
             and the recipe says to stop then; the sentence says where.
     """
-    key = jax.random.split(jax.random.key(recipe.seed))[1]
     schedule, meta_optimizer = schedule_of(recipe), meta_optimizer_of(recipe)
     # What cannot start should not claim the folder.
     check_schedule(schedule)
@@ -195,9 +202,10 @@ def train(
             problem,
             schedule,
             meta_optimizer=meta_optimizer,
-            key=key,
+            key=key_of(recipe),
             weights=weights_of(recipe),
             state=state,
+            spread=spread,
         )
         for state, info in run:
             if recipe.on_nonfinite == "stop":
@@ -214,8 +222,7 @@ def train(
 
 def validate_init(recipe: Recipe, problem: Problem) -> float:
     """Return the validation loss, in the run of a recipe, of the φ that it starts from."""
-    key = jax.random.split(jax.random.key(recipe.seed))[1]
-    validation_key, _ = jax.random.split(key)
+    validation_key, _ = jax.random.split(key_of(recipe))
     found = validate(initial_optimizer(recipe), problem, validation_key, schedule_of(recipe))
     return float(found.loss)
 

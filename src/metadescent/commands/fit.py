@@ -17,6 +17,7 @@ from metadescent.meta_loss import forms
 from metadescent.meta_train import check_schedule, footprint, initial_state, is_over
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
+from metadescent.spread import Spread
 
 
 def fitted(
@@ -27,6 +28,7 @@ def fitted(
     *,
     resume: bool,
     budget: int | float = math.inf,
+    spread: Spread | None = None,
 ) -> Recipe:
     """Return the recipe in the first form that fits the budget, having said what that will take.
 
@@ -36,7 +38,7 @@ def fitted(
     runs.check_free(folder, resume)
     tried: list[tuple[Prediction, Recipe]] = []
     for candidate in candidates(folder, recipe, pick=budget < math.inf):
-        found = predict(folder, problem, problem_name, candidate, resume=resume)
+        found = predict(folder, problem, problem_name, candidate, resume=resume, spread=spread)
         if found is None:
             return candidate
         if found.peak <= budget:
@@ -74,7 +76,13 @@ def candidates(folder: Path, recipe: Recipe, *, pick: bool) -> list[Recipe]:
 
 
 def predict(
-    folder: Path, problem: Problem, problem_name: str, recipe: Recipe, *, resume: bool
+    folder: Path,
+    problem: Problem,
+    problem_name: str,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    spread: Spread | None = None,
 ) -> Prediction | None:
     """Return what `runs.train` with the same arguments will take; None if nothing is left to do.
 
@@ -93,12 +101,16 @@ def predict(
     state = load_checkpoint(folder / "checkpoints", state, warn=lambda _: None) or state
     if is_over(state, schedule):
         return None
-    epoch, validation = footprint(state, problem, schedule, meta_optimizer=meta_optimizer)
+    epoch, validation = footprint(
+        state, problem, schedule, meta_optimizer=meta_optimizer, spread=spread
+    )
     device = jax.local_devices()[0].memory_stats()
     if device:
         return Prediction(form, device["bytes_in_use"], epoch, validation, device["bytes_limit"])
-    # A CPU's memory is the process's own.
+    # A CPU's memory is the process's own, and that of all its devices.
     held = memory.resident()
+    if spread:
+        epoch, validation = (len(spread.mesh.local_devices) * x for x in (epoch, validation))
     return Prediction(form, held, epoch, validation, memory.available(held))
 
 

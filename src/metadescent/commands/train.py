@@ -1,12 +1,13 @@
 """`train` and `demo`: learn an optimizer, in a folder that survives kills."""
 
 import math
+import os
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-from metadescent import arguments, runs
+from metadescent import arguments, gang, runs
 from metadescent.checkpoint import latest_epoch
 from metadescent.commands.dispatch import run
 from metadescent.commands.doctor import summarize
@@ -24,6 +25,7 @@ from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
+from metadescent.seats import seat_of
 from metadescent.tune import STANDARD
 
 
@@ -60,6 +62,21 @@ def _demo(command: arguments.Demo) -> None:
 
 @run.register
 def _train_command(command: arguments.Train) -> None:
+    seat = seat_of(command.coordinator, command.processes, command.process_id, os.environ)
+    if seat and (command.search or command.seeds > 1):
+        flag = "search" if command.search else "seeds"
+        raise UserError(
+            f"--{flag} is {getattr(command, flag)}, which --workers or --scheduler share out and "
+            "not processes that train together; leave one of them out"
+        )
+    with gang.seated(seat):
+        if gang.is_leader():
+            _lead(command)
+        else:
+            gang.follow(command.data_dir)
+
+
+def _lead(command: arguments.Train) -> None:
     folder = command.out or Path("runs") / command.problem.replace("/", "-")
     recipe = command.recipe
     if command.search:
@@ -107,10 +124,17 @@ def train(
     problem = make_problem(problem_name, data_dir)
     state: MetaState | None = None
     done = latest_epoch(folder / "checkpoints") if resume else 0
+    spread = gang.lead(problem_name, recipe)
     bar, events = progress("meta-train", recipe.epochs, done), event_log(folder, tensorboard)
     with events as log, bar as report:
-        recipe = fitted(folder, problem, problem_name, recipe, resume=resume, budget=budget)
-        run = runs.train(folder, problem, problem_name, recipe, resume=resume, warn=_warn)
+        fit = fitted(
+            folder, problem, problem_name, recipe, resume=resume, budget=budget, spread=spread
+        )
+        if fit != recipe:
+            recipe, spread = fit, gang.lead(problem_name, fit)
+        run = runs.train(
+            folder, problem, problem_name, recipe, resume=resume, spread=spread, warn=_warn
+        )
         for state, info in run:
             report(
                 f"meta-loss {figure(float(info.meta_losses.mean()))}, "

@@ -25,7 +25,7 @@ from metadescent.errors import UserError, require, require_kind
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Problem
+from metadescent.problem import Problem, located, split
 from metadescent.unroll import Trajectory, unroll
 
 
@@ -73,7 +73,8 @@ class PES(Estimator):
         require_kind("leaves", self.leaves, str, "a pattern of paths; try 'output/*'")
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Pairs:
-        keys = jax.random.split(key, self.problems)
+        problem, place = located(problem)
+        keys = split(key, self.problems, place)
         start = jax.vmap(lambda key: start_batch(m, problem, key, 1))(keys)
         phi = eqx.filter(m, eqx.is_inexact_array)
         none = jax.tree.map(lambda x: jnp.zeros((self.problems, *x.shape), x.dtype), phi)
@@ -89,6 +90,7 @@ class PES(Estimator):
     ) -> tuple[PyTree, Pairs, Float[Array, "unroll problems"]]:
         phi, static = eqx.partition(m, eqx.is_inexact_array)
         stds = self._stds(phi)
+        problem, place = located(problem)
 
         def one(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
             fs, keys = draw(problem, key, 1)
@@ -115,7 +117,7 @@ class PES(Estimator):
             gradient = jax.tree.map(lambda x: slope * x, xi)
             return gradient, Pairs(plus, minus, xi), (losses_plus + losses_minus) / 2
 
-        keys = jax.random.split(key, self.problems)
+        keys = split(key, self.problems, place)
         gradients, carry, losses = jax.vmap(one)(carry, keys)
         return jax.tree.map(lambda x: x.mean(0), gradients), carry, losses.T
 

@@ -8,6 +8,7 @@ Through many steps near the edge of stability these answers multiply, and the ex
 explodes. `feedback` scales each of them: 1 is exact, 0 is the paper's ∂∇_t/∂φ = 0.
 """
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import equinox as eqx
@@ -65,6 +66,10 @@ class Truncated(Estimator):
         require("feedback", self.feedback, 0.0, 1.0)
         require_choice("form", self.form, get_args(Form))
         require("log", self.log, 0.0)
+
+    def part(self, parts: int) -> "Truncated":
+        # Each part has a sample of coordinates of its own.
+        return replace(super().part(parts), coordinates=-(-self.coordinates // parts))
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Trajectory:
         return start_batch(m, problem, key, self.problems)

@@ -42,8 +42,19 @@ def kernels() -> dict[str, str]:
 
 
 def can_run(*arrays: jax.Array) -> bool:
-    """Return whether there are kernels, and for arrays of this kind."""
-    return all(x.dtype == jnp.float32 for x in arrays) and bool(kernels())
+    """Return whether there are kernels, for arrays of this kind, where they lie.
+
+    A kernel takes the whole of an array, so XLA would bring an array that is sharded over several
+    devices to every one of them. Where that can be, JAX's code runs, which falls into shards; but
+    within `jax.shard_map` an array is one device's own.
+    """
+    return all(x.dtype == jnp.float32 for x in arrays) and _on_one_device() and bool(kernels())
+
+
+def _on_one_device() -> bool:
+    mesh = jax.sharding.get_abstract_mesh()
+    is_manual = bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
+    return is_manual or jax.device_count() == 1
 
 
 def build() -> Path | None:

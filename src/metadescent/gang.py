@@ -1,0 +1,194 @@
+"""Processes that train together: the first leads, the others follow.
+
+The leader alone reads and writes the run's folder, prints and decides. What the others need of it
+is sent round: which run to begin, and φ and all that goes with it before each epoch. Then all of
+them compute that epoch, each on its part of the problems. So they are in step whatever the leader
+does in between, and agree to the last bit at the beginning of each epoch, even where their
+processors round differently.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from metadescent import runs
+from metadescent.errors import LostError, UserError
+from metadescent.meta_train import MetaState, epoch, footprint, initial_state
+from metadescent.recipe import Recipe
+from metadescent.registry import make_optimizer, make_problem
+from metadescent.seats import Seat
+from metadescent.spread import Spread, everywhere, mesh_of
+
+BEGIN, EPOCH, END = b"B", b"E", b"X"
+SECONDS_TO_PART = 10
+LOST = ("gloo", "coordination", "heartbeat", "connection", "socket", "unavailable", "nccl", "peer")
+
+
+@contextmanager
+def seated(seat: Seat | None) -> Iterator[None]:
+    """Take a seat among other processes until the context ends, with which this one trains.
+
+    Raises:
+        LostError: if another process ends before its time.
+        UserError: if the others are not found.
+    """
+    if seat is None:
+        yield
+        return
+    _initialize(seat)
+    try:
+        with _quiet():
+            jax.block_until_ready(agreed(b""))  # gloo says on the standard output that it connects
+        yield
+        if is_leader():
+            agreed(END)
+    except UserError:
+        # The others wait for a word.
+        if is_leader():
+            agreed(END)
+        raise
+    except jax.errors.JaxRuntimeError as error:
+        first = str(error).strip().splitlines()[0]
+        if not any(word in first.lower() for word in LOST):
+            raise
+        sys.stdout.flush()
+        raise LostError(
+            f"another process was lost ({first[:200]}); start all of them again with --resume"
+        ) from error
+
+
+def is_leader() -> bool:
+    """Tell whether this process leads, as one that is alone does."""
+    return jax.process_index() == 0
+
+
+def lead(problem_name: str, recipe: Recipe) -> Spread | None:
+    """Return where to spread a run's problems, having told the others; None for one device.
+
+    A process that is alone takes as many of its devices as share the problems evenly. If there are
+    others, all devices of all of them take part.
+
+    Raises:
+        UserError: if they cannot share the problems evenly.
+    """
+    if jax.process_count() == 1:
+        devices = usable(recipe, jax.device_count())
+        return Spread(mesh_of(jax.devices()[:devices])) if devices > 1 else None
+    check(recipe, jax.device_count())
+    agreed(BEGIN + json.dumps({"problem": problem_name, "recipe": asdict(recipe)}).encode())
+    return Spread(mesh_of(), lambda state: _send(EPOCH, state))
+
+
+def follow(data_dir: Path | None) -> None:
+    """Do what the leader says, until it says that this is the end."""
+    while (message := agreed(b""))[:1] != END:
+        if message[:1] == BEGIN:
+            word = json.loads(message[1:])
+            recipe = Recipe(**word["recipe"])
+            spread = Spread(mesh_of())
+            schedule, meta_optimizer = runs.schedule_of(recipe), runs.meta_optimizer_of(recipe)
+            m = make_optimizer(recipe.optimizer, jax.random.key(0))
+            like = initial_state(m, meta_optimizer)
+            problem = everywhere(make_problem(word["problem"], data_dir), spread.mesh)
+            key, weights = runs.key_of(recipe), runs.weights_of(recipe)
+            # While the leader compiles too.
+            footprint(like, problem, schedule, meta_optimizer=meta_optimizer, spread=spread)
+        else:
+            state = _received(message[1:], like)
+            epoch(state, problem, schedule, meta_optimizer, key, weights, spread.mesh)
+
+
+def usable(recipe: Recipe, devices: int) -> int:
+    """Return the largest number of devices that share a recipe's problems evenly.
+
+    Example:
+        >>> usable(Recipe(problems=6, validation_problems=64), 4)
+        2
+    """
+    sizes = (recipe.problems, recipe.validation_problems)
+    return max(n for n in range(1, devices + 1) if all(size % n == 0 for size in sizes))
+
+
+def check(recipe: Recipe, devices: int) -> None:
+    """Raise a UserError if devices cannot share a recipe's problems evenly."""
+    for name in ("problems", "validation_problems"):
+        size = getattr(recipe, name)
+        if size % devices:
+            flag = name.replace("_", "-")
+            raise UserError(
+                f"{flag} is {size}, which {devices} devices cannot share evenly; try --{flag} "
+                f"{devices * -(-size // devices)}, or {usable(recipe, devices)} in place of "
+                f"{devices}"
+            )
+
+
+def agreed(data: bytes) -> bytes:
+    """Return the leader's bytes, on every process; each has to ask at the same time."""
+    if jax.process_count() == 1:
+        return data
+    size = int(multihost_utils.broadcast_one_to_all(np.asarray(len(data))))
+    # Lengths that are powers of two, so that few programs are compiled.
+    padded = np.zeros(1 << max(size - 1, 1).bit_length(), np.uint8)
+    if is_leader():
+        padded[:size] = np.frombuffer(data, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()[:size]
+
+
+def _send(kind: bytes, state: MetaState) -> None:
+    leaves = jax.tree.leaves(eqx.filter(state, eqx.is_array))
+    agreed(kind + b"".join(np.asarray(leaf).tobytes() for leaf in leaves))
+
+
+def _received(data: bytes, like: MetaState) -> MetaState:
+    arrays, static = eqx.partition(like, eqx.is_array)
+    leaves, treedef = jax.tree.flatten(arrays)
+    found, at = [], 0
+    for leaf in leaves:
+        flat = np.frombuffer(data, leaf.dtype, leaf.size, at)
+        found.append(jnp.asarray(flat.reshape(leaf.shape)))
+        at += leaf.nbytes
+    return eqx.combine(treedef.unflatten(found), static)
+
+
+def _initialize(seat: Seat) -> None:
+    host = (seat.coordinator or "").rpartition(":")[0]
+    bind = seat.coordinator if host in ("127.0.0.1", "localhost") else None
+    try:
+        jax.distributed.initialize(
+            seat.coordinator,
+            seat.processes,
+            seat.index,
+            coordinator_bind_address=bind,
+            shutdown_timeout_seconds=SECONDS_TO_PART,
+        )
+    except (RuntimeError, ValueError) as error:
+        where = f"process 0 at {seat.coordinator}" if seat.coordinator else "the other processes"
+        first = str(error).strip().splitlines()[0]
+        raise LostError(
+            f"{where} was not found ({first[:200]}); check the address, that every process was "
+            "started, and that host names are not those of the loopback"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what libraries print on the standard output nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

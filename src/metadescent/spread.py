@@ -1,0 +1,167 @@
+"""Problems spread over devices: each has its part of the batch and the whole of φ.
+
+    dL/dφ = mean over devices of dL/dφ on the part of each
+
+Within `jax.shard_map` a device computes by itself, kernels and all, until the one sum over devices
+at the end of a meta-step, which is as long as φ. (Sharded by XLA instead, the row that
+`two_phase` makes of all coordinates would be gathered at every step.) Nothing is differentiated
+*through* the map, which would add up gradients twice; so types of replication are not checked.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent.estimator import Carry, Estimator
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.problem import Part, Place, Problem
+
+AXIS = "problems"
+
+
+def mesh_of(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Return the devices in a row; all of all processes if none are given.
+
+    Example:
+        >>> mesh_of(jax.devices()[:1]).shape
+        OrderedDict({'problems': 1})
+    """
+    devices = jax.devices() if devices is None else devices
+    return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+class Spread(NamedTuple):
+    """Where a run's problems are spread; `announce` is called with the state before each epoch."""
+
+    mesh: Mesh
+    announce: Callable[[Any], None] = lambda _: None
+
+
+class OnEach(Estimator):
+    """An estimator on every device of a mesh, each with its part of the problems.
+
+    Arguments:
+        estimator: for the part of one device.
+        mesh: of one axis, as from `mesh_of`.
+
+    Example:
+        >>> from metadescent.estimators.truncated import Truncated
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> m, problem, key = LSTM((4,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
+        >>> mesh = mesh_of(jax.devices()[:1])
+        >>> spread = OnEach(Truncated(problems=3).part(1), mesh)
+        >>> begin = spread.begin(m, problem, key)
+        >>> gradient, carry, losses = spread.estimate(m, problem, begin, key, jnp.ones(5))
+        >>> gradient.output.bias.shape, losses.shape
+        ((1,), (5, 3))
+    """
+
+    estimator: Estimator
+    mesh: Mesh = eqx.field(static=True)
+
+    def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Carry:
+        """Return what each device carries, stacked along a first axis."""
+
+        def one(problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray) -> Carry:
+            return _boxed(self.estimator.begin(m, problem, key))
+
+        return on_each(self.mesh, one, problem, None, m, key, out=P(AXIS))
+
+    def estimate(
+        self,
+        m: LearnedOptimizer,
+        problem: Problem,
+        carry: Carry,
+        key: PRNGKeyArray,
+        weights: Float[Array, " unroll"],
+    ) -> tuple[PyTree, Carry, Float[Array, "unroll problems"]]:
+        """Return the mean of all devices' estimates, which is the only thing they exchange."""
+
+        def one(
+            problem: Problem,
+            carry: Carry,
+            m: LearnedOptimizer,
+            key: PRNGKeyArray,
+            weights: Float[Array, " unroll"],
+        ) -> tuple[PyTree, Carry, Array]:
+            carry = jax.tree.map(lambda x: x[0], carry)
+            gradient, carry, losses = self.estimator.estimate(m, problem, carry, key, weights)
+            # One row, so that there is one exchange.
+            row, unravel = ravel_pytree(gradient)
+            return unravel(jax.lax.pmean(row, AXIS)), _boxed(carry), losses
+
+        out = (P(), P(AXIS), P(None, AXIS))
+        return on_each(self.mesh, one, problem, carry, m, key, weights, out=out)
+
+
+def on_each(
+    mesh: Mesh,
+    function: Callable[..., Any],
+    problem: Problem,
+    carry: PyTree,
+    *arguments: Any,
+    out: Any,
+) -> Any:
+    """Run `function(part of the problem, part of carry, *arguments)` on every device.
+
+    Arguments:
+        mesh: of one axis, as from `mesh_of`.
+        problem: each device gets a `Part` of it.
+        carry: its leaves are cut along their first axis.
+        out: how the results of all devices are put together, as `jax.shard_map` takes it.
+    """
+    whole, static = eqx.partition((problem, arguments), eqx.is_array)
+
+    def one(whole: PyTree, carry: PyTree) -> Any:
+        problem, arguments = eqx.combine(whole, static)
+        part = Part(problem, Place(jax.lax.axis_index(AXIS), mesh.size))
+        return function(part, carry, *arguments)
+
+    mapped = jax.shard_map(one, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=out, check_vma=False)
+    return mapped(whole, carry)
+
+
+def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Return a pytree with its arrays on every device of a mesh, as it is without one.
+
+    Other processes have to have the same numbers, and call this at the same time.
+    """
+    if mesh is None:
+        return tree
+    sharding = NamedSharding(mesh, P())
+
+    def put(x: Any) -> Any:
+        if not eqx.is_array(x):
+            return x
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(
+                put(jax.random.key_data(x)), impl=jax.random.key_impl(x)
+            )
+        if sharding.is_fully_addressable:
+            return jax.device_put(x, sharding)
+        # `jax.device_put` would send all of it round to compare it.
+        host = np.asarray(x)
+        return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
+
+    return jax.tree.map(put, tree)
+
+
+def here(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Return a pytree that lies on every device of a mesh as one of this process alone."""
+    if mesh is None:
+        return tree
+    # A copy of this process's own: what is done with it is no business of the others.
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)) if eqx.is_array(x) else x, tree)
+
+
+def _boxed(tree: PyTree) -> PyTree:
+    return jax.tree.map(lambda x: x[None], tree)
