@@ -97,6 +97,10 @@ class Train:
             require(name, getattr(self, name), 1)
         if self.curriculum is not None:
             parse_horizons(self.curriculum)
+            if self.seeds > 1:
+                raise UserError(
+                    f"--seeds is {self.seeds}, and a curriculum has one; run it for each --seed"
+                )
         if self.memory_budget is not None:
             parse_bytes(self.memory_budget)
 
@@ -134,12 +138,14 @@ class Evaluate:
     """Write the learning curves here, as .svg and .png."""
     seed: int = 0
     """Draws the problems."""
+    workers: Workers = 1
+    scheduler: Scheduler = None
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
-        require("steps", self.steps, 1)
-        require("seeds", self.seeds, 1)
+        for name in ("steps", "seeds", "workers"):
+            require(name, getattr(self, name), 1)
         require("seed", self.seed, 0, 2**32 - 1)
 
 
@@ -149,20 +155,22 @@ class Tune:
 
     name: Positional[Literal["sgd", "nag", "rmsprop", "adam", "lbfgs"]]
     """Hand-designed optimizer."""
-    problem: Problem
-    """Problem to tune it for."""
+    problems: Positional[Annotated[tuple[str, ...], arg(metavar="PROBLEM …")]]
+    """Problems to tune it for, each by itself."""
     steps: int = 100
     """Horizon."""
     seeds: int = 64
     """Problems a rate."""
     seed: int = 0
     """Draws the problems."""
+    workers: Workers = 1
+    scheduler: Scheduler = None
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
-        require("steps", self.steps, 1)
-        require("seeds", self.seeds, 1)
+        for name in ("steps", "seeds", "workers"):
+            require(name, getattr(self, name), 1)
         require("seed", self.seed, 0, 2**32 - 1)
 
 
@@ -331,8 +339,11 @@ class Reproduce:
     """Folder for the figure."""
     seed: int = 0
     """Draws the problems."""
+    workers: Workers = 1
+    scheduler: Scheduler = None
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
+        require("workers", self.workers, 1)
         require("seed", self.seed, 0, 2**32 - 1)

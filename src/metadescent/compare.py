@@ -181,19 +181,47 @@ def cached_tune(
     "The same" covers the problem's code, options and data, the key, the sizes, and the code that
     tunes, draws and unrolls: a rate found by other code is never reported.
     """
-    if cache is None:
-        return tune(name, problem, key, num_steps=num_steps, num_seeds=num_seeds)
-    question = [fingerprint(problem), jax.random.key_data(key).tolist(), num_steps, num_seeds]
-    digest = _digest([name, *question, _tuning_code(), version("optax")])
-    path = cache / f"{name}-{digest}.json"
+    found = None if cache is None else kept_tuned(cache, name, problem, key, num_steps, num_seeds)
+    if found is None:
+        found = tune(name, problem, key, num_steps=num_steps, num_seeds=num_seeds)
+        if cache is not None:
+            keep_tuned(found, cache, name, problem, key, num_steps, num_seeds)
+    return found
+
+
+def kept_tuned(
+    cache: Path, name: str, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
+) -> Tuned | None:
+    """Return the outcome of a search that the cache has, None if it has not."""
+    path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
     try:
         return Tuned(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
-        found = tune(name, problem, key, num_steps=num_steps, num_seeds=num_seeds)
+        return None
+
+
+def keep_tuned(
+    found: Tuned,
+    cache: Path,
+    name: str,
+    problem: Problem,
+    key: PRNGKeyArray,
+    num_steps: int,
+    num_seeds: int,
+) -> None:
+    """Put the outcome of a search into the cache."""
     # A cache that cannot be written only costs time.
     with contextlib.suppress(UserError):
+        path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
         write_json(path, found._asdict())
-    return found
+
+
+def _tuning_file(
+    cache: Path, name: str, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
+) -> Path:
+    question = [fingerprint(problem), jax.random.key_data(key).tolist(), num_steps, num_seeds]
+    digest = _digest([name, *question, _tuning_code(), version("optax")])
+    return cache / f"{name}-{digest}.json"
 
 
 def hardware() -> str:

@@ -10,10 +10,11 @@ processors round differently.
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -91,21 +92,30 @@ def lead(problem_name: str, recipe: Recipe) -> Spread | None:
 
 def follow(data_dir: Path | None) -> None:
     """Do what the leader says, until it says that this is the end."""
+    compute: Callable[[bytes], None] | None = None
     while (message := agreed(b""))[:1] != END:
         if message[:1] == BEGIN:
-            word = json.loads(message[1:])
-            recipe = Recipe(**word["recipe"])
-            spread = Spread(mesh_of())
-            schedule, meta_optimizer = runs.schedule_of(recipe), runs.meta_optimizer_of(recipe)
-            m = make_optimizer(recipe.optimizer, jax.random.key(0))
-            like = initial_state(m, meta_optimizer)
-            problem = everywhere(make_problem(word["problem"], data_dir), spread.mesh)
-            key, weights = runs.key_of(recipe), runs.weights_of(recipe)
-            # While the leader compiles too.
-            footprint(like, problem, schedule, meta_optimizer=meta_optimizer, spread=spread)
-        else:
-            state = _received(message[1:], like)
-            epoch(state, problem, schedule, meta_optimizer, key, weights, spread.mesh)
+            compute = _begun(data_dir=data_dir, **json.loads(message[1:]))
+        elif compute is not None:
+            compute(message[1:])
+
+
+def _begun(problem: str, recipe: dict[str, Any], data_dir: Path | None) -> Callable[[bytes], None]:
+    """Prepare for a run; return what computes an epoch of it from the leader's state."""
+    chosen, spread = Recipe(**recipe), Spread(mesh_of())
+    schedule, meta_optimizer = runs.schedule_of(chosen), runs.meta_optimizer_of(chosen)
+    key, weights = runs.key_of(chosen), runs.weights_of(chosen)
+    # φ is the leader's: this one is there for its shape.
+    like = initial_state(make_optimizer(chosen.optimizer, jax.random.key(0)), meta_optimizer)
+    f = everywhere(make_problem(problem, data_dir), spread.mesh)
+    # While the leader compiles too.
+    footprint(like, f, schedule, meta_optimizer=meta_optimizer, spread=spread)
+
+    def compute(data: bytes) -> None:
+        state = _received(data, like)
+        epoch(state, f, schedule, meta_optimizer, key, weights, spread.mesh)
+
+    return compute
 
 
 def usable(recipe: Recipe, devices: int) -> int:
@@ -167,7 +177,7 @@ def _initialize(seat: Seat) -> None:
         jax.distributed.initialize(
             seat.coordinator,
             seat.processes,
-            seat.index,
+            seat.process_id,
             coordinator_bind_address=bind,
             shutdown_timeout_seconds=SECONDS_TO_PART,
         )

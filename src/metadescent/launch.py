@@ -30,15 +30,15 @@ FOR_GOOD = (2, 130, 143)
 class Ended(NamedTuple):
     """The process that ended first, and how."""
 
-    index: int
+    process: int
     status: int
     errors: str
 
     def __str__(self) -> str:
         """Say so."""
         if self.status < 0:
-            return f"process {self.index} was killed by {signal.Signals(-self.status).name}"
-        return f"process {self.index} ended with status {self.status}"
+            return f"process {self.process} was killed by {signal.Signals(-self.status).name}"
+        return f"process {self.process} ended with status {self.status}"
 
 
 def launch(words: Sequence[str], processes: int, restarts: int) -> int:
@@ -53,22 +53,22 @@ def launch(words: Sequence[str], processes: int, restarts: int) -> int:
         LostError: if one of them was lost, and there are no restarts left; says which and how.
     """
     words = list(words)
-    for left in range(restarts, -1, -1):
-        ended = _run(words, processes)
-        if ended is None:
-            return 0
-        if ended.status in FOR_GOOD or ended.status in (-signal.SIGINT, -signal.SIGTERM):
-            sys.stderr.write(ended.errors)
-            return abs(ended.status) if ended.status > 0 else 128 - ended.status
-        others = ", and the others were ended" if processes > 1 else ""
+    while ended := _run(words, processes):
         sys.stderr.write(ended.errors)
-        if left:
-            again = f"starting again from the last checkpoint, {left - 1} restarts left"
-            print(f"metadescent: {ended}{others}; {again}", file=sys.stderr, flush=True)
-            words = [*words, *(["--resume"] if "--resume" not in words else [])]
-    raise LostError(
-        f"{ended}{others}; what was saved is kept: go on with --resume, or let --restarts 3 do that"
-    )
+        if ended.status in FOR_GOOD:
+            return ended.status
+        if ended.status in (-signal.SIGINT, -signal.SIGTERM):
+            return 128 - ended.status
+        what = f"{ended}, and the others were ended" if processes > 1 else str(ended)
+        if not restarts:
+            raise LostError(
+                f"{what}; what was saved is kept: go on with --resume, or let --restarts 3 do that"
+            )
+        restarts -= 1
+        again = f"starting again from the last checkpoint, which may happen {restarts} times more"
+        print(f"metadescent: {what}; {again}", file=sys.stderr, flush=True)
+        words = [*words, *(["--resume"] if "--resume" not in words else [])]
+    return 0
 
 
 def _run(words: Sequence[str], processes: int) -> Ended | None:

@@ -22,6 +22,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from metadescent.blocks import pull_back
+from metadescent.sharding import spread_like
 
 State = PyTree
 Updates = PyTree
@@ -183,17 +184,9 @@ class Coordinatewise(LearnedOptimizer):
         return pull_back(type(self).update_coordinates, self, state, inputs, cotangents)
 
     def init(self, params: PyTree) -> State:
-        """Return h₀ for every coordinate of θ."""
+        """Return h₀ for every coordinate of θ, each lying on the device of its coordinate."""
         h = self.init_coordinate()
-
-        def spread(leaf: Array) -> PyTree[Array]:
-            shape = jnp.shape(leaf)
-            return jax.tree.map(
-                lambda x: jnp.broadcast_to(x.reshape(x.shape + (1,) * len(shape)), x.shape + shape),
-                h,
-            )
-
-        return jax.tree.map(spread, params)
+        return jax.tree.map(lambda leaf: jax.tree.map(lambda x: spread_like(x, leaf), h), params)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any

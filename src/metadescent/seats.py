@@ -22,18 +22,18 @@ class Seat(NamedTuple):
 
     coordinator: str | None = None
     processes: int | None = None
-    index: int | None = None
+    process_id: int | None = None
 
 
 def seat_of(
-    coordinator: str | None, processes: int, index: int | None, environ: Mapping[str, str]
+    coordinator: str | None, processes: int, process_id: int | None, environ: Mapping[str, str]
 ) -> Seat | None:
     """Return this process's seat among others, None if it has none to train with.
 
     Arguments:
         coordinator: the flag; HOST:PORT at which process 0 listens.
         processes: the flag; 0 if not given.
-        index: the flag.
+        process_id: the flag.
         environ: the environment, which a flag goes before.
 
     Raises:
@@ -41,28 +41,28 @@ def seat_of(
 
     Example:
         >>> seat_of("node1:5000", 4, 2, {})
-        Seat(coordinator='node1:5000', processes=4, index=2)
+        Seat(coordinator='node1:5000', processes=4, process_id=2)
         >>> seat_of(None, 0, None, {"SLURM_STEP_NUM_TASKS": "8"})
-        Seat(coordinator=None, processes=None, index=None)
+        Seat(coordinator=None, processes=None, process_id=None)
         >>> seat_of(None, 4, None, {})
     """
     coordinator = coordinator or environ.get("JAX_COORDINATOR_ADDRESS")
     if coordinator is None:
-        if index is not None:
+        if process_id is not None:
             raise UserError(
-                f"this is process {index} and nothing says where process 0 is; try --coordinator "
-                "HOST:PORT"
+                f"this is process {process_id} and nothing says where process 0 is; try "
+                "--coordinator HOST:PORT"
             )
         return Seat() if processes == 0 and _is_started_with_others(environ) else None
     host, colon, port = coordinator.rpartition(":")
     if not (host and colon and port.isdigit()):
         raise UserError(f"the coordinator is {coordinator!r} and must be HOST:PORT")
     count = processes or _number("JAX_NUM_PROCESSES", environ, "--processes")
-    if index is None:
-        index = _number("JAX_PROCESS_ID", environ, "--process-id")
+    if process_id is None:
+        process_id = _number("JAX_PROCESS_ID", environ, "--process-id")
     require("processes", count, 1)
-    require("process-id", index, 0, count - 1)
-    return Seat(coordinator, count, index)
+    require("process-id", process_id, 0, count - 1)
+    return Seat(coordinator, count, process_id)
 
 
 def _is_started_with_others(environ: Mapping[str, str]) -> bool:

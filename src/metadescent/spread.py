@@ -20,14 +20,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.estimator import Carry, Estimator
+from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Part, Place, Problem
 
 AXIS = "problems"
 
 
-def mesh_of(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def mesh_of(devices: Sequence[Any] | None = None) -> Mesh:
     """Return the devices in a row; all of all processes if none are given.
 
     Example:
@@ -68,10 +68,10 @@ class OnEach(Estimator):
     estimator: Estimator
     mesh: Mesh = eqx.field(static=True)
 
-    def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Carry:
+    def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> PyTree:
         """Return what each device carries, stacked along a first axis."""
 
-        def one(problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray) -> Carry:
+        def one(problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray) -> PyTree:
             return _boxed(self.estimator.begin(m, problem, key))
 
         return on_each(self.mesh, one, problem, None, m, key, out=P(AXIS))
@@ -80,19 +80,19 @@ class OnEach(Estimator):
         self,
         m: LearnedOptimizer,
         problem: Problem,
-        carry: Carry,
+        carry: PyTree,
         key: PRNGKeyArray,
         weights: Float[Array, " unroll"],
-    ) -> tuple[PyTree, Carry, Float[Array, "unroll problems"]]:
+    ) -> tuple[PyTree, PyTree, Float[Array, "unroll problems"]]:
         """Return the mean of all devices' estimates, which is the only thing they exchange."""
 
         def one(
             problem: Problem,
-            carry: Carry,
+            carry: PyTree,
             m: LearnedOptimizer,
             key: PRNGKeyArray,
             weights: Float[Array, " unroll"],
-        ) -> tuple[PyTree, Carry, Array]:
+        ) -> tuple[PyTree, PyTree, Array]:
             carry = jax.tree.map(lambda x: x[0], carry)
             gradient, carry, losses = self.estimator.estimate(m, problem, carry, key, weights)
             # One row, so that there is one exchange.

@@ -1,5 +1,6 @@
 """`evaluate` and `tune`: against hand-designed optimizers, each at its best rate."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from metadescent import arguments, zoo
@@ -8,9 +9,11 @@ from metadescent.commands.show import plot, show, tuning_cache
 from metadescent.compare import cached_tune, compare, problem_keys
 from metadescent.console import console, figure, progress, table
 from metadescent.errors import UserError
+from metadescent.executors import engine_of
 from metadescent.files import write_json
 from metadescent.registry import make_problem
 from metadescent.specification import nearest
+from metadescent.tasks import Tuning, tune_all
 from metadescent.tune import BASELINES
 
 
@@ -19,6 +22,9 @@ def _evaluate(command: arguments.Evaluate) -> None:
     names = baselines_of(command.against)
     m = zoo.load(command.optimizer)
     problem = make_problem(command.problem, command.data_dir)
+    tune_ahead(
+        [(name, command.problem, command.steps, max(command.seeds, 32)) for name in names], command
+    )
     with progress("evaluate", 2 * len(names) + 1) as report:
         result = compare(
             {name_of(command.optimizer): m},
@@ -40,15 +46,47 @@ def _evaluate(command: arguments.Evaluate) -> None:
 
 @run.register
 def _tune(command: arguments.Tune) -> None:
-    problem = make_problem(command.problem, command.data_dir)
+    if not command.problems:
+        raise UserError("there is no problem to tune for; name one or more, such as quadratic")
+    tune_ahead(
+        [(command.name, problem, command.steps, command.seeds) for problem in command.problems],
+        command,
+    )
     key, _ = problem_keys(command.seed)
-    tuned = cached_tune(command.name, problem, key, command.steps, command.seeds, tuning_cache())
-    rows = [
-        [f"{rate:.3g}", figure(loss), "best" if rate == tuned.rate else ""]
-        for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True)
+    for name in command.problems:
+        problem = make_problem(name, command.data_dir)
+        cache = tuning_cache()
+        tuned = cached_tune(command.name, problem, key, command.steps, command.seeds, cache)
+        rows = [
+            [f"{rate:.3g}", figure(loss), "best" if rate == tuned.rate else ""]
+            for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True)
+        ]
+        console().print(table(f"{command.name} on {name}", ["rate", "final loss", ""], rows))
+        console().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}.")
+
+
+def tune_ahead(
+    searches: Sequence[tuple[str, str, int, int]],
+    command: arguments.Evaluate | arguments.Tune | arguments.Reproduce,
+) -> None:
+    """Where there are workers, have them tune what is not in the cache yet.
+
+    `searches` has the hand-designed optimizer, the problem, the steps and the seeds of each.
+    """
+    if command.workers == 1 and command.scheduler is None:
+        return
+    where = str(command.data_dir.resolve()) if command.data_dir else None
+    tasks = [
+        Tuning(name, problem, where, command.seed, steps, seeds)
+        for name, problem, steps, seeds in dict.fromkeys(searches)
     ]
-    console().print(table(f"{command.name} on {command.problem}", ["rate", "final loss", ""], rows))
-    console().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}.")
+    with progress("tune", len(tasks)) as report:
+        tune_all(
+            tasks,
+            engine_of(command.workers, command.scheduler),
+            tuning_cache(),
+            lambda task: report(f"tuned {task.name} on {task.problem}", 1),
+        )
 
 
 def baselines_of(text: str) -> list[str]:

@@ -1,26 +1,37 @@
 """`reproduce`: a figure of the paper, and its claims judged."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from metadescent import arguments, artifact, experiments, zoo
 from metadescent.commands.dispatch import run
+from metadescent.commands.evaluate import tune_ahead
 from metadescent.commands.show import show, tuning_cache
 from metadescent.commands.train import train
 from metadescent.console import console, figure, progress, table
+from metadescent.executors import engine_of
+from metadescent.experiments import panels
 from metadescent.files import write_json
 from metadescent.logs import recipe_from
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.plotting import save
+from metadescent.recipe import Recipe
+from metadescent.sweep import sweep
+from metadescent.tasks import train_in_turn, training
 
 
 @run.register
 def _reproduce(command: arguments.Reproduce) -> None:
     # Before the bar of the experiment begins, as meta-training draws its own.
     names = experiments.experiment(command.figure).OPTIMIZERS
+    if command.retrain:
+        _retrain_ahead(names, command)
     learned = {
         name: _retrain(name, command) if command.retrain else zoo.load(name) for name in names
     }
+    tune_ahead(_searches(command), command)
     with progress(command.figure, experiments.units(command.figure)) as report:
         result = experiments.reproduce(
             command.figure,
@@ -51,20 +62,58 @@ def _reproduce(command: arguments.Reproduce) -> None:
         write_json(command.json, result.to_json())
 
 
+def _searches(command: arguments.Reproduce) -> list[tuple[str, str, int, int]]:
+    """Return the searches for rates that the panels of a figure will ask for."""
+    settings = getattr(experiments.experiment(command.figure), "SETTINGS", {}).values()
+    return panels.searches_of(
+        [s for s in settings if isinstance(s, panels.Setting)],
+        experiments.budget_of(command.budget),
+    )
+
+
+def _retrain_ahead(names: Sequence[str], command: arguments.Reproduce) -> None:
+    """Where there are workers, have each train one of the optimizers, after the stages before."""
+    if command.workers == 1 and command.scheduler is None:
+        return
+    chains = [
+        [
+            training(folder, problem, command.data_dir, recipe)
+            for folder, problem, recipe in _stages_of(name, command)
+        ]
+        for name in names
+    ]
+    with progress("retrain", len(chains)) as report:
+        sweep(
+            train_in_turn,
+            chains,
+            engine_of(command.workers, command.scheduler),
+            report=lambda chain, _: report(Path(chain[-1].folder).name, 1),
+        )
+
+
 def _retrain(name: str, command: arguments.Reproduce) -> LearnedOptimizer:
-    return _retrain_stage(artifact.read_card(zoo.path(name)), name, command)
-
-
-def _retrain_stage(
-    card: dict[str, Any], name: str, command: arguments.Reproduce
-) -> LearnedOptimizer:
     """Train as a card says, after the stages before it."""
+    *before, last = _stages_of(name, command)
+    for folder, problem, recipe in before:
+        train(folder, problem, recipe, command.data_dir, resume=folder.exists())
+    folder, problem, recipe = last
+    return train(folder, problem, recipe, command.data_dir, resume=folder.exists()).best
+
+
+def _stages_of(name: str, command: arguments.Reproduce) -> list[tuple[Path, str, Recipe]]:
+    return _stages(artifact.read_card(zoo.path(name)), name, command)
+
+
+def _stages(
+    card: dict[str, Any], name: str, command: arguments.Reproduce
+) -> list[tuple[Path, str, Recipe]]:
+    """Return the folders, problems and recipes that an optimizer's card speaks of, in order."""
     recipe = recipe_from(card["recipe"], f"the card of {name}")
     if command.budget == "smoke":
         recipe = replace(recipe, epochs=2, episodes=2)
     folder = command.out / command.budget / name
+    before: list[tuple[Path, str, Recipe]] = []
     if card.get("before"):
-        _retrain_stage(card["before"], f"{name}-before", command)
-        recipe = replace(recipe, init=str(folder.with_name(f"{name}-before")))
-    state = train(folder, card["trained_on"], recipe, command.data_dir, resume=folder.exists())
-    return state.best
+        before = _stages(card["before"], f"{name}-before", command)
+        recipe = replace(recipe, init=str(before[-1][0]))
+    return [*before, (folder, card["trained_on"], recipe)]

@@ -2,8 +2,10 @@
 
 import math
 import os
+import statistics
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +20,16 @@ from metadescent.console import console, figure, progress, table
 from metadescent.curriculum import improved, keep, stages
 from metadescent.errors import UserError
 from metadescent.events import event_log
+from metadescent.executors import engine_of
 from metadescent.files import write_json
 from metadescent.lock import locked
 from metadescent.logs import CONFIG, METRICS, read_metrics
 from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState
-from metadescent.recipe import Recipe
+from metadescent.recipe import Form, Recipe
 from metadescent.registry import make_problem, recipe_of
 from metadescent.seats import seat_of
+from metadescent.tasks import Training, train_all, training
 from metadescent.tune import STANDARD
 
 
@@ -82,6 +86,9 @@ def _lead(command: arguments.Train) -> None:
     if command.search:
         runs.check_free(folder, command.resume)
         recipe = _search(folder, command)
+    if command.seeds > 1:
+        _train_seeds(folder, command, recipe)
+        return
     if command.curriculum:
         _train_in_stages(folder, command, recipe)
         return
@@ -181,20 +188,11 @@ def _search(folder: Path, command: arguments.Train) -> Recipe:
     """Return the recipe with the meta-rate that did best in short trials (section 3)."""
     recipe = command.recipe
     trials = runs.trials(recipe, command.search)
-    problem = make_problem(command.problem, command.data_dir)
-    found: list[tuple[float, float]] = []
-    with progress("search", len(trials)) as report:
-        # In the form of the first, as they differ in nothing that takes memory.
-        first, budget = folder / "search" / "trial-0", _budget(command)
-        form = fitted(first, problem, command.problem, trials[0], resume=True, budget=budget).form
-        for index, trial in enumerate(replace(trial, form=form) for trial in trials):
-            loss = runs.validate_trial(
-                folder / "search" / f"trial-{index}", problem, command.problem, trial
-            )
-            found.append((loss, trial.meta_rate))
-            report(f"meta-rate {trial.meta_rate:.2g}: validation {figure(loss)}", 1)
+    folders = [folder / "search" / f"trial-{index}" for index in range(len(trials))]
+    form, losses = _train_all("search", folders, trials, command)
+    found = [(loss, trial.meta_rate) for loss, trial in zip(losses, trials, strict=True)]
     loss, best = min(found)
-    if loss == float("inf"):
+    if loss == math.inf:
         raise UserError(
             f"no trial of {len(found)} kept a finite meta-loss; try --clip "
             f"{recipe.clip / 4:.2g}, or a smaller scale of the optimizer's output"
@@ -202,6 +200,53 @@ def _search(folder: Path, command: arguments.Train) -> Recipe:
     rows = [[f"{rate:.3g}", figure(loss)] for loss, rate in sorted(found)]
     console().print(table("Random search", ["meta-rate", "validation loss"], rows))
     return replace(recipe, meta_rate=best, form=form)
+
+
+def _train_all(
+    title: str, folders: Sequence[Path], recipes: Sequence[Recipe], command: arguments.Train
+) -> tuple[Form, list[float]]:
+    """Train several times, on the workers that there are; return the form, and the losses."""
+    problem = make_problem(command.problem, command.data_dir)
+    with progress(title, len(recipes)) as report:
+        # In the form of the first, as they differ in nothing that takes memory.
+        form = fitted(
+            folders[0], problem, command.problem, recipes[0], resume=True, budget=_budget(command)
+        ).form
+        tasks = [
+            training(folder, command.problem, command.data_dir, replace(recipe, form=form))
+            for folder, recipe in zip(folders, recipes, strict=True)
+        ]
+
+        def say(task: Training, loss: float) -> None:
+            rate, seed = task.recipe["meta_rate"], task.recipe["seed"]
+            report(f"meta-rate {rate:.2g}, seed {seed}: validation {figure(loss)}", 1)
+
+        losses = train_all(tasks, engine_of(command.workers, command.scheduler), say)
+    return form, losses
+
+
+def _train_seeds(folder: Path, command: arguments.Train, recipe: Recipe) -> None:
+    """Train with several seeds; the best of them by validation is the folder's optimizer."""
+    recipes = [replace(recipe, seed=recipe.seed + index) for index in range(command.seeds)]
+    folders = [folder / f"seed-{one.seed}" for one in recipes]
+    if not command.resume:
+        for one in folders:
+            runs.check_free(one, resume=False)
+    _, losses = _train_all("seeds", folders, recipes, command)
+    rows = [[str(one.seed), figure(loss)] for one, loss in zip(recipes, losses, strict=True)]
+    console().print(table("Seeds", ["seed", "validation loss"], rows))
+    finite = [loss for loss in losses if loss < math.inf]
+    if not finite:
+        raise UserError(
+            f"no seed of {len(losses)} kept a finite meta-loss; try --meta-rate "
+            f"{recipe.meta_rate / 3:.1g}"
+        )
+    spread = f", standard deviation {figure(statistics.stdev(finite))}" if len(finite) > 1 else ""
+    best = folders[losses.index(min(losses))]
+    console().print(
+        f"Mean {figure(statistics.mean(finite))}{spread}, of {len(finite)} of {len(losses)}."
+    )
+    console().print(f"Best validation loss {figure(min(losses))}: {keep(folder, best)}")
 
 
 def _warn(text: str) -> None:

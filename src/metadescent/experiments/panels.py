@@ -1,6 +1,6 @@
 """What the panels of a figure compare, and the running of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -38,6 +38,22 @@ class Setting(NamedTuple):
     def reports(self) -> int:
         """Return how many reports of progress the panel gives."""
         return 1 + len(self.beside) + 2 * len(self.baselines)
+
+
+def searches_of(settings: Iterable[Setting], effort: Budget) -> list[tuple[str, str, int, int]]:
+    """Return the searches for rates that `run` will ask for: baseline, problem, steps and seeds.
+
+    Example:
+        >>> from metadescent.experiments import BUDGETS
+        >>> one = Setting("quadratic", "quadratic-lstm", 100, "functions", "", "", ("adam",))
+        >>> searches_of([one], BUDGETS["smoke"])
+        [('adam', 'quadratic', 10, 32)]
+    """
+    return [
+        (name, s.problem, effort.steps(s.num_steps), getattr(effort, s.seeds).tune)
+        for s in settings
+        for name in s.baselines
+    ]
 
 
 def run(

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from metadescent import library
+from metadescent.sharding import is_on_one_device
 
 SOURCES = Path(__file__).parent
 KERNELS = ("lstm_update", "lstm_pull_back", "lstm_vjp", "slide", "slide_pull", "pool", "unpool")
@@ -48,13 +49,7 @@ def can_run(*arrays: jax.Array) -> bool:
     devices to every one of them. Where that can be, JAX's code runs, which falls into shards; but
     within `jax.shard_map` an array is one device's own.
     """
-    return all(x.dtype == jnp.float32 for x in arrays) and _on_one_device() and bool(kernels())
-
-
-def _on_one_device() -> bool:
-    mesh = jax.sharding.get_abstract_mesh()
-    is_manual = bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
-    return is_manual or jax.device_count() == 1
+    return all(x.dtype == jnp.float32 for x in arrays) and is_on_one_device() and bool(kernels())
 
 
 def build() -> Path | None:

@@ -15,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from metadescent.optimizer import LearnedOptimizer, State, Updates, phi_dtype
+from metadescent.sharding import rows_like
 
 
 class Communicating(LearnedOptimizer):
@@ -37,7 +38,8 @@ class Communicating(LearnedOptimizer):
 
     def init(self, params: PyTree) -> State:
         """Return h₀ for the coordinates of θ."""
-        return self.init_row(sum(jnp.size(leaf) for leaf in jax.tree.leaves(params)))
+        n = sum(jnp.size(leaf) for leaf in jax.tree.leaves(params))
+        return rows_like(self.init_row(n), params)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any

@@ -121,7 +121,7 @@ class LSTM(Coordinatewise):
         self, x: Float[Array, "features *n"], state: LSTMState
     ) -> tuple[Float[Array, "*n"], LSTMState]:
         """Run the features of coordinates, in whatever shape these are, through the stack."""
-        return _fused(self, x, state) if self._fuses(x, state) else _unfused(self, x, state)
+        return _fused(self, x, state) if self._fuses(x, state) else stack(self, x, state)
 
     def pull_back_run(
         self, state: LSTMState, x: Float[Array, "features T n"], cotangents: Float[Array, "T n"]
@@ -147,9 +147,10 @@ class LSTM(Coordinatewise):
     def threshold(self) -> float:
         return 0.0 if self.p is None else math.exp(-self.p)
 
-    def emit(self, h: Float[Array, "_ n"]) -> Float[Array, " n"]:
+    def emit(self, h: Float[Array, "_ *n"]) -> Float[Array, "*n"]:
         """Return g = scale · (w·h + b) for the h of the last layer."""
-        return self.scale * (self.output.weight[0] @ h + cast(Array, self.output.bias))
+        bias = cast(Array, self.output.bias).reshape(())
+        return self.scale * (jnp.tensordot(self.output.weight[0], h, 1) + bias)
 
     def _fuses(self, x: Array, state: LSTMState) -> bool:
         arrays = jax.tree.leaves((x, self, state))
@@ -157,9 +158,13 @@ class LSTM(Coordinatewise):
 
 
 def stack(
-    m: LSTM, x: Float[Array, "features n"], state: LSTMState
-) -> tuple[Float[Array, " n"], LSTMState]:
-    """Run n coordinates through the stack in plain JAX: the reference of all faster forms."""
+    m: LSTM, x: Float[Array, "features *n"], state: LSTMState
+) -> tuple[Float[Array, "*n"], LSTMState]:
+    """Run coordinates through the stack in plain JAX: the reference of all faster forms.
+
+    They keep their shape: to bring them into a row would move them from device to device where they
+    are sharded.
+    """
     new_state = []
     for cell, (h, c) in zip(m.cells, state, strict=True):
         x, c = layer(cell, x, h, c)
@@ -169,14 +174,15 @@ def stack(
 
 def layer(
     cell: eqx.nn.LSTMCell,
-    x: Float[Array, "features n"],
-    h: Float[Array, "hidden n"],
-    c: Float[Array, "hidden n"],
-) -> tuple[Float[Array, "hidden n"], Float[Array, "hidden n"]]:
-    """Return the next h and c of one layer for n coordinates, in plain JAX."""
+    x: Float[Array, "features *n"],
+    h: Float[Array, "hidden *n"],
+    c: Float[Array, "hidden *n"],
+) -> tuple[Float[Array, "hidden *n"], Float[Array, "hidden *n"]]:
+    """Return the next h and c of one layer for coordinates in any shape, in plain JAX."""
     # One matrix product instead of two.
     weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
-    return gates(weight @ jnp.concatenate([x, h]) + cast(Array, cell.bias)[:, None], c)
+    bias = cast(Array, cell.bias).reshape(-1, *(1,) * (x.ndim - 1))
+    return gates(jnp.tensordot(weight, jnp.concatenate([x, h]), 1) + bias, c)
 
 
 @jax.custom_vjp
@@ -188,13 +194,7 @@ def _fused(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
         g, h = native_lstm.update(x, jax.tree.leaves(m), h, m.scale)
         return g, treedef.unflatten(h)
 
-    return jax.lax.platform_dependent(m, x, state, cpu=native, default=_unfused)
-
-
-def _unfused(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
-    as_rows = jax.tree.map(lambda y: y.reshape(y.shape[0], -1), (x, state))
-    g, after = stack(m, *as_rows)
-    return g.reshape(x.shape[1:]), jax.tree.map(lambda y, z: z.reshape(y.shape), state, after)
+    return jax.lax.platform_dependent(m, x, state, cpu=native, default=stack)
 
 
 def _fused_forward(m: LSTM, x: Array, state: LSTMState) -> tuple[PyTree, PyTree]:
@@ -211,7 +211,7 @@ def _fused_backward(inputs: PyTree, cotangents: PyTree) -> PyTree:
         return phi_tree.unflatten(found[0]), found[1], state_tree.unflatten(found[2])
 
     def reference(inputs: PyTree, cotangents: PyTree) -> PyTree:
-        return jax.vjp(_unfused, *inputs)[1](cotangents)
+        return jax.vjp(stack, *inputs)[1](cotangents)
 
     return jax.lax.platform_dependent(inputs, cotangents, cpu=native, default=reference)
 
@@ -221,8 +221,8 @@ _fused.defvjp(_fused_forward, _fused_backward)
 
 @jax.custom_vjp
 def gates(
-    z: Float[Array, "four_hidden n"], c: Float[Array, "hidden n"]
-) -> tuple[Float[Array, "hidden n"], Float[Array, "hidden n"]]:
+    z: Float[Array, "four_hidden *n"], c: Float[Array, "hidden *n"]
+) -> tuple[Float[Array, "hidden *n"], Float[Array, "hidden *n"]]:
     """Map preactivations z = (i, f, g, o) and cell state c to the next h and c.
 
         c′ = σ(f)·c + σ(i)·tanh(g),   h′ = σ(o)·tanh(c′)

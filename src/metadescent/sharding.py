@@ -1,0 +1,93 @@
+"""How h lies over devices: as θ does, coordinate by coordinate.
+
+A large θ may be sharded, each device holding some of its coordinates. A coordinatewise rule then
+needs of another device nothing but φ's gradient, as long as h, which is many times as large as θ,
+is sharded in the same way.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.core
+import jax.numpy as jnp
+from jax.experimental.shard_alike import shard_alike
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, PyTree
+
+
+def is_on_one_device() -> bool:
+    """Tell whether the arrays of a computation are whole, each on one device.
+
+    So they are where there is but one device, and within `jax.shard_map`. Anywhere else XLA may
+    have them in shards, which is not known while a function is traced.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    is_manual = bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
+    return is_manual or jax.device_count() == 1
+
+
+def spread_like(h: Float[Array, "*features"], leaf: Array) -> Float[Array, "..."]:
+    """Return one coordinate's h for every coordinate of a leaf of θ, lying where these lie.
+
+    Returns:
+        An array of h's shape with the leaf's appended.
+
+    Example:
+        >>> spread_like(jnp.zeros(4), jnp.ones((2, 3))).shape
+        (4, 2, 3)
+    """
+    shape = (*h.shape, *jnp.shape(leaf))
+
+    def spread() -> Array:
+        return jnp.broadcast_to(h.reshape(h.shape + (1,) * jnp.ndim(leaf)), shape)
+
+    if is_on_one_device() or not isinstance(leaf, jax.Array):
+        return spread()
+    if not isinstance(leaf, jax.core.Tracer):
+        sharding = leaf.sharding
+        if not isinstance(sharding, NamedSharding):
+            return spread()
+        return _laid_out(spread, NamedSharding(sharding.mesh, P(*_whole(h), *sharding.spec)))
+    sharding = jax.typeof(leaf).sharding
+    if AxisType.Explicit in sharding.mesh.axis_types:
+        return jax.sharding.reshard(
+            spread(), NamedSharding(sharding.mesh, P(*_whole(h), *sharding.spec))
+        )
+    return shard_alike(spread(), jnp.broadcast_to(leaf, shape).astype(h.dtype))[0]
+
+
+def rows_like(rows: PyTree[Array], params: PyTree[Array]) -> PyTree[Array]:
+    """Return the state of a row of all coordinates, its last axis over the devices that θ is on.
+
+    Where these cannot share the row evenly, each of them has all of it.
+    """
+    found = [
+        leaf.sharding
+        for leaf in jax.tree.leaves(params)
+        if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer)
+    ]
+    found = [s for s in found if isinstance(s, NamedSharding) and not s.is_fully_replicated]
+    if not found:
+        return rows
+    mesh, spec = found[0].mesh, found[0].spec
+    names = [n for part in spec if part for n in (part if isinstance(part, tuple) else (part,))]
+    n = sum(jnp.size(leaf) for leaf in jax.tree.leaves(params))
+    over = tuple(names) if n % math.prod(mesh.shape[name] for name in names) == 0 else None
+
+    def lay_out(row: Array) -> Array:
+        is_long = row.ndim > 0 and row.shape[-1] == n
+        spec = P(*(None,) * (row.ndim - 1), over) if is_long else P()
+        return jax.device_put(row, NamedSharding(mesh, spec))
+
+    return jax.tree.map(lay_out, rows)
+
+
+def _whole(h: Array) -> tuple[None, ...]:
+    return (None,) * h.ndim
+
+
+def _laid_out(spread: Callable[[], Array], sharding: NamedSharding) -> Array:
+    # Made in its place, never whole on one device.
+    return jax.jit(spread, out_shardings=sharding)()

@@ -1,0 +1,139 @@
+"""What is shared out among workers: meta-training runs, and the tuning of hand-designed optimizers.
+
+Tasks name what they are about, so that they are small and any worker can make it; a worker makes a
+problem once. Their results are found where the same work, done here, would leave them: in a run's
+folder and in the cache of tuned rates.
+"""
+
+import functools
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metadescent import runs
+from metadescent.compare import keep_tuned, kept_tuned, problem_keys
+from metadescent.executors import Engine
+from metadescent.files import write_json
+from metadescent.problem import Problem
+from metadescent.recipe import Recipe
+from metadescent.registry import make_problem
+from metadescent.sweep import sweep
+from metadescent.tune import Tuned, tune
+
+RESULT = "result.json"
+
+
+class Training(NamedTuple):
+    """One meta-training run, from its beginning or from where it stands, to its end."""
+
+    folder: str
+    problem: str
+    data_dir: str | None
+    recipe: dict[str, Any]
+
+
+class Tuning(NamedTuple):
+    """The search for one hand-designed optimizer's rate on one problem."""
+
+    name: str
+    problem: str
+    data_dir: str | None
+    seed: int
+    num_steps: int
+    num_seeds: int
+
+
+def training(folder: Path, problem: str, data_dir: Path | None, recipe: Recipe) -> Training:
+    """Return the task of a run; a worker may be in another folder, so paths are absolute."""
+    where = str(data_dir.resolve()) if data_dir else None
+    return Training(str(folder.resolve()), problem, where, asdict(recipe))
+
+
+def train_all(
+    tasks: Sequence[Training],
+    engine: Engine,
+    report: Callable[[Training, float], None] = lambda task, loss: None,
+) -> list[float]:
+    """Run them all, and return the best validation loss of each.
+
+    It is infinite where the meta-loss ceased to be finite. What is finished is not run again.
+    """
+    found = sweep(
+        train_one,
+        tasks,
+        engine,
+        kept=_kept,
+        keep=lambda task, result: write_json(
+            Path(task.folder) / RESULT, {"task": task._asdict(), "result": result}
+        ),
+        report=lambda task, result: report(task, _loss(result)),
+    )
+    return [_loss(result) for result in found]
+
+
+def train_one(task: Training) -> dict[str, Any]:
+    """Do a `Training`."""
+    problem, recipe = _problem(task.problem, task.data_dir), Recipe(**task.recipe)
+    loss = runs.validate_trial(Path(task.folder), problem, task.problem, recipe)
+    return {"loss": loss if math.isfinite(loss) else None}
+
+
+def train_in_turn(tasks: Sequence[Training]) -> list[dict[str, Any]]:
+    """Do several of which each goes on from the one before."""
+    return [train_one(task) for task in tasks]
+
+
+def tune_all(
+    tasks: Iterable[Tuning],
+    engine: Engine,
+    cache: Path,
+    report: Callable[[Tuning], None] = lambda task: None,
+) -> None:
+    """Find the rates of all that the cache does not have, and keep them there."""
+
+    def question(task: Tuning) -> tuple[Any, ...]:
+        key, _ = problem_keys(task.seed)
+        problem = _problem(task.problem, task.data_dir)
+        return cache, task.name, problem, key, task.num_steps, task.num_seeds
+
+    def kept(task: Tuning) -> dict[str, Any] | None:
+        found = kept_tuned(*question(task))
+        return None if found is None else found._asdict()
+
+    sweep(
+        tune_one,
+        list(dict.fromkeys(tasks)),
+        engine,
+        kept=kept,
+        keep=lambda task, result: keep_tuned(Tuned(**result), *question(task)),
+        report=lambda task, result: report(task),
+    )
+
+
+def tune_one(task: Tuning) -> dict[str, Any]:
+    """Do a `Tuning`."""
+    key, _ = problem_keys(task.seed)
+    problem = _problem(task.problem, task.data_dir)
+    found = tune(task.name, problem, key, num_steps=task.num_steps, num_seeds=task.num_seeds)
+    return found._asdict()
+
+
+@functools.lru_cache(maxsize=1)
+def _problem(name: str, data_dir: str | None) -> Problem:
+    return make_problem(name, data_dir)
+
+
+def _kept(task: Training) -> Any:
+    try:
+        found = json.loads((Path(task.folder) / RESULT).read_text())
+        # Of another recipe it is no result; the run's folder will say what differs.
+        return found["result"] if found["task"] == json.loads(json.dumps(task._asdict())) else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _loss(result: dict[str, Any]) -> float:
+    return math.inf if result["loss"] is None else result["loss"]

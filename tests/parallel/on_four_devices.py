@@ -1,0 +1,260 @@
+"""What four devices compute, beside what one does; run by `test_four_devices.py`, prints JSON.
+
+A process has as many devices as it was started with, so this one is another than the tests'.
+"""
+
+import importlib.util
+import json
+import re
+import sys
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from metadescent.estimators.imitation import Imitation
+from metadescent.estimators.pes import PES
+from metadescent.estimators.truncated import Truncated
+from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.meta_train import Schedule, meta_train
+from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problem import Optimizee, Problem
+from metadescent.problems.quadratic import Quadratic
+from metadescent.spread import OnEach, Spread, mesh_of, on_each
+
+KEY = jax.random.key(1)
+M = LSTM((3,), p=None, key=jax.random.key(0))
+MESH = mesh_of()
+PARAMETERS = jax.make_mesh((4,), ("parameters",), axis_types=(AxisType.Auto,))
+EXPLICIT = jax.make_mesh((4,), ("parameters",))
+
+
+def apart(found: Any, expected: Any) -> float:
+    """Return the largest difference between two pytrees' leaves, in units of the leaf's largest."""
+    worst = 0.0
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        worst = max(worst, float(np.max(np.abs(a - b)) / max(np.max(np.abs(b)), 1e-12)))
+    return worst
+
+
+def shares(tree: Any) -> list[float]:
+    """Return the part of a pytree's bytes that each device holds."""
+    held = dict.fromkeys(jax.devices(), 0)
+    for leaf in jax.tree.leaves(tree):
+        for shard in leaf.addressable_shards:
+            held[shard.device] += shard.data.nbytes
+    total = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+    return [size / total for size in held.values()]
+
+
+def meta_gradients() -> dict[str, Any]:
+    """Two segments of an episode, by every estimator, on one device and on four."""
+    found = {}
+    cases = {
+        "two phases": Truncated(problems=8),
+        "recomputed": Truncated(problems=8, form="recompute"),
+        "pes": PES(problems=8),
+        "imitation": Imitation(problems=8),
+    }
+    for name, whole in cases.items():
+
+        @eqx.filter_jit
+        def both(estimator: Any, m: Any) -> Any:
+            carry = estimator.begin(m, Quadratic(dimension=3), KEY)
+            ones = jnp.ones(3)
+            first, carry, _ = estimator.estimate(m, Quadratic(dimension=3), carry, KEY, ones)
+            second, _, losses = estimator.estimate(m, Quadratic(dimension=3), carry, KEY, ones)
+            return first, second, losses
+
+        found[name] = apart(both(OnEach(whole.part(4), MESH), M), both(whole, M))
+    return found
+
+
+def run() -> dict[str, Any]:
+    """One epoch of meta-training on one device and on four."""
+    schedule = Schedule(1, 2, 6, 3, 8, average=0.5, estimator=Truncated(problems=4))
+    sizes = {"meta_optimizer": optax.adam(1e-2), "key": KEY}
+    ((one, shown),) = meta_train(M, Quadratic(dimension=3), schedule, **sizes)
+    ((four, seen),) = meta_train(M, Quadratic(dimension=3), schedule, spread=Spread(MESH), **sizes)
+    return {
+        "φ": apart(four.m, one.m),
+        "validation": apart(seen.validation, shown.validation),
+        "meta-losses": apart(seen.meta_losses, shown.meta_losses),
+    }
+
+
+def sharded_parameters() -> dict[str, Any]:
+    """As an Optax optimizer, on a model whose kernels are sharded."""
+    params, kind = model()
+    gradients = jax.tree.map(jnp.sin, params)
+    tx = optax.chain(optax.clip(1.0), M.as_optax())
+    whole, _ = jax.jit(tx.update)(gradients, tx.init(params), params)
+    found: dict[str, Any] = {"model": kind}
+    for name, mesh in {"auto": PARAMETERS, "explicit": EXPLICIT}.items():
+
+        def lay_out(x: Any, mesh: Any = mesh) -> Any:
+            spec = P(None, "parameters") if x.ndim == 2 and x.shape[1] % 4 == 0 else P()
+            return jax.device_put(x, NamedSharding(mesh, spec))
+
+        placed, pushed = jax.tree.map(lay_out, (params, gradients))
+        for how, init in {"at once": tx.init, "jit": jax.jit(tx.init)}.items():
+            with jax.set_mesh(mesh):
+                state = init(placed)
+                updates, after = jax.jit(tx.update)(pushed, state, placed)
+            found[f"{name}, {how}"] = {
+                "apart": apart(updates, whole),
+                "h": max(shares(state)),
+                "h after": max(shares(after)),
+            }
+    return found
+
+
+def model() -> tuple[Any, str]:
+    """Return the parameters of a network of Flax where it is installed, else of Equinox."""
+    if importlib.util.find_spec("flax"):
+        import flax.linen as nn
+
+        net = nn.Sequential([nn.Dense(64), nn.relu, nn.Dense(64)])
+        return net.init(KEY, jnp.ones((1, 64)))["params"], "flax"
+    net = eqx.nn.MLP(64, 64, 64, 1, key=KEY)
+    return eqx.filter(net, eqx.is_inexact_array), "equinox"
+
+
+def kernels() -> dict[str, Any]:
+    """One update of sharded coordinates, and by the kernel within a map over one device."""
+    theta = jax.random.normal(KEY, (8, 12))
+    lstm = LSTM((4, 3), key=KEY)
+
+    def update(problem: Any, _: None, theta: Any) -> Any:
+        return lstm.update(theta, lstm.init(theta))
+
+    one = mesh_of(jax.devices()[:1])
+    by_kernel = jax.jit(lambda theta: on_each(one, update, Quadratic(), None, theta, out=P()))
+    sharded = jax.device_put(theta, NamedSharding(PARAMETERS, P(None, "parameters")))
+    step = jax.jit(lambda *arguments: lstm.update(*arguments))
+    g, h = step(sharded, lstm.init(sharded))
+    text = step.lower(sharded, lstm.init(sharded)).compile().as_text()
+    kernel = by_kernel.lower(theta).compile().as_text()
+    return {
+        "apart": apart((g, h), by_kernel(theta)),
+        "kernel in the map": "metadescent_lstm" in kernel,
+        "kernel on shards": "metadescent_lstm" in text,
+        "exchanges": exchanges(text),
+    }
+
+
+def exchanges(text: str) -> list[str]:
+    """Return the exchanges between devices in a compiled program."""
+    names = "all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter"
+    return re.findall(rf"({names})(?:-start)?\(", text)
+
+
+def averages() -> dict[str, Any]:
+    """Global averaging cells over 8 sharded coordinates, and over 10, which 4 do not divide."""
+    m, found = LSTMGAC((3,), 2, key=KEY), {}
+    for name, shapes in {
+        "even": [(8,)],
+        "uneven": [(10,)],
+        "of two leaves": [(4, 3), (5,)],
+    }.items():
+        theta = [jax.random.normal(KEY, shape) for shape in shapes]
+        specs = [P("parameters") if shape[0] % 4 == 0 else P() for shape in shapes]
+        placed = [
+            jax.device_put(x, NamedSharding(PARAMETERS, spec))
+            for x, spec in zip(theta, specs, strict=True)
+        ]
+
+        @jax.jit
+        def two(theta: Any, h: Any) -> Any:
+            g, h = m.update(theta, h)
+            return m.update(jax.tree.map(jnp.add, theta, g), h)
+
+        found[name] = {
+            "apart": apart(two(placed, m.init(placed)), two(theta, m.init(theta))),
+            "h": max(shares(m.init(placed))),
+        }
+    return found
+
+
+class Bowl(Optimizee):
+    """f(θ) = mean d (θ − 1)², θ sharded over four devices or not."""
+
+    d: jax.Array
+    sharding: NamedSharding | None = eqx.field(static=True)
+
+    def init(self, key: Any) -> Any:
+        theta = 0.1 * jax.random.normal(key, self.d.shape)
+        return jax.lax.with_sharding_constraint(theta, self.sharding) if self.sharding else theta
+
+    def loss(self, theta: Any, key: Any) -> Any:
+        del key
+        return jnp.mean(self.d * (theta - 1) ** 2)
+
+
+class Bowls(Problem):
+    size: int = eqx.field(static=True)
+    sharding: NamedSharding | None = eqx.field(static=True, default=None)
+
+    def sample(self, key: Any) -> Bowl:
+        d = jnp.exp(jax.random.normal(key, (self.size,)))
+        if self.sharding:
+            d = jax.lax.with_sharding_constraint(d, self.sharding)
+        return Bowl(d, self.sharding)
+
+
+def coordinates(size: int, compare: bool = True) -> dict[str, Any]:
+    """One meta-step of unroll 4 on one optimizee whose coordinates are sharded."""
+    m = LSTM((2,), key=KEY)
+
+    def meta_step(problem: Problem) -> Any:
+        @jax.jit
+        def begin() -> Any:
+            return start_batch(m, problem, KEY, 1)
+
+        @jax.jit
+        def step(m: Any, begin: Any) -> Any:
+            def objective(m: Any) -> Any:
+                return meta_loss(
+                    m, problem, begin, KEY, num_problems=1, num_steps=4, form="recompute"
+                )
+
+            (loss, (end, _)), gradient = jax.value_and_grad(objective, has_aux=True)(m)
+            return loss, gradient, end
+
+        trajectory = begin()
+        return trajectory, step(m, trajectory), lambda: step.lower(m, trajectory).compile()
+
+    sharding = NamedSharding(PARAMETERS, P("parameters"))
+    begin, (loss, gradient, end), compiled = meta_step(Bowls(size, sharding))
+    found = {
+        "loss": float(loss),
+        "begin": max(shares((begin.theta, begin.state))),
+        "end": max(shares((end.theta, end.state))),
+        "finite": all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(gradient)),
+    }
+    if compare:
+        _, expected, _ = meta_step(Bowls(size))
+        found["apart"] = apart((loss, gradient, end), expected)
+        found["exchanges"] = sorted(set(exchanges(compiled().as_text())))
+    return found
+
+
+if __name__ == "__main__":
+    assert jax.device_count() == 4
+    what = {
+        "meta_gradients": meta_gradients,
+        "run": run,
+        "sharded_parameters": sharded_parameters,
+        "kernels": kernels,
+        "averages": averages,
+        "coordinates": lambda: coordinates(64),
+        "ten million": lambda: coordinates(10_000_000, compare=False),
+    }
+    print(json.dumps({name: what[name]() for name in sys.argv[1:]}))
