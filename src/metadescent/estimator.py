@@ -10,7 +10,6 @@ entry in the module's `NAMED`.
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import Self
 
 import equinox as eqx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -67,7 +66,7 @@ class Estimator(eqx.Module):
             carried on; and the losses that the estimator sums up, step by step.
         """
 
-    def part(self, parts: int) -> Self:
+    def part(self, parts: int) -> "Estimator":
         """Return the estimator for one of several equal parts of an episode's optimizees.
 
         The mean of what it finds on each part is what this one finds on all of them. It is made
@@ -81,10 +80,20 @@ class Estimator(eqx.Module):
             >>> Truncated(problems=8).part(4).problems
             2
         """
-        problems = getattr(self, "problems", 1)
-        if problems % parts:
-            raise UserError(
-                f"the {problems} problems of a meta-step are no multiple of the {parts} devices "
-                f"that share them; try --problems {parts * -(-problems // parts)}"
-            )
-        return replace(self, problems=problems // parts) if parts > 1 else self
+        if parts == 1:
+            return self
+        return replace(self, problems=share(getattr(self, "problems", 1), parts))
+
+
+def share(problems: int, parts: int) -> int:
+    """Return how many of the problems each part has.
+
+    Raises:
+        UserError: if they do not fall into so many equal parts.
+    """
+    if problems % parts:
+        raise UserError(
+            f"the {problems} problems of a meta-step are no multiple of the {parts} devices that "
+            f"share them; try --problems {parts * -(-problems // parts)}"
+        )
+    return problems // parts

@@ -116,7 +116,7 @@ class Part(Problem):
         return self.whole.sample(key)
 
 
-def split(key: PRNGKeyArray, size: int, place: Place | None = None) -> PRNGKeyArray:
+def split(key: PRNGKeyArray, size: int, place: Place | None = None) -> Array:
     """Return a key for each of `size` optimizees: all of a batch, or those of one part of it."""
     if place is None:
         return jax.random.split(key, size)

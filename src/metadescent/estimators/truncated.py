@@ -16,7 +16,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent.errors import require, require_choice
-from metadescent.estimator import Estimator
+from metadescent.estimator import Estimator, share
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer, State, Updates
 from metadescent.problem import Problem
@@ -69,7 +69,8 @@ class Truncated(Estimator):
 
     def part(self, parts: int) -> "Truncated":
         # Each part has a sample of coordinates of its own.
-        return replace(super().part(parts), coordinates=-(-self.coordinates // parts))
+        coordinates = -(-self.coordinates // parts)
+        return replace(self, problems=share(self.problems, parts), coordinates=coordinates)
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Trajectory:
         return start_batch(m, problem, key, self.problems)

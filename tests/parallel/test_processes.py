@@ -1,0 +1,198 @@
+"""Several processes that train together do what one does; a lost one ends them, and they resume."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from metadescent import gang, runs
+from metadescent.checkpoint import latest_epoch, load_checkpoint
+from metadescent.launch import MAIN
+from metadescent.meta_train import initial_state
+from metadescent.problems.quadratic import Quadratic
+from metadescent.recipe import Recipe
+
+NAME, PROBLEM = "quadratic(dimension=2)", Quadratic(dimension=2)
+RECIPE = Recipe(
+    optimizer="lstm(layers=(2,), p=None)",
+    steps=4,
+    unroll=2,
+    problems=4,
+    epochs=80,
+    episodes=1,
+    validation_problems=4,
+)
+WORDS = [
+    "train",
+    NAME,
+    *(
+        word
+        for name, value in asdict(RECIPE).items()
+        if value != asdict(Recipe())[name]
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ),
+]
+
+
+def command(*more: str) -> list[str]:
+    return [sys.executable, "-c", MAIN, *WORDS, *more]
+
+
+@contextmanager
+def started(words: list[str], **options: Any) -> Iterator[subprocess.Popen]:
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The states and infos of the run of one process."""
+    return list(runs.train(tmp_path_factory.mktemp("alone"), PROBLEM, NAME, RECIPE))
+
+
+def assert_as_one(folder: Path, alone: list[Any]) -> None:
+    like = initial_state(runs.initial_optimizer(RECIPE), runs.meta_optimizer_of(RECIPE))
+    state = load_checkpoint(folder / "checkpoints", like)
+    assert state is not None
+    expected = alone[-1][0]
+    assert int(state.epoch) == int(expected.epoch)
+    for a, b in zip(jax.tree.leaves(state.m), jax.tree.leaves(expected.m), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+    curve = [line["validation_loss"] for line in runs.read_metrics(folder)]
+    np.testing.assert_allclose(curve, [float(i.validation_loss) for _, i in alone], rtol=1e-3)
+    # Before what differs in rounding has had time to grow.
+    np.testing.assert_allclose(curve[0], float(alone[0][1].validation_loss), rtol=1e-5)
+
+
+def wait_for(true: Callable[[], bool], process: subprocess.Popen, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not true() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+    assert true(), process.communicate()
+
+
+def test_two_processes_of_which_one_is_killed_and_one_goes_on_do_as_one(
+    tmp_path: Path, alone: list[Any]
+) -> None:
+    with started(command("--out", str(tmp_path), "--processes", "2")) as process:
+        wait_for(lambda: latest_epoch(tmp_path / "checkpoints") >= 2, process)
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(found) == 2
+        killed_at = time.monotonic()
+        os.kill(int(found[1]), signal.SIGKILL)
+        out, said = process.communicate(timeout=60)
+    assert time.monotonic() - killed_at < 20
+    assert process.returncode == 75
+    assert said.splitlines()[-1].startswith("metadescent: process 1 was killed by SIGKILL")
+    assert "Traceback" not in said
+    assert "Gloo" not in out
+    assert 2 <= latest_epoch(tmp_path / "checkpoints") < RECIPE.epochs
+    assert list(runs.train(tmp_path, PROBLEM, NAME, RECIPE, resume=True))
+    assert_as_one(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_four_processes_do_as_one(tmp_path: Path, alone: list[Any]) -> None:
+    with started(command("--out", str(tmp_path), "--processes", "4")) as process:
+        _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    assert_as_one(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_two_hosts_with_names_of_their_own_do_as_one(tmp_path: Path, alone: list[Any]) -> None:
+    with two_hosts(tmp_path) as hosts:
+        seat = ["--coordinator", f"{hosts[0][0]}:5017", "--processes", "2"]
+        words = command("--out", str(tmp_path / "run"), *seat)
+        with (
+            started([*hosts[1][1], *words, "--process-id", "1"]) as other,
+            started([*hosts[0][1], *words, "--process-id", "0"]) as first,
+        ):
+            _, said = first.communicate(timeout=600)
+            _, other_said = other.communicate(timeout=60)
+    assert first.returncode == 0, said + other_said
+    assert other.returncode == 0, other_said
+    assert_as_one(tmp_path / "run", alone)
+
+
+@contextmanager
+def two_hosts(folder: Path) -> Iterator[list[tuple[str, list[str]]]]:
+    """Yield the names of two hosts, and the words that run a command on each.
+
+    They are network namespaces with a cable between them, and host names and a file of hosts each.
+    """
+    if shutil.which("ip") is None or shutil.which("unshare") is None:
+        pytest.skip("two hosts need ip and unshare")
+    number = str(os.getpid())
+    spaces, ends = [f"md{x}{number}" for x in "ab"], [f"v{x}{number}" for x in "ab"]
+    names = ["md-host-a", "md-host-b"]
+    hosts = folder / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n10.93.7.1 md-host-a\n10.93.7.2 md-host-b\n")
+
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+    try:
+        try:
+            for space in spaces:
+                ip("netns", "add", space)
+            cable = ["peer", "name", ends[1], "netns", spaces[1]]
+            ip("link", "add", ends[0], "netns", spaces[0], "type", "veth", *cable)
+            for i, (space, end) in enumerate(zip(spaces, ends, strict=True), 1):
+                ip("-n", space, "addr", "add", f"10.93.7.{i}/24", "dev", end)
+                ip("-n", space, "link", "set", end, "up")
+                ip("-n", space, "link", "set", "lo", "up")
+        except subprocess.CalledProcessError as error:
+            pytest.skip(f"two hosts need network namespaces: {error.stderr.strip()}")
+        within = f'mount --bind "{hosts}" /etc/hosts && hostname "$0" && exec "$@"'
+        yield [
+            (name, ["ip", "netns", "exec", space, "unshare", "-um", "sh", "-c", within, name])
+            for name, space in zip(names, spaces, strict=True)
+        ]
+    finally:
+        for space in spaces:
+            subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
+
+
+def test_devices_that_cannot_share_the_problems_are_told_how_many_can(sentence: Callable) -> None:
+    assert sentence(gang.check, Recipe(problems=6, validation_problems=64), 4) == (
+        "problems is 6, which 4 devices cannot share evenly; try --problems 8, or 2 in place of 4"
+    )
+    assert sentence(gang.check, Recipe(problems=3, validation_problems=64), 3) == (
+        "validation-problems is 64, which 3 devices cannot share evenly; try "
+        "--validation-problems 66, or 1 in place of 3"
+    )
+
+
+def test_a_search_is_not_for_processes_that_train_together(metadescent: Callable) -> None:
+    seat = ("--coordinator", "127.0.0.1:5", "--processes", "2", "--process-id", "0")
+    status, _, said = metadescent("train", "quadratic", "--search", "2", *seat)
+    assert (status, said.splitlines()[-1]) == (
+        2,
+        "metadescent: --search is 2, which --workers or --scheduler share out and not processes "
+        "that train together; leave one of them out",
+    )
+
+
+def test_who_started_a_process_has_to_start_it_again(metadescent: Callable) -> None:
+    seat = ("--coordinator", "127.0.0.1:5", "--processes", "2", "--process-id", "0")
+    status, _, said = metadescent("train", "quadratic", "--restarts", "2", *seat)
+    assert status == 2
+    assert "--restarts is 2, and whoever started this process has to start it again" in said
