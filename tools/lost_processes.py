@@ -1,4 +1,4 @@
-"""Kill a random process of a run, at random moments: does it end where it should?
+"""Kill a random process of a run, at random moments, and see that it ends where it should.
 
     python tools/lost_processes.py [--times 20] [--processes 2] [--seed 0]
 

@@ -45,6 +45,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "problems.rescaled": ["Rescaled"],
         "problems.rosenbrock": ["Rosenbrock"],
         "problems.together": ["Together"],
+        "spread": ["Spread", "mesh_of"],
         "tune": ["tune"],
         "unroll": ["Trajectory", "unroll"],
         "zoo": ["load"],

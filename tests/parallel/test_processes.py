@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,12 @@ from metadescent.launch import MAIN
 from metadescent.meta_train import initial_state
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
+from metadescent.registry import recipe_of
 
 NAME, PROBLEM = "quadratic(dimension=2)", Quadratic(dimension=2)
-RECIPE = Recipe(
+DEFAULT = replace(Recipe(), **recipe_of(NAME))
+RECIPE = replace(
+    DEFAULT,
     optimizer="lstm(layers=(2,), p=None)",
     steps=4,
     unroll=2,
@@ -39,7 +42,7 @@ WORDS = [
     *(
         word
         for name, value in asdict(RECIPE).items()
-        if value != asdict(Recipe())[name]
+        if value != asdict(DEFAULT)[name]
         for word in (f"--{name.replace('_', '-')}", str(value))
     ),
 ]
