@@ -173,6 +173,8 @@ def _received(data: bytes, like: MetaState) -> MetaState:
 def _initialize(seat: Seat) -> None:
     host = (seat.coordinator or "").rpartition(":")[0]
     bind = seat.coordinator if host in ("127.0.0.1", "localhost") else None
+    # It would take SIGTERM for a notice of things to come, and the process would stay.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             seat.coordinator,

@@ -135,6 +135,29 @@ def test_two_hosts_with_names_of_their_own_do_as_one(tmp_path: Path, alone: list
     assert_as_one(tmp_path / "run", alone)
 
 
+@pytest.mark.slow
+def test_in_a_step_of_slurm_the_processes_find_each_other(tmp_path: Path, alone: list[Any]) -> None:
+    def task(number: int) -> dict[str, str]:
+        return {
+            **os.environ,
+            "SLURM_JOB_ID": str(os.getpid()),
+            "SLURM_STEP_NODELIST": "127.0.0.1",
+            "SLURM_STEP_NUM_TASKS": "2",
+            "SLURM_NTASKS": "2",
+            "SLURM_PROCID": str(number),
+            "SLURM_LOCALID": str(number),
+        }
+
+    with (
+        started(command("--out", str(tmp_path)), env=task(1)) as other,
+        started(command("--out", str(tmp_path)), env=task(0)) as first,
+    ):
+        _, said = first.communicate(timeout=600)
+        _, other_said = other.communicate(timeout=60)
+    assert (first.returncode, other.returncode) == (0, 0), said + other_said
+    assert_as_one(tmp_path, alone)
+
+
 @contextmanager
 def two_hosts(folder: Path) -> Iterator[list[tuple[str, list[str]]]]:
     """Yield the names of two hosts, and the words that run a command on each.
