@@ -81,6 +81,8 @@ def assert_as_one(folder: Path, alone: list[Any]) -> None:
     curve = [line["validation_loss"] for line in runs.read_metrics(folder)]
     np.testing.assert_allclose(curve, [float(i.validation_loss) for _, i in alone], rtol=1e-3)
     # Before what differs in rounding has had time to grow.
+    norms = runs.read_metrics(folder)[0]["gradient_norms"]
+    np.testing.assert_allclose(norms, alone[0][1].gradient_norms[0], rtol=1e-5)
     np.testing.assert_allclose(curve[0], float(alone[0][1].validation_loss), rtol=1e-5)
 
 
