@@ -15,10 +15,12 @@ those of another network. Bytes are added at 1 GB/s, which hardly shows.
 import argparse
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from metadescent.console import console, table
 
+Way = Callable[[int, float, float], float]
 DEVICES = (1, 8, 64, 512)
 BYTES_A_SECOND = 1e9
 MATTERS = 0.1
@@ -45,22 +47,20 @@ def tree(n: int, wait: float, size: float) -> float:
     return 2 * math.log2(n) * (wait + size / BYTES_A_SECOND)
 
 
-def begins_to_matter(compute: float, wait: float, size: float, way: object) -> int:
-    """Return the devices, a power of two, from which the exchange takes a tenth of T(n).
-
-    `compute` is the time of the whole batch on one device.
+def begins_to_matter(problems: int, a_problem: float, wait: float, size: float, way: Way) -> str:
+    """Say from how many devices on, a power of two, the exchange takes a tenth of T(n).
 
     Example:
-        >>> begins_to_matter(100.0, 1.0, 0.0, tree)
-        4
+        >>> begins_to_matter(64, 1.0, 1.0, 0.0, tree), begins_to_matter(64, 1e3, 1.0, 0.0, tree)
+        ('from 4 devices on', 'on no number of devices')
     """
     n = 1
-    while n < 2**20:
+    while n <= problems:
         exchange = way(n, wait, size)
-        if exchange > MATTERS * (compute / n + exchange):
-            return n
+        if exchange > MATTERS * (a_problem * problems / n + exchange):
+            return f"from {n} devices on"
         n *= 2
-    return n
+    return "on no number of devices"
 
 
 def main() -> None:
@@ -99,11 +99,10 @@ def main() -> None:
                 ]
             )
         console().print(table(title, columns, rows))
-    batch = a_problem * arguments.problems
+    found = [begins_to_matter(arguments.problems, a_problem, wait, size, w) for w in (ring, tree)]
     console().print(
-        f"For {arguments.problems} problems the exchange takes a tenth of a meta-step from "
-        f"{begins_to_matter(batch, wait, size, ring)} devices on in a ring, from "
-        f"{begins_to_matter(batch, wait, size, tree)} in a tree."
+        f"Of {arguments.problems} problems that are shared, the exchange takes a tenth of a "
+        f"meta-step {found[0]} in a ring, {found[1]} in a tree."
     )
 
 
