@@ -95,6 +95,16 @@ class Train:
             require(name, getattr(self, name), 0)
         for name in ("seeds", "workers"):
             require(name, getattr(self, name), 1)
+        if (self.workers > 1 or self.scheduler) and not self.search and self.seeds == 1:
+            raise UserError(
+                "there is one run, and --workers and --scheduler are for several; try --processes, "
+                "or more --seeds"
+            )
+        if self.tensorboard and self.seeds > 1:
+            raise UserError(
+                f"--seeds is {self.seeds}, and TensorBoard's log is of one run; leave one of them "
+                "out"
+            )
         if self.curriculum is not None:
             parse_horizons(self.curriculum)
             if self.seeds > 1:

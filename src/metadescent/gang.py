@@ -184,12 +184,17 @@ def _initialize(seat: Seat) -> None:
             shutdown_timeout_seconds=SECONDS_TO_PART,
         )
     except (RuntimeError, ValueError) as error:
-        where = f"process 0 at {seat.coordinator}" if seat.coordinator else "the other processes"
+        where = f" at {seat.coordinator}" if seat.coordinator else ""
         first = str(error).strip().splitlines()[0]
         raise LostError(
-            f"{where} was not found ({first[:200]}); check the address, that every process was "
-            "started, and that host names are not those of the loopback"
+            f"process 0{where} was not found ({first[:200]}); check --coordinator, that every "
+            "process was started, and that host names are not those of the loopback"
         ) from error
+    if bind and jax.default_backend() != "cpu":
+        raise UserError(
+            f"--processes is {seat.processes}, and one process takes all devices of this machine; "
+            "leave it out"
+        )
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from metadescent.meta_train import initial_state
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
 from metadescent.registry import recipe_of
+from metadescent.seats import Seat
 
 NAME, PROBLEM = "quadratic(dimension=2)", Quadratic(dimension=2)
 DEFAULT = replace(Recipe(), **recipe_of(NAME))
@@ -206,6 +207,31 @@ def test_devices_that_cannot_share_the_problems_are_told_how_many_can(sentence: 
     assert sentence(gang.check, Recipe(problems=3, validation_problems=64), 3) == (
         "validation-problems is 64, which 3 devices cannot share evenly; try "
         "--validation-problems 66, or 1 in place of 3"
+    )
+
+
+def test_one_process_takes_all_devices_of_a_machine(
+    sentence: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **__: None)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    seat = Seat("127.0.0.1:5", 2, 0)
+    assert sentence(gang.seated(seat).__enter__) == (
+        "--processes is 2, and one process takes all devices of this machine; leave it out"
+    )
+
+
+def test_where_nobody_listens_it_says_so(
+    sentence: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise RuntimeError("DEADLINE_EXCEEDED: Barrier timed out\nand more")
+
+    monkeypatch.setattr(jax.distributed, "initialize", refused)
+    assert sentence(gang.seated(Seat("node1:5", 2, 1)).__enter__) == (
+        "process 0 at node1:5 was not found (DEADLINE_EXCEEDED: Barrier timed out); check "
+        "--coordinator, that every process was started, and that host names are not those of the "
+        "loopback"
     )
 
 

@@ -149,9 +149,26 @@ def test_tune_takes_several_problems_and_workers_take_them_before(
     assert metadescent(*words, *sizes, "--seed", "1")[1] == out
 
 
-def test_a_curriculum_has_one_seed(metadescent: Callable) -> None:
-    status, _, said = metadescent(*TRAIN, "--seeds", "2", "--curriculum", "4,8")
-    assert (status, said.splitlines()[-1]) == (
-        2,
-        "metadescent: --seeds is 2, and a curriculum has one; run it for each --seed",
-    )
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--seeds", "2", "--curriculum", "4,8"),
+            "--seeds is 2, and a curriculum has one; run it for each --seed",
+        ),
+        (
+            ("--seeds", "2", "--tensorboard"),
+            "--seeds is 2, and TensorBoard's log is of one run; leave one of them out",
+        ),
+        (
+            ("--workers", "2"),
+            "there is one run, and --workers and --scheduler are for several; try --processes, or "
+            "more --seeds",
+        ),
+    ],
+)
+def test_what_cannot_be_shared_out_is_said(
+    words: tuple[str, ...], said: str, metadescent: Callable
+) -> None:
+    status, _, errors = metadescent(*TRAIN, *words)
+    assert (status, errors.splitlines()[-1]) == (2, f"metadescent: {said}")
