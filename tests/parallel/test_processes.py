@@ -19,6 +19,7 @@ import pytest
 from metadescent import gang, runs
 from metadescent.checkpoint import latest_epoch, load_checkpoint
 from metadescent.launch import MAIN
+from metadescent.logs import read_metrics
 from metadescent.meta_train import initial_state
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
@@ -79,10 +80,10 @@ def assert_as_one(folder: Path, alone: list[Any]) -> None:
     assert int(state.epoch) == int(expected.epoch)
     for a, b in zip(jax.tree.leaves(state.m), jax.tree.leaves(expected.m), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
-    curve = [line["validation_loss"] for line in runs.read_metrics(folder)]
+    curve = [line["validation_loss"] for line in read_metrics(folder)]
     np.testing.assert_allclose(curve, [float(i.validation_loss) for _, i in alone], rtol=1e-3)
     # Before what differs in rounding has had time to grow.
-    norms = runs.read_metrics(folder)[0]["gradient_norms"]
+    norms = read_metrics(folder)[0]["gradient_norms"]
     np.testing.assert_allclose(norms, alone[0][1].gradient_norms[0], rtol=1e-5)
     np.testing.assert_allclose(curve[0], float(alone[0][1].validation_loss), rtol=1e-5)
 

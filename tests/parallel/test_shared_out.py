@@ -14,7 +14,8 @@ from metadescent import runs, tasks
 from metadescent.commands.evaluate import tune_ahead
 from metadescent.executors import Engine, engine_of
 from metadescent.experiments import BUDGETS
-from metadescent.experiments.panels import Setting, run, searches
+from metadescent.experiments.panels import Setting, run, searches_of
+from metadescent.logs import read_config, read_metrics
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.tasks import Tuning, train_all, training, tune_all
@@ -43,8 +44,8 @@ def test_seeds_are_runs_of_their_own_and_the_best_is_kept(
     losses = {}
     for seed in (5, 6):
         folder = tmp_path / "r" / f"seed-{seed}"
-        assert runs.read_config(folder)["recipe"]["seed"] == seed
-        losses[folder] = min(line["validation_loss"] for line in runs.read_metrics(folder))
+        assert read_config(folder)["recipe"]["seed"] == seed
+        losses[folder] = min(line["validation_loss"] for line in read_metrics(folder))
     assert len(set(losses.values())) == 2
     best = min(losses, key=losses.__getitem__)
     kept = (tmp_path / "r" / "optimizer.safetensors").read_bytes()
@@ -113,7 +114,10 @@ def test_rates_that_were_tuned_ahead_are_those_that_are_asked_for(
     name = "quadratic(dimension=2)"
     setting = Setting(name, "mine", 100, "convolutions", "", "", ("sgd", "adam"))
     tune_all(
-        [Tuning(n, p, None, 3, *sizes) for n, p, *sizes in searches([setting], BUDGETS["smoke"])],
+        [
+            Tuning(n, p, None, 3, *sizes)
+            for n, p, *sizes in searches_of([setting], BUDGETS["smoke"])
+        ],
         engine_of(),
         tmp_path,
         asked.append,
