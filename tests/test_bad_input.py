@@ -39,6 +39,15 @@ SENTENCES = {
         "what Only.sample returns is 3 and must be a metadescent.Optimizee; try "
         "metadescent.FromFunction(loss, init)"
     ),
+    "Spread: spread": "spread is 'all' and must be a metadescent.Spread; try Spread(mesh_of())",
+    "Spread: mesh": (
+        "the mesh of a spread is Mesh('model': 1, axis_types=(Explicit,)) and must be one row of "
+        "devices; try mesh_of()"
+    ),
+    "mesh_of: devices": (
+        "devices is 'all' and must be a list of devices, at least one; try jax.devices()"
+    ),
+    "mesh_of: none": "devices is [] and must be a list of devices, at least one; try jax.devices()",
     "Schedule: steps": (
         "the horizon of 3 steps is not a multiple of the unroll of 2; try --steps 2"
     ),

@@ -25,7 +25,7 @@ from metadescent.evaluate import final_loss
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
 from metadescent.recipe import OnNonfinite
-from metadescent.spread import AXIS, OnEach, Spread, everywhere, here, on_each
+from metadescent.spread import AXIS, OnEach, Spread, check_spread, everywhere, here, on_each
 from metadescent.vitals import Vitals, checked_curves
 
 
@@ -168,6 +168,8 @@ def meta_train(
     if weights is None:
         weights = jnp.ones(schedule.num_steps)
     check_weights(weights, schedule.num_steps)
+    if spread is not None:
+        check_spread(spread)
     if state is None:
         state = initial_state(m, meta_optimizer)
     problem = everywhere(problem, spread.mesh if spread else None)

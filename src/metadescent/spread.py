@@ -20,6 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from metadescent.errors import UserError, require_kind, short
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Part, Place, Problem
@@ -30,19 +31,54 @@ AXIS = "problems"
 def mesh_of(devices: Sequence[Any] | None = None) -> Mesh:
     """Return the devices in a row; all of all processes if none are given.
 
+    Arguments:
+        devices: at least one, as from `jax.devices()`.
+
+    Raises:
+        UserError: if there is none, or they are something else.
+
     Example:
         >>> mesh_of(jax.devices()[:1]).shape
         OrderedDict({'problems': 1})
     """
     devices = jax.devices() if devices is None else devices
+    hint = "a list of devices, at least one; try jax.devices()"
+    require_kind("devices", devices, Sequence, hint)
+    if not devices or not all(isinstance(device, jax.Device) for device in devices):
+        raise UserError(f"devices is {short(devices)} and must be {hint}")
     return Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 class Spread(NamedTuple):
-    """Where a run's problems are spread; `announce` is called with the state before each epoch."""
+    """Where a run's problems are spread.
+
+    Arguments:
+        mesh: devices in a row, as from `mesh_of`.
+        announce: called with the state before each epoch.
+
+    Example:
+        >>> Spread(mesh_of(jax.devices()[:1])).mesh.size
+        1
+    """
 
     mesh: Mesh
     announce: Callable[[Any], None] = lambda _: None
+
+
+def check_spread(spread: Any) -> None:
+    """Raise a UserError unless it is a `Spread` over one row of devices.
+
+    Example:
+        >>> check_spread("all")
+        Traceback (most recent call last):
+        metadescent.errors.UserError: spread is 'all' and must be a metadescent.Spread; try ...
+    """
+    require_kind("spread", spread, Spread, "a metadescent.Spread; try Spread(mesh_of())")
+    if not isinstance(spread.mesh, Mesh) or tuple(spread.mesh.axis_names) != (AXIS,):
+        raise UserError(
+            f"the mesh of a spread is {short(spread.mesh)} and must be one row of devices; "
+            "try mesh_of()"
+        )
 
 
 class OnEach(Estimator):

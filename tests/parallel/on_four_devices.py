@@ -90,6 +90,55 @@ def run() -> dict[str, Any]:
     }
 
 
+class Faulty(Optimizee):
+    """‖θ‖², or NaN."""
+
+    factor: jax.Array
+
+    def init(self, key: Any) -> Any:
+        return jax.random.normal(key, (2,))
+
+    def loss(self, theta: Any, key: Any) -> Any:
+        del key
+        return self.factor * jnp.sum(theta**2)
+
+
+class SometimesFaulty(Problem):
+    """Of the draws a tenth is NaN."""
+
+    def sample(self, key: Any) -> Faulty:
+        return Faulty(jnp.where(jax.random.uniform(jax.random.fold_in(key, 2)) < 0.1, jnp.nan, 1.0))
+
+
+def not_finite() -> dict[str, Any]:
+    """Three epochs in which some meta-steps are NaN, under each policy that goes on."""
+    found = {}
+    for policy in ("skip", "restart-from-best"):
+        schedule = Schedule(
+            epochs=3,
+            episodes=2,
+            num_steps=4,
+            unroll=2,
+            validation_problems=4,
+            average=0.5,
+            on_nonfinite=policy,
+            estimator=Truncated(problems=4),
+        )
+        sizes = {"meta_optimizer": optax.adam(1e-2), "key": KEY}
+        one, four = (
+            list(meta_train(M, SometimesFaulty(), schedule, spread=spread, **sizes))
+            for spread in (None, Spread(MESH))
+        )
+        found[policy] = {
+            "states": apart([state for state, _ in four], [state for state, _ in one]),
+            "broken": [
+                [int(jnp.isnan(info.meta_losses).sum()) for _, info in run] for run in (one, four)
+            ],
+            "best epoch": int(one[-1][0].best_epoch),
+        }
+    return found
+
+
 def sharded_parameters() -> dict[str, Any]:
     """As an Optax optimizer, on a model whose kernels are sharded."""
     params, kind = model()
@@ -251,6 +300,7 @@ if __name__ == "__main__":
     what = {
         "meta_gradients": meta_gradients,
         "run": run,
+        "not_finite": not_finite,
         "sharded_parameters": sharded_parameters,
         "kernels": kernels,
         "averages": averages,

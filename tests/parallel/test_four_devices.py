@@ -29,7 +29,8 @@ def on_four_devices(*names: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
     return on_four_devices(
-        "meta_gradients", "run", "kernels", "averages", "coordinates", "sharded_parameters"
+        *("meta_gradients", "run", "not_finite", "kernels", "averages", "coordinates"),
+        "sharded_parameters",
     )
 
 
@@ -40,6 +41,16 @@ def test_four_devices_give_the_meta_gradient_of_one(found: dict[str, Any]) -> No
 
 def test_four_devices_train_and_validate_as_one(found: dict[str, Any]) -> None:
     assert max(found["run"].values()) < ROUNDING
+
+
+@pytest.mark.parametrize("policy", ["skip", "restart-from-best"])
+def test_four_devices_meet_what_is_not_finite_as_one(policy: str, found: dict[str, Any]) -> None:
+    case = found["not_finite"][policy]
+    one, four = case["broken"]
+    assert one == four
+    assert 0 < sum(one) < 12
+    assert case["best epoch"] > 0
+    assert case["states"] < ROUNDING
 
 
 def test_kernels_run_within_a_map_and_not_on_what_may_be_sharded(found: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
@@ -22,8 +22,8 @@ from metadescent.launch import MAIN
 from metadescent.logs import read_metrics
 from metadescent.meta_train import initial_state
 from metadescent.problems.quadratic import Quadratic
-from metadescent.recipe import Recipe
-from metadescent.registry import recipe_of
+from metadescent.recipe import OnNonfinite, Recipe
+from metadescent.registry import make_problem, recipe_of
 from metadescent.seats import Seat
 
 NAME, PROBLEM = "quadratic(dimension=2)", Quadratic(dimension=2)
@@ -38,20 +38,20 @@ RECIPE = replace(
     episodes=1,
     validation_problems=4,
 )
-WORDS = [
-    "train",
-    NAME,
-    *(
+
+
+def words_of(recipe: Recipe, default: Recipe) -> list[str]:
+    """The flags that make the one out of the other."""
+    return [
         word
-        for name, value in asdict(RECIPE).items()
-        if value != asdict(DEFAULT)[name]
+        for name, value in asdict(recipe).items()
+        if value != asdict(default)[name]
         for word in (f"--{name.replace('_', '-')}", str(value))
-    ),
-]
+    ]
 
 
 def command(*more: str) -> list[str]:
-    return [sys.executable, "-c", MAIN, *WORDS, *more]
+    return [sys.executable, "-c", MAIN, "train", NAME, *words_of(RECIPE, DEFAULT), *more]
 
 
 @contextmanager
@@ -160,6 +160,53 @@ def test_in_a_step_of_slurm_the_processes_find_each_other(tmp_path: Path, alone:
         _, other_said = other.communicate(timeout=60)
     assert (first.returncode, other.returncode) == (0, 0), said + other_said
     assert_as_one(tmp_path, alone)
+
+
+FAULTY = """
+import jax
+import jax.numpy as jnp
+
+from metadescent import FromFunction
+
+
+def faulty():
+    factors = jnp.ones(10).at[0].set(jnp.nan)
+    return FromFunction(
+        lambda theta, key, factor: factor * jnp.sum(theta**2),
+        lambda key: jax.random.normal(key, (2,)),
+        factors,
+    )
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", get_args(OnNonfinite))
+def test_processes_meet_what_is_not_finite_as_one(policy: OnNonfinite, tmp_path: Path) -> None:
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    name = f"{tmp_path / 'faulty.py'}:faulty"
+    recipe = replace(RECIPE, epochs=6, on_nonfinite=policy)
+    words = [name, *words_of(recipe, Recipe()), "--out", str(tmp_path / "two"), "--processes", "2"]
+    with started([sys.executable, "-c", MAIN, "train", *words]) as process:
+        _, said = process.communicate(timeout=600)
+    run = runs.train(tmp_path / "one", make_problem(name), name, recipe)
+    if policy == "stop":
+        with pytest.raises(runs.NonFiniteError) as caught:
+            list(run)
+        expected = str(caught.value).replace(str(tmp_path / "one"), str(tmp_path / "two"))
+        assert (process.returncode, said.splitlines()[-1]) == (2, f"metadescent: {expected}")
+        return
+    assert process.returncode == 0, said
+    *_, (end, _) = run
+    one, two = (read_metrics(tmp_path / folder) for folder in ("one", "two"))
+    for count in ("nonfinite", "restarted"):
+        assert [line[count] for line in two] == [line[count] for line in one]
+    assert 0 < sum(line["nonfinite"] for line in one) < 12
+    assert int(end.best_epoch) > 0
+    like = initial_state(runs.initial_optimizer(recipe), runs.meta_optimizer_of(recipe))
+    found = load_checkpoint(tmp_path / "two" / "checkpoints", like)
+    assert found is not None
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(end), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
 @contextmanager
