@@ -3,7 +3,9 @@
 import jax
 import pytest
 
+from metadescent.experiments import Budget, Seeds
 from metadescent.experiments.kept import entry, searches
+from metadescent.experiments.panels import Setting, searches_of
 from metadescent.files import write_json
 from metadescent.problems.quadratic import Quadratic
 from metadescent.tune import tune
@@ -45,3 +47,14 @@ def test_of_another_search_nothing_is_used(file, panel, problem, key, sizes):
 
 def test_without_a_file_nothing_is_used(tmp_path):
     assert searches(tmp_path / "none.json", "left", Quadratic(), KEY, **SIZES) == {}
+
+
+def test_what_is_kept_is_not_tuned_ahead(file, tmp_path):
+    one = Setting("quadratic", "quadratic-lstm", 20, "functions", "", "", ("sgd", "adam"))
+    budget = Budget(Seeds(4, 4), Seeds(4, 4), Seeds(4, 4), Seeds(4, 4))
+    both = [("sgd", "quadratic", 20, 4), ("adam", "quadratic", 20, 4)]
+    assert searches_of({"left": one}, budget, kept=file) == both[1:]
+    assert searches_of({"right": one}, budget, kept=file) == both
+    assert searches_of({"left": one}, budget, kept=tmp_path / "none.json") == both
+    shorter = [("sgd", "quadratic", 10, 4), ("adam", "quadratic", 10, 4)]
+    assert searches_of({"left": one}, budget._replace(horizon=0.5), kept=file) == shorter

@@ -63,11 +63,14 @@ def _reproduce(command: arguments.Reproduce) -> None:
 
 
 def _searches(command: arguments.Reproduce) -> list[tuple[str, str, int, int]]:
-    """Return the searches for rates that the panels of a figure will ask for."""
-    settings = getattr(experiments.experiment(command.figure), "SETTINGS", {}).values()
+    """Return the searches for rates that the panels of a figure will do."""
+    module = experiments.experiment(command.figure)
+    settings = getattr(module, "SETTINGS", {})
     return panels.searches_of(
-        [s for s in settings if isinstance(s, panels.Setting)],
+        {name: one for name, one in settings.items() if isinstance(one, panels.Setting)},
         experiments.budget_of(command.budget),
+        # What is kept is of seed 0.
+        kept=None if command.seed else getattr(module, "KEPT", None),
     )
 
 

@@ -76,6 +76,17 @@ def searches(
     return found
 
 
+def has(path: Path, panel: str, name: str, num_steps: int, num_seeds: int) -> bool:
+    """Tell whether a baseline's search of these sizes is kept; its seal is not tried.
+
+    Example:
+        >>> has(Path("none.json"), "cifar10", "adam", 1000, 64)
+        False
+    """
+    entry = json.loads(path.read_text()).get(panel, {}).get(name) if path.is_file() else None
+    return entry is not None and (entry["num_steps"], entry["num_seeds"]) == (num_steps, num_seeds)
+
+
 def entry(
     name: str, tuned: Tuned, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> dict[str, Any]:

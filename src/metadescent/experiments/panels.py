@@ -1,12 +1,12 @@
 """What the panels of a figure compare, and the running of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from metadescent.compare import Comparison, Progress, compare, problem_keys
 from metadescent.experiments import Budget
-from metadescent.experiments.kept import searches
+from metadescent.experiments.kept import has, searches
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.registry import make_problem
 
@@ -40,20 +40,27 @@ class Setting(NamedTuple):
         return 1 + len(self.beside) + 2 * len(self.baselines)
 
 
-def searches_of(settings: Iterable[Setting], effort: Budget) -> list[tuple[str, str, int, int]]:
-    """Return the searches for rates that `run` will ask for: baseline, problem, steps and seeds.
+def searches_of(
+    settings: Mapping[str, Setting], effort: Budget, kept: Path | None = None
+) -> list[tuple[str, str, int, int]]:
+    """Return the searches for rates that `run` will do: baseline, problem, steps and seeds.
+
+    Arguments:
+        kept: file of searches that come with the experiment and are not done again.
 
     Example:
         >>> from metadescent.experiments import BUDGETS
         >>> one = Setting("quadratic", "quadratic-lstm", 100, "functions", "", "", ("adam",))
-        >>> searches_of([one], BUDGETS["smoke"])
+        >>> searches_of({"left": one}, BUDGETS["smoke"])
         [('adam', 'quadratic', 10, 32)]
     """
-    return [
-        (name, s.problem, effort.steps(s.num_steps), getattr(effort, s.seeds).tune)
-        for s in settings
-        for name in s.baselines
-    ]
+    found = []
+    for panel, setting in settings.items():
+        sizes = effort.steps(setting.num_steps), getattr(effort, setting.seeds).tune
+        for name in setting.baselines:
+            if not (kept and has(kept, panel, name, *sizes)):
+                found.append((name, setting.problem, *sizes))
+    return found
 
 
 def run(
