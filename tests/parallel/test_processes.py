@@ -139,27 +139,56 @@ def test_two_hosts_with_names_of_their_own_do_as_one(tmp_path: Path, alone: list
     assert_as_one(tmp_path / "run", alone)
 
 
-@pytest.mark.slow
-def test_in_a_step_of_slurm_the_processes_find_each_other(tmp_path: Path, alone: list[Any]) -> None:
-    def task(number: int) -> dict[str, str]:
-        return {
-            **os.environ,
-            "SLURM_JOB_ID": str(os.getpid()),
-            "SLURM_STEP_NODELIST": "127.0.0.1",
-            "SLURM_STEP_NUM_TASKS": "2",
-            "SLURM_NTASKS": "2",
-            "SLURM_PROCID": str(number),
-            "SLURM_LOCALID": str(number),
-        }
+def slurm(number: int) -> dict[str, str]:
+    return {
+        "SLURM_JOB_ID": str(os.getpid()),
+        "SLURM_STEP_NODELIST": "127.0.0.1",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURM_NTASKS": "2",
+        "SLURM_PROCID": str(number),
+        "SLURM_LOCALID": str(number),
+    }
 
+
+def open_mpi(number: int) -> dict[str, str]:
+    return {
+        "OMPI_MCA_orte_hnp_uri": f"{4096 * os.getpid()}.0;tcp://127.0.0.1:1",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": str(number),
+        "OMPI_COMM_WORLD_LOCAL_RANK": str(number),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("starter", [slurm, open_mpi])
+def test_what_starts_several_processes_has_them_find_each_other(
+    starter: Callable[[int], dict[str, str]], tmp_path: Path, alone: list[Any]
+) -> None:
+    words = command("--out", str(tmp_path))
     with (
-        started(command("--out", str(tmp_path)), env=task(1)) as other,
-        started(command("--out", str(tmp_path)), env=task(0)) as first,
+        started(words, env={**os.environ, **starter(1)}) as other,
+        started(words, env={**os.environ, **starter(0)}) as first,
     ):
         _, said = first.communicate(timeout=600)
         _, other_said = other.communicate(timeout=60)
     assert (first.returncode, other.returncode) == (0, 0), said + other_said
     assert_as_one(tmp_path, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_of_processes_that_were_started_one_by_one_none_outlives_another(
+    lost: int, tmp_path: Path
+) -> None:
+    seat = ("--coordinator", "127.0.0.1:5029", "--processes", "2", "--process-id")
+    words = command("--out", str(tmp_path), "--epochs", "100000", *seat)
+    with started([*words, "0"]) as first, started([*words, "1"]) as second:
+        wait_for(lambda: latest_epoch(tmp_path / "checkpoints") >= 2, first)
+        both = [first, second]
+        both[lost].send_signal(signal.SIGKILL)
+        _, said = both[1 - lost].communicate(timeout=120)
+    assert both[1 - lost].returncode == 75, said
+    assert said.splitlines()[-1].startswith("metadescent: another process was lost (")
 
 
 FAULTY = """

@@ -116,7 +116,7 @@ def test_rates_that_were_tuned_ahead_are_those_that_are_asked_for(
     tune_all(
         [
             Tuning(n, p, None, 3, *sizes)
-            for n, p, *sizes in searches_of([setting], BUDGETS["smoke"])
+            for n, p, *sizes in searches_of({"one": setting}, BUDGETS["smoke"])
         ],
         engine_of(),
         tmp_path,
