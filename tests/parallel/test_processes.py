@@ -176,17 +176,20 @@ def test_what_starts_several_processes_has_them_find_each_other(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize(
+    ("lost", "by"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGTERM)]
+)
 def test_of_processes_that_were_started_one_by_one_none_outlives_another(
-    lost: int, tmp_path: Path
+    lost: int, by: signal.Signals, tmp_path: Path
 ) -> None:
     seat = ("--coordinator", "127.0.0.1:5029", "--processes", "2", "--process-id")
     words = command("--out", str(tmp_path), "--epochs", "100000", *seat)
     with started([*words, "0"]) as first, started([*words, "1"]) as second:
         wait_for(lambda: latest_epoch(tmp_path / "checkpoints") >= 2, first)
         both = [first, second]
-        both[lost].send_signal(signal.SIGKILL)
+        both[lost].send_signal(by)
         _, said = both[1 - lost].communicate(timeout=120)
+        assert both[lost].wait(60) == (143 if by == signal.SIGTERM else -by)
     assert both[1 - lost].returncode == 75, said
     assert said.splitlines()[-1].startswith("metadescent: another process was lost (")
 
