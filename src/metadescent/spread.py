@@ -38,8 +38,8 @@ def mesh_of(devices: Sequence[Any] | None = None) -> Mesh:
         UserError: if there is none, or they are something else.
 
     Example:
-        >>> mesh_of(jax.devices()[:1]).shape
-        OrderedDict({'problems': 1})
+        >>> mesh_of(jax.devices()[:1]).axis_names
+        ('problems',)
     """
     devices = jax.devices() if devices is None else devices
     hint = "a list of devices, at least one; try jax.devices()"
