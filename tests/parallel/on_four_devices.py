@@ -107,7 +107,7 @@ class SometimesFaulty(Problem):
     """Of the draws a tenth is NaN."""
 
     def sample(self, key: Any) -> Faulty:
-        return Faulty(jnp.where(jax.random.uniform(jax.random.fold_in(key, 2)) < 0.1, jnp.nan, 1.0))
+        return Faulty(jnp.where(jax.random.uniform(jax.random.fold_in(key, 3)) < 0.1, jnp.nan, 1.0))
 
 
 def not_finite() -> dict[str, Any]:
