@@ -106,6 +106,8 @@ class Evaluate:
     """Optimization steps."""
     seeds: int = 64
     """Fresh problems."""
+    tune_seeds: int = 0
+    """Problems that each rate is tuned on; 0: as many as `seeds`, and at least 32."""
     against: Names = "sgd,nag,rmsprop,adam"
     """Hand-designed optimizers, each tuned for this problem and horizon; lbfgs is known too."""
     json: File = None
@@ -120,6 +122,7 @@ class Evaluate:
         """Refuse numbers that mean nothing."""
         require("steps", self.steps, 1)
         require("seeds", self.seeds, 1)
+        require("tune_seeds", self.tune_seeds, 0)
         require("seed", self.seed, 0, 2**32 - 1)
 
 

@@ -27,6 +27,7 @@ def _evaluate(command: arguments.Evaluate) -> None:
             baselines=names,
             num_steps=command.steps,
             num_seeds=command.seeds,
+            tune_seeds=command.tune_seeds or None,
             seed=command.seed,
             cache=tuning_cache(),
             progress=lambda text: report(text, 1),
