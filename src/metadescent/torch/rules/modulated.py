@@ -35,7 +35,8 @@ class Modulated(Rule):
 
     def phi_shapes(self) -> Shapes:
         """Return the LSTM's, and the power."""
-        return {"p": ()} | {f"anytime/{name}": shape for name, shape in self.anytime.phi_shapes().items()}
+        shapes = self.anytime.phi_shapes()
+        return {"p": ()} | {f"anytime/{name}": shape for name, shape in shapes.items()}
 
     def state_shapes(self) -> Shapes:
         """Return those of `anytime`."""
