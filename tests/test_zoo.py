@@ -34,14 +34,18 @@ def test_it_loads_and_its_phi_is_finite(name: str) -> None:
 
 @pretrained
 def test_it_optimizes_what_it_was_trained_on(name: str) -> None:
-    trained_on = artifact.read_card(zoo.path(name))["trained_on"]
+    """In 100 steps to half of f, or in the first tenth of a run of 1000 to four fifths."""
+    card = artifact.read_card(zoo.path(name))
+    trained_on, part = card["trained_on"], 0.5 if card["recipe"]["steps"] <= 200 else 0.8
     try:
         problem = make_problem(trained_on)
     except UserError as error:
         pytest.skip(f"no data: {error}")
     key = jax.random.key(0)
     losses = learning_curves(zoo.load(name), problem, key, num_steps=100, num_seeds=4).mean(0)
-    assert losses[-10:].mean() < 0.5 * losses[0]
+    if "log=True" in trained_on:
+        losses = np.exp(losses)
+    assert losses[-10:].mean() < part * losses[0]
 
 
 @pretrained

@@ -3,7 +3,8 @@
     python tools/publish.py runs/mnist-lstm mnist-lstm --seeds 64
 
 The card is written from the file's own metadata and from one comparison on fresh problems, so that
-no figure in it is typed by hand.
+no figure in it is typed by hand. It is tested on what it was trained on, or on what `--tested-on`
+says, beside baselines tuned on `--tune-seeds` problems each.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from metadescent import artifact, zoo
+from metadescent.commands.show import tuning_cache
 from metadescent.compare import Comparison, compare, hardware
 from metadescent.files import write_atomically
 from metadescent.recipe import Recipe
@@ -34,7 +36,7 @@ CARD = """# {name}
 | validation | best final loss {validation:.4g}, on {validation_problems} problems |
 | licence | Apache-2.0, like the package |
 {note}
-## On {seeds} fresh problems, {steps} steps
+## On {seeds} fresh problems, {steps} steps{where}
 
 {table}
 
@@ -99,6 +101,8 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("name")
     parser.add_argument("--seeds", type=int, required=True)
+    parser.add_argument("--tested-on")
+    parser.add_argument("--tune-seeds", type=int)
     parser.add_argument("--summary", required=True)
     parser.add_argument("--note", default="")
     parser.add_argument("--data-dir", type=Path)
@@ -107,14 +111,15 @@ def main() -> None:
     card = artifact.read_card(source)
     m = artifact.load(source)
     recipe, name = card["recipe"], arguments.name
-    problem = make_problem(card["trained_on"], arguments.data_dir)
+    tested_on = arguments.tested_on or card["trained_on"]
     result = compare(
         {name: m},
-        problem,
-        card["trained_on"],
+        make_problem(tested_on, arguments.data_dir),
+        tested_on,
         num_steps=recipe["steps"],
         num_seeds=arguments.seeds,
-        cache=Path("runs/tuned"),
+        tune_seeds=arguments.tune_seeds,
+        cache=tuning_cache(),
         progress=print,
     )
     card["test"] = {
@@ -133,12 +138,14 @@ def main() -> None:
     curve = card["validation"]["curve"]
     text = CARD.format(
         name=name,
+        where="" if tested_on == card["trained_on"] else f", of `{tested_on}`",
         summary=arguments.summary,
         optimizer=card["optimizer"],
         trained_on=card["trained_on"],
         steps=recipe["steps"],
-        tested_on=shlex.quote(card["trained_on"])
-        + (f" --steps {recipe['steps']}" if recipe["steps"] != 100 else ""),
+        tested_on=shlex.quote(tested_on)
+        + (f" --steps {recipe['steps']}" if recipe["steps"] != 100 else "")
+        + (f" --tune-seeds {arguments.tune_seeds}" if arguments.tune_seeds else ""),
         command=all_stages(card, name),
         budget="; then ".join(
             f"{stage['budget']['meta_steps']:,} meta-steps of {stage['recipe']['unroll']} steps to "

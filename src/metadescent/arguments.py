@@ -140,6 +140,8 @@ class Evaluate:
     """Optimization steps."""
     seeds: int = 64
     """Fresh problems."""
+    tune_seeds: int = 0
+    """Problems that each rate is tuned on; 0: as many as `seeds`, and at least 32."""
     against: Names = "sgd,nag,rmsprop,adam"
     """Hand-designed optimizers, each tuned for this problem and horizon; lbfgs is known too."""
     json: File = None
@@ -156,6 +158,7 @@ class Evaluate:
         """Refuse numbers that mean nothing."""
         for name in ("steps", "seeds", "workers"):
             require(name, getattr(self, name), 1)
+        require("tune_seeds", self.tune_seeds, 0)
         require("seed", self.seed, 0, 2**32 - 1)
 
 

@@ -8,12 +8,15 @@ A new estimator is one new file in `metadescent/estimators`: a final subclass of
 entry in the module's `NAMED`.
 """
 
+import fnmatch
 from abc import abstractmethod
 from dataclasses import replace
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from metadescent.arrays import path_of
 from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
@@ -97,3 +100,20 @@ def share(problems: int, parts: int) -> int:
             f"share them; try --problems {parts * -(-problems // parts)}"
         )
     return problems // parts
+
+
+def chosen(phi: PyTree, leaves: str) -> PyTree:
+    """Tell for each leaf of φ whether its path is as `leaves` says, with a shell's wildcards.
+
+    Raises:
+        UserError: if that is so of none.
+
+    Example:
+        >>> chosen({"lstm": {"weight": 1.0}, "p": 2.0}, "lstm/*")
+        {'lstm': {'weight': True}, 'p': False}
+    """
+    paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(phi)]
+    which = [fnmatch.fnmatch(path, leaves) for path in paths]
+    if not any(which):
+        raise UserError(f"no leaf of φ is called {leaves!r}; try one of {', '.join(paths)}")
+    return jax.tree.structure(phi).unflatten(which)

@@ -105,6 +105,25 @@ def test_a_sample_of_coordinates_is_another_estimate_of_the_same(first_order: Se
         assert a @ b > 0
 
 
+def test_only_the_leaves_that_are_asked_for_are_learned(
+    first_order: Segments, assert_close: Callable
+) -> None:
+    for (ours, *rest), (exact, *there) in zip(
+        segments(leaves="output/*"), first_order, strict=True
+    ):
+        assert_close(ours.output, exact.output, rtol=1e-3, atol=1e-4)
+        assert not any(x.any() for x in jax.tree.leaves(eqx.tree_at(_output, ours, None)))
+        assert_close(rest, there, rtol=1e-3, atol=1e-4)
+
+
+def _output(m: LSTM) -> Any:
+    return m.output
+
+
+def test_leaves_that_are_not_there_are_named(sentence: Callable) -> None:
+    assert sentence(segments, leaves="*/p").startswith("no leaf of φ is called '*/p'; try one of ")
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

@@ -41,6 +41,13 @@ def test_a_pace_is_the_broken_line_that_gains_p_from_corner_to_corner() -> None:
     np.testing.assert_allclose(updates(make_pace(), GRADIENTS), expected, rtol=1e-5)
 
 
+def test_a_linear_pace_begins_as_the_schedule_that_falls_to_nothing() -> None:
+    pace = Pace(horizon=T, corners=6, linear=True, key=jax.random.key(0))
+    t = jnp.arange(5) * T / 5
+    np.testing.assert_allclose(jnp.exp(pace.at(t)), 1 - t / T, rtol=0.1)
+    assert float(jnp.exp(pace.at(jnp.asarray(T)))) == pytest.approx(0.2 / np.e, rel=0.2)
+
+
 def test_a_chain_is_its_rules_one_behind_the_other_as_in_optax() -> None:
     links = make_lstm(), make_pace()
     expected = updates(optax.chain(*(m.as_optax() for m in links)), GRADIENTS)

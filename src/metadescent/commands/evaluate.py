@@ -22,9 +22,8 @@ def _evaluate(command: arguments.Evaluate) -> None:
     names = baselines_of(command.against)
     m = zoo.load(command.optimizer)
     problem = make_problem(command.problem, command.data_dir)
-    tune_ahead(
-        [(name, command.problem, command.steps, max(command.seeds, 32)) for name in names], command
-    )
+    seeds = command.tune_seeds or max(command.seeds, 32)
+    tune_ahead([(name, command.problem, command.steps, seeds) for name in names], command)
     with progress("evaluate", 2 * len(names) + 1) as report:
         result = compare(
             {name_of(command.optimizer): m},
@@ -33,6 +32,7 @@ def _evaluate(command: arguments.Evaluate) -> None:
             baselines=names,
             num_steps=command.steps,
             num_seeds=command.seeds,
+            tune_seeds=seeds,
             seed=command.seed,
             cache=tuning_cache(),
             progress=lambda text: report(text, 1),

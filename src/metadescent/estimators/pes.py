@@ -12,7 +12,6 @@ Source: Vicol, Metz and Sohl-Dickstein (2021), "Unbiased gradient estimation in 
 graphs with persistent evolution strategies".
 """
 
-import fnmatch
 from typing import NamedTuple
 
 import equinox as eqx
@@ -20,9 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.arrays import path_of
-from metadescent.errors import UserError, require, require_kind
-from metadescent.estimator import Estimator
+from metadescent.errors import require, require_kind
+from metadescent.estimator import Estimator, chosen
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem, located, split
@@ -89,7 +87,7 @@ class PES(Estimator):
         weights: Float[Array, " unroll"],
     ) -> tuple[PyTree, Pairs, Float[Array, "unroll problems"]]:
         phi, static = eqx.partition(m, eqx.is_inexact_array)
-        stds = self._stds(phi)
+        stds = [self.std * on for on in jax.tree.leaves(chosen(phi, self.leaves))]
         problem, place = located(problem)
 
         def one(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
@@ -120,16 +118,6 @@ class PES(Estimator):
         keys = split(key, self.problems, place)
         gradients, carry, losses = jax.vmap(one)(carry, keys)
         return jax.tree.map(lambda x: x.mean(0), gradients), carry, losses.T
-
-    def _stds(self, phi: PyTree) -> list[float]:
-        """Return σ for the leaves of φ that are perturbed, and 0 for the others."""
-        paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(phi)]
-        stds = [self.std * fnmatch.fnmatch(path, self.leaves) for path in paths]
-        if not any(stds):
-            raise UserError(
-                f"no leaf of φ is called {self.leaves!r}; try one of {', '.join(paths)}"
-            )
-        return stds
 
 
 NAMED = {"pes": PES}

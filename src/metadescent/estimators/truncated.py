@@ -15,8 +15,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import require, require_choice
-from metadescent.estimator import Estimator, share
+from metadescent.errors import require, require_choice, require_kind
+from metadescent.estimator import Estimator, chosen, share
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer, State, Updates
 from metadescent.problem import Problem
@@ -34,9 +34,11 @@ class Truncated(Estimator):
         feedback: the share of ∂∇_t/∂φ that is kept in each step, from 0 to 1.
         form: how it is computed (see `meta_loss`).
         log: if not 0, log(f + log) counts instead of f (see `meta_loss`).
+        leaves: pattern, with the wildcards of a shell, for the paths of the leaves of φ that are
+            learned, such as `*/lstm/*`; the gradient of all others is 0.
 
     Raises:
-        UserError: if a number is too small.
+        UserError: if a number is too small; on use, if φ has no such leaf.
 
     Source: section 2.1, section 3.
 
@@ -58,6 +60,7 @@ class Truncated(Estimator):
     form: Form = eqx.field(static=True, default="auto")
     feedback: float = eqx.field(static=True, default=1.0)
     log: float = eqx.field(static=True, default=0.0)
+    leaves: str = eqx.field(static=True, default="*")
 
     def __check_init__(self) -> None:
         """Refuse numbers that mean nothing."""
@@ -66,6 +69,7 @@ class Truncated(Estimator):
         require("feedback", self.feedback, 0.0, 1.0)
         require_choice("form", self.form, get_args(Form))
         require("log", self.log, 0.0)
+        require_kind("leaves", self.leaves, str, "a pattern of paths; try 'output/*'")
 
     def part(self, parts: int) -> "Truncated":
         # Each part has a sample of coordinates of its own.
@@ -84,9 +88,13 @@ class Truncated(Estimator):
         weights: Float[Array, " unroll"],
     ) -> tuple[PyTree, Trajectory, Float[Array, "unroll problems"]]:
         phi, static = eqx.partition(m, eqx.is_inexact_array)
+        learned = chosen(phi, self.leaves)
 
         def objective(phi: PyTree) -> tuple[Array, PyTree]:
-            rule = eqx.combine(phi, static)
+            held = jax.lax.stop_gradient(phi)
+            rule = eqx.combine(
+                jax.tree.map(lambda x, c, on: x if on else c, phi, held, learned), static
+            )
             damped = self.second_derivatives and self.feedback < 1.0
             return meta_loss(
                 Damped(rule, self.feedback) if damped else rule,

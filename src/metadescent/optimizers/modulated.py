@@ -1,15 +1,18 @@
 """Momentum, every coordinate of it weighed by an LSTM.
 
 m_t = β m_{t−1} + (1 − β) ∇_t,     n_t = β m_t + (1 − β) ∇_t         Nesterov's look ahead
-g_t = −e^{LSTM(x_t)} · n_t
+v_t = β′ v_{t−1} + (1 − β′) ∇_t²
+g_t = −e^{LSTM(x_t)} · n_t / v_t^{p/2}
 
 x_t are the features of `anytime`: ratios of signal to noise on several time scales and a clock. So
-the LSTM may trust one coordinate more than another but starts from plain momentum, which keeps how
-large gradients are beside each other; `anytime`, `rnnprop` and Adam divide that out, coordinate by
-coordinate, and do worse for it where a tensor is a filter of many. How long g_t is, is the
-gradient's business, or that of the rule behind it: `modulated >> relative`.
+the LSTM may trust one coordinate more than another. How far the rule is on the way from momentum,
+p = 0, which keeps how large gradients are beside each other, to Adam's direction, p = 1, which does
+not, is a number of φ. How long g_t is, is no matter of this rule but of the one behind it:
+`modulated >> relative`.
 
-Source: a direction times the exponential of what a network says is from Metz et al. (2022), "VeLO".
+Source: a direction times the exponential of what a network says is from Metz et al. (2022), "VeLO";
+a power of v between momentum's and Adam's from Chen et al. (2018), "Closing the generalization gap
+of adaptive gradient methods" (Padam).
 """
 
 from collections.abc import Sequence
@@ -17,6 +20,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent.errors import require
 from metadescent.optimizer import Coordinatewise
 from metadescent.optimizers.anytime import Anytime, AnytimeState
 
@@ -26,35 +30,42 @@ class Modulated(Coordinatewise):
 
     Arguments:
         layers: hidden units of each layer, at least one.
-        betas: decays of the moments that the LSTM is shown; the first is that of the momentum.
+        betas: decays of the moments that the LSTM is shown; the first is that of the momentum, β,
+            and the last that of v, β′.
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
         scale: factor on the LSTM's output.
+        power: p before training.
         key: draws φ.
 
     Raises:
-        UserError: if there is no layer or no β, or a β is not from 0 to 0.99999.
+        UserError: if there is no layer or no β, a β is not from 0 to 0.99999, or the power not from
+            0 to 1.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> m = Modulated(layers=(4,), scale=0.0, key=jax.random.key(0))
-        >>> g, h = m.update(jnp.asarray([1.0, -2.0]), m.init(jnp.zeros(2)))
+        >>> m = Modulated(layers=(4,), scale=0.0, power=0.5, key=jax.random.key(0))
+        >>> g, h = m.update(jnp.asarray([1.0, -4.0]), m.init(jnp.zeros(2)))
         >>> g.round(2).tolist()
         [-0.19, 0.38]
     """
 
     anytime: Anytime
+    p: Float[Array, ""]
 
     def __init__(
         self,
         layers: Sequence[int] = (20,),
-        betas: Sequence[float] = (0.9, 0.99, 0.999),
+        betas: Sequence[float] = (0.9, 0.99),
         clock: float = 1000.0,
         scale: float = 0.1,
+        power: float = 0.8,
         *,
         key: PRNGKeyArray,
     ):
         """Draw φ."""
+        require("power", power, 0.0, 1.0)
         self.anytime = Anytime(layers, betas, clock=clock, scale=scale, key=key)
+        self.p = jnp.asarray(power, self.anytime.lstm.output.weight.dtype)
 
     def init_coordinate(self) -> AnytimeState:
         """Return zeros: the moments, and the LSTM's h and c."""
@@ -72,9 +83,12 @@ class Modulated(Coordinatewise):
         moments, h = state
         x, moments = self.anytime.features(gradient, moments)
         weight, h = self.anytime.lstm.run(x, h)
-        beta, mean = self.anytime.betas[0], moments[0][0][0]
+        (mean, *_), (_, root, filled) = moments[0][0], moments[0][-1]
+        beta = self.anytime.betas[0]
         ahead = beta * mean + (1 - beta) * gradient
-        return -jnp.exp(weight) * ahead, (moments, h)
+        # √v is never 0, and its weight, 1 − β′ᵗ, takes out the bias.
+        size = jnp.log(root) - jnp.log(filled) / 2
+        return -jnp.exp(weight - self.p * size) * ahead, (moments, h)
 
 
 NAMED = {"modulated": Modulated}

@@ -30,12 +30,14 @@ from metadescent.optimizer import Coordinatewise
 
 
 class Pace(Coordinatewise):
-    """A factor that depends on the step alone; close to 1 before it is trained.
+    """A factor that depends on the step alone; close to 1 or to 1 − t/T before it is trained.
 
     Arguments:
         horizon: T, in steps.
         corners: K + 1, at least two.
-        key: draws φ from N(0, 0.01²).
+        linear: begin with 1 − t/T, the schedule that people choose, instead of 1. It is right at
+            all corners but the last, where it is e⁻¹ of the one before, not 0.
+        key: draws how far φ is from that at first, N(0, 0.01²).
 
     Raises:
         UserError: if the horizon is not positive, or there are fewer than two corners.
@@ -55,11 +57,21 @@ class Pace(Coordinatewise):
     p: Float[Array, " corners"]
     horizon: float = eqx.field(static=True)
 
-    def __init__(self, horizon: float = 1000.0, corners: int = 6, *, key: PRNGKeyArray):
+    def __init__(
+        self,
+        horizon: float = 1000.0,
+        corners: int = 6,
+        linear: bool = False,
+        *,
+        key: PRNGKeyArray,
+    ):
         """Draw φ."""
         require("horizon", horizon, 1e-6)
         require("corners", corners, 2)
-        self.horizon, self.p = horizon, 0.01 * jax.random.normal(key, (corners,))
+        left = jnp.arange(corners - 1, 0, -1)
+        falls = jnp.concatenate([jnp.zeros(1), jnp.log(left[1:] / left[:-1]), -jnp.ones(1)])
+        self.horizon = horizon
+        self.p = linear * falls + 0.01 * jax.random.normal(key, (corners,))
 
     def init_coordinate(self) -> Float[Array, ""]:
         """Return t = 0."""

@@ -21,7 +21,8 @@ which is never taken for less than e^−p. Where this departs from the appendix:
   paper holds ∇: near a minimum their derivatives are as large as the vectors are small.
 
 * *Safeguards*, for want of a line search. No step has more than `REACH` times the size of the
-  first; and where ∇ has more than that many times the size of the first, M begins anew as M_0.
+  first. M begins anew as M_0 where ∇ has more than that many times the size of the first, and where
+  M ∇ is more than `WILD` times as long as M_0 ∇, or is not finite.
 
 All factors begin at 0 but `first`, that of s − My in the first head, and one of each b. What this
 writes is that share of the least change of M that makes M y = s: Broyden's second method. It has no
@@ -37,7 +38,7 @@ from typing import NamedTuple, cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from metadescent.errors import UserError, require
 from metadescent.optimizer import phi_dtype
@@ -50,6 +51,7 @@ FEATURES = 5
 FACTORS = 4
 """Of a write head: one for a and three for b."""
 REACH = 30.0
+WILD = 1e6
 LEAST = 1e-15
 """The least root mean square where p is None."""
 
@@ -116,14 +118,9 @@ class Secants(Driver):
     ) -> tuple[Float[Array, " n"], NTMState]:
         past: Past = state.h
         size = self._size(gradient)
-        is_lost = _exceeds(size, past.first_gradient)
-        memory = jax.tree.map(
-            lambda begin, now: jnp.where(is_lost, begin, now),
-            m.init_memory(gradient.size),
-            state.memory,
-        )
+        is_far = _exceeds(size, past.first_gradient)
+        memory, i, is_lost = self._kept(m, state.memory, gradient, is_far)
         s, y = jnp.where(is_lost, 0.0, past.s), gradient - past.gradient
-        i = m.read(memory, gradient[None])[0]
         My = i - state.i[0]
         h, after = self.gac.run(self._see(gradient, past.gradient, s, y, i, My), past.h)
         factors = self.heads.weight @ h + cast(Array, self.heads.bias)[:, None]
@@ -133,8 +130,7 @@ class Secants(Driver):
         b = (of_heads[:, 1:] * jnp.stack([y / rho, s / self._size(s), My / self._size(My)])).sum(1)
         # Without a step there is no secant.
         a = jnp.where(jnp.any(s != 0), a, 0.0)
-        memory = m.write(memory, a, b / max(s.size, 1))
-        i = m.read(memory, gradient[None])[0]
+        memory, i, _ = self._kept(m, m.write(memory, a, b / max(s.size, 1)), gradient, is_far)
         g = -(1.0 + factors[-2]) * i + factors[-1] * s + self.gac.lstm.emit(h) * self._size(i)
         length = self._size(g)
         is_long = _exceeds(length, past.first_step)
@@ -151,6 +147,17 @@ class Secants(Driver):
             i[None],
             memory,
         )
+
+    def _kept(
+        self, m: NTM, memory: PyTree[Array], gradient: Float[Array, " n"], is_lost: Bool[Array, ""]
+    ) -> tuple[PyTree[Array], Float[Array, " n"], Bool[Array, ""]]:
+        """Return M, or M_0 where M is lost or wild, what that makes of ∇, and whether it is M_0."""
+        begin = m.init_memory(gradient.size)
+        plain, i = (m.read(one, gradient[None])[0] for one in (begin, memory))
+        # So that NaN counts as wild.
+        is_lost = is_lost | ~(self._size(i) <= WILD * self._size(plain))
+        kept = jax.tree.map(lambda x, now: jnp.where(is_lost, x, now), begin, memory)
+        return kept, m.read(kept, gradient[None])[0], is_lost
 
     def _see(
         self, gradient: Float[Array, " n"], before: Float[Array, " n"], *others: Float[Array, " n"]

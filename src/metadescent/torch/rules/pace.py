@@ -11,7 +11,7 @@ class Pace(Rule):
     """A factor that depends on the step alone.
 
     Arguments:
-        horizon, corners: as for `metadescent.Pace`.
+        horizon, corners, linear: as for `metadescent.Pace`.
 
     Example:
         >>> import torch
@@ -20,8 +20,8 @@ class Pace(Rule):
         [0.0, 0.5, 1.0, 1.0]
     """
 
-    def __init__(self, horizon: float = 1000.0, corners: int = 6):
-        """Keep the options."""
+    def __init__(self, horizon: float = 1000.0, corners: int = 6, linear: bool = False):
+        """Keep the options; where φ began is none of its business."""
         self.horizon, self.corners = horizon, corners
 
     def phi_shapes(self) -> Shapes:
