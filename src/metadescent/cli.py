@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except Terminated:
-        _fail("terminated", 143)
+        _fail("terminated", Terminated.status)
     except Exception as error:
         said = " ".join(str(error).split())
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
@@ -87,6 +87,8 @@ def _is_to_launch(command: Any) -> bool:
 
 class Terminated(BaseException):
     """SIGTERM arrived."""
+
+    status = 143
 
 
 def _stop(signum: int, frame: Any) -> None:

@@ -7,6 +7,7 @@ does in between, and agree to the last bit at the beginning of each epoch, even 
 processors round differently.
 """
 
+import atexit
 import json
 import os
 import sys
@@ -53,19 +54,34 @@ def seated(seat: Seat | None) -> Iterator[None]:
         yield
         if is_leader():
             agreed(END)
-    except UserError:
-        # The others wait for a word.
+    except UserError as error:
         if is_leader():
-            agreed(END)
+            agreed(END)  # the others wait for a word
+        else:
+            atexit.register(_leave, error.status)
         raise
-    except jax.errors.JaxRuntimeError as error:
-        first = str(error).strip().splitlines()[0]
-        if not any(word in first.lower() for word in LOST):
-            raise
-        sys.stdout.flush()
-        raise LostError(
-            f"another process was lost ({first[:200]}); start all of them again with --resume"
-        ) from error
+    except BaseException as error:
+        first = str(error).strip().partition("\n")[0]
+        # A ValueError where what failed on a device is met as its result is read.
+        met = isinstance(error, jax.errors.JaxRuntimeError | ValueError)
+        if met and any(word in first.lower() for word in LOST):
+            atexit.register(_leave, LostError.status)
+            raise LostError(
+                f"another process was lost ({first[:200]}); start all of them again with --resume"
+            ) from error
+        interrupted = 130 if isinstance(error, KeyboardInterrupt) else 1
+        atexit.register(_leave, getattr(error, "status", interrupted))
+        raise
+
+
+def _leave(status: int) -> None:
+    """End this process without a word to the others, who are gone or will see.
+
+    To part from them, as JAX does at exit, it would wait for each, in vain, and abort.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def is_leader() -> bool:
