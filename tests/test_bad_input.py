@@ -41,8 +41,7 @@ SENTENCES = {
     ),
     "Spread: spread": "spread is 'all' and must be a metadescent.Spread; try Spread(mesh_of())",
     "Spread: mesh": (
-        "the mesh of a spread is Mesh('model': 1, axis_types=(Explicit,)) and must be one row of "
-        "devices; try mesh_of()"
+        "the axes of a spread's mesh are model and must be problems alone; try mesh_of()"
     ),
     "mesh_of: devices": (
         "devices is 'all' and must be a list of devices, at least one; try jax.devices()"

@@ -1,8 +1,8 @@
 """Which of several processes this is: by flags, by the environment, or by who started it; no JAX.
 
---coordinator, --processes, --process-id                             the flags of `train`
-JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID           what stands in for each
-a step of Slurm (srun), Open MPI (mpirun)                            JAX finds out by itself
+The flags of `train` are `--coordinator`, `--processes` and `--process-id`. In their place stand
+JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. In a step of Slurm (srun) and under
+Open MPI (mpirun) JAX finds out by itself.
 """
 
 from collections.abc import Mapping

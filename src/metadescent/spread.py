@@ -74,10 +74,11 @@ def check_spread(spread: Any) -> None:
         metadescent.errors.UserError: spread is 'all' and must be a metadescent.Spread; try ...
     """
     require_kind("spread", spread, Spread, "a metadescent.Spread; try Spread(mesh_of())")
-    if not isinstance(spread.mesh, Mesh) or tuple(spread.mesh.axis_names) != (AXIS,):
+    require_kind("mesh", spread.mesh, Mesh, "one row of devices; try mesh_of()")
+    if tuple(spread.mesh.axis_names) != (AXIS,):
         raise UserError(
-            f"the mesh of a spread is {short(spread.mesh)} and must be one row of devices; "
-            "try mesh_of()"
+            f"the axes of a spread's mesh are {', '.join(spread.mesh.axis_names)} and must be "
+            f"{AXIS} alone; try mesh_of()"
         )
 
 
