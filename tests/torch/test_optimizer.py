@@ -164,8 +164,11 @@ def test_parameters_without_any_gradient_have_no_state(saved: Callable) -> None:
     assert optimizer.state[theta["conv.0.w"]]["h0"].shape == (3, 2, 3)
 
 
-def test_bfloat16_is_rounded_once_and_its_state_is_float32(saved: Callable) -> None:
-    theta, exact = start(torch.bfloat16), start()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_an_update_is_rounded_once_and_its_state_is_float32(
+    dtype: torch.dtype, saved: Callable
+) -> None:
+    theta, exact = start(dtype), start()
     optimizer = LearnedOptimizer(theta.values(), saved(LSTM))
     twin = LearnedOptimizer(exact.values(), saved(LSTM))
     for t in range(3):
@@ -177,10 +180,27 @@ def test_bfloat16_is_rounded_once_and_its_state_is_float32(saved: Callable) -> N
         optimizer.step()
         twin.step()
         for name, p in theta.items():
-            assert torch.equal(p, before[name] + exact[name].to(torch.bfloat16))
+            assert torch.equal(p, before[name] + exact[name].to(dtype))
     assert all(
         h.dtype == torch.float32 for state in optimizer.state.values() for h in state.values()
     )
+
+
+def test_parameters_of_several_dtypes_are_one_row(saved: Callable) -> None:
+    """LSTM+GAC averages over all of them, whatever each is rounded to."""
+    theta, exact = start(), start()
+    path = saved("lstm-gac(layers=(3, 2), averaging=2)")
+    theta["out.b"] = torch.nn.Parameter(theta["out.b"].detach().to(torch.float16))
+    optimizer, twin = (LearnedOptimizer(each.values(), path) for each in (theta, exact))
+    for t in range(3):
+        feed(theta, t)
+        for name, p in exact.items():
+            p.grad = theta[name].grad.float()
+        optimizer.step()
+        twin.step()
+    for name, p in theta.items():
+        tolerance = 1e-2 if name == "out.b" else 1e-6
+        torch.testing.assert_close(p.float(), exact[name], rtol=tolerance, atol=tolerance)
 
 
 # States that are saved, copied and changed.

@@ -5,8 +5,8 @@ and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and a step 
 kernels for a thousand tensors as for one, but for gathering ∇ and adding g.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import chain, groupby
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from metadescent import zoo
-from metadescent.errors import UserError, require
+from metadescent.errors import UserError, require, require_kind
 from metadescent.torch.partitioned import load, number_of
 from metadescent.torch.row import Row
 
@@ -45,8 +45,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     Raises:
         UserError: if the optimizer is unknown, its file does not fit, or PyTorch has no such rule;
-            if lr or weight_decay is negative; if a parameter is complex or no rule takes it. On
-            use, if a gradient is sparse or coordinates that communicate are on several devices.
+            if params are no parameters; if lr or weight_decay is negative or no number; if a
+            parameter is complex or no rule takes it. On use, if a gradient is sparse or coordinates
+            that communicate are on several devices.
+        TypeError, ValueError: from PyTorch, as where there are no parameters.
 
     Example:
         >>> import torch
@@ -68,6 +70,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         weight_decay: float = 0.0,
     ):
         """Read the optimizer's file."""
+        require_kind("params", params, Iterable, "parameters; try model.parameters()")
         self._parts = load(zoo.path(optimizer))
         self._rows: dict[tuple[int, torch.device], Row] = {}
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
@@ -85,10 +88,14 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with an lr and a weight decay of its own if it has them."""
+        if isinstance(param_group, dict) and "params" not in param_group:
+            raise UserError(
+                f"a group has {_few(param_group)} and no params; try "
+                "{'params': model.parameters()}"
+            )
         super().add_param_group(param_group)
         try:
-            require("lr", self.param_groups[-1]["lr"], 0.0)
-            require("weight_decay", self.param_groups[-1]["weight_decay"], 0.0)
+            _check(self.param_groups[-1])
             for member in self._members():
                 if member.p.is_complex():
                     raise UserError(
@@ -103,15 +110,19 @@ class LearnedOptimizer(torch.optim.Optimizer):
         """Go on from a state that `state_dict` returned; what follows is what would have followed.
 
         Raises:
-            UserError: if it is the state of another kind of optimizer.
+            UserError: if it is no state, or that of another kind of optimizer.
+            ValueError: if its groups are not as many or as large as these, from PyTorch.
         """
+        require_kind("state_dict", state_dict, dict, "a dict; try optimizer.state_dict()")
         last: dict[str, Any] = {}
         before = self.state, self.param_groups
         # A hook of the caller's may have changed it; ours is the last and sees what is loaded.
-        with self.register_load_state_dict_pre_hook(lambda _, given: last.update(given)):
+        with self.register_load_state_dict_pre_hook(lambda _, given: last.update(_whole(given))):
             super().load_state_dict(state_dict)
         ids = chain.from_iterable(group["params"] for group in last["param_groups"])
         try:
+            for group in self.param_groups:
+                _check(group)
             for index, member in zip(ids, self._members(), strict=True):
                 if last["state"].get(index):
                     self._restore(member, last["state"][index])
@@ -187,16 +198,18 @@ class LearnedOptimizer(torch.optim.Optimizer):
             self.state.update({p: dict(h) for p, h in row.states.items()})
         return row
 
-    def _restore(self, member: Member, given: dict[str, Any]) -> None:
+    def _restore(self, member: Member, given: Any) -> None:
         """Take h from a state that was saved, in its own precision, which PyTorch would change."""
         p, shapes = member.p, self._parts[member.number].rule.state_shapes()
         expected = {name: (*shape, *p.shape) for name, shape in shapes.items()}
+        require_kind(f"the state of {member.called}", given, dict, "a dict of tensors")
         if given.keys() != expected.keys():
             raise UserError(
                 f"the state of {member.called} has {', '.join(sorted(given))} where "
                 f"{', '.join(sorted(expected))} are expected; it was saved from another optimizer"
             )
         for name, shape in expected.items():
+            require_kind(f"{name} of {member.called}", given[name], Tensor, "a tensor")
             if given[name].shape != shape:
                 raise UserError(
                     f"{name} of {member.called} has shape {tuple(given[name].shape)} where {shape} "
@@ -205,6 +218,27 @@ class LearnedOptimizer(torch.optim.Optimizer):
         self.state[p] = {
             name: x.to(p.device, torch.float32, copy=True) for name, x in given.items()
         }
+
+
+def _whole(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of an optimizer, once it is seen to be one."""
+    if not {"state", "param_groups"} <= given.keys():
+        raise UserError(
+            f"state_dict has {_few(given)} where state and param_groups are expected; try "
+            "optimizer.state_dict()"
+        )
+    return given
+
+
+def _few(keys: Iterable[Any]) -> str:
+    """Return the first of some keys, for a sentence."""
+    return ", ".join(map(str, islice(keys, 3))) or "nothing"
+
+
+def _check(group: dict[str, Any]) -> None:
+    """Refuse options of a group that are no numbers, or negative."""
+    for name in ("lr", "weight_decay"):
+        require(name, group.get(name), 0.0)
 
 
 def _apply(group: dict[str, Any], params: list[Tensor], updates: list[Tensor]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from metadescent import tensors
 from metadescent.card import read_card
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require_kind
 from metadescent.specification import build, discovered, groups_of, links, nearest, parse
 from metadescent.tensors import read_tensors, require_fit
 from metadescent.torch.chained import Chained
@@ -65,7 +65,8 @@ def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...]) -> 
     """Return the number of the group that takes a parameter.
 
     Raises:
-        UserError: if none does, or a pattern would have to match a name and there is none.
+        UserError: if none does, or a pattern would have to match a name and there is none, or one
+            that is no text.
     """
     for number, group in enumerate(groups):
         if group.takes == "*":
@@ -75,6 +76,7 @@ def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...]) -> 
                 f"this optimizer has a rule for {group.takes} and the parameters have no names; "
                 "pass model.named_parameters()"
             )
+        require_kind("the name of a parameter", name, str, "a text; try model.named_parameters()")
         if fnmatch(name.replace(".", "/"), group.takes):
             return number
     takes = ", ".join(group.takes for group in groups)
