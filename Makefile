@@ -8,7 +8,7 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage torture mutants bench lint audit docs format clean
+.PHONY: help demo test fresh coverage torture mutants bench lint audit docs format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ endif
 endif
 test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
 	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+
+fresh: $(VENV)/.dev  ## Install into a new environment elsewhere, and load the zoo with no network
+	$(BIN)/python tools/clean_install.py $(ARGS)
 
 torture: $(VENV)/.dev  ## Try to break it: killed processes, full disks, NaN, hostile files
 	$(BIN)/python tools/torture.py $(ARGS)
