@@ -1,0 +1,37 @@
+"""MNIST by the network of PyTorch's quickstart: 784-512-512-10, ReLU.
+
+    python examples/strangers/quickstart_torch.py
+
+One line is metadescent's; `optimizer = torch.optim.Adam(model.parameters())` stood there.
+"""
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from metadescent.data import load_mnist
+from metadescent.torch import LearnedOptimizer
+
+
+def train(seed: int = 0, steps: int = 100) -> list[float]:
+    """Return the loss of each step, on its own minibatch."""
+    torch.manual_seed(seed)
+    images, labels = load_mnist()
+    digits = TensorDataset(torch.tensor(images) / 255, torch.tensor(labels).long())
+    batches = DataLoader(digits, batch_size=64, shuffle=True)
+    layers = nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+    model = nn.Sequential(*layers)
+    loss_of = nn.CrossEntropyLoss()
+    optimizer = LearnedOptimizer(model.parameters(), "mlp-robust-lstm")
+    losses = []
+    for _, (x, y) in zip(range(steps), batches, strict=False):
+        loss = loss_of(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+if __name__ == "__main__":
+    print(f"loss of the last ten of 100 steps: {sum(train()[-10:]) / 10:.3f}")
