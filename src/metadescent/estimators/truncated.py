@@ -91,10 +91,7 @@ class Truncated(Estimator):
         learned = chosen(phi, self.leaves)
 
         def objective(phi: PyTree) -> tuple[Array, PyTree]:
-            held = jax.lax.stop_gradient(phi)
-            rule = eqx.combine(
-                jax.tree.map(lambda x, c, on: x if on else c, phi, held, learned), static
-            )
+            rule = eqx.combine(eqx.filter(phi, learned), jax.lax.stop_gradient(phi), static)
             damped = self.second_derivatives and self.feedback < 1.0
             return meta_loss(
                 Damped(rule, self.feedback) if damped else rule,

@@ -22,8 +22,8 @@ from metadescent.tune import BASELINES, Tuned
 
 FOLDER = Path(__file__).parent / "searches"
 FIRST = 5
-"""Steps that are compared. Rounding grows at the best rates, which are large: on CIFAR-10 one
-thread and two differ by less than 0.001 after five steps, and by 0.05 after ten."""
+"""Steps that are compared: few, as rounding, which differs with the number of threads, grows from
+step to step at the best rates, which are large."""
 CLOSE = 0.002
 """Relative difference that rounding may make; another minibatch makes a larger one."""
 

@@ -157,6 +157,7 @@ class Secants(Driver):
         # So that NaN counts as wild.
         is_lost = is_lost | ~(self._size(i) <= WILD * self._size(plain))
         kept = jax.tree.map(lambda x, now: jnp.where(is_lost, x, now), begin, memory)
+        # Read once more: a NaN in what is not taken would still be one in the derivative.
         return kept, m.read(kept, gradient[None])[0], is_lost
 
     def _see(
