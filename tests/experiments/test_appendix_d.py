@@ -78,7 +78,7 @@ def test_the_settings() -> None:
         # A line search takes an f without minibatches.
         assert ("lbfgs" in setting.baselines) == (name != "mnist")
     assert "mnist-ntm-bfgs" not in appendix_d.OPTIMIZERS
-    assert len(set(appendix_d.OPTIMIZERS)) == len(appendix_d.OPTIMIZERS) == 13
+    assert len(set(appendix_d.OPTIMIZERS)) == len(appendix_d.OPTIMIZERS) == 11
     assert BUDGETS["cpu"].functions.report >= 500
 
 
@@ -217,4 +217,4 @@ def test_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(seconds > 0 for seconds in panel.seconds.values())
         assert next(iter(panel.curves)) == SETTINGS[name].optimizer
     json.dumps(found.to_json())
-    assert len([axes for axes in found.plot().axes if axes.lines]) == 6
+    assert len([axes for axes in found.plot().axes if axes.lines]) == 5

@@ -5,7 +5,6 @@ The paper describes LSTM+GAC, NTM-BFGS and NTM-L-BFGS and gives no figures, so t
     quadratic       ‖Wθ − y‖² with Gaussian W and y, 10 dimensions (section 3.1)
     rotated-10, -20 quadratics of condition number 1000 in 10 and 20 dimensions, at random angles,
                     where no rule that treats the coordinates alone can undo it
-    rosenbrock      Rosenbrock's valley in 10 dimensions
     logistic        logistic regression on the 8×8 digits, all of them in each gradient; with the
                     optimizers that were meta-trained on rotated quadratics in 10 dimensions
     mnist           the MLP of section 3.2, whose 15,910 coordinates NTM-BFGS refuses
@@ -74,12 +73,6 @@ SETTINGS = {
         "ill-conditioned(condition=1000.0, dimension=20)",
         "ill-conditioned",
         "Rotated quadratics, 20 dimensions",
-    ),
-    "rosenbrock": _setting(
-        "rosenbrock(dimension=10)",
-        "rosenbrock",
-        "Rosenbrock's valley, 10 dimensions",
-        kinds=("lstm", "ntm-bfgs"),
     ),
     "logistic": _setting(
         "digits-logistic(batch_size=0)",
