@@ -166,6 +166,20 @@ def test_a_panel_on_axes_of_your_own() -> None:
     assert axes.get_legend() is None
 
 
+def test_an_optimizer_looks_the_same_in_all_panels() -> None:
+    curve = next(curve for curve in curves().values() if curve.rate is None)
+    labels = {"a-lstm": "LSTM", "b-lstm": "LSTM"}
+    panels = [
+        Panel({"a-lstm": curve, "plain": curve}, labels=labels),
+        Panel({"b-lstm": curve, "other": curve}, labels=labels),
+    ]
+    lines = [line for axes in learning_curves(panels).axes for line in axes.lines]
+    looks = {line.get_label(): (line.get_color(), line.get_marker()) for line in lines}
+    assert list(looks) == ["LSTM", "plain", "other"]
+    assert len(set(looks.values())) == 3
+    assert len({(line.get_label(), line.get_color()) for line in lines}) == 3
+
+
 def test_a_sweep_shows_every_size_with_its_interval() -> None:
     axes = sweeps([Sweep(SIZES, trends())]).axes[0]
     for line, band, expected in zip(axes.lines, axes.collections, trends().values(), strict=True):

@@ -4,7 +4,8 @@
 
 The card is written from the file's own metadata and from one comparison on fresh problems, so that
 no figure in it is typed by hand. It is tested on what it was trained on, or on what `--tested-on`
-says, beside baselines tuned on `--tune-seeds` problems each.
+says, beside baselines tuned on `--tune-seeds` problems each; with `--searched FIGURE:PANEL` the
+searches that are kept with that figure are not done again.
 """
 
 import argparse
@@ -15,7 +16,8 @@ from typing import Any
 
 from metadescent import artifact, zoo
 from metadescent.commands.show import tuning_cache
-from metadescent.compare import Comparison, compare, hardware
+from metadescent.compare import Comparison, compare, hardware, problem_keys
+from metadescent.experiments.kept import FOLDER, searches
 from metadescent.files import write_atomically
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
@@ -103,6 +105,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, required=True)
     parser.add_argument("--tested-on")
     parser.add_argument("--tune-seeds", type=int)
+    parser.add_argument("--searched")
     parser.add_argument("--summary", required=True)
     parser.add_argument("--note", default="")
     parser.add_argument("--data-dir", type=Path)
@@ -112,15 +115,28 @@ def main() -> None:
     m = artifact.load(source)
     recipe, name = card["recipe"], arguments.name
     tested_on = arguments.tested_on or card["trained_on"]
+    problem = make_problem(tested_on, arguments.data_dir)
+    searched = {}
+    if arguments.searched:
+        figure, panel = arguments.searched.split(":")
+        searched = searches(
+            FOLDER / f"{figure}.json",
+            panel,
+            problem,
+            problem_keys(0)[0],
+            num_steps=recipe["steps"],
+            num_seeds=arguments.tune_seeds,
+        )
     result = compare(
         {name: m},
-        make_problem(tested_on, arguments.data_dir),
+        problem,
         tested_on,
         num_steps=recipe["steps"],
         num_seeds=arguments.seeds,
         tune_seeds=arguments.tune_seeds,
         cache=tuning_cache(),
         progress=print,
+        searched=searched,
     )
     card["test"] = {
         "seeds": arguments.seeds,

@@ -134,7 +134,17 @@ def learning_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib
         ['Adam']
     """
     columns = min(columns, len(panels))
-    return arrange(panels, draw_panel, columns, COLUMN_WIDTH * columns)
+    learned = [
+        panel.label(name)
+        for panel in panels
+        for name, curve in panel.curves.items()
+        if curve.rate is None
+    ]
+
+    def draw(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
+        draw_panel(axes, panel, learned)
+
+    return arrange(panels, draw, columns, COLUMN_WIDTH * columns)
 
 
 def sweeps(panels: Sequence[Sweep]) -> "matplotlib.figure.Figure":
@@ -164,15 +174,23 @@ def sweeps(panels: Sequence[Sweep]) -> "matplotlib.figure.Figure":
     return arrange(panels, draw, len(panels), COLUMN_WIDTH * min(len(panels), 2), sharey=True)
 
 
-def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
+def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str] = ()) -> None:
     """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
 
     The loss axis is logarithmic. Values that it cannot show (not finite, or not positive) are left
     out, and an interval that reaches down to zero is shaded down to the edge.
+
+    Arguments:
+        axes: where to draw.
+        panel: what to draw.
+        learned: labels of learned optimizers in the order of their styles. Panels that are given
+            the same ones draw an optimizer alike, whoever else they show.
     """
     from matplotlib.ticker import MaxNLocator
 
+    in_order = styles_of(dict.fromkeys(learned, True))
     styles = styles_of({name: curve.rate is None for name, curve in panel.curves.items()})
+    styles = {name: in_order.get(panel.label(name), style) for name, style in styles.items()}
     first = math.ceil(panel.first_step / panel.every)
     shown = {
         name: [values[first - 1 :] for values in curve[:3]] for name, curve in panel.curves.items()

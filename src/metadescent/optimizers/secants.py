@@ -21,8 +21,9 @@ which is never taken for less than e^−p. Where this departs from the appendix:
   paper holds ∇: near a minimum their derivatives are as large as the vectors are small.
 
 * *Safeguards*, for want of a line search. No step has more than `REACH` times the size of the
-  first. M begins anew as M_0 where ∇ has more than that many times the size of the first, and where
-  M ∇ is more than `WILD` times as long as M_0 ∇, or is not finite.
+  first. Where ∇ has more than that many times its smallest size so far, the step goes back to the θ
+  that had the smallest, and M begins anew as M_0; so it does where M ∇ is more than `WILD` times as
+  long as M_0 ∇, or is not finite.
 
 All factors begin at 0 but `first`, that of s − My in the first head, and one of each b. What this
 writes is that share of the least change of M that makes M y = s: Broyden's second method. It has no
@@ -50,20 +51,25 @@ FEATURES = 5
 """Besides those of the gradient."""
 FACTORS = 4
 """Of a write head: one for a and three for b."""
-REACH = 30.0
+REACH = 100.0
 WILD = 1e6
 LEAST = 1e-15
 """The least root mean square where p is None."""
 
 
 class Past(NamedTuple):
-    """h of the LSTM+GAC, the last step and gradient, and the sizes of the first; 0 for none."""
+    """h of the LSTM+GAC, the last step and gradient, and what was measured; 0 for none.
+
+    `first_step` is the first step's size, `least` the smallest size of ∇ so far, and `away` where θ
+    is as seen from the θ that had it.
+    """
 
     h: LSTMState
     s: Float[Array, " n"]
     gradient: Float[Array, " n"]
     first_step: Float[Array, ""]
-    first_gradient: Float[Array, ""]
+    least: Float[Array, ""]
+    away: Float[Array, " n"]
 
 
 class Secants(Driver):
@@ -111,14 +117,16 @@ class Secants(Driver):
     def init_row(self, n: int) -> Past:
         zeros = jnp.zeros(n, phi_dtype(self.gac))
         none = jnp.zeros((), zeros.dtype)
-        return Past(self.gac.init_row(n), zeros, zeros, none, none)
+        return Past(self.gac.init_row(n), zeros, zeros, none, none, zeros)
 
     def step(
         self, m: NTM, gradient: Float[Array, " n"], state: NTMState
     ) -> tuple[Float[Array, " n"], NTMState]:
         past: Past = state.h
         size = self._size(gradient)
-        is_far = _exceeds(size, past.first_gradient)
+        is_least = (past.least == 0) | (size < past.least)
+        away, least = jnp.where(is_least, 0.0, past.away), jnp.where(is_least, size, past.least)
+        is_far = size > REACH * least
         memory, i, is_lost = self._kept(m, state.memory, gradient, is_far)
         s, y = jnp.where(is_lost, 0.0, past.s), gradient - past.gradient
         My = i - state.i[0]
@@ -133,16 +141,17 @@ class Secants(Driver):
         memory, i, _ = self._kept(m, m.write(memory, a, b / max(s.size, 1)), gradient, is_far)
         g = -(1.0 + factors[-2]) * i + factors[-1] * s + self.gac.lstm.emit(h) * self._size(i)
         length = self._size(g)
-        is_long = _exceeds(length, past.first_step)
+        is_long = (past.first_step > 0) & (length > REACH * past.first_step)
         g = jnp.where(is_long, REACH * past.first_step / length, 1.0) * g
-        first = past.first_step == 0
+        g = jnp.where(is_far, -away, g)
         return g, NTMState(
             Past(
                 after,
                 g,
                 gradient,
-                jnp.where(first, length, past.first_step),
-                jnp.where(first, size, past.first_gradient),
+                jnp.where(past.first_step == 0, length, past.first_step),
+                least,
+                away + g,
             ),
             i[None],
             memory,
@@ -175,8 +184,3 @@ class Secants(Driver):
         p = self.gac.lstm.p
         least = LEAST if p is None else math.exp(-p)
         return jax.lax.stop_gradient(jnp.sqrt(jnp.mean(x**2) + least**2))
-
-
-def _exceeds(size: Float[Array, ""], first: Float[Array, ""]) -> Bool[Array, ""]:
-    """Return whether a size is beyond reach of the first, if there was one."""
-    return (first > 0) & (size > REACH * first)
