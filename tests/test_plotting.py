@@ -166,7 +166,7 @@ def test_a_panel_on_axes_of_your_own() -> None:
     assert axes.get_legend() is None
 
 
-def test_an_optimizer_looks_the_same_in_all_panels() -> None:
+def test_a_learned_optimizer_looks_the_same_in_all_panels() -> None:
     curve = next(curve for curve in curves().values() if curve.rate is None)
     labels = {"a-lstm": "LSTM", "b-lstm": "LSTM"}
     panels = [

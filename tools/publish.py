@@ -3,9 +3,9 @@
     python tools/publish.py runs/mnist-lstm mnist-lstm --seeds 64
 
 The card is written from the file's own metadata and from one comparison on fresh problems, so that
-no figure in it is typed by hand. It is tested on what it was trained on, or on what `--tested-on`
-says, beside baselines tuned on `--tune-seeds` problems each; with `--searched FIGURE:PANEL` the
-searches that are kept with that figure are not done again.
+no figure in it but those of `--summary` and `--note` is typed by hand. It is tested on what it was
+trained on, or on what `--tested-on` says, beside baselines tuned on `--tune-seeds` problems each;
+with `--searched FIGURE:PANEL` the searches that are kept with that figure are not done again.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, required=True)
     parser.add_argument("--tested-on")
     parser.add_argument("--tune-seeds", type=int)
-    parser.add_argument("--searched")
+    parser.add_argument("--searched", metavar="FIGURE:PANEL")
     parser.add_argument("--summary", required=True)
     parser.add_argument("--note", default="")
     parser.add_argument("--data-dir", type=Path)
@@ -118,7 +118,7 @@ def main() -> None:
     problem = make_problem(tested_on, arguments.data_dir)
     searched = {}
     if arguments.searched:
-        figure, panel = arguments.searched.split(":")
+        figure, _, panel = arguments.searched.partition(":")
         searched = searches(
             FOLDER / f"{figure}.json",
             panel,
@@ -127,6 +127,8 @@ def main() -> None:
             num_steps=recipe["steps"],
             num_seeds=arguments.tune_seeds,
         )
+        if not searched:
+            parser.error(f"no search of {arguments.searched} has these steps and --tune-seeds")
     result = compare(
         {name: m},
         problem,

@@ -190,7 +190,9 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
 
     in_order = styles_of(dict.fromkeys(learned, True))
     styles = styles_of({name: curve.rate is None for name, curve in panel.curves.items()})
-    styles = {name: in_order.get(panel.label(name), style) for name, style in styles.items()}
+    for name, curve in panel.curves.items():
+        if curve.rate is None:
+            styles[name] = in_order.get(panel.label(name), styles[name])
     first = math.ceil(panel.first_step / panel.every)
     shown = {
         name: [values[first - 1 :] for values in curve[:3]] for name, curve in panel.curves.items()

@@ -218,6 +218,24 @@ def test_from_far_away_it_goes_back_to_where_the_gradient_was_smallest(kind: typ
     assert np.abs(states.h.away[2]).max() > 1e-3
 
 
+@pytest.mark.parametrize("small", [0.0, 1e-6])
+def test_a_gradient_that_is_small_once_does_not_hold_it_for_good(small: float) -> None:
+    sizes = jnp.asarray([1.0, small, 1.0, 1.0, 1.0])
+    updates, _ = run(NTMBFGS(**OPTIONS, secants=1.0), sizes[:, None] * GRADIENTS[:1])
+    assert np.abs(updates[3:]).max(axis=1).min() > 0.1
+
+
+@pytest.mark.parametrize("broken", [jnp.nan, jnp.inf])
+@pytest.mark.parametrize("when", [0, 2])
+def test_a_gradient_that_is_not_finite_is_gone_back_from(broken: float, when: int) -> None:
+    updates, states = run(loud(NTMBFGS(**OPTIONS, secants=1.0)), GRADIENTS.at[when, 1].set(broken))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((updates, states)))
+    sizes = np.sqrt(np.mean(np.asarray(GRADIENTS[:when]) ** 2, axis=1))
+    best = int(np.argmin(sizes)) if when else 0
+    np.testing.assert_allclose(np.asarray(updates)[best : when + 1].sum(0), 0.0, atol=1e-5)
+    assert np.abs(updates[-1]).max() > 0
+
+
 def test_what_means_nothing_is_refused(sentence: Callable) -> None:
     assert sentence(NTMBFGS, secants=1.0, reads=2, key=KEY) == (
         "reads is 2 and a controller on secants has one read head; try reads=1"

@@ -21,9 +21,10 @@ which is never taken for less than e^−p. Where this departs from the appendix:
   paper holds ∇: near a minimum their derivatives are as large as the vectors are small.
 
 * *Safeguards*, for want of a line search. No step has more than `REACH` times the size of the
-  first. Where ∇ has more than that many times its smallest size so far, the step goes back to the θ
-  that had the smallest, and M begins anew as M_0; so it does where M ∇ is more than `WILD` times as
-  long as M_0 ∇, or is not finite.
+  first, except to go back: where ∇ is not finite, or has more than that many times its smallest
+  size so far, the step goes to the θ that had the smallest. M begins anew as M_0 then, and also
+  where M ∇ is more than `WILD` times as long as M_0 ∇, or is not finite. A ∇ that is as large where
+  the smallest was is another f's, as with minibatches, and becomes the smallest.
 
 All factors begin at 0 but `first`, that of s − My in the first head, and one of each b. What this
 writes is that share of the least change of M that makes M y = s: Broyden's second method. It has no
@@ -124,9 +125,12 @@ class Secants(Driver):
     ) -> tuple[Float[Array, " n"], NTMState]:
         past: Past = state.h
         size = self._size(gradient)
-        is_least = (past.least == 0) | (size < past.least)
+        is_whole = jnp.isfinite(size)
+        gradient = jnp.where(is_whole, gradient, past.gradient)
+        is_far = ~is_whole | ((past.least > 0) & (size > REACH * past.least))
+        is_home = jnp.all(past.away == 0)
+        is_least = is_whole & ((past.least == 0) | (size < past.least) | (is_far & is_home))
         away, least = jnp.where(is_least, 0.0, past.away), jnp.where(is_least, size, past.least)
-        is_far = size > REACH * least
         memory, i, is_lost = self._kept(m, state.memory, gradient, is_far)
         s, y = jnp.where(is_lost, 0.0, past.s), gradient - past.gradient
         My = i - state.i[0]
@@ -143,13 +147,13 @@ class Secants(Driver):
         length = self._size(g)
         is_long = (past.first_step > 0) & (length > REACH * past.first_step)
         g = jnp.where(is_long, REACH * past.first_step / length, 1.0) * g
-        g = jnp.where(is_far, -away, g)
+        g = jnp.where(is_far & ~is_least, -away, g)
         return g, NTMState(
             Past(
                 after,
                 g,
                 gradient,
-                jnp.where(past.first_step == 0, length, past.first_step),
+                jnp.where(is_whole & (past.first_step == 0), length, past.first_step),
                 least,
                 away + g,
             ),

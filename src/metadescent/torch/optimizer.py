@@ -124,8 +124,9 @@ class LearnedOptimizer(torch.optim.Optimizer):
             for group in self.param_groups:
                 _check(group)
             for index, member in zip(ids, self._members(), strict=True):
-                if last["state"].get(index):
-                    self._restore(member, last["state"][index])
+                given = last["state"].get(index, {})
+                if given != {}:
+                    self._restore(member, given)
         except UserError:
             self.state, self.param_groups = before
             raise
@@ -227,6 +228,7 @@ def _whole(given: dict[str, Any]) -> dict[str, Any]:
             f"state_dict has {_few(given)} where state and param_groups are expected; try "
             "optimizer.state_dict()"
         )
+    require_kind("the state of state_dict", given["state"], dict, "a dict")
     return given
 
 
