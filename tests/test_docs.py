@@ -94,15 +94,21 @@ def test_figures_of_claims_are_those_of_their_pages(cells: list[str]) -> None:
     assert all(number in PAGES[page] for number in numbers)
 
 
-# A command is a line of its own, where two spaces end it, or stands between backticks.
+# A command is a line of its own, where two spaces end it, or stands between backticks; a backslash
+# goes on with it, and a variable is one that the page sets.
 _COMMAND = re.compile(r"^ {4}(metadescent [a-z].*?)(?: {2}.*)?$|`(metadescent [a-z][^`]*)`", re.M)
-COMMANDS = sorted(
-    {
-        (page, " ".join((line or inline).split()))
-        for page, text in PAGES.items()
-        for line, inline in _COMMAND.findall(text)
-    }
-)
+_VARIABLE = re.compile(r"^ {4}([A-Z]+)='(.*)'$", re.M)
+
+
+def _commands(text: str) -> set[str]:
+    """Return the commands of a page."""
+    for name, value in _VARIABLE.findall(text):
+        text = text.replace(f"${name}", value)
+    found = _COMMAND.findall(re.sub(r"\\\n +", "", text))
+    return {" ".join((line or inline).split()) for line, inline in found}
+
+
+COMMANDS = sorted({(page, command) for page, text in PAGES.items() for command in _commands(text)})
 # Words that stand for what a reader puts in their place.
 _PLACEHOLDER = re.compile(r"…|(?<!\w)(?:[A-Z]{2,}|N)(?!\w)")
 
