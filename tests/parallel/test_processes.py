@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -182,7 +183,10 @@ def test_what_starts_several_processes_has_them_find_each_other(
 def test_of_processes_that_were_started_one_by_one_none_outlives_another(
     lost: int, by: signal.Signals, tmp_path: Path
 ) -> None:
-    seat = ("--coordinator", "127.0.0.1:5029", "--processes", "2", "--process-id")
+    # One that is free: other tests may run beside this one.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        coordinator = f"127.0.0.1:{server.getsockname()[1]}"
+    seat = ("--coordinator", coordinator, "--processes", "2", "--process-id")
     words = command("--out", str(tmp_path), "--epochs", "100000", *seat)
     with started([*words, "0"]) as first, started([*words, "1"]) as second:
         wait_for(lambda: latest_epoch(tmp_path / "checkpoints") >= 2, first)
