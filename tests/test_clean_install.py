@@ -1,4 +1,4 @@
-"""`make fresh` measures what it says, and nothing gets past it to the network."""
+"""`make fresh` measures what it says, and refuses to look up or connect to anything."""
 
 import importlib.util
 import subprocess

@@ -176,7 +176,7 @@ def _boost(panels: Mapping[str, Comparison], small: str, large: str) -> Claim:
         "3.3",
         few,
         many,
-        bool(np.isfinite([few, many]).all() and 0 < few < many),
+        bool(0 < few < many < np.inf),
     )
 
 
