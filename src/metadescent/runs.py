@@ -308,7 +308,7 @@ def _save_best(
         before=stage_before(recipe),
         validation={
             "loss": float(state.best_loss),
-            "curve": [round(line["validation_loss"], 6) for line in metrics],
+            "curve": [float(f"{line['validation_loss']:.6g}") for line in metrics],
         },
         hardware=hardware(),
         versions=versions(),
