@@ -47,8 +47,9 @@ def neural_art(
     Arguments:
         net: the network that features come from, "squeezenet" or "vgg19".
         size: height and width of contents, style and θ; 64 in training in the paper, then 128.
-        style: name in the data folder's `style`, or a picture's file.
-        content: folder or zip of photographs; those of Tiny ImageNet if not given.
+        style: name in the data folder's `style` or of an embedded picture, or a picture's file.
+        content: folder or zip of photographs, or the name of an embedded one, with split="all";
+            those of Tiny ImageNet if not given.
         split: "train", "validation" or "test", as in `split_names`, or "all".
         start, alpha, beta, gamma, theta_std: those of `NeuralArt`.
         rescale, log: those of `dressed`.
