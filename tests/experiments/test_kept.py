@@ -51,10 +51,18 @@ def test_without_a_file_nothing_is_used(tmp_path):
 
 def test_what_is_kept_is_not_tuned_ahead(file, tmp_path):
     one = Setting("quadratic", "quadratic-lstm", 20, "functions", "", "", ("sgd", "adam"))
-    budget = Budget(Seeds(4, 4), Seeds(4, 4), Seeds(4, 4), Seeds(4, 4))
+    budget = Budget(*[Seeds(4, 4)] * (len(Budget._fields) - 1))
     both = [("sgd", "quadratic", 20, 4), ("adam", "quadratic", 20, 4)]
     assert searches_of({"left": one}, budget, kept=file) == both[1:]
     assert searches_of({"right": one}, budget, kept=file) == both
     assert searches_of({"left": one}, budget, kept=tmp_path / "none.json") == both
     shorter = [("sgd", "quadratic", 10, 4), ("adam", "quadratic", 10, 4)]
     assert searches_of({"left": one}, budget._replace(horizon=0.5), kept=file) == shorter
+
+
+def test_rates_are_searched_on_the_problem_that_is_named_for_it():
+    budget = Budget(*[Seeds(4, 4)] * (len(Budget._fields) - 1))
+    one = Setting("quadratic", "quadratic-lstm", 20, "functions", "", "", ("sgd",))
+    other = one._replace(tuned_on="quadratic(entries='uniform')")
+    assert searches_of({"left": one}, budget) == [("sgd", "quadratic", 20, 4)]
+    assert searches_of({"left": other}, budget) == [("sgd", other.tuned_on, 20, 4)]
