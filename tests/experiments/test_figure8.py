@@ -119,7 +119,7 @@ def test_further_it_takes_a_tenth_more_at_most_and_no_rise() -> None:
 @pytest.mark.parametrize("figure", FIGURES)
 def test_each_panel_tests_and_tunes_on_splits_of_their_own(figure: str) -> None:
     found = experiment(figure)
-    assert found.FIGURE == figure
+    assert figure == found.FIGURE
     assert found.KEPT.name == f"{figure}.json"
     for one in found.SETTINGS.values():
         (name, tested), (_, tuned) = parse(one.problem), parse(one.tuned_on)

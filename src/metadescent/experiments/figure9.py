@@ -14,7 +14,7 @@ The paper claims nothing in numbers here. What is judged is ours, over all pictu
     finite      no pixel is NaN or infinite
     borders     of the outermost rows and columns, the share of values beyond black and white is at
                 most `BORDER` times that of the rest, or at most `FEW`
-    style       L_style is at most half of what it is for the photograph
+    style       L_style is at most `PART` of what it is for the photograph
     content     L_content is below 1, which it is where the network sees nothing
 
 `figure9` is about features of SqueezeNet, `figure9-vgg19` about those of VGG-19.
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from metadescent.compare import Progress
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-BORDER, FEW, HALF = 3.0, 0.05, 0.5
+BORDER, FEW, PART = 3.0, 0.02, 0.25
 SIZES = (64, 128)
 NEW = ("great_wave", "composition_vii", "the_scream", "shipwreck_minotaur")
 
@@ -218,11 +219,11 @@ def judge(triples: Sequence[Triple]) -> list[Claim]:
             ),
             Claim(
                 f"{where} show the style: the largest ratio of L_style to the photograph's, "
-                f"against {HALF:g}; holds if it is no more",
+                f"against {PART:g}; holds if it is no more",
                 "ours",
                 style,
-                HALF,
-                style <= HALF,
+                PART,
+                style <= PART,
             ),
             Claim(
                 f"{where} show the content: the largest L_content, against that of what the "
@@ -248,7 +249,7 @@ def plot(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
     panels = []
     for triple in triples:
         _, style, size = triple.piece
-        shown = to_pixels(np.nan_to_num(triple.theta))
+        shown = to_pixels(jnp.nan_to_num(triple.theta))
         result = f"{TITLES[style]}, {size} × {size}"
         panels += [(triple.content, ""), (shown, result), (triple.style, "")]
     return arrange(panels, draw, 6, 2 * COLUMN_WIDTH, height=1.2)

@@ -146,7 +146,8 @@ def lower_from(quotation: str, section: str, comparison: Comparison, first: int)
     learned, baselines = split(comparison)
     means = np.stack([curve.mean[first - 1 :] for curve in baselines.values()])
     best = np.where(np.isfinite(means), means, np.inf).min(0)
-    ratios = learned.mean[first - 1 :] / best
+    with np.errstate(divide="ignore", invalid="ignore"):  # no loss, or none that is finite
+        ratios = learned.mean[first - 1 :] / best
     return Claim(
         f"{quotation}: the largest ratio, over steps {first}–{comparison.steps}, of the LSTM's "
         "loss to the least of any baseline at that step, against one; holds if it is less",
