@@ -29,8 +29,9 @@ Picture = UInt8[Array, "height width 3"]
 
 # Chosen by eye, with both networks: docs/neural-art.md.
 ALPHA, BETA, GAMMA = 1.0, 5.0, 1.0
-# 64 × 64 pictures are quickest by four; a hundred together take three times as long each.
+# Four pictures of 64 × 64, whose features fit the cache of a CPU: `benchmarks/neural_art.py`.
 PIXELS_AT_ONCE = 4 * 64 * 64
+ON_ACCELERATORS = 64
 
 
 class Terms(NamedTuple):
@@ -160,7 +161,8 @@ class NeuralArt(Problem):
     def at_once(self) -> int:
         """Return how many pictures are styled side by side, so that features fit a cache."""
         pixels = self.contents.shape[1] * self.contents.shape[2]
-        return max(1, PIXELS_AT_ONCE // pixels)
+        most = PIXELS_AT_ONCE * (1 if jax.default_backend() == "cpu" else ON_ACCELERATORS)
+        return max(1, most // pixels)
 
     def of(self, content: Picture) -> StyledPicture:
         """Return f for a content of one's own."""
