@@ -148,16 +148,16 @@ def tiny(name: str) -> LearnedOptimizer:
 @pytest.mark.parametrize(
     ("figure", "expected"),
     [
-        ("figure8", {(64, "starry_night"): (100, 8), (128, "great_wave"): (16, 4)}),
-        ("figure8-vgg19", {(64, "starry_night"): (16, 4), (128, "great_wave"): (4, 2)}),
+        ("figure8", {(64, "starry_night"): (100, 20), (128, "great_wave"): (16, 8)}),
+        ("figure8-vgg19", {(64, "starry_night"): (16, 8), (128, "great_wave"): (4, 2)}),
         (
             "figure8-transfer",
             {
                 (256, "great_wave"): (4, 2),
                 (512, "great_wave"): (2, 1),
-                (64, "composition_vii"): (16, 4),
-                (64, "the_scream"): (16, 4),
-                (64, "shipwreck_minotaur"): (16, 4),
+                (64, "composition_vii"): (16, 8),
+                (64, "the_scream"): (16, 8),
+                (64, "shipwreck_minotaur"): (16, 8),
             },
         ),
     ],

@@ -122,8 +122,8 @@ BUDGETS = {
         networks=Seeds(64, 32),
         sweeps=Seeds(32, 16),
         convolutions=Seeds(8, 2),
-        pictures=Seeds(100, 8),
-        large_pictures=Seeds(16, 4),
+        pictures=Seeds(100, 20),
+        large_pictures=Seeds(16, 8),
         huge_pictures=Seeds(4, 2),
         vast_pictures=Seeds(2, 1),
     ),
@@ -134,8 +134,8 @@ BUDGETS = {
         convolutions=Seeds(32, 8),
         pictures=Seeds(100, 20),
         large_pictures=Seeds(100, 20),
-        huge_pictures=Seeds(20, 4),
-        vast_pictures=Seeds(8, 2),
+        huge_pictures=Seeds(20, 8),
+        vast_pictures=Seeds(8, 4),
     ),
 }
 """smoke: to see that everything runs; cpu: minutes; paper: narrow intervals.
