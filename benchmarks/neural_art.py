@@ -3,8 +3,8 @@
     python benchmarks/neural_art.py                 # a network each, then the forms, …
     python benchmarks/neural_art.py --size 128 --net vgg19 --only terms
 
-It has five parts: one gradient and the memory that it takes, the meta-step, the forms, the terms
-and the rates.
+It has six parts: one gradient and the memory that it takes, the same of several pictures side by
+side, the meta-step, the forms, the terms and the rates.
 
 Times are the shortest of several, of steps inside of a loop as in an unroll. The terms are those of
 f before they are weighed, at θ₀ and after some steps of Adam: what α, β and γ balance. The rates
@@ -30,6 +30,7 @@ from metadescent.data.content import load_content, style_path
 from metadescent.data.pictures import read_picture
 from metadescent.descend import descend
 from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.problem import Batch
 from metadescent.problems import features
 from metadescent.problems.convolution import convolve
 from metadescent.problems.neural_art import NeuralArt
@@ -39,6 +40,7 @@ from metadescent.registry import make_optimizer, recipe_of
 from metadescent.tune import BASELINES
 
 STEPS, ROUNDS = 3, 5
+TOGETHER = (1, 2, 4, 8, 16, 32)
 STYLES = ("starry_night", "great_wave")
 RATES = {
     "sgd": (0.3, 1.0, 3.0, 10.0, 30.0),
@@ -104,6 +106,21 @@ def gradients(nets: list[str], size: int, data_dir: str | None) -> None:
 
         taken = milliseconds(gradient, f.init(jax.random.key(0)), f)
         print(f"{net}: {taken:.1f} ms; the process has held {most_memory():.2f} GiB", flush=True)
+
+
+def side_by_side(nets: list[str], size: int, data_dir: str | None) -> None:
+    """What `NeuralArt.at_once` rests on."""
+    for net in nets:
+        art = problem(net, size, data_dir)
+        for count in TOGETHER:
+            fs = eqx.filter_jit(Batch.sample)(art, jax.random.key(0), count)
+
+            def gradient(theta: jax.Array, fs: Any) -> jax.Array:
+                return jax.grad(lambda x: fs.loss(x, jax.random.key(0)).sum())(theta)
+
+            taken = milliseconds(gradient, fs.init(jax.random.key(0)), fs) / count
+            said = f"{net}: {taken:.1f} ms a gradient of {count} pictures of {size} × {size}"
+            print(f"{said}; {load()}", flush=True)
 
 
 def meta_steps(nets: list[str], size: int, data_dir: str | None) -> None:
@@ -195,7 +212,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--data-dir")
-    parts = ["gradients", "meta-step", "forms", "terms", "rates"]
+    parts = ["gradients", "side-by-side", "meta-step", "forms", "terms", "rates"]
     parser.add_argument("--only", choices=parts)
     given = parser.parse_args()
     nets = [given.net] if given.net else list(NETWORKS)
@@ -203,6 +220,8 @@ def main() -> None:
         match part:
             case "gradients":
                 gradients(nets, given.size, given.data_dir)
+            case "side-by-side":
+                side_by_side(nets, given.size, given.data_dir)
             case "meta-step":
                 meta_steps(nets, given.size, given.data_dir)
             case "forms":

@@ -241,3 +241,22 @@ def test_a_cache_that_cannot_be_written_only_costs_time(searches: Searches, tmp_
 def test_a_cached_search_is_the_search_to_the_last_digit(tmp_path: Path) -> None:
     first = ask(tmp_path)
     assert ask(tmp_path) == first == ask(None)
+
+
+def test_rates_may_be_tuned_on_other_data() -> None:
+    other = Quadratic(dimension=2, entries="uniform")
+    sizes: dict[str, Any] = {"num_steps": 4, "num_seeds": 3, "seed": 5}
+    options: dict[str, Any] = {"baselines": ["sgd"], **sizes}
+    found = compare({}, PROBLEM, "small", tuned_on=other, **options)
+    there = compare({}, other, "other", **options)
+    here = compare({}, PROBLEM, "small", **options)
+    assert found.tuned == there.tuned
+    assert found.tuned["sgd"].final_losses != here.tuned["sgd"].final_losses
+    reported = learning_curves(
+        optax.sgd(found.tuned["sgd"].rate),
+        PROBLEM,
+        jax.random.split(jax.random.key(5))[1],
+        num_steps=4,
+        num_seeds=3,
+    )
+    np.testing.assert_allclose(found.curves["sgd"].mean, summarize(reported).mean, rtol=1e-5)

@@ -16,6 +16,8 @@ from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.ntm_bfgs import NTMBFGS
 from metadescent.problem import Optimizee, Problem
+from metadescent.problems.convex import Bowl
+from metadescent.tune import tune
 from metadescent.unroll import unroll
 
 KEY = jax.random.key(4)
@@ -180,3 +182,38 @@ def test_held_out_points_must_fill_the_steps(every: int, sentence: Callable) -> 
     assert sentence(held_out, NoisyProblem(), Quiet(), every) == (
         f"6 steps are not a multiple of {every}; try every=1"
     )
+
+
+class InParts(NoisyProblem):
+    @property
+    def at_once(self) -> int:
+        return 2
+
+
+@pytest.mark.parametrize("m", [STILL, optax.adam(0.1)], ids=["learned", "adam"])
+def test_a_large_problem_goes_in_parts_and_nothing_else_changes(m: Any) -> None:
+    whole, parts = (
+        learning_curves(m, problem, KEY, num_steps=STEPS, num_seeds=6)
+        for problem in (NoisyProblem(), InParts())
+    )
+    np.testing.assert_allclose(parts, whole, rtol=1e-6)
+
+
+class Bowls(Problem):
+    """Bowls without minibatches, as a search along a line takes them."""
+
+    large: bool = False
+
+    def sample(self, key: jax.Array) -> Bowl:
+        return Bowl(jax.random.normal(key, (2,)))
+
+    @property
+    def at_once(self) -> int | None:
+        return 2 if self.large else None
+
+
+@pytest.mark.parametrize("name", ["adam", "lbfgs"])
+def test_so_do_searches_along_a_line_and_for_rates(name: str) -> None:
+    found = [tune(name, Bowls(large), KEY, num_steps=6, num_seeds=4) for large in (False, True)]
+    assert found[0].rate == found[1].rate
+    np.testing.assert_allclose(found[0].final_losses, found[1].final_losses, rtol=1e-4, atol=1e-9)

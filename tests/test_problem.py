@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.problem import Batch, Optimizee, Problem
+from metadescent.problem import Batch, Optimizee, Part, Place, Problem
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
 
@@ -122,3 +122,28 @@ def test_optimizees_of_a_batch_differ() -> None:
 def test_an_interface_is_never_instantiated(interface: type) -> None:
     with pytest.raises(TypeError, match="abstract"):
         interface()
+
+
+class InTurn(Problem):
+    """Goes through the rows of a table instead of drawing one."""
+
+    table: jax.Array
+
+    def sample(self, key: jax.Array) -> Picked:
+        return Picked(self.table, self.table[0])
+
+    def numbered(self, key: jax.Array, number: jax.Array) -> Picked:
+        return Picked(self.table, self.table[number % len(self.table)])
+
+
+def test_a_problem_may_go_through_a_set_in_turn_and_its_parts_go_on() -> None:
+    problem = InTurn(jnp.arange(12.0).reshape(4, 3))
+    whole = Batch.sample(problem, jax.random.key(0), 6)
+    np.testing.assert_array_equal(whole.own.origin, problem.table[jnp.arange(6) % 4])
+    parts = [
+        Batch.sample(Part(problem, Place(jnp.asarray(k), parts=3)), jax.random.key(0), 2)
+        for k in range(3)
+    ]
+    np.testing.assert_array_equal(
+        jnp.concatenate([part.own.origin for part in parts]), whole.own.origin
+    )

@@ -6,9 +6,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.numpy import save
 
 from metadescent import artifact
+from metadescent.data.embedded import embedded_names
 from metadescent.data.networks import load_network, network_path
 from metadescent.data.pictures import read_picture, write_picture
 from metadescent.problems import squeezenet
@@ -65,8 +67,6 @@ def test_compare_adds_the_strip_and_everybody_s_curves(
         assert any(line.split()[:1] == [name] for line in out.splitlines())
     found = {path.name for path in tmp_path.glob("s*")}
     assert found == {"s.png", "s-strip.png", "s-curves.svg", "s-curves.png"}
-    from PIL import Image
-
     strip = np.asarray(Image.open(tmp_path / "s-strip.png"))
     content, result, style = np.split(strip, 3, axis=1)
     np.testing.assert_array_equal(content, read_picture(data / "photo.png", 16))
@@ -118,12 +118,69 @@ def test_pictures_that_are_not_there(metadescent: Callable, data: Path) -> None:
     status, _, said = metadescent("stylize", "none.png", "waves", *place)
     assert (status, said) == (
         2,
-        "metadescent: cannot read none.png: No such file or directory; "
-        "give the file of a picture\n",
+        "metadescent: there is no picture and no file 'none.png'; known are "
+        f"{', '.join(embedded_names())}, or name a picture's file\n",
     )
     status, _, said = metadescent("stylize", str(data / "photo.png"), "wave", *place)
     assert status == 2
-    assert said.endswith("known are waves, or name a picture's file\n")
+    known = ", ".join(["waves", *embedded_names()])
+    assert said.endswith(f"; known are {known}, or name a picture's file\n")
+
+
+def test_embedded_pictures_need_no_file(metadescent: Callable, data: Path) -> None:
+    words = ("stylize", "grace_hopper", "grace_hopper", *SMALL, "--data-dir", str(data))
+    status, out, said = metadescent(*words)
+    assert (status, out) == (0, "Styled picture: styled.png\n"), said
+
+
+def save_kinds(folder: Path) -> None:
+    """Write pictures as people have them, and files that are none."""
+    drawn = np.random.default_rng(1).integers(0, 256, (40, 31, 3), dtype=np.uint8)
+    photo = Image.fromarray(drawn)
+    photo.convert("L").save(folder / "grey.png")
+    photo.convert("CMYK").save(folder / "cmyk.jpg")
+    clear = photo.convert("RGBA")
+    clear.putalpha(Image.new("L", clear.size, 60))
+    clear.save(folder / "transparent.png")
+    photo.resize((3, 2)).save(folder / "tiny.png")
+    photo.resize((3000, 2000)).save(folder / "huge.jpg")
+    whole = (folder / "transparent.png").read_bytes()
+    (folder / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.png").write_text("no picture")
+
+
+@pytest.mark.parametrize(
+    "kind", ["grey.png", "cmyk.jpg", "transparent.png", "tiny.png", "huge.jpg"]
+)
+def test_pictures_of_every_kind_are_painted(
+    kind: str, metadescent: Callable, data: Path, tmp_path: Path
+) -> None:
+    save_kinds(tmp_path)
+    place = (*SMALL, "--data-dir", str(data))
+    status, out, said = metadescent("stylize", kind, kind, *place, "--out", "found.png")
+    assert (status, out) == (0, "Styled picture: found.png\n"), said
+    found, content = (read_picture(tmp_path / name, 16).astype(int) for name in ("found.png", kind))
+    assert 0 < abs(found - content).mean() < 60
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ("broken.png", "broken.png is a damaged picture: "),
+        ("text.png", "text.png is not a picture of a known format; try a JPEG or PNG"),
+    ],
+)
+@pytest.mark.parametrize("as_style", [False, True])
+def test_a_damaged_picture_is_refused_in_one_sentence(
+    kind: str, sentence: str, as_style: bool, metadescent: Callable, data: Path, tmp_path: Path
+) -> None:
+    save_kinds(tmp_path)
+    pictures = ("grey.png", kind) if as_style else (kind, "waves")
+    status, out, said = metadescent("stylize", *pictures, *SMALL, "--data-dir", str(data))
+    assert (status, out) == (2, "")
+    assert said.startswith(f"metadescent: {sentence}")
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "styled.png").exists()
 
 
 def test_convert_makes_what_stylize_reads(metadescent: Callable, data: Path) -> None:

@@ -2,13 +2,13 @@
 
     python tools/keep_searches.py figure7
 
-The experiment's module has its panels in `SETTINGS` and the file's place in `KEPT`. What has been
+The experiment, by the name of its figure, has its panels in `SETTINGS` and the file's place in
+`KEPT`. What has been
 searched before is taken from the cache, and what is in the file already stays there while its seal
 holds, so a second call goes on where the first one ended.
 """
 
 import argparse
-import importlib
 import json
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import jax
 
 from metadescent.commands.show import tuning_cache
 from metadescent.compare import cached_tune, problem_keys
-from metadescent.experiments import budget_of
+from metadescent.experiments import budget_of, experiment
 from metadescent.experiments.kept import entry, searches
 from metadescent.files import write_json
 from metadescent.registry import make_problem
@@ -29,12 +29,12 @@ def main() -> None:
     parser.add_argument("--budget", default="cpu")
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
-    module = importlib.import_module(f"metadescent.experiments.{arguments.figure}")
+    found_by = experiment(arguments.figure)
     effort = budget_of(arguments.budget)
-    path: Path = module.KEPT
+    path: Path = found_by.KEPT
     key, _ = problem_keys(0)
-    for panel, setting in module.SETTINGS.items():
-        problem = make_problem(setting.problem, arguments.data_dir)
+    for panel, setting in found_by.SETTINGS.items():
+        problem = make_problem(setting.search, arguments.data_dir)
         num_steps = effort.steps(setting.num_steps)
         num_seeds = getattr(effort, setting.seeds).tune
         held = searches(path, panel, problem, key, num_steps=num_steps, num_seeds=num_seeds)

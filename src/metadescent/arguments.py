@@ -268,9 +268,11 @@ class Stylize:
     """Paint a picture in the style of another (section 3.4)."""
 
     content: Positional[Annotated[Path, arg(metavar="CONTENT")]]
-    """Picture to paint; its middle square is taken."""
+    """Picture to paint, of which the middle square is taken; grace_hopper, china and flower are
+    embedded."""
     style: Positional[Annotated[Path, arg(metavar="STYLE")]]
-    """Picture to take the style from, or a name in the data folder such as starry_night."""
+    """Picture to take the style from, an embedded one, or a name in the data folder such as
+    starry_night."""
     out: Annotated[Path, arg(metavar="PATH")] = Path("styled.png")
     """Write the result here: .png, .jpg or .webp."""
     size: int = 256

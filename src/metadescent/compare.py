@@ -86,12 +86,14 @@ def compare(
     progress: Progress = lambda _: None,
     held_out: Problem | None = None,
     every: int = 20,
+    tuned_on: Problem | None = None,
     searched: Mapping[str, Tuned] = MappingProxyType({}),
 ) -> Comparison:
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
     Every optimizer faces the same f, θ₀ and minibatches from a fresh state. Rates are tuned for
-    this very problem and horizon, on problems drawn from another key than those reported.
+    this very problem and horizon, on problems drawn from another key than those reported, or on
+    `tuned_on`.
 
     Arguments:
         learned: learned optimizers by name.
@@ -106,6 +108,7 @@ def compare(
         progress: called with a word on each thing done.
         held_out: the same kind of problem with data that nothing is learned from; evaluated once in
             `every` steps, and not what rates are tuned by.
+        tuned_on: the same kind of problem with other data, that rates are tuned on.
         searched: outcomes of searches that need no repetition, by baseline.
 
     Raises:
@@ -122,7 +125,16 @@ def compare(
     started = time.monotonic()
     tune_key, report_key = problem_keys(seed)
     tune_seeds = tune_seeds or max(num_seeds, 32)
-    tuned = tune_all(baselines, problem, tune_key, num_steps, tune_seeds, cache, progress, searched)
+    tuned = tune_all(
+        baselines,
+        problem if tuned_on is None else tuned_on,
+        tune_key,
+        num_steps,
+        tune_seeds,
+        cache,
+        progress,
+        searched,
+    )
     rules = {name: (m, None) for name, m in learned.items()}
     rules |= {name: (BASELINES[name].make(t.rate), t.rate) for name, t in tuned.items()}
     curves, others = {}, {}

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -13,7 +14,7 @@ from metadescent.checks import check_rule
 from metadescent.errors import UserError, require
 from metadescent.line_search import searched_curves, searches
 from metadescent.meta_loss import draw, start_batch
-from metadescent.problem import Problem
+from metadescent.problem import Part, Place, Problem
 from metadescent.unroll import AnyOptimizer, Trajectory, unroll
 
 
@@ -107,6 +108,31 @@ def learning_curves(
 
 @eqx.filter_jit
 def _learning_curves(
+    m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
+) -> Float[Array, "num_seeds num_steps"]:
+    parts = parts_of(num_seeds, problem.at_once)
+    if parts == 1:
+        return _side_by_side(m, problem, key, num_steps, num_seeds)
+
+    def part(index: Array) -> Array:
+        one = Part(problem, Place(index, parts))
+        return _side_by_side(m, one, key, num_steps, num_seeds // parts)
+
+    return jax.lax.map(part, jnp.arange(parts)).reshape(num_seeds, num_steps)
+
+
+def parts_of(size: int, at_once: int | None) -> int:
+    """Return the least number of equal parts of a batch that have at most `at_once` each.
+
+    Example:
+        >>> parts_of(100, None), parts_of(100, 8), parts_of(7, 4)
+        (1, 20, 7)
+    """
+    counts = (parts for parts in range(1, size + 1) if size % parts == 0)
+    return next(parts for parts in counts if at_once is None or size // parts <= max(1, at_once))
+
+
+def _side_by_side(
     m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Float[Array, "num_seeds num_steps"]:
     fs, keys = draw(problem, key, num_seeds)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent.checks import check_theta, check_value
@@ -72,6 +73,22 @@ class Problem(eqx.Module):
     def sample(self, key: PRNGKeyArray) -> Optimizee:
         """Draw one f. A function of the key alone: the same key always gives the same f."""
 
+    def numbered(self, key: PRNGKeyArray, number: Int[Array, ""]) -> Optimizee:
+        """Draw the f of a number, from 0 on, in a batch: `sample`, whatever the number.
+
+        A problem over a set that is gone through in turn, rather than drawn from, has its own.
+        """
+        del number
+        return self.sample(key)
+
+    @property
+    def at_once(self) -> int | None:
+        """Return how many optimizations to run side by side where nothing else counts; None: all.
+
+        Large ones are quicker in parts, which fit a processor's cache, and take less memory.
+        """
+        return None
+
 
 class Named(NamedTuple):
     """A problem that the command line knows by name.
@@ -124,6 +141,18 @@ def split(key: PRNGKeyArray, size: int, place: Place | None = None) -> Array:
     return jax.lax.dynamic_slice_in_dim(keys, place.index * size, size)
 
 
+def numbers(size: int, place: Place | None = None) -> Int[Array, " size"]:
+    """Return the number of each of `size` optimizees: all of a batch, or those of one part of it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> numbers(3, Place(jnp.asarray(2), parts=4)).tolist()
+        [6, 7, 8]
+    """
+    first = 0 if place is None else place.index * size
+    return first + jnp.arange(size)
+
+
 def located(problem: Problem) -> tuple[Problem, Place | None]:
     """Return the problem to draw from, and the part of a batch to draw; None for all of it."""
     if isinstance(problem, Part):
@@ -162,11 +191,16 @@ class Batch(Optimizee):
         def is_own(leaf: Any) -> bool:
             return eqx.is_array(leaf) and id(leaf) not in untouched
 
-        first = problem.sample(keys[0])
+        counted = numbers(size, place)
+        first = problem.numbered(keys[0], counted[0])
         hint = "a metadescent.Optimizee; try metadescent.FromFunction(loss, init)"
         require_kind(f"what {type(problem).__name__}.sample returns", first, Optimizee, hint)
         _, shared = eqx.partition(first, is_own)
-        own = jax.vmap(lambda key: eqx.partition(problem.sample(key), is_own)[0])(keys)
+
+        def draw(key: PRNGKeyArray, number: Int[Array, ""]) -> PyTree:
+            return eqx.partition(problem.numbered(key, number), is_own)[0]
+
+        own = jax.vmap(draw)(keys, counted)
         return cls(own, shared, size, place)
 
     def init(self, key: PRNGKeyArray) -> Theta:

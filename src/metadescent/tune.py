@@ -60,8 +60,9 @@ def tune(
     """Find the rate with the best final error on a logarithmic grid.
 
     All rates and seeds run in one compiled program, on the same f, θ₀ and minibatches, each from a
-    fresh state. While the best rate is the grid's first or last, the grid grows by a decade there;
-    so the best rate always lies inside the grid. A rate that diverges on any seed is never best.
+    fresh state; rates one after the other where the problem is large (`Problem.at_once`). While the
+    best rate is the grid's first or last, the grid grows by a decade there; so the best rate always
+    lies inside the grid. A rate that diverges on any seed is never best.
 
     Arguments:
         name: a key of `BASELINES`.
@@ -150,4 +151,6 @@ def _final_losses(
         losses = jnp.mean(final_loss(curves))
         return jnp.where(jnp.isfinite(losses), losses, jnp.inf)
 
-    return jax.vmap(error)(rates)
+    if problem.at_once is None:
+        return jax.vmap(error)(rates)
+    return jax.lax.map(error, rates)

@@ -7,8 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metadescent.data.content import TINY_IMAGENET, load_content, split_names, style_path
-from metadescent.data.pictures import write_picture
+from metadescent.data.content import (
+    TINY_IMAGENET,
+    content_path,
+    load_content,
+    split_names,
+    style_path,
+)
+from metadescent.data.embedded import embedded_names
+from metadescent.data.pictures import read_picture, write_picture
 
 NAMES = [f"n{k // 20:08d}_val_{k}.jpg" for k in range(4000)]
 REAL = Path(os.environ.get("METADESCENT_DATA", ""), TINY_IMAGENET)
@@ -62,15 +69,48 @@ def test_missing_contents(tmp_path: Path, sentence: Callable) -> None:
 def test_a_style_is_a_name_or_a_file(tmp_path: Path, sentence: Callable) -> None:
     folder = tmp_path / "style"
     folder.mkdir()
+    embedded = ", ".join(embedded_names())
     assert sentence(style_path, "wave", tmp_path) == (
-        f"there is no style and no file 'wave'; {folder} has none: name a picture's file"
+        f"there is no style and no file 'wave'; {folder} has none, known are {embedded}, "
+        "or name a picture's file"
     )
     for name in ("waves.jpg", "night.png"):
         write_picture(folder / name, np.zeros((2, 2, 3), np.uint8))
     assert style_path("night", tmp_path) == folder / "night.png"
     assert style_path(str(folder / "waves.jpg"), tmp_path) == folder / "waves.jpg"
     assert sentence(style_path, "wave", tmp_path) == (
-        "there is no style and no file 'wave'; known are night, waves, or name a picture's file"
+        f"there is no style and no file 'wave'; known are night, waves, {embedded}, "
+        "or name a picture's file"
+    )
+
+
+def test_an_embedded_picture_is_a_content_and_a_style(tmp_path: Path) -> None:
+    path = content_path("grace_hopper")
+    assert style_path("grace_hopper", tmp_path) == path
+    found = load_content("grace_hopper", 32, "all")
+    np.testing.assert_array_equal(found, read_picture(path, 32)[None])
+    assert found.std() > 30
+
+
+def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("grace_hopper", "flower"):
+        write_picture(tmp_path / f"{name}.png", np.zeros((2, 2, 3), np.uint8))
+        (tmp_path / f"{name}.png").rename(name)
+    assert content_path("grace_hopper") == style_path("grace_hopper") == Path("grace_hopper")
+    (tmp_path / "style").mkdir()
+    own = tmp_path / "style" / "china.png"
+    write_picture(own, np.zeros((2, 2, 3), np.uint8))
+    assert style_path("china", tmp_path) == own
+
+
+def test_what_is_neither_lists_what_is_embedded(sentence: Callable) -> None:
+    assert sentence(content_path, "grace") == (
+        f"there is no picture and no file 'grace'; known are {', '.join(embedded_names())}, "
+        "or name a picture's file"
+    )
+    assert sentence(load_content, "grace_hopper", 8, "train") == (
+        'there are 1 pictures and the paper\'s splits take 1920; try split="all"'
     )
 
 

@@ -133,4 +133,5 @@ def test_where_all_baselines_diverge_nobody_is_within(broken: float) -> None:
 def test_what_experiments_share_is_no_experiment() -> None:
     appendix_b = {f"figure{number}" for number in range(10, 14)}
     known = {"figure4", "figure5", "figure6", "figure7", "transfer", "appendix-d"}
-    assert set(experiments.experiments()) == known | appendix_b
+    art = {"figure8", "figure8-vgg19", "figure8-transfer", "figure9", "figure9-vgg19"}
+    assert set(experiments.experiments()) == known | art | appendix_b

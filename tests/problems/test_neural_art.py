@@ -213,3 +213,27 @@ def test_f_and_its_gradient_are_finite_where_the_network_sees_nothing() -> None:
     value, gradient = jax.value_and_grad(f.loss)(a_theta(), KEY)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
+
+
+def test_a_batch_may_go_through_the_contents_in_turn() -> None:
+    problem = art(each=True, contents=pictures(7, 4, 5, 3))
+    fs = Batch.sample(problem, KEY, 9)
+    drawn = [picture.tobytes() for picture in np.asarray(fs.own.content)]
+    assert sorted(drawn[:7]) == sorted(picture.tobytes() for picture in problem.contents)
+    assert drawn[:7] != [picture.tobytes() for picture in problem.contents]
+    assert drawn[7:] == drawn[:2]
+    other = Batch.sample(problem, jax.random.key(1), 9)
+    np.testing.assert_array_equal(other.own.content, fs.own.content)
+    assert not np.array_equal(other.init(KEY)[0], other.init(jax.random.key(1))[0])
+
+
+def test_large_pictures_are_styled_one_at_a_time() -> None:
+    assert art(contents=np.zeros((2, 64, 64, 3), np.uint8)).at_once == 4
+    assert art(contents=np.zeros((2, 128, 128, 3), np.uint8)).at_once == 1
+    assert art(contents=np.zeros((2, 512, 512, 3), np.uint8)).at_once == 1
+
+
+def test_in_turn_goes_with_no_wrapper(sentence: Callable) -> None:
+    assert sentence(make_problem, "neural-art(each=True, log=True)") == (
+        "each goes with neither rescale nor log; leave each out"
+    )

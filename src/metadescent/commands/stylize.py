@@ -11,7 +11,7 @@ import numpy as np
 from metadescent import arguments, zoo
 from metadescent.commands.dispatch import run
 from metadescent.console import Report, console, figure, progress, table
-from metadescent.data.content import style_path
+from metadescent.data.content import content_path, style_path
 from metadescent.data.pictures import format_of, read_picture, write_picture
 from metadescent.descend import Visited, curve_of, descend
 from metadescent.errors import UserError
@@ -74,7 +74,7 @@ def _run(
 
 
 def _problem(command: arguments.Stylize) -> tuple[StyledPicture, np.ndarray]:
-    content = read_picture(command.content, command.size)
+    content = read_picture(content_path(str(command.content)), command.size)
     style = read_picture(style_path(str(command.style), command.data_dir), command.size)
     weights = {name: getattr(command, name) for name in ("alpha", "beta", "gamma")}
     problem = NeuralArt(

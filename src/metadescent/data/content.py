@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metadescent.data import store
-from metadescent.data.pictures import WRITTEN, picture_names, read_pictures
+from metadescent.data.embedded import EMBEDDED, embedded_names, embedded_path
+from metadescent.data.pictures import WRITTEN, picture_names, read_picture, read_pictures
 from metadescent.errors import UserError
 
 TINY_IMAGENET = "content/tiny_imagenet_val4000_64.zip"
@@ -58,8 +59,8 @@ def load_content(
 ) -> NDArray[np.uint8]:
     """The content pictures of a split, of shape (pictures, size, size, 3).
 
-    `source` is a folder or a zip of pictures; if not given, the photographs of Tiny ImageNet in
-    `store.data_dir(data_dir)`.
+    `source` is a folder or a zip of pictures, or the name of an embedded one; if not given, the
+    photographs of Tiny ImageNet in `store.data_dir(data_dir)`.
 
     Raises `UserError` if they are not there, or are too few for the split.
 
@@ -78,22 +79,50 @@ def load_content(
                 f"{source} is missing and has no public home; name a folder or a zip of pictures "
                 'of your own: content="photographs", split="all"'
             )
+    if source in EMBEDDED and not Path(source).exists():
+        (name,) = split_names([str(source)], split)
+        return read_picture(embedded_path(name), size)[None]
     return read_pictures(source, size, split_names(picture_names(source), split))
 
 
-def style_path(style: str, data_dir: str | Path | None = None) -> Path:
-    """The file of a style: a path of one's own or a name in the data folder's `style`.
+def content_path(content: str) -> Path:
+    """The file of one content: a path of one's own or the name of an embedded picture.
 
     Raises `UserError` if it is neither.
+
+    Example:
+        >>> content_path("grace_hopper").name
+        'grace_hopper.jpg'
+    """
+    if Path(content).exists():
+        return Path(content)
+    if content in EMBEDDED:
+        return embedded_path(content)
+    known = ", ".join(embedded_names())
+    raise UserError(
+        f"there is no picture and no file {content!r}; known are {known}, or name a picture's file"
+    )
+
+
+def style_path(style: str, data_dir: str | Path | None = None) -> Path:
+    """The file of a style: a path of one's own, a name in the data folder's `style`, or `EMBEDDED`.
+
+    Raises `UserError` if it is none of these.
     """
     folder = store.data_dir(data_dir) / "style"
     named = [folder / f"{style}{ending}" for ending in WRITTEN]
     for path in (Path(style), *named):
         if path.is_file():
             return path
-    known = sorted({path.stem for path in folder.glob("*") if path.suffix.lower() in WRITTEN})
-    hint = f"known are {', '.join(known)}, or" if known else f"{folder} has none:"
-    raise UserError(f"there is no style and no file {style!r}; {hint} name a picture's file")
+    if style in EMBEDDED:
+        return embedded_path(style)
+    found = sorted({path.stem for path in folder.glob("*") if path.suffix.lower() in WRITTEN})
+    known = ", ".join([*found, *embedded_names()])
+    where = "" if found else f"{folder} has none, "
+    raise UserError(
+        f"there is no style and no file {style!r}; {where}known are {known}, "
+        "or name a picture's file"
+    )
 
 
 def _digest(name: str) -> bytes:

@@ -79,14 +79,20 @@ class Budget(NamedTuple):
 
     `functions` are the seeds where f is a small closed-form function, `networks` those where f is a
     neural network, `sweeps` those where many networks are gone through, some of them large,
-    `convolutions` those where f is a convolutional network; `horizon` is the part of the paper's
-    number of steps that is run.
+    `convolutions` those where f is a convolutional network, `pictures` those where f is neural art;
+    `large_pictures`, `huge_pictures` and `vast_pictures` are for those whose gradient takes some, a
+    dozen and some dozen times as long. `horizon` is the part of the paper's number of steps that is
+    run.
     """
 
     functions: Seeds
     networks: Seeds
     sweeps: Seeds
     convolutions: Seeds
+    pictures: Seeds
+    large_pictures: Seeds
+    huge_pictures: Seeds
+    vast_pictures: Seeds
     horizon: float = 1.0
 
     def steps(self, of: int) -> int:
@@ -100,9 +106,37 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "smoke": Budget(Seeds(8, 32), Seeds(2, 2), Seeds(2, 2), Seeds(2, 1), horizon=0.1),
-    "cpu": Budget(Seeds(1024, 4096), Seeds(64, 32), Seeds(32, 16), Seeds(8, 2)),
-    "paper": Budget(Seeds(4096, 16384), Seeds(256, 64), Seeds(96, 64), Seeds(32, 8)),
+    "smoke": Budget(
+        functions=Seeds(8, 32),
+        networks=Seeds(2, 2),
+        sweeps=Seeds(2, 2),
+        convolutions=Seeds(2, 1),
+        pictures=Seeds(2, 1),
+        large_pictures=Seeds(2, 1),
+        huge_pictures=Seeds(1, 1),
+        vast_pictures=Seeds(1, 1),
+        horizon=0.1,
+    ),
+    "cpu": Budget(
+        functions=Seeds(1024, 4096),
+        networks=Seeds(64, 32),
+        sweeps=Seeds(32, 16),
+        convolutions=Seeds(8, 2),
+        pictures=Seeds(100, 20),
+        large_pictures=Seeds(16, 8),
+        huge_pictures=Seeds(4, 2),
+        vast_pictures=Seeds(2, 1),
+    ),
+    "paper": Budget(
+        functions=Seeds(4096, 16384),
+        networks=Seeds(256, 64),
+        sweeps=Seeds(96, 64),
+        convolutions=Seeds(32, 8),
+        pictures=Seeds(100, 20),
+        large_pictures=Seeds(100, 20),
+        huge_pictures=Seeds(20, 8),
+        vast_pictures=Seeds(8, 4),
+    ),
 }
 """smoke: to see that everything runs; cpu: minutes; paper: narrow intervals.
 

@@ -141,6 +141,23 @@ def outperforms_throughout(
     )
 
 
+def lower_from(quotation: str, section: str, comparison: Comparison, first: int) -> Claim:
+    """Judge that the learned optimizer's mean loss is below every baseline's from a step on."""
+    learned, baselines = split(comparison)
+    means = np.stack([curve.mean[first - 1 :] for curve in baselines.values()])
+    best = np.where(np.isfinite(means), means, np.inf).min(0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # no loss, or none that is finite
+        ratios = learned.mean[first - 1 :] / best
+    return Claim(
+        f"{quotation}: the largest ratio, over steps {first}–{comparison.steps}, of the LSTM's "
+        "loss to the least of any baseline at that step, against one; holds if it is less",
+        section,
+        float(np.max(ratios)),
+        1.0,
+        bool(np.all((ratios < 1) & np.isfinite(best))),
+    )
+
+
 def tenth(steps: int) -> int:
     """Return how many steps the final loss is averaged over where minibatches estimate it.
 

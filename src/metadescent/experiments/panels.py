@@ -13,6 +13,18 @@ from metadescent.registry import make_problem
 BASELINES = ("sgd", "nag", "rmsprop", "adam")
 
 
+Kind = Literal[
+    "functions",
+    "networks",
+    "sweeps",
+    "convolutions",
+    "pictures",
+    "large_pictures",
+    "huge_pictures",
+    "vast_pictures",
+]
+"""The fields of `Budget` that are seeds."""
+
 POINT = 20
 """Steps from one measurement on held-out data to the next."""
 
@@ -21,18 +33,24 @@ class Setting(NamedTuple):
     """What a panel runs, how many of a budget's seeds it takes, and how it is headed.
 
     `beside` names further learned optimizers. With `held_out`, a problem, losses on other data are
-    measured too.
+    measured too. Baselines are tuned on `tuned_on`, if that is another problem.
     """
 
     problem: str
     optimizer: str
     num_steps: int
-    seeds: Literal["functions", "networks", "sweeps", "convolutions"]
+    seeds: Kind
     title: str
     y_label: str
     baselines: tuple[str, ...] = BASELINES
     beside: tuple[str, ...] = ()
     held_out: str = ""
+    tuned_on: str = ""
+
+    @property
+    def search(self) -> str:
+        """Return the problem that baselines are tuned on."""
+        return self.tuned_on or self.problem
 
     @property
     def reports(self) -> int:
@@ -59,7 +77,7 @@ def searches_of(
         sizes = effort.steps(setting.num_steps), getattr(effort, setting.seeds).tune
         for name in setting.baselines:
             if not (kept and has(kept, panel, name, *sizes)):
-                found.append((name, setting.problem, *sizes))
+                found.append((name, setting.search, *sizes))
     return found
 
 
@@ -88,7 +106,7 @@ def run(
     names = dict.fromkeys(
         name
         for setting in settings.values()
-        for name in (setting.problem, setting.held_out)
+        for name in (setting.problem, setting.held_out, setting.tuned_on)
         if name
     )
     problems = {name: make_problem(name, data_dir) for name in names}
@@ -100,11 +118,13 @@ def run(
         if setting.held_out:
             every = POINT if num_steps % POINT == 0 else 1
             options = {"held_out": problems[setting.held_out], "every": every}
+        if setting.tuned_on:
+            options["tuned_on"] = problems[setting.tuned_on]
         if kept:
             options["searched"] = searches(
                 kept,
                 name,
-                problems[setting.problem],
+                problems[setting.search],
                 problem_keys(seed)[0],
                 num_steps=num_steps,
                 num_seeds=seeds.tune,

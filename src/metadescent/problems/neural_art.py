@@ -17,7 +17,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from metadescent.errors import UserError, require
 from metadescent.problem import Optimizee, Problem
@@ -29,6 +29,9 @@ Picture = UInt8[Array, "height width 3"]
 
 # Chosen by eye, with both networks: docs/neural-art.md.
 ALPHA, BETA, GAMMA = 1.0, 5.0, 1.0
+# Four pictures of 64 × 64, whose features fit the cache of a CPU: `benchmarks/neural_art.py`.
+PIXELS_AT_ONCE = 4 * 64 * 64
+ON_ACCELERATORS = 64
 
 
 class Terms(NamedTuple):
@@ -93,6 +96,8 @@ class NeuralArt(Problem):
         alpha, beta, gamma: the weights of content, style and smoothness.
         start: whether θ₀ is the content or grey, before noise.
         theta_std: standard deviation of the noise in θ₀.
+        each: a batch goes through the contents in turn, in an order that is drawn once and for all,
+            before one comes a second time; otherwise each of its optimizees draws its own.
 
     Raises:
         UserError: if a picture is too small for the network or a weight is negative.
@@ -106,6 +111,7 @@ class NeuralArt(Problem):
     gamma: float = eqx.field(static=True)
     start: str = eqx.field(static=True)
     theta_std: float = eqx.field(static=True)
+    each: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -118,6 +124,7 @@ class NeuralArt(Problem):
         gamma: float = GAMMA,
         start: str = "content",
         theta_std: float = 0.02,
+        each: bool = False,
     ):
         for name, value in {"alpha": alpha, "beta": beta, "gamma": gamma}.items():
             require(name, value, 0.0)
@@ -136,12 +143,26 @@ class NeuralArt(Problem):
         self.network, self.contents = network, jnp.asarray(contents)
         self.grams = _grams(network, jnp.asarray(style))
         self.alpha, self.beta, self.gamma = float(alpha), float(beta), float(gamma)
-        self.start, self.theta_std = start, float(theta_std)
+        self.start, self.theta_std, self.each = start, float(theta_std), each
 
     def sample(self, key: PRNGKeyArray) -> StyledPicture:
         """Draw the content."""
         index = jax.random.randint(key, (), 0, len(self.contents))
         return self.of(self.contents[index])
+
+    def numbered(self, key: PRNGKeyArray, number: Int[Array, ""]) -> StyledPicture:
+        """Draw the content, or take that of a number."""
+        if not self.each:
+            return self.sample(key)
+        order = jax.random.permutation(jax.random.key(0), len(self.contents))
+        return self.of(self.contents[order[number % len(order)]])
+
+    @property
+    def at_once(self) -> int:
+        """Return how many pictures are styled side by side, so that features fit a cache."""
+        pixels = self.contents.shape[1] * self.contents.shape[2]
+        most = PIXELS_AT_ONCE * (1 if jax.default_backend() == "cpu" else ON_ACCELERATORS)
+        return max(1, most // pixels)
 
     def of(self, content: Picture) -> StyledPicture:
         """Return f for a content of one's own."""

@@ -38,6 +38,7 @@ def neural_art(
     beta: float = BETA,
     gamma: float = GAMMA,
     theta_std: float = 0.02,
+    each: bool = False,
     rescale: float = 0.0,
     log: bool = False,
     data_dir: str | Path | None = None,
@@ -47,10 +48,11 @@ def neural_art(
     Arguments:
         net: the network that features come from, "squeezenet" or "vgg19".
         size: height and width of contents, style and θ; 64 in training in the paper, then 128.
-        style: name in the data folder's `style`, or a picture's file.
-        content: folder or zip of photographs; those of Tiny ImageNet if not given.
+        style: name in the data folder's `style` or of an embedded picture, or a picture's file.
+        content: folder or zip of photographs, or the name of an embedded one, with split="all";
+            those of Tiny ImageNet if not given.
         split: "train", "validation" or "test", as in `split_names`, or "all".
-        start, alpha, beta, gamma, theta_std: those of `NeuralArt`.
+        start, alpha, beta, gamma, theta_std, each: those of `NeuralArt`.
         rescale, log: those of `dressed`.
 
     Raises:
@@ -58,6 +60,8 @@ def neural_art(
 
     Source: section 3.4, which does not say which style, which network or which weights.
     """
+    if each and (rescale or log):
+        raise UserError("each goes with neither rescale nor log; leave each out")
     pictures = load_content(content, size, split, data_dir)
     painting = read_picture(style_path(style, data_dir), size)
     problem = NeuralArt(
@@ -69,6 +73,7 @@ def neural_art(
         gamma=gamma,
         start=start,
         theta_std=theta_std,
+        each=each,
     )
     return dressed(problem, rescale=rescale, log=log)
 
