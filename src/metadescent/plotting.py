@@ -29,7 +29,13 @@ COLUMN_WIDTH = 3.4
 _LABELS = {"sgd": "SGD", "nag": "NAG", "rmsprop": "RMSprop", "adam": "Adam", "lbfgs": "L-BFGS"}
 
 # Colours are Okabe and Ito's; its yellow is too light for a line. Dashes are in line widths.
-_LEARNED = [("#D55E00", ""), ("#56B4E9", "o"), ("#E69F00", "s"), ("#000000", "^")]
+_LEARNED = [
+    ("#D55E00", ""),
+    ("#56B4E9", "o"),
+    ("#E69F00", "s"),
+    ("#000000", "^"),
+    ("#009E73", "D"),
+]
 _HAND_DESIGNED = {
     "sgd": ("#000000", (1.0, 1.4)),
     "nag": ("#0072B2", (6.0, 1.4, 1.0, 1.4)),

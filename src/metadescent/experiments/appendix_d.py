@@ -204,7 +204,7 @@ def plot(panels: Mapping[str, Comparison]) -> "matplotlib.figure.Figure":
                     for kind in KINDS
                     if learned.endswith(f"-{kind}")
                 }
-                | {BROYDEN: "Broyden"},
+                | {BROYDEN: "Broyden, not learned"},
             )
             for name, setting in SETTINGS.items()
         ]
