@@ -1,6 +1,7 @@
 """The page of pretrained optimizers is what the cards say, now and after the next one is made."""
 
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 
@@ -54,8 +55,7 @@ def test_its_facts_are_those_of_its_card_and_of_its_file(name: str) -> None:
 
 def numbers(text: str) -> list[float]:
     """Every number of "0.3 (0.2 – 0.4), adam"."""
-    kept = "".join(letter if letter in "0123456789.-" else " " for letter in text)
-    return [float(word) for word in kept.split()]
+    return [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?", text)]
 
 
 def parameters(name: str) -> int:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metadescent.checks import check_rule
 from metadescent.errors import UserError, require
 from metadescent.line_search import searched_curves, searches
-from metadescent.meta_loss import draw, start_batch
+from metadescent.meta_loss import check_problem, draw, start_batch
 from metadescent.problem import Part, Place, Problem
 from metadescent.unroll import AnyOptimizer, Trajectory, unroll
 
@@ -103,6 +103,7 @@ def learning_curves(
     """
     require("num_steps", num_steps, 1)
     require("num_seeds", num_seeds, 1)
+    check_problem(problem)
     return _learning_curves(m, problem, key, num_steps, num_seeds)
 
 

@@ -31,6 +31,12 @@ class Keys(NamedTuple):
     coordinates: PRNGKeyArray
 
 
+def check_problem(problem: object) -> None:
+    """Raise a `UserError` if this is no problem."""
+    hint = "a metadescent.Problem; try metadescent.FromFunction(loss, init)"
+    require_kind("problem", problem, Problem, hint)
+
+
 def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch, Keys]:
     """Return the `num_problems` optimizees that `key` stands for, and all keys derived from it.
 
@@ -40,8 +46,7 @@ def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch,
     Raises:
         UserError: if these are no problem and no key, or there is none to draw.
     """
-    hint = "a metadescent.Problem; try metadescent.FromFunction(loss, init)"
-    require_kind("problem", problem, Problem, hint)
+    check_problem(problem)
     require("the number of problems", num_problems, 1)
     check_key(key)
     keys = Keys(*jax.random.split(key, 4))
