@@ -16,6 +16,7 @@ from metadescent import launch
 from metadescent.errors import UserError
 from metadescent.recipe import Recipe
 from metadescent.seats import seat_of
+from metadescent.stops import Stopped, Terminated, terminate
 
 DEBUG = "--debug"
 
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     words = [word for word in words if word != DEBUG]
     try:
         launch.hang_on()
-        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGTERM, terminate)
         command = _parse(words)
         if _is_to_launch(command):
             words = [*words, DEBUG] if debug else words
@@ -47,6 +48,8 @@ def main(argv: list[str] | None = None) -> None:
         _fail("stopped", 130)
     except Terminated:
         _fail("terminated", Terminated.status)
+    except Stopped as stopped:
+        _fail(str(stopped), stopped.status)
     except Exception as error:
         said = " ".join(str(error).split())
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
@@ -83,16 +86,6 @@ def _is_to_launch(command: Any) -> bool:
             "again; try --restarts with --processes alone"
         )
     return seat is None
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
-
-    status = 143
-
-
-def _stop(signum: int, frame: Any) -> None:
-    raise Terminated
 
 
 def _keep_compiled() -> None:

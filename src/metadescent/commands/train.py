@@ -29,6 +29,7 @@ from metadescent.meta_train import MetaState
 from metadescent.recipe import Form, Recipe
 from metadescent.registry import make_problem, recipe_of
 from metadescent.seats import seat_of
+from metadescent.stops import patient
 from metadescent.tasks import Training, train_all, training
 from metadescent.tune import STANDARD
 
@@ -76,8 +77,12 @@ def _train_command(command: arguments.Train) -> None:
     with gang.seated(seat):
         if gang.is_leader():
             _lead(command)
-        else:
-            gang.follow(command.data_dir)
+            return
+        what = "after the epoch at hand"
+        with patient() as patience:
+            gang.follow(command.data_dir, lambda: patience.check(what))
+    # The leader has said that this is the end: they part as they would without a signal.
+    patience.check(what)
 
 
 def _lead(command: arguments.Train) -> None:
@@ -142,16 +147,20 @@ def train(
         run = runs.train(
             folder, problem, problem_name, recipe, resume=resume, spread=spread, warn=_warn
         )
-        for state, info in run:
-            report(
-                f"meta-loss {figure(float(info.meta_losses.mean()))}, "
-                f"validation {figure(float(info.validation_loss))} "
-                f"(best {figure(float(state.best_loss))}), "
-                f"meta-rate {runs.meta_rate_at(recipe, int(state.epoch)):.2g}",
-                1,
-            )
-            if tensorboard:
-                log(read_metrics(folder)[-1])
+        with patient() as patience:
+            for state, info in run:
+                report(
+                    f"meta-loss {figure(float(info.meta_losses.mean()))}, "
+                    f"validation {figure(float(info.validation_loss))} "
+                    f"(best {figure(float(state.best_loss))}), "
+                    f"meta-rate {runs.meta_rate_at(recipe, int(state.epoch)):.2g}",
+                    1,
+                )
+                if tensorboard:
+                    log(read_metrics(folder)[-1])
+                # Its checkpoint has been written by now.
+                where = f"epoch {int(state.epoch)} of {recipe.epochs}, which is saved in {folder}"
+                patience.check(f"after {where}; go on with train --resume")
     return state if state is not None else runs.finished_state(folder, recipe)
 
 
