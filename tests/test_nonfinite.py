@@ -4,7 +4,7 @@ import importlib.util
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,6 +115,60 @@ def test_stopped_and_resumed_it_goes_back_to_the_same_best(
         pass
     *_, (resumed, _) = train(tmp_path / "two", NAN_LOSS, "restart-from-best", resume=True)
     assert_same_bits(resumed, whole)
+
+
+PROBLEM = """
+import importlib.util
+spec = importlib.util.spec_from_file_location("nonfinite_faults", {path!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+def faulty():
+    return module.problem_with({fault}, {share})
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "each", "found"),
+    [
+        ("skip", "and left out", "their updates of φ were left out"),
+        ("restart-from-best", "; φ goes back to the best", "φ went back to the best so far after"),
+    ],
+)
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_train_says_what_was_not_finite_and_what_was_done(
+    policy: str,
+    each: str,
+    found: str,
+    share: float,
+    metadescent: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("metadescent.console.SECONDS_BETWEEN_LINES", 0.0)
+    text = PROBLEM.format(path=_faults().__file__, fault=NAN_LOSS, share=share)
+    (tmp_path / "faulty.py").write_text(text)
+    recipe = asdict(replace(RECIPE, on_nonfinite=policy, seed=17))
+    flags = [
+        word
+        for name, value in recipe.items()
+        if value != asdict(Recipe())[name]
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    # Where each meta-step is struck, and so each validation, there is no best one to keep.
+    status, out, said = metadescent("train", "faulty.py:faulty", "--out", "run", *flags)
+    assert status == (2 if share == 1.0 else 0)
+    counts = [line["nonfinite"] for line in metrics_of(tmp_path / "run")]
+    assert sum(counts) == (16 if share == 1.0 else max(1, sum(counts)))
+    lines = [line for line in said.splitlines() if line.startswith("meta-train")]
+    for line, count in zip(lines, counts, strict=True):
+        assert ("not finite" in line) == (count > 0)
+        if count:
+            word = "meta-step" if count == 1 else "meta-steps"
+            assert f", {count} {word} not finite" in line
+            assert line.endswith(each)
+    struck = sum(count > 0 for count in counts)
+    where = f"{sum(counts)} of 16, in {struck} of 4 epochs; {found}"
+    assert f"meta-steps that were not finite: {where}" in out
 
 
 class Below(Optimizee):

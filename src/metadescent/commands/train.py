@@ -26,6 +26,7 @@ from metadescent.lock import locked
 from metadescent.logs import CONFIG, METRICS, read_metrics
 from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState
+from metadescent.metrics import line_of, said_of
 from metadescent.recipe import Form, Recipe
 from metadescent.registry import make_problem, recipe_of
 from metadescent.seats import seat_of
@@ -108,6 +109,7 @@ def _lead(command: arguments.Train) -> None:
         tensorboard=command.tensorboard,
     )
     if int(state.best_epoch) == 0:
+        summarize(folder)
         raise UserError(
             f"no validation in {folder} was finite, so no optimizer is kept; try --meta-rate "
             f"{recipe.meta_rate / 3:.1g} in another folder"
@@ -149,17 +151,18 @@ def train(
         )
         with patient() as patience:
             for state, info in run:
+                line = line_of(state, info, recipe, 0.0)
                 report(
-                    f"meta-loss {figure(float(info.meta_losses.mean()))}, "
-                    f"validation {figure(float(info.validation_loss))} "
-                    f"(best {figure(float(state.best_loss))}), "
-                    f"meta-rate {runs.meta_rate_at(recipe, int(state.epoch)):.2g}",
+                    f"meta-loss {figure(line['meta_loss'])}, "
+                    f"validation {figure(line['validation_loss'])} "
+                    f"(best {figure(line['best_loss'])}), "
+                    f"meta-rate {runs.meta_rate_at(recipe, line['epoch']):.2g}{said_of(line)}",
                     1,
                 )
                 if tensorboard:
                     log(read_metrics(folder)[-1])
                 # Its checkpoint has been written by now.
-                where = f"epoch {int(state.epoch)} of {recipe.epochs}, which is saved in {folder}"
+                where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
                 patience.check(f"after {where}; go on with train --resume")
     return state if state is not None else runs.finished_state(folder, recipe)
 
