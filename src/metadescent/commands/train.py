@@ -135,6 +135,7 @@ def train(
 
     With a budget of memory, a new run takes the quickest form that fits it.
     """
+    runs.check_free(folder, resume)
     problem = make_problem(problem_name, data_dir)
     state: MetaState | None = None
     done = latest_epoch(folder / "checkpoints") if resume else 0
