@@ -134,7 +134,8 @@ def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
-                if name in wanted and (stream := archive.extractfile(member)):
+                # A link leads elsewhere, or to itself.
+                if name in wanted and member.isreg() and (stream := archive.extractfile(member)):
                     content = stream.read(_enough(name))
                     found[name] = _official(content, name, f"{name} in {path}")
                     wanted.remove(name)
@@ -164,7 +165,8 @@ def _official(content: bytes, name: str, source: str) -> bytes:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is damaged ({error}): delete it so that it is fetched again.")
+    what = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
+    return UserError(f"{path} is damaged ({what}): delete it so that it is fetched again.")
 
 
 def _decode(source: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
