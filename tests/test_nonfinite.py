@@ -45,7 +45,8 @@ def _faults() -> ModuleType:
 
 
 problem_with = _faults().problem_with
-FINE, NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT = range(5)
+FINE, NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT, INFINITE_GRADIENT = range(6)
+FAULTS = range(1, 6)
 
 
 def metrics_of(folder: Path) -> list[dict[str, Any]]:
@@ -57,7 +58,7 @@ def train(folder: Path, fault: int, policy: OnNonfinite, **more: Any) -> Any:
     return runs.train(folder, problem_with(fault, 0.1), "x", recipe, **more)
 
 
-@pytest.mark.parametrize("fault", [NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT])
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("policy", ["skip", "restart-from-best"])
 def test_a_run_goes_on_and_says_how_often(policy: OnNonfinite, fault: int, tmp_path: Path) -> None:
     states = [state for state, _ in train(tmp_path, fault, policy)]
@@ -71,6 +72,21 @@ def test_a_run_goes_on_and_says_how_often(policy: OnNonfinite, fault: int, tmp_p
     for state, line in zip(states, lines, strict=True):
         assert np.isfinite(line["meta_loss"]) == (line["nonfinite"] < 4)
         assert int(state.best_epoch) == 0 or np.isfinite(state.best_loss)
+
+
+def test_faults_are_what_they_are_called() -> None:
+    theta, key = jnp.asarray([0.6, -0.8]), jax.random.key(0)
+    found = {}
+    for fault in (FINE, *FAULTS):
+        f = problem_with(fault, 1.0).sample(key)
+        loss, gradient = jax.value_and_grad(f.loss)(theta, key)
+        found[fault] = float(loss), *gradient.tolist()
+    np.testing.assert_allclose(found[FINE], (1.0, 1.2, -1.6), rtol=1e-6)
+    assert np.isnan(found[NAN_LOSS]).all()
+    assert found[INFINITE_LOSS] == (np.inf, np.inf, -np.inf)
+    np.testing.assert_array_equal(np.isnan(found[NAN_GRADIENT]), [False, True, True])
+    np.testing.assert_allclose(found[HUGE_GRADIENT], (1e30, 1.2e30, -1.6e30), rtol=1e-6)
+    np.testing.assert_allclose(found[INFINITE_GRADIENT], (0.0, np.inf, np.inf), atol=1e-6)
 
 
 def test_what_is_left_out_is_as_if_it_had_not_been(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def torture(*words: str) -> list[list[str]]:
     program = str(ROOT / "tools" / "torture.py")
     done = subprocess.run([sys.executable, program, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    head, *rows = done.stdout.splitlines()
+    head, *rows, minutes = done.stdout.splitlines()
+    assert float(minutes.partition(" minutes")[0]) > 0
     assert head.split() == ["fault", "tried", "survived", "lost"]
     return [row.rsplit(maxsplit=3) for row in rows]
 
@@ -66,6 +67,14 @@ def test_the_guard_takes_note_of_code_that_is_run_and_of_writes_elsewhere() -> N
 def test_a_fault_of_each_kind_is_survived_by_a_process_that_trains() -> None:
     *kinds, total = torture("--only", "processes", "--share", "0.01", "--workers", "1")
     assert len(kinds) == 8
+    assert all(tried == survived and int(tried) >= 1 for _, tried, survived, _ in kinds)
+    assert total[-1] == "0"
+
+
+@pytest.mark.slow
+def test_numbers_that_are_not_finite_are_met_as_the_policies_say() -> None:
+    *kinds, total = torture("--only", "numbers", "--share", "0.1")
+    assert len(kinds) == 5
     assert all(tried == survived and int(tried) >= 1 for _, tried, survived, _ in kinds)
     assert total[-1] == "0"
 
