@@ -4,10 +4,12 @@
 
 A run with the problem's own recipe, saved after each epoch as always; the first epoch, in which
 programs are compiled, is left out. Saving is the checkpoint, the log and, where an epoch was the
-best so far, the optimizer; each is written, synced to the disk and renamed.
+best so far, the optimizer; each is written, synced to the disk and renamed. The exit status is 1
+where a share is above `MOST`.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -23,6 +25,7 @@ from metadescent.console import console, table
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
 
+MOST = 0.02
 SAVING = {"checkpoint": "save_checkpoint", "log": "write_lines", "best": "_save_best"}
 
 
@@ -43,8 +46,8 @@ def watch(spent: defaultdict[str, float]) -> None:
         setattr(runs, name, timed(kind, getattr(runs, name)))
 
 
-def measure(name: str, epochs: int, spent: defaultdict[str, float]) -> list[str]:
-    """Train and return a row of the table."""
+def measure(name: str, epochs: int, spent: defaultdict[str, float]) -> tuple[list[str], float]:
+    """Train and return a row of the table, and the share."""
     recipe = replace(Recipe(), **{**recipe_of(name), "epochs": epochs + 1})
     with tempfile.TemporaryDirectory() as folder:
         run = runs.train(Path(folder), make_problem(name), name, recipe)
@@ -56,7 +59,7 @@ def measure(name: str, epochs: int, spent: defaultdict[str, float]) -> list[str]
         seconds = time.perf_counter() - began
     each = [f"{1000 * spent[kind] / epochs:.1f}" for kind in SAVING]
     share = sum(spent.values()) / seconds
-    return [name, f"{seconds / epochs:.2f}", *each, f"{100 * share:.2f} %"]
+    return [name, f"{seconds / epochs:.2f}", *each, f"{100 * share:.2f} %"], share
 
 
 def main() -> None:
@@ -67,10 +70,13 @@ def main() -> None:
     chosen = parser.parse_args()
     spent: defaultdict[str, float] = defaultdict(float)
     watch(spent)
-    rows = [measure(name, chosen.epochs, spent) for name in chosen.problems]
+    found = [measure(name, chosen.epochs, spent) for name in chosen.problems]
     columns = ["", "epoch, s", *(f"{kind}, ms" for kind in SAVING), "share"]
-    console().print(table(f"Saving, an epoch of {chosen.epochs}", columns, rows))
+    console().print(
+        table(f"Saving, an epoch of {chosen.epochs}", columns, [row for row, _ in found])
+    )
     console().print(f"Load averages {load()}.")
+    sys.exit(any(share > MOST for _, share in found))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 import metadescent as md
+from metadescent import data
 from metadescent.unroll import start
 
 KEY = jax.random.key(0)
@@ -187,6 +188,21 @@ CALLS: dict[str, Any] = {
     "FromFunction: data": lambda: md.FromFunction(
         lambda theta, key, x: theta @ x, lambda key: jnp.ones(2), jnp.zeros((0, 2))
     ),
+    "data.read_idx: path": lambda: data.read_idx(3),
+    "data.load_mnist: data_dir": lambda: data.load_mnist(3),
+    "data.load_mnist: split": lambda: data.load_mnist(WORK, split=["train"]),
+    "data.load_cifar10: data_dir": lambda: data.load_cifar10(3),
+    "data.load_cifar10: batches": lambda: data.load_cifar10(WORK, batches=3),
+    "data.load_cifar10: a batch": lambda: data.load_cifar10(WORK, batches=([1],)),
+    "data.load_content: source": lambda: data.load_content(3),
+    "data.load_content: size": lambda: data.load_content(WORK, size="small"),
+    "data.data_dir: explicit": lambda: data.data_dir(3),
+    "data.fetch: remote": lambda: data.fetch("mnist", WORK),
+    "data.fetch: directory": lambda: data.fetch(data.Remote("a/b", (), "0" * 64), 3),
+    "zoo.card: name": lambda: md.zoo.card("mnist-lstmm"),
+    "zoo.card: nothing": lambda: md.zoo.card(3),
+    "zoo.load: nothing": lambda: md.zoo.load(None),
+    "zoo.path: nothing": lambda: md.zoo.path(3),
 }
 
 

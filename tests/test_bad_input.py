@@ -191,6 +191,45 @@ SENTENCES = {
         "the leaves of the data have 0 entries along their first axes and must all have "
         "the same number, 1 or more; try jax.tree.map(jnp.shape, data)"
     ),
+    "data.read_idx: path": ("path is 3 and must be the path of an IDX file; try 'digits.gz'"),
+    "data.load_mnist: data_dir": (
+        "data_dir is 3 and must be a folder; try 'data', or None for the usual one"
+    ),
+    "data.load_mnist: split": ("MNIST has the splits 'train' and 'test', but not ['train']."),
+    "data.load_cifar10: data_dir": (
+        "data_dir is 3 and must be a folder; try 'data', or None for the usual one"
+    ),
+    "data.load_cifar10: batches": (
+        "batches is 3 and must be a list or tuple of batches; try (1, 2)"
+    ),
+    "data.load_cifar10: a batch": (
+        "CIFAR-10 has the batches 1, 2, 3, 4, 5, 'test', 'test-first-1000', and [1] "
+        "is none of them."
+    ),
+    "data.load_content: source": (
+        "source is 3 and must be a folder or a zip of pictures, or None for Tiny ImageNet; try "
+        "'photographs'"
+    ),
+    "data.load_content: size": ("size is 'small' and must be a whole number, at least 1"),
+    "data.data_dir: explicit": (
+        "data_dir is 3 and must be a folder; try 'data', or None for the usual one"
+    ),
+    "data.fetch: remote": (
+        "remote is 'mnist' and must be a metadescent.data.Remote; see its example"
+    ),
+    "data.fetch: directory": (
+        "directory is 3 and must be a folder; try metadescent.data.data_dir()"
+    ),
+    "zoo.card: name": (
+        "there is no pretrained optimizer 'mnist-lstmm'; did you mean 'mnist-lstm'?"
+    ),
+    "zoo.card: nothing": ("optimizer is 3 and must be a name in the zoo; try 'mnist-lstm'"),
+    "zoo.load: nothing": (
+        "optimizer is None and must be a name in the zoo or a path; try 'mnist-lstm'"
+    ),
+    "zoo.path: nothing": (
+        "optimizer is 3 and must be a name in the zoo or a path; try 'mnist-lstm'"
+    ),
 }
 # Names that are modules, are refused by others, or take anything that there is to take.
 WITHOUT = {
@@ -218,4 +257,9 @@ def test_what_cannot_be_is_refused_in_a_sentence(call: str, said: dict[str, str]
 
 def test_every_public_name_refuses_something(said: dict[str, str]) -> None:
     assert said.keys() == SENTENCES.keys()
-    assert set(metadescent.__all__) - {call.partition(":")[0] for call in said} == WITHOUT
+    refused = {call.partition(":")[0] for call in said}
+    assert set(metadescent.__all__) - refused == WITHOUT
+    # What has no argument cannot be given a wrong one.
+    names = {f"data.{name}" for name in metadescent.data.__all__}
+    assert names - refused == {"data.Remote", "data.load_digits"}
+    assert {f"zoo.{name}" for name in metadescent.zoo.__all__} - refused == {"zoo.names"}

@@ -1,7 +1,9 @@
 """A killed run goes on as if it had not been killed, from the newest file that can be read."""
 
 import errno
+import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import optax
 import pytest
 
+from metadescent import runs
 from metadescent.checkpoint import KEEP, checkpoints, load_checkpoint, save_checkpoint
 from metadescent.estimators.truncated import Truncated
 from metadescent.meta_train import MetaState, Schedule, initial_state, meta_train
@@ -164,3 +167,18 @@ def test_a_run_killed_and_resumed_is_the_same_to_the_bit(
             save_checkpoint(tmp_path, there[0])
     resumed = list(meta_train(*arguments, **options, state=load_checkpoint(tmp_path, LIKE)))
     assert_same_bits(resumed, uninterrupted[1:])
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.019, 0), (0.021, 1)])
+def test_the_benchmark_fails_where_saving_costs_too_much(
+    share: float, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    benchmark = importlib.import_module("checkpoints")
+    for name in benchmark.SAVING.values():  # which it replaces
+        monkeypatch.setattr(runs, name, getattr(runs, name))
+    monkeypatch.setattr(benchmark, "measure", lambda *_: (["x", *4 * ["1"], "?"], share))
+    monkeypatch.setattr(sys, "argv", ["checkpoints.py"])
+    with pytest.raises(SystemExit) as stop:
+        benchmark.main()
+    assert int(stop.value.code or 0) == status

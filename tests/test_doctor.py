@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,22 @@ def test_a_loss_that_is_not_finite_at_rest_is_the_datas_fault_and_all_there_is_t
 def test_one_function() -> None:
     assert verdicts(functions=1) == [doctor.ONE_FUNCTION, doctor.LEARNED]
     assert verdicts(functions=2) == [doctor.LEARNED]
+
+
+@pytest.mark.parametrize(
+    ("restarted", "said"),
+    [
+        (0, "5 of 240, in 2 of 3 epochs; their updates of φ were left out"),
+        (1, "5 of 240, in 2 of 3 epochs; φ went back to the best so far after 2 of these epochs"),
+    ],
+)
+def test_meta_steps_that_were_not_finite_are_counted(restarted: int, said: str) -> None:
+    lines = [line(1), line(2, nonfinite=2, restarted=restarted), line(3, nonfinite=3)]
+    lines[-1]["restarted"] = restarted
+    found = findings(recipe=replace(RECIPE, episodes=20), metrics=lines)
+    assert [one.verdict for one in found] == [doctor.NONFINITE, doctor.LEARNED]
+    assert found[0].numbers == said
+    assert "--meta-rate 0.003" in found[0].remedy
 
 
 def test_an_update_that_never_turns_round_is_dead() -> None:

@@ -4,7 +4,7 @@ import importlib.util
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -45,7 +45,8 @@ def _faults() -> ModuleType:
 
 
 problem_with = _faults().problem_with
-FINE, NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT = range(5)
+FINE, NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT, INFINITE_GRADIENT = range(6)
+FAULTS = range(1, 6)
 
 
 def metrics_of(folder: Path) -> list[dict[str, Any]]:
@@ -57,7 +58,7 @@ def train(folder: Path, fault: int, policy: OnNonfinite, **more: Any) -> Any:
     return runs.train(folder, problem_with(fault, 0.1), "x", recipe, **more)
 
 
-@pytest.mark.parametrize("fault", [NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT])
+@pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("policy", ["skip", "restart-from-best"])
 def test_a_run_goes_on_and_says_how_often(policy: OnNonfinite, fault: int, tmp_path: Path) -> None:
     states = [state for state, _ in train(tmp_path, fault, policy)]
@@ -71,6 +72,21 @@ def test_a_run_goes_on_and_says_how_often(policy: OnNonfinite, fault: int, tmp_p
     for state, line in zip(states, lines, strict=True):
         assert np.isfinite(line["meta_loss"]) == (line["nonfinite"] < 4)
         assert int(state.best_epoch) == 0 or np.isfinite(state.best_loss)
+
+
+def test_faults_are_what_they_are_called() -> None:
+    theta, key = jnp.asarray([0.6, -0.8]), jax.random.key(0)
+    found = {}
+    for fault in (FINE, *FAULTS):
+        f = problem_with(fault, 1.0).sample(key)
+        loss, gradient = jax.value_and_grad(f.loss)(theta, key)
+        found[fault] = float(loss), *gradient.tolist()
+    np.testing.assert_allclose(found[FINE], (1.0, 1.2, -1.6), rtol=1e-6)
+    assert np.isnan(found[NAN_LOSS]).all()
+    assert found[INFINITE_LOSS] == (np.inf, np.inf, -np.inf)
+    np.testing.assert_array_equal(np.isnan(found[NAN_GRADIENT]), [False, True, True])
+    np.testing.assert_allclose(found[HUGE_GRADIENT], (1e30, 1.2e30, -1.6e30), rtol=1e-6)
+    np.testing.assert_allclose(found[INFINITE_GRADIENT], (0.0, np.inf, np.inf), atol=1e-6)
 
 
 def test_what_is_left_out_is_as_if_it_had_not_been(tmp_path: Path) -> None:
@@ -115,6 +131,60 @@ def test_stopped_and_resumed_it_goes_back_to_the_same_best(
         pass
     *_, (resumed, _) = train(tmp_path / "two", NAN_LOSS, "restart-from-best", resume=True)
     assert_same_bits(resumed, whole)
+
+
+PROBLEM = """
+import importlib.util
+spec = importlib.util.spec_from_file_location("nonfinite_faults", {path!r})
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+def faulty():
+    return module.problem_with({fault}, {share})
+"""
+
+
+@pytest.mark.parametrize(
+    ("policy", "each", "found"),
+    [
+        ("skip", "and left out", "their updates of φ were left out"),
+        ("restart-from-best", "; φ goes back to the best", "φ went back to the best so far after"),
+    ],
+)
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_train_says_what_was_not_finite_and_what_was_done(
+    policy: str,
+    each: str,
+    found: str,
+    share: float,
+    metadescent: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("metadescent.console.SECONDS_BETWEEN_LINES", 0.0)
+    text = PROBLEM.format(path=_faults().__file__, fault=NAN_LOSS, share=share)
+    (tmp_path / "faulty.py").write_text(text)
+    recipe = asdict(replace(RECIPE, on_nonfinite=policy, seed=17))
+    flags = [
+        word
+        for name, value in recipe.items()
+        if value != asdict(Recipe())[name]
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    # Where each meta-step is struck, and so each validation, there is no best one to keep.
+    status, out, said = metadescent("train", "faulty.py:faulty", "--out", "run", *flags)
+    assert status == (2 if share == 1.0 else 0)
+    counts = [line["nonfinite"] for line in metrics_of(tmp_path / "run")]
+    assert sum(counts) == (16 if share == 1.0 else max(1, sum(counts)))
+    lines = [line for line in said.splitlines() if line.startswith("meta-train")]
+    for line, count in zip(lines, counts, strict=True):
+        assert ("not finite" in line) == (count > 0)
+        if count:
+            word = "meta-step" if count == 1 else "meta-steps"
+            assert f", {count} {word} not finite" in line
+            assert line.endswith(each)
+    struck = sum(count > 0 for count in counts)
+    where = f"{sum(counts)} of 16, in {struck} of 4 epochs; {found}"
+    assert f"meta-steps that were not finite: {where}" in out
 
 
 class Below(Optimizee):

@@ -17,22 +17,64 @@ def torture(*words: str) -> list[list[str]]:
     program = str(ROOT / "tools" / "torture.py")
     done = subprocess.run([sys.executable, program, *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    head, *rows = done.stdout.splitlines()
+    head, *rows, minutes = done.stdout.splitlines()
+    assert float(minutes.partition(" minutes")[0]) > 0
     assert head.split() == ["fault", "tried", "survived", "lost"]
     return [row.rsplit(maxsplit=3) for row in rows]
 
 
 def test_a_thousand_mutated_files_are_read_or_refused_in_a_sentence() -> None:
     *kinds, total = torture("--only", "files", "--share", "0.01")
-    assert len(kinds) == 10
-    assert all(int(tried.replace(",", "")) >= 10 for _, tried, _, _ in kinds)
+    assert len(kinds) == 14
+    # A bomb takes a second, so there are few.
+    assert all(int(tried) >= (1 if kind.endswith("bombs") else 10) for kind, tried, _, _ in kinds)
     assert total == ["in all", "1,050", "1,050", "0"]
+
+
+NOTED = """
+import os, pickle, sys, tempfile
+from pathlib import Path
+sys.path.insert(0, {tools!r})
+import guard
+with tempfile.TemporaryDirectory() as name:
+    watch = guard.Guard(Path(name))
+    for act in (
+        lambda: Path(name, "inside").write_text("x"),
+        lambda: __import__("fractions"),
+        lambda: exec("x = 1"),
+        lambda: eval("1 + 1"),
+        lambda: os.system("true"),
+        lambda: pickle.loads(b"cos\\nsystem\\n."),
+        lambda: open(name + "-outside", "w").close() or os.remove(name + "-outside"),
+    ):
+        with watch.watching():
+            act()
+        print(*sorted({{one.split()[0] for one in watch.seen}}) or ["nothing"])
+"""
+
+
+def test_the_guard_takes_note_of_code_that_is_run_and_of_writes_elsewhere() -> None:
+    program = NOTED.format(tools=str(ROOT / "tools"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        *("nothing", "nothing", "exec", "exec", "os.system", "pickle.find_class"),
+        "open os.remove",
+    ]
 
 
 @pytest.mark.slow
 def test_a_fault_of_each_kind_is_survived_by_a_process_that_trains() -> None:
     *kinds, total = torture("--only", "processes", "--share", "0.01", "--workers", "1")
     assert len(kinds) == 8
+    assert all(tried == survived and int(tried) >= 1 for _, tried, survived, _ in kinds)
+    assert total[-1] == "0"
+
+
+@pytest.mark.slow
+def test_numbers_that_are_not_finite_are_met_as_the_policies_say() -> None:
+    *kinds, total = torture("--only", "numbers", "--share", "0.1")
+    assert len(kinds) == 5
     assert all(tried == survived and int(tried) >= 1 for _, tried, survived, _ in kinds)
     assert total[-1] == "0"
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metadescent import cli, files
+from metadescent import cli, files, stops
 
 PROBLEM = "quadratic(dimension=2)"
 EPOCHS = 80
@@ -36,13 +36,13 @@ def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
     sys.stdout = sys.stderr = said.open("w", buffering=1)
     if blow is not None:
         _arm(blow)
-    signal.signal(signal.SIGTERM, cli._stop)
+    signal.signal(signal.SIGTERM, stops.terminate)
     status: Any = 0
     try:
         try:
             ready.set()
             cli.main(["train", PROBLEM, "--out", str(folder), "--resume", *FLAGS])
-        except cli.Terminated:
+        except stops.Terminated:
             status = 143
     except SystemExit as stop:
         status = stop.code or 0

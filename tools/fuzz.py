@@ -4,9 +4,11 @@ import gzip
 import io
 import json
 import lzma
+import pickle
 import random
 import struct
 import sys
+import tarfile
 import warnings
 import zipfile
 import zlib
@@ -31,6 +33,7 @@ from metadescent.data.networks import load_network, network_path
 from metadescent.data.pictures import read_picture, read_pictures
 from metadescent.doctor import diagnose
 from metadescent.errors import UserError
+from metadescent.l2l import load_l2l
 from metadescent.logs import read_metrics, read_stopped
 from metadescent.measurements import measurements
 from metadescent.recipe import Recipe
@@ -113,6 +116,7 @@ def targets(folder: Path) -> dict[str, Target]:
     digits, labels = idx((3, 28, 28)), idx((5,))
     images = [digits, labels, gzip.compress(digits), lzma.compress(labels)]
     records = bytes([7, *[9] * 3072]) * 2
+    xz_bomb = lzma.compress(bytes(1 << 26))
 
     def log(path: Path) -> None:
         lines = read_metrics(path.parent)
@@ -139,7 +143,7 @@ def targets(folder: Path) -> dict[str, Target]:
     weights = [save({"conv1.kernel": np.zeros((3, 3, 3, 2), np.float32)})]
     note = json.dumps({"epoch": 3, "meta_step": 5}).encode()
     return {
-        "mutated .safetensors": Target(0.18, "m.safetensors", files, read_tensors, card),
+        "mutated .safetensors": Target(0.15, "m.safetensors", files, read_tensors, card),
         "mutated optimizers": Target(0.03, "o.safetensors", files, artifact.load, card),
         "mutated networks": Target(0.04, str(place), weights, network),
         "mutated metrics.jsonl": Target(0.13, "log/metrics.jsonl", [line], log, text),
@@ -148,10 +152,20 @@ def targets(folder: Path) -> dict[str, Target]:
             0.1, "run/config.json", [configuration], configuration_of, text
         ),
         "mutated IDX, plain, gzip and xz": Target(0.2, "digits", images, read_idx),
-        "mutated CIFAR-10 binaries": Target(0.1, "cifar/data_batch_1.bin", [records], cifar),
+        "mutated .l2l": Target(0.03, "m.l2l", pickles(), load_l2l),
+        "mutated CIFAR-10 binaries": Target(0.08, "cifar/data_batch_1.bin", [records], cifar),
+        "mutated CIFAR-10 batches in .xz": Target(
+            0.01, "packed/data_batch_1.bin.xz", [lzma.compress(records), xz_bomb], cifar
+        ),
+        "mutated CIFAR-10 archives": Target(
+            0.01, "archive/cifar-10-binary.tar", archives(records), cifar
+        ),
         "mutated pictures": Target(0.15, "picture", pictures(), lambda p: read_picture(p, 8)),
         "mutated zips of pictures": Target(
-            0.05, "pictures.zip", zips(pictures()), lambda path: read_pictures(path, 4)
+            0.049, "pictures.zip", zips(pictures()), lambda path: read_pictures(path, 4)
+        ),
+        "mutated zip bombs": Target(
+            0.001, "bomb.zip", [bomb()], lambda path: read_pictures(path, 4)
         ),
     }
 
@@ -200,6 +214,47 @@ def pictures() -> list[bytes]:
     header = png[12:16] + size + png[24:29]
     found.append(png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:])
     return found
+
+
+def pickles() -> list[bytes]:
+    """Return weights as `.l2l` files of several protocols, and a pickle that would run code."""
+    gates = {"w_gates": np.zeros((3, 8), np.float32), "b_gates": np.zeros(8, np.float32)}
+    tables = {"lstm_1": gates, "linear": {"w": np.zeros((2, 1)), "b": np.zeros(1)}}
+    call = f"c{guard.CANARY}\nRule\n(tR.".encode()
+    return [*(pickle.dumps(tables, protocol) for protocol in (3, 4)), call]
+
+
+def archives(records: bytes) -> list[bytes]:
+    """Return archives of a batch: a plain one, one with a link to itself, one that leads out."""
+    found = []
+    for name, kind, link in (
+        ("cifar-10-batches-bin/data_batch_1.bin", tarfile.REGTYPE, ""),
+        ("data_batch_1.bin", tarfile.SYMTYPE, "data_batch_1.bin"),
+        ("../../../tmp/data_batch_1.bin", tarfile.LNKTYPE, "/etc/passwd"),
+    ):
+        content, member = io.BytesIO(), tarfile.TarInfo(name)
+        member.type, member.linkname = kind, link
+        member.size = len(records) if kind == tarfile.REGTYPE else 0
+        with tarfile.open(fileobj=content, mode="w") as archive:
+            archive.addfile(member, io.BytesIO(records))
+        found.append(content.getvalue())
+    return found
+
+
+def bomb(mebibytes: int = 3072) -> bytes:
+    """Return a zip of 3 MiB whose picture really unpacks to 3 GiB of zeros, and says so."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    # Past a full flush nothing depends on what was before: the same piece, again and again.
+    first = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    packed = first * mebibytes + packer.flush()
+    crc, size, name = 0, mebibytes << 20, b"zeros.bmp"
+    for _ in range(mebibytes):
+        crc = zlib.crc32(bytes(1 << 20), crc)
+    about = struct.pack("<5H3I2H", 20, 0, 8, 0, 0, crc, len(packed), size, len(name), 0)
+    local = b"PK\3\4" + about + name
+    entry = b"PK\1\2" + struct.pack("<H", 20) + about + struct.pack("<3H2I", 0, 0, 0, 0, 0) + name
+    counts = struct.pack("<4H2IH", 0, 0, 1, 1, len(entry), len(local) + len(packed), 0)
+    return local + packed + entry + b"PK\5\6" + counts
 
 
 def zips(members: list[bytes]) -> list[bytes]:

@@ -52,6 +52,8 @@ class Guard:
             return
         if event in _NEVER or (event == "import" and str(arguments[0]).startswith(CANARY)):
             self.seen.append(f"{event} {arguments!r}"[:200])
+        elif event == "exec" and not _is_import(arguments[0].co_filename):
+            self.seen.append(f"exec {arguments[0]!r}"[:200])
         elif (event == "open" and _for_writing(*arguments[1:3])) or event in _WRITES:
             self._write(event, arguments[0])
 
@@ -78,6 +80,17 @@ def little_memory() -> Iterator[None]:
 def peak() -> int:
     """Return the most bytes that the process has held."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _is_import(filename: str) -> bool:
+    """Tell whether code is a module's, or run as one is imported: that is watched on its own."""
+    if filename.startswith("<frozen ") or filename.endswith(".py"):
+        return True
+    frame = sys._getframe()
+    while frame := frame.f_back:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+    return False
 
 
 def _for_writing(mode: Any, flags: Any) -> bool:

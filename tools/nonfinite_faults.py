@@ -17,7 +17,13 @@ from metadescent.problem import Optimizee, Problem
 from metadescent.recipe import Recipe
 
 FINE = 0
-FAULTS = {"NaN loss": 1, "infinite loss": 2, "NaN gradient": 3, "overflowing meta-gradient": 4}
+FAULTS = {
+    "NaN loss": 1,
+    "infinite loss": 2,
+    "NaN gradient": 3,
+    "overflowing meta-gradient": 4,
+    "infinite gradient": 5,
+}
 POLICIES = ("stop", "skip", "restart-from-best")
 RECIPE = Recipe(
     optimizer="lstm(layers=(2,), p=None, scale=1.0)",
@@ -44,9 +50,12 @@ class Faulty(Optimizee):
         """‖θ‖² and the fault."""
         del key
         square = jnp.sum(theta**2)
-        # √0 has the value 0 and the derivative ∞, which times 0 is NaN.
-        root = jnp.sqrt(jnp.where(self.fault == FAULTS["NaN gradient"], 0.0 * square, 1.0)) - 1.0
-        factors = jnp.asarray([1.0, jnp.nan, jnp.inf, 1.0, 1e30])
+        # √0 has the value 0 and the derivative ∞, which times 0 is NaN and times 1 is ∞.
+        nothing = jnp.sum(theta) - jax.lax.stop_gradient(jnp.sum(theta))
+        inner = jnp.where(self.fault == FAULTS["infinite gradient"], nothing, 1.0)
+        inner = jnp.where(self.fault == FAULTS["NaN gradient"], 0.0 * square, inner)
+        root = jnp.sqrt(inner) - 1.0
+        factors = jnp.asarray([1.0, jnp.nan, jnp.inf, 1.0, 1e30, 1.0])
         return square * factors[self.fault] + root
 
 

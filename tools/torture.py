@@ -43,6 +43,10 @@ def main() -> None:
             lost += said
             print(f"{part}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
     print(table(rows, lost))
+    minutes = (time.monotonic() - begun) / 60
+    print(
+        f"{minutes:.1f} minutes, {chosen.workers} processes at a time, {os.cpu_count()} processors"
+    )
     sys.exit(bool(lost))
 
 

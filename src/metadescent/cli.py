@@ -1,5 +1,6 @@
 """`metadescent …`: the command line. Imports JAX only once there is something to compute."""
 
+import errno
 import os
 import signal
 import sys
@@ -12,12 +13,15 @@ import tyro
 from tyro.conf import subcommand
 
 from metadescent import arguments as a
-from metadescent import launch
+from metadescent import launch, streams
 from metadescent.errors import UserError
 from metadescent.recipe import Recipe
 from metadescent.seats import seat_of
+from metadescent.stops import Stopped, Terminated, terminate
 
 DEBUG = "--debug"
+PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC}
+"""What is wrong with a place that was named, and not with this program."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,25 +34,23 @@ def main(argv: list[str] | None = None) -> None:
     debug = DEBUG in words
     words = [word for word in words if word != DEBUG]
     try:
-        launch.hang_on()
-        signal.signal(signal.SIGTERM, _stop)
-        command = _parse(words)
-        if _is_to_launch(command):
-            words = [*words, DEBUG] if debug else words
-            sys.exit(launch.launch(words, max(1, command.processes), command.restarts))
-        # Only now is JAX imported: `--help` stays quick.
-        from metadescent import commands
-
-        _keep_compiled()
-        commands.run(command)
+        with streams.written():
+            _obey(words, debug)
     except UserError as error:
         _fail(str(error), error.status, debug)
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except Terminated:
         _fail("terminated", Terminated.status)
+    except Stopped as stopped:
+        _fail(str(stopped), stopped.status)
+    except streams.NoReaderError:
+        sys.exit(streams.NoReaderError.status)
     except Exception as error:
         said = " ".join(str(error).split())
+        if isinstance(error, OSError) and error.filename and error.errno in PLACES:
+            what = f"cannot reach {error.filename}: {error.strerror}; check the path"
+            _fail(what, 2, debug)
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
             _fail(
                 f"this takes more memory than there is ({said[:200] or 'MemoryError'}); try fewer "
@@ -62,6 +64,20 @@ def main(argv: list[str] | None = None) -> None:
             1,
             debug,
         )
+
+
+def _obey(words: list[str], debug: bool) -> None:
+    launch.hang_on()
+    signal.signal(signal.SIGTERM, terminate)
+    command = _parse(words)
+    if _is_to_launch(command):
+        words = [*words, DEBUG] if debug else words
+        sys.exit(launch.launch(words, max(1, command.processes), command.restarts))
+    # Only now is JAX imported: `--help` stays quick.
+    from metadescent import commands
+
+    _keep_compiled()
+    commands.run(command)
 
 
 def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
@@ -83,16 +99,6 @@ def _is_to_launch(command: Any) -> bool:
             "again; try --restarts with --processes alone"
         )
     return seat is None
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
-
-    status = 143
-
-
-def _stop(signum: int, frame: Any) -> None:
-    raise Terminated
 
 
 def _keep_compiled() -> None:

@@ -33,6 +33,7 @@ ONE_FUNCTION = "trained on one function only"
 DEAD = "dead output"
 BLIND = "gradients too small to be seen"
 SHORT_SIGHTED = "short-sighted"
+NONFINITE = "meta-steps that were not finite"
 META_RATE = "meta-rate too high"
 DIVERGED = "diverged"
 OVERFITTED = "overfitted to its horizon"
@@ -59,7 +60,7 @@ def diagnose(checkup: Checkup) -> list[Finding]:
     there = checkup.examination
     if there is not None and there.finite < 1.0:
         return [_bad_data(there)]
-    findings = [*_settings(checkup), *_meta_rate(checkup)]
+    findings = [*_settings(checkup), *_nonfinite(checkup), *_meta_rate(checkup)]
     if there is None:
         return [*findings, *_progress(checkup)]
     return [*_first_update(there), *findings, *_trajectory(checkup, there), *_outcome(checkup)]
@@ -94,6 +95,30 @@ def _settings(checkup: Checkup) -> list[Finding]:
             )
         )
     return found
+
+
+def _nonfinite(checkup: Checkup) -> list[Finding]:
+    """Say what a run that went on over NaN and infinity has met of them, and what it did."""
+    recipe, lines = checkup.recipe, checkup.metrics
+    counts = [float(line.get("nonfinite") or 0) for line in lines]
+    if not sum(counts) > 0:
+        return []
+    all_steps = len(lines) * recipe.episodes * (recipe.steps // recipe.unroll)
+    restarts = sum(bool(line.get("restarted")) for line in lines)
+    done = (
+        f"φ went back to the best so far after {restarts} of these epochs"
+        if restarts
+        else "their updates of φ were left out"
+    )
+    return [
+        Finding(
+            NONFINITE,
+            f"{sum(counts):g} of {all_steps}, in {sum(map(bool, counts))} of {len(lines)} epochs; "
+            f"{done}",
+            f"try --meta-rate {recipe.meta_rate / 3:.1g} or --clip {recipe.clip / 4:.2g}, or look "
+            "for what is NaN or infinite in f",
+        )
+    ]
 
 
 def _meta_rate(checkup: Checkup) -> list[Finding]:

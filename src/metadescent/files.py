@@ -51,7 +51,44 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
+        raise read_error(path, error) from error
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is a file at a path.
+
+    Raises:
+        UserError: if the system does not say, as in a folder that may not be read.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise read_error(path, error) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Raise a UserError if a folder may not be written, or not be made; nothing is written.
+
+    Example:
+        >>> check_writable(Path("a/folder/to/come"))
+    """
+    try:
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    except OSError as error:
+        raise write_error(folder, 0, error) from error
+    effective = os.access in os.supports_effective_ids
+    if not there.is_dir():
+        why = f"{there} is a file"
+    elif not os.access(there, os.W_OK | os.X_OK, effective_ids=effective):
+        why = "it may not be written" if there == folder else f"{there} may not be written"
+    else:
+        return
+    raise UserError(f"cannot write {folder}: {why}; choose another place")
+
+
+def read_error(path: Path, error: OSError) -> UserError:
+    """Return the sentence for a read that failed."""
+    return UserError(f"cannot read {path}: {error.strerror}; check the path")
 
 
 def write_error(path: Path, size: int, error: OSError) -> UserError:

@@ -30,6 +30,7 @@ from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem
 from metadescent.seats import Seat
 from metadescent.spread import Spread, everywhere, mesh_of
+from metadescent.stops import Stopped
 
 BEGIN, EPOCH, END = b"B", b"E", b"X"
 SECONDS_TO_PART = 10
@@ -54,7 +55,7 @@ def seated(seat: Seat | None) -> Iterator[None]:
         yield
         if is_leader():
             agreed(END)
-    except UserError as error:
+    except (UserError, Stopped) as error:
         if is_leader():
             agreed(END)  # the others wait for a word
         else:
@@ -106,13 +107,18 @@ def lead(problem_name: str, recipe: Recipe) -> Spread | None:
     return Spread(mesh_of(), lambda state: _send(EPOCH, state))
 
 
-def follow(data_dir: Path | None) -> None:
-    """Do what the leader says, until it says that this is the end."""
+def follow(data_dir: Path | None, check: Callable[[], None] = lambda: None) -> None:
+    """Do what the leader says, until it says that this is the end.
+
+    `check` is called before each epoch and may end this process by an exception, not before the
+    leader has saved the epoch at hand: to do so it needs this process no longer.
+    """
     compute: Callable[[bytes], None] | None = None
     while (message := agreed(b""))[:1] != END:
         if message[:1] == BEGIN:
             compute = _begun(data_dir=data_dir, **json.loads(message[1:]))
         elif compute is not None:
+            check()
             compute(message[1:])
 
 

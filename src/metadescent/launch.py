@@ -3,6 +3,7 @@
 Each is the same command with a seat of its own, and a share of the cores. Where one ends before its
 time the others are ended, for none can go on without it; and, as often as allowed, all of them are
 started again with --resume. If this process ends, so do they, as what they read from is closed.
+A signal that is to end this process goes to process 0 first, which leads and has an epoch to save.
 """
 
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadescent.errors import LostError, UserError
+from metadescent.stops import handed_on
 
 SECONDS_BETWEEN_LOOKS = 0.02
 TAIL = 4000
@@ -33,6 +35,8 @@ class Ended(NamedTuple):
     process: int
     status: int
     errors: str
+    asked: int | None = None
+    """The signal that had asked for the end."""
 
     def __str__(self) -> str:
         """Say so."""
@@ -54,6 +58,8 @@ def launch(words: Sequence[str], processes: int, restarts: int) -> int:
     """
     words = list(words)
     while ended := _run(words, processes):
+        if ended.asked:
+            return 128 + ended.asked
         sys.stderr.write(ended.errors)
         if ended.status in FOR_GOOD:
             return ended.status
@@ -75,6 +81,7 @@ def _run(words: Sequence[str], processes: int) -> Ended | None:
     with (
         tempfile.TemporaryDirectory() as folder,
         _started(words, processes, Path(folder)) as children,
+        handed_on(children[0].send_signal) as patience,
     ):
         while True:
             found = [child.poll() for child in children]
@@ -82,7 +89,8 @@ def _run(words: Sequence[str], processes: int) -> Ended | None:
             if ended:
                 # A process that loses another one fails too: the first cause is what was killed.
                 index = min(ended, key=lambda i: (ended[i] not in (-9, -15), ended[i] > 0, i))
-                return Ended(index, ended[index], _end_of(_errors(Path(folder), index)))
+                errors = _end_of(_errors(Path(folder), index))
+                return Ended(index, ended[index], errors, patience.number)
             if all(status == 0 for status in found):
                 return None
             time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -124,7 +132,15 @@ def _started(
                 child.stdin.close()
 
 
-MAIN = "from metadescent.cli import main; main()"
+# Until there is someone to say so in a sentence, Ctrl-C ends it without a word.
+MAIN = """
+from signal import SIG_DFL, SIG_IGN, SIGINT, getsignal, signal
+before = getsignal(SIGINT)
+signal(SIGINT, SIG_IGN if before is SIG_IGN else SIG_DFL)
+from metadescent.cli import main
+signal(SIGINT, before)
+main()
+"""
 
 
 def _seat(address: str, processes: int, index: int) -> list[str]:

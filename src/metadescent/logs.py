@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from metadescent.errors import UserError, short
+from metadescent.files import is_file, read_error
 from metadescent.recipe import Recipe
 
 CONFIG = "config.json"
@@ -18,10 +19,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Return what a run's folder says it is: {"problem": its name, "recipe": {choice: value}}.
 
     Raises:
-        UserError: if there is no such file, or it is damaged or not of that form.
+        UserError: if there is no such file, or it may not be read, is damaged or not of that form.
     """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise read_error(folder / CONFIG, error) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{folder} is not a run folder: its config.json is missing or damaged"
@@ -73,23 +76,25 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
         UserError: if a line is damaged; the sentence says which.
     """
     path = folder / METRICS
-    if not path.exists():
+    if not is_file(path):
         return []
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
+        raise read_error(path, error) from error
     return [_line(path, number, text) for number, text in enumerate(lines, 1)]
 
 
 def read_stopped(folder: Path) -> dict[str, Any] | None:
     """Return where the meta-loss of a run ceased to be finite, None if it did not."""
     path = folder / STOPPED
-    if not path.exists():
+    if not is_file(path):
         return None
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {name: int(found[name]) for name in ("epoch", "meta_step")}
+    except PermissionError as error:
+        raise read_error(path, error) from error
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged: whole numbers as epoch and meta_step are expected; remove it"

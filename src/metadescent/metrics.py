@@ -49,6 +49,22 @@ def line_of(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) ->
     }
 
 
+def said_of(line: dict[str, Any]) -> str:
+    """Return what a person should hear of an epoch's meta-steps that were not finite, if any.
+
+    Example:
+        >>> said_of({"nonfinite": 2, "restarted": 0})
+        ', 2 meta-steps not finite and left out'
+        >>> said_of({"nonfinite": 0, "restarted": 0})
+        ''
+    """
+    if not line["nonfinite"]:
+        return ""
+    done = "; φ goes back to the best" if line["restarted"] else " and left out"
+    steps = "meta-step" if line["nonfinite"] == 1 else "meta-steps"
+    return f", {line['nonfinite']} {steps} not finite{done}"
+
+
 def _of(summary: Any, values: np.ndarray) -> float:
     """Return a summary of the finite values alone, NaN where there is none."""
     finite = values[np.isfinite(values)]

@@ -24,7 +24,7 @@ Tables = dict[str, dict[str, NDArray[np.floating]]]
 def read_tables(path: str | Path) -> Tables:
     """Return the arrays of a pickled {name: {name: array of floats}}, such as an `.l2l` file.
 
-    Read is what Python 2 and 3 write in protocols 2 to 4, by `pickle` or by `dill`.
+    Read is what Python 2 writes in protocol 2 and Python 3 in 3 and 4, by `pickle` or by `dill`.
 
     Raises:
         UserError: if the file cannot be read, or has anything else; nothing that it asks for is

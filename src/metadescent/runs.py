@@ -28,7 +28,7 @@ from metadescent.checkpoint import load_checkpoint, save_checkpoint
 from metadescent.compare import hardware, versions
 from metadescent.errors import UserError
 from metadescent.estimators.truncated import Truncated
-from metadescent.files import write_json, write_lines
+from metadescent.files import check_writable, is_file, write_json, write_lines
 from metadescent.lock import locked
 from metadescent.logs import CONFIG, METRICS, STOPPED, differences, read_config, read_metrics
 from metadescent.meta_loss import form_for
@@ -239,13 +239,14 @@ def stage_before(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def check_free(folder: Path, resume: bool) -> None:
-    """Raise a UserError if the folder is a file, or holds a run that is not to be resumed."""
-    if folder.exists() and not folder.is_dir():
+    """Raise a UserError if the folder cannot be had, or holds a run that is not to be resumed."""
+    if is_file(folder):
         raise UserError(f"{folder} is a file and a run is a folder; choose another place")
-    if (folder / CONFIG).exists() and not resume:
+    if is_file(folder / CONFIG) and not resume:
         raise UserError(
             f"{folder} already holds a run; go on with it by --resume or choose another folder"
         )
+    check_writable(folder)
 
 
 def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:

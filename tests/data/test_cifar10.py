@@ -309,3 +309,25 @@ def test_the_real_one(batch: int | str, counts: list[int]) -> None:
     mean = [values[labels == kind].mean((0, 1, 2)) for kind in range(10)]
     assert mean[0][2] > mean[0][0]
     assert mean[6][2] < mean[6][0]
+
+
+@pytest.mark.parametrize("leads_to", ["data_batch_1.bin", "/etc/passwd"])
+def test_a_link_in_an_archive_is_not_followed(
+    leads_to: str, tmp_path: Path, sentence: Callable
+) -> None:
+    path, member = tmp_path / "cifar-10-binary.tar", tarfile.TarInfo("data_batch_1.bin")
+    member.type, member.linkname = tarfile.SYMTYPE, leads_to
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(member)
+    assert sentence(load_cifar10, tmp_path, batches=(1,)) == (
+        f"{path} is without data_batch_1.bin: delete it so that it is fetched again."
+    )
+
+
+def test_a_file_that_is_no_archive_is_named_on_one_line(tmp_path: Path, sentence: Callable) -> None:
+    path = tmp_path / "cifar-10-binary.tar"
+    path.write_bytes(b"no archive")
+    assert sentence(load_cifar10, tmp_path, batches=(1,)) == (
+        f"{path} is damaged (file could not be opened successfully): "
+        "delete it so that it is fetched again."
+    )

@@ -198,6 +198,43 @@ def test_of_processes_that_were_started_one_by_one_none_outlives_another(
     assert said.splitlines()[-1].startswith("metadescent: another process was lost (")
 
 
+@pytest.mark.slow
+def test_a_signal_to_the_one_that_watches_lets_the_epoch_at_hand_be_saved(tmp_path: Path) -> None:
+    with started(
+        command("--out", str(tmp_path), "--epochs", "100000", "--processes", "2", "--restarts", "1")
+    ) as process:
+        wait_for(lambda: latest_epoch(tmp_path / "checkpoints") >= 2, process)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 143, said
+    done = latest_epoch(tmp_path / "checkpoints")
+    assert said.splitlines()[-1].startswith(f"metadescent: terminated after epoch {done} of")
+    assert len(read_metrics(tmp_path)) == done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("told", "ends"), [((0, 1), [143, 143]), ((0,), [143, 0])])
+def test_processes_that_were_started_one_by_one_end_the_epoch_at_hand_together(
+    told: tuple[int, ...], ends: list[int], tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        coordinator = f"127.0.0.1:{server.getsockname()[1]}"
+    seat = ("--coordinator", coordinator, "--processes", "2", "--process-id")
+    words = command("--out", str(tmp_path), "--epochs", "100000", *seat)
+    with started([*words, "0"]) as first, started([*words, "1"]) as second:
+        both = [first, second]
+        wait_for(lambda: latest_epoch(tmp_path / "checkpoints") >= 2, first)
+        for index in told:
+            both[index].send_signal(signal.SIGTERM)
+        said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == ends, said
+    done = latest_epoch(tmp_path / "checkpoints")
+    for index in told:
+        assert said[index].splitlines()[-1].startswith("metadescent: terminated after"), said
+    assert f"terminated after epoch {done} of" in said[0]
+    assert len(read_metrics(tmp_path)) == done
+
+
 FAULTY = """
 import jax
 import jax.numpy as jnp

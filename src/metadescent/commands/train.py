@@ -26,9 +26,11 @@ from metadescent.lock import locked
 from metadescent.logs import CONFIG, METRICS, read_metrics
 from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState
+from metadescent.metrics import line_of, said_of
 from metadescent.recipe import Form, Recipe
 from metadescent.registry import make_problem, recipe_of
 from metadescent.seats import seat_of
+from metadescent.stops import patient
 from metadescent.tasks import Training, train_all, training
 from metadescent.tune import STANDARD
 
@@ -76,8 +78,12 @@ def _train_command(command: arguments.Train) -> None:
     with gang.seated(seat):
         if gang.is_leader():
             _lead(command)
-        else:
-            gang.follow(command.data_dir)
+            return
+        what = "after the epoch at hand"
+        with patient() as patience:
+            gang.follow(command.data_dir, lambda: patience.check(what))
+    # The leader has said that this is the end: they part as they would without a signal.
+    patience.check(what)
 
 
 def _lead(command: arguments.Train) -> None:
@@ -103,6 +109,7 @@ def _lead(command: arguments.Train) -> None:
         tensorboard=command.tensorboard,
     )
     if int(state.best_epoch) == 0:
+        summarize(folder)
         raise UserError(
             f"no validation in {folder} was finite, so no optimizer is kept; try --meta-rate "
             f"{recipe.meta_rate / 3:.1g} in another folder"
@@ -128,6 +135,7 @@ def train(
 
     With a budget of memory, a new run takes the quickest form that fits it.
     """
+    runs.check_free(folder, resume)
     problem = make_problem(problem_name, data_dir)
     state: MetaState | None = None
     done = latest_epoch(folder / "checkpoints") if resume else 0
@@ -142,16 +150,21 @@ def train(
         run = runs.train(
             folder, problem, problem_name, recipe, resume=resume, spread=spread, warn=_warn
         )
-        for state, info in run:
-            report(
-                f"meta-loss {figure(float(info.meta_losses.mean()))}, "
-                f"validation {figure(float(info.validation_loss))} "
-                f"(best {figure(float(state.best_loss))}), "
-                f"meta-rate {runs.meta_rate_at(recipe, int(state.epoch)):.2g}",
-                1,
-            )
-            if tensorboard:
-                log(read_metrics(folder)[-1])
+        with patient() as patience:
+            for state, info in run:
+                line = line_of(state, info, recipe, 0.0)
+                report(
+                    f"meta-loss {figure(line['meta_loss'])}, "
+                    f"validation {figure(line['validation_loss'])} "
+                    f"(best {figure(line['best_loss'])}), "
+                    f"meta-rate {runs.meta_rate_at(recipe, line['epoch']):.2g}{said_of(line)}",
+                    1,
+                )
+                if tensorboard:
+                    log(read_metrics(folder)[-1])
+                # Its checkpoint has been written by now.
+                where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
+                patience.check(f"after {where}; go on with train --resume")
     return state if state is not None else runs.finished_state(folder, recipe)
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metadescent.data import store
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require_kind, short
+from metadescent.files import is_file
 
 _ARCHIVE = store.Remote(
     "cifar10/cifar-10-binary.tar.gz",
@@ -73,9 +74,10 @@ def load_cifar10(
         >>> images.shape, labels
         ((2, 32, 32, 3), array([7, 7], dtype=int32))
     """
-    unknown = [batch for batch in batches if batch not in _BATCHES]
+    require_kind("batches", batches, Sequence, "a list or tuple of batches; try (1, 2)")
+    unknown = [x for x in batches if not isinstance(x, int | str) or x not in _BATCHES]
     if unknown or not batches:
-        what = f"{unknown[0]!r} is none of them" if unknown else "none was asked for"
+        what = f"{short(unknown[0])} is none of them" if unknown else "none was asked for"
         raise UserError(f"CIFAR-10 has the batches {', '.join(map(repr, _BATCHES))}, and {what}.")
     directory = store.data_dir(data_dir)
     paths = {batch: _find(directory, *_BATCHES[batch]) for batch in batches}
@@ -99,7 +101,7 @@ def _find(directory: Path, *names: str) -> Path | None:
         for folder in _FOLDERS
         for suffix in ("", ".xz")
     )
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_file(place)), None)
 
 
 def _read(path: Path) -> bytes:
@@ -132,7 +134,8 @@ def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = PurePosixPath(member.name).name
-                if name in wanted and (stream := archive.extractfile(member)):
+                # A link leads elsewhere, or to itself.
+                if name in wanted and member.isreg() and (stream := archive.extractfile(member)):
                     content = stream.read(_enough(name))
                     found[name] = _official(content, name, f"{name} in {path}")
                     wanted.remove(name)
@@ -162,7 +165,8 @@ def _official(content: bytes, name: str, source: str) -> bytes:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is damaged ({error}): delete it so that it is fetched again.")
+    what = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
+    return UserError(f"{path} is damaged ({what}): delete it so that it is fetched again.")
 
 
 def _decode(source: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

@@ -7,6 +7,7 @@ photographs serves as well.
 
 import hashlib
 from pathlib import Path, PurePosixPath
+from types import NoneType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from metadescent.data import store
 from metadescent.data.embedded import EMBEDDED, embedded_names, embedded_path
 from metadescent.data.pictures import WRITTEN, picture_names, read_picture, read_pictures
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require, require_kind, short
+from metadescent.files import is_file
 
 TINY_IMAGENET = "content/tiny_imagenet_val4000_64.zip"
 # Section 3.4: how many, and from which place on.
@@ -40,8 +42,8 @@ def split_names(names: list[str], split: str) -> list[str]:
     """
     if split == "all":
         return sorted(names)
-    if split not in _SPLITS:
-        raise UserError(f"there is no split {split!r}; known are {', '.join(_SPLITS)} and all")
+    if not isinstance(split, str) or split not in _SPLITS:
+        raise UserError(f"there is no split {short(split)}; known are {', '.join(_SPLITS)} and all")
     if len(names) < _NEEDED:
         raise UserError(
             f"there are {len(names)} pictures and the paper's splits take {_NEEDED}; "
@@ -72,9 +74,12 @@ def load_content(
         ...     load_content(folder, size=16, split="all").shape
         (1, 16, 16, 3)
     """
+    hint = "a folder or a zip of pictures, or None for Tiny ImageNet; try 'photographs'"
+    require_kind("source", source, (str, Path, NoneType), hint)
+    require("size", size, 1)
     if source is None:
         source = store.data_dir(data_dir) / TINY_IMAGENET
-        if not source.is_file():
+        if not is_file(source):
             raise UserError(
                 f"{source} is missing and has no public home; name a folder or a zip of pictures "
                 'of your own: content="photographs", split="all"'
@@ -112,7 +117,7 @@ def style_path(style: str, data_dir: str | Path | None = None) -> Path:
     folder = store.data_dir(data_dir) / "style"
     named = [folder / f"{style}{ending}" for ending in WRITTEN]
     for path in (Path(style), *named):
-        if path.is_file():
+        if is_file(path):
             return path
     if style in EMBEDDED:
         return embedded_path(style)

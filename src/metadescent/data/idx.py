@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require_kind
 
 _DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _MOST_DIMENSIONS = 8
@@ -49,6 +49,7 @@ def read_idx(path: Path | str) -> NDArray[Any]:
         array([[0, 1, 2],
                [3, 4, 5]], dtype=uint8)
     """
+    require_kind("path", path, (str, Path), "the path of an IDX file; try 'digits.gz'")
     path = Path(path)
     try:
         with _open(path) as stream:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metadescent.data import store
 from metadescent.data.idx import read_idx
-from metadescent.errors import UserError
+from metadescent.errors import UserError, short
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -72,8 +72,8 @@ def load_mnist(
         >>> images.shape, labels
         ((1, 784), array([7], dtype=int32))
     """
-    if split not in _SPLITS:
-        raise UserError(f"MNIST has the splits 'train' and 'test', but not {split!r}.")
+    if not isinstance(split, str) or split not in _SPLITS:
+        raise UserError(f"MNIST has the splits 'train' and 'test', but not {short(split)}.")
     directory = store.data_dir(data_dir)
     images_path, labels_path = (store.fetch(remote, directory) for remote in _SPLITS[split])
     images, labels = _read(images_path, 28, 28), _read(labels_path)

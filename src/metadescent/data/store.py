@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require_kind
+from metadescent.files import is_file
 
 _COMPRESSIONS = ("", ".gz", ".xz")
 
@@ -43,6 +45,8 @@ def data_dir(explicit: Path | str | None = None) -> Path:
         >>> data_dir("my-data").name
         'my-data'
     """
+    hint = "a folder; try 'data', or None for the usual one"
+    require_kind("data_dir", explicit, (str, Path, NoneType), hint)
     chosen = explicit if explicit is not None else os.environ.get("METADESCENT_DATA")
     if chosen:
         return Path(chosen).expanduser()
@@ -70,6 +74,8 @@ def fetch(remote: Remote, directory: Path | str) -> Path:
         ...     fetch(remote, folder).name
         'a-to-z'
     """
+    require_kind("remote", remote, Remote, "a metadescent.data.Remote; see its example")
+    require_kind("directory", directory, (str, Path), "a folder; try metadescent.data.data_dir()")
     home = Path(directory) / remote.path
     found = _find(home, Path(directory))
     if found is None:
@@ -83,7 +89,7 @@ def _find(home: Path, directory: Path) -> Path | None:
     bare = home.with_suffix("") if home.suffix in _COMPRESSIONS else home
     names = [home.name, *(bare.name + suffix for suffix in _COMPRESSIONS)]
     places = (folder / name for folder in (home.parent, directory) for name in names)
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_file(place)), None)
 
 
 def _check(path: Path, expected: str) -> None:

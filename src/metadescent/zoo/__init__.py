@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 from metadescent.errors import UserError, require_kind
+from metadescent.files import is_file
 from metadescent.specification import nearest
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def path(name: str | Path) -> Path:
     A run folder stands for the `optimizer.safetensors` in it.
 
     Raises:
-        UserError: if it is neither.
+        UserError: if it is neither, or in a folder that may not be read.
 
     Example:
         >>> path("mnist-lstm").name
@@ -51,9 +52,9 @@ def path(name: str | Path) -> Path:
     if str(name) in names():
         return _FOLDER / f"{name}.safetensors"
     given = Path(name)
-    if given.is_dir():
+    if not is_file(given):
         given = given / "optimizer.safetensors"
-    if given.is_file():
+    if is_file(given):
         return given
     raise UserError(
         f"there is no pretrained optimizer and no file {str(name)!r}; {nearest(str(name), names())}"
@@ -66,5 +67,11 @@ def card(name: str) -> str:
     Example:
         >>> card("mnist-lstm").splitlines()[0]
         '# mnist-lstm'
+
+    Raises:
+        UserError: if there is no such optimizer.
     """
+    require_kind("optimizer", name, str, "a name in the zoo; try 'mnist-lstm'")
+    if name not in names():
+        raise UserError(f"there is no pretrained optimizer {name!r}; {nearest(name, names())}")
     return (_FOLDER / f"{name}.md").read_text()

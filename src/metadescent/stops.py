@@ -1,0 +1,142 @@
+"""SIGINT and SIGTERM: they end a command at once, and a training after the epoch at hand."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+WORDS = {signal.SIGINT: "stopped", signal.SIGTERM: "terminated"}
+TOGETHER = 1.0
+"""Seconds in which two signals are one: `timeout` and others send what the group gets, too."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+    status = 128 + signal.SIGTERM
+
+
+class Stopped(BaseException):
+    """A signal arrived, and what was at hand has been ended and saved since."""
+
+    def __init__(self, number: int, what: str) -> None:
+        """Say which signal, and what has become of the work."""
+        super().__init__(f"{WORDS[signal.Signals(number)]} {what}")
+        self.status = 128 + number
+
+
+def terminate(signum: int, frame: Any) -> None:
+    """Raise `Terminated`: the handler of SIGTERM, as Python's own of SIGINT raises an exception."""
+    raise Terminated
+
+
+class Patience:
+    """Whether a signal has asked for the end."""
+
+    number: int | None = None
+
+    def check(self, what: str) -> None:
+        """Raise `Stopped` if a signal has arrived; `what` says what has become of the work."""
+        if self.number is not None:
+            raise Stopped(self.number, what)
+
+
+@contextmanager
+def patient() -> Iterator[Patience]:
+    """Until the context ends, have the first SIGINT or SIGTERM noted, and a second end the process.
+
+    Python sees a signal between two of its own instructions only, and an epoch is one. So a thread
+    that the system wakes says at once that the first has come, and ends the process at the second:
+    all that is written is whole or not there. Where a signal is ignored, it stays so.
+
+    Example:
+        >>> with patient() as patience:
+        ...     print(patience.number)
+        None
+    """
+    patience = Patience()
+
+    def note(signum: int, frame: Any) -> None:
+        patience.number = patience.number or signum
+
+    before = _handlers()
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    watch = threading.Thread(target=_watch, args=(ours,), daemon=True)
+    watch.start()
+    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield patience
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+        signal.set_wakeup_fd(wakeup)
+        theirs.close()
+        watch.join()
+        ours.close()
+
+
+@contextmanager
+def handed_on(hand: Callable[[int], object]) -> Iterator[Patience]:
+    """Until the context ends, hand the first SIGINT or SIGTERM on; a second does as it did before.
+
+    Example:
+        >>> with handed_on(print):
+        ...     signal.raise_signal(signal.SIGTERM)
+        15
+    """
+    patience = Patience()
+    before = _handlers()
+    first = 0.0
+
+    def note(signum: int, frame: Any) -> None:
+        nonlocal first
+        if patience.number is None:
+            first, patience.number = time.monotonic(), signum
+            hand(signum)
+        elif time.monotonic() - first > TOGETHER:
+            signal.signal(signum, before[signal.Signals(signum)])
+            signal.raise_signal(signum)
+
+    try:
+        for number in before:
+            signal.signal(number, note)
+        yield patience
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _handlers() -> dict[signal.Signals, Any]:
+    """Return what is done at the signals that are not ignored."""
+    found = {number: signal.getsignal(number) for number in WORDS}
+    return {n: old for n, old in found.items() if old not in (None, signal.SIG_IGN)}
+
+
+def _watch(signals: socket.socket) -> None:
+    """Say that the first signal has come; end this process at a second."""
+    first: float | None = None
+    while numbers := signals.recv(1):
+        number = numbers[0]
+        if number not in WORDS:
+            continue
+        if first is None:
+            first = time.monotonic()
+            print(
+                "metadescent: the epoch at hand is ended and saved first; a second signal ends all "
+                "at once",
+                file=sys.stderr,
+                flush=True,
+            )
+        elif time.monotonic() - first > TOGETHER:
+            # A bar of progress hides the cursor.
+            cursor = "\x1b[?25h\n" if os.isatty(2) else ""
+            os.write(2, f"{cursor}metadescent: {WORDS[signal.Signals(number)]}\n".encode())
+            os._exit(128 + number)

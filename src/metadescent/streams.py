@@ -1,0 +1,90 @@
+"""A standard output that is full, closed or no longer read: said as other programs say it."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+from metadescent.errors import UserError
+
+
+class NoReaderError(BaseException):
+    """Whoever read the standard output has gone, as `head` does: there is no one to say it to.
+
+    The status is that of a program which SIGPIPE ends.
+    """
+
+    status = 128 + getattr(signal, "SIGPIPE", 13)
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Let what is printed until the context ends reach the standard output, or say that it cannot.
+
+    Raises:
+        UserError: if it cannot be written.
+        NoReaderError: if its reader is gone.
+    """
+    _open_what_is_closed()
+    before = sys.stdout
+    sys.stdout = watched = cast(Any, _Watched(before))
+    try:
+        try:
+            yield
+        except SystemExit as stop:
+            if not stop.code:  # help was asked for and printed
+                watched.flush()
+            raise
+        watched.flush()
+    finally:
+        sys.stdout = before
+
+
+class _Watched:
+    """A stream whose errors are not taken for those of another file."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with self._told():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._told():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # Python would try once more at its end, and complain in its own words.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise NoReaderError from error
+            raise UserError(
+                f"cannot write the standard output: {error.strerror}; send it to another place"
+            ) from error
+
+
+def _open_what_is_closed() -> None:
+    """Take the places of standard streams that are closed, or the first file opened would have one.
+
+    In the place of the standard output nothing can be written, so that what should be is missed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
