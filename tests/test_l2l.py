@@ -60,6 +60,9 @@ def test_it_does_what_the_authors_code_did(written: Callable) -> None:
     Their preprocessing reads log(|∇| + ε) with ε = 1.2e-7 where ours reads log |∇|. That moves the
     input by at most ε / (p e^−p) = 3.5e-6, and nothing where |∇| < e^−p − ε, where both read −1:
     hence the tolerances on the state and, 0.01 times as large, on the updates.
+
+    `parity_quadratic_net.npz` beside it holds gradients, updates and the last state, but no φ:
+    there is nothing in it to convert.
     """
     path = PARITY / "parity_default_net_random_theta.npz"
     if not path.is_file():

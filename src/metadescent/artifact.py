@@ -61,6 +61,11 @@ def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
     Raises:
         UserError: if the file is missing, truncated, foreign or from a newer format, or if a leaf
             does not fit; the sentence names it.
+
+    Example:
+        >>> from metadescent import zoo
+        >>> load(zoo.path("mnist-lstm")).layers
+        (20, 20)
     """
     path = Path(path)
     spec = read_card(path)["optimizer"]

@@ -14,6 +14,11 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
     Raises:
         UserError: if the file is not an optimizer's, or its format is newer than this package.
+
+    Example:
+        >>> from metadescent import zoo
+        >>> read_card(zoo.path("mnist-lstm"))["optimizer"]
+        'lstm(p=10.0, scale=0.1)'
     """
     metadata = read_metadata(Path(path))
     if metadata.get("format") != FORMAT:

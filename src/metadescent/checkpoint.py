@@ -19,6 +19,15 @@ def save_checkpoint(folder: Path, state: MetaState) -> Path:
 
     Everything random in a run is a function of its seed and the epoch, so the state and the epoch
     are all there is to save.
+
+    Example:
+        >>> import jax, optax, tempfile
+        >>> from metadescent.meta_train import initial_state
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> state = initial_state(LSTM((2,), key=jax.random.key(0)), optax.adam(1e-3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_checkpoint(Path(folder), state).name
+        'epoch-000000.safetensors'
     """
     epoch = int(state.epoch)
     path = folder / f"epoch-{epoch:06d}.safetensors"
@@ -40,6 +49,18 @@ def load_checkpoint(
 
     Raises:
         UserError: if there are checkpoints and none can be read; the sentence is the newest one's.
+
+    Example:
+        >>> import jax, optax, tempfile
+        >>> from metadescent.meta_train import initial_state
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> state = initial_state(LSTM((2,), key=jax.random.key(0)), optax.adam(1e-3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     before = load_checkpoint(Path(folder), state)
+        ...     _ = save_checkpoint(Path(folder), state)
+        ...     found = load_checkpoint(Path(folder), state)
+        >>> before, int(found.epoch), bool(eqx.tree_equal(found, state))
+        (None, 0, True)
     """
     arrays, static = eqx.partition(like, eqx.is_array)
     errors = []
@@ -58,7 +79,16 @@ def load_checkpoint(
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, oldest first."""
+    """Return the checkpoints of a folder, oldest first.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("epoch-000012.safetensors", "epoch-000003.safetensors", "epoch-7"):
+        ...         Path(folder, name).touch()
+        ...     [path.name for path in checkpoints(Path(folder))]
+        ['epoch-000003.safetensors', 'epoch-000012.safetensors']
+    """
     found = (
         re.fullmatch(r"epoch-(\d{6,})\.safetensors", path.name) for path in folder.glob("epoch-*")
     )
@@ -66,5 +96,10 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def latest_epoch(folder: Path) -> int:
-    """Return the epoch of the newest checkpoint in a folder, 0 if there is none."""
+    """Return the epoch of the newest checkpoint in a folder, 0 if there is none.
+
+    Example:
+        >>> latest_epoch(Path("no", "such", "folder"))
+        0
+    """
     return max((int(path.stem.removeprefix("epoch-")) for path in checkpoints(folder)), default=0)

@@ -93,6 +93,10 @@ def share(problems: int, parts: int) -> int:
 
     Raises:
         UserError: if they do not fall into so many equal parts.
+
+    Example:
+        >>> share(64, 4)
+        16
     """
     if problems % parts:
         raise UserError(

@@ -134,7 +134,14 @@ class Part(Problem):
 
 
 def split(key: PRNGKeyArray, size: int, place: Place | None = None) -> Array:
-    """Return a key for each of `size` optimizees: all of a batch, or those of one part of it."""
+    """Return a key for each of `size` optimizees: all of a batch, or those of one part of it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> key, second = jax.random.key(0), Place(jnp.asarray(1), 2)
+        >>> bool((split(key, 2, second) == split(key, 4)[2:]).all())
+        True
+    """
     if place is None:
         return jax.random.split(key, size)
     keys = jax.random.split(key, size * place.parts)

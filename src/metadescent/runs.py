@@ -183,6 +183,19 @@ def train(
         UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
             configuration, if another process trains in it, or if the meta-loss ceases to be finite
             and the recipe says to stop then; the sentence says where.
+
+    Example:
+        >>> import tempfile
+        >>> from metadescent import artifact
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> sizes = {"steps": 2, "unroll": 2, "epochs": 1, "episodes": 1, "validation_problems": 1}
+        >>> recipe = Recipe(optimizer="lstm(layers=(2,))", **sizes)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(Path(folder), Quadratic(2), "quadratic(dimension=2)", recipe)
+        ...     epochs = [int(state.epoch) for state, _ in run]
+        ...     m = artifact.load(Path(folder) / "optimizer.safetensors")
+        >>> epochs, m.layers
+        ([1], (2,))
     """
     schedule, meta_optimizer = schedule_of(recipe), meta_optimizer_of(recipe)
     # What cannot start should not claim the folder.

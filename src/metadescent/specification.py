@@ -132,6 +132,10 @@ def look_up(name: str, among: dict[str, Any], kind: str) -> Any:
 
     Raises:
         UserError: if nothing has; `kind` says what was looked for.
+
+    Example:
+        >>> look_up("lstm", {"lstm": 1, "rnnprop": 2}, "optimizer")
+        1
     """
     if name not in among:
         raise UserError(f"there is no {kind} named {name!r}; {nearest(name, among)}")
@@ -143,6 +147,10 @@ def build(make: Callable[..., Any], name: str, options: dict[str, Any]) -> Any:
 
     Raises:
         UserError: if it has no such option, or an option has no such value.
+
+    Example:
+        >>> build(lambda dimension=10: dimension, "quadratic", {"dimension": 20})
+        20
     """
     accepted = [p for p in inspect.signature(make).parameters if p != "key"]
     for option in options:

@@ -17,8 +17,12 @@ IS_LEARNED = {"w": True, "b": True, "fixed": False}
 LABELS = {name: "learned" if value else "fixed" for name, value in IS_LEARNED.items()}
 
 
+FACTORS = {"inject_hyperparams": 0.5}
+"""What a wrapping multiplies updates by, if not by 1."""
+
+
 def only_the_learned(tx: Any) -> dict[str, Any]:
-    """Wrappings of an optimizer that leave its updates as they are; those of `fixed` are 0."""
+    """Wrappings of an optimizer that leave its updates' direction; those of `fixed` are 0."""
     fixed = optax.masked(optax.set_to_zero(), {k: not v for k, v in IS_LEARNED.items()})
     masked = optax.chain(optax.masked(tx, IS_LEARNED), fixed)
 
@@ -31,7 +35,7 @@ def only_the_learned(tx: Any) -> dict[str, Any]:
         "partition": optax.partition({"learned": tx, "fixed": optax.set_to_zero()}, LABELS),
         "MultiSteps": optax.MultiSteps(masked, every_k_schedule=1).gradient_transformation(),
         "apply_if_finite": optax.apply_if_finite(masked, max_consecutive_errors=2),
-        "inject_hyperparams": scaled(factor=1.0),
+        "inject_hyperparams": scaled(factor=FACTORS["inject_hyperparams"]),
     }
 
 
@@ -47,7 +51,15 @@ def scanned(tx: Any, theta: Any, **extra: Any) -> Any:
     return jax.lax.scan(step, tx.init(theta), jnp.arange(STEPS))[1]
 
 
-@pytest.fixture(scope="module", params=[*optimizers(), "* -> lstm"])
+def with_a_nan(tx: Any) -> Any:
+    """Updates of a step whose gradient is not finite, and the state before and after."""
+    tx = optax.apply_if_finite(tx, max_consecutive_errors=2)
+    _, before = tx.update(LEARNED, tx.init(LEARNED), LEARNED)
+    updates, after = tx.update({**LEARNED, "b": jnp.asarray(jnp.nan)}, before, LEARNED)
+    return updates, before.inner_state, after.inner_state
+
+
+@pytest.fixture(scope="module", params=[*optimizers(), "* -> lstm", "lstm >> relative"])
 def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Updates of every kind, from one compiled program."""
     tx = make_optimizer(request.param, jax.random.key(0)).as_optax()
@@ -58,18 +70,19 @@ def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     def everything() -> dict[str, Any]:
         wrapped = {k: scanned(w, THETA, **extra) for k, w in only_the_learned(tx).items()}
         alone = scanned(tx, LEARNED)
-        return {"alone": alone, "vmap": jax.vmap(lambda x: scanned(tx, x))(twice), **wrapped}
+        by_two = jax.vmap(lambda x: scanned(tx, x))(twice)
+        return {"alone": alone, "vmap": by_two, "NaN": with_a_nan(tx), "wrapped": wrapped}
 
     return everything()
 
 
 def test_inside_optax_it_is_what_it_is_alone(found: dict, assert_close: Callable) -> None:
-    for name, updates in found.items():
-        if name not in ("alone", "vmap"):
-            assert not updates["fixed"].any(), name
-            learned = {k: updates[k] for k in LEARNED}
-            assert_close(learned, found["alone"], rtol=1e-4)
-    assert found["alone"]["w"].any()
+    assert abs(found["alone"]["w"]).max() > 1e-4  # or tolerances would see nothing
+    for name, updates in found["wrapped"].items():
+        assert not updates["fixed"].any(), name
+        learned, factor = {k: updates[k] for k in LEARNED}, FACTORS.get(name, 1.0)
+        expected = {k: factor * g for k, g in found["alone"].items()}
+        assert_close(learned, expected, rtol=1e-4)
 
 
 def test_under_vmap_the_first_is_what_it_is_alone(found: dict, assert_close: Callable) -> None:
@@ -77,15 +90,12 @@ def test_under_vmap_the_first_is_what_it_is_alone(found: dict, assert_close: Cal
     assert_close(first, found["alone"], rtol=1e-4)
 
 
-def test_a_step_that_is_not_finite_leaves_theta_and_h(assert_same_bits: Callable) -> None:
-    tx = optax.apply_if_finite(
-        make_optimizer("lstm(layers=(2,))", jax.random.key(0)).as_optax(), max_consecutive_errors=2
-    )
-    before = tx.init(LEARNED)
-    poisoned = {**LEARNED, "b": jnp.asarray(jnp.nan)}
-    updates, after = tx.update(poisoned, before, LEARNED)
+def test_a_step_that_is_not_finite_leaves_theta_and_h(
+    found: dict, assert_same_bits: Callable
+) -> None:
+    updates, before, after = found["NaN"]
     assert not any(x.any() for x in jax.tree.leaves(updates))
-    assert_same_bits(after.inner_state, before.inner_state)
+    assert_same_bits(after, before)
 
 
 def test_gradients_add_up_between_steps(assert_close: Callable) -> None:

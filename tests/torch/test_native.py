@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from metadescent.torch import LearnedOptimizer, native
+from metadescent.torch.rule import Rule
+from metadescent.torch.rules.anytime import Anytime
 from metadescent.torch.rules.gac import LSTMGAC
 from metadescent.torch.rules.lstm import LSTM
+from metadescent.torch.rules.rnnprop import RNNProp
 
 with_kernel = pytest.mark.skipif(native.kernel() is None, reason="no C++ compiler")
 
@@ -26,7 +29,7 @@ RULES = [
 ]
 
 
-def case(rule: LSTM | LSTMGAC, n: int, inside: int = 0) -> tuple[dict, torch.Tensor, dict]:
+def case(rule: Rule, n: int, inside: int = 0) -> tuple[dict, torch.Tensor, dict]:
     """All of φ at work, gradients of many magnitudes, and h in rows that are longer by `inside`."""
     draw = torch.Generator().manual_seed(n)
     phi = {name: 0.3 * torch.randn(s, generator=draw) for name, s in rule.phi_shapes().items()}
@@ -35,7 +38,7 @@ def case(rule: LSTM | LSTMGAC, n: int, inside: int = 0) -> tuple[dict, torch.Ten
         name: torch.randn((*shape, n + inside), generator=draw)
         for name, shape in rule.state_shapes().items()
     }
-    return phi, gradient, {name: x[:, inside // 2 :][:, :n] for name, x in wide.items()}
+    return phi, gradient, {name: x[..., inside // 2 :][..., :n] for name, x in wide.items()}
 
 
 def copied(h: dict) -> dict:
@@ -116,13 +119,29 @@ def test_what_it_cannot_do_it_leaves_to_the_operations() -> None:
     assert not native.can_run(x.requires_grad_(), weights, state)
 
 
-def test_an_update_can_be_differentiated() -> None:
-    rule = LSTM((3,))
+BEHIND_MOMENTS = [RNNProp((3,)), Anytime((3,)), Anytime((3,), betas=(0.9,))]
+
+
+@pytest.mark.parametrize("rule", [LSTM((3,)), *BEHIND_MOMENTS])
+def test_an_update_can_be_differentiated(rule: Rule) -> None:
     phi, gradient, h = case(rule, 5)
     for x in phi.values():
         x.requires_grad_()
-    rule.update(phi, gradient, h)[0].sum().backward()
-    assert all(x.grad is not None for x in phi.values())
+    rule.update(phi, gradient, {name: x.abs() for name, x in h.items()})[0].sum().backward()
+    assert all(x.grad is not None and x.grad.isfinite().all() for x in phi.values())
+
+
+@pytest.mark.parametrize("rule", BEHIND_MOMENTS)
+def test_moments_are_renewed_where_they_lie(rule: Rule) -> None:
+    phi, gradient, h = case(rule, 5)
+    h = {name: x.abs() for name, x in h.items()}
+    moments = [name for name in h if name[0] in "mswt"]
+    before = copied(h)
+    after = rule.update(phi, gradient, h)[1]
+    assert moments
+    for name in moments:
+        assert after[name] is h[name]
+        assert not torch.equal(h[name], before[name])
 
 
 @pytest.mark.parametrize("spec", ["rnnprop(layers=(3,))", "lstm-gac(layers=(3, 2), averaging=1)"])

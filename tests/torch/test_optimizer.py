@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from metadescent import zoo
 from metadescent.torch import LearnedOptimizer
 
 LSTM = "lstm(layers=(3, 2))"
@@ -21,6 +22,9 @@ KINDS = [
     "anytime(layers=(3,), betas=(0.5, 0.99), tau=10.0, clock=20.0)",
     "lstm-gac(layers=(3, 2), averaging=2)",
     "conv/* -> lstm(layers=(2,)) + * -> lstm-gac(layers=(3,), averaging=1)",
+    "lstm(layers=(2,)) >> pace(horizon=5.0, corners=3)",
+    "modulated(layers=(3,), clock=20.0) >> relative(floor=0.5)",
+    "cifar10-lstm",  # a partition of chains, pretrained
 ]
 SHAPES = {"conv.0.w": (2, 3), "out.w": (4,), "out.a": (), "out.none": (0,), "out.b": (3, 2)}
 
@@ -122,6 +126,29 @@ def test_a_scheduler_sets_the_factor(saved: Callable) -> None:
         assert_close(theta.values(), expected)
 
 
+CYCLES: dict[str, dict[str, Any]] = {
+    "OneCycleLR": {"max_lr": 1.0, "total_steps": 10},
+    "CyclicLR": {"base_lr": 0.1, "max_lr": 1.0, "step_size_up": 2},
+}
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_a_cycle_of_rates_goes_without_one_of_momenta(name: str, saved: Callable) -> None:
+    """As `docs/pytorch.md` says."""
+    theta = start()
+    optimizer = LearnedOptimizer(theta.values(), saved(LSTM))
+    make = getattr(torch.optim.lr_scheduler, name)
+    with pytest.raises(ValueError, match="momentum"):
+        make(optimizer, **CYCLES[name])
+    scheduler, rates = make(optimizer, **CYCLES[name], cycle_momentum=False), []
+    for t in range(3):
+        rates.append(optimizer.param_groups[0]["lr"])
+        feed(theta, t)
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] < rates[1] < rates[2] <= 1.0
+
+
 def test_a_closure_is_evaluated_with_gradients_and_its_loss_returned(saved: Callable) -> None:
     theta = torch.nn.Parameter(torch.ones(3))
     optimizer = LearnedOptimizer([theta], saved(LSTM))
@@ -210,7 +237,8 @@ def test_parameters_of_several_dtypes_are_one_row(saved: Callable) -> None:
 @pytest.mark.parametrize("spec", KINDS)
 def test_a_run_that_was_resumed_is_the_run(spec: str, dtype: torch.dtype, saved: Callable) -> None:
     skips = {0: ["out.w"], 2: ["out.b"], 4: ["conv.0.w", "out.w"]}
-    make = lambda theta: LearnedOptimizer(theta.items(), saved(spec), lr=0.7)  # noqa: E731
+    path = spec if spec in zoo.names() else saved(spec)
+    make = lambda theta: LearnedOptimizer(theta.items(), path, lr=0.7)  # noqa: E731
     whole, theta = start(dtype), start(dtype)
     run(whole, make(whole), range(7), skips)
 

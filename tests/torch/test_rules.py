@@ -20,6 +20,7 @@ from metadescent.torch import LearnedOptimizer
 from metadescent.torch.partitioned import load
 
 RULES = discovered("metadescent.torch.rules")
+PAGE = Path(__file__).parents[2] / "docs" / "pytorch.md"
 
 
 def names(spec: str) -> set[str]:
@@ -34,13 +35,15 @@ SPECS = [
     "rnnprop(layers=(3,), beta=0.9)",
     "anytime(layers=(3,), betas=(0.5, 0.99), tau=10.0, clock=20.0)",
     "lstm-gac(layers=(3, 2), averaging=2)",
+    "lstm-gac(p=10.0, scale=0.1)",
     "lstm(layers=(2,)) >> pace(horizon=50.0, corners=3)",
     "conv/* -> modulated(layers=(3,), clock=20.0) >> relative() + * -> relative(floor=0.5)",
     "conv/* -> lstm(layers=(2,)) + * -> lstm-gac(layers=(3,), averaging=1)",
 ]
-PRETRAINED = [
-    name for name in zoo.names() if names(read_card(zoo.path(name))["optimizer"]) <= RULES.keys()
-]
+# Rules that need JAX; `docs/pytorch.md` names them.
+WITHOUT_TORCH = {"ntm-bfgs", "ntm-l-bfgs"}
+MADE_OF = {name: names(read_card(zoo.path(name))["optimizer"]) for name in zoo.names()}
+PRETRAINED = [name for name, rules in MADE_OF.items() if not rules & WITHOUT_TORCH]
 SHAPES = {"conv.0.w": (2, 3, 1, 2), "conv.0.b": (3,), "out.w": (4, 5), "out.a": (), "out.n": (0,)}
 STEPS = 100
 
@@ -154,6 +157,24 @@ def test_the_equations_of_a_rule_are_those_of_jax(spec: str, saved: Callable) ->
 
 def test_every_rule_is_compared() -> None:
     assert set.union(*map(names, SPECS)) == RULES.keys()
+
+
+def test_torch_has_every_rule_but_those_that_need_jax() -> None:
+    assert optimizers().keys() - RULES.keys() == WITHOUT_TORCH
+    assert RULES.keys() <= optimizers().keys()
+
+
+def test_of_the_zoo_nothing_else_is_left_out() -> None:
+    needs_jax = {name for name, rules in MADE_OF.items() if not rules <= RULES.keys()}
+    assert needs_jax == MADE_OF.keys() - set(PRETRAINED)
+    assert all(load(zoo.path(name)) for name in PRETRAINED)
+
+
+def test_the_page_says_which_of_the_zoo_need_jax() -> None:
+    said = " ".join(PAGE.read_text().split())
+    assert f"{' and '.join(f'`{name}`' for name in sorted(WITHOUT_TORCH))}, so the zoo's" in said
+    assert "the zoo's optimizers with `ntm` in their names need JAX" in said
+    assert {name for name in zoo.names() if "ntm" in name} == MADE_OF.keys() - set(PRETRAINED)
 
 
 def options(make: Callable) -> Iterator[tuple[str, Any]]:

@@ -69,6 +69,14 @@ def picture_names(source: Path | str) -> list[str]:
     A picture is what has the ending of one; hidden files are left out.
 
     Raises `UserError` if there is no such folder or zip, or it has no picture.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("b.png", "a.jpg", "notes.txt"):
+        ...         Path(folder, name).touch()
+        ...     picture_names(folder)
+        ['a.jpg', 'b.png']
     """
     source = Path(source)
     if source.is_dir():
@@ -93,6 +101,15 @@ def read_pictures(source: Path | str, size: int, names: Sequence[str] | None = N
     The shape is (pictures, size, size, 3).
 
     Raises `UserError` as `read_picture` and `picture_names` do.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name, value in {"black.png": 0, "white.png": 255}.items():
+        ...         write_picture(Path(folder, name), np.full((2, 3, 3), value, np.uint8))
+        ...     pictures = read_pictures(folder, 1)
+        >>> pictures.shape, pictures[:, 0, 0, 0].tolist()
+        ((2, 1, 1, 3), [0, 255])
     """
     require("size", size, 1)
     source = Path(source)
@@ -110,6 +127,14 @@ def write_picture(path: Path | str, pixels: Pixels) -> None:
     The file's ending names the format.
 
     Raises `UserError` if the ending is none of `WRITTEN`, or the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "green.png")
+        ...     write_picture(path, np.full((4, 6, 3), [0, 255, 0], np.uint8))
+        ...     read_picture(path, 1)
+        array([[[  0, 255,   0]]], dtype=uint8)
     """
     from PIL import Image
 

@@ -58,7 +58,13 @@ def as_input(pixels: Image) -> Maps:
 
 
 def weights(arrays: dict[str, np.ndarray], layer: str) -> tuple[Array, Array]:
-    """Return the kernel and the bias of a layer."""
+    """Return the kernel and the bias of a layer.
+
+    Example:
+        >>> arrays = {"a.kernel": np.ones((1, 1, 3, 2)), "a.bias": np.zeros(2)}
+        >>> [x.shape for x in weights(arrays, "a")]
+        [(1, 1, 3, 2), (2,)]
+    """
     return jnp.asarray(arrays[f"{layer}.kernel"]), jnp.asarray(arrays[f"{layer}.bias"])
 
 

@@ -101,6 +101,17 @@ class NeuralArt(Problem):
 
     Raises:
         UserError: if a picture is too small for the network or a weight is negative.
+
+    Example:
+        >>> class Colours(FeatureNetwork):
+        ...     style_layers, content_layer, least_size = ("a",), "a", 2
+        ...     def __call__(self, pixels, layers):
+        ...         return {"a": pixels / 255}
+        >>> pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
+        >>> f = NeuralArt(Colours(), pictures, pictures[0]).sample(jax.random.key(0))
+        >>> theta = f.init(jax.random.key(1))
+        >>> theta.shape, bool(f.loss(theta, jax.random.key(2)) > 0)
+        ((4, 4, 3), True)
     """
 
     network: FeatureNetwork

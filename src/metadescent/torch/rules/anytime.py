@@ -4,6 +4,7 @@
 `m0`, `s0`, `w0`, `m1`, …; `t` is each coordinate's number of steps.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from metadescent.torch.rule import Rule, Shapes, Tensors, under
 from metadescent.torch.rules.lstm import LSTM
-from metadescent.torch.rules.rnnprop import grow, squares
+from metadescent.torch.rules.rnnprop import grow_, squares
 
 
 class Anytime(Rule):
@@ -44,35 +45,50 @@ class Anytime(Rule):
 
     def state_shapes(self) -> Shapes:
         """Return those of m, √v and their weight of each β, of t, and the LSTM's h and c."""
+        return self.moments() | self.lstm.state_shapes()
+
+    def moments(self) -> Shapes:
+        """Return the shapes of what is not the LSTM's."""
         moments: Shapes = {f"{k}{n}": () for n in range(len(self.betas)) for k in "msw"}
-        return moments | {"t": ()} | self.lstm.state_shapes()
+        return moments | {"t": ()}
 
     def update(
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         """Run n coordinates' signs of progress through the LSTM."""
-        factor = torch.rsqrt(1 + state["t"] / self.tau)
+        factor = (state["t"] / self.tau).add_(1).rsqrt_()
         x, moments = self.features(gradient, state)
         g, h = self.lstm.run(under("lstm", phi), x, state)
-        return factor * g, moments | h
+        return g * factor, moments | h
 
     def features(
         self, gradient: Float[Tensor, " n"], state: Tensors
     ) -> tuple[Float[Tensor, "features n"], Tensors]:
-        """Return x and the next moments."""
-        t = state["t"]
-        after, means, roots = {"t": t + 1}, [], []
-        square = squares(gradient)
+        """Return x and the moments, which are renewed where they lie.
+
+        Each operation goes over memory once, and x is written where it stays: on a row that no
+        cache holds, what counts is how many passes there are.
+        """
+        count = len(self.betas)
+        x = gradient.new_empty((count + 3, *gradient.shape))
+        now, adam, clock = x[count:]
+        torch.clamp(state["t"], max=self.clock, out=clock).add_(1).log_()
+        clock.mul_(0.25 / math.log(10))
+        state["t"].add_(1)
+        square, one = squares(gradient), gradient.new_ones(())
         for n, beta in enumerate(self.betas):
-            m = torch.lerp(state[f"m{n}"], gradient, 1 - beta)
-            s = grow(state[f"s{n}"], square, beta)
-            w = (beta * state[f"w{n}"]).add_(1 - beta)  # 1 − βᵗ
-            after |= {f"m{n}": m, f"s{n}": s, f"w{n}": w}
-            means.append(m / w)
-            roots.append(s / w.sqrt())
-        x = [mean / root for mean, root in zip(means, roots, strict=True)]
-        clock = torch.log10(1 + t.clamp(max=self.clock)) / 4
-        return torch.stack([*x, gradient / roots[0], means[0] / roots[-1], clock]), after
+            m, s, w = (state[f"{k}{n}"] for k in "msw")
+            m.lerp_(gradient, 1 - beta)
+            grow_(s, square, beta)
+            w.lerp_(one, 1 - beta)  # 1 − βᵗ
+            root = w.sqrt()
+            if n == 0:
+                torch.mul(gradient, root, out=now).div_(s)
+                torch.div(m, w, out=adam)
+            if n == count - 1:
+                adam.mul_(root).div_(s)
+            torch.div(m, root.mul_(s), out=x[n])
+        return x, {name: state[name] for name in self.moments()}
 
 
 NAMED = {"anytime": Anytime}

@@ -37,11 +37,14 @@ class RNNProp(Rule):
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         """Normalize the gradients of n coordinates and run them through the LSTM."""
-        m = torch.lerp(state["m"], gradient, 1 - self.beta)
-        s = grow(state["s"], squares(gradient), self.beta)
-        w = (self.beta * state["w"]).add_(1 - self.beta)  # 1 − βᵗ
-        root = s / w.sqrt()
-        x = torch.stack([m / w / root, gradient / root])
+        m, s, w = state["m"], state["s"], state["w"]
+        m.lerp_(gradient, 1 - self.beta)
+        grow_(s, squares(gradient), self.beta)
+        w.lerp_(gradient.new_ones(()), 1 - self.beta)  # 1 − βᵗ
+        x = gradient.new_empty((2, *gradient.shape))
+        root = w.sqrt()
+        torch.mul(gradient, root, out=x[1]).div_(s)
+        torch.div(m, root.mul_(s), out=x[0])
         g, h = self.lstm.run(under("lstm", phi), x, state)
         return g, {"m": m, "s": s, "w": w} | h
 
@@ -51,9 +54,9 @@ def squares(gradient: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     return gradient.square().add_(1e-24)
 
 
-def grow(s: Float[Tensor, " n"], squares: Float[Tensor, " n"], beta: float) -> Float[Tensor, " n"]:
-    """Return √(β s² + (1 − β)(∇² + ε²)), the next root of v. Few passes over memory: in place."""
-    return s.square().mul_(beta).add_(squares, alpha=1 - beta).sqrt_()
+def grow_(s: Float[Tensor, " n"], squares: Float[Tensor, " n"], beta: float) -> None:
+    """Make s √(β s² + (1 − β)(∇² + ε²)), the next root of v, where it lies, in three passes."""
+    torch.sqrt((squares * (1 - beta)).addcmul_(s, s, value=beta), out=s)
 
 
 NAMED = {"rnnprop": RNNProp}
