@@ -3,9 +3,8 @@
     python tools/keep_searches.py figure7
 
 The experiment, by the name of its figure, has its panels in `SETTINGS` and the file's place in
-`KEPT`. What has been
-searched before is taken from the cache, and what is in the file already stays there while its seal
-holds, so a second call goes on where the first one ended.
+`KEPT`. What has been searched before is taken from the cache, and what is in the file already stays
+there while its seal holds, so a second call goes on where the first one ended.
 """
 
 import argparse
@@ -29,11 +28,11 @@ def main() -> None:
     parser.add_argument("--budget", default="cpu")
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
-    found_by = experiment(arguments.figure)
+    chosen = experiment(arguments.figure)
     effort = budget_of(arguments.budget)
-    path: Path = found_by.KEPT
+    path: Path = chosen.KEPT
     key, _ = problem_keys(0)
-    for panel, setting in found_by.SETTINGS.items():
+    for panel, setting in chosen.SETTINGS.items():
         problem = make_problem(setting.search, arguments.data_dir)
         num_steps = effort.steps(setting.num_steps)
         num_seeds = getattr(effort, setting.seeds).tune
