@@ -77,9 +77,15 @@ class Problem(eqx.Module):
         """Draw the f of a number, from 0 on, in a batch: `sample`, whatever the number.
 
         A problem over a set that is gone through in turn, rather than drawn from, has its own.
+
+        Raises:
+            UserError: if `sample` returns something else.
         """
         del number
-        return self.sample(key)
+        f = self.sample(key)
+        hint = "a metadescent.Optimizee; try metadescent.FromFunction(loss, init)"
+        require_kind(f"what {type(self).__name__}.sample returns", f, Optimizee, hint)
+        return f
 
     @property
     def at_once(self) -> int | None:
@@ -200,8 +206,6 @@ class Batch(Optimizee):
 
         counted = numbers(size, place)
         first = problem.numbered(keys[0], counted[0])
-        hint = "a metadescent.Optimizee; try metadescent.FromFunction(loss, init)"
-        require_kind(f"what {type(problem).__name__}.sample returns", first, Optimizee, hint)
         _, shared = eqx.partition(first, is_own)
 
         def draw(key: PRNGKeyArray, number: Int[Array, ""]) -> PyTree:
