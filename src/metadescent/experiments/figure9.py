@@ -39,7 +39,7 @@ from metadescent.experiments.styling import OPTIMIZERS, STEPS, TITLES
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.plotting import COLUMN_WIDTH, arrange
 from metadescent.problems.features import FeatureNetwork
-from metadescent.problems.neural_art import NeuralArt, Terms, to_pixels
+from metadescent.problems.neural_art import NeuralArt, Terms, to_pixels, to_theta
 from metadescent.problems.tiny_imagenet import network
 
 if TYPE_CHECKING:
@@ -169,8 +169,8 @@ def styled(
     f = eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0])
     *_, last = descend(m, f, f.init(key), key, num_gradients=num_steps)
     terms: Callable[..., Terms] = eqx.filter_jit(type(f).terms)
-    unpainted = content.astype(np.float32) / 127.5 - 1.0
-    before, after = (jax.tree.map(float, terms(f, theta)) for theta in (unpainted, last.theta))
+    both = to_theta(content), last.theta
+    before, after = (jax.tree.map(float, terms(f, theta)) for theta in both)
     return Triple(piece, content, np.asarray(last.theta), style, before, after)
 
 
