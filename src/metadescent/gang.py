@@ -30,10 +30,11 @@ from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem
 from metadescent.seats import Seat
 from metadescent.spread import Spread, everywhere, mesh_of
-from metadescent.stops import Stopped
+from metadescent.stops import Patience, Stopped
 
 BEGIN, EPOCH, END = b"B", b"E", b"X"
 SECONDS_TO_PART = 10
+AT_HAND = "after the epoch at hand"
 LOST = ("gloo", "coordination", "heartbeat", "connection", "socket", "unavailable", "nccl", "peer")
 
 
@@ -107,18 +108,23 @@ def lead(problem_name: str, recipe: Recipe) -> Spread | None:
     return Spread(mesh_of(), lambda state: _send(EPOCH, state))
 
 
-def follow(data_dir: Path | None, check: Callable[[], None] = lambda: None) -> None:
+def follow(data_dir: Path | None, patience: Patience) -> None:
     """Do what the leader says, until it says that this is the end.
 
-    `check` is called before each epoch and may end this process by an exception, not before the
-    leader has saved the epoch at hand: to do so it needs this process no longer.
+    Raises:
+        Stopped: an epoch after a signal to this process alone. A signal to all of them reaches the
+            leader after it has sent the epoch at hand at worst, and this process has to end that
+            epoch with it; by the next one the leader has heard.
     """
     compute: Callable[[bytes], None] | None = None
+    heard = False
     while (message := agreed(b""))[:1] != END:
         if message[:1] == BEGIN:
             compute = _begun(data_dir=data_dir, **json.loads(message[1:]))
         elif compute is not None:
-            check()
+            if heard:
+                patience.check(AT_HAND)
+            heard = patience.number is not None
             compute(message[1:])
 
 

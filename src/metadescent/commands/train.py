@@ -79,11 +79,10 @@ def _train_command(command: arguments.Train) -> None:
         if gang.is_leader():
             _lead(command)
             return
-        what = "after the epoch at hand"
         with patient() as patience:
-            gang.follow(command.data_dir, lambda: patience.check(what))
+            gang.follow(command.data_dir, patience)
     # The leader has said that this is the end: they part as they would without a signal.
-    patience.check(what)
+    patience.check(gang.AT_HAND)
 
 
 def _lead(command: arguments.Train) -> None:
