@@ -20,7 +20,15 @@ from metadescent.unroll import AnyOptimizer
 
 
 class Visited(NamedTuple):
-    """A θ_t on the way down, f(θ_t), and how many gradients had been evaluated to find θ_t."""
+    """A θ_t on the way down, f(θ_t), and how many gradients had been evaluated to find θ_t.
+
+    Example:
+        >>> from metadescent.problems.quadratic import QuadraticFunction
+        >>> f, key = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0])), jax.random.key(0)
+        >>> _, last = descend(optax.sgd(0.25), f, jnp.zeros(2), key, num_gradients=1)
+        >>> last.theta.tolist(), float(last.loss), last.gradients
+        ([1.5, 2.0], 6.25, 1)
+    """
 
     theta: Theta
     loss: Float[Array, ""]

@@ -23,7 +23,16 @@ Known = Unrolled | Literal["two-phase"]
 
 
 class Keys(NamedTuple):
-    """The keys of one episode: of f, θ₀, the minibatches and the sample of coordinates."""
+    """The keys of one episode: of f, θ₀, the minibatches and the sample of coordinates.
+
+    Example:
+        >>> import optax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> sgd, problem, key = optax.sgd(0.1), Quadratic(), jax.random.key(0)
+        >>> fs, keys = draw(problem, key, 2)
+        >>> bool((fs.init(keys.theta) == start_batch(sgd, problem, key, 2).theta).all())
+        True
+    """
 
     f: PRNGKeyArray
     theta: PRNGKeyArray
@@ -32,7 +41,13 @@ class Keys(NamedTuple):
 
 
 def check_problem(problem: object) -> None:
-    """Raise a `UserError` if this is no problem."""
+    """Raise a `UserError` if this is no problem.
+
+    Example:
+        >>> check_problem("quadratic")
+        Traceback (most recent call last):
+        metadescent.errors.UserError: problem is 'quadratic' and must be a metadescent.Problem; ...
+    """
     hint = "a metadescent.Problem; try metadescent.FromFunction(loss, init)"
     require_kind("problem", problem, Problem, hint)
 
@@ -45,6 +60,12 @@ def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch,
 
     Raises:
         UserError: if these are no problem and no key, or there is none to draw.
+
+    Example:
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> one, same, other = (draw(Quadratic(), jax.random.key(n), 2)[0] for n in (0, 0, 1))
+        >>> bool(eqx.tree_equal(one, same)), bool(eqx.tree_equal(one, other))
+        (True, False)
     """
     check_problem(problem)
     require("the number of problems", num_problems, 1)
@@ -56,7 +77,15 @@ def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch,
 def start_batch(
     m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_problems: int
 ) -> Trajectory:
-    """Return the trajectory at t = 0 of the `num_problems` optimizees that `key` stands for."""
+    """Return the trajectory at t = 0 of the `num_problems` optimizees that `key` stands for.
+
+    Example:
+        >>> import optax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> begin = start_batch(optax.sgd(0.1), Quadratic(dimension=3), jax.random.key(0), 5)
+        >>> begin.theta.shape, int(begin.step)
+        ((5, 3), 0)
+    """
     fs, keys = draw(problem, key, num_problems)
     return start(m, fs, keys.theta)
 
@@ -163,6 +192,14 @@ def form_for(
 
     Raises:
         UserError: if two phases are asked for where they do not apply, or there is no such form.
+
+    Example:
+        >>> import optax
+        >>> form_for(optax.sgd(0.1), "auto"), form_for(optax.sgd(0.1), "plain")
+        ('recompute', 'plain')
+        >>> form_for(optax.sgd(0.1), "two-phase")
+        Traceback (most recent call last):
+        metadescent.errors.UserError: the form two-phase is for coordinatewise rules to first ...
     """
     require_choice("form", form, get_args(Form))
     suited = forms(m, second_derivatives, log)

@@ -71,7 +71,15 @@ class Schedule(NamedTuple):
 
 
 class MetaState(NamedTuple):
-    """All that a meta-training run carries; saving it is saving the run."""
+    """All that a meta-training run carries; saving it is saving the run.
+
+    Example:
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> m = LSTM((4,), key=jax.random.key(0))
+        >>> state = initial_state(m, optax.adam(1e-3))
+        >>> state.best is m, float(state.best_loss), int(state.epoch)
+        (True, inf, 0)
+    """
 
     m: LearnedOptimizer
     average: LearnedOptimizer
@@ -89,6 +97,19 @@ class MetaInfo(NamedTuple):
     `gradient_norms` have a row an episode, and so have `phi_steps`, the root mean square of the
     change of φ; `validation` is the mean learning curve f(θ_1), f(θ_2), … of the frozen φ, and
     `vitals` are those of the same runs.
+
+    Example:
+        Three episodes of two segments, and a validation of ten steps:
+
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> m = LSTM((), p=None, key=jax.random.key(0))
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
+        >>> schedule = Schedule(episodes=3, num_steps=10, unroll=5, validation_problems=1)
+        >>> sgd, key = optax.sgd(0.1), jax.random.key(1)
+        >>> _, info = next(meta_train(m, f, schedule, meta_optimizer=sgd, key=key))
+        >>> info.meta_losses.shape, info.validation.shape, bool(info.gradient_norms.min() > 0)
+        ((3, 2), (10,), True)
     """
 
     meta_losses: Float[Array, "episodes segments"]
@@ -100,7 +121,19 @@ class MetaInfo(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """The mean learning curve of a frozen φ, its end, and its vitals."""
+    """The mean learning curve of a frozen φ, its end, and its vitals.
+
+    Example:
+        Doing nothing, from θ = 3 on:
+
+        >>> from metadescent.optimizers.partitioned import ByHand
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.full((), 3.0))
+        >>> schedule = Schedule(validation_problems=1, validation_steps=2)
+        >>> found = validate(ByHand(optax.sgd(0.0)), f, jax.random.key(0), schedule)
+        >>> found.curve.tolist(), float(found.loss), float(found.vitals.start)
+        ([9.0, 9.0], 9.0, 9.0)
+    """
 
     curve: Float[Array, " validation_steps"]
     loss: Float[Array, ""]
@@ -198,7 +231,20 @@ def meta_train(
 
 
 class Epoch(NamedTuple):
-    """What comes of an epoch: φ, its average, the meta-optimizer's state, and what to show."""
+    """What comes of an epoch: φ, its average, the meta-optimizer's state, and what to show.
+
+    Example:
+        The shapes of what an epoch would give; nothing is computed:
+
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> adam, schedule = optax.adam(1e-3), Schedule(episodes=3, num_steps=10, unroll=5)
+        >>> state, key = initial_state(LSTM((4,), key=jax.random.key(0)), adam), jax.random.key(1)
+        >>> given = state, Quadratic(), schedule, adam, key, jnp.ones(10)
+        >>> found = eqx.filter_eval_shape(epoch, *given)
+        >>> [shown.shape for shown in found.shown], found.validation.curve.shape
+        ([(3, 2), (3, 2), (3, 2)], (10,))
+    """
 
     m: LearnedOptimizer
     average: LearnedOptimizer
@@ -220,6 +266,17 @@ def epoch(
 
     All processes whose devices are in the mesh have to call this with the same arguments, each
     having put the problem `everywhere`.
+
+    Example:
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> m, sgd = LSTM((), p=None, key=jax.random.key(0)), optax.sgd(0.1)
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
+        >>> schedule = Schedule(episodes=1, num_steps=2, unroll=2, validation_problems=1)
+        >>> begin = initial_state(m, sgd)
+        >>> found = epoch(begin, f, schedule, sgd, jax.random.key(1), jnp.ones(2))
+        >>> bool(eqx.tree_equal(found.m, m)), bool(eqx.tree_equal(found.m, found.average))
+        (False, True)
     """
     validation_key, training_key = jax.random.split(key)
     epoch_key = jax.random.fold_in(training_key, state.epoch)
@@ -240,7 +297,13 @@ def _spread_over(schedule: Schedule, mesh: Mesh | None) -> Schedule:
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """Raise a UserError where the numbers of a schedule do not make a run."""
+    """Raise a UserError where the numbers of a schedule do not make a run.
+
+    Example:
+        >>> check_schedule(Schedule(num_steps=100, unroll=30))
+        Traceback (most recent call last):
+        metadescent.errors.UserError: the horizon of 100 steps is not a multiple of the unroll ...
+    """
     for name in ("num_steps", "unroll", "episodes", "validation_problems"):
         require(name, getattr(schedule, name), 1)
     for name in ("epochs", "validation_steps", "patience", "least_epochs"):
@@ -261,6 +324,12 @@ def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformat
 
     Raises:
         UserError: if m has no φ.
+
+    Example:
+        >>> from metadescent.optimizers.partitioned import ByHand
+        >>> initial_state(ByHand(optax.adam(0.1)), optax.adam(1e-3))
+        Traceback (most recent call last):
+        metadescent.errors.UserError: the optimizer has no parameters φ to train; try lstm, ...
     """
     phi = eqx.filter(m, eqx.is_inexact_array)
     if not jax.tree.leaves(phi):
@@ -271,7 +340,15 @@ def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformat
 
 
 def is_over(state: MetaState, schedule: Schedule) -> bool:
-    """Tell whether a run has nothing left to do: no epoch, or no patience."""
+    """Tell whether a run has nothing left to do: no epoch, or no patience.
+
+    Example:
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> state = initial_state(LSTM((4,), key=jax.random.key(0)), optax.adam(1e-3))
+        >>> state = state._replace(epoch=jnp.asarray(7), best_epoch=jnp.asarray(4))
+        >>> [is_over(state, Schedule(epochs=10, patience=patience)) for patience in (0, 3, 4)]
+        [False, True, False]
+    """
     epoch = int(state.epoch)
     out_of_patience = 0 < schedule.patience <= epoch - int(state.best_epoch)
     return epoch >= schedule.epochs or (out_of_patience and epoch >= schedule.least_epochs)
@@ -289,7 +366,14 @@ def is_finite(tree: PyTree) -> bool:
 
 
 class Footprint(NamedTuple):
-    """The bytes that the programs of a run take, besides their arguments."""
+    """The bytes that the programs of a run take, besides their arguments.
+
+    Example:
+        >>> from metadescent.memory import Prediction
+        >>> found = Footprint(epoch=5_000_000, validation=2_000_000)
+        >>> Prediction("two-phase", 300_000_000, *found, available=1e9).program
+        'the meta-gradient'
+    """
 
     epoch: int
     validation: int
@@ -307,6 +391,16 @@ def footprint(
 
     JAX keeps what is compiled here, so `meta_train` with the very same arguments need not. Of
     several devices it is what each of them takes.
+
+    Example:
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> m, sgd = LSTM((), p=None, key=jax.random.key(0)), optax.sgd(0.1)
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
+        >>> schedule = Schedule(episodes=1, num_steps=1, unroll=1, validation_problems=1)
+        >>> found = footprint(initial_state(m, sgd), f, schedule, meta_optimizer=sgd)
+        >>> found.epoch > 0, found.validation > 0
+        (True, True)
     """
     mesh = spread.mesh if spread else None
     parts = _spread_over(schedule, mesh)
@@ -337,6 +431,14 @@ def validate(
 
     Raises:
         UserError: if the problems cannot be spread evenly.
+
+    Example:
+        >>> from metadescent.optimizers.partitioned import ByHand
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
+        >>> schedule = Schedule(validation_problems=2, validation_steps=3)
+        >>> validate(ByHand(optax.sgd(0.25)), f, jax.random.key(0), schedule).curve.tolist()
+        [0.25, 0.0625, 0.015625]
     """
     parts = mesh.size if mesh else 1
     if schedule.validation_problems % parts:

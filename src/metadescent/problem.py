@@ -101,6 +101,12 @@ class Named(NamedTuple):
 
     `make` builds it, reading data where it must, and takes the problem's options as keywords;
     `recipe` lists where meta-training on it differs from the defaults of `metadescent.recipe`.
+
+    Example:
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> named = Named(Quadratic, {"steps": 50}, "random quadratics")
+        >>> named.make(dimension=3).dimension, named.recipe["steps"]
+        (3, 50)
     """
 
     make: Callable[..., Problem]
@@ -109,7 +115,14 @@ class Named(NamedTuple):
 
 
 class Place(eqx.Module):
-    """Which of several equal parts of a batch this is."""
+    """Which of several equal parts of a batch this is.
+
+    Example:
+        The third of four parts, of two optimizees each:
+
+        >>> numbers(2, Place(jnp.asarray(2), parts=4)).tolist()
+        [4, 5]
+    """
 
     index: Int[Array, ""]
     parts: int = eqx.field(static=True)
@@ -167,7 +180,15 @@ def numbers(size: int, place: Place | None = None) -> Int[Array, " size"]:
 
 
 def located(problem: Problem) -> tuple[Problem, Place | None]:
-    """Return the problem to draw from, and the part of a batch to draw; None for all of it."""
+    """Return the problem to draw from, and the part of a batch to draw; None for all of it.
+
+    Example:
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> second = Place(jnp.asarray(1), parts=2)
+        >>> problem, place = located(Part(Quadratic(dimension=3), second))
+        >>> problem.dimension, place is second, located(problem)[1]
+        (3, True, None)
+    """
     if isinstance(problem, Part):
         return problem.whole, problem.place
     return problem, None

@@ -22,6 +22,10 @@ def is_on_one_device() -> bool:
 
     So they are where there is but one device, and within `jax.shard_map`. Anywhere else XLA may
     have them in shards, which is not known while a function is traced.
+
+    Example:
+        >>> is_on_one_device() == (jax.device_count() == 1)
+        True
     """
     mesh = jax.sharding.get_abstract_mesh()
     is_manual = bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
@@ -62,6 +66,15 @@ def rows_like(rows: PyTree[Array], params: PyTree[Array]) -> PyTree[Array]:
     """Return the state of a row of all coordinates, its last axis over the devices that θ is on.
 
     Where these cannot share the row evenly, each of them has all of it.
+
+    Example:
+        Each device has the state of the coordinates that it has:
+
+        >>> mesh = jax.sharding.Mesh(jax.devices(), ("x",))
+        >>> theta = jax.device_put(jnp.zeros(8 * mesh.size), NamedSharding(mesh, P("x")))
+        >>> row = rows_like(jnp.zeros((4, theta.size)), theta)
+        >>> row.sharding.shard_shape(row.shape)
+        (4, 8)
     """
     found = [
         leaf.sharding

@@ -155,6 +155,14 @@ def on_each(
         problem: each device gets a `Part` of it.
         carry: its leaves are cut along their first axis.
         out: how the results of all devices are put together, as `jax.shard_map` takes it.
+
+    Example:
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> def scaled(part, theta, rate):
+        ...     return rate * theta / part.place.parts
+        >>> mesh = mesh_of(jax.devices()[:1])
+        >>> on_each(mesh, scaled, Quadratic(), jnp.arange(3.0), 0.5, out=P(AXIS)).tolist()
+        [0.0, 0.5, 1.0]
     """
     whole, static = eqx.partition((problem, arguments), eqx.is_array)
 

@@ -28,7 +28,14 @@ from metadescent.unroll import Trajectory, exact
 
 
 def has_phi(rule: LearnedOptimizer) -> bool:
-    """Tell whether there is anything to learn in a rule."""
+    """Tell whether there is anything to learn in a rule.
+
+    Example:
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> lstm = LSTM((4,), key=jax.random.key(0))
+        >>> [has_phi(rule) for rule in Partitioned([("w", lstm), ("*", optax.adam(0.1))]).rules]
+        [True, False]
+    """
     return bool(jax.tree.leaves(eqx.filter(rule, eqx.is_inexact_array)))
 
 
@@ -54,6 +61,18 @@ def record(
 
     Nothing here is differentiated. All coordinates of all leaves go through a coordinatewise rule
     as one row.
+
+    Example:
+        Five losses, and a gradient more, as ∇_0 is among them:
+
+        >>> from metadescent.optimizers.partitioned import ByHand
+        >>> from metadescent.problems.quadratic import QuadraticFunction
+        >>> from metadescent.unroll import start
+        >>> f, key = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0])), jax.random.key(0)
+        >>> m = ByHand(optax.sgd(0.25))
+        >>> end, losses, gradients = record(m, f, start(m, f, key), key, num_steps=5)
+        >>> losses.shape, gradients.shape, int(end.step)
+        ((5,), (6, 2), 5)
     """
     theta, state, t = trajectory
 
@@ -105,6 +124,16 @@ def meta_gradient(
 
     Returns:
         The gradient, as a module of m's structure with arrays where φ is.
+
+    Example:
+        Of g = w∇ + b, where λ = (2 + 4, 4):
+
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> m = LSTM(layers=(), p=None, scale=1.0, key=jax.random.key(0))
+        >>> gradients = jnp.asarray([[1.0], [2.0], [4.0]])
+        >>> found = meta_gradient(m, m.init(jnp.zeros(1)), gradients, jnp.ones(2))
+        >>> found.output.weight.item(), found.output.bias.item()
+        (14.0, 10.0)
     """
     if isinstance(m, Coordinatewise):
         return _of_one(m, state, gradients, weights, num_coordinates, key)

@@ -155,7 +155,16 @@ def _scan_in_segments(
 
 
 def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
-    """Return m as it applies to f: spread over the batch axis when f is a `Batch`."""
+    """Return m as it applies to f: spread over the batch axis when f is a `Batch`.
+
+    Example:
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> sgd, problem, key = optax.sgd(0.1), Quadratic(), jax.random.key(0)
+        >>> rule_for(sgd, problem.sample(key)) is sgd
+        True
+        >>> type(rule_for(sgd, Batch.sample(problem, key, 3))).__name__
+        'OverBatch'
+    """
     check_rule(m)
     if not isinstance(f, Batch):
         return m
@@ -163,7 +172,15 @@ def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
 
 
 def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
-    """Return f(θ) and ∇f(θ), both of which may be differentiated."""
+    """Return f(θ) and ∇f(θ), both of which may be differentiated.
+
+    Example:
+        >>> from metadescent.problems.quadratic import QuadraticFunction
+        >>> f = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0]))
+        >>> loss, gradient = exact(f, jnp.zeros(2), jax.random.key(0))
+        >>> float(loss), gradient.tolist()
+        (25.0, [-6.0, -8.0])
+    """
 
     def total(theta: Theta) -> tuple[Array, Array]:
         losses = f.loss(theta, key)
@@ -176,7 +193,17 @@ def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
 
 
 def first_order(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
-    """Return f(θ) and ∇f(θ), the latter as a constant and the former with ∇ as its derivative."""
+    """Return f(θ) and ∇f(θ), the latter as a constant and the former with ∇ as its derivative.
+
+    Example:
+        The derivatives of both: of f(θ) it is ∇, of ∇ it is 0.
+
+        >>> from metadescent.problems.quadratic import QuadraticFunction
+        >>> f, key = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0])), jax.random.key(0)
+        >>> found = jax.jacobian(lambda theta: first_order(f, theta, key))(jnp.zeros(2))
+        >>> [x.tolist() for x in found]
+        [[-6.0, -8.0], [[0.0, 0.0], [0.0, 0.0]]]
+    """
     here = jax.lax.stop_gradient(theta)
     losses, gradient = jax.lax.stop_gradient(exact(f, here, key))
 

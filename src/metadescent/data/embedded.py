@@ -46,7 +46,12 @@ def embedded_path(name: str) -> Path:
 
 
 def embedded_names() -> list[str]:
-    """The names of the embedded pictures that are there, sorted."""
+    """The names of the embedded pictures that are there, sorted.
+
+    Example:
+        >>> "grace_hopper" in embedded_names()
+        True
+    """
     return [name for name in sorted(EMBEDDED) if _found(name)]
 
 

@@ -53,7 +53,13 @@ def can_run(*arrays: jax.Array) -> bool:
 
 
 def build() -> Path | None:
-    """Compile the kernels, unless the cache has them, and return the library, or None."""
+    """Compile the kernels, unless the cache has them, and return the library, or None.
+
+    Example:
+        >>> path = build()
+        >>> path is None or path.is_file()
+        True
+    """
     headers = jax.ffi.include_dir()
     sources = sorted(SOURCES.glob("*.cc"))
     return library.build(sources, instead="JAX's", system=headers, version=jax.__version__)

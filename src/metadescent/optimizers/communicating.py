@@ -24,6 +24,17 @@ class Communicating(LearnedOptimizer):
     A subclass says what happens to a row; `init` and `update` make one of θ. The state is the row's
     and does not have θ's structure. It is kept, and the arithmetic done, in φ's dtype; updates come
     back in the gradient's.
+
+    Example:
+        >>> class Mean(Communicating):
+        ...     rate: jax.Array
+        ...     def init_row(self, n):
+        ...         return ()
+        ...     def update_row(self, gradient, state):
+        ...         return jnp.full_like(gradient, -self.rate * gradient.mean()), state
+        >>> m, gradient = Mean(jnp.asarray(0.5)), {"w": jnp.ones((1, 2)), "b": jnp.full(2, 3.0)}
+        >>> m.update(gradient, m.init(gradient))[0]["w"].tolist()
+        [[-1.0, -1.0]]
     """
 
     @abstractmethod

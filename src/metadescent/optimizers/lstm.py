@@ -164,6 +164,12 @@ def stack(
 
     They keep their shape: to bring them into a row would move them from device to device where they
     are sharded.
+
+    Example:
+        >>> m = LSTM(layers=(4,), key=jax.random.key(0))
+        >>> x, h = m.features(jnp.ones(3)), m.init(jnp.zeros(3))
+        >>> bool(jnp.allclose(stack(m, x, h)[0], m.run(x, h)[0], atol=1e-6))
+        True
     """
     new_state = []
     for cell, (h, c) in zip(m.cells, state, strict=True):
@@ -178,7 +184,17 @@ def layer(
     h: Float[Array, "hidden *n"],
     c: Float[Array, "hidden *n"],
 ) -> tuple[Float[Array, "hidden *n"], Float[Array, "hidden *n"]]:
-    """Return the next h and c of one layer for coordinates in any shape, in plain JAX."""
+    """Return the next h and c of one layer for coordinates in any shape, in plain JAX.
+
+    Example:
+        Where all weights are 0, half of c is forgotten:
+
+        >>> cell = eqx.nn.LSTMCell(1, 2, key=jax.random.key(0))
+        >>> cell = jax.tree.map(jnp.zeros_like, cell)
+        >>> h, c = layer(cell, jnp.ones((1, 3)), jnp.zeros((2, 3)), jnp.full((2, 3), 4.0))
+        >>> c.tolist()
+        [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
+    """
     # One matrix product instead of two.
     weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
     bias = cast(Array, cell.bias).reshape(-1, *(1,) * (x.ndim - 1))
@@ -232,6 +248,11 @@ def gates(
     small LSTM waits for memory, and this makes it about 1.7 times as fast.
 
     Source: Hochreiter and Schmidhuber (1997), with forget gates; the order is `eqx.nn.LSTMCell`'s.
+
+    Example:
+        >>> h, c = gates(jnp.zeros((4, 1)), jnp.full((1, 1), 2.0))
+        >>> c.item(), h.item()  # ½ · 2 and ½ · tanh 1
+        (1.0, 0.38080)
     """
     return _gates_forward(z, c)[0]
 
@@ -276,7 +297,13 @@ def _lstm_cell(inputs: int, hidden: int, key: PRNGKeyArray) -> eqx.nn.LSTMCell:
 
 
 def truncated_normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
-    """Draw from a Gaussian of standard deviation 1/√fan-in, cut at two of them."""
+    """Draw from a Gaussian of standard deviation 1/√fan-in, cut at two of them.
+
+    Example:
+        >>> drawn = truncated_normal(jax.random.key(0), (1000,), fan_in=4)
+        >>> 0.9 < float(jnp.abs(drawn).max()) <= 1.0  # two standard deviations
+        True
+    """
     return jax.random.truncated_normal(key, -2.0, 2.0, shape) / jnp.sqrt(fan_in)
 
 

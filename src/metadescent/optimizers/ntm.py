@@ -39,7 +39,14 @@ SMALL = 0.1
 
 
 class Emission(NamedTuple):
-    """What a controller emits for n coordinates: the update, read vectors, write vectors."""
+    """What a controller emits for n coordinates: the update, read vectors, write vectors.
+
+    Example:
+        >>> m = LSTMController((4,), 2, 10.0, 0.1, reads=1, writes=3, key=jax.random.key(0))
+        >>> emitted, h = m(jnp.ones(5), jnp.zeros((1, 5)), m.init_row(5))
+        >>> emitted.g.shape, emitted.r.shape, emitted.a.shape, emitted.b.shape
+        ((5,), (1, 5), (3, 5), (3, 5))
+    """
 
     g: Float[Array, " n"]
     r: Float[Array, "reads n"]
@@ -48,7 +55,15 @@ class Emission(NamedTuple):
 
 
 class NTMState(NamedTuple):
-    """h of the controller, the read results i of the step before, and what M is made of."""
+    """h of the controller, the read results i of the step before, and what M is made of.
+
+    Example:
+        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> m = NTMBFGS((4,), averaging=2, gamma=0.5, key=jax.random.key(0))
+        >>> state = m.init(jnp.zeros(2))
+        >>> state.i.tolist(), state.memory.tolist()
+        ([[0.0, 0.0]], [[0.5, 0.0], [0.0, 0.5]])
+    """
 
     h: PyTree[Array]
     i: Float[Array, "reads n"]
@@ -59,6 +74,22 @@ class Driver(eqx.Module):
     """What goes between gradient, memory and update in a step: the interface.
 
     `reads` and `writes` count its heads.
+
+    Example:
+        >>> class Prompt(Driver):
+        ...     rate: jax.Array
+        ...     reads: int = 1
+        ...     writes: int = 1
+        ...     def init_row(self, n):
+        ...         return ()
+        ...     def step(self, m, gradient, state):
+        ...         i = m.read(state.memory, gradient[None])
+        ...         return -self.rate * i[0], state._replace(i=i)
+        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> m = NTMBFGS((4,), averaging=2, gamma=0.5, key=jax.random.key(0))
+        >>> m = eqx.tree_at(lambda m: m.controller, m, Prompt(jnp.asarray(1.0)))
+        >>> m.update(jnp.ones(2), m.init(jnp.zeros(2)))[0].tolist()
+        [-0.5, -0.5]
     """
 
     reads: eqx.AbstractVar[int]
@@ -76,7 +107,27 @@ class Driver(eqx.Module):
 
 
 class Controller(Driver):
-    """A driver that goes in the paper's order: it emits vectors, then M is read and written."""
+    """A driver that goes in the paper's order: it emits vectors, then M is read and written.
+
+    Example:
+        What is read at one step is heard at the next:
+
+        >>> class Reader(Controller):
+        ...     rate: jax.Array
+        ...     reads: int = 1
+        ...     writes: int = 1
+        ...     def init_row(self, n):
+        ...         return ()
+        ...     def __call__(self, gradient, results, state):
+        ...         none = jnp.zeros((1, gradient.size))
+        ...         return Emission(-self.rate * results[0], gradient[None], none, none), state
+        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> m = NTMBFGS((4,), averaging=2, key=jax.random.key(0))
+        >>> m = eqx.tree_at(lambda m: m.controller, m, Reader(jnp.asarray(0.5)))
+        >>> _, state = m.update(jnp.asarray([2.0, 4.0]), m.init(jnp.zeros(2)))
+        >>> m.update(jnp.zeros(2), state)[0].tolist()
+        [-1.0, -2.0]
+    """
 
     @abstractmethod
     def __call__(
@@ -96,7 +147,16 @@ class Controller(Driver):
 
 
 class LSTMController(Controller):
-    """An LSTM+GAC with heads: linear functions of its last layer's h, alike for all coordinates."""
+    """An LSTM+GAC with heads: linear functions of its last layer's h, alike for all coordinates.
+
+    Example:
+        What was read changes what is written:
+
+        >>> m = LSTMController((4,), 2, 10.0, 0.1, reads=1, writes=3, key=jax.random.key(0))
+        >>> of = lambda i: m(jnp.ones(5), jnp.full((1, 5), i), m.init_row(5))[0]
+        >>> bool((of(0.0).a == of(0.0).a).all()), bool((of(0.0).a == of(1.0).a).all())
+        (True, False)
+    """
 
     gac: LSTMGAC
     heads: eqx.nn.Linear
@@ -146,7 +206,15 @@ class LSTMController(Controller):
 
 
 class NTM(Communicating):
-    """A controller and a memory; a subclass says how M is kept."""
+    """A controller and a memory; a subclass says how M is kept.
+
+    Example:
+        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> m = NTMBFGS((4,), averaging=2, writes=1, key=jax.random.key(0))
+        >>> M = m.write(m.init_memory(2), jnp.asarray([[1.0, 0.0]]), jnp.asarray([[0.0, 3.0]]))
+        >>> M.tolist(), m.read(M, jnp.ones((1, 2))).tolist()
+        ([[1.0, 3.0], [0.0, 1.0]], [[4.0, 1.0]])
+    """
 
     controller: eqx.AbstractVar[Driver]
 

@@ -21,7 +21,19 @@ from metadescent.optimizers.secants import Secants
 
 
 class History(NamedTuple):
-    """The write vectors of the last K steps; those of step t are at t mod K."""
+    """The write vectors of the last K steps; those of step t are at t mod K.
+
+    Example:
+        Of three steps the third takes the place of the first:
+
+        >>> import jax
+        >>> m = NTMLBFGS((4,), averaging=2, writes=1, history=2, key=jax.random.key(0))
+        >>> memory = m.init_memory(1)
+        >>> for a in (5.0, 6.0, 7.0):
+        ...     memory = m.write(memory, jnp.full((1, 1), a), jnp.ones((1, 1)))
+        >>> memory.a.ravel().tolist(), int(memory.t)
+        ([7.0, 6.0], 3)
+    """
 
     a: Float[Array, "K writes n"]
     b: Float[Array, "K writes n"]

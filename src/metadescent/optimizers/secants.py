@@ -63,6 +63,14 @@ class Past(NamedTuple):
 
     `first_step` is the first step's size, `least` the smallest size of ∇ so far, and `away` where θ
     is as seen from the θ that had it.
+
+    Example:
+        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> m = NTMBFGS((4,), averaging=2, scale=0.0, secants=1.0, key=jax.random.key(0))
+        >>> _, state = m.update(jnp.asarray([3.0, 4.0]), m.init(jnp.zeros(2)))
+        >>> past = state.h
+        >>> past.s.tolist(), past.gradient.tolist(), float(past.least)  # √((9 + 16) / 2)
+        ([-3.0, -4.0], [3.0, 4.0], 3.5355)
     """
 
     h: LSTMState
@@ -74,7 +82,19 @@ class Past(NamedTuple):
 
 
 class Secants(Driver):
-    """A controller that sees secants and emits factors."""
+    """A controller that sees secants and emits factors.
+
+    Example:
+        On f(θ) = ½ Σ Hθ² from θ = (1, 1), as it begins with the whole of Broyden's change: M y = s.
+
+        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> m = NTMBFGS((4,), averaging=2, scale=0.0, secants=1.0, key=jax.random.key(0))
+        >>> H = jnp.asarray([1.0, 3.0])
+        >>> s, state = m.update(H, m.init(H))
+        >>> _, state = m.update(H + H * s, state)
+        >>> s.tolist(), (state.memory @ (H * s)).round(3).tolist()
+        ([-1.0, -3.0], [-1.0, -3.0])
+    """
 
     gac: LSTMGAC
     heads: eqx.nn.Linear

@@ -31,6 +31,14 @@ class FeatureNetwork(eqx.Module):
 
     `style_layers` and `content_layer` are the names of the layers where style and content are
     compared, and `least_size` is the side of the smallest picture that reaches all of them.
+
+    Example:
+        >>> class Colours(FeatureNetwork):
+        ...     style_layers, content_layer, least_size = ("colours",), "colours", 1
+        ...     def __call__(self, pixels, layers):
+        ...         return {"colours": jax.nn.relu(pixels - 127)}
+        >>> Colours()(jnp.asarray([[[255.0, 128.0, 0.0]]]), ["colours"])["colours"].tolist()
+        [[[128.0, 1.0, 0.0]]]
     """
 
     style_layers: ClassVar[tuple[str, ...]]
@@ -120,6 +128,12 @@ def relu_convolution(x: Maps, kernel: Array, bias: Array) -> Maps:
 
     Around x it is mirrored. Of few places all windows are written out for one product, which is
     quicker there: `benchmarks/neural_art.py`.
+
+    Example:
+        >>> x, kernel = jnp.ones((1, 4, 4, 1)), jnp.ones((3, 3, 1, 1))
+        >>> y = relu_convolution(x, kernel, -jnp.ones(1))
+        >>> y.shape, float(y[0, 0, 0, 0])  # nine in the corner too, less one
+        ((1, 4, 4, 1), 8.0)
     """
     size = len(kernel)
     side = size // 2
@@ -131,7 +145,16 @@ def relu_convolution(x: Maps, kernel: Array, bias: Array) -> Maps:
 
 
 def relu_product(places: list[Maps], kernel: Array, bias: Array) -> Maps:
-    """Return relu(kernel ∗ x + b), given what each place of the kernel's window has before it."""
+    """Return relu(kernel ∗ x + b), given what each place of the kernel's window has before it.
+
+    Example:
+        The steps from each place to the next:
+
+        >>> x = jnp.asarray([1.0, 4.0, 2.0]).reshape(1, 1, 3, 1)
+        >>> kernel = jnp.asarray([-1.0, 1.0]).reshape(1, 2, 1, 1)
+        >>> relu_product([x[:, :, :-1], x[:, :, 1:]], kernel, jnp.zeros(1)).ravel().tolist()
+        [3.0, 0.0]
+    """
     rows = jnp.concatenate(places, axis=-1) if len(places) > 1 else places[0]
     matrix = kernel.reshape(-1, kernel.shape[-1]).astype(rows.dtype)
     return jax.nn.relu(rows @ matrix + bias.astype(rows.dtype))

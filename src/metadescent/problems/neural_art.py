@@ -35,7 +35,21 @@ ON_ACCELERATORS = 64
 
 
 class Terms(NamedTuple):
-    """The three losses of a picture, before they are weighed."""
+    """The three losses of a picture, before they are weighed.
+
+    Example:
+        Each of the first two is 1 where nothing is seen, such as black where white is wanted:
+
+        >>> class Colours(FeatureNetwork):
+        ...     style_layers, content_layer, least_size = ("a",), "a", 2
+        ...     def __call__(self, pixels, layers):
+        ...         return {"a": pixels / 255}
+        >>> white = jnp.full((1, 4, 4, 3), 255, jnp.uint8)
+        >>> f = NeuralArt(Colours(), white, white[0]).of(white[0])
+        >>> content, style, reg = f.terms(jnp.full((4, 4, 3), -1.0))
+        >>> float(content), float(style), float(reg)
+        (1.0, 1.0, 0.0)
+    """
 
     content: Float[Array, ""]
     style: Float[Array, ""]
@@ -50,6 +64,16 @@ class StyledPicture(Optimizee):
 
     θ₀ is the content or plain grey, with Gaussian noise of standard deviation `theta_std` on it;
     the white noise that Gatys et al. begin with is grey with much of it, such as 0.5.
+
+    Example:
+        >>> class Colours(FeatureNetwork):
+        ...     style_layers, content_layer, least_size = ("a",), "a", 2
+        ...     def __call__(self, pixels, layers):
+        ...         return {"a": pixels / 255}
+        >>> white, key = jnp.full((1, 4, 4, 3), 255, jnp.uint8), jax.random.key(0)
+        >>> f = NeuralArt(Colours(), white, white[0], alpha=2.0, beta=3.0).of(white[0])
+        >>> [float(f.loss(jnp.full((4, 4, 3), level), key)) for level in (1.0, -1.0)]
+        [0.0, 5.0]
     """
 
     network: FeatureNetwork

@@ -59,6 +59,19 @@ def neural_art(
         UserError: if a network, a style or photographs are not there, or do not fit each other.
 
     Source: section 3.4, which does not say which style, which network or which weights.
+
+    Example:
+        With another network, and a photograph that needs no download:
+
+        >>> from unittest import mock
+        >>> class Colours(FeatureNetwork):
+        ...     style_layers, content_layer, least_size = ("a",), "a", 2
+        ...     def __call__(self, pixels, layers):
+        ...         return {"a": pixels / 255}
+        >>> one = {"content": "grace_hopper", "split": "all", "style": "grace_hopper"}
+        >>> with mock.patch.dict(NETWORKS, colours=lambda data_dir: Colours()):
+        ...     neural_art("colours", size=16, **one).contents.shape
+        (1, 16, 16, 3)
     """
     if each and (rescale or log):
         raise UserError("each goes with neither rescale nor log; leave each out")
