@@ -51,6 +51,14 @@ class Examination(NamedTuple):
     sgd         curves of SGD at `rate`, which serves it best, T steps
 
     What could not be measured, as f is not finite, is None.
+
+    Example:
+        What there is of an f that is not finite, and what the doctor says of it:
+
+        >>> from metadescent.doctor import diagnose
+        >>> found = Examination(finite=0.5, functions=8, rest=np.full((1, 2), np.nan))
+        >>> diagnose(Checkup(Recipe(), [], None, 0.3, found))[0].verdict
+        'the loss is not finite to begin with'
     """
 
     finite: float
@@ -71,6 +79,12 @@ class Checkup(NamedTuple):
     stopped      the epoch and meta-step at which the meta-loss ceased to be finite, if it did
     phi_scale    the root mean square of a fresh draw of φ
     examination  None where only the log was read
+
+    Example:
+        >>> from metadescent.doctor import diagnose
+        >>> stopped = {"epoch": 1, "meta_step": 3}
+        >>> diagnose(Checkup(Recipe(), [], stopped, phi_scale=0.3))[0].verdict
+        'meta-rate too high'
     """
 
     recipe: Recipe
@@ -85,6 +99,15 @@ def read(folder: Path) -> Checkup:
 
     Raises:
         UserError: if the folder holds no run.
+
+    Example:
+        >>> import json, tempfile
+        >>> config = {"problem": "quadratic", "recipe": {"optimizer": "lstm(layers=(4,))"}}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, CONFIG).write_text(json.dumps(config))
+        ...     found = read(Path(folder))
+        >>> found.recipe.optimizer, found.metrics, found.phi_scale > 0
+        ('lstm(layers=(4,))', [], True)
     """
     recipe = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
     phi = eqx.filter(make_optimizer(recipe.optimizer, jax.random.key(0)), eqx.is_inexact_array)
@@ -94,7 +117,18 @@ def read(folder: Path) -> Checkup:
 
 
 def best_of(folder: Path, recipe: Recipe) -> LearnedOptimizer:
-    """Return the best φ of a run so far; where no epoch ended, the φ that it began with."""
+    """Return the best φ of a run so far; where no epoch ended, the φ that it began with.
+
+    Example:
+        >>> import shutil, tempfile
+        >>> recipe = Recipe(optimizer="lstm(layers=(4,))")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     begun = best_of(Path(folder), recipe)
+        ...     _ = shutil.copy(zoo.path("mnist-lstm"), Path(folder, "optimizer.safetensors"))
+        ...     best = best_of(Path(folder), recipe)
+        >>> begun.layers, best.layers
+        ((4,), (20, 20))
+    """
     if (folder / "optimizer.safetensors").exists():
         return zoo.load(folder)
     return runs.initial_optimizer(recipe)
@@ -118,6 +152,15 @@ def examine(
         num_seeds: fresh problems; SGD's rate is tuned on as many others, and at least 32.
         cache: folder where tuned rates are kept and looked up; none if not given.
         progress: told what has been done, `REPORTS` times at most.
+
+    Example:
+        >>> from metadescent.optimizers.partitioned import ByHand
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jax.numpy.ones(()))
+        >>> recipe = Recipe(steps=1, unroll=1)
+        >>> found = examine(ByHand(optax.sgd(0.25)), f, recipe, num_seeds=1)
+        >>> found.finite, found.functions, found.rest.tolist(), found.mine.tolist()
+        (1.0, 1, [[1.0]], [[0.25, 0.0625]])
     """
     tune_key, key = problem_keys((recipe.seed + 1) % 2**32)
     steps = recipe.steps

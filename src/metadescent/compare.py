@@ -33,6 +33,15 @@ class Comparison(NamedTuple):
     `tuned` holds the search behind each hand-designed optimizer's rate. `held_out` has curves of
     held-out data, a value once in `every` steps; it is empty where there is none. `seconds` is what
     a step of each optimizer takes, where that was measured.
+
+    Example:
+        >>> import numpy as np
+        >>> finals = {"mine": 0.1, "sgd": 0.5, "adam": 0.3}
+        >>> curves = {name: summarize(np.asarray([[1.0, loss]])) for name, loss in finals.items()}
+        >>> tuned = {name: Tuned(0.1, [], [], "") for name in ("sgd", "adam")}
+        >>> found = Comparison("quadratic", 2, 1, curves, tuned, minutes=0.0)
+        >>> found.best_baseline(lambda curve: curve.final)
+        'adam'
     """
 
     problem: str
@@ -152,7 +161,13 @@ def compare(
 
 
 def problem_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
-    """Return the keys of the problems that rates are tuned on, and of those that are reported."""
+    """Return the keys of the problems that rates are tuned on, and of those that are reported.
+
+    Example:
+        >>> tuned_on, reported_on = problem_keys(0)
+        >>> bool(tuned_on == problem_keys(0)[0]), bool(tuned_on == reported_on)
+        (True, False)
+    """
     tune_key, report_key = jax.random.split(jax.random.key(seed))
     return tune_key, report_key
 
@@ -170,6 +185,12 @@ def tune_all(
     """Return `cached_tune`'s outcome for each of several hand-designed optimizers, by name.
 
     Those that have been `searched` already are taken from there.
+
+    Example:
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> found = {"sgd": Tuned(0.1, [0.01, 0.1, 1.0], [3.0, 1.0, 2.0], "found before")}
+        >>> tune_all(["sgd"], Quadratic(), jax.random.key(0), 10, 4, searched=found) == found
+        True
     """
     tuned: dict[str, Tuned] = {}
     for name in names:
@@ -192,6 +213,17 @@ def cached_tune(
 
     "The same" covers the problem's code, options and data, the key, the sizes, and the code that
     tunes, draws and unrolls: a rate found by other code is never reported.
+
+    Example:
+        >>> import tempfile
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jax.numpy.ones(()))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     question = "sgd", f, jax.random.key(0), 2, 1, Path(folder)
+        ...     once, again = cached_tune(*question), cached_tune(*question)
+        ...     files = len(os.listdir(folder))
+        >>> once == again, files
+        (True, 1)
     """
     found = None if cache is None else kept_tuned(cache, name, problem, key, num_steps, num_seeds)
     if found is None:
@@ -204,7 +236,15 @@ def cached_tune(
 def kept_tuned(
     cache: Path, name: str, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Tuned | None:
-    """Return the outcome of a search that the cache has, None if it has not."""
+    """Return the outcome of a search that the cache has, None if it has not.
+
+    Example:
+        >>> import tempfile
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     print(kept_tuned(Path(folder), "sgd", Quadratic(), jax.random.key(0), 10, 4))
+        None
+    """
     path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
     try:
         return Tuned(**json.loads(path.read_text()))
@@ -221,7 +261,18 @@ def keep_tuned(
     num_steps: int,
     num_seeds: int,
 ) -> None:
-    """Put the outcome of a search into the cache."""
+    """Put the outcome of a search into the cache.
+
+    Example:
+        >>> import tempfile
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> found = Tuned(0.1, [0.01, 0.1, 1.0], [3.0, 1.0, 2.0], "by hand")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     question = Path(folder), "sgd", Quadratic(), jax.random.key(0), 10, 4
+        ...     keep_tuned(found, *question)
+        ...     kept_tuned(*question) == found
+        True
+    """
     # A cache that cannot be written only costs time.
     with contextlib.suppress(UserError):
         path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
@@ -237,14 +288,24 @@ def _tuning_file(
 
 
 def hardware() -> str:
-    """Return what the computation ran on, in words."""
+    """Return what the computation ran on, in words.
+
+    Example:
+        >>> hardware()
+        '..., ... cores, ... device(s)'
+    """
     device = jax.devices()[0]
     kind = device.device_kind if device.platform != "cpu" else _cpu_name()
     return f"{kind}, {os.cpu_count()} cores, {jax.device_count()} {device.platform} device(s)"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that the result depends on."""
+    """Return the versions that the result depends on.
+
+    Example:
+        >>> list(versions())
+        ['python', 'metadescent', 'jax', 'optax', 'equinox', 'numpy']
+    """
     packages = ("metadescent", "jax", "optax", "equinox", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 

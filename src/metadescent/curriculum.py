@@ -25,7 +25,13 @@ HORIZONS = (100, 200, 500, 1000, 1500, 2000, 2500, 3000)
 
 
 class Stage(NamedTuple):
-    """One run of a curriculum, in a folder of its own."""
+    """One run of a curriculum, in a folder of its own.
+
+    Example:
+        >>> first, second = stages(Path("runs/x"), Recipe(), (100, 200))
+        >>> second.recipe.init == str(first.folder)
+        True
+    """
 
     folder: Path
     recipe: Recipe
@@ -82,6 +88,19 @@ def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
 
     Raises:
         UserError: if it began with a fresh draw of φ and no validation was finite.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, optax
+        >>> from metadescent.meta_train import initial_state
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> stage = Stage(Path("runs/x/steps-100"), Recipe(validation_steps=200))
+        >>> state = initial_state(LSTM((4,), key=jax.random.key(0)), optax.adam(1e-3))
+        >>> improved(stage, Quadratic(), state._replace(best_epoch=jnp.asarray(2)))
+        True
+        >>> improved(stage, Quadratic(), state)
+        Traceback (most recent call last):
+        metadescent.errors.UserError: no validation of runs/x/steps-100 at 200 steps was finite; ...
     """
     if stage.recipe.init:
         return float(state.best_loss) < runs.validate_init(stage.recipe, problem)
@@ -94,7 +113,15 @@ def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
 
 
 def keep(folder: Path, optimizer: str | Path) -> Path:
-    """Make an optimizer, given by its name, file or run folder, the curriculum's."""
+    """Make an optimizer, given by its name, file or run folder, the curriculum's.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     kept = keep(Path(folder), "mnist-lstm")
+        ...     kept.name, zoo.load(folder).layers
+        ('optimizer.safetensors', (20, 20))
+    """
     kept = folder / "optimizer.safetensors"
     write_atomically(kept, zoo.path(optimizer).read_bytes())
     return kept

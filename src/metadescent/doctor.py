@@ -40,7 +40,13 @@ OVERFITTED = "overfitted to its horizon"
 
 
 class Finding(NamedTuple):
-    """A verdict, the numbers behind it, and what to try (nothing where all is well)."""
+    """A verdict, the numbers behind it, and what to try (nothing where all is well).
+
+    Example:
+        >>> [found] = diagnose(Checkup(Recipe(unroll=1), [], None, 0.3))
+        >>> found.verdict, found.remedy
+        ('short-sighted', 'try --unroll 20')
+    """
 
     verdict: str
     numbers: str

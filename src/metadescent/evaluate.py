@@ -24,6 +24,11 @@ class Curve(NamedTuple):
     `mean`, `low` and `high` have one value a step, f(θ_1) … f(θ_T): the mean over seeds and its
     95 % confidence interval. `rate` is the tuned learning rate of a hand-designed optimizer, None
     for a learned one.
+
+    Example:
+        >>> curve = summarize(np.asarray([[4.0, 2.0], [6.0, 0.0]]), rate=0.1)
+        >>> curve.mean.tolist(), curve.final, curve.sum, curve.to_json()["rate"]
+        ([5.0, 1.0], 1.0, 6.0, 0.1)
     """
 
     mean: Float[np.ndarray, " steps"]

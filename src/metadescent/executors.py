@@ -21,7 +21,14 @@ from metadescent.launch import cores, keep_to, share
 
 
 class Engine(NamedTuple):
-    """How to open an executor, and how many tasks to hand it at a time; None for all."""
+    """How to open an executor, and how many tasks to hand it at a time; None for all.
+
+    Example:
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> with Engine(partial(ThreadPoolExecutor, 2)).open() as executor:
+        ...     list(executor.map(abs, [-2, 1]))
+        [2, 1]
+    """
 
     open: Callable[[], AbstractContextManager[Executor]]
     width: int | None = None

@@ -45,6 +45,13 @@ def seated(seat: Seat | None) -> Iterator[None]:
     Raises:
         LostError: if another process ends before its time.
         UserError: if the others are not found.
+
+    Example:
+        A process that is alone has no seat to take, and leads:
+
+        >>> with seated(None):
+        ...     is_leader()
+        True
     """
     if seat is None:
         yield
@@ -87,7 +94,12 @@ def _leave(status: int) -> None:
 
 
 def is_leader() -> bool:
-    """Tell whether this process leads, as one that is alone does."""
+    """Tell whether this process leads, as one that is alone does.
+
+    Example:
+        >>> is_leader() == (jax.process_index() == 0)
+        True
+    """
     return jax.process_index() == 0
 
 
@@ -99,6 +111,12 @@ def lead(problem_name: str, recipe: Recipe) -> Spread | None:
 
     Raises:
         UserError: if they cannot share the problems evenly.
+
+    Example:
+        One problem cannot be shared out, so there is nothing to spread over devices:
+
+        >>> lead("quadratic", Recipe(problems=1)) is None
+        True
     """
     if jax.process_count() == 1:
         devices = usable(recipe, jax.device_count())
@@ -115,6 +133,15 @@ def follow(data_dir: Path | None, patience: Patience) -> None:
         Stopped: an epoch after a signal to this process alone. A signal to all of them reaches the
             leader after it has sent the epoch at hand at worst, and this process has to end that
             epoch with it; by the next one the leader has heard.
+
+    Example:
+        Where the leader's first word is that this is the end:
+
+        >>> from unittest import mock
+        >>> with mock.patch("metadescent.gang.agreed", return_value=END) as agreed:
+        ...     follow(None, Patience())
+        >>> agreed.call_count
+        1
     """
     compute: Callable[[bytes], None] | None = None
     heard = False
@@ -158,7 +185,14 @@ def usable(recipe: Recipe, devices: int) -> int:
 
 
 def check(recipe: Recipe, devices: int) -> None:
-    """Raise a UserError if devices cannot share a recipe's problems evenly."""
+    """Raise a UserError if devices cannot share a recipe's problems evenly.
+
+    Example:
+        >>> check(Recipe(problems=8), 4)
+        >>> check(Recipe(problems=6), 4)
+        Traceback (most recent call last):
+        metadescent.errors.UserError: problems is 6, which 4 devices cannot share evenly; try ...
+    """
     for name in ("problems", "validation_problems"):
         size = getattr(recipe, name)
         if size % devices:
@@ -171,7 +205,12 @@ def check(recipe: Recipe, devices: int) -> None:
 
 
 def agreed(data: bytes) -> bytes:
-    """Return the leader's bytes, on every process; each has to ask at the same time."""
+    """Return the leader's bytes, on every process; each has to ask at the same time.
+
+    Example:
+        >>> agreed(b"begin")  # of a process that is alone
+        b'begin'
+    """
     if jax.process_count() == 1:
         return data
     size = int(multihost_utils.broadcast_one_to_all(np.asarray(len(data))))

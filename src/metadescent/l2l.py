@@ -55,7 +55,16 @@ def load_l2l(path: str | Path, *, p: float | None = None, scale: float | None = 
 def from_tables(
     tables: Tables, *, p: float | None = None, scale: float | None = None, source: str = "it"
 ) -> LSTM:
-    """Return the LSTM with these weights, as `load_l2l`; `source` is what sentences name."""
+    """Return the LSTM with these weights, as `load_l2l`; `source` is what sentences name.
+
+    Example:
+        Their gates i, j, f, o of two hidden units as ours, i, f, g, o, with 1 added to f:
+
+        >>> lstm = {"w_gates": np.zeros((3, 8)), "b_gates": np.arange(8.0)}
+        >>> tables = {"lstm_1": lstm, "linear": {"w": np.ones((2, 1)), "b": np.zeros(1)}}
+        >>> from_tables(tables).cells[0].bias.tolist()
+        [0.0, 1.0, 5.0, 6.0, 2.0, 3.0, 6.0, 7.0]
+    """
     names = [f"lstm_{n + 1}" for n in range(len(tables) - 1)]
     if set(tables) != {*names, "linear"}:
         raise UserError(

@@ -55,6 +55,12 @@ def launch(words: Sequence[str], processes: int, restarts: int) -> int:
 
     Raises:
         LostError: if one of them was lost, and there are no restarts left; says which and how.
+
+    Example:
+        A command that is wrong is not started again, however often that may be:
+
+        >>> launch(["descend"], processes=1, restarts=3)
+        2
     """
     words = list(words)
     while ended := _run(words, processes):

@@ -103,7 +103,12 @@ def format_bytes(size: int | float) -> str:
 
 
 def resident() -> int:
-    """Return what this process holds now; where the system does not tell, its peak so far, or 0."""
+    """Return what this process holds now; where the system does not tell, its peak so far, or 0.
+
+    Example:
+        >>> resident() > 2**20
+        True
+    """
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
@@ -121,6 +126,14 @@ def available(held: int, root: Path = Path("/")) -> int | float:
 
     That is the least of what it holds and what is free, and the limits of the control groups that
     it is in. `root` is where /proc and /sys are found.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as root:
+        ...     Path(root, "proc").mkdir()
+        ...     _ = Path(root, "proc/meminfo").write_text("MemAvailable:    1000 kB\n")
+        ...     available(500, Path(root))
+        1024500
     """
     limits = list(_group_limits(root))
     free = re.search(r"^MemAvailable:\s+(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)

@@ -239,8 +239,8 @@ class Epoch(NamedTuple):
         >>> from metadescent.optimizers.lstm import LSTM
         >>> from metadescent.problems.quadratic import Quadratic
         >>> adam, schedule = optax.adam(1e-3), Schedule(episodes=3, num_steps=10, unroll=5)
-        >>> state, key = initial_state(LSTM((4,), key=jax.random.key(0)), adam), jax.random.key(1)
-        >>> given = state, Quadratic(), schedule, adam, key, jnp.ones(10)
+        >>> m, key = LSTM((), p=None, key=jax.random.key(0)), jax.random.key(1)
+        >>> given = initial_state(m, adam), Quadratic(), schedule, adam, key, jnp.ones(10)
         >>> found = eqx.filter_eval_shape(epoch, *given)
         >>> [shown.shape for shown in found.shown], found.validation.curve.shape
         ([(3, 2), (3, 2), (3, 2)], (10,))

@@ -27,6 +27,16 @@ class Pictures(NamedTuple):
     """What one trajectory shows of some coordinates; every picture is drawn when it is asked for.
 
     `values` and `curves` have, of each of the coordinates, gradients and the updates at them.
+
+    Example:
+        >>> import jax, optax
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: (theta**2).sum(), lambda key: jax.numpy.ones(3))
+        >>> both = {"mine": optax.sgd(0.02), "sgd": optax.sgd(0.1)}
+        >>> found = pictures(both, f, jax.random.key(0), num_steps=2)
+        >>> drawn = [found.functions(coordinate) for coordinate in found.coordinates]
+        >>> [type(figure).__name__ for figure in [*drawn, found.histories()]]
+        ['Figure', 'Figure', 'Figure']
     """
 
     seen: Histories

@@ -24,7 +24,17 @@ from metadescent.unroll import AnyOptimizer, exact
 
 
 class Scene(NamedTuple):
-    """One f, its θ₀ and the key of its minibatches: what all optimizers of a picture face."""
+    """One f, its θ₀ and the key of its minibatches: what all optimizers of a picture face.
+
+    Example:
+        An f and a θ₀ of one's own, in place of what `scene` draws:
+
+        >>> from metadescent.problems.quadratic import QuadraticFunction
+        >>> f = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0]))
+        >>> where = Scene(f, jnp.zeros(2), jax.random.key(0))
+        >>> float(where.f.loss(where.theta, where.minibatch))
+        25.0
+    """
 
     f: Optimizee
     theta: Theta
@@ -32,7 +42,19 @@ class Scene(NamedTuple):
 
 
 class Histories(NamedTuple):
-    """What was seen along a trajectory, a row a step: f(θ_t), ∇_t, and every optimizer's g_t."""
+    """What was seen along a trajectory, a row a step: f(θ_t), ∇_t, and every optimizer's g_t.
+
+    Example:
+        What the first did to θ, and what the second would have done there:
+
+        >>> from metadescent.problems.quadratic import QuadraticFunction
+        >>> f = QuadraticFunction(jnp.eye(1), jnp.asarray([3.0]))
+        >>> where = Scene(f, jnp.zeros(1), jax.random.key(0))
+        >>> both = {"quick": optax.sgd(0.25), "slow": optax.sgd(0.125)}
+        >>> seen = histories(both, where, num_steps=2)
+        >>> seen.losses.tolist(), seen.gradients.tolist(), seen.updates["slow"].tolist()
+        ([9.0, 2.25], [[-6.0], [-3.0]], [[0.75], [0.375]])
+    """
 
     losses: Float[np.ndarray, " steps"]
     gradients: Float[np.ndarray, "steps coordinates"]

@@ -53,11 +53,26 @@ from metadescent.spread import Spread
 
 
 class NonFiniteError(UserError):
-    """The meta-loss or its gradient is NaN or infinite."""
+    """The meta-loss or its gradient is NaN or infinite.
+
+    Example:
+        A person reads it, and the command line ends, as with any other `UserError`:
+
+        >>> try:
+        ...     raise NonFiniteError("the meta-loss ceased to be finite at meta-step 3 of epoch 1")
+        ... except UserError as error:
+        ...     print(error, error.status)
+        the meta-loss ceased to be finite at meta-step 3 of epoch 1 2
+    """
 
 
 def schedule_of(recipe: Recipe) -> Schedule:
-    """Return the recipe's part that says how long and in which pieces to train."""
+    """Return the recipe's part that says how long and in which pieces to train.
+
+    Example:
+        >>> schedule_of(Recipe(epochs=3, episodes=5, steps=20, unroll=10)).updates
+        30
+    """
     return Schedule(
         epochs=recipe.epochs,
         episodes=recipe.episodes,
@@ -78,6 +93,12 @@ def form_of(m: LearnedOptimizer, recipe: Recipe) -> str:
 
     Raises:
         UserError: if the form that the recipe asks for does not suit m.
+
+    Example:
+        >>> m = make_optimizer("lstm(layers=(4,))", jax.random.key(0))
+        >>> recipes = Recipe(), Recipe(form="plain"), Recipe(estimator="pes")
+        >>> [form_of(m, recipe) for recipe in recipes]
+        ['two-phase', 'plain', 'pes']
     """
     estimator = schedule_of(recipe).estimator
     if not isinstance(estimator, Truncated):
@@ -114,6 +135,14 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
 
     Raises:
         UserError: if `recipe.init` is no optimizer, or one whose φ does not fit.
+
+    Example:
+        The φ of a pretrained optimizer, with updates half as long:
+
+        >>> recipe = Recipe(optimizer="lstm(scale=0.05)", init="mnist-lstm")
+        >>> m, before = initial_optimizer(recipe), zoo.load("mnist-lstm")
+        >>> m.scale, before.scale, bool((m.output.weight == before.output.weight).all())
+        (0.05, 0.1, True)
     """
     key = jax.random.split(jax.random.key(recipe.seed))[0]
     if not recipe.init:
@@ -158,7 +187,14 @@ def weights_of(recipe: Recipe) -> Float[Array, " steps"]:
 
 
 def key_of(recipe: Recipe) -> PRNGKeyArray:
-    """Return the key of all that a run draws after φ."""
+    """Return the key of all that a run draws after φ.
+
+    Example:
+        >>> bool(key_of(Recipe(seed=1)) == key_of(Recipe(seed=1, epochs=7)))
+        True
+        >>> bool(key_of(Recipe(seed=1)) == key_of(Recipe(seed=2)))
+        False
+    """
     return jax.random.split(jax.random.key(recipe.seed))[1]
 
 
@@ -234,7 +270,16 @@ def train(
 
 
 def validate_init(recipe: Recipe, problem: Problem) -> float:
-    """Return the validation loss, in the run of a recipe, of the φ that it starts from."""
+    """Return the validation loss, in the run of a recipe, of the φ that it starts from.
+
+    Example:
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
+        >>> sizes = {"steps": 2, "unroll": 2, "validation_problems": 1}
+        >>> recipe = Recipe("lstm(p=None, scale=1.0)", init="quadratic-lstm", **sizes)
+        >>> validate_init(recipe, f) < 1.0  # where it starts
+        True
+    """
     validation_key, _ = jax.random.split(key_of(recipe))
     found = validate(initial_optimizer(recipe), problem, validation_key, schedule_of(recipe))
     return float(found.loss)
@@ -244,6 +289,10 @@ def stage_before(recipe: Recipe) -> dict[str, Any] | None:
     """Return how the optimizer was trained that `recipe.init` names, None if φ was drawn.
 
     An optimizer's file carries this, so that all stages of its training can be repeated.
+
+    Example:
+        >>> stage_before(Recipe(init="mnist-lstm"))["trained_on"], stage_before(Recipe())
+        ('mnist', None)
     """
     if not recipe.init:
         return None
@@ -252,7 +301,17 @@ def stage_before(recipe: Recipe) -> dict[str, Any] | None:
 
 
 def check_free(folder: Path, resume: bool) -> None:
-    """Raise a UserError if the folder cannot be had, or holds a run that is not to be resumed."""
+    """Raise a UserError if the folder cannot be had, or holds a run that is not to be resumed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, CONFIG).write_text("{}")
+        ...     check_free(Path(folder), resume=True)
+        ...     check_free(Path(folder), resume=False)
+        Traceback (most recent call last):
+        metadescent.errors.UserError: ... already holds a run; go on with it by --resume or ...
+    """
     if is_file(folder):
         raise UserError(f"{folder} is a file and a run is a folder; choose another place")
     if is_file(folder / CONFIG) and not resume:
@@ -263,7 +322,17 @@ def check_free(folder: Path, resume: bool) -> None:
 
 
 def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
-    """Raise a UserError if the folder holds a run that is not to be resumed, or another one."""
+    """Raise a UserError if the folder holds a run that is not to be resumed, or another one.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_json(Path(folder, CONFIG), {"problem": "mnist", "recipe": asdict(Recipe())})
+        ...     check_folder(Path(folder), "mnist", Recipe(), resume=True)
+        ...     check_folder(Path(folder), "quadratic", Recipe(), resume=True)
+        Traceback (most recent call last):
+        metadescent.errors.UserError: ... its problem is 'mnist' and 'quadratic' was asked for; ...
+    """
     check_free(folder, resume)
     if not (folder / CONFIG).exists():
         return
@@ -341,7 +410,18 @@ def meta_rate_at(recipe: Recipe, epoch: int) -> float:
 
 
 def finished_state(folder: Path, recipe: Recipe) -> MetaState:
-    """Return the last state of a run that has nothing left to do."""
+    """Return the last state of a run that has nothing left to do.
+
+    Example:
+        >>> import tempfile
+        >>> recipe = Recipe(optimizer="lstm(layers=(4,))", epochs=7)
+        >>> state = initial_state(initial_optimizer(recipe), meta_optimizer_of(recipe))
+        >>> state = state._replace(epoch=jnp.asarray(7))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save_checkpoint(Path(folder, "checkpoints"), state)
+        ...     int(finished_state(Path(folder), recipe).epoch)
+        7
+    """
     like = initial_state(initial_optimizer(recipe), meta_optimizer_of(recipe))
     state = load_checkpoint(folder / "checkpoints", like, warn=lambda _: None)
     if state is None:
@@ -367,6 +447,19 @@ def validate_trial(folder: Path, problem: Problem, problem_name: str, recipe: Re
     """Run a trial to its end, or go on with it, and return its best validation loss.
 
     A trial whose meta-loss ceases to be finite counts as infinitely bad.
+
+    Example:
+        A trial that was finished before is not run again:
+
+        >>> import tempfile
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> recipe = Recipe(optimizer="lstm(layers=(4,))", epochs=1)
+        >>> state = initial_state(initial_optimizer(recipe), meta_optimizer_of(recipe))
+        >>> state = state._replace(epoch=jnp.asarray(1), best_loss=jnp.asarray(0.25))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save_checkpoint(Path(folder, "checkpoints"), state)
+        ...     validate_trial(Path(folder), Quadratic(), "quadratic", recipe)
+        0.25
     """
     try:
         for _ in train(folder, problem, problem_name, recipe, resume=True):

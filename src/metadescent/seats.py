@@ -18,6 +18,10 @@ class Seat(NamedTuple):
     """Where process 0 is found, how many processes there are, and which of them this is.
 
     All three are None where JAX finds out by itself.
+
+    Example:
+        >>> seat_of("node1:5000", 2, 1, {}) == Seat("node1:5000", processes=2, process_id=1)
+        True
     """
 
     coordinator: str | None = None

@@ -27,7 +27,15 @@ RESULT = "result.json"
 
 
 class Training(NamedTuple):
-    """One meta-training run, from its beginning or from where it stands, to its end."""
+    """One meta-training run, from its beginning or from where it stands, to its end.
+
+    Example:
+        A task is plain data, so that it can be sent:
+
+        >>> task = training(Path("runs/x"), "quadratic", None, Recipe())
+        >>> Training(*json.loads(json.dumps(task))) == task
+        True
+    """
 
     folder: str
     problem: str
@@ -36,7 +44,15 @@ class Training(NamedTuple):
 
 
 class Tuning(NamedTuple):
-    """The search for one hand-designed optimizer's rate on one problem."""
+    """The search for one hand-designed optimizer's rate on one problem.
+
+    Example:
+        What is asked for twice is done once:
+
+        >>> tasks = [Tuning("sgd", "quadratic", None, seed, 100, 32) for seed in (0, 1, 0)]
+        >>> len(set(tasks))
+        2
+    """
 
     name: str
     problem: str
@@ -47,7 +63,13 @@ class Tuning(NamedTuple):
 
 
 def training(folder: Path, problem: str, data_dir: Path | None, recipe: Recipe) -> Training:
-    """Return the task of a run; a worker may be in another folder, so paths are absolute."""
+    """Return the task of a run; a worker may be in another folder, so paths are absolute.
+
+    Example:
+        >>> task = training(Path("runs/x"), "quadratic", None, Recipe(epochs=3))
+        >>> Path(task.folder).is_absolute(), task.problem, task.recipe["epochs"]
+        (True, 'quadratic', 3)
+    """
     where = str(data_dir.resolve()) if data_dir else None
     return Training(str(folder.resolve()), problem, where, asdict(recipe))
 
@@ -60,6 +82,18 @@ def train_all(
     """Run them all, and return the best validation loss of each.
 
     It is infinite where the meta-loss ceased to be finite. What is finished is not run again.
+
+    Example:
+        What was finished before, as `result.json` in its folder says, is not run again:
+
+        >>> import tempfile
+        >>> from metadescent.executors import engine_of
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     task = training(Path(folder), "quadratic", None, Recipe())
+        ...     kept = {"task": task._asdict(), "result": {"loss": 0.25}}
+        ...     write_json(Path(task.folder, RESULT), kept)
+        ...     train_all([task], engine_of())
+        [0.25]
     """
     found = sweep(
         train_one,
@@ -75,14 +109,42 @@ def train_all(
 
 
 def train_one(task: Training) -> dict[str, Any]:
-    """Do a `Training`."""
+    """Do a `Training`.
+
+    Example:
+        >>> import tempfile
+        >>> sizes = {"steps": 1, "unroll": 1, "epochs": 1, "episodes": 1, "validation_problems": 1}
+        >>> recipe = Recipe("lstm(layers=(), p=None)", **sizes)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     task = training(Path(folder), "quadratic(dimension=1)", None, recipe)
+        ...     found = train_one(task)
+        >>> found["loss"] > 0
+        True
+    """
     problem, recipe = _problem(task.problem, task.data_dir), Recipe(**task.recipe)
     loss = runs.validate_trial(Path(task.folder), problem, task.problem, recipe)
     return {"loss": loss if math.isfinite(loss) else None}
 
 
 def train_in_turn(tasks: Sequence[Training]) -> list[dict[str, Any]]:
-    """Do several of which each goes on from the one before."""
+    """Do several of which each goes on from the one before.
+
+    Example:
+        The second goes on from the φ of the first, whose file is there by then:
+
+        >>> import tempfile
+        >>> from dataclasses import replace
+        >>> sizes = {"steps": 1, "unroll": 1, "epochs": 1, "episodes": 1, "validation_problems": 1}
+        >>> recipe = Recipe("lstm(layers=(), p=None)", **sizes)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     first, second = Path(folder, "1"), Path(folder, "2")
+        ...     task = training(first, "quadratic(dimension=1)", None, recipe)
+        ...     going_on = replace(recipe, init=str(first))
+        ...     after = training(second, "quadratic(dimension=1)", None, going_on)
+        ...     found = train_in_turn([task, after])
+        >>> [one["loss"] > 0 for one in found]
+        [True, True]
+    """
     return [train_one(task) for task in tasks]
 
 
@@ -92,7 +154,21 @@ def tune_all(
     cache: Path,
     report: Callable[[Tuning], None] = lambda task: None,
 ) -> None:
-    """Find the rates of all that the cache does not have, and keep them there."""
+    """Find the rates of all that the cache does not have, and keep them there.
+
+    Example:
+        What the cache has is not searched for again:
+
+        >>> import tempfile
+        >>> from metadescent.executors import engine_of
+        >>> task = Tuning("sgd", "quadratic", None, seed=0, num_steps=10, num_seeds=4)
+        >>> known = Tuned(0.1, [0.01, 0.1, 1.0], [3.0, 1.0, 2.0], "by hand")
+        >>> with tempfile.TemporaryDirectory() as cache:
+        ...     question = "sgd", make_problem("quadratic"), problem_keys(0)[0], 10, 4
+        ...     keep_tuned(known, Path(cache), *question)
+        ...     tune_all([task], engine_of(), Path(cache), report=lambda task: print(task.name))
+        sgd
+    """
 
     def question(task: Tuning) -> tuple[Any, ...]:
         key, _ = problem_keys(task.seed)
@@ -114,7 +190,14 @@ def tune_all(
 
 
 def tune_one(task: Tuning) -> dict[str, Any]:
-    """Do a `Tuning`."""
+    """Do a `Tuning`.
+
+    Example:
+        >>> task = Tuning("sgd", "rosenbrock", None, seed=0, num_steps=2, num_seeds=1)
+        >>> found = tune_one(task)
+        >>> found["rate"] in found["grid"]
+        True
+    """
     key, _ = problem_keys(task.seed)
     problem = _problem(task.problem, task.data_dir)
     found = tune(task.name, problem, key, num_steps=task.num_steps, num_seeds=task.num_seeds)

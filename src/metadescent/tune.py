@@ -25,7 +25,14 @@ MOST_POINTS = 80
 
 
 class Baseline(NamedTuple):
-    """A hand-designed optimizer, by its rate, and the decades where the search begins."""
+    """A hand-designed optimizer, by its rate, and the decades where the search begins.
+
+    Example:
+        >>> heavy = Baseline(lambda rate: optax.sgd(rate, momentum=0.99), -3, 0)
+        >>> rule = heavy.make(0.5)
+        >>> rule.update(jnp.ones(2), rule.init(jnp.zeros(2)))[0].tolist()
+        [-0.5, -0.5]
+    """
 
     make: Callable[[Any], optax.GradientTransformation]
     first_decade: int
@@ -46,7 +53,15 @@ STANDARD = ("sgd", "nag", "rmsprop", "adam")
 
 
 class Tuned(NamedTuple):
-    """The outcome of a search: the best rate and, over the whole grid, the final errors."""
+    """The outcome of a search: the best rate and, over the whole grid, the final errors.
+
+    Example:
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
+        >>> found = tune("sgd", f, jax.random.key(0), num_steps=2, num_seeds=1)
+        >>> found.rate == found.grid[int(np.argmin(found.final_losses))]
+        True
+    """
 
     rate: float
     grid: list[float]

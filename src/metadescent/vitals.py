@@ -26,7 +26,18 @@ MOST = 8
 
 
 class Vitals(NamedTuple):
-    """The numbers above; NaN where an optimizer has no such thing. `start` is the mean f(θ_0)."""
+    """The numbers above; NaN where an optimizer has no such thing. `start` is the mean f(θ_0).
+
+    Example:
+        The vitals of SGD, which has no h:
+
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.full((), 3.0))
+        >>> sgd, sizes = optax.sgd(0.25), {"num_steps": 1, "num_seeds": 2}
+        >>> _, found = eqx.filter_jit(checked_curves)(sgd, f, jax.random.key(0), **sizes)
+        >>> [float(x) for x in (found.start, found.gradient, found.update_ratio, found.hidden)]
+        [9.0, 6.0, 0.25, nan]
+    """
 
     start: Float[Array, ""]
     gradient: Float[Array, ""]
@@ -42,6 +53,15 @@ class Response(NamedTuple):
     Each is √(mean (g(∇) − g(−∇))²) / √(2 mean (g(∇)² + g(−∇)²)): 1 where g turns round with ∇, as
     it does for SGD and Adam, 0 where g does not depend on the sign of ∇, or is 0. `gradient` is the
     root mean square of ∇.
+
+    Example:
+        A rule that goes on whatever ∇ is does not turn round with it:
+
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.full((), 3.0))
+        >>> constant = optax.stateless(lambda g, theta: jax.tree.map(jnp.ones_like, g))
+        >>> [float(x) for x in response(constant, f, jax.random.key(0), 1)]
+        [0.0, 0.0, 6.0]
     """
 
     own_size: Float[Array, ""]

@@ -18,7 +18,20 @@ Tensors = dict[str, Tensor]
 
 
 class Rule(ABC):
-    """m without its φ: the interface."""
+    """m without its φ: the interface.
+
+    Example:
+        >>> import torch
+        >>> class Descent(Rule):
+        ...     def phi_shapes(self):
+        ...         return {"rate": ()}
+        ...     def state_shapes(self):
+        ...         return {}
+        ...     def update(self, phi, gradient, state):
+        ...         return -phi["rate"] * gradient, state
+        >>> Descent().update({"rate": torch.tensor(0.5)}, torch.ones(2), {})[0].tolist()
+        [-0.5, -0.5]
+    """
 
     coordinatewise = True
     """Whether no coordinate looks at another, so that a row may be updated block by block."""

@@ -14,6 +14,11 @@ class Facts(NamedTuple):
     `loss` is its mean final loss on as many fresh problems as `seeds` says, with the 95 % interval,
     `baseline` the least among the tuned hand-designed optimizers on the same problems, `command`
     what makes it again.
+
+    Example:
+        >>> found = facts("quadratic-lstm")
+        >>> found.name, found.horizon, found.licence
+        ('quadratic-lstm', '100 steps', 'Apache-2.0')
     """
 
     name: str
