@@ -68,6 +68,27 @@ def test_the_reference_has_no_name_that_is_not_there(module: str) -> None:
     assert all(hasattr(found, name) for name in LISTED[module])
 
 
+def defined_in(module: ModuleType) -> set[str]:
+    """The public classes and functions of a module, wrapped or not, that are its own."""
+    return {
+        name
+        for name, thing in vars(module).items()
+        if not name.startswith("_") and callable(thing) and thing.__module__ == module.__name__
+    }
+
+
+@pytest.mark.parametrize("module", LISTED)
+def test_every_name_of_the_reference_has_an_example_that_is_run(module: str) -> None:
+    """One that doctest finds is run, with the others of the package."""
+    if module.startswith("metadescent.torch"):
+        pytest.importorskip("torch")
+    found = importlib.import_module(module)
+    names = LISTED[module] or defined_in(found)
+    run = {test.name for test in doctest.DocTestFinder().find(found) if test.examples}
+    assert names
+    assert {name for name in names if f"{module}.{name}" not in run} == set()
+
+
 @pytest.mark.parametrize("name", sorted({*PUBLIC} - SUBMODULES))
 def test_every_argument_of_a_public_name_is_in_its_docstring(name: str) -> None:
     thing = public(name)

@@ -43,6 +43,7 @@ class Finding(NamedTuple):
     """A verdict, the numbers behind it, and what to try (nothing where all is well).
 
     Example:
+        >>> from metadescent.recipe import Recipe
         >>> [found] = diagnose(Checkup(Recipe(unroll=1), [], None, 0.3))
         >>> found.verdict, found.remedy
         ('short-sighted', 'try --unroll 20')

@@ -131,7 +131,7 @@ def available(held: int, root: Path = Path("/")) -> int | float:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as root:
         ...     Path(root, "proc").mkdir()
-        ...     _ = Path(root, "proc/meminfo").write_text("MemAvailable:    1000 kB\n")
+        ...     _ = Path(root, "proc/meminfo").write_text("MemAvailable: 1000 kB")
         ...     available(500, Path(root))
         1024500
     """

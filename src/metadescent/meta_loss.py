@@ -27,8 +27,9 @@ class Keys(NamedTuple):
 
     Example:
         >>> import optax
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> sgd, problem, key = optax.sgd(0.1), Quadratic(), jax.random.key(0)
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> problem = FromFunction(lambda theta, key: theta**2, jax.random.uniform)
+        >>> sgd, key = optax.sgd(0.1), jax.random.key(0)
         >>> fs, keys = draw(problem, key, 2)
         >>> bool((fs.init(keys.theta) == start_batch(sgd, problem, key, 2).theta).all())
         True
@@ -81,8 +82,9 @@ def start_batch(
 
     Example:
         >>> import optax
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> begin = start_batch(optax.sgd(0.1), Quadratic(dimension=3), jax.random.key(0), 5)
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> problem = FromFunction(lambda theta, key: theta @ theta, lambda key: jnp.ones(3))
+        >>> begin = start_batch(optax.sgd(0.1), problem, jax.random.key(0), 5)
         >>> begin.theta.shape, int(begin.step)
         ((5, 3), 0)
     """

@@ -276,9 +276,9 @@ def validate_init(recipe: Recipe, problem: Problem) -> float:
         >>> from metadescent.problems.from_function import FromFunction
         >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
         >>> sizes = {"steps": 2, "unroll": 2, "validation_problems": 1}
-        >>> recipe = Recipe("lstm(p=None, scale=1.0)", init="quadratic-lstm", **sizes)
-        >>> validate_init(recipe, f) < 1.0  # where it starts
-        True
+        >>> recipe = Recipe("lstm(layers=(), scale=0.0)", **sizes)
+        >>> validate_init(recipe, f)  # of an optimizer that does nothing, f(θ_0)
+        1.0
     """
     validation_key, _ = jax.random.split(key_of(recipe))
     found = validate(initial_optimizer(recipe), problem, validation_key, schedule_of(recipe))

@@ -112,14 +112,17 @@ def train_one(task: Training) -> dict[str, Any]:
     """Do a `Training`.
 
     Example:
+        With an optimizer that does nothing, on a problem in a file:
+
         >>> import tempfile
+        >>> source = "import jax, metadescent; bowl = metadescent.FromFunction("
+        >>> source += "lambda theta, key: theta**2, lambda key: jax.numpy.ones(()))"
         >>> sizes = {"steps": 1, "unroll": 1, "epochs": 1, "episodes": 1, "validation_problems": 1}
-        >>> recipe = Recipe("lstm(layers=(), p=None)", **sizes)
+        >>> recipe = Recipe("lstm(layers=(), scale=0.0)", **sizes)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     task = training(Path(folder), "quadratic(dimension=1)", None, recipe)
-        ...     found = train_one(task)
-        >>> found["loss"] > 0
-        True
+        ...     _ = Path(folder, "my_problem.py").write_text(source)
+        ...     train_one(training(Path(folder, "run"), f"{folder}/my_problem.py:bowl", None, recipe))
+        {'loss': 1.0}
     """
     problem, recipe = _problem(task.problem, task.data_dir), Recipe(**task.recipe)
     loss = runs.validate_trial(Path(task.folder), problem, task.problem, recipe)
@@ -130,20 +133,21 @@ def train_in_turn(tasks: Sequence[Training]) -> list[dict[str, Any]]:
     """Do several of which each goes on from the one before.
 
     Example:
-        The second goes on from the φ of the first, whose file is there by then:
+        The second begins with the φ of the first, whose file is there by then:
 
         >>> import tempfile
         >>> from dataclasses import replace
+        >>> source = "import jax, metadescent; bowl = metadescent.FromFunction("
+        >>> source += "lambda theta, key: theta**2, lambda key: jax.numpy.ones(()))"
         >>> sizes = {"steps": 1, "unroll": 1, "epochs": 1, "episodes": 1, "validation_problems": 1}
-        >>> recipe = Recipe("lstm(layers=(), p=None)", **sizes)
+        >>> recipe = Recipe("lstm(layers=(), scale=0.0)", **sizes)
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     first, second = Path(folder, "1"), Path(folder, "2")
-        ...     task = training(first, "quadratic(dimension=1)", None, recipe)
-        ...     going_on = replace(recipe, init=str(first))
-        ...     after = training(second, "quadratic(dimension=1)", None, going_on)
-        ...     found = train_in_turn([task, after])
-        >>> [one["loss"] > 0 for one in found]
-        [True, True]
+        ...     _ = Path(folder, "my_problem.py").write_text(source)
+        ...     first, second = Path(folder, "first"), Path(folder, "second")
+        ...     bowl = f"{folder}/my_problem.py:bowl"
+        ...     task = training(first, bowl, None, recipe)
+        ...     train_in_turn([task, training(second, bowl, None, replace(recipe, init=str(first)))])
+        [{'loss': 1.0}, {'loss': 1.0}]
     """
     return [train_one(task) for task in tasks]
 
@@ -193,8 +197,14 @@ def tune_one(task: Tuning) -> dict[str, Any]:
     """Do a `Tuning`.
 
     Example:
-        >>> task = Tuning("sgd", "rosenbrock", None, seed=0, num_steps=2, num_seeds=1)
-        >>> found = tune_one(task)
+        On a problem in a file:
+
+        >>> import tempfile
+        >>> source = "import jax, metadescent; bowl = metadescent.FromFunction("
+        >>> source += "lambda theta, key: theta**2, lambda key: jax.numpy.ones(()))"
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "my_problem.py").write_text(source)
+        ...     found = tune_one(Tuning("sgd", f"{folder}/my_problem.py:bowl", None, 0, 2, 1))
         >>> found["rate"] in found["grid"]
         True
     """

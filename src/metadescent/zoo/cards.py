@@ -17,8 +17,8 @@ class Facts(NamedTuple):
 
     Example:
         >>> found = facts("quadratic-lstm")
-        >>> found.name, found.horizon, found.licence
-        ('quadratic-lstm', '100 steps', 'Apache-2.0')
+        >>> found.horizon, found.command
+        ('100 steps', 'metadescent train quadratic --out runs/quadratic-lstm')
     """
 
     name: str
