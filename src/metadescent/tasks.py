@@ -121,7 +121,8 @@ def train_one(task: Training) -> dict[str, Any]:
         >>> recipe = Recipe("lstm(layers=(), scale=0.0)", **sizes)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = Path(folder, "my_problem.py").write_text(source)
-        ...     train_one(training(Path(folder, "run"), f"{folder}/my_problem.py:bowl", None, recipe))
+        ...     bowl = f"{folder}/my_problem.py:bowl"
+        ...     train_one(training(Path(folder, "run"), bowl, None, recipe))
         {'loss': 1.0}
     """
     problem, recipe = _problem(task.problem, task.data_dir), Recipe(**task.recipe)
@@ -146,7 +147,8 @@ def train_in_turn(tasks: Sequence[Training]) -> list[dict[str, Any]]:
         ...     first, second = Path(folder, "first"), Path(folder, "second")
         ...     bowl = f"{folder}/my_problem.py:bowl"
         ...     task = training(first, bowl, None, recipe)
-        ...     train_in_turn([task, training(second, bowl, None, replace(recipe, init=str(first)))])
+        ...     recipe = replace(recipe, init=str(first))
+        ...     train_in_turn([task, training(second, bowl, None, recipe)])
         [{'loss': 1.0}, {'loss': 1.0}]
     """
     return [train_one(task) for task in tasks]
