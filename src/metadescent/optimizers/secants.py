@@ -85,7 +85,7 @@ class Secants(Driver):
     """A controller that sees secants and emits factors.
 
     Example:
-        On f(θ) = ½ Σ Hθ² from θ = (1, 1), as it begins with the whole of Broyden's change: M y = s.
+        Told to begin with the whole of Broyden's change, it makes M y = s. Of f(θ) = ½ Σ Hθ²:
 
         >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
         >>> m = NTMBFGS((4,), averaging=2, scale=0.0, secants=1.0, key=jax.random.key(0))
