@@ -147,6 +147,9 @@ SENTENCES = {
     "Modulated: layers": "layers is empty; give one layer or more, such as (20, 20)",
     "Relative: rate": "rate is 'long' and must be a number, at least 1e-12",
     "Relative: floor": "floor is -1.0 and must be at least 1e-12",
+    "Proportional: rate": "rate is None and must be a number, at least 1e-12",
+    "Proportional: power": "power is 5.0 and must be from 0 to 4",
+    "Proportional: θ": "proportional measures steps by θ and was given none; pass params",
     "Partitioned: nothing": 'there is no group; give one or more, such as ("*", optimizer)',
     "PES: std": "std is 0.0 and must be at least 1e-12",
     "PES: leaves": "leaves is 3 and must be a pattern of paths; try 'output/*'",
@@ -166,6 +169,10 @@ SENTENCES = {
     ),
     "Rescaled: r": "r is -1.0 and must be at least 0",
     "Logarithm: problem": "problem is None and must be a metadescent.Problem; try Quadratic()",
+    "FanIn: problem": (
+        "problem is 'mnist' and must be a metadescent.Problem; try "
+        "MLPClassification(images, labels)"
+    ),
     "Together: nothing": "there is no problem to put together; give one or more",
     "Together: a part": "a part is 'convex' and must be a metadescent.Problem; try Quadratic()",
     "MLPClassification: images": (

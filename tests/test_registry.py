@@ -21,6 +21,7 @@ from metadescent.optimizers.lstm import LSTM
 from metadescent.problem import Named, Problem
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convex import Convex
+from metadescent.problems.fan_in import FanIn
 from metadescent.problems.logarithm import Logarithm
 from metadescent.problems.quadratic import Quadratic
 from metadescent.problems.rescaled import Rescaled
@@ -625,6 +626,7 @@ def test_a_fingerprint_is_of_all_parts(mine: Path, tmp_path: Path) -> None:
         Logarithm,
         Rescaled,
         lambda p: Rescaled(p, 1.0),
+        FanIn,
         lambda p: Logarithm(Rescaled(p)),
         lambda p: Rescaled(Logarithm(p)),
         lambda p: Together([p]),

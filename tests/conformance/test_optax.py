@@ -59,7 +59,10 @@ def with_a_nan(tx: Any) -> Any:
     return updates, before.inner_state, after.inner_state
 
 
-@pytest.fixture(scope="module", params=[*optimizers(), "* -> lstm", "lstm >> relative"])
+@pytest.fixture(
+    scope="module",
+    params=[*optimizers(), "* -> lstm", "lstm >> relative", "anytime >> proportional"],
+)
 def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Updates of every kind, from one compiled program."""
     tx = make_optimizer(request.param, jax.random.key(0)).as_optax()

@@ -23,7 +23,14 @@ THETA = {"w": jnp.asarray([[0.5, -1.0, 2.0], [0.1, 0.0, -3.0]]), "b": jnp.asarra
 
 # A partition and a chain have no names of their own.
 @pytest.fixture(
-    scope="module", params=[*optimizers(), "* -> lstm", "lstm >> pace", "lstm >> relative"]
+    scope="module",
+    params=[
+        *optimizers(),
+        "* -> lstm",
+        "lstm >> pace",
+        "lstm >> relative",
+        "anytime >> proportional",
+    ],
 )
 def name(request: pytest.FixtureRequest) -> str:
     return request.param

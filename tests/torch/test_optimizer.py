@@ -24,6 +24,7 @@ KINDS = [
     "conv/* -> lstm(layers=(2,)) + * -> lstm-gac(layers=(3,), averaging=1)",
     "lstm(layers=(2,)) >> pace(horizon=5.0, corners=3)",
     "modulated(layers=(3,), clock=20.0) >> relative(floor=0.5)",
+    "anytime(layers=(3,), clock=20.0) >> proportional(ceiling=10.0)",
     "cifar10-lstm",  # a partition of chains, pretrained
 ]
 SHAPES = {"conv.0.w": (2, 3), "out.w": (4,), "out.a": (), "out.none": (0,), "out.b": (3, 2)}

@@ -38,6 +38,9 @@ SPECS = [
     "lstm-gac(p=10.0, scale=0.1)",
     "lstm(layers=(2,)) >> pace(horizon=50.0, corners=3)",
     "conv/* -> modulated(layers=(3,), clock=20.0) >> relative() + * -> relative(floor=0.5)",
+    # θ ~ N(0, 1) is beyond the first one's ceiling and below the second one's.
+    "anytime(layers=(3,), clock=20.0) >> proportional()",
+    "anytime(layers=(3,), clock=20.0) >> proportional(floor=0.1, power=1.5, ceiling=1e6)",
     "conv/* -> lstm(layers=(2,)) + * -> lstm-gac(layers=(3,), averaging=1)",
 ]
 # Rules that need JAX; `docs/pytorch.md` names them.
