@@ -107,7 +107,7 @@ def test_each_of_a_batch_has_a_start_of_its_own_and_the_data_is_shared() -> None
     assert not b.any()
 
 
-# The four.
+# The five.
 
 
 @pytest.fixture(scope="module")
@@ -121,32 +121,35 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_four_classifiers_are_of_the_shapes_that_are_said(folder: Path) -> None:
-    four = classifiers(data_dir=folder).sample(KEY)
-    linear, sigmoid, relu, convolutional = four.parts
-    shapes = jax.tree.map(jnp.shape, jax.eval_shape(four.init, KEY))
+def test_the_five_classifiers_are_of_the_shapes_that_are_said(folder: Path) -> None:
+    five = classifiers(data_dir=folder).sample(KEY)
+    linear, sigmoid, relu, wide, convolutional = five.parts
+    shapes = jax.tree.map(jnp.shape, jax.eval_shape(five.init, KEY))
     assert shapes[0] == [((784, 10), (10,))]
     assert shapes[1] == [((784, 32), (32,)), ((32, 10), (10,))]
-    assert shapes[2] == [((784, 64), (64,)), ((64, 32), (32,)), ((32, 10), (10,))]
-    assert {name: [layer["w"] for layer in layers] for name, layers in shapes[3].items()} == {
+    assert shapes[2] == [((784, 32), (32,)), ((32, 32), (32,)), ((32, 10), (10,))]
+    assert shapes[3] == [((196, 256), (256,)), ((256, 10), (10,))]
+    assert {name: [layer["w"] for layer in layers] for name, layers in shapes[4].items()} == {
         "conv": [(3, 3, 1, 6), (3, 3, 6, 12)],
         "fc": [(7 * 7 * 12, 24)],
         "out": [(24, 10)],
     }
-    assert all(isinstance(part, BegunByFanIn) for part in four.parts)
-    assert all(isinstance(part.f, Classifier) for part in (linear, sigmoid, relu))
+    assert all(isinstance(part, BegunByFanIn) for part in five.parts)
+    assert all(isinstance(part.f, Classifier) for part in (linear, sigmoid, relu, wide))
     assert isinstance(convolutional.f, ConvNet)
-    assert [part.f.batch_size for part in four.parts] == [64, 64, 64, 32]
-    assert [part.f.activation for part in (sigmoid, relu)] == ["sigmoid", "relu"]
+    assert [part.f.batch_size for part in five.parts] == [64, 64, 64, 64, 32]
+    assert [part.f.activation for part in (sigmoid, relu, wide)] == ["sigmoid", "relu", "relu"]
 
 
 def test_in_four_dimensions_an_image_is_the_same_image(folder: Path) -> None:
-    *_, relu, convolutional = classifiers(data_dir=folder).sample(KEY).parts
+    *_, relu, wide, convolutional = classifiers(data_dir=folder).sample(KEY).parts
     np.testing.assert_array_equal(convolutional.f.images.reshape(10, 784), relu.f.images)
+    coarse = convolutional.f.images[:, ::2, ::2].reshape(10, 196)
+    np.testing.assert_array_equal(wide.f.images, coarse)
     np.testing.assert_array_equal(convolutional.f.labels, relu.f.labels)
 
 
 def test_by_its_option_each_counts_by_its_logarithm(folder: Path) -> None:
-    four = make_problem("mnist-classifiers(log=True)", folder).sample(KEY)
-    assert all(isinstance(part, LogFunction) for part in four.parts)
-    assert all(isinstance(part.f, BegunByFanIn) for part in four.parts)
+    five = make_problem("mnist-classifiers(log=True)", folder).sample(KEY)
+    assert all(isinstance(part, LogFunction) for part in five.parts)
+    assert all(isinstance(part.f, BegunByFanIn) for part in five.parts)
