@@ -160,7 +160,7 @@ class Pictorial(LearnedOptimizer):
         shapes = (before if n is None else (*before, n, *pixels) for n in planes)
         return tuple(jnp.zeros(shape, phi_dtype(self)) for shape in shapes)
 
-    def _leaf(self, gradient: Any, state: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+    def _leaf(self, gradient: Any, state: State) -> tuple[Array, State]:
         gradient = jnp.asarray(gradient)
         x = gradient.astype(phi_dtype(self))
         if _is_picture(gradient):
