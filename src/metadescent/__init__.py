@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "optimizers.ntm_l_bfgs": ["NTMLBFGS"],
         "optimizers.pace": ["Pace"],
         "optimizers.partitioned": ["Partitioned"],
+        "optimizers.pictorial": ["Pictorial"],
         "optimizers.proportional": ["Proportional"],
         "optimizers.relative": ["Relative"],
         "optimizers.rnnprop": ["RNNProp"],

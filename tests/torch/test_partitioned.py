@@ -70,6 +70,7 @@ def test_a_parameter_that_no_group_takes_is_named(saved: Callable, sentence: Cal
     ("spec", "expected"),
     [
         ("ntm-bfgs", "{path} holds ntm-bfgs, which metadescent.torch does not have; known are "),
+        ("pictorial", "{path} holds pictorial, which metadescent.torch does not have; known are "),
         (
             "conv/* -> lstm + * -> optax.adam(learning_rate=0.1)",
             "{path} holds optax.adam, which metadescent.torch does not have; known are ",

@@ -44,7 +44,7 @@ SPECS = [
     "conv/* -> lstm(layers=(2,)) + * -> lstm-gac(layers=(3,), averaging=1)",
 ]
 # Rules that need JAX; `docs/pytorch.md` names them.
-WITHOUT_TORCH = {"ntm-bfgs", "ntm-l-bfgs"}
+WITHOUT_TORCH = {"ntm-bfgs", "ntm-l-bfgs", "pictorial"}
 MADE_OF = {name: names(read_card(zoo.path(name))["optimizer"]) for name in zoo.names()}
 PRETRAINED = [name for name, rules in MADE_OF.items() if not rules & WITHOUT_TORCH]
 SHAPES = {"conv.0.w": (2, 3, 1, 2), "conv.0.b": (3,), "out.w": (4, 5), "out.a": (), "out.n": (0,)}
@@ -175,9 +175,11 @@ def test_of_the_zoo_nothing_else_is_left_out() -> None:
 
 def test_the_page_says_which_of_the_zoo_need_jax() -> None:
     said = " ".join(PAGE.read_text().split())
-    assert f"{' and '.join(f'`{name}`' for name in sorted(WITHOUT_TORCH))}, so the zoo's" in said
-    assert "the zoo's optimizers with `ntm` in their names need JAX" in said
-    assert {name for name in zoo.names() if "ntm" in name} == MADE_OF.keys() - set(PRETRAINED)
+    *rules, last = (f"`{name}`" for name in sorted(WITHOUT_TORCH))
+    assert f"PyTorch has no {', '.join(rules)} and {last}, so the zoo's" in said
+    assert "the zoo's optimizers with `ntm` or `neural-art` in their names need JAX" in said
+    named = {name for name in zoo.names() if "ntm" in name or "neural-art" in name}
+    assert named == MADE_OF.keys() - set(PRETRAINED)
 
 
 def options(make: Callable) -> Iterator[tuple[str, Any]]:

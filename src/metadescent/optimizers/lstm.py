@@ -71,7 +71,7 @@ class LSTM(Coordinatewise):
         *cell_keys, output_key = jax.random.split(key, len(self.layers) + 1)
         fan_in = (1 if p is None else 2, *self.layers)
         self.cells = tuple(
-            _lstm_cell(n, hidden, key)
+            lstm_cell(n, hidden, key)
             for n, hidden, key in zip(fan_in[:-1], self.layers, cell_keys, strict=True)
         )
         output = eqx.nn.Linear(fan_in[-1], 1, key=output_key)
@@ -92,7 +92,7 @@ class LSTM(Coordinatewise):
         if not layers:
             raise UserError("layers is empty; give one layer or more, such as (20, 20)")
         m = cls(layers, scale=scale, key=key)
-        cell = _lstm_cell(count, m.layers[0], jax.random.fold_in(key, 0))
+        cell = lstm_cell(count, m.layers[0], jax.random.fold_in(key, 0))
         return eqx.tree_at(lambda m: m.cells[0], m, cell)
 
     def init_coordinate(self) -> LSTMState:
@@ -283,7 +283,13 @@ def _gates_backward(
 gates.defvjp(_gates_forward, _gates_backward)
 
 
-def _lstm_cell(inputs: int, hidden: int, key: PRNGKeyArray) -> eqx.nn.LSTMCell:
+def lstm_cell(inputs: int, hidden: int, key: PRNGKeyArray) -> eqx.nn.LSTMCell:
+    """Draw a layer of an LSTM, with truncated Gaussians by fan-in and 1 on the forget gate's bias.
+
+    Example:
+        >>> lstm_cell(3, 2, jax.random.key(0)).weight_ih.shape
+        (8, 3)
+    """
     cell = eqx.nn.LSTMCell(inputs, hidden, key=key)
     input_key, hidden_key, bias_key = jax.random.split(key, 3)
     fan_in = inputs + hidden

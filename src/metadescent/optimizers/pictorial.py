@@ -1,0 +1,192 @@
+"""An LSTM for pictures: one for each pixel, which sees all its colours and what is around it.
+
+m_β, v   = running means of ∇ (for each β) and of ∇² (for the last β), both without their bias
+l_β      = m_β / √(mean v)              how long they are beside the whole picture's gradient
+a_β      = m_β / √v                     how long they are beside their own
+x_t      = (l_β, B l_β Bᵀ for each blur B, a_β, log₁₀(1 + t)/4)     all β and colours of a pixel
+h_t, c_t = LSTM(x_t, h_{t−1}, c_{t−1})                              of each pixel
+g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t)               all colours of a pixel
+
+Pixels do not change alone: what a feature network sees are edges, spots and colours, and along
+these f is curved otherwise than along single coordinates. A rule that treats every coordinate for
+itself cannot tell one from the other. B is a Gaussian blur, so sums over x_t are filters of the
+gradient, and A mixes colours. Before training W is small, and A x_t is a step of Adam whose
+momentum has the β in the middle.
+
+Source: moments on several time scales, a clock and the factor of time are those of `anytime`; a
+recurrent network that descends on pictures and sees neighbours is from Putzky and Welling (2017),
+"Recurrent inference machines for solving inverse problems".
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent.errors import UserError, require, require_kind
+from metadescent.optimizer import LearnedOptimizer, State, Updates, phi_dtype
+from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
+from metadescent.optimizers.rnnprop import grow
+
+COLOURS = 3
+Planes = Float[Array, "_ height width"]
+PictureState = tuple[Planes, Planes, Float[Array, ""], Planes, Planes]
+
+
+class Pictorial(LearnedOptimizer):
+    """An LSTM a pixel, on the moments of the gradient there and around.
+
+    A leaf of θ of the shape height × width × 3 is a picture. Every coordinate of any other leaf is
+    one of its own: a grey pixel with nothing around it.
+
+    Arguments:
+        units: hidden units.
+        betas: decays of the moments, the fastest first; with that in the middle it begins as Adam.
+        blurs: standard deviations of the blurs, in pixels.
+        tau: steps after which the steps' length begins to fall.
+        clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
+        scale: factor on the output: about the size of the first steps.
+        key: draws φ.
+
+    Raises:
+        UserError: if there is no unit or no β, a β is not from 0 to 0.99999, a blur or τ is not
+            positive, or the clock or the scale is negative.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> m = Pictorial(units=4, scale=0.1, key=jax.random.key(0))
+        >>> picture = jnp.ones((5, 6, 3))
+        >>> g, h = m.update(picture, m.init(picture))
+        >>> g.shape, bool(jnp.allclose(g, -0.1, atol=0.02))
+        ((5, 6, 3), True)
+    """
+
+    cell: eqx.nn.LSTMCell
+    output: Float[Array, "3 units"]
+    mix: Float[Array, "3 features"]
+    betas: tuple[float, ...] = eqx.field(static=True)
+    blurs: tuple[float, ...] = eqx.field(static=True)
+    tau: float = eqx.field(static=True)
+    clock: float = eqx.field(static=True)
+    scale: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        units: int = 24,
+        betas: Sequence[float] = (0.8, 0.95, 0.99),
+        blurs: Sequence[float] = (1.5, 6.0),
+        tau: float = 1000.0,
+        clock: float = 128.0,
+        scale: float = 0.05,
+        *,
+        key: PRNGKeyArray,
+    ):
+        """Draw φ."""
+        require("units", units, 1)
+        require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.9, 0.99)")
+        require_kind("blurs", blurs, Sequence, "a list or tuple of widths; try (1.5, 6.0)")
+        if not betas:
+            raise UserError("betas is empty; give one decay or more, such as (0.9, 0.99)")
+        for beta in betas:
+            require("a beta", beta, 0.0, 0.99999)
+        for blur in blurs:
+            require("a blur", blur, 1e-6)
+        require("tau", tau, 1e-6)
+        require("clock", clock, 0.0)
+        require("scale", scale, 0.0)
+        self.betas, self.blurs = tuple(betas), tuple(blurs)
+        self.tau, self.clock, self.scale = tau, clock, scale
+        whole, own = COLOURS * len(betas) * (1 + len(blurs)), COLOURS * len(betas)
+        cell_key, output_key = jax.random.split(key)
+        self.cell = lstm_cell(whole + own + 1, units, cell_key)
+        self.output = 0.1 * truncated_normal(output_key, (COLOURS, units), units)
+        colour = jnp.arange(COLOURS)
+        adam = whole + COLOURS * (len(betas) // 2) + colour
+        self.mix = jnp.zeros((COLOURS, whole + own + 1)).at[colour, adam].set(-1.0)
+
+    def init(self, params: PyTree) -> State:
+        """Return zeros for every picture: m_β, √v, the number of steps, h and c."""
+        return jax.tree.map(self._begin, params)
+
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        """Run each leaf's pixels through the LSTM."""
+        del params, extra_args
+        leaves, treedef = jax.tree.flatten(updates)
+        states = treedef.flatten_up_to(state)
+        found = [self._leaf(*each) for each in zip(leaves, states, strict=True)]
+        return treedef.unflatten([g for g, _ in found]), treedef.unflatten([h for _, h in found])
+
+    def update_picture(
+        self, gradient: Float[Array, "3 height width"], state: PictureState
+    ) -> tuple[Float[Array, "3 height width"], PictureState]:
+        """Run the pixels of one picture through the LSTM."""
+        x, (means, root, t) = self.features(gradient, state[:3])
+        h, c = layer(self.cell, x, *state[3:])
+        g = jnp.tensordot(self.output, h, 1) + jnp.tensordot(self.mix, x, 1)
+        factor = self.scale * jax.lax.rsqrt(1 + state[2] / self.tau)
+        return factor * g, (means, root, t, h, c)
+
+    def features(
+        self, gradient: Float[Array, "3 height width"], moments: tuple[Planes, Planes, Array]
+    ) -> tuple[Planes, tuple[Planes, Planes, Array]]:
+        """Return x and the next moments: m_β one after the other and √v, with their bias, and t."""
+        means, root, t = moments
+        beta = jnp.repeat(jnp.asarray(self.betas, means.dtype), COLOURS)[:, None, None]
+        again = (len(self.betas), 1, 1)
+        means = beta * means + (1 - beta) * jnp.tile(gradient, again)
+        root = grow(root, gradient, self.betas[-1])
+        clock = jnp.log10(1 + jnp.minimum(t, self.clock)) / 4
+        t = t + 1
+        free = means / (1 - beta**t)
+        size = root / jnp.sqrt(1 - self.betas[-1] ** t)
+        own = free / jnp.tile(size, again)
+        whole = free * jax.lax.rsqrt(jnp.mean(size * size))
+        around = [_blurred(whole, width) for width in self.blurs]
+        time = jnp.full((1, *gradient.shape[1:]), clock)
+        return jnp.concatenate([whole, *around, own, time]), (means, root, t)
+
+    def _begin(self, theta: Any) -> tuple[Array, ...]:
+        # A picture, or as many as there are coordinates.
+        pixels, before = (1, 1), (jnp.size(theta),)
+        if _is_picture(theta):
+            pixels, before = jnp.shape(theta)[:2], ()
+        units = self.output.shape[1]
+        planes = (COLOURS * len(self.betas), COLOURS, None, units, units)
+        shapes = (before if n is None else (*before, n, *pixels) for n in planes)
+        return tuple(jnp.zeros(shape, phi_dtype(self)) for shape in shapes)
+
+    def _leaf(self, gradient: Any, state: State) -> tuple[Array, State]:
+        gradient = jnp.asarray(gradient)
+        x = gradient.astype(phi_dtype(self))
+        if _is_picture(gradient):
+            g, state = self.update_picture(jnp.moveaxis(x, -1, 0), state)
+            g = jnp.moveaxis(g, 0, -1)
+        else:
+            grey = jnp.broadcast_to(x.reshape(-1, 1, 1, 1), (x.size, COLOURS, 1, 1))
+            g, state = jax.vmap(self.update_picture)(grey, state)
+            g = g.mean((1, 2, 3)).reshape(x.shape)
+        return g.astype(gradient.dtype), state
+
+
+def _is_picture(leaf: Any) -> bool:
+    return jnp.ndim(leaf) == 3 and jnp.shape(leaf)[-1] == COLOURS
+
+
+def _blurred(x: Planes, width: float) -> Planes:
+    """Return every plane blurred; at its borders a pixel's weights are those that are left."""
+    down, across = _gaussian(x.shape[1], width), _gaussian(x.shape[2], width)
+    return jnp.einsum("ij,cjk,lk->cil", down.astype(x.dtype), x, across.astype(x.dtype))
+
+
+def _gaussian(n: int, width: float) -> Float[Array, "n n"]:
+    i = jnp.arange(n)
+    weights = jnp.exp(-(((i[:, None] - i) / width) ** 2) / 2)
+    return weights / weights.sum(1, keepdims=True)
+
+
+NAMED = {"pictorial": Pictorial}
