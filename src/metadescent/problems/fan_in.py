@@ -107,10 +107,10 @@ def classifiers(log: bool = False, data_dir: str | Path | None = None) -> Proble
         ...     _ = Path(folder, "train-images-idx3-ubyte").write_bytes(image)
         ...     label = bytes([0, 0, 8, 1, 0, 0, 0, 1, 9])
         ...     _ = Path(folder, "train-labels-idx1-ubyte").write_bytes(label)
-        ...     four = classifiers(data_dir=folder).sample(jax.random.key(0))
-        >>> thetas = jax.eval_shape(four.init, jax.random.key(1))
+        ...     five = classifiers(data_dir=folder).sample(jax.random.key(0))
+        >>> thetas = jax.eval_shape(five.init, jax.random.key(1))
         >>> [sum(leaf.size for leaf in jax.tree.leaves(theta)) for theta in thetas]
-        [7850, 25450, 52650, 15148]
+        [7850, 25450, 26506, 53002, 15148]
     """
     images, labels = load_mnist(data_dir, "train")
     squares = images.reshape(-1, 28, 28, 1)
