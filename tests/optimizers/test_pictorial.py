@@ -54,7 +54,7 @@ def features(m: Pictorial, gradients: jax.Array) -> jax.Array:
         x, moments = m.features(gradient, moments)
         return moments, x
 
-    return jax.lax.scan(step, m.init(jnp.moveaxis(gradients[0], 0, -1))[:3], gradients)[1]
+    return jax.lax.scan(step, m.init(jnp.moveaxis(gradients[0], 0, -1))[0], gradients)[1]
 
 
 PLANES = jnp.moveaxis(GRADIENTS, -1, 1)
@@ -193,7 +193,7 @@ def test_pictures_are_of_any_size_and_the_state_is_of_pixels(size: tuple[int, in
     assert np.isfinite(g).all()
     pixels = size[0] * size[1]
     each = 3 * len(BETAS) + 3 + 2 * UNITS
-    assert sum(leaf.size for leaf in h) == pixels * each + 1
+    assert sum(leaf.size for leaf in jax.tree.leaves(h)) == pixels * each + 1
 
 
 def test_what_is_no_picture_is_coordinates_for_themselves(assert_close: Callable) -> None:
@@ -229,7 +229,7 @@ def test_a_picture_of_low_precision_is_computed_in_phis() -> None:
     picture = GRADIENTS[0].astype(jnp.bfloat16)
     g, h = M.update(picture, M.init(picture))
     assert g.dtype == jnp.bfloat16
-    assert {leaf.dtype.name for leaf in h} == {"float32"}
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(h)} == {"float32"}
 
 
 def test_the_factor_is_on_all_of_the_step(assert_close: Callable) -> None:

@@ -33,7 +33,8 @@ from metadescent.optimizers.rnnprop import grow
 
 COLOURS = 3
 Planes = Float[Array, "_ height width"]
-PictureState = tuple[Planes, Planes, Float[Array, ""], Planes, Planes]
+Moments = tuple[Planes, Planes, Float[Array, ""]]
+PictureState = tuple[Moments, tuple[Planes, Planes]]
 
 
 class Pictorial(LearnedOptimizer):
@@ -125,15 +126,16 @@ class Pictorial(LearnedOptimizer):
         self, gradient: Float[Array, "3 height width"], state: PictureState
     ) -> tuple[Float[Array, "3 height width"], PictureState]:
         """Run the pixels of one picture through the LSTM."""
-        x, (means, root, t) = self.features(gradient, state[:3])
-        h, c = layer(self.cell, x, *state[3:])
+        before, (h, c) = state
+        x, moments = self.features(gradient, before)
+        h, c = layer(self.cell, x, h, c)
         g = jnp.tensordot(self.output, h, 1) + jnp.tensordot(self.mix, x, 1)
-        factor = self.scale * jax.lax.rsqrt(1 + state[2] / self.tau)
-        return factor * g, (means, root, t, h, c)
+        factor = self.scale * jax.lax.rsqrt(1 + before[-1] / self.tau)
+        return factor * g, (moments, (h, c))
 
     def features(
-        self, gradient: Float[Array, "3 height width"], moments: tuple[Planes, Planes, Array]
-    ) -> tuple[Planes, tuple[Planes, Planes, Array]]:
+        self, gradient: Float[Array, "3 height width"], moments: Moments
+    ) -> tuple[Planes, Moments]:
         """Return x and the next moments: m_β one after the other and √v, with their bias, and t."""
         means, root, t = moments
         beta = jnp.repeat(jnp.asarray(self.betas, means.dtype), COLOURS)[:, None, None]
@@ -150,15 +152,17 @@ class Pictorial(LearnedOptimizer):
         time = jnp.full((1, *gradient.shape[1:]), clock)
         return jnp.concatenate([whole, *around, own, time]), (means, root, t)
 
-    def _begin(self, theta: Any) -> tuple[Array, ...]:
+    def _begin(self, theta: Any) -> State:
         # A picture, or as many as there are coordinates.
         pixels, before = (1, 1), (jnp.size(theta),)
         if _is_picture(theta):
             pixels, before = jnp.shape(theta)[:2], ()
-        units = self.output.shape[1]
-        planes = (COLOURS * len(self.betas), COLOURS, None, units, units)
-        shapes = (before if n is None else (*before, n, *pixels) for n in planes)
-        return tuple(jnp.zeros(shape, phi_dtype(self)) for shape in shapes)
+
+        def zeros(planes: int) -> Array:
+            return jnp.zeros((*before, planes, *pixels), phi_dtype(self))
+
+        t, h = jnp.zeros(before, phi_dtype(self)), zeros(self.output.shape[1])
+        return (zeros(COLOURS * len(self.betas)), zeros(COLOURS), t), (h, h)
 
     def _leaf(self, gradient: Any, state: State) -> tuple[Array, State]:
         gradient = jnp.asarray(gradient)
