@@ -3,15 +3,18 @@
 m_β, v   = running means of ∇ (for each β) and of ∇² (for the last β), both without their bias
 l_β      = m_β / √(mean v)              how long they are beside the whole picture's gradient
 a_β      = m_β / √v                     how long they are beside their own
-x_t      = (l_β, B l_β Bᵀ for each blur B, a_β, log₁₀(1 + t)/4)     all β and colours of a pixel
+n        = −H ∇ / scale, shortened to a root mean square of 1        H of the last K steps
+x_t      = (l_β, B l_β Bᵀ for each blur B, a_β, n, log₁₀(1 + t)/4)  all β and colours of a pixel
 h_t, c_t = LSTM(x_t, h_{t−1}, c_{t−1})                              of each pixel
-g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t)               all colours of a pixel
+g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all colours of a pixel
 
 Pixels do not change alone: what a feature network sees are edges, spots and colours, and along
 these f is curved otherwise than along single coordinates. A rule that treats every coordinate for
 itself cannot tell one from the other. B is a Gaussian blur, so sums over x_t are filters of the
-gradient, and A mixes colours. Before training W is small, and A x_t is a step of Adam whose
-momentum has the β in the middle.
+gradient, and A mixes colours. H is that of L-BFGS (`quasi_newton`), which knows what no filter does:
+along which pictures f is curved here. It is of a whole picture, and v lets each pixel trust it more
+or less. Before training W is small, v is 0, and A x_t is a step of L-BFGS and half a one of Adam, whose
+momentum has the β in the middle; without a memory it is all of Adam's.
 
 Source: moments on several time scales, a clock and the factor of time are those of `anytime`; a
 recurrent network that descends on pictures and sees neighbours is from Putzky and Welling (2017),
@@ -28,13 +31,14 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent.errors import UserError, require, require_kind
 from metadescent.optimizer import LearnedOptimizer, State, Updates, phi_dtype
+from metadescent.optimizers import quasi_newton
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.rnnprop import grow
 
 COLOURS = 3
 Planes = Float[Array, "_ height width"]
 Moments = tuple[Planes, Planes, Float[Array, ""]]
-PictureState = tuple[Moments, tuple[Planes, Planes]]
+PictureState = tuple[Moments, tuple[Planes, Planes], quasi_newton.Pairs | None]
 
 
 class Pictorial(LearnedOptimizer):
@@ -49,30 +53,33 @@ class Pictorial(LearnedOptimizer):
         blurs: standard deviations of the blurs, in pixels.
         tau: steps after which the steps' length begins to fall.
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
-        scale: factor on the output: about the size of the first steps.
+        scale: factor on the output: about the size of the first steps, and the most of L-BFGS's.
+        memory: K, how many steps L-BFGS remembers; 0 for none of it.
         key: draws φ.
 
     Raises:
-        UserError: if there is no unit or no β, a β is not from 0 to 0.99999, a blur or τ is not
-            positive, or the clock or the scale is negative.
+        UserError: if there is no unit or no β, a β is not from 0 to 0.99999, a blur, τ or the scale is
+            not positive, or the clock or the memory is negative; on use, if θ is not given.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> m = Pictorial(units=4, scale=0.1, key=jax.random.key(0))
         >>> picture = jnp.ones((5, 6, 3))
-        >>> g, h = m.update(picture, m.init(picture))
-        >>> g.shape, bool(jnp.allclose(g, -0.1, atol=0.02))
+        >>> g, h = m.update(picture, m.init(picture), picture)
+        >>> g.shape, bool(jnp.allclose(g, -0.05, atol=0.02))
         ((5, 6, 3), True)
     """
 
     cell: eqx.nn.LSTMCell
     output: Float[Array, "3 units"]
     mix: Float[Array, "3 features"]
+    trust: Float[Array, " units_or_0"]
     betas: tuple[float, ...] = eqx.field(static=True)
     blurs: tuple[float, ...] = eqx.field(static=True)
     tau: float = eqx.field(static=True)
     clock: float = eqx.field(static=True)
     scale: float = eqx.field(static=True)
+    memory: int = eqx.field(static=True)
 
     def __init__(
         self,
@@ -82,6 +89,7 @@ class Pictorial(LearnedOptimizer):
         tau: float = 1000.0,
         clock: float = 128.0,
         scale: float = 0.05,
+        memory: int = 10,
         *,
         key: PRNGKeyArray,
     ):
@@ -97,46 +105,63 @@ class Pictorial(LearnedOptimizer):
             require("a blur", blur, 1e-6)
         require("tau", tau, 1e-6)
         require("clock", clock, 0.0)
-        require("scale", scale, 0.0)
+        require("scale", scale, 1e-12)
+        require("memory", memory, 0)
         self.betas, self.blurs = tuple(betas), tuple(blurs)
-        self.tau, self.clock, self.scale = tau, clock, scale
+        self.tau, self.clock, self.scale, self.memory = tau, clock, scale, memory
         whole, own = COLOURS * len(betas) * (1 + len(blurs)), COLOURS * len(betas)
+        newton = COLOURS if memory else 0
+        features = whole + own + newton + 1
         cell_key, output_key = jax.random.split(key)
-        self.cell = lstm_cell(whole + own + 1, units, cell_key)
+        self.cell = lstm_cell(features, units, cell_key)
         self.output = 0.1 * truncated_normal(output_key, (COLOURS, units), units)
         colour = jnp.arange(COLOURS)
         adam = whole + COLOURS * (len(betas) // 2) + colour
-        self.mix = jnp.zeros((COLOURS, whole + own + 1)).at[colour, adam].set(-1.0)
+        mix = jnp.zeros((COLOURS, features)).at[colour, adam].set(-0.5 if memory else -1.0)
+        self.mix = mix.at[:, whole + own : -1].set(jnp.eye(COLOURS)[:, :newton])
+        self.trust = jnp.zeros(units if memory else 0)
 
     def init(self, params: PyTree) -> State:
-        """Return zeros for every picture: m_β, √v, the number of steps, h and c."""
+        """Return zeros for every picture: m_β, √v, the number of steps, h and c, and no pairs."""
         return jax.tree.map(self._begin, params)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
         """Run each leaf's pixels through the LSTM."""
-        del params, extra_args
+        del extra_args
+        if params is None and self.memory:
+            raise UserError("pictorial follows the steps of θ and was given none; pass params")
         leaves, treedef = jax.tree.flatten(updates)
         states = treedef.flatten_up_to(state)
-        found = [self._leaf(*each) for each in zip(leaves, states, strict=True)]
+        thetas = leaves if params is None else treedef.flatten_up_to(params)
+        found = [self._leaf(*each) for each in zip(leaves, states, thetas, strict=True)]
         return treedef.unflatten([g for g, _ in found]), treedef.unflatten([h for _, h in found])
 
     def update_picture(
-        self, gradient: Float[Array, "3 height width"], state: PictureState
+        self,
+        gradient: Float[Array, "3 height width"],
+        state: PictureState,
+        theta: Float[Array, "3 height width"],
     ) -> tuple[Float[Array, "3 height width"], PictureState]:
         """Run the pixels of one picture through the LSTM."""
-        before, (h, c) = state
+        before, (h, c), pairs = state
         x, moments = self.features(gradient, before)
+        if pairs is not None:
+            pairs = quasi_newton.remember(pairs, theta, gradient)
+            newton = self._newton(pairs, gradient)
+            x = jnp.concatenate([x[:-1], newton, x[-1:]])
         h, c = layer(self.cell, x, h, c)
         g = jnp.tensordot(self.output, h, 1) + jnp.tensordot(self.mix, x, 1)
+        if pairs is not None:
+            g = g + jnp.tensordot(self.trust, h, 1) * newton
         factor = self.scale * jax.lax.rsqrt(1 + before[-1] / self.tau)
-        return factor * g, (moments, (h, c))
+        return factor * g, (moments, (h, c), pairs)
 
     def features(
         self, gradient: Float[Array, "3 height width"], moments: Moments
     ) -> tuple[Planes, Moments]:
-        """Return x and the next moments: m_β one after the other and √v, with their bias, and t."""
+        """Return x without n, and the next moments: m_β one after the other, √v, and t."""
         means, root, t = moments
         beta = jnp.repeat(jnp.asarray(self.betas, means.dtype), COLOURS)[:, None, None]
         again = (len(self.betas), 1, 1)
@@ -152,6 +177,13 @@ class Pictorial(LearnedOptimizer):
         time = jnp.full((1, *gradient.shape[1:]), clock)
         return jnp.concatenate([whole, *around, own, time]), (means, root, t)
 
+    def _newton(
+        self, pairs: quasi_newton.Pairs, gradient: Float[Array, "3 height width"]
+    ) -> Float[Array, "3 height width"]:
+        """Return n."""
+        n = -quasi_newton.direction(pairs, gradient) / self.scale
+        return n * jax.lax.rsqrt(jnp.maximum(jnp.mean(n * n), 1.0))
+
     def _begin(self, theta: Any) -> State:
         # A picture, or as many as there are coordinates.
         pixels, before = (1, 1), (jnp.size(theta),)
@@ -162,19 +194,29 @@ class Pictorial(LearnedOptimizer):
             return jnp.zeros((*before, planes, *pixels), phi_dtype(self))
 
         t, h = jnp.zeros(before, phi_dtype(self)), zeros(self.output.shape[1])
-        return (zeros(COLOURS * len(self.betas)), zeros(COLOURS), t), (h, h)
+        moments = zeros(COLOURS * len(self.betas)), zeros(COLOURS), t
+        if not self.memory:
+            return moments, (h, h), None
+        pairs = quasi_newton.begin(jnp.zeros((COLOURS, *pixels), t.dtype), self.memory)
+        pairs = jax.tree.map(lambda x: jnp.broadcast_to(x, (*before, *x.shape)), pairs)
+        return moments, (h, h), pairs
 
-    def _leaf(self, gradient: Any, state: State) -> tuple[Array, State]:
+    def _leaf(self, gradient: Any, state: State, theta: Any) -> tuple[Array, State]:
         gradient = jnp.asarray(gradient)
-        x = gradient.astype(phi_dtype(self))
+        x, theta = (jnp.asarray(leaf).astype(phi_dtype(self)) for leaf in (gradient, theta))
         if _is_picture(gradient):
-            g, state = self.update_picture(jnp.moveaxis(x, -1, 0), state)
+            g, state = self.update_picture(
+                jnp.moveaxis(x, -1, 0), state, jnp.moveaxis(theta, -1, 0)
+            )
             g = jnp.moveaxis(g, 0, -1)
         else:
-            grey = jnp.broadcast_to(x.reshape(-1, 1, 1, 1), (x.size, COLOURS, 1, 1))
-            g, state = jax.vmap(self.update_picture)(grey, state)
+            g, state = jax.vmap(self.update_picture)(_grey(x), state, _grey(theta))
             g = g.mean((1, 2, 3)).reshape(x.shape)
         return g.astype(gradient.dtype), state
+
+
+def _grey(leaf: Array) -> Float[Array, "n 3 1 1"]:
+    return jnp.broadcast_to(leaf.reshape(-1, 1, 1, 1), (leaf.size, COLOURS, 1, 1))
 
 
 def _is_picture(leaf: Any) -> bool:
