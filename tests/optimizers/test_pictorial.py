@@ -12,6 +12,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from metadescent.meta_loss import forms
+from metadescent.optimizers import quasi_newton
 from metadescent.optimizers.pictorial import Pictorial
 
 KEY = jax.random.key(0)
@@ -26,24 +27,33 @@ def make(**options: Any) -> Pictorial:
 
 
 def loud(m: Pictorial) -> Pictorial:
-    """The same rule with W and A at random, so that each feature has a say."""
-    shapes = m.output.shape, m.mix.shape
-    keys = jax.random.split(jax.random.key(2))
+    """The same rule with W, A and v at random, so that each feature has a say."""
+    shapes = m.output.shape, m.mix.shape, m.trust.shape
+    keys = jax.random.split(jax.random.key(2), 3)
     phi = tuple(jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True))
-    return eqx.tree_at(lambda m: (m.output, m.mix), m, phi)
+    return eqx.tree_at(lambda m: (m.output, m.mix, m.trust), m, phi)
 
 
 M = loud(make())
-ALONE = loud(make(blurs=()))
+NO_MEMORY = loud(make(memory=0))
+ALONE = loud(make(blurs=(), memory=0))
+
+
+def path(gradients: Any) -> Any:
+    """A θ for each gradient, along which f is curved upwards."""
+    return jax.tree.map(jnp.tanh, gradients)
 
 
 @eqx.filter_jit
-def updates(m: Any, gradients: Any) -> Any:
-    def step(h: Any, gradient: Any) -> tuple[Any, Any]:
-        g, h = m.update(gradient, h)
+def updates(m: Any, gradients: Any, thetas: Any = None) -> Any:
+    def step(h: Any, at: Any) -> tuple[Any, Any]:
+        gradient, theta = at
+        g, h = m.update(gradient, h, theta)
         return h, g
 
-    return jax.lax.scan(step, m.init(jax.tree.map(lambda x: x[0], gradients)), gradients)[1]
+    thetas = path(gradients) if thetas is None else thetas
+    first = jax.tree.map(lambda x: x[0], thetas)
+    return jax.lax.scan(step, m.init(first), (gradients, thetas))[1]
 
 
 @eqx.filter_jit
@@ -66,7 +76,7 @@ PLANES = jnp.moveaxis(GRADIENTS, -1, 1)
 def test_before_training_it_is_adam_but_for_what_the_lstm_says(
     betas: tuple[float, ...], middle: float, assert_close: Callable
 ) -> None:
-    m = make(betas=betas)
+    m = make(betas=betas, memory=0)
     adam = updates(optax.scale_by_adam(middle, betas[-1], eps=0.0), GRADIENTS)
     factor = SCALE / jnp.sqrt(1 + jnp.arange(STEPS) / TAU)
     expected = -factor[:, None, None, None] * adam
@@ -77,6 +87,33 @@ def test_before_training_it_is_adam_but_for_what_the_lstm_says(
     departure = jnp.abs(updates(m, GRADIENTS) - expected).max((1, 2, 3))
     assert (departure > 0).all()
     assert (departure < bound).all()
+
+
+def newton(scale: float) -> jax.Array:
+    """n of each step."""
+
+    def step(pairs: Any, at: Any) -> tuple[Any, jax.Array]:
+        pairs = quasi_newton.remember(pairs, *at)
+        n = -quasi_newton.direction(pairs, at[1]) / scale
+        return pairs, n / jnp.maximum(jnp.sqrt(jnp.mean(n**2)), 1.0)
+
+    at = path(GRADIENTS), GRADIENTS
+    return jax.lax.scan(step, quasi_newton.begin(at[0][0], 10), at)[1]
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_with_a_memory_it_is_half_of_adam_and_all_of_l_bfgs(
+    scale: float, assert_close: Callable
+) -> None:
+    """No longer than the scale: the smaller one shortens it."""
+    m = make(scale=scale)
+    silent = eqx.tree_at(lambda m: m.output, m, jnp.zeros_like(m.output))
+    factor = (scale / jnp.sqrt(1 + jnp.arange(STEPS) / TAU))[:, None, None, None]
+    adam = updates(optax.scale_by_adam(0.9, 0.99, eps=0.0), GRADIENTS)
+    expected = factor * (newton(scale) - 0.5 * adam)
+    assert_close(updates(silent, GRADIENTS), expected, rtol=1e-4, atol=1e-5)
+    sizes = jnp.sqrt(jnp.mean(newton(scale)[1:] ** 2, (1, 2, 3)))
+    assert (sizes > 0.999).all() == (scale == 0.3)
 
 
 def test_the_features_are_means_filtered_and_normalized_and_a_clock() -> None:
@@ -114,18 +151,27 @@ def test_what_is_the_same_everywhere_is_not_changed_by_a_blur(width: float) -> N
 
 
 def test_it_is_equinoxs_cell_on_each_pixel(assert_close: Callable) -> None:
-    """And all colours of g are from W h + A x there."""
+    """And all colours of g are from W h + A x + (v h) n there."""
     h = c = jnp.zeros((HEIGHT, WIDTH, UNITS))
     cell, expected = jax.jit(jax.vmap(jax.vmap(M.cell))), []
-    for t, x in enumerate(jnp.moveaxis(features(M, PLANES), 1, -1)):
+    of_gradient = jnp.moveaxis(features(M, PLANES), 1, -1)
+    for t, (x, n) in enumerate(zip(of_gradient, newton(SCALE), strict=True)):
+        x = jnp.concatenate([x[..., :-1], n, x[..., -1:]], -1)
         h, c = cell(x, (h, c))
-        expected.append(SCALE * (1 + t / TAU) ** -0.5 * (h @ M.output.T + x @ M.mix.T))
+        g = h @ M.output.T + x @ M.mix.T + (h @ M.trust)[..., None] * n
+        expected.append(SCALE * (1 + t / TAU) ** -0.5 * g)
     assert_close(updates(M, GRADIENTS), jnp.stack(expected), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e3])
 def test_the_scale_of_f_does_not_matter(factor: float, assert_close: Callable) -> None:
-    assert_close(updates(M, factor * GRADIENTS), updates(M, GRADIENTS), rtol=1e-3, atol=1e-5)
+    scaled = updates(M, factor * GRADIENTS, path(GRADIENTS))
+    assert_close(scaled, updates(M, GRADIENTS), rtol=1e-3, atol=1e-5)
+
+
+def test_where_theta_is_does_not_matter(assert_close: Callable) -> None:
+    moved = updates(M, GRADIENTS, path(GRADIENTS) + 2.0)
+    assert_close(moved, updates(M, GRADIENTS), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -141,13 +187,13 @@ def test_colours_are_not_alike_and_see_each_other() -> None:
     rolled = updates(M, jnp.roll(GRADIENTS, 1, axis=-1))
     assert (jnp.abs(rolled - jnp.roll(updates(M, GRADIENTS), 1, axis=-1)) > 1e-3).any()
     # A sign that is turned round leaves every √v as it was.
-    turned = updates(M, GRADIENTS.at[0, 2, 3, 0].multiply(-1.0))
-    assert (jnp.abs(turned - updates(M, GRADIENTS))[0, 2, 3, 1:] > 1e-3).all()
+    turned = updates(NO_MEMORY, GRADIENTS.at[0, 2, 3, 0].multiply(-1.0))
+    assert (jnp.abs(turned - updates(NO_MEMORY, GRADIENTS))[0, 2, 3, 1:] > 1e-3).all()
 
 
 def changed(m: Pictorial, factor: float) -> np.ndarray:
     """Which pixels' updates change where the gradient at the first corner does, at every step."""
-    other = updates(m, GRADIENTS.at[:, 0, 0].multiply(factor))
+    other = updates(m, GRADIENTS.at[:, 0, 0].multiply(factor), path(GRADIENTS))
     return np.abs(np.asarray(other - updates(m, GRADIENTS))).max((0, 3)) > 1e-5
 
 
@@ -162,18 +208,26 @@ def test_blurs_reach_as_far_as_they_are_wide() -> None:
     """A Gaussian of 0.3 is below 10⁻⁸ from two pixels on, and nothing is handed on in time."""
     near = np.zeros((HEIGHT, WIDTH), bool)
     near[:2, :2] = True
-    reached = changed(loud(make(blurs=(0.3,))), -1.0)
+    reached = changed(loud(make(blurs=(0.3,), memory=0)), -1.0)
     assert reached[0, 1]
     assert reached[1, 0]
     assert not (reached & ~near).any()
-    assert changed(M, -1.0).all()
+    assert changed(NO_MEMORY, -1.0).all()
 
 
-def test_without_blurs_a_picture_beside_itself_is_no_other_picture(assert_close: Callable) -> None:
+def test_with_a_memory_each_pixel_knows_of_all() -> None:
+    m = loud(make(blurs=()))
+    assert changed(m, -1.0).all()
+
+
+@pytest.mark.parametrize("memory", [0, 10])
+def test_without_blurs_a_picture_beside_itself_is_no_other_picture(
+    memory: int, assert_close: Callable
+) -> None:
     """At any resolution: what is divided by is a mean."""
-    tiles = (1, 2, 3, 1)
-    expected = jnp.tile(updates(ALONE, GRADIENTS), tiles)
-    assert_close(updates(ALONE, jnp.tile(GRADIENTS, tiles)), expected, rtol=1e-4, atol=1e-5)
+    m, tiles = loud(make(blurs=(), memory=memory)), (1, 2, 3, 1)
+    expected = jnp.tile(updates(m, GRADIENTS), tiles)
+    assert_close(updates(m, jnp.tile(GRADIENTS, tiles)), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(9, 2), (1, 5)])
@@ -188,12 +242,14 @@ def test_a_picture_of_one_colour_is_one_pixel_at_any_resolution(
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (0, 4)])
 def test_pictures_are_of_any_size_and_the_state_is_of_pixels(size: tuple[int, int]) -> None:
     picture = jnp.ones((*size, 3))
-    g, h = M.update(picture, M.init(picture))
-    assert g.shape == picture.shape
-    assert np.isfinite(g).all()
     pixels = size[0] * size[1]
-    each = 3 * len(BETAS) + 3 + 2 * UNITS
-    assert sum(leaf.size for leaf in jax.tree.leaves(h)) == pixels * each + 1
+    for memory, each, whole in ((0, 0, 1), (4, 3 * (2 + 2 * 4), 2)):
+        m = loud(make(memory=memory))
+        g, h = m.update(picture, m.init(picture), picture)
+        assert g.shape == picture.shape
+        assert np.isfinite(g).all()
+        each += 3 * len(BETAS) + 3 + 2 * UNITS
+        assert sum(leaf.size for leaf in jax.tree.leaves(h)) == pixels * each + whole
 
 
 def test_what_is_no_picture_is_coordinates_for_themselves(assert_close: Callable) -> None:
@@ -227,9 +283,16 @@ def test_pictures_of_a_batch_and_of_a_tree_are_for_themselves(assert_close: Call
 
 def test_a_picture_of_low_precision_is_computed_in_phis() -> None:
     picture = GRADIENTS[0].astype(jnp.bfloat16)
-    g, h = M.update(picture, M.init(picture))
+    g, h = M.update(picture, M.init(picture), picture)
     assert g.dtype == jnp.bfloat16
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(h)} == {"float32"}
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(h)} == {"float32", "int32"}
+
+
+def test_without_theta_it_cannot_follow_its_steps(sentence: Callable) -> None:
+    said = "pictorial follows the steps of θ and was given none; pass params"
+    assert sentence(M.update, GRADIENTS[0], M.init(GRADIENTS[0])) == said
+    g, _ = NO_MEMORY.update(GRADIENTS[0], NO_MEMORY.init(GRADIENTS[0]))
+    assert np.isfinite(g).all()
 
 
 def test_the_factor_is_on_all_of_the_step(assert_close: Callable) -> None:
@@ -269,7 +332,8 @@ def test_its_meta_gradient_goes_through_the_unroll_and_reaches_phi() -> None:
         ({"blurs": (1.5, 0.0)}, "a blur is 0.0 and must be at least 1e-06"),
         ({"tau": 0.0}, "tau is 0.0 and must be at least 1e-06"),
         ({"clock": -1.0}, "clock is -1.0 and must be at least 0"),
-        ({"scale": -0.1}, "scale is -0.1 and must be at least 0"),
+        ({"scale": 0.0}, "scale is 0.0 and must be at least 1e-12"),
+        ({"memory": -1}, "memory is -1 and must be at least 0"),
     ],
     ids=str,
 )

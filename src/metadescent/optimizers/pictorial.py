@@ -11,10 +11,10 @@ g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all col
 Pixels do not change alone: what a feature network sees are edges, spots and colours, and along
 these f is curved otherwise than along single coordinates. A rule that treats every coordinate for
 itself cannot tell one from the other. B is a Gaussian blur, so sums over x_t are filters of the
-gradient, and A mixes colours. H is that of L-BFGS (`quasi_newton`), which knows what no filter does:
-along which pictures f is curved here. It is of a whole picture, and v lets each pixel trust it more
-or less. Before training W is small, v is 0, and A x_t is a step of L-BFGS and half a one of Adam, whose
-momentum has the β in the middle; without a memory it is all of Adam's.
+gradient, and A mixes colours. H is that of L-BFGS (`quasi_newton`), which knows what no filter
+does: along which pictures f is curved here. It is of a whole picture, and v lets each pixel trust
+it more or less. Before training W is small, v is 0, and A x_t is a step of L-BFGS and half a one of
+Adam, whose momentum has the β in the middle; without a memory it is all of Adam's.
 
 Source: moments on several time scales, a clock and the factor of time are those of `anytime`; a
 recurrent network that descends on pictures and sees neighbours is from Putzky and Welling (2017),
@@ -58,8 +58,8 @@ class Pictorial(LearnedOptimizer):
         key: draws φ.
 
     Raises:
-        UserError: if there is no unit or no β, a β is not from 0 to 0.99999, a blur, τ or the scale is
-            not positive, or the clock or the memory is negative; on use, if θ is not given.
+        UserError: if there is no unit or no β, a β is not from 0 to 0.99999, a blur, τ or the scale
+            is not positive, or the clock or the memory is negative; on use, if θ is not given.
 
     Example:
         >>> import jax, jax.numpy as jnp

@@ -4,9 +4,9 @@ s, y = θ_t − θ_{t−1}, ∇_t − ∇_{t−1}                               
 H_0  = γ I,     γ = ⟨s, y⟩ / ⟨y, y⟩ of the last pair
 H_j  = (I − ρ s yᵀ) H_{j−1} (I − ρ y sᵀ) + ρ s sᵀ,     ρ = 1/⟨s, y⟩        of the j-th oldest
 
-A pair is remembered only if ⟨s, y⟩ is more than `LEAST` ‖s‖ ‖y‖, so that H is positive definite, and
-H ∇ is 0 as long as there is none. Unlike Optax's `scale_by_lbfgs` this holds the pairs constant in
-the meta-gradient, where they would be divided by what is small: ∂(H ∇)/∂∇ is H.
+A pair is remembered only if ⟨s, y⟩ is more than `LEAST` ‖s‖ ‖y‖, so that H is positive definite,
+and H ∇ is 0 as long as there is none. Unlike Optax's `scale_by_lbfgs` this holds the pairs constant
+in the meta-gradient, where they would be divided by what is small: ∂(H ∇)/∂∇ is H.
 
 Source: Nocedal and Wright (2006), "Numerical optimization", algorithm 7.4.
 """
@@ -60,9 +60,9 @@ def remember(pairs: Pairs, theta: Float[Array, "*n"], gradient: Float[Array, "*n
     """
     theta, gradient = jax.lax.stop_gradient((theta, gradient))
     s, y = theta - pairs.theta, gradient - pairs.gradient
-    # In this order nothing that is finite overflows before it is compared.
+    # What is not finite, or has products that are not, compares as False.
     is_sound = jnp.vdot(s, y) > LEAST * jnp.linalg.norm(s) * jnp.linalg.norm(y)
-    is_sound = is_sound & (pairs.steps > 0) & jnp.isfinite(jnp.vdot(y, y))
+    is_sound = is_sound & (pairs.steps > 0)
 
     def pushed(old: Array, new: Array) -> Array:
         return jnp.where(is_sound, jnp.concatenate([old[1:], new[None]]), old)

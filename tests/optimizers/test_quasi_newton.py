@@ -1,0 +1,112 @@
+"""L-BFGS's direction: Optax's, a matrix by its formula, Newton's on quadratics, what is refused."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metadescent.optimizers.quasi_newton import Pairs, begin, direction, remember
+
+MEMORY, STEPS = 3, 7
+A = jax.random.normal(jax.random.key(0), (5, 5))
+HESSIAN = A @ A.T + 0.5 * jnp.eye(5)
+THETAS = jax.random.normal(jax.random.key(1), (STEPS, 5))
+GRADIENTS = THETAS @ HESSIAN
+
+
+@jax.jit
+def along(thetas: jax.Array, gradients: jax.Array) -> tuple[Pairs, jax.Array]:
+    """The pairs after all steps, and H ∇ after each."""
+
+    def step(pairs: Pairs, at: tuple[jax.Array, jax.Array]) -> tuple[Pairs, jax.Array]:
+        pairs = remember(pairs, *at)
+        return pairs, direction(pairs, at[1])
+
+    return jax.lax.scan(step, begin(thetas[0], MEMORY), (thetas, gradients))
+
+
+def test_it_is_optaxs(assert_close: Callable) -> None:
+    """But for the first step, which has no pair."""
+    lbfgs = optax.scale_by_lbfgs(MEMORY)
+    state, expected = lbfgs.init(THETAS[0]), []
+    for theta, gradient in zip(THETAS, GRADIENTS, strict=True):
+        each, state = lbfgs.update(gradient, state, theta)
+        expected.append(each)
+    assert_close(along(THETAS, GRADIENTS)[1], jnp.stack(expected).at[0].set(0.0), rtol=1e-4)
+
+
+def test_it_is_the_matrix_of_the_formula(assert_close: Callable) -> None:
+    pairs, d = along(THETAS, GRADIENTS)
+    s, y = (np.asarray(x, np.float64) for x in (pairs.s, pairs.y))
+    H = s[-1] @ y[-1] / (y[-1] @ y[-1]) * np.eye(5)
+    for s_j, y_j in zip(s, y, strict=True):
+        V = np.eye(5) - np.outer(y_j, s_j) / (s_j @ y_j)
+        H = V.T @ H @ V + np.outer(s_j, s_j) / (s_j @ y_j)
+    assert_close(d[-1], jnp.asarray(H @ np.asarray(GRADIENTS[-1])), rtol=1e-4)
+    # The secant equation of the last step.
+    assert_close(direction(pairs, pairs.y[-1]), pairs.s[-1], rtol=1e-4)
+
+
+def test_the_derivative_by_the_gradient_is_h(assert_close: Callable) -> None:
+    pairs, d = along(THETAS, GRADIENTS)
+    H = jax.jacrev(lambda gradient: direction(pairs, gradient))(GRADIENTS[-1])
+    assert_close(H, H.T, rtol=1e-3, atol=1e-4)
+    assert (jnp.linalg.eigvalsh(H) > 0).all()
+    assert_close(H @ GRADIENTS[-1], d[-1], rtol=1e-4)
+    # Through what is remembered there is none.
+    moved = jax.jacrev(lambda theta: direction(remember(pairs, theta, GRADIENTS[0]), GRADIENTS[1]))
+    assert not moved(THETAS[0]).any()
+
+
+def test_with_all_directions_known_it_is_newtons(assert_close: Callable) -> None:
+    """Of a quadratic, whose steps are conjugate to each other."""
+    values, vectors = jnp.linalg.eigh(HESSIAN)
+    pairs, theta = begin(jnp.zeros(5), 5), jnp.zeros(5)
+    for step in [jnp.zeros(5), *vectors.T]:
+        theta = theta + step
+        pairs = remember(pairs, theta, HESSIAN @ theta)
+    expected = vectors @ (vectors.T @ GRADIENTS[0] / values)
+    assert_close(direction(pairs, GRADIENTS[0]), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_before_the_first_pair_it_is_nothing() -> None:
+    pairs = remember(begin(THETAS[0], MEMORY), THETAS[0], GRADIENTS[0])
+    assert int(pairs.steps) == 1
+    assert not direction(pairs, GRADIENTS[0]).any()
+
+
+@pytest.mark.parametrize(
+    ("s", "y"),
+    [
+        ([1.0, 0.0], [-1.0, 0.0]),
+        ([1.0, 0.0], [0.0, 1.0]),
+        ([0.0, 0.0], [1.0, 0.0]),
+        ([1.0, 0.0], [0.0, 0.0]),
+        ([1.0, 0.0], [np.nan, 0.0]),
+        ([1.0, 0.0], [np.inf, 0.0]),
+        ([1.0, 0.0], [1e30, 0.0]),
+        ([1e-30, 0.0], [1e-30, 0.0]),
+    ],
+    ids=str,
+)
+def test_a_pair_without_positive_curvature_is_not_remembered(s: list, y: list) -> None:
+    """Nor one that is not finite, or whose products are not."""
+    pairs = remember(begin(jnp.zeros(2), 2), jnp.zeros(2), jnp.zeros(2))
+    pairs = remember(pairs, jnp.asarray([1.0, 1.0]), jnp.asarray([2.0, 2.0]))
+    after = remember(pairs, jnp.asarray([1.0, 1.0]) + jnp.asarray(s), 2.0 + jnp.asarray(y))
+    np.testing.assert_array_equal(after.s, pairs.s)
+    np.testing.assert_array_equal(after.y, pairs.y)
+    np.testing.assert_allclose(direction(after, jnp.asarray([4.0, 2.0])), [2.0, 1.0], rtol=1e-5)
+
+
+def test_the_oldest_is_forgotten(assert_close: Callable) -> None:
+    late = along(THETAS[-MEMORY - 1 :], GRADIENTS[-MEMORY - 1 :])[1][-1]
+    assert_close(along(THETAS, GRADIENTS)[1][-1], late)
+
+
+def test_the_shape_of_theta_does_not_matter(assert_close: Callable) -> None:
+    shaped = along(THETAS.reshape(STEPS, 5, 1), GRADIENTS.reshape(STEPS, 5, 1))[1]
+    assert_close(shaped[..., 0], along(THETAS, GRADIENTS)[1])
