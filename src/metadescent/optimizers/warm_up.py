@@ -10,7 +10,6 @@ Source: a gradual warm-up is from Goyal et al. (2017), "Accurate, large minibatc
 moments want one from Liu et al. (2020), "On the variance of the adaptive learning rate and beyond".
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
