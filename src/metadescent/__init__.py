@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "optimizers.proportional": ["Proportional"],
         "optimizers.relative": ["Relative"],
         "optimizers.rnnprop": ["RNNProp"],
+        "optimizers.warm_up": ["WarmUp"],
         "problem": ["Optimizee", "Problem"],
         "problems.classifier": ["MLPClassification"],
         "problems.fan_in": ["FanIn"],

@@ -37,6 +37,7 @@ SPECS = [
     "lstm-gac(layers=(3, 2), averaging=2)",
     "lstm-gac(p=10.0, scale=0.1)",
     "lstm(layers=(2,)) >> pace(horizon=50.0, corners=3)",
+    "lstm(layers=(2,)) >> warm-up(steps=7.3)",
     "conv/* -> modulated(layers=(3,), clock=20.0) >> relative() + * -> relative(floor=0.5)",
     # θ ~ N(0, 1) is beyond the first one's ceiling and below the second one's.
     "anytime(layers=(3,), clock=20.0) >> proportional()",

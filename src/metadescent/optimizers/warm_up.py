@@ -1,0 +1,66 @@
+"""Short steps at first: a factor that grows to 1, over a number of steps that is learned.
+
+g_t = min((1 + t) e^{−p}, 1) · ∇_t
+
+Behind another rule (`>>`) this holds back its first steps. Moments of few gradients are poor ones,
+and a rule that was trained on small networks takes first steps that a large network's are too long
+for. φ is p, the logarithm of the number of steps until all of them are as that rule says.
+
+Source: a gradual warm-up is from Goyal et al. (2017), "Accurate, large minibatch SGD"; why Adam's
+moments want one from Liu et al. (2020), "On the variance of the adaptive learning rate and beyond".
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent.errors import require
+from metadescent.optimizer import Coordinatewise
+
+
+class WarmUp(Coordinatewise):
+    """A factor that grows in proportion to the step, until it is 1.
+
+    Arguments:
+        steps: e^p before training: the step, counted from 1, whose factor is the first to be 1.
+        key: draws how far φ is from that at first, N(0, 0.01²).
+
+    Raises:
+        UserError: if `steps` is not positive.
+
+    Example:
+        >>> import equinox as eqx, jax, jax.numpy as jnp
+        >>> m = WarmUp(key=jax.random.key(0))
+        >>> m = eqx.tree_at(lambda m: m.p, m, jnp.log(jnp.asarray([2.5])))
+        >>> h, seen = m.init(jnp.ones(())), []
+        >>> for _ in range(4):
+        ...     g, h = m.update(jnp.ones(()), h)
+        ...     seen.append(round(float(g), 3))
+        >>> seen
+        [0.4, 0.8, 1.0, 1.0]
+    """
+
+    p: Float[Array, "1"]
+
+    def __init__(self, steps: float = 20.0, *, key: PRNGKeyArray):
+        """Draw φ."""
+        require("steps", steps, 1e-6)
+        self.p = jnp.log(steps) + 0.01 * jax.random.normal(key, (1,))
+
+    def init_coordinate(self) -> Float[Array, ""]:
+        """Return t = 0."""
+        return jnp.zeros((), self.p.dtype)
+
+    def update_coordinates(
+        self, gradient: Float[Array, " n"], state: Float[Array, " n"]
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+        """Scale n coordinates."""
+        return self.update_array(gradient, state)
+
+    def update_array(
+        self, gradient: Float[Array, "*n"], state: Float[Array, "*n"]
+    ) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
+        return jnp.minimum((1 + state) * jnp.exp(-self.p[0]), 1.0) * gradient, state + 1
+
+
+NAMED = {"warm-up": WarmUp}
