@@ -23,7 +23,7 @@ from metadescent.evaluate import final_loss, summarize
 from metadescent.files import write_json
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "strangers"
-LEARNED = ("mnist-lstm", "mlp-robust-lstm")
+LEARNED = ("mnist-lstm", "mlp-robust-lstm", "classifier-lstm")
 
 
 def variants(text: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ def train(seed: int = 0, steps: int = 100) -> list[float]:
     layers = nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
     model = nn.Sequential(*layers)
     loss_of = nn.CrossEntropyLoss()
-    optimizer = LearnedOptimizer(model.parameters(), "mlp-robust-lstm")
+    optimizer = LearnedOptimizer(model.parameters(), "classifier-lstm")
     losses = []
     for _, (x, y) in zip(range(steps), batches, strict=False):
         loss = loss_of(model(x), y)

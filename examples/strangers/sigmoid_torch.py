@@ -20,7 +20,7 @@ def train(seed: int = 0, steps: int = 100) -> list[float]:
     digits = TensorDataset(torch.tensor(images) / 255, torch.tensor(labels).long())
     batches = DataLoader(digits, batch_size=64, shuffle=True)
     model = nn.Sequential(nn.Linear(784, 20), nn.Sigmoid(), nn.Linear(20, 10))
-    optimizer = LearnedOptimizer(model.parameters(), "mnist-lstm")
+    optimizer = LearnedOptimizer(model.parameters(), "classifier-lstm")
     losses = []
     for _, (x, y) in zip(range(steps), batches, strict=False):
         loss = nn.functional.cross_entropy(model(x), y)

@@ -46,7 +46,7 @@ def train(seed: int = 0, steps: int = 100) -> list[float]:
     images, labels = load_mnist()
     order = np.random.default_rng(seed).permutation(len(images))
     model = Network(nnx.Rngs(seed))
-    tx = metadescent.load("mlp-robust-lstm").as_optax()
+    tx = metadescent.load("classifier-lstm").as_optax()
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
     losses = []
     for batch in order[: 32 * steps].reshape(steps, 32):
