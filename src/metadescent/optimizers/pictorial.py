@@ -147,14 +147,15 @@ class Pictorial(LearnedOptimizer):
         """Run the pixels of one picture through the LSTM."""
         before, (h, c), pairs = state
         x, moments = self.features(gradient, before)
+        n = jnp.zeros_like(gradient)
         if pairs is not None:
             pairs = quasi_newton.remember(pairs, theta, gradient)
-            newton = self._newton(pairs, gradient)
-            x = jnp.concatenate([x[:-1], newton, x[-1:]])
+            n = self._newton(pairs, gradient)
+            x = jnp.concatenate([x[:-1], n, x[-1:]])
         h, c = layer(self.cell, x, h, c)
         g = jnp.tensordot(self.output, h, 1) + jnp.tensordot(self.mix, x, 1)
         if pairs is not None:
-            g = g + jnp.tensordot(self.trust, h, 1) * newton
+            g = g + jnp.tensordot(self.trust, h, 1) * n
         factor = self.scale * jax.lax.rsqrt(1 + before[-1] / self.tau)
         return factor * g, (moments, (h, c), pairs)
 
