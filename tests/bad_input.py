@@ -166,6 +166,7 @@ CALLS: dict[str, Any] = {
     "Proportional: rate": lambda: md.Proportional(rate=None, key=KEY),
     "Proportional: power": lambda: md.Proportional(power=5.0, key=KEY),
     "Proportional: θ": lambda: md.Proportional(key=KEY).update(jnp.ones(2), ()),
+    "WarmUp: steps": lambda: md.WarmUp(steps=-1.0, key=KEY),
     "Partitioned: nothing": lambda: md.Partitioned([]),
     "PES: std": lambda: md.PES(std=0.0),
     "PES: leaves": lambda: md.PES(leaves=3),

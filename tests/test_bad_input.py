@@ -153,6 +153,7 @@ SENTENCES = {
     "Proportional: rate": "rate is None and must be a number, at least 1e-12",
     "Proportional: power": "power is 5.0 and must be from 0 to 4",
     "Proportional: θ": "proportional measures steps by θ and was given none; pass params",
+    "WarmUp: steps": "steps is -1.0 and must be at least 1e-06",
     "Partitioned: nothing": 'there is no group; give one or more, such as ("*", optimizer)',
     "PES: std": "std is 0.0 and must be at least 1e-12",
     "PES: leaves": "leaves is 3 and must be a pattern of paths; try 'output/*'",
