@@ -26,10 +26,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent.errors import require
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers.of_time import OfTime
 
 
-class Pace(Coordinatewise):
+class Pace(OfTime):
     """A factor that depends on the step alone; close to 1 or to 1 − t/T before it is trained.
 
     Arguments:
@@ -54,7 +54,6 @@ class Pace(Coordinatewise):
         [1.0, 2.0, 4.0, 4.0]
     """
 
-    p: Float[Array, " corners"]
     horizon: float = eqx.field(static=True)
 
     def __init__(
@@ -73,20 +72,9 @@ class Pace(Coordinatewise):
         self.horizon = horizon
         self.p = linear * falls + 0.01 * jax.random.normal(key, (corners,))
 
-    def init_coordinate(self) -> Float[Array, ""]:
-        """Return t = 0."""
-        return jnp.zeros((), self.p.dtype)
-
-    def update_coordinates(
-        self, gradient: Float[Array, " n"], state: Float[Array, " n"]
-    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-        """Scale n coordinates."""
-        return self.update_array(gradient, state)
-
-    def update_array(
-        self, gradient: Float[Array, "*n"], state: Float[Array, "*n"]
-    ) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
-        return jnp.exp(self.at(state)) * gradient, state + 1
+    def factor(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
+        """Return e^{p(t/T)}."""
+        return jnp.exp(self.at(t))
 
     def at(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
         """Return p(t/T)."""

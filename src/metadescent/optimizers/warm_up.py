@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent.errors import require
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers.of_time import OfTime
 
 
-class WarmUp(Coordinatewise):
+class WarmUp(OfTime):
     """A factor that grows in proportion to the step, until it is 1.
 
     Arguments:
@@ -40,27 +40,14 @@ class WarmUp(Coordinatewise):
         [0.4, 0.8, 1.0, 1.0]
     """
 
-    p: Float[Array, "1"]
-
     def __init__(self, steps: float = 20.0, *, key: PRNGKeyArray):
         """Draw φ."""
         require("steps", steps, 1e-6)
         self.p = jnp.log(steps) + 0.01 * jax.random.normal(key, (1,))
 
-    def init_coordinate(self) -> Float[Array, ""]:
-        """Return t = 0."""
-        return jnp.zeros((), self.p.dtype)
-
-    def update_coordinates(
-        self, gradient: Float[Array, " n"], state: Float[Array, " n"]
-    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-        """Scale n coordinates."""
-        return self.update_array(gradient, state)
-
-    def update_array(
-        self, gradient: Float[Array, "*n"], state: Float[Array, "*n"]
-    ) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:
-        return jnp.minimum((1 + state) * jnp.exp(-self.p[0]), 1.0) * gradient, state + 1
+    def factor(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
+        """Return min((1 + t) e^{−p}, 1)."""
+        return jnp.minimum((1 + t) * jnp.exp(-self.p[0]), 1.0)
 
 
 NAMED = {"warm-up": WarmUp}
