@@ -3,7 +3,9 @@
 m_β, v   = running means of ∇ (for each β) and of ∇² (for the last β), both without their bias
 l_β      = m_β / √(mean v)              how long they are beside the whole picture's gradient
 a_β      = m_β / √v                     how long they are beside their own
-n        = −H ∇ / scale, shortened to a root mean square of 1        H of the last K steps
+n        = −H ∇ / scale, shortened to a root mean square of 1/2      H of the last K steps
+H_0      = γ D (w_0 I + Σ_B w_B B Bᵀ) D,    w = exp(prior)           where H begins
+D        = (B Σ s² / B Σ y²)^(1/8) of the K pairs, for the first B   with a mean square of 1
 x_t      = (l_β, B l_β Bᵀ for each blur B, a_β, n, log₁₀(1 + t)/4)  all β and colours of a pixel
 h_t, c_t = LSTM(x_t, h_{t−1}, c_{t−1})                              of each pixel
 g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all colours of a pixel
@@ -36,6 +38,7 @@ from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.rnnprop import grow
 
 COLOURS = 3
+LONGEST = 0.5
 Planes = Float[Array, "_ height width"]
 Moments = tuple[Planes, Planes, Float[Array, ""]]
 PictureState = tuple[Moments, tuple[Planes, Planes], quasi_newton.Pairs | None]
@@ -74,6 +77,7 @@ class Pictorial(LearnedOptimizer):
     output: Float[Array, "3 units"]
     mix: Float[Array, "3 features"]
     trust: Float[Array, " units_or_0"]
+    prior: Float[Array, " widths_or_0"]
     betas: tuple[float, ...] = eqx.field(static=True)
     blurs: tuple[float, ...] = eqx.field(static=True)
     tau: float = eqx.field(static=True)
@@ -89,7 +93,7 @@ class Pictorial(LearnedOptimizer):
         tau: float = 1000.0,
         clock: float = 128.0,
         scale: float = 0.05,
-        memory: int = 10,
+        memory: int = 20,
         *,
         key: PRNGKeyArray,
     ):
@@ -120,6 +124,7 @@ class Pictorial(LearnedOptimizer):
         mix = jnp.zeros((COLOURS, features)).at[colour, adam].set(-0.5 if memory else -1.0)
         self.mix = mix.at[:, whole + own : -1].set(jnp.eye(COLOURS)[:, :newton])
         self.trust = jnp.zeros(units if memory else 0)
+        self.prior = jnp.full(1 + len(blurs) if memory else 0, jnp.log(3.0))
 
     def init(self, params: PyTree) -> State:
         """Return zeros for every picture: m_β, √v, the number of steps, h and c, and no pairs."""
@@ -182,8 +187,28 @@ class Pictorial(LearnedOptimizer):
         self, pairs: quasi_newton.Pairs, gradient: Float[Array, "3 height width"]
     ) -> Float[Array, "3 height width"]:
         """Return n."""
-        n = -quasi_newton.direction(pairs, gradient) / self.scale
-        return n * jax.lax.rsqrt(jnp.maximum(jnp.mean(n * n), 1.0))
+        about = self._curved_about(pairs)
+
+        def begin(q: Array) -> Array:
+            q = about * q
+            w, *rest = jnp.exp(self.prior)
+            bands = [w * q] + [
+                w * _blurred(_blurred(q, width, transposed=True), width)
+                for w, width in zip(rest, self.blurs, strict=True)
+            ]
+            return about * sum(bands)
+
+        n = -quasi_newton.direction(pairs, gradient, begin) / self.scale
+        return n * jax.lax.rsqrt(jnp.maximum(jnp.mean(n * n) / LONGEST**2, 1.0))
+
+    def _curved_about(self, pairs: quasi_newton.Pairs) -> Float[Array, "3 height width"]:
+        """Return D, which is 1 as long as there is no pair."""
+        s, y = (jnp.sum(jnp.square(each), 0) for each in (pairs.s, pairs.y))
+        if self.blurs:
+            s, y = _blurred(s, self.blurs[0]), _blurred(y, self.blurs[0])
+        known = (s > 0) & (y > 0)
+        about = jnp.where(known, s / jnp.where(known, y, 1.0), 1.0) ** 0.125
+        return about * jax.lax.rsqrt(jnp.mean(about * about))
 
     def _begin(self, theta: Any) -> State:
         # A picture, or as many as there are coordinates.
@@ -224,10 +249,12 @@ def _is_picture(leaf: Any) -> bool:
     return jnp.ndim(leaf) == 3 and jnp.shape(leaf)[-1] == COLOURS
 
 
-def _blurred(x: Planes, width: float) -> Planes:
+def _blurred(x: Planes, width: float, *, transposed: bool = False) -> Planes:
     """Return every plane blurred; at its borders a pixel's weights are those that are left."""
-    down, across = _gaussian(x.shape[1], width), _gaussian(x.shape[2], width)
-    return jnp.einsum("ij,cjk,lk->cil", down.astype(x.dtype), x, across.astype(x.dtype))
+    down, across = (_gaussian(n, width).astype(x.dtype) for n in x.shape[1:])
+    if transposed:
+        down, across = down.T, across.T
+    return jnp.einsum("ij,cjk,lk->cil", down, x, across)
 
 
 def _gaussian(n: int, width: float) -> Float[Array, "n n"]:

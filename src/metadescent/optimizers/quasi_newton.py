@@ -1,7 +1,7 @@
 """The direction of L-BFGS: ∇ times an inverse Hessian that the last K steps speak of.
 
 s, y = θ_t − θ_{t−1}, ∇_t − ∇_{t−1}                                        a pair, of each step
-H_0  = γ I,     γ = ⟨s, y⟩ / ⟨y, y⟩ of the last pair
+H_0  = γ P,     γ = ⟨s, y⟩ / ⟨y, y⟩ of the last pair,     P = I unless given
 H_j  = (I − ρ s yᵀ) H_{j−1} (I − ρ y sᵀ) + ρ s sᵀ,     ρ = 1/⟨s, y⟩        of the j-th oldest
 
 A pair is remembered only if ⟨s, y⟩ is more than `LEAST` ‖s‖ ‖y‖, so that H is positive definite,
@@ -11,6 +11,7 @@ in the meta-gradient, where they would be divided by what is small: ∂(H ∇)/�
 Source: Nocedal and Wright (2006), "Numerical optimization", algorithm 7.4.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -70,8 +71,14 @@ def remember(pairs: Pairs, theta: Float[Array, "*n"], gradient: Float[Array, "*n
     return Pairs(theta, gradient, pushed(pairs.s, s), pushed(pairs.y, y), pairs.steps + 1)
 
 
-def direction(pairs: Pairs, gradient: Float[Array, "*n"]) -> Float[Array, "*n"]:
+def direction(
+    pairs: Pairs,
+    gradient: Float[Array, "*n"],
+    P: Callable[[Array], Array] = lambda q: q,
+) -> Float[Array, "*n"]:
     """Return H ∇: where a step of −H ∇ would be Newton's, as far as the pairs know.
+
+    P says what they do not, and has to be linear, symmetric and positive definite.
 
     Example:
         Of f(θ) = θ² one pair knows all:
@@ -97,4 +104,4 @@ def direction(pairs: Pairs, gradient: Float[Array, "*n"]) -> Float[Array, "*n"]:
     q, alphas = jax.lax.scan(backward, gradient, each, reverse=True)
     size = jnp.vdot(pairs.y[-1], pairs.y[-1])
     gamma = jnp.where(size > 0, curvature[-1] / jnp.where(size > 0, size, 1), 0.0)
-    return jax.lax.scan(forward, gamma * q, (*each, alphas))[0]
+    return jax.lax.scan(forward, gamma * P(q), (*each, alphas))[0]
