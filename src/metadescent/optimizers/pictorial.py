@@ -4,7 +4,7 @@ m_β, v   = running means of ∇ (for each β) and of ∇² (for the last β), b
 l_β      = m_β / √(mean v)              how long they are beside the whole picture's gradient
 a_β      = m_β / √v                     how long they are beside their own
 n        = −H ∇ / scale, shortened to a root mean square of 1/2      H of the last K steps
-H_0      = γ D (w_0 I + Σ_B w_B B Bᵀ) D,    w = exp(prior)           where H begins
+H_0      = γ D (w_0 I + Σ_B w_B B²) D,    w = exp(prior)           where H begins
 D        = (B Σ s² / B Σ y²)^(1/8) of the K pairs, for the first B   with a mean square of 1
 x_t      = (l_β, B l_β Bᵀ for each blur B, a_β, n, log₁₀(1 + t)/4)  all β and colours of a pixel
 h_t, c_t = LSTM(x_t, h_{t−1}, c_{t−1})                              of each pixel
@@ -34,6 +34,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent.errors import UserError, require, require_kind
 from metadescent.optimizer import LearnedOptimizer, State, Updates, phi_dtype
 from metadescent.optimizers import quasi_newton
+from metadescent.optimizers.blur import blurred
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.rnnprop import grow
 
@@ -179,7 +180,7 @@ class Pictorial(LearnedOptimizer):
         size = root / jnp.sqrt(1 - self.betas[-1] ** t)
         own = free / jnp.tile(size, again)
         whole = free * jax.lax.rsqrt(jnp.mean(size * size))
-        around = [_blurred(whole, width) for width in self.blurs]
+        around = [blurred(whole, width) for width in self.blurs]
         time = jnp.full((1, *gradient.shape[1:]), clock)
         return jnp.concatenate([whole, *around, own, time]), (means, root, t)
 
@@ -191,12 +192,8 @@ class Pictorial(LearnedOptimizer):
 
         def begin(q: Array) -> Array:
             q = about * q
-            w, *rest = jnp.exp(self.prior)
-            bands = [w * q] + [
-                w * _blurred(_blurred(q, width, transposed=True), width)
-                for w, width in zip(rest, self.blurs, strict=True)
-            ]
-            return about * sum(bands)
+            bands = [q] + [blurred(blurred(q, width), width) for width in self.blurs]
+            return about * jnp.tensordot(jnp.exp(self.prior), jnp.stack(bands), 1)
 
         n = -quasi_newton.direction(pairs, gradient, begin) / self.scale
         return n * jax.lax.rsqrt(jnp.maximum(jnp.mean(n * n) / LONGEST**2, 1.0))
@@ -205,7 +202,7 @@ class Pictorial(LearnedOptimizer):
         """Return D, which is 1 as long as there is no pair."""
         s, y = (jnp.sum(jnp.square(each), 0) for each in (pairs.s, pairs.y))
         if self.blurs:
-            s, y = _blurred(s, self.blurs[0]), _blurred(y, self.blurs[0])
+            s, y = blurred(s, self.blurs[0]), blurred(y, self.blurs[0])
         known = (s > 0) & (y > 0)
         about = jnp.where(known, s / jnp.where(known, y, 1.0), 1.0) ** 0.125
         return about * jax.lax.rsqrt(jnp.mean(about * about))
@@ -247,20 +244,6 @@ def _grey(leaf: Array) -> Float[Array, "n 3 1 1"]:
 
 def _is_picture(leaf: Any) -> bool:
     return jnp.ndim(leaf) == 3 and jnp.shape(leaf)[-1] == COLOURS
-
-
-def _blurred(x: Planes, width: float, *, transposed: bool = False) -> Planes:
-    """Return every plane blurred; at its borders a pixel's weights are those that are left."""
-    down, across = (_gaussian(n, width).astype(x.dtype) for n in x.shape[1:])
-    if transposed:
-        down, across = down.T, across.T
-    return jnp.einsum("ij,cjk,lk->cil", down, x, across)
-
-
-def _gaussian(n: int, width: float) -> Float[Array, "n n"]:
-    i = jnp.arange(n)
-    weights = jnp.exp(-(((i[:, None] - i) / width) ** 2) / 2)
-    return weights / weights.sum(1, keepdims=True)
 
 
 NAMED = {"pictorial": Pictorial}
