@@ -11,12 +11,12 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.compare import Comparison, cached_tune, compare
+from metadescent.compare import Comparison, cached_tune, compare, problem_keys
 from metadescent.evaluate import Curve, learning_curves, summarize
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
-from metadescent.tune import STANDARD, Tuned
+from metadescent.tune import BASELINES, STANDARD, Tuned
 
 MODULE = sys.modules["metadescent.compare"]
 PROBLEM = Quadratic(dimension=2)
@@ -44,6 +44,16 @@ def test_the_learned_come_first_and_have_no_rate(result: Comparison) -> None:
         "sgd": False,
     }
     assert list(result.curves) == ["one", "same", "sgd"]
+
+
+def test_margins_are_over_differences_on_the_same_problems(result: Comparison) -> None:
+    key, sizes = problem_keys(5)[1], {"num_steps": 4, "num_seeds": 3}
+    sgd = BASELINES["sgd"].make(result.tuned["sgd"].rate)
+    apart = learning_curves(sgd, PROBLEM, key, **sizes) - learning_curves(M, PROBLEM, key, **sizes)
+    assert list(result.margins) == ["sgd"]
+    for found, expected in zip(result.margins["sgd"][:3], summarize(apart)[:3], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert compare({}, PROBLEM, "small", baselines=["sgd"], num_steps=2, num_seeds=2).margins == {}
 
 
 def test_held_out_losses_stand_beside_the_curves() -> None:

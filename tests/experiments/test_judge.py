@@ -14,6 +14,7 @@ from metadescent.experiments.judge import (
     falls_behind,
     no_worse,
     outperforms,
+    outperforms_in_pairs,
     outperforms_throughout,
     rivals,
     within,
@@ -54,6 +55,41 @@ def test_what_is_not_finite_supports_nothing(broken: float) -> None:
         assert not falls_behind("", "", found, 10).holds
         points = {"a": comparison(0.2, adam=0.3), "b": found}
         assert not outperforms_throughout("", "", points, "both", 10).holds
+
+
+def paired(
+    lstm: float, width: float = 0.01, most: float = 0.95, **baselines: float
+) -> experiments.Claim:
+    found = comparison(lstm, 1.0, **baselines)
+    margins = {}
+    for name, level in baselines.items():
+        mean = np.full(100, level - lstm)
+        margins[name] = Curve(mean, mean - width, mean + width)
+    return outperforms_in_pairs('"said"', "3.4", found._replace(margins=margins), most)
+
+
+def test_in_pairs_it_is_ahead_of_each_on_the_same_problems() -> None:
+    """However wide the intervals over problems are."""
+    claim = paired(0.2, adam=0.3, sgd=0.25)
+    assert (claim.measured, claim.reference, claim.holds) == (pytest.approx(0.2), 0.25, True)
+    assert claim.text == (
+        "\"said\": loss after step 100, the LSTM's against the best baseline's; holds if it is at "
+        "most 0.95 times as much and the 95 % intervals of the difference to each baseline on the "
+        "same problems are above zero"
+    )
+    assert not paired(0.24, adam=0.3, sgd=0.25, width=0.0).holds
+    assert not paired(0.2, adam=0.3, sgd=0.25, width=0.06).holds
+    assert paired(0.24, adam=0.3, sgd=0.25, width=0.0, most=1.0).holds
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_in_pairs_what_is_not_finite_supports_nothing(broken: float) -> None:
+    assert not paired(broken, adam=0.3).holds
+    assert not paired(0.2, adam=broken).holds
+    assert not paired(0.2, width=math.nan, adam=0.3).holds
+    # One that diverged is no rival, and the others are.
+    assert paired(0.2, adam=0.3, sgd=broken).holds
+    assert not paired(0.3, adam=0.3, sgd=broken).holds
 
 
 def test_without_intervals_nothing_holds() -> None:

@@ -38,16 +38,27 @@ def test_it_is_optaxs(assert_close: Callable) -> None:
     assert_close(along(THETAS, GRADIENTS)[1], jnp.stack(expected).at[0].set(0.0), rtol=1e-4)
 
 
-def test_it_is_the_matrix_of_the_formula(assert_close: Callable) -> None:
-    pairs, d = along(THETAS, GRADIENTS)
+@pytest.mark.parametrize("P", [np.eye(5), np.diag(np.arange(1.0, 6.0)), np.asarray(HESSIAN)])
+def test_it_is_the_matrix_of_the_formula(P: np.ndarray, assert_close: Callable) -> None:
+    pairs, _ = along(THETAS, GRADIENTS)
     s, y = (np.asarray(x, np.float64) for x in (pairs.s, pairs.y))
-    H = s[-1] @ y[-1] / (y[-1] @ y[-1]) * np.eye(5)
+    H = s[-1] @ y[-1] / (y[-1] @ y[-1]) * P
     for s_j, y_j in zip(s, y, strict=True):
         V = np.eye(5) - np.outer(y_j, s_j) / (s_j @ y_j)
         H = V.T @ H @ V + np.outer(s_j, s_j) / (s_j @ y_j)
-    assert_close(d[-1], jnp.asarray(H @ np.asarray(GRADIENTS[-1])), rtol=1e-4)
+
+    def times_P(q: jax.Array) -> jax.Array:  # noqa: N802
+        return jnp.asarray(P, q.dtype) @ q
+
+    d = direction(pairs, GRADIENTS[-1], times_P)
+    assert_close(d, jnp.asarray(H @ np.asarray(GRADIENTS[-1])), rtol=1e-4)
     # The secant equation of the last step.
-    assert_close(direction(pairs, pairs.y[-1]), pairs.s[-1], rtol=1e-4)
+    assert_close(direction(pairs, pairs.y[-1], times_P), pairs.s[-1], rtol=1e-4)
+
+
+def test_without_p_it_is_the_identity(assert_close: Callable) -> None:
+    pairs, d = along(THETAS, GRADIENTS)
+    assert_close(direction(pairs, GRADIENTS[-1], lambda q: q), d[-1])
 
 
 def test_the_derivative_by_the_gradient_is_h(assert_close: Callable) -> None:

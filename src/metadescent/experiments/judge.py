@@ -81,6 +81,30 @@ def outperforms(
     )
 
 
+def outperforms_in_pairs(
+    quotation: str, section: str, comparison: Comparison, margin: float = 1.0
+) -> Claim:
+    """Judge that the learned optimizer is ahead of every baseline on the same problems.
+
+    By the loss after the last step, whose mean is at most `margin` times the best baseline's. What
+    it takes to be sure is that no 95 % interval of the difference to a baseline, over problems,
+    reaches down to zero; a baseline that diverged on some has no interval, and needs none.
+    """
+    measured, reference = rivals(comparison, 1)
+    margins = [curve for curve in comparison.margins.values() if math.isfinite(curve.final)]
+    return Claim(
+        f"{quotation}: {what(comparison.steps, 1)}, the LSTM's against the best baseline's; holds "
+        f"if it is at most {margin:g} times as much and the 95 % intervals of the difference to "
+        "each baseline on the same problems are above zero",
+        section,
+        measured.value,
+        reference.value,
+        bool(margins)
+        and measured.value <= margin * reference.value
+        and all(curve.low[-1] > 0 for curve in margins),
+    )
+
+
 def falls_behind(quotation: str, section: str, comparison: Comparison, last: int) -> Claim:
     """Judge that the best baseline is ahead of the learned optimizer by its last steps' loss."""
     measured, reference = rivals(comparison, last)
