@@ -35,6 +35,18 @@ class Noisy(Optimizee):
         return jnp.sum((theta - jax.random.normal(key, theta.shape)) ** 2) ** 2
 
 
+class Square(Optimizee):
+    """f(x) = x², from x₀ = 1."""
+
+    def init(self, key: jax.Array) -> jax.Array:
+        del key
+        return jnp.ones(())
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        return theta**2
+
+
 class Constant(Problem):
     """The distribution that always draws the same f."""
 
@@ -196,6 +208,47 @@ def test_the_forms_take_memory_with_the_steps_or_with_their_root() -> None:
     assert growth["recompute"] == pytest.approx(16, rel=0.25)
 
 
+def program(**options: Any) -> str:
+    return str(
+        eqx.filter_make_jaxpr(unroll)(M, F, start(M, F, KEY), KEY, num_steps=12, **options)[0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "loops", "recomputed"),
+    [("plain", ["12"], 0), ("recompute", ["12"], 1), ("segments", ["3", "4"], 2)],
+)
+def test_a_form_is_what_is_recomputed_on_the_way_back(
+    form: str, loops: list[str], recomputed: int
+) -> None:
+    """Nothing, the rule of each step, or that and segments of √T steps, the inner loop."""
+    text = program(form=form)
+    assert re.findall(r"length=(\d+)", text) == loops
+    assert len(re.findall("remat", text)) == recomputed
+
+
+def test_unless_told_otherwise_it_recomputes_the_rule_and_is_of_first_order() -> None:
+    assert program() == program(form="recompute", second_derivatives=False)
+    assert program() != program(second_derivatives=True)
+
+
+def test_a_function_of_ones_own_is_checked(sentence: Callable) -> None:
+    class Whole(Square):
+        def init(self, key: jax.Array) -> jax.Array:
+            del key
+            return jnp.ones((), int)
+
+    class Many(Square):
+        def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+            del key
+            return theta * jnp.ones(2)
+
+    said = sentence(start, M, Whole(), KEY)
+    assert said.startswith("θ as Whole.init returns it is int32 and must be floating-point")
+    said = sentence(unroll, M, Many(), start(M, Square(), KEY), KEY, num_steps=2)
+    assert said.startswith("Many.loss returns float32[2] and must return a floating-point scalar")
+
+
 def test_first_order_and_exact_meta_gradients_differ_where_f_is_curved() -> None:
     first, exact = (
         meta_gradient(M, unrolled(F, 4, second_derivatives=exactly)) for exactly in (False, True)
@@ -275,18 +328,6 @@ def test_the_program_does_not_grow_with_the_number_of_steps(form: str) -> None:
         return len(str(program[0]).splitlines())
 
     assert size(5) == size(50)
-
-
-class Square(Optimizee):
-    """f(x) = x², from x₀ = 1."""
-
-    def init(self, key: jax.Array) -> jax.Array:
-        del key
-        return jnp.ones(())
-
-    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
-        del key
-        return theta**2
 
 
 def test_it_reproduces_the_authors_torch_original() -> None:
