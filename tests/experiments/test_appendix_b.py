@@ -13,6 +13,7 @@ from metadescent import experiments, zoo
 from metadescent.experiments import BUDGETS, appendix_b, figure10, update_functions
 from metadescent.experiments.judge import Score
 from metadescent.experiments.update_functions import Shares
+from metadescent.meta_loss import forms
 from metadescent.optimizers.lstm import LSTM
 from metadescent.plotting import save
 from metadescent.problems.quadratic import Quadratic
@@ -97,22 +98,14 @@ def test_shares_are_counted_over_coordinates_and_steps() -> None:
     assert update_functions.measure(lines).opposite == 0.0
 
 
-def test_neural_art_is_shown_where_the_zoo_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = "neural-art-lstm" in zoo.names()
-    assert appendix_b.subject() == ("neural-art-lstm" if there else "mnist-lstm")
-    monkeypatch.setattr(zoo, "names", lambda: ["mnist-lstm", "neural-art-lstm"])
-    for figure in FIGURES:
-        assert experiments.experiment(figure).OPTIMIZERS == ("neural-art-lstm",)
-    monkeypatch.setattr(zoo, "names", lambda: ["mnist-lstm"])
-    for figure in FIGURES:
-        assert experiments.experiment(figure).OPTIMIZERS == ("mnist-lstm",)
-        assert not hasattr(experiments.experiment(figure), "OPTIMIZER")
+def test_the_one_that_is_shown_treats_coordinates_for_themselves() -> None:
+    assert all(experiments.experiment(figure).OPTIMIZERS == ("mnist-lstm",) for figure in FIGURES)
+    assert "two-phase" in forms(zoo.load("mnist-lstm"))
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Run a figure on quadratics of three dimensions, rates found once."""
-    monkeypatch.setattr(zoo, "names", lambda: ["mnist-lstm"])
     monkeypatch.setattr(appendix_b, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
     m = LSTM((4,), p=10.0, scale=0.1, key=jax.random.key(0))
 

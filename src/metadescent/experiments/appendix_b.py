@@ -1,7 +1,8 @@
 """What figures 10 to 13 share: whose updates they show, and beside which hand-designed ones.
 
-The paper's are those of the LSTM that was trained on neural art. Where the zoo has none, those of
-the one that was trained on MNIST are shown, on MNIST. SGD and Adam have the rates that serve them
+The paper's are those of the LSTM that was trained on neural art. The zoo's optimizer for neural art
+sees whole pictures, and no function of one coordinate's gradient is what it does; so those of the
+LSTM that was trained on MNIST are shown, on MNIST. SGD and Adam have the rates that serve them
 best on the same problem for the horizon that the LSTM was trained for. Which coordinates are shown
 is left to chance, among those that have a gradient at every step.
 """
@@ -27,14 +28,8 @@ LEARNED = "LSTM"
 FOLLOWERS = ("sgd", "adam")
 UNITS = len(FOLLOWERS) + 1
 
-SUBJECTS = {"neural-art-lstm": "convolutions", "mnist-lstm": "networks"}
-"""Optimizers whose updates may be shown, and whose seeds of a budget they take; the first in the
-zoo is shown."""
-
-
-def subject() -> str:
-    """Return the name of the optimizer whose updates are shown."""
-    return next(name for name in SUBJECTS if name in zoo.names())
+SUBJECT = "mnist-lstm"
+"""The optimizer whose updates are shown."""
 
 
 class Cast(NamedTuple):
@@ -62,8 +57,8 @@ class Experiment(ABC):
 
     @property
     def OPTIMIZERS(self) -> tuple[str, ...]:  # noqa: N802
-        """Return the optimizer that is shown, which depends on what lies in the zoo."""
-        return (subject(),)
+        """Return the optimizer that is shown."""
+        return (SUBJECT,)
 
     @abstractmethod
     def show(self, found: Cast, seed: int, progress: Progress) -> Reproduction:
@@ -83,7 +78,7 @@ class Experiment(ABC):
 
         Arguments:
             budget: "smoke", "cpu" or "paper".
-            load: returns the optimizer of `subject`; it is asked once.
+            load: returns `SUBJECT`; it is asked once.
             data_dir: the folder that holds the data, if not the usual one.
             seed: draws trajectories, coordinates, and the problems that rates are tuned on.
             cache: folder where the tuned rates are kept and looked up; none if not given.
@@ -114,10 +109,10 @@ def cast(
     Raises:
         UserError: if there is no such budget, or data is missing.
     """
-    effort, name = budget_of(budget), subject()
+    effort, name = budget_of(budget), SUBJECT
     card = artifact.read_card(zoo.path(name))
     problem = make_problem(card["trained_on"], data_dir)
-    seeds: Seeds = getattr(effort, SUBJECTS[name])
+    seeds: Seeds = effort.networks
     num_steps = effort.steps(card["recipe"]["steps"])
     tune_key, key = problem_keys(seed)
     tuned = tune_all(FOLLOWERS, problem, tune_key, num_steps, seeds.tune, cache, progress)
