@@ -279,7 +279,7 @@ class Stylize:
     """Height and width of the result in pixels."""
     steps: int = 128
     """Gradients to evaluate, those of a line search among them."""
-    optimizer: Annotated[str, arg(metavar="NAME")] = "adam"
+    optimizer: Annotated[str, arg(metavar="NAME")] = "neural-art-lstm"
     """Learned optimizer by name, file or run folder, or sgd, nag, rmsprop, adam or lbfgs."""
     rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Learning rate of a hand-designed optimizer; one that was tried out if not given."""
