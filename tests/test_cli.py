@@ -273,6 +273,7 @@ def one_sentence(result: tuple[int, str, str]) -> str:
             "the optimizer has no parameters φ to train; try lstm, or tune its rate",
         ),
         ("train quadratic --weigh-from 100", "weigh_from is 100 and must be from 0 to 99"),
+        ("train neural-art --weigh-from 128", "weigh_from is 128 and must be from 0 to 127"),
         ("train quadratic --out M", "M is a file and a run is a folder; choose another place"),
         (
             "visualize M quadratic --against adma",

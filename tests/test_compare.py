@@ -174,6 +174,9 @@ def test_the_best_baseline_is_the_one_with_the_lowest_figure() -> None:
     result = Comparison("p", 2, 1, curves, {"sgd": pretend(), "nag": pretend()}, 0.0)
     assert result.best_baseline(lambda curve: curve.final) == "sgd"
     assert result.best_baseline(lambda curve: curve.sum) == "nag"
+    diverged = Curve(*np.full((3, 2), np.nan), 0.1)
+    result = result._replace(curves=curves | {"sgd": diverged})
+    assert result.best_baseline(lambda curve: curve.final) == "nag"
 
 
 # The cache of tuned rates.

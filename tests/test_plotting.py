@@ -134,6 +134,13 @@ def test_what_a_logarithmic_axis_cannot_show_is_left_out() -> None:
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [4, np.nan, 2, np.nan, 1])
 
 
+def test_one_that_diverges_leaves_the_axes_unless_all_do() -> None:
+    mean = np.array([4.0, 1e9, np.inf])
+    diverged = Curve(mean, mean, mean, 0.1)
+    assert axes_of(Panel({"lstm": curve(None), "sgd": diverged})).get_ylim()[1] < 1e3
+    assert axes_of(Panel({"sgd": diverged})).get_ylim()[1] > 1e9
+
+
 @pytest.mark.parametrize("level", [0.0, 1e-9, 1.0, 1e7])
 def test_any_level_of_loss(tmp_path: Path, level: float) -> None:
     save(learning_curves([Panel({"sgd": curve(0.1, level), "adam": curve(0.1, level)})]), tmp_path)

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from metadescent.errors import UserError
@@ -58,8 +59,12 @@ class Comparison(NamedTuple):
     margins: Mapping[str, Curve] = {}
 
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
-        """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`."""
-        return min(self.tuned, key=lambda name: figure(self.curves[name]))
+        """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`.
+
+        One that diverged, whose figure is NaN, is the best of none but its like.
+        """
+        finite = {name: np.nan_to_num(figure(self.curves[name]), nan=np.inf) for name in self.tuned}
+        return min(finite, key=finite.__getitem__)
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison in the schema of `metadescent evaluate --json`."""

@@ -184,7 +184,8 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
     """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
 
     The loss axis is logarithmic. Values that it cannot show (not finite, or not positive) are left
-    out, and an interval that reaches down to zero is shaded down to the edge.
+    out, and an interval that reaches down to zero is shaded down to the edge. Where a curve ceases
+    to be finite and others do not, the axis is fitted to the others.
 
     Arguments:
         axes: where to draw.
@@ -207,7 +208,8 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
         steps = panel.every * (first + np.arange(len(values[0])))
         _draw_line(axes, steps, values, panel.label(name), styles[name])
     axes.set_yscale("log")
-    _scale_losses(axes, shown.values())
+    within = [values for values in shown.values() if np.isfinite(values[0]).all()]
+    _scale_losses(axes, within or shown.values())
     last = max([first, *(len(curve.mean) for curve in panel.curves.values())])
     axes.set_xlim(panel.every * (first - 1), panel.every * last)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -72,7 +72,9 @@ class Recipe:
         for name in ("steps", "unroll", "problems", "epochs", "episodes", "validation_problems"):
             require(name, getattr(self, name), 1)
         require("coordinates", self.coordinates, 0)
-        require("weigh_from", self.weigh_from, 0, self.steps - 1)
+        # Whether it is within the horizon shows in `weights_of`: `train` reads its words before it
+        # knows the problem, and with that the horizon.
+        require("weigh_from", self.weigh_from, 0)
         for name in ("validation_steps", "patience", "least_epochs"):
             require(name, getattr(self, name), 0)
         require("seed", self.seed, 0, 2**32 - 1)

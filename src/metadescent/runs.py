@@ -26,7 +26,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metadescent import artifact, zoo
 from metadescent.checkpoint import load_checkpoint, save_checkpoint
 from metadescent.compare import hardware, versions
-from metadescent.errors import UserError
+from metadescent.errors import UserError, require
 from metadescent.estimators.truncated import Truncated
 from metadescent.files import check_writable, is_file, write_json, write_lines
 from metadescent.lock import locked
@@ -179,10 +179,14 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
 def weights_of(recipe: Recipe) -> Float[Array, " steps"]:
     """Return w_1 … w_T of equation 3.
 
+    Raises:
+        UserError: if no step is left to count.
+
     Example:
         >>> weights_of(Recipe(steps=4, weigh_from=3)).tolist()
         [0.0, 0.0, 0.0, 1.0]
     """
+    require("weigh_from", recipe.weigh_from, 0, recipe.steps - 1)
     return (jnp.arange(recipe.steps) >= recipe.weigh_from).astype(float)
 
 
@@ -234,6 +238,7 @@ def train(
         ([1], (2,))
     """
     schedule, meta_optimizer = schedule_of(recipe), meta_optimizer_of(recipe)
+    weights = weights_of(recipe)
     # What cannot start should not claim the folder.
     check_schedule(schedule)
     m = initial_optimizer(recipe)
@@ -252,7 +257,7 @@ def train(
             schedule,
             meta_optimizer=meta_optimizer,
             key=key_of(recipe),
-            weights=weights_of(recipe),
+            weights=weights,
             state=state,
             spread=spread,
         )
