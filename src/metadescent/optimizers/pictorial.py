@@ -4,9 +4,9 @@ m_β, v   = running means of ∇ (for each β) and of ∇² (for the last β), b
 l_β      = m_β / √(mean v)              how long they are beside the whole picture's gradient
 a_β      = m_β / √v                     how long they are beside their own
 n        = −H ∇ / scale, shortened to a root mean square of 1/2      H of the last K steps
-H_0      = γ D (w_0 I + Σ_B w_B B²) D,    w = exp(prior)           where H begins
-D        = (B Σ s² / B Σ y²)^(1/8) of the K pairs, for the first B   with a mean square of 1
-x_t      = (l_β, B l_β Bᵀ for each blur B, a_β, n, log₁₀(1 + t)/4)  all β and colours of a pixel
+H_0      = γ D (w_0 I + Σ_B w_B B²) D,    w = exp(prior)            where H begins
+D        = (B Σ s² / B Σ y²)^(1/8) of the K pairs, for the first B  with a mean square of 1
+x_t      = (l_β, B l_β for each blur B, a_β, n, log₁₀(1 + t)/4)     all β and colours of a pixel
 h_t, c_t = LSTM(x_t, h_{t−1}, c_{t−1})                              of each pixel
 g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all colours of a pixel
 
@@ -15,8 +15,11 @@ these f is curved otherwise than along single coordinates. A rule that treats ev
 itself cannot tell one from the other. B is a Gaussian blur, so sums over x_t are filters of the
 gradient, and A mixes colours. H is that of L-BFGS (`quasi_newton`), which knows what no filter
 does: along which pictures f is curved here. It is of a whole picture, and v lets each pixel trust
-it more or less. Before training W is small, v is 0, and A x_t is a step of L-BFGS and half a one of
-Adam, whose momentum has the β in the middle; without a memory it is all of Adam's.
+it more or less. H_0 is about what the pairs say nothing of: L-BFGS has γ there, and here the prior
+says how much more, for fine and for coarse changes.
+
+Before training w is 3, W is small, v is 0, and A x_t is a step of L-BFGS and half a one of Adam,
+whose momentum has the β in the middle; without a memory it is all of Adam's.
 
 Source: moments on several time scales, a clock and the factor of time are those of `anytime`; a
 recurrent network that descends on pictures and sees neighbours is from Putzky and Welling (2017),
@@ -57,7 +60,7 @@ class Pictorial(LearnedOptimizer):
         blurs: standard deviations of the blurs, in pixels.
         tau: steps after which the steps' length begins to fall.
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
-        scale: factor on the output: about the size of the first steps, and the most of L-BFGS's.
+        scale: factor on the output: about the size of the first steps; L-BFGS's have half at most.
         memory: K, how many steps L-BFGS remembers; 0 for none of it.
         key: draws φ.
 
