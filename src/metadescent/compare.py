@@ -4,6 +4,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import math
 import os
 import platform
 import time
@@ -14,7 +15,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from metadescent.errors import UserError
@@ -61,10 +61,10 @@ class Comparison(NamedTuple):
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
         """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`.
 
-        One that diverged, whose figure is NaN, is the best of none but its like.
+        One that diverged, whose figure is NaN, comes last.
         """
-        finite = {name: np.nan_to_num(figure(self.curves[name]), nan=np.inf) for name in self.tuned}
-        return min(finite, key=finite.__getitem__)
+        figures = {name: figure(self.curves[name]) for name in self.tuned}
+        return min(figures, key=lambda name: (math.isnan(figures[name]), figures[name]))
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison in the schema of `metadescent evaluate --json`."""
@@ -166,8 +166,10 @@ def compare(
             others[name] = summarize(other, rate)
         curves[name] = summarize(found[name], rate)
         progress(f"ran {name}")
-    first = [found[name] for name in learned][:1]
-    margins = {name: summarize(found[name] - mine) for name in tuned for mine in first}
+    margins = {}
+    if learned:
+        mine = found[next(iter(learned))]
+        margins = {name: summarize(found[name] - mine) for name in tuned}
     minutes = (time.monotonic() - started) / 60
     return Comparison(
         problem_name, num_steps, num_seeds, curves, tuned, minutes, others, every, margins=margins

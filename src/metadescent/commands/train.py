@@ -88,6 +88,7 @@ def _train_command(command: arguments.Train) -> None:
 def _lead(command: arguments.Train) -> None:
     folder = command.out or Path("runs") / command.problem.replace("/", "-")
     recipe = command.recipe
+    # A horizon that leaves no step to count is refused before anything is written.
     runs.weights_of(recipe)
     if command.search:
         runs.check_free(folder, command.resume)

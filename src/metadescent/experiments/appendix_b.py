@@ -109,17 +109,17 @@ def cast(
     Raises:
         UserError: if there is no such budget, or data is missing.
     """
-    effort, name = budget_of(budget), SUBJECT
-    card = artifact.read_card(zoo.path(name))
+    effort = budget_of(budget)
+    card = artifact.read_card(zoo.path(SUBJECT))
     problem = make_problem(card["trained_on"], data_dir)
     seeds: Seeds = effort.networks
     num_steps = effort.steps(card["recipe"]["steps"])
     tune_key, key = problem_keys(seed)
     tuned = tune_all(FOLLOWERS, problem, tune_key, num_steps, seeds.tune, cache, progress)
     rates = {follower: found.rate for follower, found in tuned.items()}
-    optimizers: dict[str, AnyOptimizer] = {LEARNED: load(name)}
+    optimizers: dict[str, AnyOptimizer] = {LEARNED: load(SUBJECT)}
     optimizers |= {follower: BASELINES[follower].make(rate) for follower, rate in rates.items()}
-    return Cast(name, card["trained_on"], problem, num_steps, seeds, optimizers, rates, key)
+    return Cast(SUBJECT, card["trained_on"], problem, num_steps, seeds, optimizers, rates, key)
 
 
 def scores(values: list[float]) -> Score:

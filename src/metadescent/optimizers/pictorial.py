@@ -207,6 +207,7 @@ class Pictorial(LearnedOptimizer):
         if self.blurs:
             s, y = blurred(s, self.blurs[0]), blurred(y, self.blurs[0])
         known = (s > 0) & (y > 0)
+        # √(s/y) is what a diagonal H would be: D² is half-way from I to it, as the pairs are few.
         about = jnp.where(known, s / jnp.where(known, y, 1.0), 1.0) ** 0.125
         return about * jax.lax.rsqrt(jnp.mean(about * about))
 
