@@ -13,24 +13,27 @@ from scipy.ndimage import gaussian_filter
 
 from metadescent.meta_loss import forms
 from metadescent.optimizers.pictorial import Pictorial
+from metadescent.optimizers.windows import gaussian_windows
 
 KEY = jax.random.key(0)
 BETAS, BLURS, TAU, SCALE, UNITS = (0.5, 0.9, 0.99), (0.7, 2.0), 3.0, 0.7, 4
+WINDOW, FINE, COARSE = 2.0, 1.5, 0.7
 STEPS, HEIGHT, WIDTH = 5, 6, 7
 GRADIENTS = jax.random.normal(jax.random.key(1), (STEPS, HEIGHT, WIDTH, 3))
 
 
 def make(**options: Any) -> Pictorial:
     given = {"units": UNITS, "betas": BETAS, "blurs": BLURS, "tau": TAU, "scale": SCALE}
+    given |= {"window": WINDOW, "fine": FINE, "coarse": COARSE}
     return Pictorial(**given | options, key=KEY)
 
 
 def loud(m: Pictorial) -> Pictorial:
-    """The same rule with W, A, v and the prior at random, so that each feature has a say."""
-    shapes = m.output.shape, m.mix.shape, m.trust.shape, m.prior.shape
-    keys = jax.random.split(jax.random.key(2), 4)
+    """The same rule with W, A and v at random, so that each feature has a say."""
+    shapes = m.output.shape, m.mix.shape, m.trust.shape
+    keys = jax.random.split(jax.random.key(2), 3)
     phi = tuple(jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True))
-    return eqx.tree_at(lambda m: (m.output, m.mix, m.trust, m.prior), m, phi)
+    return eqx.tree_at(lambda m: (m.output, m.mix, m.trust), m, phi)
 
 
 M = loud(make())
@@ -92,20 +95,41 @@ def newton(m: Pictorial) -> np.ndarray:
     """n of each step, by matrices on all coordinates, colours first."""
     g = np.asarray(PLANES, np.float64).reshape(STEPS, -1)
     theta = np.asarray(jnp.moveaxis(path(GRADIENTS), -1, 1), np.float64).reshape(STEPS, -1)
-    s, y, w = np.diff(theta, axis=0), np.diff(g, axis=0), np.exp(np.asarray(m.prior, np.float64))
-    square = matrix_of_blur(BLURS[0])
+    s, y, everywhere = np.diff(theta, axis=0), np.diff(g, axis=0), np.ones((1, g[0].size))
+    square, windows = matrix_of_blur(BLURS[0]), matrix_of_windows()
+    bands = m.fine * np.eye(g[0].size)
+    bands += m.coarse * sum(np.linalg.matrix_power(matrix_of_blur(blur), 2) for blur in BLURS)
     found = [np.zeros_like(g[0])]
     for t in range(1, STEPS):
         D = (square @ (s[:t] ** 2).sum(0) / (square @ (y[:t] ** 2).sum(0))) ** 0.125
-        D = np.diag(D / np.sqrt(np.mean(D**2)))
-        bands = [np.eye(g[0].size)] + [np.linalg.matrix_power(matrix_of_blur(b), 2) for b in BLURS]
-        H = s[t - 1] @ y[t - 1] / (y[t - 1] @ y[t - 1]) * D @ np.tensordot(w, bands, 1) @ D
-        for s_j, y_j in zip(s[:t], y[:t], strict=True):
-            V = np.eye(g[0].size) - np.outer(y_j, s_j) / (s_j @ y_j)
-            H = V.T @ H @ V + np.outer(s_j, s_j) / (s_j @ y_j)
+        D /= np.sqrt(np.mean(D**2))
+        counts = counting(s[:t], y[:t], windows) * 0.5 ** np.arange(t)[::-1, None]
+        sy, yy = (s[:t] * y[:t]) @ windows.T, y[:t] ** 2 @ windows.T
+        D = np.diag(D * np.sqrt((counts * sy).sum(0) / (counts * yy).sum(0) @ windows))
+        H = D @ bands @ D
+        for over in (windows, everywhere):
+            counts = counting(s[:t], y[:t], over)
+            for s_j, y_j, counts_j in zip(s[:t], y[:t], counts, strict=True):
+                rho = over.T @ np.diag(counts_j / (over @ (s_j * y_j))) @ over
+                V = np.eye(g[0].size) - np.diag(y_j) @ rho @ np.diag(s_j)
+                H = V.T @ H @ V + np.diag(s_j) @ rho @ np.diag(s_j)
         n = -H @ g[t] / m.scale
         found.append(n / max(1.0, 2 * np.sqrt(np.mean(n**2))))
     return np.reshape(found, PLANES.shape)
+
+
+def counting(s: np.ndarray, y: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Which pairs are curved upwards in which window."""
+    return (s * y) @ windows.T > 0.01 * np.sqrt((s**2 @ windows.T) * (y**2 @ windows.T))
+
+
+def matrix_of_windows() -> np.ndarray:
+    """A row for each window of `WINDOW`: what it weighs each coordinate with."""
+    windows = gaussian_windows(WINDOW, HEIGHT, WIDTH)
+    each = jnp.eye(3 * HEIGHT * WIDTH).reshape(-1, 3, HEIGHT, WIDTH)
+    sums = np.stack([windows.gather(one) for one in each])
+    assert sums.shape[1:] == (3, 4)
+    return sums.reshape(len(each), -1).T.astype(np.float64)
 
 
 def matrix_of_blur(width: float) -> np.ndarray:
@@ -233,8 +257,8 @@ def test_with_a_memory_each_pixel_knows_of_all() -> None:
 def test_without_blurs_a_picture_beside_itself_is_no_other_picture(
     memory: int, assert_close: Callable
 ) -> None:
-    """At any resolution: what is divided by is a mean."""
-    m, tiles = loud(make(blurs=(), memory=memory)), (1, 2, 3, 1)
+    """At any resolution, if windows are larger: what is divided by is a mean."""
+    m, tiles = loud(make(blurs=(), memory=memory, window=1e3)), (1, 2, 3, 1)
     expected = jnp.tile(updates(m, GRADIENTS), tiles)
     assert_close(updates(m, jnp.tile(GRADIENTS, tiles)), expected, rtol=1e-3, atol=1e-4)
 
@@ -343,6 +367,9 @@ def test_its_meta_gradient_goes_through_the_unroll_and_reaches_phi() -> None:
         ({"clock": -1.0}, "clock is -1.0 and must be at least 0"),
         ({"scale": 0.0}, "scale is 0.0 and must be at least 1e-12"),
         ({"memory": -1}, "memory is -1 and must be at least 0"),
+        ({"window": 0.0}, "window is 0.0 and must be at least 1e-06"),
+        ({"fine": 0.0}, "fine is 0.0 and must be at least 1e-06"),
+        ({"coarse": -1.0}, "coarse is -1.0 and must be at least 0"),
     ],
     ids=str,
 )

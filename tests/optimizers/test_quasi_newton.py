@@ -1,4 +1,4 @@
-"""L-BFGS's direction: Optax's, a matrix by its formula, Newton's on quadratics, what is refused."""
+"""L-BFGS's direction: Optax's, matrices by their formula, Newton's on quadratics, what is refused."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,15 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.optimizers.quasi_newton import Pairs, begin, direction, remember
+from metadescent.optimizers.quasi_newton import (
+    WHOLE,
+    Pairs,
+    Windows,
+    begin,
+    direction,
+    gamma,
+    remember,
+)
 
 MEMORY, STEPS = 3, 7
 A = jax.random.normal(jax.random.key(0), (5, 5))
@@ -38,27 +46,87 @@ def test_it_is_optaxs(assert_close: Callable) -> None:
     assert_close(along(THETAS, GRADIENTS)[1], jnp.stack(expected).at[0].set(0.0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("P", [np.eye(5), np.diag(np.arange(1.0, 6.0)), np.asarray(HESSIAN)])
+MATRICES = [np.eye(5), np.diag(np.arange(1.0, 6.0)), np.asarray(HESSIAN)]
+# Three windows, of which two overlap.
+W = jnp.asarray([[1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.4, 0.0, 0.0], [0.0, 0.0, 0.6, 1.0, 1.0]])
+THREE = Windows(lambda x: W @ x, lambda alpha: alpha @ W)
+
+
+def times(matrix: np.ndarray) -> Callable[[jax.Array], jax.Array]:
+    return lambda q: jnp.asarray(matrix, q.dtype) @ q
+
+
+def formula(pairs: Pairs, P: np.ndarray, windows: np.ndarray) -> np.ndarray:  # noqa: N803
+    """H as a matrix: Σ_i w_i ρ_i ⟨s, q⟩_i s is S M Sᵀ q for a diagonal S and M = Σ_i ρ_i w_i w_iᵀ."""
+    H = P
+    for s, y in zip(*(np.asarray(x, np.float64) for x in (pairs.s, pairs.y)), strict=True):
+        products, sizes = windows @ (s * y), np.sqrt(windows @ s**2) * np.sqrt(windows @ y**2)
+        rho = np.divide(1, products, where=products > 0.01 * sizes, out=np.zeros(len(windows)))
+        M = windows.T @ np.diag(rho) @ windows
+        V = np.eye(len(s)) - np.diag(y) @ M @ np.diag(s)
+        H = V.T @ H @ V + np.diag(s) @ M @ np.diag(s)
+    return H
+
+
+@pytest.mark.parametrize("P", MATRICES)
 def test_it_is_the_matrix_of_the_formula(P: np.ndarray, assert_close: Callable) -> None:
     pairs, _ = along(THETAS, GRADIENTS)
-    s, y = (np.asarray(x, np.float64) for x in (pairs.s, pairs.y))
-    H = s[-1] @ y[-1] / (y[-1] @ y[-1]) * P
-    for s_j, y_j in zip(s, y, strict=True):
-        V = np.eye(5) - np.outer(y_j, s_j) / (s_j @ y_j)
-        H = V.T @ H @ V + np.outer(s_j, s_j) / (s_j @ y_j)
-
-    def times_P(q: jax.Array) -> jax.Array:  # noqa: N802
-        return jnp.asarray(P, q.dtype) @ q
-
-    d = direction(pairs, GRADIENTS[-1], times_P)
-    assert_close(d, jnp.asarray(H @ np.asarray(GRADIENTS[-1])), rtol=1e-4)
+    H = formula(pairs, P, np.ones((1, 5)))
+    assert_close(direction(pairs, GRADIENTS[-1], times(P)), H @ GRADIENTS[-1], rtol=1e-4)
     # The secant equation of the last step.
-    assert_close(direction(pairs, pairs.y[-1], times_P), pairs.s[-1], rtol=1e-4)
+    assert_close(direction(pairs, pairs.y[-1], times(P)), pairs.s[-1], rtol=1e-4)
 
 
-def test_without_p_it_is_the_identity(assert_close: Callable) -> None:
+@pytest.mark.parametrize("P", MATRICES)
+def test_in_windows_too(P: np.ndarray, assert_close: Callable) -> None:
+    """Of which some leave pairs out, and one is within another."""
+    pairs, _ = along(THETAS, GRADIENTS)
+    products = W @ (pairs.s * pairs.y)[..., None]
+    assert (products < 0).any()
+    assert (products > 0).any()
+    H = formula(pairs, P, np.asarray(W))
+    found = jax.jacfwd(lambda q: direction(pairs, q, times(P), THREE))(GRADIENTS[-1])
+    assert_close(found, jnp.asarray(H), rtol=1e-3, atol=1e-3)
+    assert (np.linalg.eigvalsh(H) > 0).all()
+    nested = direction(pairs, GRADIENTS[-1], lambda q: direction(pairs, q, times(P), THREE))
+    assert_close(nested, formula(pairs, H, np.ones((1, 5))) @ GRADIENTS[-1], rtol=1e-3)
+
+
+def test_windows_apart_are_directions_apart(assert_close: Callable) -> None:
+    """Of what does not depend on each other."""
+    apart = Windows(lambda x: x.reshape(2, -1).sum(1), lambda alpha: jnp.repeat(alpha, 5))
+    # The second half is turned around, so that it is not the same as the first.
+    theta = jnp.concatenate([THETAS, 2 * THETAS[::-1]], 1)
+    g = jnp.concatenate([GRADIENTS, 2 * GRADIENTS[::-1]], 1)
+    pairs = begin(theta[0], STEPS)
+    one, other = begin(THETAS[0], STEPS), begin(THETAS[0], STEPS)
+    for t in range(STEPS):
+        pairs = remember(pairs, theta[t], g[t])
+        one = remember(one, theta[t, :5], g[t, :5])
+        other = remember(other, theta[t, 5:], g[t, 5:])
+    expected = [direction(half, x) for half, x in ((one, g[-1, :5]), (other, g[-1, 5:]))]
+    gammas = gamma(pairs, apart)
+    found = direction(pairs, g[-1], lambda q: gammas * q, apart)
+    assert_close(found, jnp.concatenate(expected), rtol=1e-4)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_gamma_is_of_all_pairs_that_count(beta: float, assert_close: Callable) -> None:
+    pairs, _ = along(THETAS, GRADIENTS)
+    s, y = (np.asarray(x, np.float64) for x in (pairs.s, pairs.y))
+    weights = beta ** np.arange(MEMORY)[::-1]
+    expected = weights @ (s * y).sum(1) / (weights @ (y * y).sum(1))
+    assert_close(gamma(pairs, WHOLE, beta), jnp.asarray(expected), rtol=1e-5)
+    sy, yy = (s * y) @ W.T, (y * y) @ W.T
+    counts = weights[:, None] * (sy > 0.01 * np.sqrt(s**2 @ W.T) * np.sqrt(yy))
+    below = (counts * yy).sum(0)
+    each = np.divide((counts * sy).sum(0), below, where=below > 0, out=np.zeros(3))
+    assert_close(gamma(pairs, THREE, beta), jnp.asarray(each @ W), rtol=1e-5)
+
+
+def test_without_p_it_is_gamma(assert_close: Callable) -> None:
     pairs, d = along(THETAS, GRADIENTS)
-    assert_close(direction(pairs, GRADIENTS[-1], lambda q: q), d[-1])
+    assert_close(direction(pairs, GRADIENTS[-1], lambda q: gamma(pairs) * q), d[-1])
 
 
 def test_the_derivative_by_the_gradient_is_h(assert_close: Callable) -> None:
@@ -86,6 +154,7 @@ def test_with_all_directions_known_it_is_newtons(assert_close: Callable) -> None
 def test_before_the_first_pair_it_is_nothing() -> None:
     pairs = remember(begin(THETAS[0], MEMORY), THETAS[0], GRADIENTS[0])
     assert int(pairs.steps) == 1
+    assert not gamma(pairs).any()
     assert not direction(pairs, GRADIENTS[0]).any()
 
 

@@ -3,9 +3,7 @@
 m_β, v   = running means of ∇ (for each β) and of ∇² (for the last β), both without their bias
 l_β      = m_β / √(mean v)              how long they are beside the whole picture's gradient
 a_β      = m_β / √v                     how long they are beside their own
-n        = −H ∇ / scale, shortened to a root mean square of 1/2      H of the last K steps
-H_0      = γ D (w_0 I + Σ_B w_B B²) D,    w = exp(prior)            where H begins
-D        = (B Σ s² / B Σ y²)^(1/8) of the K pairs, for the first B  with a mean square of 1
+n        = −H ∇ / scale, shortened to a root mean square of 1/2      H of `windowed_newton`
 x_t      = (l_β, B l_β for each blur B, a_β, n, log₁₀(1 + t)/4)     all β and colours of a pixel
 h_t, c_t = LSTM(x_t, h_{t−1}, c_{t−1})                              of each pixel
 g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all colours of a pixel
@@ -13,13 +11,11 @@ g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all col
 Pixels do not change alone: what a feature network sees are edges, spots and colours, and along
 these f is curved otherwise than along single coordinates. A rule that treats every coordinate for
 itself cannot tell one from the other. B is a Gaussian blur, so sums over x_t are filters of the
-gradient, and A mixes colours. H is that of L-BFGS (`quasi_newton`), which knows what no filter
-does: along which pictures f is curved here. It is of a whole picture, and v lets each pixel trust
-it more or less. H_0 is about what the pairs say nothing of: L-BFGS has γ there, and here the prior
-says how much more, for fine and for coarse changes.
+gradient, and A mixes colours. H, of the last K steps, is L-BFGS's and knows what no filter does:
+along which pictures f is curved here; and v lets each pixel trust it more or less.
 
-Before training w is 3, W is small, v is 0, and A x_t is a step of L-BFGS and half a one of Adam,
-whose momentum has the β in the middle; without a memory it is all of Adam's.
+Before training W is small, v is 0, and A x_t is a step of L-BFGS and half a one of Adam, whose
+momentum has the β in the middle; without a memory it is all of Adam's.
 
 Source: moments on several time scales, a clock and the factor of time are those of `anytime`; a
 recurrent network that descends on pictures and sees neighbours is from Putzky and Welling (2017),
@@ -40,6 +36,7 @@ from metadescent.optimizers import quasi_newton
 from metadescent.optimizers.blur import blurred
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.rnnprop import grow
+from metadescent.optimizers.windowed_newton import windowed_direction
 
 COLOURS = 3
 LONGEST = 0.5
@@ -62,11 +59,14 @@ class Pictorial(LearnedOptimizer):
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
         scale: factor on the output: about the size of the first steps; L-BFGS's have half at most.
         memory: K, how many steps L-BFGS remembers; 0 for none of it.
+        window: standard deviation of the windows of L-BFGS, and their distance, in pixels.
+        fine, coarse: factors in H_0, of every change and of each blur.
         key: draws φ.
 
     Raises:
-        UserError: if there is no unit or no β, a β is not from 0 to 0.99999, a blur, τ or the scale
-            is not positive, or the clock or the memory is negative; on use, if θ is not given.
+        UserError: if there is no unit or no β, a β is not from 0 to 0.99999, a blur, τ, the scale,
+            the window or the fine factor is not positive, or the clock, the memory or the coarse
+            factor is negative; on use, if θ is not given.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -81,13 +81,15 @@ class Pictorial(LearnedOptimizer):
     output: Float[Array, "3 units"]
     mix: Float[Array, "3 features"]
     trust: Float[Array, " units_or_0"]
-    prior: Float[Array, " widths_or_0"]
     betas: tuple[float, ...] = eqx.field(static=True)
     blurs: tuple[float, ...] = eqx.field(static=True)
     tau: float = eqx.field(static=True)
     clock: float = eqx.field(static=True)
     scale: float = eqx.field(static=True)
     memory: int = eqx.field(static=True)
+    window: float = eqx.field(static=True)
+    fine: float = eqx.field(static=True)
+    coarse: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -98,6 +100,9 @@ class Pictorial(LearnedOptimizer):
         clock: float = 128.0,
         scale: float = 0.05,
         memory: int = 20,
+        window: float = 6.0,
+        fine: float = 4.0,
+        coarse: float = 8.0,
         *,
         key: PRNGKeyArray,
     ):
@@ -115,8 +120,12 @@ class Pictorial(LearnedOptimizer):
         require("clock", clock, 0.0)
         require("scale", scale, 1e-12)
         require("memory", memory, 0)
+        require("window", window, 1e-6)
+        require("fine", fine, 1e-6)
+        require("coarse", coarse, 0.0)
         self.betas, self.blurs = tuple(betas), tuple(blurs)
-        self.tau, self.clock, self.scale, self.memory = tau, clock, scale, memory
+        self.tau, self.clock, self.scale = tau, clock, scale
+        self.memory, self.window, self.fine, self.coarse = memory, window, fine, coarse
         whole, own = COLOURS * len(betas) * (1 + len(blurs)), COLOURS * len(betas)
         newton = COLOURS if memory else 0
         features = whole + own + newton + 1
@@ -128,7 +137,6 @@ class Pictorial(LearnedOptimizer):
         mix = jnp.zeros((COLOURS, features)).at[colour, adam].set(-0.5 if memory else -1.0)
         self.mix = mix.at[:, whole + own : -1].set(jnp.eye(COLOURS)[:, :newton])
         self.trust = jnp.zeros(units if memory else 0)
-        self.prior = jnp.full(1 + len(blurs) if memory else 0, jnp.log(3.0))
 
     def init(self, params: PyTree) -> State:
         """Return zeros for every picture: m_β, √v, the number of steps, h and c, and no pairs."""
@@ -191,25 +199,11 @@ class Pictorial(LearnedOptimizer):
         self, pairs: quasi_newton.Pairs, gradient: Float[Array, "3 height width"]
     ) -> Float[Array, "3 height width"]:
         """Return n."""
-        about = self._curved_about(pairs)
-
-        def begin(q: Array) -> Array:
-            q = about * q
-            bands = [q] + [blurred(blurred(q, width), width) for width in self.blurs]
-            return about * jnp.tensordot(jnp.exp(self.prior), jnp.stack(bands), 1)
-
-        n = -quasi_newton.direction(pairs, gradient, begin) / self.scale
+        d = windowed_direction(
+            pairs, gradient, self.blurs, window=self.window, fine=self.fine, coarse=self.coarse
+        )
+        n = -d / self.scale
         return n * jax.lax.rsqrt(jnp.maximum(jnp.mean(n * n) / LONGEST**2, 1.0))
-
-    def _curved_about(self, pairs: quasi_newton.Pairs) -> Float[Array, "3 height width"]:
-        """Return D, which is 1 as long as there is no pair."""
-        s, y = (jnp.sum(jnp.square(each), 0) for each in (pairs.s, pairs.y))
-        if self.blurs:
-            s, y = blurred(s, self.blurs[0]), blurred(y, self.blurs[0])
-        known = (s > 0) & (y > 0)
-        # √(s/y) is what a diagonal H would be: D² is half-way from I to it, as the pairs are few.
-        about = jnp.where(known, s / jnp.where(known, y, 1.0), 1.0) ** 0.125
-        return about * jax.lax.rsqrt(jnp.mean(about * about))
 
     def _begin(self, theta: Any) -> State:
         # A picture, or as many as there are coordinates.

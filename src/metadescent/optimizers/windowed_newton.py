@@ -1,0 +1,80 @@
+"""The direction of L-BFGS for pictures: within itself in windows, from an H_0 that is theirs.
+
+H   = L-BFGS over the whole picture, which begins with L-BFGS in Gaussian windows (`windows`),
+      which begins with H_0
+H_0 = Γ D (fine I + coarse Σ_B B²) D Γ                              B: a blur of each of the widths
+Γ²  = γ of each window, where a pair has half the weight of the next one
+D   = (B Σ s² / B Σ y²)^(1/8), of all pairs, for the first B        with a mean square of 1
+
+To L-BFGS a pair is one curvature along one whole picture. But corners have little to do with each
+other, and in each window the same pair tells a curvature of its own: so twenty pairs speak of many
+times as many directions. Of the rest they say nothing. L-BFGS has γ there, which is mean to what is
+hardly curved; the two factors are how much more it should be, for all changes and for those that
+the blurs leave. D is about places, and Γ about surroundings.
+
+Source: ours; L-BFGS is that of `quasi_newton`.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from metadescent.optimizers.blur import blurred
+from metadescent.optimizers.quasi_newton import Pairs, direction, gamma
+from metadescent.optimizers.windows import gaussian_windows
+
+FADE = 0.5
+
+
+def windowed_direction(
+    pairs: Pairs,
+    gradient: Float[Array, "3 height width"],
+    blurs: Sequence[float],
+    *,
+    window: float,
+    fine: float,
+    coarse: float,
+) -> Float[Array, "3 height width"]:
+    """Return H ∇, which is 0 as long as there is no pair.
+
+    Arguments:
+        pairs: of pictures, colours first.
+        gradient: ∇.
+        blurs: standard deviations, in pixels.
+        window: standard deviation of the windows and their distance, in pixels.
+        fine, coarse: factors in H_0, the first above zero and the other not below.
+
+    Example:
+        Of f(θ) = Σ θ² one pair knows all, along itself:
+
+        >>> from metadescent.optimizers.quasi_newton import begin, remember
+        >>> theta = jnp.ones((3, 1, 2))
+        >>> pairs = remember(begin(theta, memory=2), 3 * theta, 6 * theta)
+        >>> pairs = remember(pairs, theta, 2 * theta)
+        >>> d = windowed_direction(pairs, 2 * theta, (1.5,), window=6.0, fine=4.0, coarse=8.0)
+        >>> d[0].round(3).tolist()
+        [[1.0, 1.0]]
+    """
+    # No derivative is for what is remembered, and a root of 0 has none.
+    pairs = jax.lax.stop_gradient(pairs)
+    windows = gaussian_windows(window, *gradient.shape[1:])
+    root = jnp.sqrt(gamma(pairs, windows, FADE)) * _curved_about(pairs, blurs)
+
+    def H_0(q: Array) -> Array:  # noqa: N802
+        q = root * q
+        return root * (fine * q + coarse * sum(blurred(blurred(q, width), width) for width in blurs))
+
+    return direction(pairs, gradient, lambda q: direction(pairs, q, H_0, windows))
+
+
+def _curved_about(pairs: Pairs, blurs: Sequence[float]) -> Float[Array, "3 height width"]:
+    """Return D, which is 1 as long as there is no pair."""
+    s, y = (jnp.sum(jnp.square(each), 0) for each in (pairs.s, pairs.y))
+    if blurs:
+        s, y = blurred(s, blurs[0]), blurred(y, blurs[0])
+    known = (s > 0) & (y > 0)
+    # √(s/y) is what a diagonal H would be: D² is half-way from I to it, as the pairs are few.
+    about = jnp.where(known, s / jnp.where(known, y, 1.0), 1.0) ** 0.125
+    return about * jax.lax.rsqrt(jnp.mean(about * about))

@@ -1,0 +1,47 @@
+"""Sums over a picture in Gaussian windows that overlap and together are 1 at each pixel.
+
+w_i(x) = exp(−(x − c_i)² / 2σ²) / Σ_j exp(−(x − c_j)² / 2σ²)        σ apart: c_1, c_2, …
+gather   z → Σ_xy w_i(x) w_j(y) z_xy, of all colours together        a number for each window
+spread   α → Σ_ij w_i(x) w_j(y) α_ij, its transpose                  a mean over windows
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from metadescent.optimizers.quasi_newton import Windows
+
+
+def gaussian_windows(sigma: float, height: int, width: int) -> Windows:
+    """Return windows of a standard deviation of so many pixels, for colours × height × width.
+
+    Example:
+        One window is the whole picture, and many hold of it what is there:
+
+        >>> import jax.numpy as jnp, numpy as np
+        >>> picture = jnp.zeros((3, 2, 9)).at[:, :, 8].set(1.0)
+        >>> gaussian_windows(9.0, 2, 9).gather(picture).tolist()
+        [[6.0]]
+        >>> np.asarray(gaussian_windows(3.0, 2, 9).gather(picture)).round(2).tolist()
+        [[0.28, 1.73, 3.99]]
+    """
+    down, across = _matrix(height, sigma), _matrix(width, sigma)
+
+    def gather(z: Float[Array, "colours height width"]) -> Float[Array, "rows columns"]:
+        z = z.sum(0)
+        return jnp.asarray(down, z.dtype) @ z @ jnp.asarray(across.T, z.dtype)
+
+    def spread(alpha: Float[Array, "rows columns"]) -> Float[Array, "height width"]:
+        return jnp.asarray(down.T, alpha.dtype) @ alpha @ jnp.asarray(across, alpha.dtype)
+
+    return Windows(gather, spread)
+
+
+def _matrix(n: int, sigma: float) -> np.ndarray:
+    """Return w_i(x), windows × pixels."""
+    windows = max(1, round(n / max(sigma, 1.0)))
+    centres = (np.arange(windows) + 0.5) * n / windows - 0.5
+    exponents = -(((np.arange(n) - centres[:, None]) / sigma) ** 2) / 2
+    # Whatever σ is, the nearest window is then 1 before all are made to sum to 1.
+    weights = np.exp(exponents - exponents.max(0, initial=-np.inf))
+    return weights / weights.sum(0)
