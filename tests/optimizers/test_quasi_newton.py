@@ -56,7 +56,7 @@ def times(matrix: np.ndarray) -> Callable[[jax.Array], jax.Array]:
     return lambda q: jnp.asarray(matrix, q.dtype) @ q
 
 
-def formula(pairs: Pairs, P: np.ndarray, windows: np.ndarray) -> np.ndarray:  # noqa: N803
+def formula(pairs: Pairs, P: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """H as a matrix: Σ_i w_i ρ_i ⟨s, q⟩_i s is S M Sᵀ q for a diagonal S and M = Σ_i ρ_i w_i w_iᵀ."""
     H = P
     for s, y in zip(*(np.asarray(x, np.float64) for x in (pairs.s, pairs.y)), strict=True):

@@ -11,9 +11,9 @@ a picture, and what happens in one corner has little to do with another, a pair 
 in each window. With P another such direction, of smaller windows, one is within the other.
 
 A pair counts only if ⟨s, y⟩ is more than `LEAST` ‖s‖ ‖y‖, so that H is positive definite: one that
-does not, over all θ, is not remembered, and in a window it is left out. H ∇ is 0 as long as there is
-none. Unlike Optax's `scale_by_lbfgs` this holds the pairs constant in the meta-gradient, where they
-would be divided by what is small: ∂(H ∇)/∂∇ is H.
+does not, over all θ, is not remembered, and in a window it is left out. H ∇ is 0 as long as there
+is none. Unlike Optax's `scale_by_lbfgs` this holds the pairs constant in the meta-gradient, where
+they would be divided by what is small: ∂(H ∇)/∂∇ is H.
 
 Source: Nocedal and Wright (2006), "Numerical optimization", algorithm 7.4.
 """
