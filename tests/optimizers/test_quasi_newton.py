@@ -1,4 +1,4 @@
-"""L-BFGS's direction: Optax's, matrices by their formula, Newton's on quadratics, what is refused."""
+"""L-BFGS's direction: Optax's, matrices of the formula, Newton's on quadratics, refusals."""
 
 from collections.abc import Callable
 
@@ -57,7 +57,7 @@ def times(matrix: np.ndarray) -> Callable[[jax.Array], jax.Array]:
 
 
 def formula(pairs: Pairs, P: np.ndarray, windows: np.ndarray) -> np.ndarray:
-    """H as a matrix: Σ_i w_i ρ_i ⟨s, q⟩_i s is S M Sᵀ q for a diagonal S and M = Σ_i ρ_i w_i w_iᵀ."""
+    """H as a matrix: Σ_i w_i ρ_i ⟨s, q⟩_i s is S M S q, S diagonal and M = Σ_i ρ_i w_i w_iᵀ."""
     H = P
     for s, y in zip(*(np.asarray(x, np.float64) for x in (pairs.s, pairs.y)), strict=True):
         products, sizes = windows @ (s * y), np.sqrt(windows @ s**2) * np.sqrt(windows @ y**2)

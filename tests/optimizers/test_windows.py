@@ -1,4 +1,4 @@
-"""Windows of a picture: their formula, that they are one together, their transpose, their limits."""
+"""Windows of a picture: their formula, that together they are 1, their transpose, their limits."""
 
 from collections.abc import Callable
 

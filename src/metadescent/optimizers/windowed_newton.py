@@ -64,9 +64,8 @@ def windowed_direction(
 
     def H_0(q: Array) -> Array:  # noqa: N802
         q = root * q
-        return root * (
-            fine * q + coarse * sum(blurred(blurred(q, width), width) for width in blurs)
-        )
+        spots = sum(blurred(blurred(q, width), width) for width in blurs)
+        return root * (fine * q + coarse * spots)
 
     return direction(pairs, gradient, lambda q: direction(pairs, q, H_0, windows))
 
