@@ -96,17 +96,15 @@ def newton(m: Pictorial) -> np.ndarray:
     g = np.asarray(PLANES, np.float64).reshape(STEPS, -1)
     theta = np.asarray(jnp.moveaxis(path(GRADIENTS), -1, 1), np.float64).reshape(STEPS, -1)
     s, y, everywhere = np.diff(theta, axis=0), np.diff(g, axis=0), np.ones((1, g[0].size))
-    square, windows = matrix_of_blur(BLURS[0]), matrix_of_windows()
+    windows = matrix_of_windows()
     bands = m.fine * np.eye(g[0].size)
     bands += m.coarse * sum(np.linalg.matrix_power(matrix_of_blur(blur), 2) for blur in BLURS)
     found = [np.zeros_like(g[0])]
     for t in range(1, STEPS):
-        D = (square @ (s[:t] ** 2).sum(0) / (square @ (y[:t] ** 2).sum(0))) ** 0.125
-        D /= np.sqrt(np.mean(D**2))
         counts = counting(s[:t], y[:t], windows) * 0.5 ** np.arange(t)[::-1, None]
         sy, yy = (s[:t] * y[:t]) @ windows.T, y[:t] ** 2 @ windows.T
-        D = np.diag(D * np.sqrt((counts * sy).sum(0) / (counts * yy).sum(0) @ windows))
-        H = D @ bands @ D
+        root = np.diag(np.sqrt((counts * sy).sum(0) / (counts * yy).sum(0) @ windows))
+        H = root @ bands @ root
         for over in (windows, everywhere):
             counts = counting(s[:t], y[:t], over)
             for s_j, y_j, counts_j in zip(s[:t], y[:t], counts, strict=True):

@@ -154,6 +154,6 @@ def direction(
 def _products(pairs: Pairs, over: Windows) -> tuple[Array, Array, Array]:
     """Return ⟨s, y⟩ and ⟨y, y⟩ of every pair in every window, and whether the pair counts there."""
     products = jax.vmap(over.gather)
-    s, y = jax.lax.stop_gradient((pairs.s, pairs.y))
+    s, y = pairs.s, pairs.y
     sy, ss, yy = (products(a * b) for a, b in ((s, y), (s, s), (y, y)))
     return sy, yy, sy > LEAST * jnp.sqrt(ss) * jnp.sqrt(yy)

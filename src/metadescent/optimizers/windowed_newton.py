@@ -2,15 +2,14 @@
 
 H   = L-BFGS over the whole picture, which begins with L-BFGS in Gaussian windows (`windows`),
       which begins with H_0
-H_0 = Γ D (fine I + coarse Σ_B B²) D Γ                              B: a blur of each of the widths
+H_0 = Γ (fine I + coarse Σ_B B²) Γ                                  B: a blur of each of the widths
 Γ²  = γ of each window, where a pair has half the weight of the next one
-D   = (B Σ s² / B Σ y²)^(1/8), of all pairs, for the first B        with a mean square of 1
 
 To L-BFGS a pair is one curvature along one whole picture. But corners have little to do with each
 other, and in each window the same pair tells a curvature of its own: so twenty pairs speak of many
 times as many directions. Of the rest they say nothing. L-BFGS has γ there, which is mean to what is
 hardly curved; the two factors are how much more it should be, for all changes and for those that
-the blurs leave. D is about places, and Γ about surroundings.
+the blurs leave.
 
 Source: ours; L-BFGS is that of `quasi_newton`.
 """
@@ -60,7 +59,7 @@ def windowed_direction(
     # No derivative is for what is remembered, and a root of 0 has none.
     pairs = jax.lax.stop_gradient(pairs)
     windows = gaussian_windows(window, *gradient.shape[1:])
-    root = jnp.sqrt(gamma(pairs, windows, FADE)) * _curved_about(pairs, blurs)
+    root = jnp.sqrt(gamma(pairs, windows, FADE))
 
     def H_0(q: Array) -> Array:  # noqa: N802
         q = root * q
@@ -68,14 +67,3 @@ def windowed_direction(
         return root * (fine * q + coarse * spots)
 
     return direction(pairs, gradient, lambda q: direction(pairs, q, H_0, windows))
-
-
-def _curved_about(pairs: Pairs, blurs: Sequence[float]) -> Float[Array, "3 height width"]:
-    """Return D, which is 1 as long as there is no pair."""
-    s, y = (jnp.sum(jnp.square(each), 0) for each in (pairs.s, pairs.y))
-    if blurs:
-        s, y = blurred(s, blurs[0]), blurred(y, blurs[0])
-    known = (s > 0) & (y > 0)
-    # √(s/y) is what a diagonal H would be: D² is half-way from I to it, as the pairs are few.
-    about = jnp.where(known, s / jnp.where(known, y, 1.0), 1.0) ** 0.125
-    return about * jax.lax.rsqrt(jnp.mean(about * about))
