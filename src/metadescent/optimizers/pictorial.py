@@ -100,9 +100,9 @@ class Pictorial(LearnedOptimizer):
         clock: float = 128.0,
         scale: float = 0.05,
         memory: int = 20,
-        window: float = 12.0,
-        fine: float = 3.0,
-        coarse: float = 6.0,
+        window: float = 8.0,
+        fine: float = 4.0,
+        coarse: float = 4.0,
         *,
         key: PRNGKeyArray,
     ):
