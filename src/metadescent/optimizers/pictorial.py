@@ -101,8 +101,8 @@ class Pictorial(LearnedOptimizer):
         scale: float = 0.05,
         memory: int = 20,
         window: float = 8.0,
-        fine: float = 4.0,
-        coarse: float = 4.0,
+        fine: float = 3.5,
+        coarse: float = 3.5,
         *,
         key: PRNGKeyArray,
     ):
