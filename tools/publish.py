@@ -51,6 +51,11 @@ Made by `metadescent evaluate {name} {tested_on} --seeds {seeds}` on {test_hardw
 """
 
 
+def duration(seconds: float) -> str:
+    """Return a time in words: of seconds up to two minutes, and of minutes from then on."""
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
+
+
 def command_of(problem: str, recipe: dict[str, Any]) -> str:
     """Return the one command that trains this optimizer again."""
     default = {field.name: field.default for field in fields(Recipe)} | recipe_of(problem)
@@ -167,7 +172,7 @@ def main() -> None:
         command=all_stages(card, name),
         budget="; then ".join(
             f"{stage['budget']['meta_steps']:,} meta-steps of {stage['recipe']['unroll']} steps to "
-            f"epoch {stage['budget']['epoch']}, {stage['budget']['seconds'] / 60:.0f} minutes"
+            f"epoch {stage['budget']['epoch']}, {duration(stage['budget']['seconds'])}"
             for stage in stages(card)
         ),
         note=f"\n{arguments.note}\n" if arguments.note else "",
