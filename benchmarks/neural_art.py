@@ -18,6 +18,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import equinox as eqx
@@ -124,23 +125,24 @@ def side_by_side(nets: list[str], size: int, data_dir: str | None) -> None:
 
 
 def meta_steps(nets: list[str], size: int, data_dir: str | None) -> None:
-    """One truncated segment by the recipe of `neural-art`: the meta-gradient of 32 steps."""
+    """One truncated segment of 32 steps: of the recipe of `neural-art`, and of `pictorial`.
+
+    The latter is differentiated as `neural-art-lstm` was, through all steps and the gradients too.
+    """
     recipe = replace(Recipe(), **recipe_of("neural-art"))
-    m, key = make_optimizer(recipe.optimizer, jax.random.key(0)), jax.random.key(1)
-    for net in nets:
-        art = problem(net, size, data_dir)
+    rules: dict[str, dict[str, Any]] = {
+        recipe.optimizer: {"num_coordinates": recipe.coordinates},
+        "pictorial": {"second_derivatives": True, "form": "plain"},
+    }
+    key = jax.random.key(1)
+    for net, (rule, options) in product(nets, rules.items()):
+        art, m = problem(net, size, data_dir), make_optimizer(rule, jax.random.key(0))
 
         @eqx.filter_jit
-        def meta_step(m: Any, art: NeuralArt, trajectory: Any, key: jax.Array) -> Any:
+        def meta_step(m: Any, art: NeuralArt, trajectory: Any, options: dict[str, Any]) -> Any:
             def total(m: Any) -> Any:
                 return meta_loss(
-                    m,
-                    art,
-                    trajectory,
-                    key,
-                    num_problems=1,
-                    num_steps=recipe.unroll,
-                    num_coordinates=recipe.coordinates,
+                    m, art, trajectory, key, num_problems=1, num_steps=recipe.unroll, **options
                 )
 
             return eqx.filter_grad(total, has_aux=True)(m)
@@ -149,12 +151,12 @@ def meta_steps(nets: list[str], size: int, data_dir: str | None) -> None:
         times = []
         for _ in range(ROUNDS + 1):
             began = time.perf_counter()
-            jax.block_until_ready(meta_step(m, art, begin, key))
+            jax.block_until_ready(meta_step(m, art, begin, options))
             times.append(time.perf_counter() - began)
-        coordinates = begin.theta.size
         print(
-            f"{net}: the meta-step of {recipe.unroll} steps on {coordinates:,} coordinates takes "
-            f"{min(times[1:]):.2f} s; {load()}; the process has held {most_memory():.2f} GiB",
+            f"{net}, {rule}: the meta-step of {recipe.unroll} steps on {begin.theta.size:,} "
+            f"coordinates takes {min(times[1:]):.2f} s; {load()}; "
+            f"the process has held {most_memory():.2f} GiB",
             flush=True,
         )
 
