@@ -127,7 +127,8 @@ def side_by_side(nets: list[str], size: int, data_dir: str | None) -> None:
 def meta_steps(nets: list[str], size: int, data_dir: str | None) -> None:
     """One truncated segment of 32 steps: of the recipe of `neural-art`, and of `pictorial`.
 
-    The latter is differentiated as `neural-art-lstm` was, through all steps and the gradients too.
+    The latter is differentiated through all steps and the gradients too, as `neural-art-lstm` was,
+    though that with two pictures and 64 steps.
     """
     recipe = replace(Recipe(), **recipe_of("neural-art"))
     rules: dict[str, dict[str, Any]] = {

@@ -4,16 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import save
 
-from metadescent import artifact
+from metadescent import artifact, zoo
+from metadescent.arguments import Stylize
+from metadescent.commands.stylize import _reported
 from metadescent.data.embedded import embedded_names
 from metadescent.data.networks import load_network, network_path
 from metadescent.data.pictures import read_picture, write_picture
+from metadescent.descend import Visited
+from metadescent.experiments.styling import OPTIMIZERS
 from metadescent.problems import squeezenet
+from metadescent.problems.tiny_imagenet import NETWORKS
 from metadescent.registry import make_optimizer
 
 SMALL = ("--size", "16", "--steps", "3")
@@ -57,6 +63,17 @@ def test_it_writes_the_picture_and_its_frames(stylize: Callable, tmp_path: Path)
     assert not np.array_equal(first, result)
 
 
+def test_a_frame_that_a_line_search_passes_comes_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = Stylize(Path("a"), Path("b"), optimizer="lbfgs", frames=3)
+    visited = [Visited(jnp.zeros((2, 2, 3)), jnp.ones(()), n) for n in (0, 4, 5, 6, 13, 14)]
+    assert list(_reported(iter(visited), "lbfgs", command, lambda *_: None)) == visited
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"styled-{n:04d}.png" for n in (0, 4, 6, 13)]
+
+
 def test_compare_adds_the_strip_and_everybody_s_curves(
     stylize: Callable, data: Path, tmp_path: Path
 ) -> None:
@@ -72,6 +89,20 @@ def test_compare_adds_the_strip_and_everybody_s_curves(
     np.testing.assert_array_equal(content, read_picture(data / "photo.png", 16))
     np.testing.assert_array_equal(result, read_picture(tmp_path / "s.png", 16))
     np.testing.assert_array_equal(style, read_picture(data / "style" / "waves.png", 16))
+
+
+def test_every_network_has_a_pretrained_optimizer() -> None:
+    assert set(OPTIMIZERS) == set(NETWORKS)
+    assert set(OPTIMIZERS.values()) <= set(zoo.names())
+
+
+def test_it_paints_by_the_optimizer_of_the_network(
+    stylize: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPTIMIZERS, "squeezenet", "rmsprop")
+    status, _, said = stylize()
+    assert status == 0, said
+    assert said.splitlines()[-1].endswith("rmsprop is done")
 
 
 def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> None:
@@ -101,7 +132,7 @@ def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> N
         (("--beta", "-1"), "beta is -1.0 and must be at least 0"),
         (
             ("--optimizer", "sgd", "--rate", "1e30", "--out", "kept.png"),
-            "the loss is not finite under sgd; try another optimizer or --rate",
+            "the loss is not finite under sgd; try a lower --rate",
         ),
     ],
 )

@@ -279,8 +279,9 @@ class Stylize:
     """Height and width of the result in pixels."""
     steps: int = 128
     """Gradients to evaluate, those of a line search among them."""
-    optimizer: Annotated[str, arg(metavar="NAME")] = "neural-art-lstm"
-    """Learned optimizer by name, file or run folder, or sgd, nag, rmsprop, adam or lbfgs."""
+    optimizer: Annotated[str, arg(metavar="NAME")] = ""
+    """Learned optimizer by name, file or run folder, or sgd, nag, rmsprop, adam or lbfgs; if empty,
+    the pretrained one of the network."""
     rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Learning rate of a hand-designed optimizer; one that was tried out if not given."""
     compare: bool = False

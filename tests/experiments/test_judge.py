@@ -74,8 +74,8 @@ def test_in_pairs_it_is_ahead_of_each_on_the_same_problems() -> None:
     assert (claim.measured, claim.reference, claim.holds) == (pytest.approx(0.2), 0.25, True)
     assert claim.text == (
         "\"said\": loss after step 100, the LSTM's against the best baseline's; holds if it is at "
-        "most 0.95 times as much and the 95 % intervals of the difference to each baseline on the "
-        "same problems are above zero"
+        "most 0.95 times as much and the 95 % intervals of the difference to each baseline that "
+        "did not diverge, on the same problems, are above zero"
     )
     assert not paired(0.24, adam=0.3, sgd=0.25, width=0.0).holds
     assert not paired(0.2, adam=0.3, sgd=0.25, width=0.06).holds

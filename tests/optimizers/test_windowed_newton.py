@@ -95,9 +95,10 @@ def test_before_the_first_pair_it_is_nothing() -> None:
 def test_what_is_remembered_has_no_derivative() -> None:
     """Not even where nothing is, and γ, of which a root is taken, is 0."""
 
-    def moved(thetas: jax.Array) -> jax.Array:
-        return windowed_direction(after(thetas, GRADIENTS[:2]), GRADIENTS[2], BLURS, **OPTIONS)
+    def moved(s: jax.Array, pairs: Pairs) -> jax.Array:
+        pairs = pairs._replace(s=s)
+        return windowed_direction(pairs, GRADIENTS[2], BLURS, **OPTIONS).sum()
 
     for thetas in (THETAS[:2], jnp.zeros((2, *SHAPE))):
-        slope = jax.jit(jax.grad(lambda thetas: moved(thetas).sum()))(thetas)
-        assert not slope.any()
+        pairs = after(thetas, GRADIENTS[:2])
+        assert not jax.jit(jax.grad(moved))(pairs.s, pairs).any()

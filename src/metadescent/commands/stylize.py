@@ -1,6 +1,7 @@
 """`stylize`: one picture in the style of another, by one optimizer or by all of them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from metadescent.data.pictures import format_of, read_picture, write_picture
 from metadescent.descend import Visited, curve_of, descend
 from metadescent.errors import UserError
 from metadescent.evaluate import Curve
+from metadescent.experiments.styling import OPTIMIZERS
 from metadescent.problems.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.tiny_imagenet import network
 from metadescent.specification import nearest
@@ -30,6 +32,7 @@ RATES = {"sgd": 3.0, "nag": 1.0, "rmsprop": 0.01, "adam": 0.05, "lbfgs": 1.0}
 @run.register
 def _stylize(command: arguments.Stylize) -> None:
     format_of(command.out)
+    command = replace(command, optimizer=command.optimizer or OPTIMIZERS[command.net])
     names = [command.optimizer]
     if command.compare:
         names += [name for name in BASELINES if name != command.optimizer]
@@ -38,9 +41,8 @@ def _stylize(command: arguments.Stylize) -> None:
     with progress("stylize", command.steps * len(rules)) as report:
         best, curve = _run(command, f, command.optimizer, rules[command.optimizer], report)
         if not np.isfinite(curve.mean).any():
-            raise UserError(
-                f"the loss is not finite under {command.optimizer}; try another optimizer or --rate"
-            )
+            what = "a lower --rate" if command.optimizer in BASELINES else "another optimizer"
+            raise UserError(f"the loss is not finite under {command.optimizer}; try {what}")
         curves = {command.optimizer: curve}
         for name in names[1:]:
             _, curves[name] = _run(command, f, name, rules[name], report)
@@ -107,13 +109,16 @@ def _reported(
     way: Iterator[Visited], name: str, command: arguments.Stylize, report: Report
 ) -> Iterator[Visited]:
     """Pass on what is visited, with a word on each; write the frames that are wanted."""
-    done = 0
+    every = command.frames if name == command.optimizer else 0
+    done = due = 0
     for visited in way:
         report(f"{name}, loss {figure(float(visited.loss))}", visited.gradients - done)
-        every, done = command.frames, visited.gradients
-        if every and name == command.optimizer and visited.gradients % every == 0:
-            place = command.out.with_stem(f"{command.out.stem}-{visited.gradients:04d}")
+        done = visited.gradients
+        if every and done >= due:
+            place = command.out.with_stem(f"{command.out.stem}-{done:04d}")
             write_picture(place, to_pixels(visited.theta))
+            # A line search takes several gradients and may pass one that is due.
+            due = (done // every + 1) * every
         yield visited
     report(f"{name} is done", command.steps - done)
 

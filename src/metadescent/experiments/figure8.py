@@ -11,8 +11,8 @@ and style image are the same as the ones on which it was trained", and that "it 
 very well when both the resolution and style are changed at test time". How much is enough is ours:
 
     left     at most `MARGIN` times the best baseline's final loss, with intervals of the difference
-             to each, over the same photographs, above zero; and less than every baseline's at each
-             step from `FIRST` on
+             to each that did not diverge, over the same photographs, above zero; and less than
+             every baseline's at each step from `FIRST` on
     right    no more than the best baseline's final loss
 
 L-BFGS, the usual choice for this task, is one of the baselines; the paper has none. f draws no

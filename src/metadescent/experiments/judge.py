@@ -95,7 +95,7 @@ def outperforms_in_pairs(
     return Claim(
         f"{quotation}: {what(comparison.steps, 1)}, the LSTM's against the best baseline's; holds "
         f"if it is at most {margin:g} times as much and the 95 % intervals of the difference to "
-        "each baseline on the same problems are above zero",
+        "each baseline that did not diverge, on the same problems, are above zero",
         section,
         measured.value,
         reference.value,
