@@ -9,6 +9,7 @@ with `--searched FIGURE:PANEL` the searches that are kept with that figure are n
 """
 
 import argparse
+import math
 import shlex
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,7 @@ from metadescent.files import write_atomically
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
 from metadescent.runs import stage_before
+from metadescent.zoo.cards import DIVERGED
 
 CARD = """# {name}
 
@@ -95,6 +97,9 @@ def table_of(result: Comparison) -> str:
     for name, curve in result.curves.items():
         rate = "learned" if curve.rate is None else f"{curve.rate:.3g}"
         interval = f"{curve.low[-1]:.4g} – {curve.high[-1]:.4g}"
+        if not math.isfinite(curve.final):
+            lines.append(f"| {name} | {rate} | {DIVERGED} | – | – | – |")
+            continue
         figures = f"{curve.final:.4g} | {interval} | {curve.last_tenth:.4g} | {curve.sum:.4g}"
         lines.append(f"| {name} | {rate} | {figures} |")
     return "\n".join(lines)

@@ -7,6 +7,9 @@ from metadescent import zoo
 from metadescent.card import read_card
 from metadescent.tensors import read_tensors
 
+DIVERGED = "diverged"
+"""What stands for the final loss of a baseline that diverged on some problem."""
+
 
 class Facts(NamedTuple):
     """One pretrained optimizer in short, as text.
@@ -45,7 +48,8 @@ def facts(name: str) -> Facts:
     summary, comparison = tables(zoo.card(name))[:2]
     said = {row[0]: row[1] for row in summary}
     learned, *others = [dict(zip(comparison[0], row, strict=True)) for row in comparison[1:]]
-    best = min(others, key=lambda row: float(row["final loss"]))
+    finite = [row for row in others if row["final loss"] != DIVERGED]
+    best = min(finite, key=lambda row: float(row["final loss"]))
     count = sum(math.prod(leaf.shape) for leaf in leaves.values())
     return Facts(
         name=name,
