@@ -1,7 +1,7 @@
 """The direction of L-BFGS for pictures: within itself in windows, from an H_0 that is theirs.
 
-H   = L-BFGS over the whole picture, which begins with L-BFGS in Gaussian windows (`windows`),
-      which begins with H_0
+H   = L-BFGS over the whole picture, which begins with H_w
+H_w = L-BFGS in Gaussian windows (`windows`), which begins with H_0
 H_0 = Γ (fine I + coarse Σ_B B²) Γ                                  B: a blur of each of the widths
 Γ²  = γ of each window, where a pair has half the weight of the next one
 
