@@ -19,7 +19,7 @@ from cases import Case
 from meta_step import start_plainly
 
 TRANSCENDENTAL = 21
-"""Operations of tanh as in `metadescent/native/vector.h`: 8 multiply-adds, 4 more, a division."""
+"""Operations of tanh as in `problems/native/vector.h`: 8 multiply-adds, 4 more, a division."""
 
 
 class Update:

@@ -21,10 +21,10 @@ import jax
 import optax
 from timing import load, median, seconds_of
 
-from metadescent.compare import hardware, versions
+from metadescent._files import write_json
+from metadescent._provenance import hardware, versions
 from metadescent.console import console, table
 from metadescent.evaluate import learning_curves
-from metadescent.files import write_json
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.registry import make_optimizer, make_problem
 

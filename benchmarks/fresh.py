@@ -29,7 +29,7 @@ from cases import CASES, STEPS, Case, make
 from meta_step import FORMS, MetaStep
 from timing import allowed_memory
 
-from metadescent.native import kernels
+from metadescent._ffi import kernels
 
 PROC = Path("/proc/self")
 CACHE = "JAX_COMPILATION_CACHE_DIR"

@@ -25,7 +25,7 @@ import optax
 from cases import Case
 from jax.flatten_util import ravel_pytree
 
-from metadescent import native
+from metadescent import _ffi
 from metadescent.meta_loss import draw, meta_loss, start_batch
 from metadescent.optimizers.lstm import LSTM, stack
 from metadescent.preprocess import log_and_sign
@@ -163,7 +163,7 @@ class MetaStep:
 
         step = jax.jit(jax.value_and_grad(loss, has_aux=True))
         # Which code a rule runs is settled when it is traced.
-        with nullcontext() if self.form.native else patch.object(native, "can_run", _never):
+        with nullcontext() if self.form.native else patch.object(_ffi, "can_run", _never):
             lowered = step.lower(*self._arguments(self.begin))
         self.compiled = lowered.compile()
         return self

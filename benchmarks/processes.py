@@ -141,9 +141,9 @@ def measure(problems: int, repeats: int, path: Path) -> None:
     """Let one process and two take turns."""
     from timing import load, median
 
-    from metadescent.compare import hardware, versions
+    from metadescent._files import write_json
+    from metadescent._provenance import hardware, versions
     from metadescent.console import console, table
-    from metadescent.files import write_json
 
     before = load()
     one, two = Gang(1, problems), Gang(2, problems)

@@ -34,10 +34,10 @@ from rounds import rounds
 from targets import OURS, targets
 from timing import load
 
-from metadescent.compare import hardware, versions
+from metadescent._ffi import kernels
+from metadescent._files import write_json
+from metadescent._provenance import hardware, versions
 from metadescent.console import console
-from metadescent.files import write_json
-from metadescent.native import kernels
 
 PARTS = (*CASES, "linear", "fresh")
 HAS_TORCH = importlib.util.find_spec("torch") is not None

@@ -21,9 +21,9 @@ import torch
 from timing import in_turn, load, measured
 
 from metadescent import zoo
-from metadescent.compare import hardware, versions
+from metadescent._files import write_json
+from metadescent._provenance import hardware, versions
 from metadescent.console import console, table
-from metadescent.files import write_json
 from metadescent.torch import LearnedOptimizer
 
 LAYERS, WIDTH = 30, 182

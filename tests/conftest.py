@@ -45,7 +45,7 @@ def pytest_configure(config):
 @pytest.fixture(scope="session", autouse=True)
 def _kernels():
     """Build the C++ kernels once, before a test gives the cache folder another place."""
-    from metadescent.native import kernels
+    from metadescent._ffi import kernels
 
     kernels()
 
@@ -68,7 +68,7 @@ def _few_programs():
 @pytest.fixture(scope="session")
 def sentence():
     """Return the sentence of the UserError that a call raises; any other outcome is a failure."""
-    from metadescent.errors import UserError
+    from metadescent._errors import UserError
 
     def of(call, *args, **kwargs):
         with pytest.raises(UserError) as caught:

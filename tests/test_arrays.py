@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save as save_safetensors
 
+from metadescent._errors import UserError
 from metadescent.arrays import load_arrays, save_arrays
-from metadescent.errors import UserError
 from metadescent.tensors import read_metadata
 
 TREE: dict[str, Any] = {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from metadescent.errors import UserError
-from metadescent.files import write_atomically, write_json, write_lines
+from metadescent._errors import UserError
+from metadescent._files import write_atomically, write_json, write_lines
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from metadescent.lock import LOCK, locked
+from metadescent._files import LOCK, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from metadescent.lock import locked
+from metadescent._files import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

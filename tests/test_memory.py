@@ -11,14 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from metadescent.memory import (
-    Prediction,
-    available,
-    format_bytes,
-    parse_bytes,
-    remedies,
-    resident,
-)
+from metadescent._text import format_bytes
+from metadescent.memory import Prediction, available, parse_bytes, remedies, resident
 from metadescent.recipe import Recipe
 
 GIB = 2**30

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.pickled import read_tables
 
 TABLES = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.evaluate import Curve
 from metadescent.plotting import (
     COLUMN_WIDTH,

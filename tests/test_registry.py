@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metadescent._spec import parse, terms
+from metadescent._text import nearest
 from metadescent.estimator import Estimator
 from metadescent.estimators.imitation import Imitation
 from metadescent.estimators.pes import PES
@@ -34,7 +36,6 @@ from metadescent.registry import (
     problems,
     recipe_of,
 )
-from metadescent.specification import nearest, parse, terms
 
 KEY = jax.random.key(0)
 
@@ -108,7 +109,7 @@ def test_what_is_no_literal_is_refused(spec: str, sentence: Callable) -> None:
 
 @given(st.text(st.sampled_from("lstm(=',)[]{}*-:1 \n\0θ"), max_size=12))
 def test_no_text_escapes_as_anything_but_a_sentence(text: str) -> None:
-    from metadescent.errors import UserError
+    from metadescent._errors import UserError
 
     try:
         name, options = parse(text)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metadescent._errors import UserError
 from metadescent.data import load_mnist
-from metadescent.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / "examples" / "strangers").glob("*.py"))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from metadescent import artifact, cli, runs, zoo
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.evaluate import learning_curves
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe

@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 
 from metadescent import artifact, runs
+from metadescent._files import write_json
 from metadescent.compare import problem_keys
 from metadescent.evaluate import learning_curves, summarize
 from metadescent.experiments.judge import tenth
-from metadescent.files import write_json
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem
 

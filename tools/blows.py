@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metadescent import cli, files, stops
+from metadescent import _files as files
+from metadescent import cli, stops
 
 PROBLEM = "quadratic(dimension=2)"
 EPOCHS = 80

@@ -18,8 +18,8 @@ from typing import Any
 
 from blows import EPOCHS, STAGES, Blow, train
 
+from metadescent._errors import UserError
 from metadescent.card import read_card
-from metadescent.errors import UserError
 from metadescent.tensors import CHECKSUM, read_tensors
 
 PER_VICTIM = 6

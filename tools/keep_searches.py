@@ -13,11 +13,11 @@ from pathlib import Path
 
 import jax
 
+from metadescent._files import write_json
 from metadescent.commands.show import tuning_cache
 from metadescent.compare import cached_tune, problem_keys
 from metadescent.experiments import budget_of, experiment
 from metadescent.experiments.kept import entry, searches
-from metadescent.files import write_json
 from metadescent.registry import make_problem
 
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from metadescent import artifact, zoo
+from metadescent._files import write_atomically
+from metadescent._provenance import hardware
 from metadescent.commands.show import tuning_cache
-from metadescent.compare import Comparison, compare, hardware, problem_keys
+from metadescent.compare import Comparison, compare, problem_keys
 from metadescent.experiments.kept import FOLDER, searches
-from metadescent.files import write_atomically
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
 from metadescent.runs import stage_before

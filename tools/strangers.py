@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from metadescent.compare import hardware, versions
+from metadescent._files import write_json
+from metadescent._provenance import hardware, versions
 from metadescent.console import console, figure, table
 from metadescent.evaluate import final_loss, summarize
-from metadescent.files import write_json
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "strangers"
 LEARNED = ("mnist-lstm", "mlp-robust-lstm", "classifier-lstm")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from metadescent.errors import UserError, require
+from metadescent._errors import UserError, require
 from metadescent.memory import parse_bytes
 from metadescent.recipe import Recipe
 

@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, PyTree
 from safetensors.numpy import save as save_safetensors
 
-from metadescent.errors import UserError
-from metadescent.files import write_atomically
+from metadescent._errors import UserError
+from metadescent._files import write_atomically
+from metadescent._tree import path_of
 from metadescent.tensors import CHECKSUM, NO_CHECKSUM, Tensor, read_tensors, require_fit, sealed
 
 
@@ -52,17 +53,6 @@ def load_arrays(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     require_fit(path, found, {n: (str(x.dtype), tuple(x.shape)) for n, x in expected.items()})
     treedef = jax.tree.structure(like)
     return treedef.unflatten(_array(found[name]) for name in expected), metadata
-
-
-def path_of(keys: tuple[Any, ...]) -> str:
-    """Return the path that JAX has for a leaf as one text; "value" for a tree that is a leaf.
-
-    Example:
-        >>> tree = {"conv": [{"w": 0.0}]}
-        >>> [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(tree)]
-        ['conv/0/w']
-    """
-    return jax.tree_util.keystr(keys, simple=True, separator="/") or "value"
 
 
 def _by_path(tree: PyTree) -> list[tuple[str, Any]]:

@@ -11,12 +11,12 @@ from typing import Any
 import equinox as eqx
 import jax
 
+from metadescent._errors import UserError, require_kind
+from metadescent._spec import groups_of, links, parse
 from metadescent.arrays import load_arrays, save_arrays
 from metadescent.card import FORMAT, read_card
-from metadescent.errors import UserError, require_kind
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.registry import make_optimizer
-from metadescent.specification import groups_of, links, parse
 
 
 def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.tensors import read_metadata
 
 FORMAT = 1

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import equinox as eqx
 
+from metadescent._errors import UserError
 from metadescent.arrays import load_arrays, save_arrays
-from metadescent.errors import UserError
 from metadescent.meta_train import MetaState
 
 KEEP = 2

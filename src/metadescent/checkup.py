@@ -15,8 +15,8 @@ import optax
 from jaxtyping import Float, PRNGKeyArray
 
 from metadescent import runs, zoo
+from metadescent._errors import UserError
 from metadescent.compare import Progress, cached_tune, problem_keys
-from metadescent.errors import UserError
 from metadescent.evaluate import learning_curves
 from metadescent.logs import CONFIG, read_config, read_metrics, read_stopped, recipe_from
 from metadescent.meta_loss import draw

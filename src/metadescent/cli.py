@@ -14,7 +14,7 @@ from tyro.conf import subcommand
 
 from metadescent import arguments as a
 from metadescent import launch, streams
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.recipe import Recipe
 from metadescent.seats import seat_of
 from metadescent.stops import Stopped, Terminated, terminate

@@ -5,8 +5,6 @@ import importlib
 import inspect
 import json
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -17,9 +15,10 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import PRNGKeyArray
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
+from metadescent._files import write_json
+from metadescent._provenance import hardware, versions
 from metadescent.evaluate import Curve, held_out_curves, learning_curves, summarize
-from metadescent.files import write_json
 from metadescent.fingerprint import fingerprint
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
@@ -301,37 +300,6 @@ def _tuning_file(
     question = [fingerprint(problem), jax.random.key_data(key).tolist(), num_steps, num_seeds]
     digest = _digest([name, *question, _tuning_code(), version("optax")])
     return cache / f"{name}-{digest}.json"
-
-
-def hardware() -> str:
-    """Return what the computation ran on, in words.
-
-    Example:
-        >>> hardware()
-        '..., ... cores, ... device(s)'
-    """
-    device = jax.devices()[0]
-    kind = device.device_kind if device.platform != "cpu" else _cpu_name()
-    return f"{kind}, {os.cpu_count()} cores, {jax.device_count()} {device.platform} device(s)"
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that the result depends on.
-
-    Example:
-        >>> list(versions())
-        ['python', 'metadescent', 'jax', 'optax', 'equinox', 'numpy']
-    """
-    packages = ("metadescent", "jax", "optax", "equinox", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def _tuning_code() -> list[str]:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadescent import runs, zoo
-from metadescent.errors import UserError
-from metadescent.files import write_atomically
+from metadescent._errors import UserError
+from metadescent._files import write_atomically
 from metadescent.meta_train import MetaState
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
@@ -100,7 +100,7 @@ def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
         True
         >>> improved(stage, Quadratic(), state)
         Traceback (most recent call last):
-        metadescent.errors.UserError: no validation of runs/x/steps-100 at 200 steps was finite; ...
+        metadescent.UserError: no validation of runs/x/steps-100 at 200 steps was finite; ...
     """
     if stage.recipe.init:
         return float(state.best_loss) < runs.validate_init(stage.recipe, problem)

@@ -16,8 +16,8 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.arrays import path_of
-from metadescent.errors import UserError
+from metadescent._errors import UserError
+from metadescent._tree import path_of
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Problem
 

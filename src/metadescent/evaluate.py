@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.checks import check_rule
-from metadescent.errors import UserError, require
+from metadescent._checks import check_rule
+from metadescent._errors import UserError, require
 from metadescent.line_search import searched_curves, searches
 from metadescent.meta_loss import check_problem, draw, start_batch
 from metadescent.problem import Part, Place, Problem

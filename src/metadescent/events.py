@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 
 FOLDER = "tensorboard"
 

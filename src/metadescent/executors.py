@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metadescent.errors import LostError, UserError
+from metadescent._errors import LostError, UserError
 from metadescent.launch import cores, keep_to, share
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from metadescent import runs
-from metadescent.errors import LostError, UserError
+from metadescent._errors import LostError, UserError
 from metadescent.meta_train import MetaState, epoch, footprint, initial_state
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem
@@ -191,7 +191,7 @@ def check(recipe: Recipe, devices: int) -> None:
         >>> check(Recipe(problems=8), 4)
         >>> check(Recipe(problems=6), 4)
         Traceback (most recent call last):
-        metadescent.errors.UserError: problems is 6, which 4 devices cannot share evenly; try ...
+        metadescent.UserError: problems is 6, which 4 devices cannot share evenly; try ...
     """
     for name in ("problems", "validation_problems"):
         size = getattr(recipe, name)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.optimizers.lstm import LSTM
 from metadescent.pickled import Tables, read_tables
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from metadescent.errors import LostError, UserError
+from metadescent._errors import LostError, UserError
 from metadescent.stops import handed_on
 
 SECONDS_BETWEEN_LOOKS = 0.02

@@ -5,8 +5,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from metadescent.errors import UserError, short
-from metadescent.files import is_file, read_error
+from metadescent._errors import UserError
+from metadescent._files import is_file, read_error
+from metadescent._text import short
 from metadescent.recipe import Recipe
 
 CONFIG = "config.json"

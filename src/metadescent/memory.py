@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.recipe import Recipe
-
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class Prediction(NamedTuple):
@@ -77,7 +75,7 @@ def parse_bytes(text: str) -> int:
         (1610612736, 2000, 3145728)
         >>> parse_bytes("plenty")
         Traceback (most recent call last):
-        metadescent.errors.UserError: 'plenty' is no amount of memory; try 2GiB or 500MB
+        metadescent.UserError: 'plenty' is no amount of memory; try 2GiB or 500MB
     """
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(?:([KMGT]?)(i?)B?)", text.strip(), re.IGNORECASE)
     if not match or (match[3] and not match[2]):
@@ -87,19 +85,6 @@ def parse_bytes(text: str) -> int:
     return int(
         float(number) * (1000 if is_decimal else 1024) ** " KMGT".index(prefix.upper() or " ")
     )
-
-
-def format_bytes(size: int | float) -> str:
-    """Return a size to three digits.
-
-    Example:
-        >>> format_bytes(641728512), format_bytes(1000 * 2**20), format_bytes(7)
-        ('612 MiB', '0.977 GiB', '7 B')
-    """
-    index = 0
-    while size >= 999.5 and index < len(UNITS) - 1:
-        size, index = size / 1024, index + 1
-    return f"{size:.0f} {UNITS[index]}" if size >= 999.5 else f"{size:.3g} {UNITS[index]}"
 
 
 def resident() -> int:

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.checks import check_key, check_weights
-from metadescent.errors import UserError, require, require_choice, require_kind
+from metadescent._checks import check_key, check_weights
+from metadescent._errors import UserError, require, require_choice, require_kind
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Batch, Problem
 from metadescent.recipe import Form
@@ -47,7 +47,7 @@ def check_problem(problem: object) -> None:
     Example:
         >>> check_problem("quadratic")
         Traceback (most recent call last):
-        metadescent.errors.UserError: problem is 'quadratic' and must be a metadescent.Problem; ...
+        metadescent.UserError: problem is 'quadratic' and must be a metadescent.Problem; ...
     """
     hint = "a metadescent.Problem; try metadescent.FromFunction(loss, init)"
     require_kind("problem", problem, Problem, hint)
@@ -201,7 +201,7 @@ def form_for(
         ('recompute', 'plain')
         >>> form_for(optax.sgd(0.1), "two-phase")
         Traceback (most recent call last):
-        metadescent.errors.UserError: the form two-phase is for coordinatewise rules to first ...
+        metadescent.UserError: the form two-phase is for coordinatewise rules to first ...
     """
     require_choice("form", form, get_args(Form))
     suited = forms(m, second_derivatives, log)

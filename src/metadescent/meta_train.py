@@ -17,8 +17,9 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from metadescent.checks import check_key, check_weights
-from metadescent.errors import UserError, require, require_choice, require_kind, short
+from metadescent._checks import check_key, check_weights
+from metadescent._errors import UserError, require, require_choice, require_kind
+from metadescent._text import short
 from metadescent.estimator import Estimator
 from metadescent.estimators.truncated import Truncated
 from metadescent.evaluate import final_loss
@@ -302,7 +303,7 @@ def check_schedule(schedule: Schedule) -> None:
     Example:
         >>> check_schedule(Schedule(num_steps=100, unroll=30))
         Traceback (most recent call last):
-        metadescent.errors.UserError: the horizon of 100 steps is not a multiple of the unroll ...
+        metadescent.UserError: the horizon of 100 steps is not a multiple of the unroll ...
     """
     for name in ("num_steps", "unroll", "episodes", "validation_problems"):
         require(name, getattr(schedule, name), 1)
@@ -329,7 +330,7 @@ def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformat
         >>> from metadescent.optimizers.partitioned import ByHand
         >>> initial_state(ByHand(optax.adam(0.1)), optax.adam(1e-3))
         Traceback (most recent call last):
-        metadescent.errors.UserError: the optimizer has no parameters φ to train; try lstm, ...
+        metadescent.UserError: the optimizer has no parameters φ to train; try lstm, ...
     """
     phi = eqx.filter(m, eqx.is_inexact_array)
     if not jax.tree.leaves(phi):

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
+from metadescent._text import nearest
 from metadescent.problem import Problem
-from metadescent.specification import nearest
 
 
 def class_of(name: str, kind: type) -> Callable[..., Any]:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metadescent.errors import UserError
-from metadescent.files import read_bytes
+from metadescent._errors import UserError
+from metadescent._files import read_bytes
 
 Tables = dict[str, dict[str, NDArray[np.floating]]]
 

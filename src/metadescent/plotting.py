@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from metadescent._files import write_atomically
 from metadescent.evaluate import Curve
-from metadescent.files import write_atomically
 
 if TYPE_CHECKING:
     import matplotlib.axes

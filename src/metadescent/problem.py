@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from metadescent.checks import check_theta, check_value
-from metadescent.errors import require_kind
+from metadescent._checks import check_theta, check_value
+from metadescent._errors import require_kind
 
 Theta = PyTree[Array]
 

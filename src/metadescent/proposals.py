@@ -16,7 +16,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require
+from metadescent._errors import UserError, require
 from metadescent.meta_loss import Keys
 from metadescent.optimizer import Coordinatewise, phi_dtype
 from metadescent.problem import Optimizee, Problem, Theta

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from metadescent.errors import require
+from metadescent._errors import require
 
 Form = Literal["auto", "two-phase", "recompute", "segments", "plain"]
 OnNonfinite = Literal["stop", "skip", "restart-from-best"]

@@ -19,14 +19,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent import outside
-from metadescent.errors import UserError
-from metadescent.estimator import Estimator
-from metadescent.optimizer import LearnedOptimizer
-from metadescent.optimizers.chained import chain
-from metadescent.optimizers.partitioned import ByHand, Partitioned
-from metadescent.problem import Batch, Named, Problem
-from metadescent.problems.together import Together
-from metadescent.specification import (
+from metadescent._errors import UserError
+from metadescent._spec import (
     build,
     call,
     discovered,
@@ -36,6 +30,12 @@ from metadescent.specification import (
     parse,
     terms,
 )
+from metadescent.estimator import Estimator
+from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.chained import chain
+from metadescent.optimizers.partitioned import ByHand, Partitioned
+from metadescent.problem import Batch, Named, Problem
+from metadescent.problems.together import Together
 
 
 def problems() -> dict[str, Named]:

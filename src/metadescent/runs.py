@@ -24,12 +24,12 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent import artifact, zoo
+from metadescent._errors import UserError, require
+from metadescent._files import check_writable, is_file, locked, write_json, write_lines
+from metadescent._provenance import hardware, versions
+from metadescent._spec import groups_of, links, parse
 from metadescent.checkpoint import load_checkpoint, save_checkpoint
-from metadescent.compare import hardware, versions
-from metadescent.errors import UserError, require
 from metadescent.estimators.truncated import Truncated
-from metadescent.files import check_writable, is_file, write_json, write_lines
-from metadescent.lock import locked
 from metadescent.logs import CONFIG, METRICS, STOPPED, differences, read_config, read_metrics
 from metadescent.meta_loss import form_for
 from metadescent.meta_train import (
@@ -48,7 +48,6 @@ from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_rule
-from metadescent.specification import groups_of, links, parse
 from metadescent.spread import Spread
 
 
@@ -315,7 +314,7 @@ def check_free(folder: Path, resume: bool) -> None:
         ...     check_free(Path(folder), resume=True)
         ...     check_free(Path(folder), resume=False)
         Traceback (most recent call last):
-        metadescent.errors.UserError: ... already holds a run; go on with it by --resume or ...
+        metadescent.UserError: ... already holds a run; go on with it by --resume or ...
     """
     if is_file(folder):
         raise UserError(f"{folder} is a file and a run is a folder; choose another place")
@@ -336,7 +335,7 @@ def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) 
         ...     check_folder(Path(folder), "mnist", Recipe(), resume=True)
         ...     check_folder(Path(folder), "quadratic", Recipe(), resume=True)
         Traceback (most recent call last):
-        metadescent.errors.UserError: ... its problem is 'mnist' and 'quadratic' was asked for; ...
+        metadescent.UserError: ... its problem is 'mnist' and 'quadratic' was asked for; ...
     """
     check_free(folder, resume)
     if not (folder / CONFIG).exists():

@@ -8,7 +8,7 @@ Open MPI (mpirun) JAX finds out by itself.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from metadescent.errors import UserError, require
+from metadescent._errors import UserError, require
 
 STARTERS = {"Slurm": "SLURM_STEP_NUM_TASKS", "Open MPI": "OMPI_COMM_WORLD_SIZE"}
 """Who starts several processes, and the variable that tells each of them how many there are."""

@@ -16,20 +16,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PyTree
 
-
-def is_on_one_device() -> bool:
-    """Tell whether the arrays of a computation are whole, each on one device.
-
-    So they are where there is but one device, and within `jax.shard_map`. Anywhere else XLA may
-    have them in shards, which is not known while a function is traced.
-
-    Example:
-        >>> is_on_one_device() == (jax.device_count() == 1)
-        True
-    """
-    mesh = jax.sharding.get_abstract_mesh()
-    is_manual = bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
-    return is_manual or jax.device_count() == 1
+from metadescent._ffi import is_on_one_device
 
 
 def spread_like(h: Float[Array, "*features"], leaf: Array) -> Float[Array, "..."]:

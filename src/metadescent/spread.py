@@ -20,7 +20,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require_kind, short
+from metadescent._errors import UserError, require_kind
+from metadescent._text import short
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.problem import Part, Place, Problem
@@ -71,7 +72,7 @@ def check_spread(spread: Any) -> None:
     Example:
         >>> check_spread("all")
         Traceback (most recent call last):
-        metadescent.errors.UserError: spread is 'all' and must be a metadescent.Spread; try ...
+        metadescent.UserError: spread is 'all' and must be a metadescent.Spread; try ...
     """
     require_kind("spread", spread, Spread, "a metadescent.Spread; try Spread(mesh_of())")
     require_kind("mesh", spread.mesh, Mesh, "one row of devices; try mesh_of()")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 
 
 class NoReaderError(BaseException):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from typing import Any, TypeVar
 
-from metadescent.errors import LostError
+from metadescent._errors import LostError
 from metadescent.executors import Engine
 
 Task = TypeVar("Task")

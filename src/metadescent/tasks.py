@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metadescent import runs
+from metadescent._files import write_json
 from metadescent.compare import keep_tuned, kept_tuned, problem_keys
 from metadescent.executors import Engine
-from metadescent.files import write_json
 from metadescent.problem import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, deserialize
 
-from metadescent.errors import UserError
-from metadescent.files import read_bytes
+from metadescent._errors import UserError
+from metadescent._files import read_bytes
 
 _DTYPES = {
     "BOOL": "bool",

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError, require, require_choice
+from metadescent._errors import UserError, require, require_choice
 from metadescent.evaluate import final_loss, learning_curves
 from metadescent.problem import Problem
 

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from metadescent.checks import check_key, check_rule, check_theta, check_value
-from metadescent.errors import require, require_choice, require_kind
+from metadescent._checks import check_key, check_rule, check_theta, check_value
+from metadescent._errors import require, require_choice, require_kind
 from metadescent.optimizer import LearnedOptimizer, OverBatch
 from metadescent.problem import Batch, Optimizee, Theta
 

@@ -10,12 +10,12 @@ import numpy as np
 import optax
 import pytest
 
+from metadescent._spec import discovered
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_estimator
-from metadescent.specification import discovered
 
 KEY, OTHER = jax.random.split(jax.random.key(0))
 PROBLEM, PROBLEMS, UNROLL = Quadratic(dimension=3), 3, 2

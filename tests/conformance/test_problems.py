@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.problem import Batch, Named, Optimizee, Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, problems

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metadescent._errors import UserError
 from metadescent.data import load_digits
-from metadescent.errors import UserError
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metadescent._errors import UserError
 from metadescent.data import read_idx
-from metadescent.errors import UserError
 
 CODES = {"u1": 8, "i1": 9, ">i2": 11, ">i4": 12, ">f4": 13, ">f8": 14}
 COMPRESS: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, lzma.compress]

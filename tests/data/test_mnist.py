@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metadescent._errors import UserError
 from metadescent.data import load_mnist
-from metadescent.errors import UserError
 
 REAL = [Path(os.environ.get("METADESCENT_DATA", "")), Path(__file__).parents[3] / "shared" / "data"]
 TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

@@ -9,8 +9,8 @@ from typing import Any
 import pooch
 import pytest
 
+from metadescent._errors import UserError
 from metadescent.data import Remote, data_dir, fetch
-from metadescent.errors import UserError
 
 CONTENT = b"the published bytes"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from metadescent import experiments
+from metadescent._spec import parse
 from metadescent.compare import Comparison
 from metadescent.evaluate import Curve
 from metadescent.experiments import BUDGETS, appendix_d, panels
@@ -24,7 +25,6 @@ from metadescent.optimizers.ntm_l_bfgs import NTMLBFGS
 from metadescent.problems.ill_conditioned import IllConditioned
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import problems
-from metadescent.specification import parse
 
 BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34, "lbfgs": 1e-9}
 SETTINGS = appendix_d.SETTINGS

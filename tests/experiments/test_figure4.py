@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from metadescent import experiments
+from metadescent._errors import UserError
 from metadescent.compare import Comparison
-from metadescent.errors import UserError
 from metadescent.evaluate import Curve
 from metadescent.experiments import BUDGETS, Claim, Reproduction, experiment, figure4, panels
 from metadescent.optimizer import LearnedOptimizer

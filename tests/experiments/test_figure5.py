@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from metadescent import experiments
+from metadescent._spec import parse
 from metadescent.compare import Comparison
 from metadescent.evaluate import Curve
 from metadescent.experiments import BUDGETS, figure5, panels
@@ -16,7 +17,6 @@ from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import problems
-from metadescent.specification import parse
 
 BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34}
 UNITS_40, UNITS_40_200, LAYERS_2, RELU = range(4)

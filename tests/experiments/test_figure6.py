@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from metadescent import experiments
+from metadescent._spec import parse
 from metadescent.compare import Comparison
 from metadescent.evaluate import Curve
 from metadescent.experiments import BUDGETS, figure6, panels
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
-from metadescent.specification import parse
 
 BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34}
 SIMILAR, ONE, TWO, THREE = range(4)

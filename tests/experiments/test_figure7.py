@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from metadescent import experiments
+from metadescent._spec import parse
 from metadescent.compare import Comparison
 from metadescent.evaluate import Curve
 from metadescent.experiments import BUDGETS, figure7, panels
@@ -16,7 +17,6 @@ from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import problems
-from metadescent.specification import parse
 
 LSTM_, SUB, PLAIN = "cifar10-lstm", "cifar10-lstm-sub", "cifar10-plain-lstm"
 STEPS, EVERY = 100, 20

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from metadescent import experiments
+from metadescent._spec import parse
 from metadescent.compare import Comparison
 from metadescent.evaluate import Curve
 from metadescent.experiments import BUDGETS, experiment, figure8, figure8_transfer, panels, styling
@@ -17,7 +18,6 @@ from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.convex import Convex
 from metadescent.registry import problems
-from metadescent.specification import parse
 
 STEPS = 128
 BASELINES = {"sgd": 0.5, "nag": 0.45, "rmsprop": 0.42, "adam": 0.4, "lbfgs": 0.41}

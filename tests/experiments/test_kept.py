@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import jax
 import pytest
 
+from metadescent._files import write_json
 from metadescent.compare import problem_keys
 from metadescent.experiments import BUDGETS, Budget, Seeds
 from metadescent.experiments.kept import entry, searches
 from metadescent.experiments.panels import Setting, searches_of
-from metadescent.files import write_json
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_problem
 from metadescent.tune import tune

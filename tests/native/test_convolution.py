@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.native import convolution, kernels
+from metadescent._ffi import kernels
+from metadescent.problems.native import convolution
 
 pytestmark = pytest.mark.skipif(not kernels(), reason="no C++ compiler")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metadescent import blocks
-from metadescent.native import kernels
+from metadescent._ffi import kernels
 from metadescent.optimizers.lstm import LSTM, stack
 
 pytestmark = pytest.mark.skipif(not kernels(), reason="no C++ compiler")

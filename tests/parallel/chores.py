@@ -26,6 +26,6 @@ def always_deadly(task: Any) -> None:
 
 def refuse(task: Any) -> None:
     """Raise what a person can put right."""
-    from metadescent.errors import UserError
+    from metadescent._errors import UserError
 
     raise UserError(f"task {task} cannot be; try another")

@@ -54,7 +54,7 @@ def test_four_devices_meet_what_is_not_finite_as_one(policy: str, found: dict[st
 
 
 def test_kernels_run_within_a_map_and_not_on_what_may_be_sharded(found: dict[str, Any]) -> None:
-    from metadescent.native import kernels
+    from metadescent._ffi import kernels
 
     assert found["kernels"]["kernel in the map"] is bool(kernels())
     assert found["kernels"]["kernel on shards"] is False

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from metadescent import launch
-from metadescent.errors import LostError
+from metadescent._errors import LostError
 
 # What a process does, and which of them does it: told by the words, as `train` is.
 PART = """

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from metadescent.errors import LostError
+from metadescent._errors import LostError
 from metadescent.executors import Engine, engine_of
 from metadescent.sweep import sweep
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent import native
+from metadescent import _ffi
 from metadescent.problems.convolution import convolve
 
 KERNELS = [(1, 1), (3, 3), (5, 3)]
@@ -86,7 +86,7 @@ def test_in_a_loop_and_side_by_side_all_are_of_the_fast_form(
     """Otherwise a step takes fifty times as long: see the module's first lines."""
     if jax.default_backend() != "cpu":
         pytest.skip("it is about XLA on a CPU")
-    monkeypatch.setattr(native, "can_run", lambda *_: False)
+    monkeypatch.setattr(_ffi, "can_run", lambda *_: False)
 
     def total(kernels: jax.Array) -> jax.Array:
         return jax.vmap(lambda w: loss(convolve)(convolve(x, w), w))(kernels).sum()
@@ -110,8 +110,8 @@ def test_side_by_side_with_one_kernel_they_are_one_call(
     """Images under two `vmap`s become images of one call, there and on the way back."""
     x, kernel = drawn(2, 3, 1, 4, 4, 3), drawn(3, 3, 3, 2, seed=1)
     if not by_native:
-        monkeypatch.setattr(native, "can_run", lambda *_: False)
-    elif not native.can_run(x, kernel):
+        monkeypatch.setattr(_ffi, "can_run", lambda *_: False)
+    elif not _ffi.can_run(x, kernel):
         pytest.skip("there is no compiler, or no CPU")
 
     def gradient(x: jax.Array, kernel: jax.Array) -> jax.Array:

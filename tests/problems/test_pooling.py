@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent import native
-from metadescent.native import kernels
+from metadescent import _ffi
+from metadescent._ffi import kernels
 from metadescent.problems.pooling import pool
 
 
@@ -55,7 +55,7 @@ def test_the_kernel_computes_what_jax_does(
 
     found = jax.jit(both)(z)
     with monkeypatch.context() as turned_off:
-        turned_off.setattr(native, "can_run", lambda *_: False)
+        turned_off.setattr(_ffi, "can_run", lambda *_: False)
         expected = jax.jit(lambda z: both(z))(z)
     assert_close(found, expected, rtol=1e-5, atol=1e-6)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.torch import LearnedOptimizer
 from metadescent.torch.partitioned import Group, number_of
 from metadescent.torch.rules.lstm import LSTM

@@ -91,7 +91,7 @@ def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -
 @with_kernel
 def test_it_has_the_bits_that_jax_has() -> None:
     jax = pytest.importorskip("jax")
-    from metadescent.native import lstm as in_jax
+    from metadescent.optimizers.native import lstm as in_jax
 
     rule = LSTM((5, 3))
     phi, gradient, h = case(rule, 133)

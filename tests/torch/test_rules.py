@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from metadescent import zoo
+from metadescent._spec import discovered, groups_of, links, parse
 from metadescent.card import read_card
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.registry import optimizers
-from metadescent.specification import discovered, groups_of, links, parse
 from metadescent.torch import LearnedOptimizer
 from metadescent.torch.partitioned import load
 

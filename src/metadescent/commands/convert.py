@@ -6,12 +6,12 @@ from pathlib import Path
 from safetensors.numpy import save
 
 from metadescent import arguments, artifact
+from metadescent._errors import UserError
+from metadescent._files import read_bytes, write_atomically
 from metadescent.commands.dispatch import run
 from metadescent.console import console
 from metadescent.data.networks import network_path
 from metadescent.data.torchvision import from_torchvision, read_checkpoint
-from metadescent.errors import UserError
-from metadescent.files import read_bytes, write_atomically
 from metadescent.l2l import load_l2l
 from metadescent.problems import squeezenet, vgg19
 

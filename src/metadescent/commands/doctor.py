@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metadescent import arguments
+from metadescent._files import write_json
 from metadescent.checkup import REPORTS, best_of, examine, read
 from metadescent.commands.dispatch import run
 from metadescent.commands.show import tuning_cache
 from metadescent.console import console, progress, table
 from metadescent.doctor import Finding, diagnose
-from metadescent.files import write_json
 from metadescent.logs import read_config
 from metadescent.measurements import measurements
 from metadescent.registry import make_problem

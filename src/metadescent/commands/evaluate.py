@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metadescent import arguments, zoo
+from metadescent._errors import UserError
+from metadescent._files import write_json
+from metadescent._text import nearest
 from metadescent.commands.dispatch import run
 from metadescent.commands.show import plot, show, tuning_cache
 from metadescent.compare import cached_tune, compare, problem_keys
 from metadescent.console import console, figure, progress, table
-from metadescent.errors import UserError
 from metadescent.executors import engine_of
-from metadescent.files import write_json
 from metadescent.registry import make_problem
-from metadescent.specification import nearest
 from metadescent.tasks import Tuning, tune_all
 from metadescent.tune import BASELINES
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import jax
 
 from metadescent import memory, runs
+from metadescent._errors import UserError
+from metadescent._text import format_bytes
 from metadescent.checkpoint import load_checkpoint
-from metadescent.errors import UserError
 from metadescent.estimators.truncated import Truncated
 from metadescent.logs import CONFIG, read_config, recipe_from
-from metadescent.memory import Prediction, format_bytes, remedies
+from metadescent.memory import Prediction, remedies
 from metadescent.meta_loss import forms
 from metadescent.meta_train import check_schedule, footprint, initial_state, is_over
 from metadescent.problem import Problem

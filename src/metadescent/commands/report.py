@@ -3,6 +3,7 @@
 from typing import Any
 
 from metadescent import arguments
+from metadescent._files import write_atomically
 from metadescent.checkup import REPORTS, Checkup, best_of, examine, read
 from metadescent.commands.dispatch import run
 from metadescent.commands.doctor import say
@@ -11,7 +12,6 @@ from metadescent.commands.show import comparison_rows, tuning_cache
 from metadescent.compare import Comparison, compare, problem_keys
 from metadescent.console import console, progress
 from metadescent.doctor import diagnose
-from metadescent.files import write_atomically
 from metadescent.logs import read_config
 from metadescent.measurements import measurements
 from metadescent.optimizer import LearnedOptimizer

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metadescent import arguments, artifact, experiments, zoo
+from metadescent._files import write_json
 from metadescent.commands.dispatch import run
 from metadescent.commands.evaluate import tune_ahead
 from metadescent.commands.show import show, tuning_cache
@@ -13,7 +14,6 @@ from metadescent.commands.train import train
 from metadescent.console import console, figure, progress, table
 from metadescent.executors import engine_of
 from metadescent.experiments import panels
-from metadescent.files import write_json
 from metadescent.logs import recipe_from
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.plotting import save

@@ -10,17 +10,17 @@ import jax
 import numpy as np
 
 from metadescent import arguments, zoo
+from metadescent._errors import UserError
+from metadescent._text import nearest
 from metadescent.commands.dispatch import run
 from metadescent.console import Report, console, figure, progress, table
 from metadescent.data.content import content_path, style_path
 from metadescent.data.pictures import format_of, read_picture, write_picture
 from metadescent.descend import Visited, curve_of, descend
-from metadescent.errors import UserError
 from metadescent.evaluate import Curve
 from metadescent.experiments.styling import OPTIMIZERS
 from metadescent.problems.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.tiny_imagenet import network
-from metadescent.specification import nearest
 from metadescent.tune import BASELINES
 from metadescent.unroll import AnyOptimizer
 

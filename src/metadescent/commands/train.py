@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from metadescent import arguments, gang, runs
+from metadescent._errors import UserError
+from metadescent._files import locked, write_json
 from metadescent.checkpoint import latest_epoch
 from metadescent.commands.dispatch import run
 from metadescent.commands.doctor import summarize
@@ -18,11 +20,8 @@ from metadescent.commands.show import plot, show
 from metadescent.compare import compare
 from metadescent.console import console, figure, progress, table
 from metadescent.curriculum import improved, keep, stages
-from metadescent.errors import UserError
 from metadescent.events import event_log
 from metadescent.executors import engine_of
-from metadescent.files import write_json
-from metadescent.lock import locked
 from metadescent.logs import CONFIG, METRICS, read_metrics
 from metadescent.memory import parse_bytes
 from metadescent.meta_train import MetaState

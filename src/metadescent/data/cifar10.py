@@ -16,9 +16,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from metadescent._errors import UserError, require_kind
+from metadescent._files import is_file
+from metadescent._text import short
 from metadescent.data import store
-from metadescent.errors import UserError, require_kind, short
-from metadescent.files import is_file
 
 _ARCHIVE = store.Remote(
     "cifar10/cifar-10-binary.tar.gz",

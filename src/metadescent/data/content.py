@@ -12,11 +12,12 @@ from types import NoneType
 import numpy as np
 from numpy.typing import NDArray
 
+from metadescent._errors import UserError, require, require_kind
+from metadescent._files import is_file
+from metadescent._text import short
 from metadescent.data import store
 from metadescent.data.embedded import EMBEDDED, embedded_names, embedded_path
 from metadescent.data.pictures import WRITTEN, picture_names, read_picture, read_pictures
-from metadescent.errors import UserError, require, require_kind, short
-from metadescent.files import is_file
 
 TINY_IMAGENET = "content/tiny_imagenet_val4000_64.zip"
 # Section 3.4: how many, and from which place on.

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 
 _SHAPE = (1797, 65)
 

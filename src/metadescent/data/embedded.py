@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 
 
 class Embedded(NamedTuple):

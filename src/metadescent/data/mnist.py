@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from metadescent._errors import UserError
+from metadescent._text import short
 from metadescent.data import store
 from metadescent.data.idx import read_idx
-from metadescent.errors import UserError, short
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

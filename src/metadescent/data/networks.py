@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
+from metadescent._errors import UserError
 from metadescent.data import store
-from metadescent.errors import UserError
 
 FILES = {
     "squeezenet": "squeezenet1_1_features.safetensors",

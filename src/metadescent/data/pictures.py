@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from metadescent.errors import UserError, require
-from metadescent.files import write_atomically
+from metadescent._errors import UserError, require
+from metadescent._files import write_atomically
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, NamedTuple
 
-from metadescent.errors import UserError, require_kind
-from metadescent.files import is_file
+from metadescent._errors import UserError, require_kind
+from metadescent._files import is_file
 
 _COMPRESSIONS = ("", ".gz", ".xz")
 

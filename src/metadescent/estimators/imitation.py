@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import require, require_choice
+from metadescent._errors import require, require_choice
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import draw
 from metadescent.optimizer import LearnedOptimizer, OverBatch

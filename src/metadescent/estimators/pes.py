@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import require, require_kind
+from metadescent._errors import require, require_kind
 from metadescent.estimator import Estimator, chosen
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizer import LearnedOptimizer

@@ -15,7 +15,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import require, require_choice, require_kind
+from metadescent._errors import require, require_choice, require_kind
 from metadescent.estimator import Estimator, chosen, share
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer, State, Updates

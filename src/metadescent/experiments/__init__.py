@@ -19,10 +19,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from metadescent._errors import UserError
+from metadescent._text import nearest
 from metadescent.compare import Comparison, Progress
-from metadescent.errors import UserError
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.specification import nearest
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import jax
 
+from metadescent._spec import call
 from metadescent.compare import Comparison, Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.kept import FOLDER
 from metadescent.experiments.panels import BASELINES, Kind, Setting, run
 from metadescent.plotting import Panel, learning_curves
-from metadescent.specification import call
 
 if TYPE_CHECKING:
     import matplotlib.figure

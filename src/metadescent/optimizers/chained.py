@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxtyping import Array, Float, PyTree
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.optimizer import Coordinatewise, LearnedOptimizer, State, Updates
 
 

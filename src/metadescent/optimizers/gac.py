@@ -16,7 +16,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError, require
+from metadescent._errors import UserError, require
 from metadescent.optimizer import phi_dtype
 from metadescent.optimizers.communicating import Communicating
 from metadescent.optimizers.lstm import LSTM, LSTMState, layer

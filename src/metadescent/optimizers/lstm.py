@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent import blocks, native
-from metadescent.errors import UserError, require, require_kind
-from metadescent.native import lstm as native_lstm
+from metadescent import _ffi, blocks
+from metadescent._errors import UserError, require, require_kind
 from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers.native import lstm as native_lstm
 from metadescent.preprocess import log_and_sign
 
 LSTMState = tuple[tuple[Float[Array, "_ *n"], Float[Array, "_ *n"]], ...]
@@ -154,7 +154,7 @@ class LSTM(Coordinatewise):
 
     def _fuses(self, x: Array, state: LSTMState) -> bool:
         arrays = jax.tree.leaves((x, self, state))
-        return bool(self.layers) and x.size > 0 and native.can_run(*arrays)
+        return bool(self.layers) and x.size > 0 and _ffi.can_run(*arrays)
 
 
 def stack(

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require
+from metadescent._errors import require
 from metadescent.optimizer import Coordinatewise
 from metadescent.optimizers.anytime import Anytime, AnytimeState
 

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import require
+from metadescent._errors import require
 from metadescent.optimizer import phi_dtype
 from metadescent.optimizers.communicating import Communicating
 from metadescent.optimizers.gac import LSTMGAC

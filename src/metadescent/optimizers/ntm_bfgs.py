@@ -13,8 +13,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError, require
-from metadescent.memory import format_bytes
+from metadescent._errors import UserError, require
+from metadescent._text import format_bytes
 from metadescent.optimizer import phi_dtype
 from metadescent.optimizers.ntm import NTM, Driver, LSTMController
 from metadescent.optimizers.secants import Secants

@@ -14,7 +14,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from metadescent.errors import require
+from metadescent._errors import require
 from metadescent.optimizer import phi_dtype
 from metadescent.optimizers.ntm import NTM, Driver, LSTMController
 from metadescent.optimizers.secants import Secants

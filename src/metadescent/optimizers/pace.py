@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require
+from metadescent._errors import require
 from metadescent.optimizers.of_time import OfTime
 
 

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-from metadescent.arrays import path_of
-from metadescent.errors import UserError
+from metadescent._errors import UserError
+from metadescent._tree import path_of
 from metadescent.optimizer import LearnedOptimizer, State, Updates
 
 Takes = str | Callable[[str, tuple[int, ...]], bool]

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require, require_kind
+from metadescent._errors import UserError, require, require_kind
 from metadescent.optimizer import LearnedOptimizer, State, Updates, phi_dtype
 from metadescent.optimizers import quasi_newton
 from metadescent.optimizers.blur import blurred

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require
+from metadescent._errors import UserError, require
 from metadescent.optimizer import LearnedOptimizer, State, Updates
 
 

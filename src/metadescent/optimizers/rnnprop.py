@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require
+from metadescent._errors import require
 from metadescent.optimizer import Coordinatewise
 from metadescent.optimizers.lstm import LSTM, LSTMState
 

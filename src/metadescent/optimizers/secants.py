@@ -42,7 +42,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
-from metadescent.errors import UserError, require
+from metadescent._errors import UserError, require
 from metadescent.optimizer import phi_dtype
 from metadescent.optimizers.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM, LSTMState

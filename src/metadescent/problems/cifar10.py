@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from metadescent._errors import UserError
 from metadescent.data.cifar10 import load_cifar10
-from metadescent.errors import UserError
 from metadescent.problem import Named, Problem
 from metadescent.problems.convnet import ConvNetClassification
 from metadescent.problems.dressed import dressed

@@ -10,7 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from metadescent.errors import UserError, require, require_choice, require_sizes
+from metadescent._errors import UserError, require, require_choice, require_sizes
 from metadescent.problem import Optimizee, Problem
 
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]

@@ -6,8 +6,8 @@ three again, which is what is written here. Why not automatic differentiation: X
 not those inside of loops, where derivatives are left to a naive one; and an unroll is a loop. Under
 `vmap` with one kernel each, as in a `Batch`, all are left to it. So each of the three is stated in
 the form of the fast routine, and `vmap` calls them one by one. On a CPU with a compiler a kernel of
-ours (`metadescent.native.convolution`) does all three, in float32. Images that share a kernel, as
-in a `Batch` of pictures before one network, are one call either way.
+ours (`native/convolution`) does all three, in float32. Images that share a kernel, as in a `Batch`
+of pictures before one network, are one call either way.
 """
 
 from functools import partial
@@ -16,8 +16,8 @@ import jax
 from jax.custom_batching import custom_vmap, sequential_vmap
 from jaxtyping import Array, Float
 
-from metadescent import native
-from metadescent.native import convolution as kernels
+from metadescent import _ffi
+from metadescent.problems.native import convolution as kernels
 
 # To write all windows out for one matrix product a layer was tried too: slower, and more memory.
 Maps = Float[Array, "_ _ _ _"]
@@ -58,7 +58,7 @@ def _pull_kernel(x: Maps, dy: Maps, size: tuple[int, int]) -> Kernel:
         window = dy.transpose(1, 2, 0, 3)
         return _slide_by_xla(x.transpose(3, 1, 2, 0), window, size).transpose(1, 2, 0, 3)
 
-    if not native.can_run(x, dy):
+    if not _ffi.can_run(x, dy):
         return reference(x, dy)
     kernel = partial(kernels.pull_window, size=size)
     return jax.lax.platform_dependent(x, dy, cpu=kernel, default=reference)
@@ -83,7 +83,7 @@ def _slide_several(
 
 def _slide_one_by_one(x: Maps, window: Kernel) -> Maps:
     reference = partial(_slide_by_xla, size=_size(window))
-    if not native.can_run(x, window):
+    if not _ffi.can_run(x, window):
         return reference(x, window)
     return jax.lax.platform_dependent(x, window, cpu=kernels.slide, default=reference)
 

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent._errors import require_kind
 from metadescent.data.mnist import load_mnist
-from metadescent.errors import require_kind
 from metadescent.problem import Named, Optimizee, Problem, Theta
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convnet import ConvNetClassification

@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.checks import check_theta, check_value
-from metadescent.errors import UserError, require
+from metadescent._checks import check_theta, check_value
+from metadescent._errors import UserError, require
 from metadescent.problem import Optimizee, Problem, Theta
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError, require
+from metadescent._errors import UserError, require
 from metadescent.problem import Named, Optimizee, Problem
 from metadescent.problems.dressed import dressed
 

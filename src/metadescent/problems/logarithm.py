@@ -14,7 +14,7 @@ in the meta-loss.
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require_kind
+from metadescent._errors import require_kind
 from metadescent.problem import Optimizee, Problem, Theta
 
 EPSILON = 1e-4

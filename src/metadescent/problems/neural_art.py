@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
-from metadescent.errors import UserError, require
+from metadescent._errors import UserError, require
 from metadescent.problem import Optimizee, Problem
 from metadescent.problems.features import FeatureNetwork, Features, gram
 

@@ -3,16 +3,16 @@
     m[n, i, j, c] = max of z[n, 2i…2i+1, 2j…2j+1, c],     mean and variance of z[·, ·, ·, c]
 
 The derivative of a maximum goes to the place where it is, in equal parts where there are several.
-On a CPU with a compiler a kernel of ours does this (`metadescent.native.pooling`): z is the largest
-array of the network, and XLA passes over it many times.
+On a CPU with a compiler a kernel of ours does this (`native/pooling`): z is the largest array of
+the network, and XLA passes over it many times.
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metadescent import native
-from metadescent.native import pooling
+from metadescent import _ffi
+from metadescent.problems.native import pooling
 
 Maps = Float[Array, "_ _ _ c"]
 Channels = Float[Array, " c"]
@@ -31,7 +31,7 @@ def pool(z: Maps) -> Pooled:
         >>> m[0, :, :, 0].tolist(), mean.tolist(), variance.tolist()
         ([[5.0, 7.0], [13.0, 15.0]], [7.5], [21.25])
     """
-    if not native.can_run(z):
+    if not _ffi.can_run(z):
         return _pool(z)
     return jax.lax.platform_dependent(z, cpu=pooling.pool, default=_pool)
 
@@ -45,7 +45,7 @@ def _pool(z: Maps) -> Pooled:
 @jax.custom_vjp
 def _pull(z: Maps, m: Maps, mean: Channels, cotangents: Pooled) -> Maps:
     """Return the cotangent of z, given what `pool` returns of it and the cotangents of that."""
-    if not native.can_run(z, *cotangents):
+    if not _ffi.can_run(z, *cotangents):
         return _unpool(z, m, mean, *cotangents)
     return jax.lax.platform_dependent(z, m, mean, *cotangents, cpu=pooling.unpool, default=_unpool)
 

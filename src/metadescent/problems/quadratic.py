@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require, require_choice
+from metadescent._errors import require, require_choice
 from metadescent.problem import Named, Optimizee, Problem
 
 

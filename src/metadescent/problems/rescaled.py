@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require, require_kind
+from metadescent._errors import require, require_kind
 from metadescent.problem import Optimizee, Problem, Theta
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import require
+from metadescent._errors import require
 from metadescent.problem import Named, Optimizee, Problem
 from metadescent.problems.dressed import dressed
 

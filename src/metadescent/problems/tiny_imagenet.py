@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from metadescent._errors import UserError
 from metadescent.data.content import load_content, style_path
 from metadescent.data.pictures import read_picture
-from metadescent.errors import UserError
 from metadescent.problem import Named, Problem
 from metadescent.problems.dressed import dressed
 from metadescent.problems.features import FeatureNetwork

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent.errors import UserError, require_kind
+from metadescent._errors import UserError, require_kind
 from metadescent.problem import Optimizee, Problem, Theta
 
 

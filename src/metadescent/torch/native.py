@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent import library
+from metadescent import _kernels
 
 GRAIN = 32768
 """Coordinates that one thread does: as many as PyTorch's own operations give one at least."""
@@ -26,7 +26,7 @@ TYPES = [INT, POINTER, POINTER, ctypes.c_float, POINTER, INT, POINTER, INT, POIN
 @functools.cache
 def kernel() -> Callable[..., None] | None:
     """Return the function in C, which the first call compiles and loads, or None."""
-    path = library.build([Path(__file__).with_name("lstm.cc")], instead="PyTorch's")
+    path = _kernels.build([Path(__file__).with_name("lstm.cc")], instead="PyTorch's")
     if path is None:
         return None
     update = ctypes.CDLL(str(path)).metadescent_lstm_update

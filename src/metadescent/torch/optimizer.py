@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from metadescent import zoo
-from metadescent.errors import UserError, require, require_kind
+from metadescent._errors import UserError, require, require_kind
 from metadescent.torch.partitioned import load, number_of
 from metadescent.torch.row import Row
 

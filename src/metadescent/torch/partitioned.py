@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from metadescent import tensors
+from metadescent._errors import UserError, require_kind
+from metadescent._spec import build, discovered, groups_of, links, parse
+from metadescent._text import nearest
 from metadescent.card import read_card
-from metadescent.errors import UserError, require_kind
-from metadescent.specification import build, discovered, groups_of, links, nearest, parse
 from metadescent.tensors import read_tensors, require_fit
 from metadescent.torch.chained import Chained
 from metadescent.torch.rule import Rule, Tensors

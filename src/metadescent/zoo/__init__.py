@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
-from metadescent.errors import UserError, require_kind
-from metadescent.files import is_file
-from metadescent.specification import nearest
+from metadescent._errors import UserError, require_kind
+from metadescent._files import is_file
+from metadescent._text import nearest
 
 if TYPE_CHECKING:
     from metadescent.zoo.loading import load

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
 from metadescent.torch.rule import Rule, Shapes, Tensors
 
 

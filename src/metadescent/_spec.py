@@ -6,15 +6,15 @@ double arrows put rules one behind the other, `lstm >> pace`.
 """
 
 import ast
-import difflib
 import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from metadescent.errors import UserError
+from metadescent._errors import UserError
+from metadescent._text import nearest
 
 
 def parse(spec: str) -> tuple[str, dict[str, Any]]:
@@ -97,20 +97,6 @@ def groups_of(spec: str) -> list[tuple[str, str]]:
             )
         found.append((takes, optimizer))
     return found
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ", did you mean …?" for the closest known name, or the whole list.
-
-    Example:
-        >>> nearest("qadratic", ["quadratic", "mnist"])
-        "did you mean 'quadratic'?"
-    """
-    known = sorted(known)
-    if not known:
-        return "none is known"
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
 
 
 def discovered(package: str) -> dict[str, Any]:

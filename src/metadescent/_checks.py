@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from metadescent.errors import UserError, short
+from metadescent._errors import UserError
+from metadescent._text import short
 
 
 def check_theta(theta: Any, source: str) -> None:
@@ -18,7 +19,7 @@ def check_theta(theta: Any, source: str) -> None:
     Example:
         >>> check_theta({"w": jnp.arange(3)}, "init")
         Traceback (most recent call last):
-        metadescent.errors.UserError: θ['w'] as init returns it is int32 and must be ...
+        metadescent.UserError: θ['w'] as init returns it is int32 and must be ...
     """
     leaves = jax.tree_util.tree_leaves_with_path(theta)
     if not leaves:
@@ -39,7 +40,7 @@ def check_value(found: Any, source: str) -> None:
     Example:
         >>> check_value(jnp.ones(2), "loss")
         Traceback (most recent call last):
-        metadescent.errors.UserError: loss returns float32[2] and must return a ...
+        metadescent.UserError: loss returns float32[2] and must return a ...
     """
     single = hasattr(found, "dtype") and hasattr(found, "shape")
     if not (single and found.shape == () and jnp.issubdtype(found.dtype, jnp.floating)):
@@ -55,7 +56,7 @@ def check_key(key: Any) -> None:
     Example:
         >>> check_key(3)
         Traceback (most recent call last):
-        metadescent.errors.UserError: key is 3 and must be a key of JAX; try jax.random.key(3)
+        metadescent.UserError: key is 3 and must be a key of JAX; try jax.random.key(3)
     """
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
     new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
@@ -70,7 +71,7 @@ def check_weights(weights: Array, num_steps: int) -> None:
     Example:
         >>> check_weights(jnp.ones(3), 4)
         Traceback (most recent call last):
-        metadescent.errors.UserError: weights have the shape (3,) and must have (4,), one a step
+        metadescent.UserError: weights have the shape (3,) and must have (4,), one a step
     """
     if jnp.shape(weights) != (num_steps,):
         raise UserError(
@@ -84,7 +85,7 @@ def check_rule(m: Any) -> None:
     Example:
         >>> check_rule("adam")
         Traceback (most recent call last):
-        metadescent.errors.UserError: m is 'adam' and must be a learned optimizer or one...
+        metadescent.UserError: m is 'adam' and must be a learned optimizer or one...
     """
     if not (hasattr(m, "init") and hasattr(m, "update")):
         raise UserError(

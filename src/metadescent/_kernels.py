@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-w")
-HEADERS = Path(__file__).parent / "native"
+FOLDERS = tuple(Path(__file__).parent / room / "native" for room in ("problems", "optimizers"))
+"""Where the sources of XLA's kernels lie, and the headers that PyTorch's includes too."""
 
 
 def build(
@@ -27,14 +28,15 @@ def build(
     That there is no compiler is no news; one that fails is worth a warning.
 
     Arguments:
-        sources: C++ files, which may include the headers in `native/`.
+        sources: C++ files, which may include the headers in `FOLDERS`.
         instead: whose code runs where there is no library; for the warning.
         system: a folder of headers that others wrote, and `version` theirs.
     """
     compiler = _compiler()
     if os.environ.get("METADESCENT_NATIVE") == "0" or compiler is None:
         return None
-    arguments = [*FLAGS, "-I", str(HEADERS), *(["-isystem", system] if system else [])]
+    includes = [f"-I{folder}" for folder in FOLDERS]
+    arguments = [*FLAGS, *includes, *(["-isystem", system] if system else [])]
     try:
         library = _path(f"{_digest(compiler, sources, version)}.so")
         if not library.exists():
@@ -55,7 +57,8 @@ def _compiler() -> str | None:
 def _digest(compiler: str, sources: Sequence[Path], version: str) -> str:
     """Return a name for what the library depends on."""
     digest = hashlib.sha256()
-    for path in [*sorted(sources), *sorted(HEADERS.glob("*.h"))]:
+    headers = [path for folder in FOLDERS for path in folder.glob("*.h")]
+    for path in [*sorted(sources), *sorted(headers)]:
         digest.update(path.read_bytes())
     known = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
     for part in (known, _processor(), version, *FLAGS):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pooch
 import pytest
 
-from metadescent.native import KERNELS, build, kernels
+from metadescent._ffi import KERNELS, build, kernels
 
 
 @pytest.mark.skipif(not kernels(), reason="no C++ compiler")
@@ -64,7 +64,7 @@ def test_a_library_that_cannot_be_kept_is_used_all_the_same(
 
 def test_nothing_is_built_on_import() -> None:
     code = (
-        "import metadescent.optimizers.lstm, metadescent.native as native;"
+        "import metadescent.optimizers.lstm, metadescent._ffi as native;"
         "assert native.kernels.cache_info().currsize == 0"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

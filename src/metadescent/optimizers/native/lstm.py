@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from metadescent.native import kernels
+from metadescent._ffi import kernels
 
 Arrays = Sequence[Float[Array, "..."]]
 

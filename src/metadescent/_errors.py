@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+from metadescent._text import short
+
 
 def require(name: str, value: Any, low: float | int, high: float | int = math.inf) -> None:
     """Raise a UserError unless `value` is a number in low … high; NaN is never.
@@ -14,7 +16,7 @@ def require(name: str, value: Any, low: float | int, high: float | int = math.in
     Example:
         >>> require("epochs", 0, 1)
         Traceback (most recent call last):
-        metadescent.errors.UserError: epochs is 0 and must be at least 1
+        metadescent.UserError: epochs is 0 and must be at least 1
     """
     whole = isinstance(low, int)
     number = _is_number(value, Integral if whole else Real)
@@ -34,7 +36,7 @@ def require_kind(name: str, value: object, kind: type | tuple[type, ...], hint: 
     Example:
         >>> require_kind("loss", 3, str, "a text; try 'mean'")
         Traceback (most recent call last):
-        metadescent.errors.UserError: loss is 3 and must be a text; try 'mean'
+        metadescent.UserError: loss is 3 and must be a text; try 'mean'
     """
     if not isinstance(value, kind):
         raise UserError(f"{name} is {short(value)} and must be {hint}")
@@ -46,7 +48,7 @@ def require_choice(kind: str, value: object, known: Iterable[str]) -> None:
     Example:
         >>> require_choice("decay", "linear", ["cosine", "constant"])
         Traceback (most recent call last):
-        metadescent.errors.UserError: there is no decay 'linear'; known are cosine, constant
+        metadescent.UserError: there is no decay 'linear'; known are cosine, constant
     """
     known = list(known)
     if value not in known:
@@ -59,24 +61,13 @@ def require_sizes(name: str, sizes: object) -> None:
     Example:
         >>> require_sizes("hidden", 20)
         Traceback (most recent call last):
-        metadescent.errors.UserError: hidden is 20 and must be a list or tuple of sizes; try (20,)
+        metadescent.UserError: hidden is 20 and must be a list or tuple of sizes; try (20,)
     """
     hint = f"a list or tuple of sizes; try ({sizes if isinstance(sizes, int) else 20},)"
     require_kind(name, sizes, Sequence, hint)
     if isinstance(sizes, Sequence):
         for size in sizes:
             require(name, size, 1)
-
-
-def short(value: object) -> str:
-    """Return a value as Python writes it, on one line and no longer than a sentence bears.
-
-    Example:
-        >>> short("a" * 100)
-        "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…"
-    """
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 class UserError(Exception):
@@ -88,7 +79,7 @@ class UserError(Exception):
     Example:
         >>> raise UserError("horizon 90 is not a multiple of unroll 20; try 80 or 100")
         Traceback (most recent call last):
-        metadescent.errors.UserError: horizon 90 is not a multiple of unroll 20; try 80 or 100
+        metadescent.UserError: horizon 90 is not a multiple of unroll 20; try 80 or 100
     """
 
     status = 2
@@ -106,3 +97,11 @@ class LostError(UserError):
     """
 
     status = 75
+
+
+# A traceback, and a doctest, call them what `import metadescent` does.
+UserError.__module__ = LostError.__module__ = "metadescent"
+
+
+# A traceback, and a doctest, call them what `import metadescent` does.
+UserError.__module__ = LostError.__module__ = "metadescent"

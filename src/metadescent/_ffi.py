@@ -13,10 +13,8 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from metadescent import library
-from metadescent.sharding import is_on_one_device
+from metadescent import _kernels
 
-SOURCES = Path(__file__).parent
 KERNELS = ("lstm_update", "lstm_pull_back", "lstm_vjp", "slide", "slide_pull", "pool", "unpool")
 
 
@@ -42,6 +40,21 @@ def kernels() -> dict[str, str]:
     return names
 
 
+def is_on_one_device() -> bool:
+    """Tell whether the arrays of a computation are whole, each on one device.
+
+    So they are where there is but one device, and within `jax.shard_map`. Anywhere else XLA may
+    have them in shards, which is not known while a function is traced.
+
+    Example:
+        >>> is_on_one_device() == (jax.device_count() == 1)
+        True
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    is_manual = bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
+    return is_manual or jax.device_count() == 1
+
+
 def can_run(*arrays: jax.Array) -> bool:
     """Return whether there are kernels, for arrays of this kind, where they lie.
 
@@ -61,5 +74,5 @@ def build() -> Path | None:
         True
     """
     headers = jax.ffi.include_dir()
-    sources = sorted(SOURCES.glob("*.cc"))
-    return library.build(sources, instead="JAX's", system=headers, version=jax.__version__)
+    sources = sorted(path for folder in _kernels.FOLDERS for path in folder.glob("*.cc"))
+    return _kernels.build(sources, instead="JAX's", system=headers, version=jax.__version__)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metadescent.native import kernels
+from metadescent._ffi import kernels
 
 
 def slide(

@@ -1,0 +1,1 @@
+"""The LSTM in C++, as JAX functions."""

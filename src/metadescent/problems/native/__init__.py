@@ -1,0 +1,1 @@
+"""Convolution and pooling in C++, as JAX functions."""
