@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.digits import digits
 from metadescent.problems.quadratic import Quadratic

@@ -27,15 +27,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metadescent.data.content import load_content, style_path
-from metadescent.data.pictures import read_picture
 from metadescent.descend import descend
 from metadescent.meta_loss import meta_loss, start_batch
-from metadescent.problem import Batch
-from metadescent.problems import features
+from metadescent.problems.batch import Batch
 from metadescent.problems.convolution import convolve
-from metadescent.problems.neural_art import NeuralArt
-from metadescent.problems.tiny_imagenet import NETWORKS, network
+from metadescent.problems.data.content import load_content, style_path
+from metadescent.problems.data.pictures import read_picture
+from metadescent.problems.neural_art import features
+from metadescent.problems.neural_art.neural_art import NeuralArt
+from metadescent.problems.neural_art.tiny_imagenet import NETWORKS, network
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, recipe_of
 from metadescent.tune import BASELINES

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.scipy.signal import convolve
 
 from metadescent import FromFunction
-from metadescent.data.digits import load_digits
+from metadescent.problems.data.digits import load_digits
 
 KERNEL = [[1 / 16, 2 / 16, 1 / 16], [2 / 16, 4 / 16, 2 / 16], [1 / 16, 2 / 16, 1 / 16]]
 

@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 import metadescent as md
-from metadescent import data
+from metadescent.problems import data
 from metadescent.unroll import start
 
 KEY = jax.random.key(0)

@@ -226,10 +226,10 @@ SENTENCES = {
         "data_dir is 3 and must be a folder; try 'data', or None for the usual one"
     ),
     "data.fetch: remote": (
-        "remote is 'mnist' and must be a metadescent.data.Remote; see its example"
+        "remote is 'mnist' and must be a metadescent.problems.data.Remote; see its example"
     ),
     "data.fetch: directory": (
-        "directory is 3 and must be a folder; try metadescent.data.data_dir()"
+        "directory is 3 and must be a folder; try metadescent.problems.data.data_dir()"
     ),
     "zoo.card: name": (
         "there is no pretrained optimizer 'mnist-lstmm'; did you mean 'mnist-lstm'?"
@@ -271,6 +271,6 @@ def test_every_public_name_refuses_something(said: dict[str, str]) -> None:
     refused = {call.partition(":")[0] for call in said}
     assert set(metadescent.__all__) - refused == WITHOUT
     # What has no argument cannot be given a wrong one.
-    names = {f"data.{name}" for name in metadescent.data.__all__}
+    names = {f"data.{name}" for name in metadescent.problems.data.__all__}
     assert names - refused == {"data.Remote", "data.load_digits"}
     assert {f"zoo.{name}" for name in metadescent.zoo.__all__} - refused == {"zoo.names"}

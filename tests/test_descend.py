@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from metadescent.descend import curve_of, descend
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Optimizee
+from metadescent.problems.base import Optimizee
 from metadescent.problems.quadratic import Quadratic
 from metadescent.unroll import start, unroll
 

@@ -15,7 +15,7 @@ from metadescent.evaluate import final_loss, held_out_curves, learning_curves, s
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.ntm_bfgs import NTMBFGS
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.convex import Bowl
 from metadescent.tune import tune
 from metadescent.unroll import unroll

@@ -14,7 +14,7 @@ from metadescent.evaluate import learning_curves
 from metadescent.line_search import searches
 from metadescent.meta_loss import draw
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
 from metadescent.tune import tune
 

@@ -14,7 +14,7 @@ import pytest
 from metadescent.meta_loss import draw, form_for, forms, meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
 from metadescent.unroll import start
 

@@ -25,7 +25,7 @@ from metadescent.meta_train import (
     validate,
 )
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 
 KEY = jax.random.key(1)
 M = LSTM((4,), p=None, scale=0.1, key=jax.random.key(0))

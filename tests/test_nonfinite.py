@@ -16,7 +16,7 @@ import pytest
 
 from metadescent import runs
 from metadescent.meta_train import Schedule, is_finite, meta_train
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.recipe import OnNonfinite, Recipe
 from metadescent.registry import make_optimizer
 

@@ -11,8 +11,8 @@ import pytest
 
 from metadescent import runs, zoo
 from metadescent.commands import fit
-from metadescent.data import data_dir, load_cifar10, load_mnist
 from metadescent.logs import read_config, read_metrics, read_stopped
+from metadescent.problems.data import data_dir, load_cifar10, load_mnist
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="permissions are those of Linux")
 

@@ -13,7 +13,7 @@ from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.partitioned import ByHand
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.proposals import Scene, around, choose, functions, histories, scene
 from metadescent.unroll import AnyOptimizer, exact, start, unroll
 

@@ -18,7 +18,7 @@ import metadescent
 SUBMODULES = {"data", "estimators", "optimizers", "problems", "zoo"}
 PUBLIC = [
     *metadescent.__all__,
-    *(f"data.{name}" for name in metadescent.data.__all__),
+    *(f"data.{name}" for name in metadescent.problems.data.__all__),
     *(f"zoo.{name}" for name in metadescent.zoo.__all__),
     "torch.LearnedOptimizer",
 ]

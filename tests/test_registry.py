@@ -20,7 +20,7 @@ from metadescent.estimators.truncated import Truncated
 from metadescent.fingerprint import fingerprint
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Named, Problem
+from metadescent.problems.base import Named, Problem
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convex import Convex
 from metadescent.problems.fan_in import FanIn
@@ -215,7 +215,7 @@ def test_nearest_is_the_closest_name_or_all_of_them() -> None:
 MINE = """
 import equinox as eqx
 import jax.numpy as jnp
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 
 class Bowl(Optimizee):
     size: int = eqx.field(static=True, default=2)

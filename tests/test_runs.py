@@ -22,7 +22,7 @@ import pytest
 from metadescent import artifact, runs
 from metadescent.checkpoint import checkpoints
 from metadescent.meta_train import meta_train
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer

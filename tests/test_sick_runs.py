@@ -15,7 +15,7 @@ import pytest
 from metadescent import artifact, doctor, runs
 from metadescent.checkup import best_of, examine, read
 from metadescent.doctor import diagnose
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.convex import Convex
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe

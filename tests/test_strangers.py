@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metadescent._errors import UserError
-from metadescent.data import load_mnist
+from metadescent.problems.data import load_mnist
 
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / "examples" / "strangers").glob("*.py"))

@@ -13,13 +13,13 @@ from safetensors.numpy import save
 from metadescent import artifact, zoo
 from metadescent.arguments import Stylize
 from metadescent.commands.stylize import _reported
-from metadescent.data.embedded import embedded_names
-from metadescent.data.networks import load_network, network_path
-from metadescent.data.pictures import read_picture, write_picture
 from metadescent.descend import Visited
 from metadescent.experiments.styling import OPTIMIZERS
-from metadescent.problems import squeezenet
-from metadescent.problems.tiny_imagenet import NETWORKS
+from metadescent.problems.data.embedded import embedded_names
+from metadescent.problems.data.networks import load_network, network_path
+from metadescent.problems.data.pictures import read_picture, write_picture
+from metadescent.problems.neural_art import squeezenet
+from metadescent.problems.neural_art.tiny_imagenet import NETWORKS
 from metadescent.registry import make_optimizer
 
 SMALL = ("--size", "16", "--steps", "3")

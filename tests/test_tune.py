@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from metadescent.evaluate import final_loss, learning_curves
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.tune import BASELINES, STANDARD, Tuned, tune
 
 KEY = jax.random.key(0)

@@ -11,7 +11,8 @@ import pytest
 from metadescent import two_phase
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Batch, Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
 from metadescent.two_phase import meta_gradient, record

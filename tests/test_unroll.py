@@ -14,7 +14,8 @@ import pytest
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Batch, Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.batch import Batch
 from metadescent.problems.quadratic import Quadratic
 from metadescent.unroll import Trajectory, start, unroll
 

@@ -29,13 +29,13 @@ from safetensors.numpy import save
 from metadescent import artifact, zoo
 from metadescent._errors import UserError
 from metadescent.checkup import read
-from metadescent.data import load_cifar10, read_idx
-from metadescent.data.networks import load_network, network_path
-from metadescent.data.pictures import read_picture, read_pictures
 from metadescent.doctor import diagnose
 from metadescent.l2l import load_l2l
 from metadescent.logs import read_metrics, read_stopped
 from metadescent.measurements import measurements
+from metadescent.problems.data import load_cifar10, read_idx
+from metadescent.problems.data.networks import load_network, network_path
+from metadescent.problems.data.pictures import read_picture, read_pictures
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer
 from metadescent.tensors import read_tensors

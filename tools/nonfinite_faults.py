@@ -13,7 +13,7 @@ import numpy as np
 from metadescent import artifact, runs
 from metadescent.checkpoint import latest_epoch
 from metadescent.meta_train import is_finite
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.recipe import Recipe
 
 FINE = 0

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from metadescent.data import load_mnist
+from metadescent.problems.data import load_mnist
 from metadescent.torch import LearnedOptimizer
 
 

@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 
 import metadescent
-from metadescent.data import load_mnist
+from metadescent.problems.data import load_mnist
 
 
 class Network(nnx.Module):

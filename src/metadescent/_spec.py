@@ -107,9 +107,9 @@ def discovered(package: str) -> dict[str, Any]:
         True
     """
     found: dict[str, Any] = {}
-    for info in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        module = importlib.import_module(f"{package}.{info.name}")
-        found.update(getattr(module, "NAMED", {}))
+    room = importlib.import_module(package)
+    for info in pkgutil.walk_packages(room.__path__, f"{package}."):
+        found.update(getattr(importlib.import_module(info.name), "NAMED", {}))
     return found
 
 

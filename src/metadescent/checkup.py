@@ -21,7 +21,7 @@ from metadescent.evaluate import learning_curves
 from metadescent.logs import CONFIG, read_config, read_metrics, read_stopped, recipe_from
 from metadescent.meta_loss import draw
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer
 from metadescent.tune import BASELINES

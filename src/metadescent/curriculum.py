@@ -17,7 +17,7 @@ from metadescent import runs, zoo
 from metadescent._errors import UserError
 from metadescent._files import write_atomically
 from metadescent.meta_train import MetaState
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 
 HORIZONS = (100, 200, 500, 1000, 1500, 2000, 2500, 3000)

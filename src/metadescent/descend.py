@@ -15,7 +15,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent import line_search
-from metadescent.problem import Optimizee, Theta
+from metadescent.problems.base import Optimizee, Theta
 from metadescent.unroll import AnyOptimizer
 
 

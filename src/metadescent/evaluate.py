@@ -14,7 +14,8 @@ from metadescent._checks import check_rule
 from metadescent._errors import UserError, require
 from metadescent.line_search import searched_curves, searches
 from metadescent.meta_loss import check_problem, draw, start_batch
-from metadescent.problem import Part, Place, Problem
+from metadescent.problems.base import Problem
+from metadescent.problems.batch import Part, Place
 from metadescent.unroll import AnyOptimizer, Trajectory, unroll
 
 

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 
 
 def fingerprint(problem: Problem) -> str:

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from metadescent.problem import Batch, Optimizee, Theta
+from metadescent.problems.base import Optimizee, Theta
+from metadescent.problems.batch import Batch
 from metadescent.unroll import AnyOptimizer
 
 

@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metadescent._checks import check_key, check_weights
 from metadescent._errors import UserError, require, require_choice, require_kind
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Batch, Problem
+from metadescent.problems.base import Problem
+from metadescent.problems.batch import Batch
 from metadescent.recipe import Form
 from metadescent.two_phase import meta_gradient, record, suits
 from metadescent.unroll import AnyOptimizer, Trajectory, Unrolled, rule_for, start, unroll

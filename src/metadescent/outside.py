@@ -12,7 +12,7 @@ from typing import Any
 
 from metadescent._errors import UserError
 from metadescent._text import nearest
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 
 
 def class_of(name: str, kind: type) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.proposal_plots import (
     draw_functions,
     draw_histories,

@@ -34,7 +34,8 @@ from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import ByHand, Partitioned
-from metadescent.problem import Batch, Named, Problem
+from metadescent.problems.base import Named, Problem
+from metadescent.problems.batch import Batch
 from metadescent.problems.together import Together
 
 

@@ -45,7 +45,7 @@ from metadescent.metrics import line_of, nonfinite
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import Partitioned
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_rule
 from metadescent.spread import Spread

@@ -24,7 +24,8 @@ from metadescent._errors import UserError, require_kind
 from metadescent._text import short
 from metadescent.estimator import Estimator
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Part, Place, Problem
+from metadescent.problems.base import Problem
+from metadescent.problems.batch import Part, Place
 
 AXIS = "problems"
 

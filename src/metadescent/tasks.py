@@ -17,7 +17,7 @@ from metadescent import runs
 from metadescent._files import write_json
 from metadescent.compare import keep_tuned, kept_tuned, problem_keys
 from metadescent.executors import Engine
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem
 from metadescent.sweep import sweep

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require, require_choice
 from metadescent.evaluate import final_loss, learning_curves
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 80

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent.optimizer import Coordinatewise, LearnedOptimizer
 from metadescent.optimizers.partitioned import Partitioned
-from metadescent.problem import Optimizee, Theta
+from metadescent.problems.base import Optimizee, Theta
 from metadescent.unroll import Trajectory, exact
 
 

@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from metadescent._checks import check_key, check_rule, check_theta, check_value
 from metadescent._errors import require, require_choice, require_kind
 from metadescent.optimizer import LearnedOptimizer, OverBatch
-from metadescent.problem import Batch, Optimizee, Theta
+from metadescent.problems.base import Optimizee, Theta
+from metadescent.problems.batch import Batch
 
 AnyOptimizer = LearnedOptimizer | optax.GradientTransformation
 Unrolled = Literal["plain", "recompute", "segments"]

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.unroll import AnyOptimizer, Trajectory, exact, rule_for
 
 NEAR_ONE = 0.95

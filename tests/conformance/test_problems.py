@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from metadescent._errors import UserError
-from metadescent.problem import Batch, Named, Optimizee, Problem
+from metadescent.problems.base import Named, Optimizee, Problem
+from metadescent.problems.batch import Batch
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, problems
 

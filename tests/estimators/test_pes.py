@@ -14,7 +14,7 @@ from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
 from metadescent.meta_loss import draw, meta_loss, start_batch
 from metadescent.optimizer import LearnedOptimizer
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 
 KEY = jax.random.key(0)
 STEPS = 6

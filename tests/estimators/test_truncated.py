@@ -13,7 +13,7 @@ from metadescent.estimators.truncated import Truncated
 from metadescent.meta_loss import draw
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
 from metadescent.unroll import Trajectory, unroll
 

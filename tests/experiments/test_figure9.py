@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from metadescent import experiments
-from metadescent.data.content import TINY_IMAGENET
-from metadescent.data.embedded import EMBEDDED
-from metadescent.data.pictures import write_picture
 from metadescent.experiments import experiment, figure9, styling
 from metadescent.experiments.figure9 import PIECES, Piece, Triple, beyond
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problems.features import FeatureNetwork
-from metadescent.problems.neural_art import Terms, to_theta
+from metadescent.problems.data.content import TINY_IMAGENET
+from metadescent.problems.data.embedded import EMBEDDED
+from metadescent.problems.data.pictures import write_picture
+from metadescent.problems.neural_art.features import FeatureNetwork
+from metadescent.problems.neural_art.neural_art import Terms, to_theta
 
 
 def triple(

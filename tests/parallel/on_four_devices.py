@@ -24,7 +24,7 @@ from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.meta_train import Schedule, meta_train
 from metadescent.optimizers.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
 from metadescent.spread import OnEach, Spread, mesh_of, on_each
 

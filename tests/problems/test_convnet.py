@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.problem import Batch
+from metadescent.problems.batch import Batch
 from metadescent.problems.convnet import EPSILON, ConvNet, ConvNetClassification
 
 KEY = jax.random.key(0)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from metadescent.problem import Batch, Optimizee
+from metadescent.problems.base import Optimizee
+from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import Classifier, MLPClassification
 from metadescent.problems.convnet import ConvNet
 from metadescent.problems.fan_in import BegunByFanIn, FanIn, classifiers

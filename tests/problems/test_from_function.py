@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metadescent.fingerprint import fingerprint
-from metadescent.problem import Batch
+from metadescent.problems.batch import Batch
 from metadescent.problems.from_function import FromFunction
 
 KEY, OTHER = jax.random.split(jax.random.key(0))

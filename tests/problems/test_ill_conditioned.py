@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent.problem import Batch
+from metadescent.problems.batch import Batch
 from metadescent.problems.ill_conditioned import IllConditioned, rotation
 
 KEY = jax.random.key(0)

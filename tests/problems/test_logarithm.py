@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from metadescent.optimizers.rnnprop import RNNProp
-from metadescent.problem import Batch, Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import Classifier, MLPClassification
 from metadescent.problems.convex import Bowl, Convex, convex
 from metadescent.problems.digits import digits

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.problem import Batch
+from metadescent.problems.batch import Batch
 from metadescent.problems.quadratic import Quadratic, QuadraticFunction
 
 KEY = jax.random.key(0)

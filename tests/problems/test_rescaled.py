@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.problem import Batch
+from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
 from metadescent.problems.rescaled import Rescaled, RescaledFunction

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.problem import Batch
+from metadescent.problems.batch import Batch
 from metadescent.problems.rosenbrock import Rosenbrock, Valley
 
 KEY = jax.random.key(0)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problem import Batch, Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convex import Convex
 from metadescent.problems.quadratic import Quadratic

@@ -16,7 +16,7 @@ from metadescent.logs import CONFIG, read_config, recipe_from
 from metadescent.memory import Prediction, remedies
 from metadescent.meta_loss import forms
 from metadescent.meta_train import check_schedule, footprint, initial_state, is_over
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.spread import Spread
 

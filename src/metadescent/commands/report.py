@@ -17,7 +17,7 @@ from metadescent.measurements import measurements
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.pictures import Pictures, pictures
 from metadescent.plotting import Panel, learning_curves
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 from metadescent.report import Image, Section, Table, page
 from metadescent.run_plots import draw_run

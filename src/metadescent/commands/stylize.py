@@ -14,13 +14,13 @@ from metadescent._errors import UserError
 from metadescent._text import nearest
 from metadescent.commands.dispatch import run
 from metadescent.console import Report, console, figure, progress, table
-from metadescent.data.content import content_path, style_path
-from metadescent.data.pictures import format_of, read_picture, write_picture
 from metadescent.descend import Visited, curve_of, descend
 from metadescent.evaluate import Curve
 from metadescent.experiments.styling import OPTIMIZERS
-from metadescent.problems.neural_art import NeuralArt, StyledPicture, to_pixels
-from metadescent.problems.tiny_imagenet import network
+from metadescent.problems.data.content import content_path, style_path
+from metadescent.problems.data.pictures import format_of, read_picture, write_picture
+from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
+from metadescent.problems.neural_art.tiny_imagenet import network
 from metadescent.tune import BASELINES
 from metadescent.unroll import AnyOptimizer
 

@@ -21,7 +21,7 @@ from metadescent._errors import require, require_choice
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import draw
 from metadescent.optimizer import LearnedOptimizer, OverBatch
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.unroll import Trajectory, exact, rule_for, start
 
 Teacher = Literal["adam", "rmsprop", "sgd"]

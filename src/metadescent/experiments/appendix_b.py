@@ -19,7 +19,7 @@ from metadescent.compare import Progress, problem_keys, tune_all
 from metadescent.evaluate import summarize
 from metadescent.experiments import Claim, Load, Reproduction, Seeds, budget_of
 from metadescent.experiments.judge import Score, ahead
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 from metadescent.tune import BASELINES
 from metadescent.unroll import AnyOptimizer

@@ -9,7 +9,7 @@ from jaxtyping import PRNGKeyArray
 
 from metadescent.compare import Comparison
 from metadescent.evaluate import learning_curves
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.tune import BASELINES
 from metadescent.unroll import AnyOptimizer
 

@@ -31,16 +31,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from metadescent.compare import Progress
-from metadescent.data.content import content_path, load_content, style_path
-from metadescent.data.pictures import read_picture
 from metadescent.descend import descend
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.styling import OPTIMIZERS, STEPS, TITLES
 from metadescent.optimizer import LearnedOptimizer
 from metadescent.plotting import COLUMN_WIDTH, arrange
-from metadescent.problems.features import FeatureNetwork
-from metadescent.problems.neural_art import NeuralArt, Terms, to_pixels, to_theta
-from metadescent.problems.tiny_imagenet import network
+from metadescent.problems.data.content import content_path, load_content, style_path
+from metadescent.problems.data.pictures import read_picture
+from metadescent.problems.neural_art.features import FeatureNetwork
+from metadescent.problems.neural_art.neural_art import NeuralArt, Terms, to_pixels, to_theta
+from metadescent.problems.neural_art.tiny_imagenet import network
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from metadescent.evaluate import learning_curves
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.tune import BASELINES, Tuned
 
 FOLDER = Path(__file__).parent / "searches"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from metadescent._errors import UserError
-from metadescent.data.cifar10 import load_cifar10
-from metadescent.problem import Named, Problem
+from metadescent.problems.base import Named, Problem
 from metadescent.problems.convnet import ConvNetClassification
+from metadescent.problems.data.cifar10 import load_cifar10
 from metadescent.problems.dressed import dressed
 
 

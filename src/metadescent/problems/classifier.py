@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from metadescent._errors import UserError, require, require_choice, require_sizes
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
 MLPTheta = list[tuple[Float[Array, "_ _"], Float[Array, " _"]]]

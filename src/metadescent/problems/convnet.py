@@ -19,7 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from metadescent._errors import UserError, require, require_sizes
-from metadescent.problem import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.convolution import convolve
 from metadescent.problems.pooling import pool
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from metadescent.data.digits import load_digits
-from metadescent.problem import Named, Problem
+from metadescent.problems.base import Named, Problem
 from metadescent.problems.classifier import Activation, MLPClassification
+from metadescent.problems.data.digits import load_digits
 from metadescent.problems.dressed import dressed
 
 

@@ -1,6 +1,6 @@
 """The wrappers that problems with names offer as options, so that they can be written as such."""
 
-from metadescent.problem import Problem
+from metadescent.problems.base import Problem
 from metadescent.problems.logarithm import Logarithm
 from metadescent.problems.rescaled import Rescaled
 

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require_kind
-from metadescent.data.mnist import load_mnist
-from metadescent.problem import Named, Optimizee, Problem, Theta
+from metadescent.problems.base import Named, Optimizee, Problem, Theta
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convnet import ConvNetClassification
+from metadescent.problems.data.mnist import load_mnist
 from metadescent.problems.dressed import dressed
 from metadescent.problems.together import Together
 

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._checks import check_theta, check_value
 from metadescent._errors import UserError, require
-from metadescent.problem import Optimizee, Problem, Theta
+from metadescent.problems.base import Optimizee, Problem, Theta
 
 
 class Function(Optimizee):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require
-from metadescent.problem import Named, Optimizee, Problem
+from metadescent.problems.base import Named, Optimizee, Problem
 from metadescent.problems.dressed import dressed
 
 SPECTRA = ("geometric", "log-uniform")

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require_kind
-from metadescent.problem import Optimizee, Problem, Theta
+from metadescent.problems.base import Optimizee, Problem, Theta
 
 EPSILON = 1e-4
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from metadescent.data.mnist import load_mnist
-from metadescent.problem import Named, Problem
+from metadescent.problems.base import Named, Problem
 from metadescent.problems.classifier import Activation, MLPClassification
+from metadescent.problems.data.mnist import load_mnist
 from metadescent.problems.dressed import dressed
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require, require_choice
-from metadescent.problem import Named, Optimizee, Problem
+from metadescent.problems.base import Named, Optimizee, Problem
 
 
 class QuadraticFunction(Optimizee):

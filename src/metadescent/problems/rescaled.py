@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require, require_kind
-from metadescent.problem import Optimizee, Problem, Theta
+from metadescent.problems.base import Optimizee, Problem, Theta
 
 
 class RescaledFunction(Optimizee):

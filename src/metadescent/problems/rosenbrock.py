@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require
-from metadescent.problem import Named, Optimizee, Problem
+from metadescent.problems.base import Named, Optimizee, Problem
 from metadescent.problems.dressed import dressed
 
 STD = 0.5

@@ -16,7 +16,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require_kind
-from metadescent.problem import Optimizee, Problem, Theta
+from metadescent.problems.base import Optimizee, Problem, Theta
 
 
 class Sum(Optimizee):

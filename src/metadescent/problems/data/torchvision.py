@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from metadescent._errors import UserError
-from metadescent.data.networks import MEAN, Shape, Weights, fitting
+from metadescent.problems.data.networks import MEAN, Shape, Weights, fitting
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # red, green, blue
 # The N of each layer, in the order of the layers.

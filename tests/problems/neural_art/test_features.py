@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.data.networks import MEAN
-from metadescent.problems import features, squeezenet, vgg19
-from metadescent.problems.features import FeatureNetwork, gram, mirrored, windows
+from metadescent.problems.data.networks import MEAN
+from metadescent.problems.neural_art import features, squeezenet, vgg19
+from metadescent.problems.neural_art.features import FeatureNetwork, gram, mirrored, windows
 
 
 def drawn(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from metadescent._errors import UserError, require_kind
 from metadescent._files import is_file
 from metadescent._text import short
-from metadescent.data import store
+from metadescent.problems.data import store
 
 _ARCHIVE = store.Remote(
     "cifar10/cifar-10-binary.tar.gz",

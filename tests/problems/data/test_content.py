@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metadescent.data.content import (
+from metadescent.problems.data.content import (
     TINY_IMAGENET,
     content_path,
     load_content,
     split_names,
     style_path,
 )
-from metadescent.data.embedded import embedded_names
-from metadescent.data.pictures import read_picture, write_picture
+from metadescent.problems.data.embedded import embedded_names
+from metadescent.problems.data.pictures import read_picture, write_picture
 
 NAMES = [f"n{k // 20:08d}_val_{k}.jpg" for k in range(4000)]
 REAL = Path(os.environ.get("METADESCENT_DATA", ""), TINY_IMAGENET)

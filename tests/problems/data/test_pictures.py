@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metadescent.data import pictures
-from metadescent.data.pictures import picture_names, read_picture, read_pictures, write_picture
+from metadescent.problems.data import pictures
+from metadescent.problems.data.pictures import (
+    picture_names,
+    read_picture,
+    read_pictures,
+    write_picture,
+)
 
 RED, WHITE, BLACK, GREY = [255, 0, 0], [255, 255, 255], [0, 0, 0], [128, 128, 128]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from metadescent._errors import UserError
-from metadescent.data import load_mnist
+from metadescent.problems.data import load_mnist
 
-REAL = [Path(os.environ.get("METADESCENT_DATA", "")), Path(__file__).parents[3] / "shared" / "data"]
+REAL = [Path(os.environ.get("METADESCENT_DATA", "")), Path(__file__).parents[4] / "shared" / "data"]
 TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 

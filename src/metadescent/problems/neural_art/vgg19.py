@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from metadescent.data.networks import load_network
-from metadescent.problems import features as ft
+from metadescent.problems.data.networks import load_network
+from metadescent.problems.neural_art import features as ft
 
 _CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 _DEPTHS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 1}

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.problem import Batch, Optimizee, Part, Place, Problem
+from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.batch import Batch, Part, Place
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
 

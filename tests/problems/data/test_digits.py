@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metadescent._errors import UserError
-from metadescent.data import load_digits
+from metadescent.problems.data import load_digits
 
 installed = pytest.mark.skipif(
     importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed"
@@ -31,7 +31,8 @@ def test_shapes_and_counts() -> None:
 
 @installed
 def test_scikit_learn_is_not_imported() -> None:
-    code = "import sys, metadescent.data as d; d.load_digits(); print('sklearn' in sys.modules)"
+    code = "import sys, metadescent.problems.data as d; d.load_digits();"
+    code += "print('sklearn' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from metadescent._errors import UserError, require
-from metadescent.problem import Optimizee, Problem
-from metadescent.problems.features import FeatureNetwork, Features, gram
+from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.neural_art.features import FeatureNetwork, Features, gram
 
 STARTS = ("content", "noise")
 Styled = Float[Array, "height width 3"]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from metadescent._errors import UserError
-from metadescent.data import store
+from metadescent.problems.data import store
 
 FILES = {
     "squeezenet": "squeezenet1_1_features.safetensors",

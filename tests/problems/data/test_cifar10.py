@@ -13,9 +13,9 @@ import numpy as np
 import pooch
 import pytest
 
-from metadescent.data import cifar10, load_cifar10
+from metadescent.problems.data import cifar10, load_cifar10
 
-REAL = [Path(os.environ.get("METADESCENT_DATA", "")), Path(__file__).parents[3] / "shared" / "data"]
+REAL = [Path(os.environ.get("METADESCENT_DATA", "")), Path(__file__).parents[4] / "shared" / "data"]
 FIRST_1000 = [103, 89, 100, 103, 90, 86, 112, 102, 106, 109]
 BATCH_5 = [1014, 1014, 952, 1016, 997, 1025, 980, 977, 1003, 1022]
 WHERE = (

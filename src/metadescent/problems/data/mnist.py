@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from metadescent._errors import UserError
 from metadescent._text import short
-from metadescent.data import store
-from metadescent.data.idx import read_idx
+from metadescent.problems.data import store
+from metadescent.problems.data.idx import read_idx
 
 _MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

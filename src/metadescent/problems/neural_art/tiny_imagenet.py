@@ -4,14 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from metadescent._errors import UserError
-from metadescent.data.content import load_content, style_path
-from metadescent.data.pictures import read_picture
-from metadescent.problem import Named, Problem
+from metadescent.problems.base import Named, Problem
+from metadescent.problems.data.content import load_content, style_path
+from metadescent.problems.data.pictures import read_picture
 from metadescent.problems.dressed import dressed
-from metadescent.problems.features import FeatureNetwork
-from metadescent.problems.neural_art import ALPHA, BETA, GAMMA, NeuralArt
-from metadescent.problems.squeezenet import squeezenet
-from metadescent.problems.vgg19 import vgg19
+from metadescent.problems.neural_art.features import FeatureNetwork
+from metadescent.problems.neural_art.neural_art import ALPHA, BETA, GAMMA, NeuralArt
+from metadescent.problems.neural_art.squeezenet import squeezenet
+from metadescent.problems.neural_art.vgg19 import vgg19
 
 NETWORKS: dict[str, Callable[..., FeatureNetwork]] = {"squeezenet": squeezenet, "vgg19": vgg19}
 

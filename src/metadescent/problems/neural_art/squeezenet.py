@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from metadescent.data.networks import load_network
-from metadescent.problems import features as ft
+from metadescent.problems.data.networks import load_network
+from metadescent.problems.neural_art import features as ft
 
 # Channels that come in, are squeezed to, and are expanded to, twice.
 _FIRES = {

@@ -74,8 +74,10 @@ def fetch(remote: Remote, directory: Path | str) -> Path:
         ...     fetch(remote, folder).name
         'a-to-z'
     """
-    require_kind("remote", remote, Remote, "a metadescent.data.Remote; see its example")
-    require_kind("directory", directory, (str, Path), "a folder; try metadescent.data.data_dir()")
+    require_kind("remote", remote, Remote, "a metadescent.problems.data.Remote; see its example")
+    require_kind(
+        "directory", directory, (str, Path), "a folder; try metadescent.problems.data.data_dir()"
+    )
     home = Path(directory) / remote.path
     found = _find(home, Path(directory))
     if found is None:

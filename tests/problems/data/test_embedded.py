@@ -5,9 +5,9 @@ from importlib.util import find_spec
 
 import pytest
 
-from metadescent.data import embedded
-from metadescent.data.embedded import EMBEDDED, embedded_names, embedded_path
-from metadescent.data.pictures import read_picture
+from metadescent.problems.data import embedded
+from metadescent.problems.data.embedded import EMBEDDED, embedded_names, embedded_path
+from metadescent.problems.data.pictures import read_picture
 
 
 def test_the_names_are_those_of_pictures_that_are_there() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from metadescent.data.networks import FILES, MEAN, load_network, network_path
-from metadescent.data.torchvision import from_torchvision, read_checkpoint
-from metadescent.problems import squeezenet, vgg19
+from metadescent.problems.data.networks import FILES, MEAN, load_network, network_path
+from metadescent.problems.data.torchvision import from_torchvision, read_checkpoint
+from metadescent.problems.neural_art import squeezenet, vgg19
 
 SHAPES = {"squeezenet": squeezenet.SHAPES, "vgg19": vgg19.SHAPES}
 DATA = os.environ.get("METADESCENT_DATA", "")

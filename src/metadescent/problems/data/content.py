@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from metadescent._errors import UserError, require, require_kind
 from metadescent._files import is_file
 from metadescent._text import short
-from metadescent.data import store
-from metadescent.data.embedded import EMBEDDED, embedded_names, embedded_path
-from metadescent.data.pictures import WRITTEN, picture_names, read_picture, read_pictures
+from metadescent.problems.data import store
+from metadescent.problems.data.embedded import EMBEDDED, embedded_names, embedded_path
+from metadescent.problems.data.pictures import WRITTEN, picture_names, read_picture, read_pictures
 
 TINY_IMAGENET = "content/tiny_imagenet_val4000_64.zip"
 # Section 3.4: how many, and from which place on.
@@ -69,7 +69,7 @@ def load_content(
 
     Example:
         >>> import tempfile
-        >>> from metadescent.data.pictures import write_picture
+        >>> from metadescent.problems.data.pictures import write_picture
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     write_picture(Path(folder) / "grey.png", np.full((40, 30, 3), 128, np.uint8))
         ...     load_content(folder, size=16, split="all").shape

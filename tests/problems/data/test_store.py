@@ -10,7 +10,7 @@ import pooch
 import pytest
 
 from metadescent._errors import UserError
-from metadescent.data import Remote, data_dir, fetch
+from metadescent.problems.data import Remote, data_dir, fetch
 
 CONTENT = b"the published bytes"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -135,7 +135,7 @@ def test_second_mirror_with_and_without_a_bar(
 
 def test_import_is_light() -> None:
     code = (
-        "import sys, metadescent.data; "
+        "import sys, metadescent.problems.data; "
         "print(sorted({'jax', 'pooch', 'rich', 'sklearn', 'requests'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

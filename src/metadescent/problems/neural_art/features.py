@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from metadescent.data.networks import MEAN
 from metadescent.problems.convolution import convolve
+from metadescent.problems.data.networks import MEAN
 
 # Up to so many places the windows' product is quicker on a CPU than the convolution.
 FEW_PLACES = 256

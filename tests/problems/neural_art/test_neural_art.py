@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from metadescent.data.networks import network_path
-from metadescent.data.pictures import write_picture
-from metadescent.problem import Batch
-from metadescent.problems import squeezenet
-from metadescent.problems.features import FeatureNetwork
+from metadescent.problems.batch import Batch
+from metadescent.problems.data.networks import network_path
+from metadescent.problems.data.pictures import write_picture
 from metadescent.problems.logarithm import Logarithm
-from metadescent.problems.neural_art import NeuralArt, StyledPicture, to_pixels, to_theta
+from metadescent.problems.neural_art import squeezenet
+from metadescent.problems.neural_art.features import FeatureNetwork
+from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels, to_theta
 from metadescent.registry import make_problem, recipe_of
 
 KEY = jax.random.key(0)

@@ -8,17 +8,17 @@ To add a data set, write one file: name its files as `Remote`s, with their check
 `fetch` returns. Nothing is read, downloaded or looked up when this package is imported.
 
 Example:
-    >>> from metadescent.data import data_dir
+    >>> from metadescent.problems.data import data_dir
     >>> data_dir("elsewhere").name
     'elsewhere'
 """
 
-from metadescent.data.cifar10 import load_cifar10
-from metadescent.data.content import load_content
-from metadescent.data.digits import load_digits
-from metadescent.data.idx import read_idx
-from metadescent.data.mnist import load_mnist
-from metadescent.data.store import Remote, data_dir, fetch
+from metadescent.problems.data.cifar10 import load_cifar10
+from metadescent.problems.data.content import load_content
+from metadescent.problems.data.digits import load_digits
+from metadescent.problems.data.idx import read_idx
+from metadescent.problems.data.mnist import load_mnist
+from metadescent.problems.data.store import Remote, data_dir, fetch
 
 __all__ = [
     "Remote",

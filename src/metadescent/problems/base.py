@@ -1,0 +1,111 @@
+"""f and p(f): what is optimized, and the distribution that it is drawn from.
+
+    an `Optimizee` is one function f(θ), perhaps estimated on minibatches;
+    a `Problem` is the distribution p(f) over which an optimizer is meta-trained.
+
+A new problem is one new file in `this room: a `Problem`, the `Optimizee` that it draws
+and, if the command line should know it by name, an entry in the module's `NAMED`.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from metadescent._errors import require_kind
+
+Theta = PyTree[Array]
+
+
+class Optimizee(eqx.Module):
+    """One function f to minimize.
+
+    Everything f needs (a matrix, a dataset) is held in its fields, so that f is a pytree and passes
+    through `jax.jit` and `jax.vmap` like any other argument.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> class Bowl(Optimizee):
+        ...     centre: jax.Array
+        ...     def init(self, key):
+        ...         return jnp.zeros_like(self.centre)
+        ...     def loss(self, theta, key):
+        ...         return jnp.sum((theta - self.centre) ** 2)
+        >>> f, key = Bowl(jnp.asarray([3.0, 4.0])), jax.random.key(0)
+        >>> float(f.loss(f.init(key), key))
+        25.0
+
+    Source: section 1, f(θ); section 3.2 for minibatches.
+    """
+
+    @abstractmethod
+    def init(self, key: PRNGKeyArray) -> Theta:
+        """Draw θ₀, a pytree of floating-point arrays."""
+
+    @abstractmethod
+    def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, "..."]:
+        """Evaluate f(θ), a scalar; `key` draws the minibatch where f is stochastic."""
+
+
+class Problem(eqx.Module):
+    """A distribution p(f) of optimizees.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.problems.convex import Bowl
+        >>> class Bowls(Problem):
+        ...     dimension: int = 2
+        ...     def sample(self, key):
+        ...         return Bowl(jax.random.normal(key, (self.dimension,)))
+        >>> one, same, other = (Bowls().sample(jax.random.key(seed)).a for seed in (0, 0, 1))
+        >>> bool((one == same).all()), bool((one == other).any())
+        (True, False)
+
+    Source: section 2, the distribution behind E_f.
+    """
+
+    @abstractmethod
+    def sample(self, key: PRNGKeyArray) -> Optimizee:
+        """Draw one f. A function of the key alone: the same key always gives the same f."""
+
+    def numbered(self, key: PRNGKeyArray, number: Int[Array, ""]) -> Optimizee:
+        """Draw the f of a number, from 0 on, in a batch: `sample`, whatever the number.
+
+        A problem over a set that is gone through in turn, rather than drawn from, has its own.
+
+        Raises:
+            UserError: if `sample` returns something else.
+        """
+        del number
+        f = self.sample(key)
+        hint = "a metadescent.Optimizee; try metadescent.FromFunction(loss, init)"
+        require_kind(f"what {type(self).__name__}.sample returns", f, Optimizee, hint)
+        return f
+
+    @property
+    def at_once(self) -> int | None:
+        """Return how many optimizations to run side by side where nothing else counts; None: all.
+
+        Large ones are quicker in parts, which fit a processor's cache, and take less memory.
+        """
+        return None
+
+
+class Named(NamedTuple):
+    """A problem that the command line knows by name.
+
+    `make` builds it, reading data where it must, and takes the problem's options as keywords;
+    `recipe` lists where meta-training on it differs from the defaults of `metadescent.recipe`.
+
+    Example:
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> named = Named(Quadratic, {"steps": 50}, "random quadratics")
+        >>> named.make(dimension=3).dimension, named.recipe["steps"]
+        (3, 50)
+    """
+
+    make: Callable[..., Problem]
+    recipe: Mapping[str, Any]
+    summary: str
