@@ -28,7 +28,7 @@ from jax.flatten_util import ravel_pytree
 from metadescent import _ffi
 from metadescent.meta_loss import draw, meta_loss, start_batch
 from metadescent.optimizers.lstm import LSTM, stack
-from metadescent.preprocess import log_and_sign
+from metadescent.optimizers.preprocess import log_and_sign
 from metadescent.unroll import Trajectory, unroll
 
 SAMPLE = 2048

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 
 from metadescent.artifact import FORMAT, load, read_card, save
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers.base import Coordinatewise
 from metadescent.optimizers.lstm import LSTM
 
 SPEC = "lstm(layers=(3, 2), p=None, scale=0.5)"

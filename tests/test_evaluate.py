@@ -13,8 +13,8 @@ import scipy.stats
 
 from metadescent.evaluate import final_loss, held_out_curves, learning_curves, summarize
 from metadescent.meta_loss import draw, start_batch
+from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
 from metadescent.optimizers.lstm import LSTM
-from metadescent.optimizers.ntm_bfgs import NTMBFGS
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.convex import Bowl
 from metadescent.tune import tune

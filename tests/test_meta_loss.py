@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from metadescent.meta_loss import draw, form_for, forms, meta_loss, start_batch
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic

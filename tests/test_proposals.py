@@ -9,8 +9,8 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from metadescent.optimizer import LearnedOptimizer
-from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.gac import LSTMGAC
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.partitioned import ByHand
 from metadescent.problems.base import Optimizee, Problem

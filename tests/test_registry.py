@@ -18,7 +18,7 @@ from metadescent.estimators.imitation import Imitation
 from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
 from metadescent.fingerprint import fingerprint
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Named, Problem
 from metadescent.problems.classifier import MLPClassification

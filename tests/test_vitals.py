@@ -9,9 +9,9 @@ import optax
 import pytest
 
 from metadescent.evaluate import learning_curves
-from metadescent.optimizer import LearnedOptimizer
 from metadescent.optimizers.anytime import Anytime
-from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.gac import LSTMGAC
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.quadratic import Quadratic

@@ -15,7 +15,7 @@ from metadescent._errors import UserError, require_kind
 from metadescent._spec import groups_of, links, parse
 from metadescent.arrays import load_arrays, save_arrays
 from metadescent.card import FORMAT, read_card
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.registry import make_optimizer
 
 

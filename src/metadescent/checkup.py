@@ -20,7 +20,7 @@ from metadescent.compare import Progress, cached_tune, problem_keys
 from metadescent.evaluate import learning_curves
 from metadescent.logs import CONFIG, read_config, read_metrics, read_stopped, recipe_from
 from metadescent.meta_loss import draw
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer

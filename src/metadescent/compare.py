@@ -20,7 +20,7 @@ from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
 from metadescent.evaluate import Curve, held_out_curves, learning_curves, summarize
 from metadescent.fingerprint import fingerprint
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.tune import BASELINES, STANDARD, Tuned, tune
 

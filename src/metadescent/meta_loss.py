@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._checks import check_key, check_weights
 from metadescent._errors import UserError, require, require_choice, require_kind
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Batch
 from metadescent.recipe import Form

@@ -23,7 +23,7 @@ from metadescent._text import short
 from metadescent.estimator import Estimator
 from metadescent.estimators.truncated import Truncated
 from metadescent.evaluate import final_loss
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.recipe import OnNonfinite
 from metadescent.spread import AXIS, OnEach, Spread, check_spread, everywhere, here, on_each

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
 from metadescent.meta_loss import Keys
-from metadescent.optimizer import Coordinatewise, phi_dtype
+from metadescent.optimizers.base import Coordinatewise, phi_dtype
 from metadescent.problems.base import Optimizee, Problem, Theta
 from metadescent.unroll import AnyOptimizer, exact
 

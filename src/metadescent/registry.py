@@ -31,7 +31,7 @@ from metadescent._spec import (
     terms,
 )
 from metadescent.estimator import Estimator
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problems.base import Named, Problem

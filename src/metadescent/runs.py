@@ -42,7 +42,7 @@ from metadescent.meta_train import (
     validate,
 )
 from metadescent.metrics import line_of, nonfinite
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.base import Problem

@@ -21,7 +21,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.optimizer import Coordinatewise, LearnedOptimizer
+from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.base import Optimizee, Theta
 from metadescent.unroll import Trajectory, exact

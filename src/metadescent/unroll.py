@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent._checks import check_key, check_rule, check_theta, check_value
 from metadescent._errors import require, require_choice, require_kind
-from metadescent.optimizer import LearnedOptimizer, OverBatch
+from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.base import Optimizee, Theta
 from metadescent.problems.batch import Batch
 

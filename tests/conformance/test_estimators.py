@@ -12,7 +12,7 @@ import pytest
 
 from metadescent._spec import discovered
 from metadescent.estimator import Estimator
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_estimator

@@ -13,7 +13,7 @@ import pytest
 
 from metadescent.artifact import load, save
 from metadescent.meta_loss import meta_loss, start_batch
-from metadescent.optimizer import LearnedOptimizer, OverBatch
+from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_optimizer, optimizers
 

@@ -13,7 +13,7 @@ import pytest
 
 from metadescent.estimators.imitation import Imitation, Teacher
 from metadescent.meta_loss import draw
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic

@@ -13,7 +13,7 @@ from metadescent.estimator import Estimator
 from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
 from metadescent.meta_loss import draw, meta_loss, start_batch
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Optimizee, Problem
 
 KEY = jax.random.key(0)

@@ -11,7 +11,7 @@ import pytest
 
 from metadescent.estimators.truncated import Truncated
 from metadescent.meta_loss import draw
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic

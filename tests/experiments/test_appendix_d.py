@@ -17,11 +17,11 @@ from metadescent._spec import parse
 from metadescent.compare import Comparison
 from metadescent.evaluate import Curve
 from metadescent.experiments import BUDGETS, appendix_d, panels
-from metadescent.optimizer import LearnedOptimizer
-from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
+from metadescent.optimizers.appendix_d.ntm_l_bfgs import NTMLBFGS
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
-from metadescent.optimizers.ntm_bfgs import NTMBFGS
-from metadescent.optimizers.ntm_l_bfgs import NTMLBFGS
 from metadescent.problems.ill_conditioned import IllConditioned
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import problems

@@ -15,7 +15,7 @@ from metadescent._errors import UserError
 from metadescent.compare import Comparison
 from metadescent.evaluate import Curve
 from metadescent.experiments import BUDGETS, Claim, Reproduction, experiment, figure4, panels
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 

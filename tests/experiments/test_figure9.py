@@ -13,7 +13,7 @@ import pytest
 from metadescent import experiments
 from metadescent.experiments import experiment, figure9, styling
 from metadescent.experiments.figure9 import PIECES, Piece, Triple, beyond
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.data.content import TINY_IMAGENET
 from metadescent.problems.data.embedded import EMBEDDED

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent import blocks
+from metadescent.optimizers import blockwise as blocks
 from metadescent.optimizers.anytime import Anytime
 
 BETAS, TAU, SCALE = (0.5, 0.9, 0.99), 3.0, 0.7

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 
+from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.chained import Chained, InTurn, chain
-from metadescent.optimizers.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.pace import Pace
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metadescent.optimizers.lstm import LSTM, gates
-from metadescent.preprocess import log_and_sign
+from metadescent.optimizers.preprocess import log_and_sign
 
 KEY = jax.random.key(0)
 

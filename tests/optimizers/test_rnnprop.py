@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent import blocks
+from metadescent.optimizers import blockwise as blocks
 from metadescent.optimizers.rnnprop import RNNProp
 
 M = RNNProp((3,), beta=0.9, scale=0.7, key=jax.random.key(0))

@@ -22,7 +22,7 @@ from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
 from metadescent.meta_loss import meta_loss, start_batch
 from metadescent.meta_train import Schedule, meta_train
-from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic

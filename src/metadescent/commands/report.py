@@ -14,7 +14,7 @@ from metadescent.console import console, progress
 from metadescent.doctor import diagnose
 from metadescent.logs import read_config
 from metadescent.measurements import measurements
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.pictures import Pictures, pictures
 from metadescent.plotting import Panel, learning_curves
 from metadescent.problems.base import Problem

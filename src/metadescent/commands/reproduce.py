@@ -15,7 +15,7 @@ from metadescent.console import console, figure, progress, table
 from metadescent.executors import engine_of
 from metadescent.experiments import panels
 from metadescent.logs import recipe_from
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.plotting import save
 from metadescent.recipe import Recipe
 from metadescent.sweep import sweep

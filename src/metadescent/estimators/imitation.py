@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent._errors import require, require_choice
 from metadescent.estimator import Estimator
 from metadescent.meta_loss import draw
-from metadescent.optimizer import LearnedOptimizer, OverBatch
+from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.base import Problem
 from metadescent.unroll import Trajectory, exact, rule_for, start
 

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent._errors import require, require_kind
 from metadescent.estimator import Estimator, chosen
 from metadescent.meta_loss import draw, start_batch
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import located, split
 from metadescent.unroll import Trajectory, unroll

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from metadescent._errors import UserError
 from metadescent._text import nearest
 from metadescent.compare import Comparison, Progress
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -36,7 +36,7 @@ from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.costs import with_costs
 from metadescent.experiments.judge import Score, ahead, score, what
 from metadescent.experiments.panels import BASELINES, Setting, run
-from metadescent.optimizers.ntm_bfgs import NTMBFGS
+from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
 from metadescent.plotting import Panel, learning_curves
 from metadescent.registry import make_problem
 from metadescent.tune import STANDARD

@@ -34,7 +34,7 @@ from metadescent.compare import Progress
 from metadescent.descend import descend
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.styling import OPTIMIZERS, STEPS, TITLES
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.plotting import COLUMN_WIDTH, arrange
 from metadescent.problems.data.content import content_path, load_content, style_path
 from metadescent.problems.data.pictures import read_picture

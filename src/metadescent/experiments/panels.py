@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from metadescent.compare import Comparison, Progress, compare, problem_keys
 from metadescent.experiments import Budget
 from metadescent.experiments.kept import has, searches
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.registry import make_problem
 
 BASELINES = ("sgd", "nag", "rmsprop", "adam")

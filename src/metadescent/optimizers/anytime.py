@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require, require_kind
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers.base import Coordinatewise
 from metadescent.optimizers.lstm import LSTM, LSTMState
 from metadescent.optimizers.rnnprop import grow
 

@@ -14,7 +14,7 @@ from typing import Any
 from jaxtyping import Array, Float, PyTree
 
 from metadescent._errors import UserError
-from metadescent.optimizer import Coordinatewise, LearnedOptimizer, State, Updates
+from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer, State, Updates
 
 
 def chain(rules: Sequence[LearnedOptimizer]) -> "Chained | InTurn":

@@ -15,11 +15,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent import _ffi, blocks
+from metadescent import _ffi
 from metadescent._errors import UserError, require, require_kind
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers import blockwise as blocks
+from metadescent.optimizers.base import Coordinatewise
 from metadescent.optimizers.native import lstm as native_lstm
-from metadescent.preprocess import log_and_sign
+from metadescent.optimizers.preprocess import log_and_sign
 
 LSTMState = tuple[tuple[Float[Array, "_ *n"], Float[Array, "_ *n"]], ...]
 

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require
-from metadescent.optimizer import Coordinatewise
 from metadescent.optimizers.anytime import Anytime, AnytimeState
+from metadescent.optimizers.base import Coordinatewise
 
 
 class Modulated(Coordinatewise):

@@ -10,7 +10,7 @@ from abc import abstractmethod
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers.base import Coordinatewise
 
 
 class OfTime(Coordinatewise):

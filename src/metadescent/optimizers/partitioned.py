@@ -20,7 +20,7 @@ from jaxtyping import PyTree
 
 from metadescent._errors import UserError
 from metadescent._tree import path_of
-from metadescent.optimizer import LearnedOptimizer, State, Updates
+from metadescent.optimizers.base import LearnedOptimizer, State, Updates
 
 Takes = str | Callable[[str, tuple[int, ...]], bool]
 

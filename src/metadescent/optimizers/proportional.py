@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
-from metadescent.optimizer import LearnedOptimizer, State, Updates
+from metadescent.optimizers.base import LearnedOptimizer, State, Updates
 
 SIZE = 0.03
 """The size at which updates stay as they are, but for e^{p_0}.

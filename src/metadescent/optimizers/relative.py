@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
-from metadescent.optimizer import LearnedOptimizer, State, Updates
+from metadescent.optimizers.base import LearnedOptimizer, State, Updates
 
 
 class Relative(LearnedOptimizer):

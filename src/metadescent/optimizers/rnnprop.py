@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require
-from metadescent.optimizer import Coordinatewise
+from metadescent.optimizers.base import Coordinatewise
 from metadescent.optimizers.lstm import LSTM, LSTMState
 
 Moments = tuple[Float[Array, "*n"], Float[Array, "*n"], Float[Array, "*n"]]

@@ -1,4 +1,4 @@
-"""Appendix A in PyTorch; `metadescent/preprocess.py` has the equation."""
+"""Appendix A in PyTorch; `metadescent/optimizers/preprocess.py` has the equation."""
 
 import math
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from metadescent.artifact import load as load_file
-from metadescent.optimizer import LearnedOptimizer
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.zoo import path
 
 

@@ -11,10 +11,10 @@ import pytest
 from jaxtyping import Array
 
 from metadescent.meta_loss import meta_loss, start_batch
-from metadescent.optimizers.gac import average
-from metadescent.optimizers.ntm import Controller, Emission
-from metadescent.optimizers.ntm_bfgs import NTMBFGS
-from metadescent.optimizers.ntm_l_bfgs import NTMLBFGS
+from metadescent.optimizers.appendix_d.gac import average
+from metadescent.optimizers.appendix_d.ntm import Controller, Emission
+from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
+from metadescent.optimizers.appendix_d.ntm_l_bfgs import NTMLBFGS
 from metadescent.problems.quadratic import Quadratic
 
 KEY = jax.random.key(0)

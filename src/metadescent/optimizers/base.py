@@ -21,8 +21,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from metadescent.blocks import pull_back
-from metadescent.sharding import spread_like
+from metadescent.optimizers.blockwise import pull_back
+from metadescent.optimizers.sharding import spread_like
 
 State = PyTree
 Updates = PyTree

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from metadescent._errors import require
-from metadescent.optimizer import phi_dtype
-from metadescent.optimizers.ntm import NTM, Driver, LSTMController
-from metadescent.optimizers.secants import Secants
+from metadescent.optimizers.appendix_d.ntm import NTM, Driver, LSTMController
+from metadescent.optimizers.appendix_d.secants import Secants
+from metadescent.optimizers.base import phi_dtype
 
 
 class History(NamedTuple):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.optimizers.windows import gaussian_windows
+from metadescent.optimizers.pictorial.windows import gaussian_windows
 
 PLANES = jax.random.normal(jax.random.key(0), (3, 7, 12))
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.optimizers.ntm_bfgs import NTMBFGS
-from metadescent.optimizers.ntm_l_bfgs import NTMLBFGS
+from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
+from metadescent.optimizers.appendix_d.ntm_l_bfgs import NTMLBFGS
 
 KEY = jax.random.key(0)
 STEPS, N, GAMMA = 5, 6, 0.5

@@ -20,9 +20,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metadescent.optimizers.blur import blurred
-from metadescent.optimizers.quasi_newton import Pairs, direction, gamma
-from metadescent.optimizers.windows import gaussian_windows
+from metadescent.optimizers.pictorial.blur import blurred
+from metadescent.optimizers.pictorial.quasi_newton import Pairs, direction, gamma
+from metadescent.optimizers.pictorial.windows import gaussian_windows
 
 FADE = 0.5
 
@@ -48,7 +48,7 @@ def windowed_direction(
     Example:
         Of f(θ) = Σ θ² one pair knows all, along itself:
 
-        >>> from metadescent.optimizers.quasi_newton import begin, remember
+        >>> from metadescent.optimizers.pictorial.quasi_newton import begin, remember
         >>> theta = jnp.ones((3, 1, 2))
         >>> pairs = remember(begin(theta, memory=2), 3 * theta, 6 * theta)
         >>> pairs = remember(pairs, theta, 2 * theta)

@@ -31,12 +31,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require, require_kind
-from metadescent.optimizer import LearnedOptimizer, State, Updates, phi_dtype
-from metadescent.optimizers import quasi_newton
-from metadescent.optimizers.blur import blurred
+from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
+from metadescent.optimizers.pictorial import quasi_newton
+from metadescent.optimizers.pictorial.blur import blurred
+from metadescent.optimizers.pictorial.windowed_newton import windowed_direction
 from metadescent.optimizers.rnnprop import grow
-from metadescent.optimizers.windowed_newton import windowed_direction
 
 COLOURS = 3
 LONGEST = 0.5

@@ -11,9 +11,9 @@ import optax
 import pytest
 
 from metadescent.meta_loss import forms
-from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM, stack
-from metadescent.preprocess import log_and_sign
+from metadescent.optimizers.preprocess import log_and_sign
 
 KEY = jax.random.key(0)
 LAYERS, AVERAGING, SCALE = (4, 3), 2, 0.7

@@ -12,8 +12,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from metadescent.meta_loss import forms
-from metadescent.optimizers.pictorial import Pictorial
-from metadescent.optimizers.windows import gaussian_windows
+from metadescent.optimizers.pictorial.pictorial import Pictorial
+from metadescent.optimizers.pictorial.windows import gaussian_windows
 
 KEY = jax.random.key(0)
 BETAS, BLURS, TAU, SCALE, UNITS = (0.5, 0.9, 0.99), (0.7, 2.0), 3.0, 0.7, 4

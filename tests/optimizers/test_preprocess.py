@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadescent.preprocess import log_and_sign
+from metadescent.optimizers.preprocess import log_and_sign
 
 P = 10.0
 THRESHOLD = np.float32(math.exp(-P))

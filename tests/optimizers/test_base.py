@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadescent.optimizer import Coordinatewise, LearnedOptimizer, OverBatch
+from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer, OverBatch
 from metadescent.optimizers.lstm import LSTM
 
 HIDDEN = 3

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from metadescent.optimizer import LearnedOptimizer, State, Updates, phi_dtype
-from metadescent.sharding import rows_like
+from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
+from metadescent.optimizers.sharding import rows_like
 
 
 class Communicating(LearnedOptimizer):

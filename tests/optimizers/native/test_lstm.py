@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent import blocks
 from metadescent._ffi import kernels
+from metadescent.optimizers import blockwise as blocks
 from metadescent.optimizers.lstm import LSTM, stack
 
 pytestmark = pytest.mark.skipif(not kernels(), reason="no C++ compiler")

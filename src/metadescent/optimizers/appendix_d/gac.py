@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require
-from metadescent.optimizer import phi_dtype
-from metadescent.optimizers.communicating import Communicating
+from metadescent.optimizers.appendix_d.communicating import Communicating
+from metadescent.optimizers.base import phi_dtype
 from metadescent.optimizers.lstm import LSTM, LSTMState, layer
 
 

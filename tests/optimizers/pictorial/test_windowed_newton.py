@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.optimizers.quasi_newton import (
+from metadescent.optimizers.pictorial.quasi_newton import (
     WHOLE,
     Pairs,
     Windows,
@@ -16,8 +16,8 @@ from metadescent.optimizers.quasi_newton import (
     gamma,
     remember,
 )
-from metadescent.optimizers.windowed_newton import windowed_direction
-from metadescent.optimizers.windows import gaussian_windows
+from metadescent.optimizers.pictorial.windowed_newton import windowed_direction
+from metadescent.optimizers.pictorial.windows import gaussian_windows
 
 SHAPE, STEPS = (3, 6, 7), 5
 OPTIONS = {"window": 2.0, "fine": 1.5, "coarse": 0.7}

@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require
 from metadescent._text import format_bytes
-from metadescent.optimizer import phi_dtype
-from metadescent.optimizers.ntm import NTM, Driver, LSTMController
-from metadescent.optimizers.secants import Secants
+from metadescent.optimizers.appendix_d.ntm import NTM, Driver, LSTMController
+from metadescent.optimizers.appendix_d.secants import Secants
+from metadescent.optimizers.base import phi_dtype
 
 
 class NTMBFGS(NTM):

@@ -43,10 +43,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
-from metadescent.optimizer import phi_dtype
-from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.ntm import NTM, Driver, NTMState
+from metadescent.optimizers.base import phi_dtype
 from metadescent.optimizers.lstm import LSTM, LSTMState
-from metadescent.optimizers.ntm import NTM, Driver, NTMState
 
 FEATURES = 5
 """Besides those of the gradient."""
@@ -65,7 +65,7 @@ class Past(NamedTuple):
     is as seen from the θ that had it.
 
     Example:
-        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
         >>> m = NTMBFGS((4,), averaging=2, scale=0.0, secants=1.0, key=jax.random.key(0))
         >>> _, state = m.update(jnp.asarray([3.0, 4.0]), m.init(jnp.zeros(2)))
         >>> past = state.h
@@ -87,7 +87,7 @@ class Secants(Driver):
     Example:
         Told to begin with the whole of Broyden's change, it makes M y = s. Of f(θ) = ½ Σ Hθ²:
 
-        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
         >>> m = NTMBFGS((4,), averaging=2, scale=0.0, secants=1.0, key=jax.random.key(0))
         >>> H = jnp.asarray([1.0, 3.0])
         >>> s, state = m.update(H, m.init(H))

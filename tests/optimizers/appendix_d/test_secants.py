@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from metadescent.meta_loss import meta_loss, start_batch
-from metadescent.optimizers.ntm_bfgs import NTMBFGS
-from metadescent.optimizers.ntm_l_bfgs import NTMLBFGS
+from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
+from metadescent.optimizers.appendix_d.ntm_l_bfgs import NTMLBFGS
 from metadescent.problems.quadratic import Quadratic
 
 KEY = jax.random.key(0)

@@ -30,9 +30,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import require
-from metadescent.optimizer import phi_dtype
-from metadescent.optimizers.communicating import Communicating
-from metadescent.optimizers.gac import LSTMGAC
+from metadescent.optimizers.appendix_d.communicating import Communicating
+from metadescent.optimizers.appendix_d.gac import LSTMGAC
+from metadescent.optimizers.base import phi_dtype
 from metadescent.optimizers.lstm import LSTM, LSTMState, truncated_normal
 
 SMALL = 0.1
@@ -58,7 +58,7 @@ class NTMState(NamedTuple):
     """h of the controller, the read results i of the step before, and what M is made of.
 
     Example:
-        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
         >>> m = NTMBFGS((4,), averaging=2, gamma=0.5, key=jax.random.key(0))
         >>> state = m.init(jnp.zeros(2))
         >>> state.i.tolist(), state.memory.tolist()
@@ -85,7 +85,7 @@ class Driver(eqx.Module):
         ...     def step(self, m, gradient, state):
         ...         i = m.read(state.memory, gradient[None])
         ...         return -self.rate * i[0], state._replace(i=i)
-        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
         >>> m = NTMBFGS((4,), averaging=2, gamma=0.5, key=jax.random.key(0))
         >>> m = eqx.tree_at(lambda m: m.controller, m, Prompt(jnp.asarray(1.0)))
         >>> m.update(jnp.ones(2), m.init(jnp.zeros(2)))[0].tolist()
@@ -121,7 +121,7 @@ class Controller(Driver):
         ...     def __call__(self, gradient, results, state):
         ...         none = jnp.zeros((1, gradient.size))
         ...         return Emission(-self.rate * results[0], gradient[None], none, none), state
-        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
         >>> m = NTMBFGS((4,), averaging=2, key=jax.random.key(0))
         >>> m = eqx.tree_at(lambda m: m.controller, m, Reader(jnp.asarray(0.5)))
         >>> _, state = m.update(jnp.asarray([2.0, 4.0]), m.init(jnp.zeros(2)))
@@ -209,7 +209,7 @@ class NTM(Communicating):
     """A controller and a memory; a subclass says how M is kept.
 
     Example:
-        >>> from metadescent.optimizers.ntm_bfgs import NTMBFGS
+        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
         >>> m = NTMBFGS((4,), averaging=2, writes=1, key=jax.random.key(0))
         >>> M = m.write(m.init_memory(2), jnp.asarray([[1.0, 0.0]]), jnp.asarray([[0.0, 3.0]]))
         >>> M.tolist(), m.read(M, jnp.ones((1, 2))).tolist()

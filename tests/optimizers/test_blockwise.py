@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from metadescent.blocks import pull_back
+from metadescent.optimizers.blockwise import pull_back
 from metadescent.optimizers.lstm import LSTM, stack
 
 M = LSTM((3,), key=jax.random.key(0))

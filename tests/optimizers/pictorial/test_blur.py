@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from metadescent.optimizers.blur import blurred
+from metadescent.optimizers.pictorial.blur import blurred
 
 PLANES = jax.random.normal(jax.random.key(0), (2, 3, 6, 7))
 

@@ -1,0 +1,1 @@
+"""Rules whose coordinates communicate: global averages and memories (appendix D)."""
