@@ -24,8 +24,9 @@ from timing import load, median, seconds_of
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
 from metadescent.console import console, table
-from metadescent.evaluate import learning_curves
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.descent.curves import learning_curves
+from metadescent.descent.start import start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.registry import make_optimizer, make_problem
 
 STEPS = 20

@@ -26,10 +26,11 @@ from cases import Case
 from jax.flatten_util import ravel_pytree
 
 from metadescent import _ffi
-from metadescent.meta_loss import draw, meta_loss, start_batch
+from metadescent.descent.start import draw, start_batch
+from metadescent.descent.unrolling import Trajectory, unroll
+from metadescent.meta_loss import meta_loss
 from metadescent.optimizers.lstm import LSTM, stack
 from metadescent.optimizers.preprocess import log_and_sign
-from metadescent.unroll import Trajectory, unroll
 
 SAMPLE = 2048
 

@@ -27,8 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from metadescent.descend import descend
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.start import start_batch
+from metadescent.descent.trace import descend
+from metadescent.meta_loss import meta_loss
 from metadescent.problems.batch import Batch
 from metadescent.problems.convolution import convolve
 from metadescent.problems.data.content import load_content, style_path
@@ -38,7 +40,6 @@ from metadescent.problems.neural_art.neural_art import NeuralArt
 from metadescent.problems.neural_art.tiny_imagenet import NETWORKS, network
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, recipe_of
-from metadescent.tune import BASELINES
 
 STEPS, ROUNDS = 3, 5
 TOGETHER = (1, 2, 4, 8, 16, 32)

@@ -18,10 +18,10 @@ import jax.numpy as jnp
 from timing import in_turn, load, median
 
 from metadescent.console import console, table
-from metadescent.evaluate import learning_curves
+from metadescent.descent.curves import learning_curves
+from metadescent.descent.vitals import checked_curves
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_problem, recipe_of
-from metadescent.vitals import checked_curves
 
 
 def calls_of(recipe: Recipe, problem: Any) -> dict[str, Any]:

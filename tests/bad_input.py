@@ -14,8 +14,8 @@ import numpy as np
 import optax
 
 import metadescent as md
+from metadescent.descent.unrolling import start
 from metadescent.problems import data
-from metadescent.unroll import start
 
 KEY = jax.random.key(0)
 WORK = Path(sys.argv[1])

@@ -64,7 +64,7 @@ SENTENCES = {
     ),
     "unroll: trajectory": (
         "trajectory is Array([1., 1.], dtype=float32) and must be a "
-        "metadescent.Trajectory; try metadescent.unroll.start(m, f, key)"
+        "metadescent.Trajectory; try metadescent.descent.unrolling.start(m, f, key)"
     ),
     "unroll: key": (
         "key is Array([1., 1.], dtype=float32) and must be a key of JAX; try jax.random.key(0)"

@@ -18,11 +18,12 @@ import pytest
 
 from metadescent import artifact, cli, commands, memory, runs, zoo
 from metadescent.commands import fit
+from metadescent.descent.baselines import STANDARD
+from metadescent.descent.tuning import Tuned
 from metadescent.meta_train import Footprint, Schedule
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem, optimizers, problems, recipe_of
-from metadescent.tune import STANDARD, Tuned
 
 TINY = {
     "optimizer": "lstm(layers=(4,), p=None, scale=1.0)",
@@ -697,7 +698,7 @@ def test_tune_prints_the_best_rate_and_the_grid_and_keeps_them(
     def search(*_: Any, **__: Any) -> Tuned:
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(sys.modules["metadescent.compare"], "tune", search)
+    monkeypatch.setattr(sys.modules["metadescent.descent.comparison"], "tune", search)
     assert metadescent(*words)[1] == out
     status, _, said = metadescent(*words, "--seed", "1")
     assert status == 1

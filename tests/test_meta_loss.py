@@ -11,12 +11,13 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.meta_loss import draw, form_for, forms, meta_loss, start_batch
+from metadescent.descent.start import draw, start_batch
+from metadescent.descent.unrolling import start
+from metadescent.meta_loss import form_for, forms, meta_loss
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
-from metadescent.unroll import start
 
 KEY = jax.random.key(5)
 PROBLEMS, STEPS = 2, 3

@@ -10,12 +10,13 @@ import numpy as np
 import optax
 import pytest
 
+from metadescent.descent.curves import final_loss, learning_curves
+from metadescent.descent.start import start_batch
 from metadescent.estimator import Estimator
 from metadescent.estimators.imitation import Imitation
 from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
-from metadescent.evaluate import final_loss, learning_curves
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.meta_train import (
     Schedule,
     footprint,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metadescent._errors import UserError
-from metadescent.evaluate import Curve
+from metadescent.descent.curves import Curve
 from metadescent.plotting import (
     COLUMN_WIDTH,
     Panel,

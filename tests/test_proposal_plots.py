@@ -32,7 +32,7 @@ def test_a_history_is_drawn_step_by_step() -> None:
 
 
 def test_learned_is_solid_and_looks_as_it_does_among_learning_curves() -> None:
-    from metadescent.evaluate import Curve
+    from metadescent.descent.curves import Curve
     from metadescent.plotting import Panel
 
     one = np.ones(3)

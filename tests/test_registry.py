@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from metadescent._spec import parse, terms
 from metadescent._text import nearest
+from metadescent.descent.fingerprint import fingerprint
 from metadescent.estimator import Estimator
 from metadescent.estimators.imitation import Imitation
 from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
-from metadescent.fingerprint import fingerprint
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Named, Problem

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from metadescent import artifact, zoo
 from metadescent.arguments import Stylize
 from metadescent.commands.stylize import _reported
-from metadescent.descend import Visited
+from metadescent.descent.trace import Visited
 from metadescent.experiments.styling import OPTIMIZERS
 from metadescent.problems.data.embedded import embedded_names
 from metadescent.problems.data.networks import load_network, network_path

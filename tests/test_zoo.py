@@ -15,7 +15,7 @@ import pytest
 
 from metadescent import artifact, cli, runs, zoo
 from metadescent._errors import UserError
-from metadescent.evaluate import learning_curves
+from metadescent.descent.curves import learning_curves
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of

@@ -19,8 +19,8 @@ import jax.numpy as jnp
 
 from metadescent import artifact, runs
 from metadescent._files import write_json
-from metadescent.compare import problem_keys
-from metadescent.evaluate import learning_curves, summarize
+from metadescent.descent.comparison import problem_keys
+from metadescent.descent.curves import learning_curves, summarize
 from metadescent.experiments.judge import tenth
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem

@@ -15,7 +15,8 @@ import jax
 
 from metadescent._files import write_json
 from metadescent.commands.show import tuning_cache
-from metadescent.compare import cached_tune, problem_keys
+from metadescent.descent.comparison import problem_keys
+from metadescent.descent.tuning_cache import cached_tune
 from metadescent.experiments import budget_of, experiment
 from metadescent.experiments.kept import entry, searches
 from metadescent.registry import make_problem

@@ -16,17 +16,18 @@ from jaxtyping import Float, PRNGKeyArray
 
 from metadescent import runs, zoo
 from metadescent._errors import UserError
-from metadescent.compare import Progress, cached_tune, problem_keys
-from metadescent.evaluate import learning_curves
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.comparison import problem_keys
+from metadescent.descent.curves import learning_curves
+from metadescent.descent.start import draw
+from metadescent.descent.tuning_cache import Progress, cached_tune
+from metadescent.descent.unrolling import exact
+from metadescent.descent.vitals import response
 from metadescent.logs import CONFIG, read_config, read_metrics, read_stopped, recipe_from
-from metadescent.meta_loss import draw
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer
-from metadescent.tune import BASELINES
-from metadescent.unroll import exact
-from metadescent.vitals import response
 
 DRAWS = 8
 """How many f are drawn to see whether they differ."""

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from metadescent.checkup import DRAWS, Checkup, Examination
-from metadescent.evaluate import final_loss, summarize
+from metadescent.descent.curves import final_loss, summarize
 
 PHI_STEP = 0.1
 RESPONSE = 0.01

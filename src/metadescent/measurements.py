@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metadescent.checkup import Checkup
-from metadescent.evaluate import final_loss
+from metadescent.descent.curves import final_loss
 
 NONE = "–"
 

@@ -20,14 +20,14 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from metadescent._checks import check_key, check_weights
 from metadescent._errors import UserError, require, require_choice, require_kind
 from metadescent._text import short
+from metadescent.descent.curves import final_loss
+from metadescent.descent.vitals import Vitals, checked_curves
 from metadescent.estimator import Estimator
 from metadescent.estimators.truncated import Truncated
-from metadescent.evaluate import final_loss
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.recipe import OnNonfinite
 from metadescent.spread import AXIS, OnEach, Spread, check_spread, everywhere, here, on_each
-from metadescent.vitals import Vitals, checked_curves
 
 
 class Schedule(NamedTuple):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from metadescent.descent.proposals import Histories, around, choose, functions, histories, scene
+from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.problems.base import Problem
 from metadescent.proposal_plots import (
     draw_functions,
@@ -13,8 +15,6 @@ from metadescent.proposal_plots import (
     function_panels,
     history_panels,
 )
-from metadescent.proposals import Histories, around, choose, functions, histories, scene
-from metadescent.unroll import AnyOptimizer
 
 if TYPE_CHECKING:
     import matplotlib.figure

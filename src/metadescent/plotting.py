@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from metadescent._files import write_atomically
-from metadescent.evaluate import Curve
+from metadescent.descent.curves import Curve
 
 if TYPE_CHECKING:
     import matplotlib.axes

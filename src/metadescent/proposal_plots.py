@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from metadescent.descent.proposals import Histories
 from metadescent.plotting import COLUMN_WIDTH, arrange, label_of, styles_of
-from metadescent.proposals import Histories
 
 if TYPE_CHECKING:
     import matplotlib.axes

@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 
 from metadescent import runs
 from metadescent._files import write_json
-from metadescent.compare import keep_tuned, kept_tuned, problem_keys
+from metadescent.descent.comparison import problem_keys
+from metadescent.descent.tuning import Tuned, tune
+from metadescent.descent.tuning_cache import keep_tuned, kept_tuned
 from metadescent.executors import Engine
 from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem
 from metadescent.sweep import sweep
-from metadescent.tune import Tuned, tune
 
 RESULT = "result.json"
 

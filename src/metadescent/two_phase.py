@@ -21,10 +21,10 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from metadescent.descent.unrolling import Trajectory, exact
 from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.base import Optimizee, Theta
-from metadescent.unroll import Trajectory, exact
 
 
 def has_phi(rule: LearnedOptimizer) -> bool:
@@ -67,7 +67,7 @@ def record(
 
         >>> from metadescent.optimizers.partitioned import ByHand
         >>> from metadescent.problems.quadratic import QuadraticFunction
-        >>> from metadescent.unroll import start
+        >>> from metadescent.descent.unrolling import start
         >>> f, key = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0])), jax.random.key(0)
         >>> m = ByHand(optax.sgd(0.25))
         >>> end, losses, gradients = record(m, f, start(m, f, key), key, num_steps=5)

@@ -12,7 +12,8 @@ import optax
 import pytest
 
 from metadescent.artifact import load, save
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.descent.start import start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_optimizer, optimizers

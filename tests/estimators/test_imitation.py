@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 
+from metadescent.descent.start import draw
 from metadescent.estimators.imitation import Imitation, Teacher
-from metadescent.meta_loss import draw
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.classifier import MLPClassification

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metadescent.descent.start import draw, start_batch
 from metadescent.estimator import Estimator
 from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
-from metadescent.meta_loss import draw, meta_loss, start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Optimizee, Problem
 

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metadescent.descent.start import draw
+from metadescent.descent.unrolling import Trajectory, unroll
 from metadescent.estimators.truncated import Truncated
-from metadescent.meta_loss import draw
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
-from metadescent.unroll import Trajectory, unroll
 
 KEY = jax.random.key(0)
 M = LSTM((3,), scale=0.5, key=jax.random.key(1))

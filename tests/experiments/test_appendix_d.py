@@ -14,8 +14,8 @@ import pytest
 
 from metadescent import experiments
 from metadescent._spec import parse
-from metadescent.compare import Comparison
-from metadescent.evaluate import Curve
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
 from metadescent.experiments import BUDGETS, appendix_d, panels
 from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS

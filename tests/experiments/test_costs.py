@@ -8,8 +8,8 @@ import optax
 import pytest
 
 from metadescent.commands.show import comparison_rows
-from metadescent.compare import Comparison
-from metadescent.evaluate import Curve
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
 from metadescent.experiments import costs
 from metadescent.problems.quadratic import Quadratic
 

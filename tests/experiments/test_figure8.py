@@ -11,8 +11,8 @@ import pytest
 
 from metadescent import experiments
 from metadescent._spec import parse
-from metadescent.compare import Comparison
-from metadescent.evaluate import Curve
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
 from metadescent.experiments import BUDGETS, experiment, figure8, figure8_transfer, panels, styling
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM

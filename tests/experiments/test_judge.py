@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from metadescent import experiments
-from metadescent.compare import Comparison
-from metadescent.evaluate import Curve
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
 from metadescent.experiments.judge import (
     Score,
     ahead,

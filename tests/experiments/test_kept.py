@@ -8,13 +8,13 @@ import jax
 import pytest
 
 from metadescent._files import write_json
-from metadescent.compare import problem_keys
+from metadescent.descent.comparison import problem_keys
+from metadescent.descent.tuning import tune
 from metadescent.experiments import BUDGETS, Budget, Seeds
 from metadescent.experiments.kept import entry, searches
 from metadescent.experiments.panels import Setting, searches_of
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_problem
-from metadescent.tune import tune
 
 KEY = jax.random.key(3)
 SIZES = {"num_steps": 20, "num_seeds": 4}

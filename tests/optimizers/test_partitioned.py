@@ -10,7 +10,8 @@ import optax
 import pytest
 
 from metadescent import artifact
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.descent.start import start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.optimizers.rnnprop import RNNProp

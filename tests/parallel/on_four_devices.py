@@ -17,10 +17,11 @@ import optax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from metadescent.descent.start import start_batch
 from metadescent.estimators.imitation import Imitation
 from metadescent.estimators.pes import PES
 from metadescent.estimators.truncated import Truncated
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.meta_train import Schedule, meta_train
 from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM

@@ -12,6 +12,7 @@ import pytest
 
 from metadescent import runs, tasks
 from metadescent.commands.evaluate import tune_ahead
+from metadescent.descent.tuning import Tuned
 from metadescent.executors import Engine, engine_of
 from metadescent.experiments import BUDGETS
 from metadescent.experiments.panels import Setting, run, searches_of
@@ -19,7 +20,6 @@ from metadescent.logs import read_config, read_metrics
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.tasks import Tuning, train_all, training, tune_all
-from metadescent.tune import Tuned
 
 TRAIN = (
     *("train", "quadratic(dimension=2)", "--optimizer", "lstm(layers=(2,), p=None)"),
@@ -111,7 +111,7 @@ def test_rates_that_were_tuned_ahead_are_those_that_are_asked_for(
         raise AssertionError("searched again")
 
     monkeypatch.setattr(tasks, "tune", found)
-    monkeypatch.setattr(sys.modules["metadescent.compare"], "tune", searched_again)
+    monkeypatch.setattr(sys.modules["metadescent.descent.comparison"], "tune", searched_again)
     name = "quadratic(dimension=2)"
     setting = Setting(name, "mine", 100, "convolutions", "", "", ("sgd", "adam"))
     tune_all(

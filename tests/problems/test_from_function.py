@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.fingerprint import fingerprint
+from metadescent.descent.fingerprint import fingerprint
 from metadescent.problems.batch import Batch
 from metadescent.problems.from_function import FromFunction
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metadescent.descent.unrolling import start, unroll
 from metadescent.optimizers.rnnprop import RNNProp
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.batch import Batch
@@ -21,7 +22,6 @@ from metadescent.problems.mnist import mnist
 from metadescent.problems.quadratic import Quadratic
 from metadescent.problems.rescaled import Rescaled, RescaledFunction
 from metadescent.registry import make_problem
-from metadescent.unroll import start, unroll
 
 KEY = jax.random.key(0)
 

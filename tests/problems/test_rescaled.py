@@ -8,12 +8,12 @@ import numpy as np
 import optax
 import pytest
 
+from metadescent.descent.unrolling import start, unroll
 from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
 from metadescent.problems.rescaled import Rescaled, RescaledFunction
 from metadescent.registry import make_problem
-from metadescent.unroll import start, unroll
 
 KEY = jax.random.key(0)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metadescent.descent.unrolling import Trajectory, start, unroll
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.batch import Batch
@@ -16,7 +17,6 @@ from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convex import Convex
 from metadescent.problems.quadratic import Quadratic
 from metadescent.problems.together import Sum, Together
-from metadescent.unroll import Trajectory, start, unroll
 
 KEY = jax.random.key(0)
 PARTS = (Quadratic(dimension=3), Convex(dimension=2))

@@ -9,12 +9,13 @@ from metadescent._files import write_json
 from metadescent._text import nearest
 from metadescent.commands.dispatch import run
 from metadescent.commands.show import plot, show, tuning_cache
-from metadescent.compare import cached_tune, compare, problem_keys
 from metadescent.console import console, figure, progress, table
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.comparison import compare, problem_keys
+from metadescent.descent.tuning_cache import cached_tune
 from metadescent.executors import engine_of
 from metadescent.registry import make_problem
 from metadescent.tasks import Tuning, tune_all
-from metadescent.tune import BASELINES
 
 
 @run.register

@@ -9,8 +9,9 @@ from metadescent.commands.dispatch import run
 from metadescent.commands.doctor import say
 from metadescent.commands.evaluate import baselines_of
 from metadescent.commands.show import comparison_rows, tuning_cache
-from metadescent.compare import Comparison, compare, problem_keys
 from metadescent.console import console, progress
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.doctor import diagnose
 from metadescent.logs import read_config
 from metadescent.measurements import measurements
@@ -21,7 +22,6 @@ from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 from metadescent.report import Image, Section, Table, page
 from metadescent.run_plots import draw_run
-from metadescent.tune import BASELINES
 
 LEARNED = "learned"
 

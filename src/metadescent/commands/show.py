@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pooch
 
-from metadescent.compare import Comparison
 from metadescent.console import console, figure, table
+from metadescent.descent.comparison import Comparison
 
 
 def tuning_cache() -> Path:

@@ -14,15 +14,15 @@ from metadescent._errors import UserError
 from metadescent._text import nearest
 from metadescent.commands.dispatch import run
 from metadescent.console import Report, console, figure, progress, table
-from metadescent.descend import Visited, curve_of, descend
-from metadescent.evaluate import Curve
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.curves import Curve
+from metadescent.descent.trace import Visited, curve_of, descend
+from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.experiments.styling import OPTIMIZERS
 from metadescent.problems.data.content import content_path, style_path
 from metadescent.problems.data.pictures import format_of, read_picture, write_picture
 from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.neural_art.tiny_imagenet import network
-from metadescent.tune import BASELINES
-from metadescent.unroll import AnyOptimizer
 
 # The best of a small grid at 64 × 64, `python benchmarks/neural_art.py --only rates --steps 64`;
 # L-BFGS has the usual one.

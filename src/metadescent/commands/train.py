@@ -17,9 +17,10 @@ from metadescent.commands.dispatch import run
 from metadescent.commands.doctor import summarize
 from metadescent.commands.fit import fitted
 from metadescent.commands.show import plot, show
-from metadescent.compare import compare
 from metadescent.console import console, figure, progress, table
 from metadescent.curriculum import improved, keep, stages
+from metadescent.descent.baselines import STANDARD
+from metadescent.descent.comparison import compare
 from metadescent.events import event_log
 from metadescent.executors import engine_of
 from metadescent.logs import CONFIG, METRICS, read_metrics
@@ -31,7 +32,6 @@ from metadescent.registry import make_problem, recipe_of
 from metadescent.seats import seat_of
 from metadescent.stops import patient
 from metadescent.tasks import Training, train_all, training
-from metadescent.tune import STANDARD
 
 
 @run.register

@@ -8,13 +8,14 @@ from metadescent import arguments, zoo
 from metadescent.commands.dispatch import run
 from metadescent.commands.evaluate import baselines_of, name_of
 from metadescent.commands.show import tuning_cache
-from metadescent.compare import problem_keys, tune_all
 from metadescent.console import console, figure, progress, table
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.comparison import problem_keys
+from metadescent.descent.traits import size, time_scale
+from metadescent.descent.tuning_cache import tune_all
 from metadescent.pictures import FUNCTION_STEPS, pictures
 from metadescent.plotting import save
 from metadescent.registry import make_problem
-from metadescent.traits import size, time_scale
-from metadescent.tune import BASELINES
 
 
 @run.register

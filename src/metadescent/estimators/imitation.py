@@ -18,11 +18,11 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import require, require_choice
+from metadescent.descent.start import draw
+from metadescent.descent.unrolling import Trajectory, exact, rule_for, start
 from metadescent.estimator import Estimator
-from metadescent.meta_loss import draw
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.base import Problem
-from metadescent.unroll import Trajectory, exact, rule_for, start
 
 Teacher = Literal["adam", "rmsprop", "sgd"]
 

@@ -20,12 +20,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import require, require_kind
+from metadescent.descent.start import draw, start_batch
+from metadescent.descent.unrolling import Trajectory, unroll
 from metadescent.estimator import Estimator, chosen
-from metadescent.meta_loss import draw, start_batch
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import located, split
-from metadescent.unroll import Trajectory, unroll
 
 
 class Pairs(NamedTuple):

@@ -16,12 +16,13 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import require, require_choice, require_kind
+from metadescent.descent.start import start_batch
+from metadescent.descent.unrolling import Trajectory
 from metadescent.estimator import Estimator, chosen, share
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates
 from metadescent.problems.base import Problem
 from metadescent.recipe import Form
-from metadescent.unroll import Trajectory
 
 
 class Truncated(Estimator):

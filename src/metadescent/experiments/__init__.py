@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metadescent._errors import UserError
 from metadescent._text import nearest
-from metadescent.compare import Comparison, Progress
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.tuning_cache import Progress
 from metadescent.optimizers.base import LearnedOptimizer
 
 if TYPE_CHECKING:

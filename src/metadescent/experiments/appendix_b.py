@@ -15,14 +15,15 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from metadescent import artifact, zoo
-from metadescent.compare import Progress, problem_keys, tune_all
-from metadescent.evaluate import summarize
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.comparison import problem_keys
+from metadescent.descent.curves import summarize
+from metadescent.descent.tuning_cache import Progress, tune_all
+from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.experiments import Claim, Load, Reproduction, Seeds, budget_of
 from metadescent.experiments.judge import Score, ahead
 from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
-from metadescent.tune import BASELINES
-from metadescent.unroll import AnyOptimizer
 
 LEARNED = "LSTM"
 FOLLOWERS = ("sgd", "adam")

@@ -31,7 +31,9 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from metadescent.compare import Comparison, Progress, problem_keys
+from metadescent.descent.baselines import STANDARD
+from metadescent.descent.comparison import Comparison, problem_keys
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.costs import with_costs
 from metadescent.experiments.judge import Score, ahead, score, what
@@ -39,7 +41,6 @@ from metadescent.experiments.panels import BASELINES, Setting, run
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
 from metadescent.plotting import Panel, learning_curves
 from metadescent.registry import make_problem
-from metadescent.tune import STANDARD
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -7,11 +7,11 @@ import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from metadescent.compare import Comparison
-from metadescent.evaluate import learning_curves
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import learning_curves
+from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.problems.base import Problem
-from metadescent.tune import BASELINES
-from metadescent.unroll import AnyOptimizer
 
 TURNS = 5
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from metadescent.compare import Progress
+from metadescent.descent.proposals import Histories, choose, histories, scene
+from metadescent.descent.traits import size, time_scale
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Reproduction
 from metadescent.experiments.appendix_b import LEARNED, Cast, Experiment, less, live, more, scores
 from metadescent.experiments.judge import Score
 from metadescent.proposal_plots import draw_histories, history_panels
-from metadescent.proposals import Histories, choose, histories, scene
-from metadescent.traits import size, time_scale
 
 if TYPE_CHECKING:
     import matplotlib.figure

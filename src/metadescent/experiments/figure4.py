@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from metadescent.compare import Comparison, Progress
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import outperforms, score, split, tenth, what
 from metadescent.experiments.panels import Setting, run

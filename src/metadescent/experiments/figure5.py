@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from metadescent.compare import Comparison, Progress
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import falls_behind, outperforms, tenth
 from metadescent.experiments.panels import Setting, run

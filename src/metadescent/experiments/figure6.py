@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from metadescent.compare import Comparison, Progress
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import outperforms_throughout, score, split, tenth
 from metadescent.experiments.panels import Setting, run

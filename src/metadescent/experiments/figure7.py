@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from metadescent.compare import Comparison, Progress
-from metadescent.evaluate import Curve
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import outperforms, rivals, score, tenth, what
 from metadescent.experiments.kept import FOLDER

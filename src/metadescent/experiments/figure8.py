@@ -22,7 +22,7 @@ minibatch, so the final loss is that after the last step. `figure8` is about fea
 
 from collections.abc import Mapping
 
-from metadescent.compare import Comparison
+from metadescent.descent.comparison import Comparison
 from metadescent.experiments import Claim
 from metadescent.experiments.judge import lower_from, outperforms_in_pairs, within
 from metadescent.experiments.styling import Styling, setting

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from metadescent.compare import Comparison
+from metadescent.descent.comparison import Comparison
 from metadescent.experiments import Claim
 from metadescent.experiments.judge import split, within
 from metadescent.experiments.styling import Styling, setting

@@ -30,8 +30,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metadescent.compare import Progress
-from metadescent.descend import descend
+from metadescent.descent.trace import descend
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.styling import OPTIMIZERS, STEPS, TITLES
 from metadescent.optimizers.base import LearnedOptimizer

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from metadescent.compare import Comparison
-from metadescent.evaluate import Curve
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
 from metadescent.experiments import Claim
 
 

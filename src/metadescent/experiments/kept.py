@@ -1,10 +1,10 @@
 """Searches for baselines' rates that are kept with an experiment, where they take longer than it.
 
 `searches/FIGURE.json` beside this file has, panel by panel and baseline by baseline, the outcome of
-a search as `metadescent.tune.tune` returns it, the grid with all its final losses, and the losses
-of the best rate's first steps. The latter are its seal: whoever wants to use the outcome runs these
-steps anew, and where other losses come out, because the problem, its data, the draw of minibatches,
-the optimizer or the unroll is not what it was, the search is done again.
+a search as `metadescent.descent.tuning.tune` returns it, the grid with all its final losses, and
+the losses of the best rate's first steps. The latter are its seal: whoever wants to use the outcome
+runs these steps anew, and where other losses come out, because the problem, its data, the draw of
+minibatches, the optimizer or the unroll is not what it was, the search is done again.
 
 `python tools/keep_searches.py FIGURE` writes the file.
 """
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from metadescent.evaluate import learning_curves
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.curves import learning_curves
+from metadescent.descent.tuning import Tuned
 from metadescent.problems.base import Problem
-from metadescent.tune import BASELINES, Tuned
 
 FOLDER = Path(__file__).parent / "searches"
 FIRST = 5

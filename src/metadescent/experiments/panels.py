@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from metadescent.compare import Comparison, Progress, compare, problem_keys
+from metadescent.descent.comparison import Comparison, compare, problem_keys
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Budget
 from metadescent.experiments.kept import has, searches
 from metadescent.optimizers.base import LearnedOptimizer

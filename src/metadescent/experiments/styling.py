@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import jax
 
 from metadescent._spec import call
-from metadescent.compare import Comparison, Progress
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.kept import FOLDER
 from metadescent.experiments.panels import BASELINES, Kind, Setting, run

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 import jax
 
-from metadescent.compare import Comparison, Progress
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Load, Reproduction, budget_of
 from metadescent.experiments.judge import no_worse, tenth, within
 from metadescent.experiments.panels import BASELINES, Setting, run

@@ -21,11 +21,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from metadescent.compare import Progress
+from metadescent.descent.traits import STEP_SHARE, steps_of
+from metadescent.descent.tuning_cache import Progress
 from metadescent.experiments import Claim, Reproduction
 from metadescent.experiments.appendix_b import LEARNED, Cast, Experiment
 from metadescent.pictures import FUNCTION_STEPS, pictures
-from metadescent.traits import STEP_SHARE, steps_of
 
 MOST_COORDINATES = 32
 OFTEN = 0.5

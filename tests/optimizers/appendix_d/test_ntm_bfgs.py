@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.descent.start import start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.optimizers.appendix_d.gac import average
 from metadescent.optimizers.appendix_d.ntm import Controller, Emission
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.descent.start import start_batch
+from metadescent.meta_loss import meta_loss
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
 from metadescent.optimizers.appendix_d.ntm_l_bfgs import NTMLBFGS
 from metadescent.problems.quadratic import Quadratic

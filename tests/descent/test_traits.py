@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from metadescent.traits import autocorrelation, size, steps_of, time_scale
+from metadescent.descent.traits import autocorrelation, size, steps_of, time_scale
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.normal(size=(2000, 20))

@@ -11,14 +11,14 @@ import optax
 import pytest
 import scipy.stats
 
-from metadescent.evaluate import final_loss, held_out_curves, learning_curves, summarize
-from metadescent.meta_loss import draw, start_batch
+from metadescent.descent.curves import final_loss, held_out_curves, learning_curves, summarize
+from metadescent.descent.start import draw, start_batch
+from metadescent.descent.tuning import tune
+from metadescent.descent.unrolling import unroll
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.convex import Bowl
-from metadescent.tune import tune
-from metadescent.unroll import unroll
 
 KEY = jax.random.key(4)
 STEPS, SEEDS = 5, 3

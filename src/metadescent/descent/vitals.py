@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.meta_loss import draw, start_batch
+from metadescent.descent.start import draw, start_batch
+from metadescent.descent.unrolling import AnyOptimizer, Trajectory, exact, rule_for
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.unroll import AnyOptimizer, Trajectory, exact, rule_for
 
 NEAR_ONE = 0.95
 MOST = 8

@@ -9,14 +9,14 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.descend import curve_of, descend
-from metadescent.evaluate import learning_curves
-from metadescent.line_search import searches
-from metadescent.meta_loss import draw
+from metadescent.descent.curves import learning_curves
+from metadescent.descent.line_search import searches
+from metadescent.descent.start import draw
+from metadescent.descent.trace import curve_of, descend
+from metadescent.descent.tuning import tune
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
-from metadescent.tune import tune
 
 KEY = jax.random.key(0)
 PROBLEM, BUDGET = Quadratic(dimension=3), 12

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.problems.base import Optimizee, Theta
 from metadescent.problems.batch import Batch
-from metadescent.unroll import AnyOptimizer
 
 
 class Found(NamedTuple):

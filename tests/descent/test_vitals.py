@@ -8,21 +8,21 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.evaluate import learning_curves
+from metadescent.descent.curves import learning_curves
+from metadescent.descent.vitals import checked_curves, hidden, response
 from metadescent.optimizers.anytime import Anytime
 from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.quadratic import Quadratic
-from metadescent.vitals import checked_curves, hidden, response
 
 KEY, PROBLEM = jax.random.key(0), Quadratic(dimension=2)
 M = LSTM((3, 2), p=1.0, scale=0.1, key=KEY)
 
 
 def test_curves_and_vitals_are_those_of_a_loop_by_hand(assert_close: Callable) -> None:
-    from metadescent.meta_loss import draw, start_batch
+    from metadescent.descent.start import draw, start_batch
 
     curves, vitals = checked_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3)
     assert_close(curves, learning_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3))

@@ -11,14 +11,16 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.compare import Comparison, cached_tune, compare, problem_keys
-from metadescent.evaluate import Curve, learning_curves, summarize
+from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.descent.comparison import Comparison, compare, problem_keys
+from metadescent.descent.curves import Curve, learning_curves, summarize
+from metadescent.descent.tuning import Tuned
+from metadescent.descent.tuning_cache import cached_tune
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
-from metadescent.tune import BASELINES, STANDARD, Tuned
 
-MODULE = sys.modules["metadescent.compare"]
+MODULE = sys.modules["metadescent.descent.comparison"]
 PROBLEM = Quadratic(dimension=2)
 M = LSTM((2,), key=jax.random.key(0))
 KEY = jax.random.key(7)

@@ -9,13 +9,13 @@ import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
+from metadescent.descent.proposals import Scene, around, choose, functions, histories, scene
+from metadescent.descent.unrolling import AnyOptimizer, exact, start, unroll
 from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.partitioned import ByHand
 from metadescent.problems.base import Optimizee, Problem
-from metadescent.proposals import Scene, around, choose, functions, histories, scene
-from metadescent.unroll import AnyOptimizer, exact, start, unroll
 
 STEPS = 6
 LSTM_4 = LSTM((4,), p=10.0, scale=0.1, key=jax.random.key(0))

@@ -9,11 +9,11 @@ import optax
 import pytest
 from jaxtyping import Array
 
-from metadescent.descend import curve_of, descend
+from metadescent.descent.trace import curve_of, descend
+from metadescent.descent.unrolling import start, unroll
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee
 from metadescent.problems.quadratic import Quadratic
-from metadescent.unroll import start, unroll
 
 F, KEY = Quadratic(dimension=3).sample(jax.random.key(0)), jax.random.key(1)
 THETA = F.init(KEY)

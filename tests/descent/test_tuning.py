@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.evaluate import final_loss, learning_curves
+from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.descent.curves import final_loss, learning_curves
+from metadescent.descent.tuning import Tuned, tune
 from metadescent.problems.base import Optimizee, Problem
-from metadescent.tune import BASELINES, STANDARD, Tuned, tune
 
 KEY = jax.random.key(0)
 SIZES = {"num_steps": 10, "num_seeds": 2}

@@ -14,9 +14,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent import line_search
+from metadescent.descent import line_search
+from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.problems.base import Optimizee, Theta
-from metadescent.unroll import AnyOptimizer
 
 
 class Visited(NamedTuple):

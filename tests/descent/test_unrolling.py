@@ -11,13 +11,14 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.meta_loss import meta_loss, start_batch
+from metadescent.descent.start import start_batch
+from metadescent.descent.unrolling import Trajectory, start, unroll
+from metadescent.meta_loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.batch import Batch
 from metadescent.problems.quadratic import Quadratic
-from metadescent.unroll import Trajectory, start, unroll
 
 KEY = jax.random.key(2)
 M = LSTM((3,), key=jax.random.key(0))
