@@ -26,7 +26,7 @@ from metadescent._provenance import hardware, versions
 from metadescent.console import console, table
 from metadescent.descent.curves import learning_curves
 from metadescent.descent.start import start_batch
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.loss import meta_loss
 from metadescent.registry import make_optimizer, make_problem
 
 STEPS = 20

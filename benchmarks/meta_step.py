@@ -28,7 +28,7 @@ from jax.flatten_util import ravel_pytree
 from metadescent import _ffi
 from metadescent.descent.start import draw, start_batch
 from metadescent.descent.unrolling import Trajectory, unroll
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.lstm import LSTM, stack
 from metadescent.optimizers.preprocess import log_and_sign
 

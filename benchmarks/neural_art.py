@@ -30,7 +30,7 @@ import optax
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.start import start_batch
 from metadescent.descent.trace import descend
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.loss import meta_loss
 from metadescent.problems.batch import Batch
 from metadescent.problems.convolution import convolve
 from metadescent.problems.data.content import load_content, style_path

@@ -36,8 +36,8 @@ def worker(core: int, count: int, index: int, address: str, problems: int) -> No
     from jax.flatten_util import ravel_pytree
     from jax.sharding import PartitionSpec as P
 
-    from metadescent.estimators.truncated import Truncated
-    from metadescent.spread import AXIS, OnEach, everywhere, here, mesh_of
+    from metadescent.meta.devices import AXIS, OnEach, everywhere, here, mesh_of
+    from metadescent.meta.estimators.truncated import Truncated
 
     case, mesh = make("mnist"), mesh_of()
     whole = Truncated(problems=problems)

@@ -16,8 +16,10 @@ import pytest
 
 from metadescent import runs
 from metadescent.checkpoint import KEEP, checkpoints, load_checkpoint, save_checkpoint
-from metadescent.estimators.truncated import Truncated
-from metadescent.meta_train import MetaState, Schedule, initial_state, meta_train
+from metadescent.meta.estimators.truncated import Truncated
+from metadescent.meta.schedule import Schedule
+from metadescent.meta.state import MetaState, initial_state
+from metadescent.meta.train import meta_train
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 

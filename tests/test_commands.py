@@ -20,7 +20,8 @@ from metadescent import artifact, cli, commands, memory, runs, zoo
 from metadescent.commands import fit
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.tuning import Tuned
-from metadescent.meta_train import Footprint, Schedule
+from metadescent.meta.epoch import Footprint
+from metadescent.meta.schedule import Schedule
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem, optimizers, problems, recipe_of

@@ -12,7 +12,7 @@ import pytest
 
 from metadescent import artifact, runs
 from metadescent.curriculum import HORIZONS, Stage, improved, keep, stages
-from metadescent.meta_train import MetaState, initial_state
+from metadescent.meta.state import MetaState, initial_state
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
 

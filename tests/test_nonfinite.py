@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from metadescent import runs
-from metadescent.meta_train import Schedule, is_finite, meta_train
+from metadescent.meta.schedule import Schedule
+from metadescent.meta.state import is_finite
+from metadescent.meta.train import meta_train
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.recipe import OnNonfinite, Recipe
 from metadescent.registry import make_optimizer

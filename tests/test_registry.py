@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from metadescent._spec import parse, terms
 from metadescent._text import nearest
 from metadescent.descent.fingerprint import fingerprint
-from metadescent.estimator import Estimator
-from metadescent.estimators.imitation import Imitation
-from metadescent.estimators.pes import PES
-from metadescent.estimators.truncated import Truncated
+from metadescent.meta.estimators.base import Estimator
+from metadescent.meta.estimators.imitation import Imitation
+from metadescent.meta.estimators.pes import PES
+from metadescent.meta.estimators.truncated import Truncated
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Named, Problem
@@ -582,8 +582,8 @@ def test_what_is_given_fills_what_the_specification_leaves_open() -> None:
 
 MY_ESTIMATOR = """
 import equinox as eqx
-from metadescent.estimators.pes import PES
-from metadescent.estimator import Estimator
+from metadescent.meta.estimators.pes import PES
+from metadescent.meta.estimators.base import Estimator
 
 class Mine(Estimator):
     problems: int = eqx.field(static=True, default=1)

@@ -21,7 +21,7 @@ import pytest
 
 from metadescent import artifact, runs
 from metadescent.checkpoint import checkpoints
-from metadescent.meta_train import meta_train
+from metadescent.meta.train import meta_train
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
@@ -438,7 +438,7 @@ def test_a_trial_gone_over_again_costs_nothing(
 ) -> None:
     loss = runs.validate_trial(tmp_path, PROBLEM, NAME, RECIPE)
     assert loss == min(line["validation_loss"] for line in metrics_of(tmp_path))
-    monkeypatch.setattr(sys.modules["metadescent.meta_train"], "_train_epoch", None)
+    monkeypatch.setattr(sys.modules["metadescent.meta.train"], "_train_epoch", None)
     assert runs.validate_trial(tmp_path, PROBLEM, NAME, RECIPE) == loss
 
 

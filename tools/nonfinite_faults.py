@@ -12,7 +12,7 @@ import numpy as np
 
 from metadescent import artifact, runs
 from metadescent.checkpoint import latest_epoch
-from metadescent.meta_train import is_finite
+from metadescent.meta.state import is_finite
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.recipe import Recipe
 

@@ -9,7 +9,7 @@ import equinox as eqx
 
 from metadescent._errors import UserError
 from metadescent.arrays import load_arrays, save_arrays
-from metadescent.meta_train import MetaState
+from metadescent.meta.state import MetaState
 
 KEEP = 2
 
@@ -22,7 +22,7 @@ def save_checkpoint(folder: Path, state: MetaState) -> Path:
 
     Example:
         >>> import jax, optax, tempfile
-        >>> from metadescent.meta_train import initial_state
+        >>> from metadescent.meta.state import initial_state
         >>> from metadescent.optimizers.lstm import LSTM
         >>> state = initial_state(LSTM((2,), key=jax.random.key(0)), optax.adam(1e-3))
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +52,7 @@ def load_checkpoint(
 
     Example:
         >>> import jax, optax, tempfile
-        >>> from metadescent.meta_train import initial_state
+        >>> from metadescent.meta.state import initial_state
         >>> from metadescent.optimizers.lstm import LSTM
         >>> state = initial_state(LSTM((2,), key=jax.random.key(0)), optax.adam(1e-3))
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from metadescent import runs, zoo
 from metadescent._errors import UserError
 from metadescent._files import write_atomically
-from metadescent.meta_train import MetaState
+from metadescent.meta.state import MetaState
 from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 
@@ -91,7 +91,7 @@ def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
-        >>> from metadescent.meta_train import initial_state
+        >>> from metadescent.meta.state import initial_state
         >>> from metadescent.optimizers.lstm import LSTM
         >>> from metadescent.problems.quadratic import Quadratic
         >>> stage = Stage(Path("runs/x/steps-100"), Recipe(validation_steps=200))

@@ -25,11 +25,12 @@ from jax.experimental import multihost_utils
 
 from metadescent import runs
 from metadescent._errors import LostError, UserError
-from metadescent.meta_train import MetaState, epoch, footprint, initial_state
+from metadescent.meta.devices import Spread, everywhere, mesh_of
+from metadescent.meta.epoch import epoch, footprint
+from metadescent.meta.state import MetaState, initial_state
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem
 from metadescent.seats import Seat
-from metadescent.spread import Spread, everywhere, mesh_of
 from metadescent.stops import Patience, Stopped
 
 BEGIN, EPOCH, END = b"B", b"E", b"X"

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from metadescent.meta_train import MetaInfo, MetaState
+from metadescent.meta.state import MetaState
+from metadescent.meta.train import MetaInfo
 from metadescent.recipe import Recipe
 
 

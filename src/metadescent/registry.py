@@ -30,7 +30,7 @@ from metadescent._spec import (
     parse,
     terms,
 )
-from metadescent.estimator import Estimator
+from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import ByHand, Partitioned
@@ -148,7 +148,7 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
         PES(problems=3, std=0.1)
     """
     name, options = parse(spec)
-    known = discovered("metadescent.estimators")
+    known = discovered("metadescent.meta.estimators")
     make = outside.class_of(name, Estimator) if ":" in name else look_up(name, known, "estimator")
     accepted = inspect.signature(make).parameters
     return build(make, name, {k: v for k, v in given.items() if k in accepted} | options)

@@ -29,18 +29,14 @@ from metadescent._files import check_writable, is_file, locked, write_json, writ
 from metadescent._provenance import hardware, versions
 from metadescent._spec import groups_of, links, parse
 from metadescent.checkpoint import load_checkpoint, save_checkpoint
-from metadescent.estimators.truncated import Truncated
 from metadescent.logs import CONFIG, METRICS, STOPPED, differences, read_config, read_metrics
-from metadescent.meta_loss import form_for
-from metadescent.meta_train import (
-    MetaInfo,
-    MetaState,
-    Schedule,
-    check_schedule,
-    initial_state,
-    meta_train,
-    validate,
-)
+from metadescent.meta.devices import Spread
+from metadescent.meta.estimators.truncated import Truncated
+from metadescent.meta.loss import form_for
+from metadescent.meta.schedule import Schedule, check_schedule
+from metadescent.meta.state import MetaState, initial_state
+from metadescent.meta.train import MetaInfo, meta_train
+from metadescent.meta.validation import validate
 from metadescent.metrics import line_of, nonfinite
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import chain
@@ -48,7 +44,6 @@ from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_rule
-from metadescent.spread import Spread
 
 
 class NonFiniteError(UserError):

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from metadescent._spec import discovered
-from metadescent.estimator import Estimator
+from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
@@ -49,7 +49,7 @@ class Segment(NamedTuple):
     losses: jax.Array
 
 
-@pytest.fixture(scope="module", params=discovered("metadescent.estimators"))
+@pytest.fixture(scope="module", params=discovered("metadescent.meta.estimators"))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 

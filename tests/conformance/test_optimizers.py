@@ -13,7 +13,7 @@ import pytest
 
 from metadescent.artifact import load, save
 from metadescent.descent.start import start_batch
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_optimizer, optimizers

@@ -13,7 +13,7 @@ import pytest
 
 from metadescent.descent.start import start_batch
 from metadescent.descent.unrolling import Trajectory, start, unroll
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem

@@ -13,7 +13,7 @@ from metadescent import experiments, zoo
 from metadescent.experiments import BUDGETS, appendix_b, figure10, update_functions
 from metadescent.experiments.judge import Score
 from metadescent.experiments.update_functions import Shares
-from metadescent.meta_loss import forms
+from metadescent.meta.loss import forms
 from metadescent.optimizers.lstm import LSTM
 from metadescent.plotting import save
 from metadescent.problems.quadratic import Quadratic

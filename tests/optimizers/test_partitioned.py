@@ -11,13 +11,13 @@ import pytest
 
 from metadescent import artifact
 from metadescent.descent.start import start_batch
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.loss import meta_loss
+from metadescent.meta.two_phase import suits
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.optimizers.rnnprop import RNNProp
 from metadescent.problems.convnet import ConvNetClassification
 from metadescent.registry import make_optimizer
-from metadescent.two_phase import suits
 
 KEY = jax.random.key(0)
 THETA = {

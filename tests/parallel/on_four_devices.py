@@ -18,16 +18,17 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from metadescent.descent.start import start_batch
-from metadescent.estimators.imitation import Imitation
-from metadescent.estimators.pes import PES
-from metadescent.estimators.truncated import Truncated
-from metadescent.meta_loss import meta_loss
-from metadescent.meta_train import Schedule, meta_train
+from metadescent.meta.devices import OnEach, Spread, mesh_of, on_each
+from metadescent.meta.estimators.imitation import Imitation
+from metadescent.meta.estimators.pes import PES
+from metadescent.meta.estimators.truncated import Truncated
+from metadescent.meta.loss import meta_loss
+from metadescent.meta.schedule import Schedule
+from metadescent.meta.train import meta_train
 from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
-from metadescent.spread import OnEach, Spread, mesh_of, on_each
 
 KEY = jax.random.key(1)
 M = LSTM((3,), p=None, key=jax.random.key(0))

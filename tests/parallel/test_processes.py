@@ -21,7 +21,7 @@ from metadescent import gang, runs
 from metadescent.checkpoint import latest_epoch, load_checkpoint
 from metadescent.launch import MAIN
 from metadescent.logs import read_metrics
-from metadescent.meta_train import initial_state
+from metadescent.meta.state import initial_state
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import OnNonfinite, Recipe
 from metadescent.registry import make_problem, recipe_of

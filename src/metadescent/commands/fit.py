@@ -11,14 +11,16 @@ from metadescent import memory, runs
 from metadescent._errors import UserError
 from metadescent._text import format_bytes
 from metadescent.checkpoint import load_checkpoint
-from metadescent.estimators.truncated import Truncated
 from metadescent.logs import CONFIG, read_config, recipe_from
 from metadescent.memory import Prediction, remedies
-from metadescent.meta_loss import forms
-from metadescent.meta_train import check_schedule, footprint, initial_state, is_over
+from metadescent.meta.devices import Spread
+from metadescent.meta.epoch import footprint
+from metadescent.meta.estimators.truncated import Truncated
+from metadescent.meta.loss import forms
+from metadescent.meta.schedule import check_schedule
+from metadescent.meta.state import initial_state, is_over
 from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
-from metadescent.spread import Spread
 
 
 def fitted(

@@ -25,7 +25,7 @@ from metadescent.events import event_log
 from metadescent.executors import engine_of
 from metadescent.logs import CONFIG, METRICS, read_metrics
 from metadescent.memory import parse_bytes
-from metadescent.meta_train import MetaState
+from metadescent.meta.state import MetaState
 from metadescent.metrics import line_of, said_of
 from metadescent.recipe import Form, Recipe
 from metadescent.registry import make_problem, recipe_of

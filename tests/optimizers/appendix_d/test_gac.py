@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.meta_loss import forms
+from metadescent.meta.loss import forms
 from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.lstm import LSTM, stack
 from metadescent.optimizers.preprocess import log_and_sign

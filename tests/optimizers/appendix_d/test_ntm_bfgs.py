@@ -11,7 +11,7 @@ import pytest
 from jaxtyping import Array
 
 from metadescent.descent.start import start_batch
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.appendix_d.gac import average
 from metadescent.optimizers.appendix_d.ntm import Controller, Emission
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS

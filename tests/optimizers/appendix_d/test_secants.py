@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metadescent.descent.start import start_batch
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
 from metadescent.optimizers.appendix_d.ntm_l_bfgs import NTMLBFGS
 from metadescent.problems.quadratic import Quadratic

@@ -11,7 +11,7 @@ import optax
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from metadescent.meta_loss import forms
+from metadescent.meta.loss import forms
 from metadescent.optimizers.pictorial.pictorial import Pictorial
 from metadescent.optimizers.pictorial.windows import gaussian_windows
 

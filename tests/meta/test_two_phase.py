@@ -8,16 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent import two_phase
 from metadescent.descent.start import start_batch
 from metadescent.descent.unrolling import start, unroll
-from metadescent.meta_loss import meta_loss
+from metadescent.meta import two_phase
+from metadescent.meta.loss import meta_loss
+from metadescent.meta.two_phase import meta_gradient, record
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic
-from metadescent.two_phase import meta_gradient, record
 
 KEY = jax.random.key(3)
 STEPS = 4

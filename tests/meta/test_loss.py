@@ -13,7 +13,7 @@ import pytest
 
 from metadescent.descent.start import draw, start_batch
 from metadescent.descent.unrolling import start
-from metadescent.meta_loss import form_for, forms, meta_loss
+from metadescent.meta.loss import form_for, forms, meta_loss
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem

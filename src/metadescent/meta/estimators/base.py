@@ -29,7 +29,7 @@ class Estimator(eqx.Module):
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from metadescent.estimators.truncated import Truncated
+        >>> from metadescent.meta.estimators.truncated import Truncated
         >>> from metadescent.optimizers.lstm import LSTM
         >>> from metadescent.problems.quadratic import Quadratic
         >>> m, problem, key = LSTM((2,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
@@ -79,7 +79,7 @@ class Estimator(eqx.Module):
             UserError: if they do not fall into so many equal parts.
 
         Example:
-            >>> from metadescent.estimators.truncated import Truncated
+            >>> from metadescent.meta.estimators.truncated import Truncated
             >>> Truncated(problems=8).part(4).problems
             2
         """

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from metadescent.descent.start import draw, start_batch
-from metadescent.estimator import Estimator
-from metadescent.estimators.pes import PES
-from metadescent.estimators.truncated import Truncated
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.estimators.base import Estimator
+from metadescent.meta.estimators.pes import PES
+from metadescent.meta.estimators.truncated import Truncated
+from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Optimizee, Problem
 

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent._errors import require, require_kind
 from metadescent.descent.start import draw, start_batch
 from metadescent.descent.unrolling import Trajectory, unroll
-from metadescent.estimator import Estimator, chosen
+from metadescent.meta.estimators.base import Estimator, chosen
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import located, split

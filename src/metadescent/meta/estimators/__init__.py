@@ -1,4 +1,4 @@
-"""Estimators of the meta-gradient, one a file; see `metadescent.estimator`.
+"""Estimators of the meta-gradient, one a file; see `metadescent.meta.estimators.base`.
 
 Example:
     >>> from metadescent.registry import make_estimator

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require_kind
 from metadescent._text import short
-from metadescent.estimator import Estimator
+from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Part, Place
@@ -92,7 +92,7 @@ class OnEach(Estimator):
         mesh: of one axis, as from `mesh_of`.
 
     Example:
-        >>> from metadescent.estimators.truncated import Truncated
+        >>> from metadescent.meta.estimators.truncated import Truncated
         >>> from metadescent.optimizers.lstm import LSTM
         >>> from metadescent.problems.quadratic import Quadratic
         >>> m, problem, key = LSTM((4,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)

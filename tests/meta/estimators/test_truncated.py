@@ -11,7 +11,7 @@ import pytest
 
 from metadescent.descent.start import draw
 from metadescent.descent.unrolling import Trajectory, unroll
-from metadescent.estimators.truncated import Truncated
+from metadescent.meta.estimators.truncated import Truncated
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem

@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent._errors import require, require_choice
 from metadescent.descent.start import draw
 from metadescent.descent.unrolling import Trajectory, exact, rule_for, start
-from metadescent.estimator import Estimator
+from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.base import Problem
 

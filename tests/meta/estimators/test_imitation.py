@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from metadescent.descent.start import draw
-from metadescent.estimators.imitation import Imitation, Teacher
+from metadescent.meta.estimators.imitation import Imitation, Teacher
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.classifier import MLPClassification

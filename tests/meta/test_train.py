@@ -12,19 +12,16 @@ import pytest
 
 from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.descent.start import start_batch
-from metadescent.estimator import Estimator
-from metadescent.estimators.imitation import Imitation
-from metadescent.estimators.pes import PES
-from metadescent.estimators.truncated import Truncated
-from metadescent.meta_loss import meta_loss
-from metadescent.meta_train import (
-    Schedule,
-    footprint,
-    initial_state,
-    is_over,
-    meta_train,
-    validate,
-)
+from metadescent.meta.epoch import footprint
+from metadescent.meta.estimators.base import Estimator
+from metadescent.meta.estimators.imitation import Imitation
+from metadescent.meta.estimators.pes import PES
+from metadescent.meta.estimators.truncated import Truncated
+from metadescent.meta.loss import meta_loss
+from metadescent.meta.schedule import Schedule
+from metadescent.meta.state import initial_state, is_over
+from metadescent.meta.train import meta_train
+from metadescent.meta.validation import validate
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent._errors import require, require_choice, require_kind
 from metadescent.descent.start import start_batch
 from metadescent.descent.unrolling import Trajectory
-from metadescent.estimator import Estimator, chosen, share
-from metadescent.meta_loss import meta_loss
+from metadescent.meta.estimators.base import Estimator, chosen, share
+from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates
 from metadescent.problems.base import Problem
 from metadescent.recipe import Form

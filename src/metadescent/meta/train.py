@@ -1,0 +1,144 @@
+"""Meta-training:  φ ← φ − α ∂L/∂φ, segment by segment of the unroll (section 3).
+
+An *episode* optimizes a fresh batch of problems for `num_steps` steps and updates φ after each
+`unroll` of them. An *epoch* is a number of episodes, one compiled program, after which φ is frozen
+and validated. The best φ by final validation loss is kept, and training may stop early.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from metadescent._checks import check_key, check_weights
+from metadescent._errors import UserError, require_kind
+from metadescent._text import short
+from metadescent.descent.vitals import Vitals
+from metadescent.meta.devices import Spread, check_spread, everywhere
+from metadescent.meta.epoch import epoch
+from metadescent.meta.schedule import Schedule, check_schedule
+from metadescent.meta.state import MetaState, initial_state, is_finite, is_over
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.problems.base import Problem
+
+
+class MetaInfo(NamedTuple):
+    """What an epoch had to show.
+
+    `meta_losses`, the mean f(θ_t) in each segment (or what the estimator has in its place), and
+    `gradient_norms` have a row an episode, and so have `phi_steps`, the root mean square of the
+    change of φ; `validation` is the mean learning curve f(θ_1), f(θ_2), … of the frozen φ, and
+    `vitals` are those of the same runs.
+
+    Example:
+        Three episodes of two segments, and a validation of ten steps:
+
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> m = LSTM((), p=None, key=jax.random.key(0))
+        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
+        >>> schedule = Schedule(episodes=3, num_steps=10, unroll=5, validation_problems=1)
+        >>> sgd, key = optax.sgd(0.1), jax.random.key(1)
+        >>> _, info = next(meta_train(m, f, schedule, meta_optimizer=sgd, key=key))
+        >>> info.meta_losses.shape, info.validation.shape, bool(info.gradient_norms.min() > 0)
+        ((3, 2), (10,), True)
+    """
+
+    meta_losses: Float[Array, "episodes segments"]
+    gradient_norms: Float[Array, "episodes segments"]
+    validation: Float[Array, " validation_steps"]
+    validation_loss: Float[Array, ""]
+    phi_steps: Float[Array, "episodes segments"]
+    vitals: Vitals
+
+
+def meta_train(
+    m: LearnedOptimizer,
+    problem: Problem,
+    schedule: Schedule,
+    *,
+    meta_optimizer: optax.GradientTransformation,
+    key: PRNGKeyArray,
+    weights: Float[Array, " num_steps"] | None = None,
+    state: MetaState | None = None,
+    spread: Spread | None = None,
+) -> Iterator[tuple[MetaState, MetaInfo]]:
+    """Meta-train m on a problem, an epoch at a time.
+
+    Arguments:
+        m: the optimizer with its initial φ.
+        problem: p(f).
+        schedule: lengths and sizes.
+        meta_optimizer: what updates φ, such as `optax.adam(1e-3)`.
+        key: epoch e uses `fold_in(key, e)`, so a resumed run draws what the unbroken one would.
+        weights: w_1 … w_T; 1 for each if not given.
+        state: where to go on from; a state that this function yielded.
+        spread: devices to spread the problems over; the default device has them all if None.
+            φ is the same up to the order of summation, whatever their number.
+
+    Yields:
+        The state after each epoch, and what the epoch had to show. `state.best` is the result.
+
+    Raises:
+        UserError: if the horizon is not a multiple of the unroll, a number of the schedule means
+            nothing, there is not one weight a step, an argument is of another kind, or the problems
+            cannot be spread evenly.
+
+    Source: section 3.
+
+    Example:
+        >>> import jax, optax
+        >>> from metadescent.optimizers.lstm import LSTM
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> m = LSTM((4,), key=jax.random.key(0))
+        >>> from metadescent.meta.estimators.truncated import Truncated
+        >>> bptt = Truncated(problems=8)
+        >>> schedule = Schedule(epochs=2, episodes=3, num_steps=10, unroll=5, estimator=bptt)
+        >>> run = meta_train(
+        ...     m, Quadratic(), schedule, meta_optimizer=optax.adam(1e-2), key=jax.random.key(1)
+        ... )
+        >>> [info.meta_losses.shape for state, info in run]
+        [(3, 2), (3, 2)]
+    """
+    hint = "a metadescent.LearnedOptimizer, which has φ to train; try metadescent.LSTM(key=key)"
+    require_kind("m", m, LearnedOptimizer, hint)
+    require_kind("schedule", schedule, Schedule, "a metadescent.Schedule; try Schedule(epochs=10)")
+    check_schedule(schedule)
+    if not (hasattr(meta_optimizer, "init") and hasattr(meta_optimizer, "update")):
+        raise UserError(
+            f"meta_optimizer is {short(meta_optimizer)} and must be one of Optax's; "
+            "try optax.adam(1e-3)"
+        )
+    check_key(key)
+    if weights is None:
+        weights = jnp.ones(schedule.num_steps)
+    check_weights(weights, schedule.num_steps)
+    if spread is not None:
+        check_spread(spread)
+    if state is None:
+        state = initial_state(m, meta_optimizer)
+    problem = everywhere(problem, spread.mesh if spread else None)
+    while not is_over(state, schedule):
+        if spread:
+            spread.announce(state)
+        m, average, opt_state, (meta_losses, norms, phi_steps), (curve, loss, vitals) = epoch(
+            state, problem, schedule, meta_optimizer, key, weights, spread.mesh if spread else None
+        )
+        better = bool(jnp.isfinite(loss) & (loss < state.best_loss)) and is_finite(average)
+        done, before = state.epoch + 1, state.meta_optimizer
+        state = MetaState(
+            m,
+            average,
+            opt_state,
+            average if better else state.best,
+            loss if better else state.best_loss,
+            done if better else state.best_epoch,
+            done,
+        )
+        if schedule.on_nonfinite == "restart-from-best" and not is_finite(
+            (meta_losses, norms, phi_steps)
+        ):
+            state = state._replace(m=state.best, average=state.best, meta_optimizer=before)
+        yield state, MetaInfo(meta_losses, norms, curve, loss, phi_steps, vitals)
