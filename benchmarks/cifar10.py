@@ -25,7 +25,7 @@ from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
 from metadescent.console import console, table
 from metadescent.descent.curves import learning_curves
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.meta.loss import meta_loss
 from metadescent.registry import make_optimizer, make_problem
 

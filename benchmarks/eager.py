@@ -18,7 +18,7 @@ import torch
 from cases import Case, make
 from jax.flatten_util import ravel_pytree
 
-from metadescent.descent.start import draw, start_batch
+from metadescent.descent.episode import draw, start_batch
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.quadratic import Quadratic

@@ -26,7 +26,7 @@ from cases import Case
 from jax.flatten_util import ravel_pytree
 
 from metadescent import _ffi
-from metadescent.descent.start import draw, start_batch
+from metadescent.descent.episode import draw, start_batch
 from metadescent.descent.unrolling import Trajectory, unroll
 from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.lstm import LSTM, stack

@@ -28,7 +28,7 @@ import numpy as np
 import optax
 
 from metadescent.descent.baselines import BASELINES
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.descent.trace import descend
 from metadescent.meta.loss import meta_loss
 from metadescent.problems.batch import Batch

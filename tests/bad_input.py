@@ -20,7 +20,7 @@ from metadescent.problems import data
 KEY = jax.random.key(0)
 WORK = Path(sys.argv[1])
 LSTM = md.LSTM((2,), p=None, key=KEY)
-QUADRATIC = md.Quadratic(dimension=2)
+QUADRATIC = md.problems.Quadratic(dimension=2)
 BEGUN = start(LSTM, QUADRATIC.sample(KEY), KEY)
 SIZES = {"num_problems": 1, "num_steps": 2}
 CURVES = {"num_steps": 2, "num_seeds": 2}
@@ -65,13 +65,13 @@ def unrolled(**changed: Any) -> Any:
     given = {"m": LSTM, "f": QUADRATIC.sample(KEY), "at": BEGUN, "key": KEY, "num_steps": 2}
     given |= changed
     m, f, at, key = (given.pop(name) for name in ("m", "f", "at", "key"))
-    return md.unroll(m, f, at, key, **given)
+    return md.descent.unroll(m, f, at, key, **given)
 
 
 def meta_loss(**changed: Any) -> Any:
     given = {"m": LSTM, "problem": QUADRATIC, "at": BEGUN, "key": KEY, **SIZES} | changed
     m, problem, at, key = (given.pop(name) for name in ("m", "problem", "at", "key"))
-    return md.meta_loss(m, problem, at, key, **given)
+    return md.meta.meta_loss(m, problem, at, key, **given)
 
 
 def curves(m: Any = LSTM, problem: Any = QUADRATIC, key: Any = KEY, **sizes: Any) -> Any:
@@ -88,7 +88,7 @@ def save(path: Any = WORK / "m.safetensors", m: Any = LSTM, **said: Any) -> Any:
 
 CALLS: dict[str, Any] = {
     "meta_train: m": lambda: meta_train(m="adam"),
-    "meta_train: no φ": lambda: meta_train(m=md.Partitioned([("*", optax.sgd(0.1))])),
+    "meta_train: no φ": lambda: meta_train(m=md.optimizers.Partitioned([("*", optax.sgd(0.1))])),
     "meta_train: problem": lambda: meta_train(problem="quadratic"),
     "meta_train: schedule": lambda: meta_train(schedule=100),
     "meta_train: meta_optimizer": lambda: meta_train(meta_optimizer=0.1),
@@ -98,9 +98,9 @@ CALLS: dict[str, Any] = {
     "meta_train: integers": lambda: meta_train(problem=Only(Whole())),
     "meta_train: no optimizee": lambda: meta_train(problem=Only(3)),
     "Spread: spread": lambda: meta_train(spread="all"),
-    "Spread: mesh": lambda: meta_train(spread=md.Spread(jax.make_mesh((1,), ("model",)))),
-    "mesh_of: devices": lambda: md.mesh_of("all"),
-    "mesh_of: none": lambda: md.mesh_of([]),
+    "Spread: mesh": lambda: meta_train(spread=md.meta.Spread(jax.make_mesh((1,), ("model",)))),
+    "mesh_of: devices": lambda: md.meta.mesh_of("all"),
+    "mesh_of: none": lambda: md.meta.mesh_of([]),
     "Schedule: steps": lambda: scheduled(num_steps=3),
     "Schedule: unroll": lambda: scheduled(unroll=0.5),
     "Schedule: epochs": lambda: scheduled(epochs="many"),
@@ -145,48 +145,50 @@ CALLS: dict[str, Any] = {
     "LSTM: a layer": lambda: md.LSTM((20, 2.5), key=KEY),
     "LSTM: p": lambda: md.LSTM(p="ten", key=KEY),
     "LSTM: scale": lambda: md.LSTM(scale=-1.0, key=KEY),
-    "Anytime: betas": lambda: md.Anytime(betas=0.9, key=KEY),
-    "RNNProp: beta": lambda: md.RNNProp(beta=1.0, key=KEY),
-    "LSTMGAC: averaging": lambda: md.LSTMGAC((2,), averaging=3, key=KEY),
-    "NTMBFGS: reads": lambda: md.NTMBFGS(reads=0, key=KEY),
-    "NTMLBFGS: history": lambda: md.NTMLBFGS(history=1.5, key=KEY),
-    "Pace: horizon": lambda: md.Pace(horizon="long", key=KEY),
-    "Pace: corners": lambda: md.Pace(corners=True, key=KEY),
-    "Chained: nothing": lambda: md.Chained([]),
-    "Chained: a rule": lambda: md.Chained([LSTM, optax.sgd(0.1)]),
-    "InTurn: nothing": lambda: md.InTurn([]),
-    "InTurn: a rule": lambda: md.InTurn([LSTM, optax.sgd(0.1)]),
-    "chain: nothing": lambda: md.chain([]),
-    "Modulated: layers": lambda: md.Modulated(layers=(), key=KEY),
-    "Pictorial: units": lambda: md.Pictorial(units=2.5, key=KEY),
-    "Pictorial: betas": lambda: md.Pictorial(betas=0.9, key=KEY),
-    "Pictorial: blurs": lambda: md.Pictorial(blurs=1.5, key=KEY),
-    "Relative: rate": lambda: md.Relative(rate="long", key=KEY),
-    "Relative: floor": lambda: md.Relative(floor=-1.0, key=KEY),
-    "Proportional: rate": lambda: md.Proportional(rate=None, key=KEY),
-    "Proportional: power": lambda: md.Proportional(power=5.0, key=KEY),
-    "Proportional: θ": lambda: md.Proportional(key=KEY).update(jnp.ones(2), ()),
-    "WarmUp: steps": lambda: md.WarmUp(steps=-1.0, key=KEY),
-    "Partitioned: nothing": lambda: md.Partitioned([]),
-    "PES: std": lambda: md.PES(std=0.0),
-    "PES: leaves": lambda: md.PES(leaves=3),
-    "Imitation: teacher": lambda: md.Imitation(teacher="adma"),
+    "Anytime: betas": lambda: md.optimizers.Anytime(betas=0.9, key=KEY),
+    "RNNProp: beta": lambda: md.optimizers.RNNProp(beta=1.0, key=KEY),
+    "LSTMGAC: averaging": lambda: md.optimizers.LSTMGAC((2,), averaging=3, key=KEY),
+    "NTMBFGS: reads": lambda: md.optimizers.NTMBFGS(reads=0, key=KEY),
+    "NTMLBFGS: history": lambda: md.optimizers.NTMLBFGS(history=1.5, key=KEY),
+    "Pace: horizon": lambda: md.optimizers.Pace(horizon="long", key=KEY),
+    "Pace: corners": lambda: md.optimizers.Pace(corners=True, key=KEY),
+    "Chained: nothing": lambda: md.optimizers.Chained([]),
+    "Chained: a rule": lambda: md.optimizers.Chained([LSTM, optax.sgd(0.1)]),
+    "InTurn: nothing": lambda: md.optimizers.InTurn([]),
+    "InTurn: a rule": lambda: md.optimizers.InTurn([LSTM, optax.sgd(0.1)]),
+    "chain: nothing": lambda: md.optimizers.chain([]),
+    "Modulated: layers": lambda: md.optimizers.Modulated(layers=(), key=KEY),
+    "Pictorial: units": lambda: md.optimizers.Pictorial(units=2.5, key=KEY),
+    "Pictorial: betas": lambda: md.optimizers.Pictorial(betas=0.9, key=KEY),
+    "Pictorial: blurs": lambda: md.optimizers.Pictorial(blurs=1.5, key=KEY),
+    "Relative: rate": lambda: md.optimizers.Relative(rate="long", key=KEY),
+    "Relative: floor": lambda: md.optimizers.Relative(floor=-1.0, key=KEY),
+    "Proportional: rate": lambda: md.optimizers.Proportional(rate=None, key=KEY),
+    "Proportional: power": lambda: md.optimizers.Proportional(power=5.0, key=KEY),
+    "Proportional: θ": lambda: md.optimizers.Proportional(key=KEY).update(jnp.ones(2), ()),
+    "WarmUp: steps": lambda: md.optimizers.WarmUp(steps=-1.0, key=KEY),
+    "Partitioned: nothing": lambda: md.optimizers.Partitioned([]),
+    "PES: std": lambda: md.meta.PES(std=0.0),
+    "PES: leaves": lambda: md.meta.PES(leaves=3),
+    "Imitation: teacher": lambda: md.meta.Imitation(teacher="adma"),
     "Truncated: form": lambda: md.Truncated(form="fast"),
     "Truncated: feedback": lambda: md.Truncated(feedback=1.5),
-    "Quadratic: dimension": lambda: md.Quadratic(dimension=2.5),
-    "Quadratic: entries": lambda: md.Quadratic(entries="normal"),
-    "IllConditioned: condition": lambda: md.IllConditioned(condition=0.5),
-    "Rosenbrock: dimension": lambda: md.Rosenbrock(dimension="two"),
-    "Rescaled: problem": lambda: md.Rescaled("quadratic"),
-    "Rescaled: r": lambda: md.Rescaled(QUADRATIC, -1.0),
-    "Logarithm: problem": lambda: md.Logarithm(None),
-    "FanIn: problem": lambda: md.FanIn("mnist"),
-    "Together: nothing": lambda: md.Together([]),
-    "Together: a part": lambda: md.Together([QUADRATIC, "convex"]),
-    "MLPClassification: images": lambda: md.MLPClassification(IMAGES.reshape(4, 2, 3), LABELS),
-    "MLPClassification: labels": lambda: md.MLPClassification(IMAGES, LABELS[:3]),
-    "MLPClassification: hidden": lambda: md.MLPClassification(IMAGES, LABELS, hidden=20),
-    "MLPClassification: activation": lambda: md.MLPClassification(
+    "Quadratic: dimension": lambda: md.problems.Quadratic(dimension=2.5),
+    "Quadratic: entries": lambda: md.problems.Quadratic(entries="normal"),
+    "IllConditioned: condition": lambda: md.problems.IllConditioned(condition=0.5),
+    "Rosenbrock: dimension": lambda: md.problems.Rosenbrock(dimension="two"),
+    "Rescaled: problem": lambda: md.problems.Rescaled("quadratic"),
+    "Rescaled: r": lambda: md.problems.Rescaled(QUADRATIC, -1.0),
+    "Logarithm: problem": lambda: md.problems.Logarithm(None),
+    "FanIn: problem": lambda: md.problems.FanIn("mnist"),
+    "Together: nothing": lambda: md.problems.Together([]),
+    "Together: a part": lambda: md.problems.Together([QUADRATIC, "convex"]),
+    "MLPClassification: images": lambda: md.problems.MLPClassification(
+        IMAGES.reshape(4, 2, 3), LABELS
+    ),
+    "MLPClassification: labels": lambda: md.problems.MLPClassification(IMAGES, LABELS[:3]),
+    "MLPClassification: hidden": lambda: md.problems.MLPClassification(IMAGES, LABELS, hidden=20),
+    "MLPClassification: activation": lambda: md.problems.MLPClassification(
         IMAGES, LABELS, activation="sigmod"
     ),
     "FromFunction: loss": lambda: md.FromFunction("mean", lambda key: jnp.ones(2)),

@@ -39,7 +39,7 @@ SENTENCES = {
         "what Only.sample returns is 3 and must be a metadescent.Optimizee; try "
         "metadescent.FromFunction(loss, init)"
     ),
-    "Spread: spread": "spread is 'all' and must be a metadescent.Spread; try Spread(mesh_of())",
+    "Spread: spread": "spread is 'all' and must be a metadescent.meta.Spread; try Spread(mesh_of())",
     "Spread: mesh": (
         "the axes of a spread's mesh are model and must be problems alone; try mesh_of()"
     ),
@@ -64,7 +64,7 @@ SENTENCES = {
     ),
     "unroll: trajectory": (
         "trajectory is Array([1., 1.], dtype=float32) and must be a "
-        "metadescent.Trajectory; try metadescent.descent.unrolling.start(m, f, key)"
+        "metadescent.descent.Trajectory; try metadescent.descent.unrolling.start(m, f, key)"
     ),
     "unroll: key": (
         "key is Array([1., 1.], dtype=float32) and must be a key of JAX; try jax.random.key(0)"
@@ -136,7 +136,7 @@ SENTENCES = {
     "Chained: nothing": "the chain is empty; give one rule or more",
     "Chained: a rule": (
         "GradientTransformationExtraArgs is not coordinatewise and cannot be in such a chain; "
-        "use metadescent.chain"
+        "use metadescent.optimizers.chain"
     ),
     "InTurn: nothing": "the chain is empty; give one rule or more",
     "InTurn: a rule": (

@@ -13,11 +13,12 @@ import jax
 import pooch
 import pytest
 
-from metadescent import arguments, artifact, cli, commands, zoo
+from metadescent import arguments, cli, commands, zoo
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.registry import problems, recipe_of
-from metadescent.tensors import NO_CHECKSUM, sealed
+from metadescent.zoo import file as artifact
+from metadescent.zoo.tensors import NO_CHECKSUM, sealed
 
 COMMANDS = {
     re.sub(r"\B(?=[A-Z])", "-", name).lower(): kind

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent import artifact, cli, commands, memory, runs, zoo
+from metadescent import cli, commands, memory, runs, zoo
 from metadescent.commands import fit
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.tuning import Tuned
@@ -25,6 +25,7 @@ from metadescent.meta.schedule import Schedule
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem, optimizers, problems, recipe_of
+from metadescent.zoo import file as artifact
 
 TINY = {
     "optimizer": "lstm(layers=(4,), p=None, scale=1.0)",

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from metadescent import artifact, runs
+from metadescent import runs
 from metadescent.curriculum import HORIZONS, Stage, improved, keep, stages
 from metadescent.meta.state import MetaState, initial_state
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
+from metadescent.zoo import file as artifact
 
 NAME, PROBLEM = "quadratic(dimension=2)", Quadratic(dimension=2)
 RECIPE = Recipe(

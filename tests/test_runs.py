@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent import artifact, runs
+from metadescent import runs
 from metadescent.checkpoint import checkpoints
 from metadescent.meta.train import meta_train
 from metadescent.problems.base import Optimizee, Problem
@@ -27,6 +27,7 @@ from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer
 from metadescent.runs import NonFiniteError, train, trials
+from metadescent.zoo import file as artifact
 
 NAME, PROBLEM = "quadratic(dimension=2)", Quadratic(dimension=2)
 RECIPE = Recipe(

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from metadescent import artifact, doctor, runs
+from metadescent import doctor, runs
 from metadescent.checkup import best_of, examine, read
 from metadescent.doctor import diagnose
 from metadescent.problems.base import Optimizee, Problem
@@ -20,6 +20,7 @@ from metadescent.problems.convex import Convex
 from metadescent.problems.quadratic import Quadratic
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer
+from metadescent.zoo import file as artifact
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save
 
-from metadescent import artifact, zoo
+from metadescent import zoo
 from metadescent.arguments import Stylize
 from metadescent.commands.stylize import _reported
 from metadescent.descent.trace import Visited
@@ -21,6 +21,7 @@ from metadescent.problems.data.pictures import read_picture, write_picture
 from metadescent.problems.neural_art import squeezenet
 from metadescent.problems.neural_art.tiny_imagenet import NETWORKS
 from metadescent.registry import make_optimizer
+from metadescent.zoo import file as artifact
 
 SMALL = ("--size", "16", "--steps", "3")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import jax
 import pytest
 
-from metadescent import artifact
 from metadescent.registry import make_optimizer
+from metadescent.zoo import file as artifact
 
 SPEC = "lstm(layers=(4,), p=None, scale=1.0)"
 

@@ -17,13 +17,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from metadescent import artifact, runs
+from metadescent import runs
 from metadescent._files import write_json
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import learning_curves, summarize
 from metadescent.experiments.judge import tenth
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem
+from metadescent.zoo import file as artifact
 
 NETWORKS = ("mnist", "mnist-relu", "mnist-2-layers")
 TESTS = (*NETWORKS, "mnist-tanh")

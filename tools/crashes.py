@@ -19,8 +19,8 @@ from typing import Any
 from blows import EPOCHS, STAGES, Blow, train
 
 from metadescent._errors import UserError
-from metadescent.card import read_card
-from metadescent.tensors import CHECKSUM, read_tensors
+from metadescent.zoo.cards import read_card
+from metadescent.zoo.tensors import CHECKSUM, read_tensors
 
 PER_VICTIM = 6
 PATIENCE = 300.0

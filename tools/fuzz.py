@@ -26,11 +26,10 @@ from mutations import mutated, mutated_json, mutated_safetensors
 from PIL import Image
 from safetensors.numpy import save
 
-from metadescent import artifact, zoo
+from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent.checkup import read
 from metadescent.doctor import diagnose
-from metadescent.l2l import load_l2l
 from metadescent.logs import read_metrics, read_stopped
 from metadescent.measurements import measurements
 from metadescent.problems.data import load_cifar10, read_idx
@@ -38,7 +37,9 @@ from metadescent.problems.data.networks import load_network, network_path
 from metadescent.problems.data.pictures import read_picture, read_pictures
 from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer
-from metadescent.tensors import read_tensors
+from metadescent.zoo import file as artifact
+from metadescent.zoo.l2l import load_l2l
+from metadescent.zoo.tensors import read_tensors
 
 
 class Target(NamedTuple):

@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metadescent import artifact, runs
+from metadescent import runs
 from metadescent.checkpoint import latest_epoch
 from metadescent.meta.state import is_finite
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.recipe import Recipe
+from metadescent.zoo import file as artifact
 
 FINE = 0
 FAULTS = {

@@ -15,7 +15,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from metadescent import artifact, zoo
+from metadescent import zoo
 from metadescent._files import write_atomically
 from metadescent._provenance import hardware
 from metadescent.commands.show import tuning_cache
@@ -24,6 +24,7 @@ from metadescent.experiments.kept import FOLDER, searches
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
 from metadescent.runs import stage_before
+from metadescent.zoo import file as artifact
 from metadescent.zoo.cards import DIVERGED
 
 CARD = """# {name}
@@ -157,7 +158,7 @@ def main() -> None:
         "last_tenth": result.curves[name].last_tenth,
         "sum": result.curves[name].sum,
     }
-    folder = Path(zoo.__file__).parent
+    folder = Path(zoo.__file__).parent / "pretrained"
     if card["recipe"].get("init") and not card.get("before"):
         card["before"] = stage_before(Recipe(**card["recipe"]))
     if arguments.note:

@@ -8,8 +8,8 @@ from pathlib import Path
 import equinox as eqx
 
 from metadescent._errors import UserError
-from metadescent.arrays import load_arrays, save_arrays
 from metadescent.meta.state import MetaState
+from metadescent.zoo.arrays import load_arrays, save_arrays
 
 KEEP = 2
 

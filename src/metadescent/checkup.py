@@ -19,7 +19,7 @@ from metadescent._errors import UserError
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import learning_curves
-from metadescent.descent.start import draw
+from metadescent.descent.episode import draw
 from metadescent.descent.tuning_cache import Progress, cached_tune
 from metadescent.descent.unrolling import exact
 from metadescent.descent.vitals import response

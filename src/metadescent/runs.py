@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent import artifact, zoo
+from metadescent import zoo
 from metadescent._errors import UserError, require
 from metadescent._files import check_writable, is_file, locked, write_json, write_lines
 from metadescent._provenance import hardware, versions
@@ -44,6 +44,7 @@ from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.base import Problem
 from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_rule
+from metadescent.zoo import file as artifact
 
 
 class NonFiniteError(UserError):
@@ -220,14 +221,14 @@ def train(
 
     Example:
         >>> import tempfile
-        >>> from metadescent import artifact
+        >>> from metadescent import load
         >>> from metadescent.problems.quadratic import Quadratic
         >>> sizes = {"steps": 2, "unroll": 2, "epochs": 1, "episodes": 1, "validation_problems": 1}
         >>> recipe = Recipe(optimizer="lstm(layers=(2,))", **sizes)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     run = train(Path(folder), Quadratic(2), "quadratic(dimension=2)", recipe)
         ...     epochs = [int(state.epoch) for state, _ in run]
-        ...     m = artifact.load(Path(folder) / "optimizer.safetensors")
+        ...     m = load(Path(folder) / "optimizer.safetensors")
         >>> epochs, m.layers
         ([1], (2,))
     """

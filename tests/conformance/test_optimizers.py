@@ -11,12 +11,12 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.artifact import load, save
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_optimizer, optimizers
+from metadescent.zoo.file import load, save
 
 KEY = jax.random.key(0)
 THETA = {"w": jnp.asarray([[0.5, -1.0, 2.0], [0.1, 0.0, -3.0]]), "b": jnp.asarray(0.3)}

@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 
 from metadescent.descent.curves import final_loss, held_out_curves, learning_curves, summarize
-from metadescent.descent.start import draw, start_batch
+from metadescent.descent.episode import draw, start_batch
 from metadescent.descent.tuning import tune
 from metadescent.descent.unrolling import unroll
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS

@@ -10,8 +10,8 @@ import optax
 import pytest
 
 from metadescent.descent.curves import learning_curves
+from metadescent.descent.episode import draw
 from metadescent.descent.line_search import searches
-from metadescent.descent.start import draw
 from metadescent.descent.trace import curve_of, descend
 from metadescent.descent.tuning import tune
 from metadescent.optimizers.lstm import LSTM

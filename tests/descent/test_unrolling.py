@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.descent.unrolling import Trajectory, start, unroll
 from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.base import LearnedOptimizer

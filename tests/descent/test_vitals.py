@@ -22,7 +22,7 @@ M = LSTM((3, 2), p=1.0, scale=0.1, key=KEY)
 
 
 def test_curves_and_vitals_are_those_of_a_loop_by_hand(assert_close: Callable) -> None:
-    from metadescent.descent.start import draw, start_batch
+    from metadescent.descent.episode import draw, start_batch
 
     curves, vitals = checked_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3)
     assert_close(curves, learning_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3))

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.descent.start import draw, start_batch
+from metadescent.descent.episode import draw, start_batch
 from metadescent.descent.unrolling import start
 from metadescent.meta.loss import form_for, forms, meta_loss
 from metadescent.optimizers.base import LearnedOptimizer

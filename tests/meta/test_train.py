@@ -11,7 +11,7 @@ import optax
 import pytest
 
 from metadescent.descent.curves import final_loss, learning_curves
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.meta.epoch import footprint
 from metadescent.meta.estimators.base import Estimator
 from metadescent.meta.estimators.imitation import Imitation

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.descent.unrolling import start, unroll
 from metadescent.meta import two_phase
 from metadescent.meta.loss import meta_loss

@@ -9,8 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent import artifact
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.meta.loss import meta_loss
 from metadescent.meta.two_phase import suits
 from metadescent.optimizers.lstm import LSTM
@@ -18,6 +17,7 @@ from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.optimizers.rnnprop import RNNProp
 from metadescent.problems.convnet import ConvNetClassification
 from metadescent.registry import make_optimizer
+from metadescent.zoo import file as artifact
 
 KEY = jax.random.key(0)
 THETA = {

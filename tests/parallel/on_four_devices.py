@@ -17,7 +17,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.meta.devices import OnEach, Spread, mesh_of, on_each
 from metadescent.meta.estimators.imitation import Imitation
 from metadescent.meta.estimators.pes import PES

@@ -15,8 +15,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The file of an optimizer with φ drawn at random, given its specification."""
     import jax
 
-    from metadescent import artifact
     from metadescent.registry import make_optimizer
+    from metadescent.zoo import file as artifact
 
     folder, paths = tmp_path_factory.mktemp("optimizers"), {}
 

@@ -7,10 +7,10 @@ import jax
 import pytest
 import torch
 
-from metadescent import artifact
 from metadescent.optimizers.lstm import LSTM
 from metadescent.torch import LearnedOptimizer
 from metadescent.torch.partitioned import load, number_of
+from metadescent.zoo import file as artifact
 
 TWO = "conv/* -> lstm(layers=(2,)) + fc/* -> rnnprop(layers=(3,))"
 

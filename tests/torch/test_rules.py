@@ -13,11 +13,11 @@ import torch
 
 from metadescent import zoo
 from metadescent._spec import discovered, groups_of, links, parse
-from metadescent.card import read_card
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.registry import optimizers
 from metadescent.torch import LearnedOptimizer
 from metadescent.torch.partitioned import load
+from metadescent.zoo.cards import read_card
 
 RULES = discovered("metadescent.torch.rules")
 PAGE = Path(__file__).parents[2] / "docs" / "pytorch.md"

@@ -5,15 +5,16 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
-from metadescent import arguments, artifact
+from metadescent import arguments
 from metadescent._errors import UserError
 from metadescent._files import read_bytes, write_atomically
 from metadescent.commands.dispatch import run
 from metadescent.console import console
-from metadescent.l2l import load_l2l
 from metadescent.problems.data.networks import network_path
 from metadescent.problems.data.torchvision import from_torchvision, read_checkpoint
 from metadescent.problems.neural_art import squeezenet, vgg19
+from metadescent.zoo import file as artifact
+from metadescent.zoo.l2l import load_l2l
 
 _SHAPES = {"squeezenet": squeezenet.SHAPES, "vgg19": vgg19.SHAPES}
 

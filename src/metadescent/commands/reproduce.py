@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from metadescent import arguments, artifact, experiments, zoo
+from metadescent import arguments, experiments, zoo
 from metadescent._files import write_json
 from metadescent.commands.dispatch import run
 from metadescent.commands.evaluate import tune_ahead
@@ -20,6 +20,7 @@ from metadescent.plotting import save
 from metadescent.recipe import Recipe
 from metadescent.sweep import sweep
 from metadescent.tasks import train_in_turn, training
+from metadescent.zoo import file as artifact
 
 
 @run.register

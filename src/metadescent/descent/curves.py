@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._checks import check_rule
 from metadescent._errors import UserError, require
+from metadescent.descent.episode import check_problem, draw, start_batch
 from metadescent.descent.line_search import searched_curves, searches
-from metadescent.descent.start import check_problem, draw, start_batch
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, unroll
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Part, Place

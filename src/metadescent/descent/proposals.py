@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
-from metadescent.descent.start import Keys
+from metadescent.descent.episode import Keys
 from metadescent.descent.unrolling import AnyOptimizer, exact
 from metadescent.optimizers.base import Coordinatewise, phi_dtype
 from metadescent.problems.base import Optimizee, Problem, Theta

@@ -144,7 +144,7 @@ def _tuning_code() -> list[str]:
         "descent.baselines",
         "descent.curves",
         "descent.line_search",
-        "descent.start",
+        "descent.episode",
         "descent.unrolling",
         "optimizers.base",
         "problems.base",

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.descent.start import draw, start_batch
+from metadescent.descent.episode import draw, start_batch
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, exact, rule_for
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem

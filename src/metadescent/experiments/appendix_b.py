@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from metadescent import artifact, zoo
+from metadescent import zoo
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import summarize
@@ -24,6 +24,7 @@ from metadescent.experiments import Claim, Load, Reproduction, Seeds, budget_of
 from metadescent.experiments.judge import Score, ahead
 from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
+from metadescent.zoo import file as artifact
 
 LEARNED = "LSTM"
 FOLLOWERS = ("sgd", "adam")

@@ -73,9 +73,9 @@ def check_spread(spread: Any) -> None:
     Example:
         >>> check_spread("all")
         Traceback (most recent call last):
-        metadescent.UserError: spread is 'all' and must be a metadescent.Spread; try ...
+        metadescent.UserError: spread is 'all' and must be a metadescent.meta.Spread; try ...
     """
-    require_kind("spread", spread, Spread, "a metadescent.Spread; try Spread(mesh_of())")
+    require_kind("spread", spread, Spread, "a metadescent.meta.Spread; try Spread(mesh_of())")
     require_kind("mesh", spread.mesh, Mesh, "one row of devices; try mesh_of()")
     if tuple(spread.mesh.axis_names) != (AXIS,):
         raise UserError(

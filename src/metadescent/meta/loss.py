@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._checks import check_weights
 from metadescent._errors import UserError, require_choice
-from metadescent.descent.start import Keys, draw
+from metadescent.descent.episode import Keys, draw
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, Unrolled, rule_for, unroll
 from metadescent.meta.two_phase import meta_gradient, record, suits
 from metadescent.optimizers.base import LearnedOptimizer

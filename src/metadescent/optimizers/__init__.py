@@ -1,4 +1,6 @@
-"""Learned optimizers, one rule a file; every module here is found by discovery.
+"""Learned optimizers: m and φ, one rule a file.
+
+A new one is one new file here, found by discovery.
 
 Example:
     >>> import jax
@@ -6,3 +8,30 @@ Example:
     >>> make_optimizer("lstm(layers=(4,))", jax.random.key(0)).layers
     (4,)
 """
+
+from collections.abc import Callable
+from typing import Any
+
+import lazy_loader
+
+__getattr__: Callable[[str], Any]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "anytime": ["Anytime"],
+        "appendix_d.gac": ["LSTMGAC"],
+        "appendix_d.ntm_bfgs": ["NTMBFGS"],
+        "appendix_d.ntm_l_bfgs": ["NTMLBFGS"],
+        "base": ["Coordinatewise", "LearnedOptimizer"],
+        "chained": ["Chained", "InTurn", "chain"],
+        "lstm": ["LSTM"],
+        "modulated": ["Modulated"],
+        "pace": ["Pace"],
+        "partitioned": ["Partitioned"],
+        "pictorial.pictorial": ["Pictorial"],
+        "proportional": ["Proportional"],
+        "relative": ["Relative"],
+        "rnnprop": ["RNNProp"],
+        "warm_up": ["WarmUp"],
+    },
+)

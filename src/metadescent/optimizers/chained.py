@@ -122,7 +122,7 @@ class Chained(Coordinatewise):
             if not isinstance(rule, Coordinatewise):
                 raise UserError(
                     f"{type(rule).__name__} is not coordinatewise and cannot be in such a chain; "
-                    "use metadescent.chain"
+                    "use metadescent.optimizers.chain"
                 )
         self.rules = links
 

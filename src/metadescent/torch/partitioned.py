@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metadescent import tensors
 from metadescent._errors import UserError, require_kind
 from metadescent._spec import build, discovered, groups_of, links, parse
 from metadescent._text import nearest
-from metadescent.card import read_card
-from metadescent.tensors import read_tensors, require_fit
 from metadescent.torch.chained import Chained
 from metadescent.torch.rule import Rule, Tensors
+from metadescent.zoo import tensors
+from metadescent.zoo.cards import read_card
+from metadescent.zoo.tensors import read_tensors, require_fit
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Pretrained optimizers that ship with the package, `<name>.safetensors`, and their cards.
 
-All but `load`, which is loaded when first used, does without JAX.
+All but `load` and `save`, which are loaded when first used, does without JAX.
 
 Example:
     >>> from metadescent import zoo
@@ -18,12 +18,12 @@ from metadescent._files import is_file
 from metadescent._text import nearest
 
 if TYPE_CHECKING:
-    from metadescent.zoo.loading import load
+    from metadescent.zoo.file import load, save
 
-__all__ = ["card", "load", "names", "path"]
-__getattr__, *_ = lazy_loader.attach(__name__, submod_attrs={"loading": ["load"]})
+__all__ = ["card", "load", "names", "path", "save"]
+__getattr__, *_ = lazy_loader.attach(__name__, submod_attrs={"file": ["load", "save"]})
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).parent / "pretrained"
 
 
 def names() -> list[str]:

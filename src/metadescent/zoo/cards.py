@@ -1,11 +1,14 @@
 """What the cards and files of pretrained optimizers say, as a table and as a page; no JAX."""
 
 import math
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from metadescent import zoo
-from metadescent.card import read_card
-from metadescent.tensors import read_tensors
+from metadescent._errors import UserError
+from metadescent.zoo.tensors import read_metadata, read_tensors
+
+FORMAT = 1
 
 DIVERGED = "diverged"
 """What stands for the final loss of a baseline that diverged on some problem."""
@@ -105,3 +108,25 @@ def _row(cells: list[str]) -> str:
 
 def _with_interval(row: dict[str, str]) -> str:
     return f"{row['final loss']} ({row['95 %']})"
+
+
+def read_card(path: str | Path) -> dict[str, Any]:
+    """Return what an optimizer's file says of it, without reading φ.
+
+    Raises:
+        UserError: if the file is not an optimizer's, or its format is newer than this package.
+
+    Example:
+        >>> from metadescent import zoo
+        >>> read_card(zoo.path("mnist-lstm"))["optimizer"]
+        'lstm(p=10.0, scale=0.1)'
+    """
+    metadata = read_metadata(Path(path))
+    if metadata.get("format") != FORMAT:
+        raise UserError(
+            f"{path} has format {metadata.get('format')!r} and this version reads format {FORMAT}; "
+            "try a newer metadescent"
+        )
+    if not isinstance(metadata.get("optimizer"), str):
+        raise UserError(f"{path} holds no optimizer; it must be an optimizer.safetensors")
+    return metadata

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.descent.start import draw
+from metadescent.descent.episode import draw
 from metadescent.meta.estimators.imitation import Imitation, Teacher
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM

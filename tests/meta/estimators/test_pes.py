@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.descent.start import draw, start_batch
+from metadescent.descent.episode import draw, start_batch
 from metadescent.meta.estimators.base import Estimator
 from metadescent.meta.estimators.pes import PES
 from metadescent.meta.estimators.truncated import Truncated

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.descent.start import draw
+from metadescent.descent.episode import draw
 from metadescent.descent.unrolling import Trajectory, unroll
 from metadescent.meta.estimators.truncated import Truncated
 from metadescent.optimizers.base import LearnedOptimizer

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jaxtyping import Array
 
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.meta.loss import meta_loss
 from metadescent.optimizers.appendix_d.gac import average
 from metadescent.optimizers.appendix_d.ntm import Controller, Emission

@@ -18,7 +18,7 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import require, require_choice
-from metadescent.descent.start import draw
+from metadescent.descent.episode import draw
 from metadescent.descent.unrolling import Trajectory, exact, rule_for, start
 from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import require, require_kind
-from metadescent.descent.start import draw, start_batch
+from metadescent.descent.episode import draw, start_batch
 from metadescent.descent.unrolling import Trajectory, unroll
 from metadescent.meta.estimators.base import Estimator, chosen
 from metadescent.optimizers.base import LearnedOptimizer

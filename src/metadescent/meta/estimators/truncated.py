@@ -16,7 +16,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import require, require_choice, require_kind
-from metadescent.descent.start import start_batch
+from metadescent.descent.episode import start_batch
 from metadescent.descent.unrolling import Trajectory
 from metadescent.meta.estimators.base import Estimator, chosen, share
 from metadescent.meta.loss import meta_loss

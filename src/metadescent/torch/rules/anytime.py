@@ -20,7 +20,7 @@ class Anytime(Rule):
     """The LSTM of the paper behind signs of progress, with steps that shorten.
 
     Arguments:
-        layers, betas, tau, clock, scale: as for `metadescent.Anytime`.
+        layers, betas, tau, clock, scale: as for `metadescent.optimizers.Anytime`.
 
     Example:
         >>> sorted(Anytime(layers=(4,), betas=(0.9,)).state_shapes())

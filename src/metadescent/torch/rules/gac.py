@@ -14,7 +14,7 @@ class LSTMGAC(Rule):
     """The LSTM of the paper, some of whose cells average over all coordinates of the row.
 
     Arguments:
-        layers, averaging, p, scale: as for `metadescent.LSTMGAC`.
+        layers, averaging, p, scale: as for `metadescent.optimizers.LSTMGAC`.
 
     Example:
         >>> LSTMGAC(layers=(4,)).coordinatewise

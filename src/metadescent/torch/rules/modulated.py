@@ -14,7 +14,7 @@ class Modulated(Rule):
     """An LSTM that weighs the coordinates of the gradient's momentum.
 
     Arguments:
-        layers, betas, clock, scale, power: as for `metadescent.Modulated`.
+        layers, betas, clock, scale, power: as for `metadescent.optimizers.Modulated`.
 
     Example:
         >>> sorted(Modulated(layers=(4,), betas=(0.9,)).state_shapes())

@@ -11,7 +11,7 @@ class Pace(Rule):
     """A factor that depends on the step alone.
 
     Arguments:
-        horizon, corners, linear: as for `metadescent.Pace`.
+        horizon, corners, linear: as for `metadescent.optimizers.Pace`.
 
     Example:
         >>> import torch

@@ -16,7 +16,8 @@ class Proportional(Rule):
     """Updates scaled by a learned power of θ's size, tensor by tensor.
 
     Arguments:
-        rate, floor, power, ceiling: as for `metadescent.Proportional`; φ has all but the last.
+        rate, floor, power, ceiling: as for `metadescent.optimizers.Proportional`; φ has all but the
+        last.
 
     Raises:
         UserError: on use, if θ is not given.

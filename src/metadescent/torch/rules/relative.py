@@ -14,7 +14,8 @@ class Relative(Rule):
     """Updates scaled to a learned part of θ, tensor by tensor.
 
     Arguments:
-        rate, floor, ceiling: as for `metadescent.Relative`; of these φ, has the first two.
+        rate, floor, ceiling: as for `metadescent.optimizers.Relative`; of these φ, has the first
+        two.
 
     Raises:
         UserError: on use, if θ is not given.

@@ -14,7 +14,7 @@ class RNNProp(Rule):
     """The LSTM of the paper behind gradients that are normalized by their moments.
 
     Arguments:
-        layers, beta, scale: as for `metadescent.RNNProp`.
+        layers, beta, scale: as for `metadescent.optimizers.RNNProp`.
 
     Example:
         >>> RNNProp(layers=(4,)).state_shapes()

@@ -11,7 +11,7 @@ class WarmUp(Rule):
     """A factor that grows in proportion to the step, until it is 1.
 
     Arguments:
-        steps: as for `metadescent.WarmUp`.
+        steps: as for `metadescent.optimizers.WarmUp`.
 
     Example:
         >>> import torch

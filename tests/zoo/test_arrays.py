@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import save as save_safetensors
 
 from metadescent._errors import UserError
-from metadescent.arrays import load_arrays, save_arrays
-from metadescent.tensors import read_metadata
+from metadescent.zoo.arrays import load_arrays, save_arrays
+from metadescent.zoo.tensors import read_metadata
 
 TREE: dict[str, Any] = {
     "w": jnp.asarray([[1.5, -0.0, jnp.inf], [jnp.nan, 1e-45, 3.0]]),

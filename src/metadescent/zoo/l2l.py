@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from metadescent._errors import UserError
 from metadescent.optimizers.lstm import LSTM
-from metadescent.pickled import Tables, read_tables
+from metadescent.zoo.pickled import Tables, read_tables
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadescent._errors import UserError
-from metadescent.pickled import read_tables
+from metadescent.zoo.pickled import read_tables
 
 TABLES = {
     "lstm_1": {"w_gates": np.arange(12, dtype=np.float32).reshape(3, 4), "b_gates": np.ones(4)},

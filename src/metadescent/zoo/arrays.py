@@ -13,7 +13,7 @@ from safetensors.numpy import save as save_safetensors
 from metadescent._errors import UserError
 from metadescent._files import write_atomically
 from metadescent._tree import path_of
-from metadescent.tensors import CHECKSUM, NO_CHECKSUM, Tensor, read_tensors, require_fit, sealed
+from metadescent.zoo.tensors import CHECKSUM, NO_CHECKSUM, Tensor, read_tensors, require_fit, sealed
 
 
 def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent import artifact
-from metadescent.l2l import load_l2l
 from metadescent.optimizers.lstm import LSTM
+from metadescent.zoo import file as artifact
+from metadescent.zoo.l2l import load_l2l
 
 PARITY = Path(os.environ.get("METADESCENT_DATA", "")) / "parity"
 Tables = dict[str, dict[str, np.ndarray]]

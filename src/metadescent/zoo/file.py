@@ -11,12 +11,13 @@ from typing import Any
 import equinox as eqx
 import jax
 
+from metadescent import zoo
 from metadescent._errors import UserError, require_kind
 from metadescent._spec import groups_of, links, parse
-from metadescent.arrays import load_arrays, save_arrays
-from metadescent.card import FORMAT, read_card
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.registry import make_optimizer
+from metadescent.zoo.arrays import load_arrays, save_arrays
+from metadescent.zoo.cards import FORMAT, read_card
 
 
 def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) -> None:
@@ -50,11 +51,11 @@ def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) 
     save_arrays(Path(path), eqx.filter(m, eqx.is_array), metadata)
 
 
-def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
-    """Read an optimizer from its file.
+def load(name: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
+    """Return a pretrained optimizer by name, or one of your own by its file or run folder.
 
     Arguments:
-        path: the file.
+        name: in the zoo, or a path.
         make: builds an optimizer from its specification and a key; the package's registry if not
             given. Hand in your own to load an optimizer whose class lives elsewhere.
 
@@ -63,11 +64,12 @@ def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
             does not fit; the sentence names it.
 
     Example:
-        >>> from metadescent import zoo
-        >>> load(zoo.path("mnist-lstm")).layers
-        (20, 20)
+        >>> import jax.numpy as jnp
+        >>> tx = load("quadratic-lstm").as_optax()
+        >>> tx.init(jnp.zeros(10))[0][0].shape
+        (20, 10)
     """
-    path = Path(path)
+    path = zoo.path(name)
     spec = read_card(path)["optimizer"]
     rules = [one for _, several in groups_of(spec) for one in links(several)]
     outside = any(":" in parse(one)[0] for one in rules)
@@ -75,7 +77,7 @@ def load(path: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
         # A file may not say which code to import; only its reader may.
         raise UserError(
             f"{path} holds an optimizer of a class outside the package, {spec}; hand the class in: "
-            "metadescent.artifact.load(path, make=lambda spec, key: …)"
+            "metadescent.load(path, make=lambda spec, key: …)"
         )
     skeleton = eqx.filter_eval_shape(make, spec, jax.random.key(0))
     arrays, static = eqx.partition(skeleton, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadescent import artifact, zoo
+from metadescent import zoo
 from metadescent.zoo import cards
+from metadescent.zoo import file as artifact
 
 DOCS = Path(__file__).parent.parent / "docs"
 

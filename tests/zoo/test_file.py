@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from metadescent.artifact import FORMAT, load, read_card, save
 from metadescent.optimizers.base import Coordinatewise
 from metadescent.optimizers.lstm import LSTM
+from metadescent.zoo.file import FORMAT, load, read_card, save
 
 SPEC = "lstm(layers=(3, 2), p=None, scale=0.5)"
 M = LSTM((3, 2), p=None, scale=0.5, key=jax.random.key(3))
@@ -104,7 +104,7 @@ def test_loading_runs_no_code_that_the_file_names(
     assert not hasattr(sys, "metadescent_hostile")
     assert found == (
         f"{path} holds an optimizer of a class outside the package, {spec}; hand the class in: "
-        "metadescent.artifact.load(path, make=lambda spec, key: …)"
+        "metadescent.zoo.file.load(path, make=lambda spec, key: …)"
     )
 
 
