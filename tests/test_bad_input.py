@@ -39,7 +39,9 @@ SENTENCES = {
         "what Only.sample returns is 3 and must be a metadescent.Optimizee; try "
         "metadescent.FromFunction(loss, init)"
     ),
-    "Spread: spread": "spread is 'all' and must be a metadescent.meta.Spread; try Spread(mesh_of())",
+    "Spread: spread": (
+        "spread is 'all' and must be a metadescent.meta.Spread; try Spread(mesh_of())"
+    ),
     "Spread: mesh": (
         "the axes of a spread's mesh are model and must be problems alone; try mesh_of()"
     ),

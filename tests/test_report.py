@@ -12,9 +12,9 @@ import pytest
 
 from metadescent import doctor
 from metadescent.doctor import Finding
-from metadescent.proposal_plots import Function, draw_functions
+from metadescent.figures.proposals import Function, draw_functions
+from metadescent.figures.run import draw_run
 from metadescent.report import Image, Section, Table, page
-from metadescent.run_plots import draw_run
 
 VOID = {"meta", "link", "img", "br"}
 X = np.linspace(-1, 1, 101)

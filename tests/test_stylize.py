@@ -14,7 +14,7 @@ from metadescent import zoo
 from metadescent.arguments import Stylize
 from metadescent.commands.stylize import _reported
 from metadescent.descent.trace import Visited
-from metadescent.experiments.styling import OPTIMIZERS
+from metadescent.figures.paper.styling import OPTIMIZERS
 from metadescent.problems.data.embedded import embedded_names
 from metadescent.problems.data.networks import load_network, network_path
 from metadescent.problems.data.pictures import read_picture, write_picture

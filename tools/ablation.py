@@ -21,7 +21,7 @@ from metadescent import runs
 from metadescent._files import write_json
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import learning_curves, summarize
-from metadescent.experiments.judge import tenth
+from metadescent.figures.paper.judge import tenth
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem
 from metadescent.zoo import file as artifact

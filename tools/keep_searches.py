@@ -17,8 +17,8 @@ from metadescent._files import write_json
 from metadescent.commands.show import tuning_cache
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.tuning_cache import cached_tune
-from metadescent.experiments import budget_of, experiment
-from metadescent.experiments.kept import entry, searches
+from metadescent.figures.paper import budget_of, experiment
+from metadescent.figures.paper.kept import entry, searches
 from metadescent.registry import make_problem
 
 

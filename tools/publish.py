@@ -20,7 +20,7 @@ from metadescent._files import write_atomically
 from metadescent._provenance import hardware
 from metadescent.commands.show import tuning_cache
 from metadescent.descent.comparison import Comparison, compare, problem_keys
-from metadescent.experiments.kept import FOLDER, searches
+from metadescent.figures.paper.kept import FOLDER, searches
 from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
 from metadescent.runs import stage_before

@@ -11,7 +11,7 @@ from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
 from metadescent.doctor import LEARNED, LEARNING, NOT_YET, Finding
-from metadescent.plotting import render
+from metadescent.figures.output import render
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -96,7 +96,8 @@ def test_the_derivative_in_two_phases_is_that_of_the_whole() -> None:
         (lambda: InTurn([]), "the chain is empty; give one rule or more"),
         (
             lambda: Chained([LSTMGAC((4,), averaging=1, key=jax.random.key(0))]),
-            "LSTMGAC is not coordinatewise and cannot be in such a chain; use metadescent.optimizers.chain",
+            "LSTMGAC is not coordinatewise and cannot be in such a chain; "
+            "use metadescent.optimizers.chain",
         ),
         (
             lambda: Pace(horizon=0.0, key=jax.random.key(0)),

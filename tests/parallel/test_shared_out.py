@@ -14,8 +14,8 @@ from metadescent import runs, tasks
 from metadescent.commands.evaluate import tune_ahead
 from metadescent.descent.tuning import Tuned
 from metadescent.executors import Engine, engine_of
-from metadescent.experiments import BUDGETS
-from metadescent.experiments.panels import Setting, run, searches_of
+from metadescent.figures.paper import BUDGETS
+from metadescent.figures.paper.panels import Setting, run, searches_of
 from metadescent.logs import read_config, read_metrics
 from metadescent.optimizers.lstm import LSTM
 from metadescent.recipe import Recipe

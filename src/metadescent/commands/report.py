@@ -13,15 +13,15 @@ from metadescent.console import console, progress
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.doctor import diagnose
+from metadescent.figures.curves import Panel, draw_curves
+from metadescent.figures.pictures import Pictures, pictures
+from metadescent.figures.run import draw_run
 from metadescent.logs import read_config
 from metadescent.measurements import measurements
 from metadescent.optimizers.base import LearnedOptimizer
-from metadescent.pictures import Pictures, pictures
-from metadescent.plotting import Panel, learning_curves
 from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 from metadescent.report import Image, Section, Table, page
-from metadescent.run_plots import draw_run
 
 LEARNED = "learned"
 
@@ -116,7 +116,7 @@ def _training(checkup: Checkup) -> list[Section]:
 
 def _comparison(result: Comparison) -> Section:
     columns, rows = comparison_rows(result)
-    drawn = learning_curves([Panel(result.curves)])
+    drawn = draw_curves([Panel(result.curves)])
     caption = (
         f"Learning curves on {result.seeds} fresh problems, mean and 95 % interval; every "
         "hand-designed optimizer at the rate that serves it best"

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from metadescent import arguments, experiments, zoo
+from metadescent import arguments, zoo
 from metadescent._files import write_json
 from metadescent.commands.dispatch import run
 from metadescent.commands.evaluate import tune_ahead
@@ -13,10 +13,11 @@ from metadescent.commands.show import show, tuning_cache
 from metadescent.commands.train import train
 from metadescent.console import console, figure, progress, table
 from metadescent.executors import engine_of
-from metadescent.experiments import panels
+from metadescent.figures import paper as experiments
+from metadescent.figures.output import save_figure
+from metadescent.figures.paper import panels
 from metadescent.logs import recipe_from
 from metadescent.optimizers.base import LearnedOptimizer
-from metadescent.plotting import save
 from metadescent.recipe import Recipe
 from metadescent.sweep import sweep
 from metadescent.tasks import train_in_turn, training
@@ -57,7 +58,7 @@ def _reproduce(command: arguments.Reproduce) -> None:
     ]
     columns = ["the paper says", "section", "measured", "against", "holds"]
     console().print(table(command.figure, columns, rows, text=["the paper says"]))
-    save(result.plot(), command.out / command.figure)
+    save_figure(result.plot(), command.out / command.figure)
     console().print(f"Figure: {command.out / command.figure}.png")
     if command.json:
         write_json(command.json, result.to_json())

@@ -59,7 +59,8 @@ def show(result: Comparison) -> None:
 
 def plot(result: Comparison, path: Path) -> None:
     """Write the learning curves as .svg and .png, whichever of the two `path` ends in."""
-    from metadescent import plotting
+    from metadescent.figures.curves import Panel, draw_curves
+    from metadescent.figures.output import save_figure
 
     stem = path.with_suffix("") if path.suffix in (".svg", ".png") else path
-    plotting.save(plotting.learning_curves([plotting.Panel(result.curves)]), stem)
+    save_figure(draw_curves([Panel(result.curves)]), stem)

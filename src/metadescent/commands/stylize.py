@@ -18,7 +18,7 @@ from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import Curve
 from metadescent.descent.trace import Visited, curve_of, descend
 from metadescent.descent.unrolling import AnyOptimizer
-from metadescent.experiments.styling import OPTIMIZERS
+from metadescent.figures.paper.styling import OPTIMIZERS
 from metadescent.problems.data.content import content_path, style_path
 from metadescent.problems.data.pictures import format_of, read_picture, write_picture
 from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
@@ -124,14 +124,13 @@ def _reported(
 
 
 def _compare(command: arguments.Stylize, strip: np.ndarray, curves: dict[str, Curve]) -> None:
-    from metadescent import plotting
+    from metadescent.figures.curves import Panel, draw_curves
+    from metadescent.figures.output import save_figure
 
     beside = command.out.with_stem(f"{command.out.stem}-strip")
     write_picture(beside, strip)
-    panel = plotting.Panel(curves, x_label="Gradients evaluated")
-    written = plotting.save(
-        plotting.learning_curves([panel]), command.out.with_name(f"{command.out.stem}-curves")
-    )
+    panel = Panel(curves, x_label="Gradients evaluated")
+    written = save_figure(draw_curves([panel]), command.out.with_name(f"{command.out.stem}-curves"))
     rows = [[name, figure(curve.rate), figure(curve.final)] for name, curve in curves.items()]
     title = f"{command.size} × {command.size} pixels, {command.steps} gradients"
     console().print(table(title, ["", "rate", "loss"], rows))

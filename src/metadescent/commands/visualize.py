@@ -13,8 +13,8 @@ from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.traits import size, time_scale
 from metadescent.descent.tuning_cache import tune_all
-from metadescent.pictures import FUNCTION_STEPS, pictures
-from metadescent.plotting import save
+from metadescent.figures.output import save_figure
+from metadescent.figures.pictures import FUNCTION_STEPS, pictures
 from metadescent.registry import make_problem
 
 
@@ -55,9 +55,9 @@ def _visualize(command: arguments.Visualize) -> None:
     title = f"Updates along one trajectory of {mine} on {command.problem}, {command.steps} steps"
     console().print(table(title, ["", "rate", "mean |g|", "time scale (steps)"], rows))
     folder = command.out or Path("runs") / "visualize" / mine
-    save(found.histories(), folder / "histories")
+    save_figure(found.histories(), folder / "histories")
     console().print(f"Histories of updates: {folder / 'histories'}.png")
     for coordinate in found.coordinates:
         path = folder / f"function-{coordinate}"
-        save(found.functions(coordinate), path)
+        save_figure(found.functions(coordinate), path)
         console().print(f"Coordinate {coordinate}, {FUNCTION_STEPS} steps at most: {path}.png")

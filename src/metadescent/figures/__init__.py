@@ -1,0 +1,1 @@
+"""Figures: learning curves, sweeps, updates and runs drawn; the paper's in `figures.paper`."""

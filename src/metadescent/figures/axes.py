@@ -1,0 +1,140 @@
+"""What all figures are drawn with: panels in rows over one legend, lines, loss axes.
+
+Nothing touches pyplot's state: a figure is a value, and `output` writes it.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from metadescent.figures.style import STYLE
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+
+def draw_line(
+    axes: "matplotlib.axes.Axes",
+    x: np.ndarray,
+    shown: Sequence[np.ndarray],
+    label: str,
+    style: Mapping[str, Any],
+) -> None:
+    """Draw means and the band of their intervals; `shown` is mean, low and high."""
+    mean, low, high = map(_positive, shown)
+    floor = np.where(np.isnan(low) & ~np.isnan(high), np.finfo(float).tiny, low)
+    axes.fill_between(x, floor, high, color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
+    axes.plot(x, mean, label=label, **style)
+
+
+def arrange(
+    panels: Sequence[Any],
+    draw: Callable[["matplotlib.axes.Axes", Any], None],
+    columns: int,
+    width: float,
+    sharey: bool = False,
+    height: float = 2.25,
+) -> "matplotlib.figure.Figure":
+    """Draw panels in rows of `columns`, each row so many inches high, over a legend they share."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    rows = math.ceil(len(panels) / columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
+        entries: dict[str, Any] = {}
+        for axes, panel in zip(grid, panels, strict=False):
+            draw(axes, panel)
+            handles, labels = axes.get_legend_handles_labels()
+            entries |= dict(zip(labels, handles, strict=True))
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        legend_columns = _legend_columns(list(entries), width)
+        legend_rows = math.ceil(len(entries) / legend_columns)
+        figure.set_size_inches(width, height * rows + 0.15 + 0.17 * legend_rows)
+        figure.legend(
+            entries.values(),
+            entries.keys(),
+            loc="outside lower center",
+            ncols=legend_columns,
+            frameon=False,
+            handlelength=3.2,
+            columnspacing=1.6,
+        )
+        # Laid out once and for all; a second pass at another resolution would move things a little.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figure
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    """Return the largest number of columns, filled one after the other, that fit a width."""
+    for columns in range(min(len(labels), 6), 1, -1):
+        size, longer = divmod(len(labels), columns)
+        starts = [k * size + min(k, longer) for k in range(columns + 1)]
+        longest = [max(map(len, labels[begin:end])) for begin, end in itertools.pairwise(starts)]
+        if sum(0.6 + 0.06 * letters for letters in longest) < width:
+            return columns
+    return 1
+
+
+def _positive(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"]:
+    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
+
+
+def scale_losses(axes: "matplotlib.axes.Axes", intervals: Iterable[Sequence[np.ndarray]]) -> None:
+    """Fit the loss axis to means and their upper bounds, with ticks at round numbers.
+
+    Each interval is a mean, its low and its high.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    shown = [
+        _positive(values)
+        for mean, low, high in intervals
+        for values in (mean, high, np.maximum(low, 0.7 * mean))
+    ]
+    shown = np.concatenate([values[~np.isnan(values)] for values in shown] or [np.ones(1)])
+    low, high = (shown.min(), shown.max()) if len(shown) else (0.1, 1.0)
+    margin = max((high / low) ** 0.04, 1.02)
+    low, high = low / margin, high * margin
+    ticks = _ticks(low, high)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(FixedLocator(ticks.tolist()))
+    axes.yaxis.set_minor_locator(NullLocator())
+    plain = ticks.min() >= 1e-3 and ticks.max() < 1e5
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}" if plain else _power(y)))
+
+
+def _ticks(low: float, high: float) -> Float[np.ndarray, " ticks"]:
+    """Return a few round numbers between two positive ones.
+
+    Example:
+        >>> _ticks(0.03, 40.0).tolist(), _ticks(0.19, 0.55).round(3).tolist()
+        ([0.1, 1.0, 10.0], [0.2, 0.25, 0.3, 0.4, 0.5])
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = max(1, math.ceil((last - first) / 6))
+    ticks = np.asarray([low, high])
+    for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
+        candidates = [m * 10.0**k for k in range(first, last + 1, every) for m in mantissas]
+        ticks = np.asarray([tick for tick in candidates if low <= tick <= high])
+        if len(ticks) >= 3:
+            return ticks
+    ticks = np.asarray(MaxNLocator(4).tick_values(low, high))
+    return ticks[(low <= ticks) & (ticks <= high)]
+
+
+def _power(value: float) -> str:
+    exponent = math.floor(math.log10(value) + 1e-9)
+    mantissa = value / 10.0**exponent
+    factor = "" if abs(mantissa - 1) < 1e-6 else f"{mantissa:g}\\times"
+    return f"${factor}10^{{{exponent}}}$"

@@ -1,0 +1,107 @@
+"""Learning curves as the paper draws them (figures 4 and 5)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from metadescent.descent.curves import Curve
+from metadescent.figures.axes import arrange, draw_line, scale_losses
+from metadescent.figures.style import COLUMN_WIDTH, label_of, styles_of
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+
+class Panel(NamedTuple):
+    """What one panel of learning curves shows.
+
+    `curves` maps names to curves; those without a rate are the learned optimizers'. Only steps from
+    `first_step` on are drawn; a curve's first value is that of step `every`, the next that of as
+    many steps later: f(θ_1), f(θ_2), … where that is 1. `labels` says how a name is written, where
+    it should not stand as it is.
+    """
+
+    curves: Mapping[str, Curve]
+    title: str | None = None
+    y_label: str = "Loss"
+    first_step: int = 1
+    labels: Mapping[str, str] = {}
+    every: int = 1
+    x_label: str = "Step"
+
+    def label(self, name: str) -> str:
+        """Return how a name is written in the legend."""
+        return label_of(name, self.labels)
+
+
+def draw_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib.figure.Figure":
+    """Draw panels side by side, over one legend that they share.
+
+    Arguments:
+        panels: at least one.
+        columns: panels a row; each is one column of a two-column page wide.
+
+    Source: figures 4 and 5.
+
+    Example:
+        >>> import numpy as np
+        >>> curve = Curve(np.array([3.0, 2.0]), np.array([2.0, 1.0]), np.array([4.0, 3.0]), 0.1)
+        >>> figure = draw_curves([Panel({"adam": curve}, title="Two steps")])
+        >>> [text.get_text() for text in figure.legends[0].get_texts()]
+        ['Adam']
+    """
+    columns = min(columns, len(panels))
+    learned = [
+        panel.label(name)
+        for panel in panels
+        for name, curve in panel.curves.items()
+        if curve.rate is None
+    ]
+
+    def draw(axes: "matplotlib.axes.Axes", panel: Panel) -> None:
+        draw_panel(axes, panel, learned)
+
+    return arrange(panels, draw, columns, COLUMN_WIDTH * columns)
+
+
+def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str] = ()) -> None:
+    """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
+
+    The loss axis is logarithmic. Values that it cannot show (not finite, or not positive) are left
+    out, and an interval that reaches down to zero is shaded down to the edge. Where a curve ceases
+    to be finite and others do not, the axis is fitted to the others.
+
+    Arguments:
+        axes: where to draw.
+        panel: what to draw.
+        learned: labels of learned optimizers in the order of their styles. Panels that are given
+            the same ones draw an optimizer alike, whoever else they show.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    in_order = styles_of(dict.fromkeys(learned, True))
+    styles = styles_of({name: curve.rate is None for name, curve in panel.curves.items()})
+    for name, curve in panel.curves.items():
+        if curve.rate is None:
+            styles[name] = in_order.get(panel.label(name), styles[name])
+    first = math.ceil(panel.first_step / panel.every)
+    shown = {
+        name: [values[first - 1 :] for values in curve[:3]] for name, curve in panel.curves.items()
+    }
+    for name, values in shown.items():
+        steps = panel.every * (first + np.arange(len(values[0])))
+        draw_line(axes, steps, values, panel.label(name), styles[name])
+    axes.set_yscale("log")
+    within = [values for values in shown.values() if np.isfinite(values[0]).all()]
+    scale_losses(axes, within or shown.values())
+    last = max([first, *(len(curve.mean) for curve in panel.curves.values())])
+    axes.set_xlim(panel.every * (first - 1), panel.every * last)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.grid(True)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    if panel.title is not None:
+        axes.set_title(panel.title, loc="left")

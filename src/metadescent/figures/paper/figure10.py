@@ -1,0 +1,97 @@
+"""Figure 10: the updates that the LSTM makes, and those that SGD and Adam would have made.
+
+Appendix B, "histories of updates": two coordinates along one trajectory of the LSTM. What the paper
+sees there is judged on many trajectories, over all coordinates that have a gradient at every step:
+
+    "bigger updates"      the mean of |g|, against the larger one of SGD's and Adam's
+    "momentum"            the time scale of the LSTM's updates, the steps in which their
+                          autocorrelation falls to 1/e, against that of SGD's, which have none and
+                          are as noisy as the gradients
+    "shorter time-scale"  the same against that of Adam's updates
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import jax
+
+from metadescent.descent.proposals import Histories, choose, histories, scene
+from metadescent.descent.traits import size, time_scale
+from metadescent.descent.tuning_cache import Progress
+from metadescent.figures.paper import Claim, Reproduction
+from metadescent.figures.paper.appendix_b import LEARNED, Cast, Experiment, less, live, more, scores
+from metadescent.figures.paper.judge import Score
+from metadescent.figures.proposals import draw_histories, history_panels
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+SHOWN = 2
+
+Traits = dict[str, dict[str, Score]]
+
+
+class Figure10(Experiment):
+    """The experiment behind the figure."""
+
+    FIGURE = "figure10"
+
+    def show(self, found: Cast, seed: int, progress: Progress) -> Reproduction:
+        """Measure all trajectories, and draw the first."""
+        first, traits = measure(found)
+        progress("traced updates")
+        measured = found.to_json() | {
+            trait: {name: score._asdict() for name, score in by_name.items()}
+            for trait, by_name in traits.items()
+        }
+        chosen = choose(first.gradients, SHOWN, seed).tolist()
+        return Reproduction(self.FIGURE, {}, judge(traits), lambda: plot(first, chosen), measured)
+
+
+EXPERIMENTS = [Figure10()]
+
+
+def measure(found: Cast) -> tuple[Histories, Traits]:
+    """Return the histories of the first trajectory, and traits of updates over all of them."""
+    first: Histories | None = None
+    values: dict[str, dict[str, list[float]]] = {
+        trait: {name: [] for name in found.optimizers} for trait in ("size", "time scale")
+    }
+    for key in jax.random.split(found.key, found.seeds.report):
+        seen = histories(found.optimizers, scene(found.problem, key), num_steps=found.num_steps)
+        first = first or seen
+        columns = live(seen.gradients)
+        for name, updates in seen.updates.items():
+            values["size"][name].append(size(updates[:, columns]))
+            values["time scale"][name].append(time_scale(updates[:, columns]))
+    assert first is not None
+    return first, {t: {n: scores(v) for n, v in names.items()} for t, names in values.items()}
+
+
+def judge(traits: Mapping[str, Mapping[str, Score]]) -> list[Claim]:
+    """Return what the paper sees in figure 10, judged on measured traits.
+
+    Source: appendix B.
+    """
+    sizes, scales = traits["size"], traits["time scale"]
+    lasting = "the steps in which the autocorrelation of updates falls to 1/e, the LSTM's against"
+    return [
+        more(
+            '"the trained optimizer makes bigger updates than SGD and ADAM": the mean of |g|, the '
+            "LSTM's against the larger of SGD's and Adam's",
+            sizes[LEARNED],
+            max(sizes["sgd"], sizes["adam"], key=lambda score: score.value),
+        ),
+        more(f'"it uses some kind of momentum": {lasting} SGD\'s', scales[LEARNED], scales["sgd"]),
+        less(
+            '"its updates are more noisy than those proposed by ADAM which may be interpreted as '
+            f"having a shorter time-scale momentum\": {lasting} Adam's",
+            scales[LEARNED],
+            scales["adam"],
+        ),
+    ]
+
+
+def plot(seen: Histories, coordinates: list[int]) -> "matplotlib.figure.Figure":
+    """Draw the histories of some coordinates, one above the other."""
+    return draw_histories(history_panels(seen, coordinates, [LEARNED]))

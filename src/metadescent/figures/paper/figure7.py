@@ -1,0 +1,227 @@
+"""Figure 7: a convolutional network on CIFAR-10 and on subsets of its labels.
+
+`cifar10-lstm` is two rules with an LSTM in each, one for convolutional layers and one for the
+others, that were meta-trained on CIFAR-10; `cifar10-lstm-sub`, the paper's *LSTM-sub*, is the same,
+meta-trained on labels that neither of the subsets here has. What of them was learned and what was
+chosen by hand is in docs/cifar10.md. `cifar10-plain-lstm` is the paper's plain recipe, two LSTMs
+learned through unrolls of 20 steps. They train, beside baselines tuned for each panel,
+
+    left      the network on all ten labels; here with the plain recipe
+    center    CIFAR-5: labels 0 to 4
+    right     CIFAR-2: labels 0 and 1
+
+The optimizee learns from training batches 1 to 4 of CIFAR-10, as in meta-training; batch 5 is held
+out: nothing learns from it. (The paper has "a held-out test set", and does not say which labels its
+subsets have.) Batch normalization has the means and variances of the very images that f is
+evaluated on, held-out ones too. What the paper says: "the LSTM optimizer learns much more quickly
+than the baseline optimizers, with significant boosts in performance for the CIFAR-5 and especially
+CIFAR-2 datasets. We also see that the optimizers trained only on a disjoint subset of the data is
+hardly effected by this difference and transfers well to the additional dataset."
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
+from metadescent.descent.tuning_cache import Progress
+from metadescent.figures.curves import Panel, draw_curves
+from metadescent.figures.paper import Claim, Load, Reproduction, budget_of
+from metadescent.figures.paper.judge import outperforms, rivals, score, tenth, what
+from metadescent.figures.paper.kept import FOLDER
+from metadescent.figures.paper.panels import Setting, run
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+FIGURE = "figure7"
+LSTM, SUB, PLAIN = OPTIMIZERS = ("cifar10-lstm", "cifar10-lstm-sub", "cifar10-plain-lstm")
+STEPS = 1000
+KEPT = FOLDER / f"{FIGURE}.json"
+
+
+def _setting(name: str, title: str, beside: tuple[str, ...] = ()) -> Setting:
+    return Setting(
+        f"{name}(batches=(1, 2, 3, 4))",
+        LSTM,
+        STEPS,
+        "convolutions",
+        title,
+        "Loss (nats)",
+        beside=beside,
+        held_out=f"{name}(batches=(5,), batch_size=512)",
+    )
+
+
+SETTINGS = {
+    "cifar10": _setting("cifar10", "CIFAR-10", (PLAIN,)),
+    "cifar5": _setting("cifar5", "CIFAR-5", (SUB,)),
+    "cifar2": _setting("cifar2", "CIFAR-2", (SUB,)),
+}
+UNITS = sum(setting.reports for setting in SETTINGS.values())
+MARGINS = {"cifar10": 0.95, "cifar5": 0.9, "cifar2": 0.9}
+"""How much of the best baseline's loss is little enough to speak of learning much more quickly."""
+
+
+def reproduce(
+    budget: str = "cpu",
+    *,
+    load: Load,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> Reproduction:
+    """Run the three panels and judge the paper's claims.
+
+    Arguments:
+        budget: "smoke", "cpu" or "paper".
+        load: returns an optimizer by name; it is asked for each of `OPTIMIZERS` once.
+        data_dir: the folder that holds CIFAR-10, if not the usual one.
+        seed: draws the problems, and those that baselines are tuned on.
+        cache: folder where the tuned rates are kept and looked up; none if not given.
+        progress: is told what is going on.
+
+    Raises:
+        UserError: if there is no such budget, or data is missing.
+
+    Source: section 3.3, figure 7.
+    """
+    effort = budget_of(budget)
+    learned = {name: load(name) for name in OPTIMIZERS}
+    panels: dict[str, Comparison] = {}
+    for name, setting in SETTINGS.items():
+        panels |= run(
+            {name: setting},
+            learned,
+            effort,
+            data_dir=data_dir,
+            seed=seed,
+            cache=cache,
+            progress=progress,
+            kept=KEPT,
+        )
+        jax.clear_caches()
+    return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))
+
+
+def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
+    """Return what the paper claims about figure 7, judged on measured panels.
+
+    The final loss is the mean over the last tenth of the steps, as minibatches estimate f. Curves
+    that are not finite never support a claim.
+
+    Source: section 3.3.
+    """
+    quickly = '"the LSTM optimizer learns much more quickly than the baseline optimizers"'
+    claims = []
+    for name, setting in SETTINGS.items():
+        alone = _with(LSTM, panels[name])
+        last = tenth(alone.steps)
+        claims += [
+            outperforms(f"{quickly} ({setting.title})", "3.3", alone, last, MARGINS[name]),
+            outperforms(f"{quickly} ({setting.title}, all the way)", "3.3", alone, alone.steps),
+        ]
+        held_out = _held_out(alone)
+        claims.append(
+            outperforms(
+                f"{quickly} ({setting.title}, held-out images, all the way)",
+                "3.3",
+                held_out,
+                held_out.steps,
+            )
+        )
+    return [
+        *claims,
+        *(
+            _boost(panels, small, large)
+            for small, large in (("cifar5", "cifar10"), ("cifar2", "cifar5"))
+        ),
+        *(_hardly_effected(panels[name], SETTINGS[name].title) for name in ("cifar5", "cifar2")),
+    ]
+
+
+def _with(optimizer: str, panel: Comparison) -> Comparison:
+    """Return a comparison with one of its learned optimizers alone."""
+
+    def kept(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+        return {n: c for n, c in curves.items() if n == optimizer or c.rate is not None}
+
+    return panel._replace(curves=kept(panel.curves), held_out=kept(panel.held_out))
+
+
+def _held_out(panel: Comparison) -> Comparison:
+    """Return the comparison of losses on held-out images, a step being `every` of them."""
+    steps = panel.steps // panel.every
+    return panel._replace(curves=dict(panel.held_out), steps=steps)
+
+
+def _boost(panels: Mapping[str, Comparison], small: str, large: str) -> Claim:
+    """Judge that the gain over the best baseline is larger on fewer labels."""
+
+    def ratio(name: str) -> float:
+        panel = _with(LSTM, panels[name])
+        ours, best = rivals(panel, tenth(panel.steps))
+        return ours.value / best.value
+
+    few, many = ratio(small), ratio(large)
+    steps = panels[small].steps
+    return Claim(
+        '"with significant boosts in performance for the CIFAR-5 and especially CIFAR-2 datasets": '
+        f"the LSTM's {what(steps, tenth(steps))} in units of the best baseline's, on "
+        f"{SETTINGS[small].title} against {SETTINGS[large].title}; holds if it is less",
+        "3.3",
+        few,
+        many,
+        bool(0 < few < many < np.inf),
+    )
+
+
+def _hardly_effected(panel: Comparison, title: str) -> Claim:
+    """Judge that LSTM-sub has at most a twentieth more final loss than the LSTM."""
+    last = tenth(panel.steps)
+    ours, theirs = score(panel.curves[SUB], last).value, score(panel.curves[LSTM], last).value
+    return Claim(
+        '"the optimizers trained only on a disjoint subset of the data is hardly effected by this '
+        f"difference\" ({title}): {what(panel.steps, last)}, LSTM-sub's against the LSTM's; holds "
+        "if it is at most 1.05 times as much",
+        "3.3",
+        ours,
+        theirs,
+        bool(np.isfinite(theirs) and ours <= 1.05 * theirs),
+    )
+
+
+def plot(panels: Mapping[str, Comparison]) -> "matplotlib.figure.Figure":
+    """Draw the three panels: held-out images above, training minibatches below.
+
+    Of the latter, each point is the mean over as many steps as lie between two points above.
+    """
+    labels = {LSTM: "LSTM", SUB: "LSTM-sub", PLAIN: "LSTM, plain recipe"}
+
+    def panel(name: str, curves: Mapping[str, Curve], data: str) -> Panel:
+        setting = SETTINGS[name]
+        title = f"{setting.title}, {data}"
+        every = panels[name].every
+        return Panel(curves, title=title, y_label=setting.y_label, labels=labels, every=every)
+
+    above = [panel(name, found.held_out, "held out") for name, found in panels.items()]
+    below = [
+        panel(
+            name,
+            {n: _in_blocks(curve, found.every) for n, curve in found.curves.items()},
+            "minibatches",
+        )
+        for name, found in panels.items()
+    ]
+    return draw_curves([*above, *below], columns=3)
+
+
+def _in_blocks(curve: Curve, every: int) -> Curve:
+    """Average over blocks of steps; so are intervals, which makes none too narrow."""
+    mean, low, high = (values.reshape(-1, every).mean(1) for values in curve[:3])
+    return Curve(mean, low, high, curve.rate)

@@ -1,0 +1,68 @@
+"""Figure 8: neural art, against hand-designed optimizers.
+
+The LSTM was meta-trained on photographs of 64 × 64 pixels in the style of The Starry Night, for 128
+steps. It styles photographs that it was not trained on, beside baselines tuned for each panel,
+
+    left     in the training style at the training resolution
+    right    in another style, The Great Wave, at twice the resolution
+
+The paper's words are that "the LSTM optimizer outperforms all standard optimizers if the resolution
+and style image are the same as the ones on which it was trained", and that "it continues to perform
+very well when both the resolution and style are changed at test time". How much is enough is ours:
+
+    left     at most `MARGIN` times the best baseline's final loss, with intervals of the difference
+             to each that did not diverge, over the same photographs, above zero; and less than
+             every baseline's at each step from `FIRST` on
+    right    no more than the best baseline's final loss
+
+L-BFGS, the usual choice for this task, is one of the baselines; the paper has none. f draws no
+minibatch, so the final loss is that after the last step. `figure8` is about features of SqueezeNet,
+`figure8-vgg19` about those of VGG-19, with fewer photographs and an optimizer of its own.
+"""
+
+from collections.abc import Mapping
+
+from metadescent.descent.comparison import Comparison
+from metadescent.figures.paper import Claim
+from metadescent.figures.paper.judge import lower_from, outperforms_in_pairs, within
+from metadescent.figures.paper.styling import Styling, setting
+
+MARGIN = 0.95
+FIRST = 20
+
+
+def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
+    """Return what the paper claims about figure 8, judged on measured panels.
+
+    Curves that are not finite never support a claim.
+
+    Source: section 3.4.
+    """
+    left, right = panels["left"], panels["right"]
+    outdone = '"the LSTM optimizer outperforms all standard optimizers"'
+    well = '"it continues to perform very well when both the resolution and style are changed"'
+    return [
+        outperforms_in_pairs(outdone, "3.4", left, MARGIN),
+        lower_from(outdone, "3.4", left, min(FIRST, left.steps)),
+        within(well, "3.4", right, 1, margin=1.0),
+    ]
+
+
+EXPERIMENTS = [
+    Styling(
+        "figure8",
+        {
+            "left": setting("pictures"),
+            "right": setting("large_pictures", "great_wave", 128),
+        },
+        judge,
+    ),
+    Styling(
+        "figure8-vgg19",
+        {
+            "left": setting("large_pictures", net="vgg19"),
+            "right": setting("huge_pictures", "great_wave", 128, "vgg19"),
+        },
+        judge,
+    ),
+]

@@ -1,0 +1,64 @@
+"""Figure 8 carried further: larger pictures and more styles than the paper has.
+
+`neural-art-lstm`, meta-trained on 64 × 64 pixels in one style, beside baselines tuned for each
+panel,
+
+    256, 512    in the style of The Great Wave at 256 × 256 and 512 × 512
+    the others  at 64 × 64 in three styles that are in no other panel
+
+Photographs are of 64 × 64 pixels and are enlarged where a panel's are larger. What is claimed is
+ours: that the final loss is at most `MARGIN` times the best baseline's, and that the LSTM does not
+diverge: at the end f is at most `RISE` times the least that it was on the way.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from metadescent.descent.comparison import Comparison
+from metadescent.figures.paper import Claim
+from metadescent.figures.paper.judge import split, within
+from metadescent.figures.paper.styling import Styling, setting
+
+MARGIN = 1.1
+RISE = 1.1
+
+SETTINGS = {
+    "256": setting("huge_pictures", "great_wave", 256),
+    "512": setting("vast_pictures", "great_wave", 512),
+    "composition-vii": setting("large_pictures", "composition_vii"),
+    "the-scream": setting("large_pictures", "the_scream"),
+    "shipwreck": setting("large_pictures", "shipwreck_minotaur"),
+}
+
+
+def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
+    """Return what we claim of transfer, judged on measured panels.
+
+    Curves that are not finite never support a claim.
+    """
+    return [
+        claim
+        for name, one in SETTINGS.items()
+        for claim in (
+            within(one.title, "ours", panels[name], 1, MARGIN),
+            _settles(one.title, panels[name]),
+        )
+    ]
+
+
+def _settles(title: str, panel: Comparison) -> Claim:
+    """Judge that the learned optimizer's loss does not rise again."""
+    learned, _ = split(panel)
+    least = float(np.min(learned.mean))
+    return Claim(
+        f"{title}, no divergence: the LSTM's loss after step {panel.steps} against the least on "
+        f"the way; holds if it is at most {RISE:g} times as much",
+        "ours",
+        learned.final,
+        least,
+        bool(np.isfinite(learned.mean).all() and learned.final <= RISE * least),
+    )
+
+
+EXPERIMENTS = [Styling("figure8-transfer", SETTINGS, judge)]

@@ -1,0 +1,270 @@
+"""Figure 9 and appendix C: pictures that the LSTM styled, each between its content and its style.
+
+In the first row, as in figure 9,
+
+    left     a test photograph in the training style at the training resolution, 64 × 64
+    right    a test photograph in another style at 128 × 128
+
+and below a gallery as in appendix C, where to the right are the embedded photographs in four styles
+that the optimizer was not trained on. Test photographs are every so many of the test split, not
+chosen. A result is θ after 128 steps.
+
+The paper claims nothing in numbers here. What is judged is ours, over all pictures of a resolution:
+
+    finite      no pixel is NaN or infinite
+    borders     of the outermost rows and columns, the share of values beyond black and white is at
+                most `BORDER` times that of the rest, or at most `FEW`
+    style       L_style is at most `PART` of what it is for the photograph
+    content     L_content is below 1, which it is where the network sees nothing
+
+`figure9` is about features of SqueezeNet, `figure9-vgg19` about those of VGG-19.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from metadescent.descent.trace import descend
+from metadescent.descent.tuning_cache import Progress
+from metadescent.figures.axes import arrange
+from metadescent.figures.paper import Claim, Load, Reproduction, budget_of
+from metadescent.figures.paper.styling import OPTIMIZERS, STEPS, TITLES
+from metadescent.figures.style import COLUMN_WIDTH
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.problems.data.content import content_path, load_content, style_path
+from metadescent.problems.data.pictures import read_picture
+from metadescent.problems.neural_art.features import FeatureNetwork
+from metadescent.problems.neural_art.neural_art import NeuralArt, Terms, to_pixels, to_theta
+from metadescent.problems.neural_art.tiny_imagenet import network
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+BORDER, FEW, PART = 3.0, 0.02, 0.25
+SIZES = (64, 128)
+NEW = ("great_wave", "composition_vii", "the_scream", "shipwreck_minotaur")
+
+
+class Piece(NamedTuple):
+    """What is styled: a test photograph, by its place among the chosen, or an embedded one."""
+
+    content: int | str
+    style: str
+    size: int
+
+
+GALLERY = (
+    ("grace_hopper", "composition_vii"),
+    ("china", "the_scream"),
+    ("flower", "shipwreck_minotaur"),
+    ("grace_hopper", "the_scream"),
+    ("china", "great_wave"),
+    ("flower", "composition_vii"),
+)
+"""Content and style of the pictures to the right."""
+PIECES = (
+    Piece(0, "starry_night", 64),
+    Piece(1, "great_wave", 128),
+    *(
+        piece
+        for row, (content, style) in enumerate(GALLERY)
+        for piece in (Piece(2 + row, "starry_night", 64), Piece(content, style, 128))
+    ),
+)
+TEST = sum(isinstance(piece.content, int) for piece in PIECES)
+
+
+class Triple(NamedTuple):
+    """A content, θ after the last step, a style; L_content, … of the content and of the result."""
+
+    piece: Piece
+    content: np.ndarray
+    theta: np.ndarray
+    style: np.ndarray
+    before: Terms
+    after: Terms
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The experiment behind the figure, for one network."""
+
+    FIGURE: str
+    net: str
+
+    UNITS = len(PIECES)
+
+    @property
+    def OPTIMIZERS(self) -> tuple[str, ...]:  # noqa: N802
+        """Return the optimizer that was trained on this network."""
+        return (OPTIMIZERS[self.net],)
+
+    def reproduce(
+        self,
+        budget: str = "cpu",
+        *,
+        load: Load,
+        data_dir: str | Path | None = None,
+        seed: int = 0,
+        cache: Path | None = None,
+        progress: Progress = lambda _: None,
+    ) -> Reproduction:
+        """Style the pictures, and judge them.
+
+        Arguments:
+            budget: "smoke", "cpu" or "paper"; it has only the number of steps.
+            load: returns an optimizer by name; it is asked once.
+            data_dir: the folder that holds networks, photographs and styles, if not the usual one.
+            seed: draws the noise in θ₀.
+            cache: is not used.
+            progress: is told what is going on.
+
+        Raises:
+            UserError: if there is no such budget, or data or an embedded picture is missing.
+
+        Source: section 3.4, figure 9, and appendix C.
+        """
+        del cache
+        num_steps = budget_of(budget).steps(STEPS)
+        (name,) = self.OPTIMIZERS
+        m, features = load(name), network(self.net, data_dir)
+        pictures = [_pictures(piece, data_dir) for piece in PIECES]
+        triples = []
+        for number, (piece, (content, style)) in enumerate(zip(PIECES, pictures, strict=True)):
+            key = jax.random.fold_in(jax.random.key(seed), number)
+            triples.append(styled(m, features, piece, content, style, key, num_steps))
+            progress(f"{piece.content} in the style of {TITLES[piece.style]}")
+        measured = {"optimizer": name, "steps": num_steps, "pictures": [*map(_to_json, triples)]}
+        return Reproduction(self.FIGURE, {}, judge(triples), lambda: plot(triples), measured)
+
+
+EXPERIMENTS = [Gallery("figure9", "squeezenet"), Gallery("figure9-vgg19", "vgg19")]
+
+
+def _pictures(piece: Piece, data_dir: str | Path | None) -> tuple[np.ndarray, np.ndarray]:
+    style = read_picture(style_path(piece.style, data_dir), piece.size)
+    if isinstance(piece.content, str):
+        return read_picture(content_path(piece.content), piece.size), style
+    photographs = load_content(None, piece.size, "test", data_dir)
+    return photographs[piece.content * len(photographs) // TEST], style
+
+
+def styled(
+    m: LearnedOptimizer,
+    features: FeatureNetwork,
+    piece: Piece,
+    content: np.ndarray,
+    style: np.ndarray,
+    key: jax.Array,
+    num_steps: int,
+) -> Triple:
+    """Return a photograph after so many steps of an optimizer, between content and style."""
+    problem = NeuralArt(features, content[None], style)
+    f = eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0])
+    *_, last = descend(m, f, f.init(key), key, num_gradients=num_steps)
+    terms: Callable[..., Terms] = eqx.filter_jit(type(f).terms)
+    both = to_theta(content), last.theta
+    before, after = (jax.tree.map(float, terms(f, theta)) for theta in both)
+    return Triple(piece, content, np.asarray(last.theta), style, before, after)
+
+
+def beyond(theta: np.ndarray) -> tuple[float, float]:
+    """Return the share of values beyond black and white, of outermost rows and columns and within.
+
+    Example:
+        >>> theta = np.zeros((4, 4, 3))
+        >>> theta[0] = 1.5
+        >>> tuple(round(share, 3) for share in beyond(theta))
+        (0.333, 0.0)
+    """
+    out = ~(np.abs(theta) <= 1.0)
+    inside = out[1:-1, 1:-1]
+    rest = out.size - inside.size
+    return float((out.sum() - inside.sum()) / rest), float(inside.mean())
+
+
+def judge(triples: Sequence[Triple]) -> list[Claim]:
+    """Return what we claim of styled pictures, judged on these."""
+    claims = []
+    for size in SIZES:
+        chosen = [triple for triple in triples if triple.piece.size == size]
+        where = f"{len(chosen)} styled pictures of {size} × {size}"
+        finite = float(np.mean([np.isfinite(triple.theta) for triple in chosen]))
+        border, inside = np.mean([beyond(triple.theta) for triple in chosen], axis=0).tolist()
+        style = float(np.max([triple.after.style / triple.before.style for triple in chosen]))
+        content = float(np.max([triple.after.content for triple in chosen]))
+        most = max(BORDER * inside, FEW)
+        claims += [
+            Claim(
+                f"{where} have no NaN: the share of values that are finite, against all of them",
+                "ours",
+                finite,
+                1.0,
+                finite == 1.0,
+            ),
+            Claim(
+                f"{where} have no saturated borders: the share of values beyond black and white in "
+                f"the outermost rows and columns, against {BORDER:g} times that of the rest, or "
+                f"{FEW:g} where that is less; holds if it is no more",
+                "ours",
+                border,
+                most,
+                finite == 1.0 and border <= most,
+            ),
+            Claim(
+                f"{where} show the style: the largest ratio of L_style to the photograph's, "
+                f"against {PART:g}; holds if it is no more",
+                "ours",
+                style,
+                PART,
+                style <= PART,
+            ),
+            Claim(
+                f"{where} show the content: the largest L_content, against that of what the "
+                "network sees nothing in; holds if it is less",
+                "ours",
+                content,
+                1.0,
+                content < 1.0,
+            ),
+        ]
+    return claims
+
+
+def plot(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
+    """Draw the triples, two in a row: content, result, style."""
+
+    def draw(axes: "matplotlib.axes.Axes", panel: tuple[np.ndarray, str]) -> None:
+        pixels, title = panel
+        axes.imshow(pixels, interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(title, fontsize=6.5, pad=2.0)
+
+    panels = []
+    for triple in triples:
+        _, style, size = triple.piece
+        shown = to_pixels(jnp.nan_to_num(triple.theta))
+        result = f"{TITLES[style]}, {size} × {size}"
+        panels += [(triple.content, ""), (shown, result), (triple.style, "")]
+    return arrange(panels, draw, 6, 2 * COLUMN_WIDTH, height=1.2)
+
+
+def _to_json(triple: Triple) -> dict[str, Any]:
+    border, inside = beyond(triple.theta)
+    return triple.piece._asdict() | {
+        "before": _finite(triple.before),
+        "after": _finite(triple.after),
+        "beyond": {"border": border, "rest": inside},
+    }
+
+
+def _finite(terms: Terms) -> dict[str, Any]:
+    """Return terms as JSON has them, which knows no NaN."""
+    return {n: value if np.isfinite(value) else None for n, value in terms._asdict().items()}

@@ -1,0 +1,120 @@
+"""Figures 11, 12 and 13: g_t of one coordinate as a function of its gradient ∇_t.
+
+Appendix B, "proposed update as a function of current gradient": the first 32 steps of a trajectory
+of the LSTM, with the history of gradients held. Each figure has a trajectory and a coordinate of
+its own, both drawn by chance. What the paper sees is judged on more coordinates of the same
+trajectory, at every step:
+
+    "often step-like"     a curve is step-like if at least half of all the change in g falls within
+                          a tenth of the range of gradients; "often" is at least half of the curves
+    "opposite direction"  of the step-like curves, those whose step has the opposite sign of
+                          Adam's; "sometimes" is at least one in a hundred
+
+The paper does not say how far its gradients reach. Here it is ten times the largest that the
+coordinate saw in these steps.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from metadescent.descent.traits import STEP_SHARE, steps_of
+from metadescent.descent.tuning_cache import Progress
+from metadescent.figures.paper import Claim, Reproduction
+from metadescent.figures.paper.appendix_b import LEARNED, Cast, Experiment
+from metadescent.figures.pictures import FUNCTION_STEPS, pictures
+
+MOST_COORDINATES = 32
+OFTEN = 0.5
+SOMETIMES = 0.01
+
+
+class Shares(NamedTuple):
+    """How many curves are step-like, by optimizer, and how many of the LSTM's go the other way."""
+
+    step_like: dict[str, float]
+    opposite: float
+
+
+class UpdateFunctions(Experiment):
+    """The experiment behind one of the figures.
+
+    Example:
+        >>> UpdateFunctions(12).FIGURE
+        'figure12'
+    """
+
+    def __init__(self, number: int):
+        """Say which figure."""
+        self.number, self.FIGURE = number, f"figure{number}"
+
+    def show(self, found: Cast, seed: int, progress: Progress) -> Reproduction:
+        """Vary gradients along a trajectory."""
+        drawn = pictures(
+            found.optimizers,
+            found.problem,
+            jax.random.fold_in(found.key, self.number),
+            num_steps=min(FUNCTION_STEPS, found.num_steps),
+            count=min(MOST_COORDINATES, found.seeds.report),
+            seed=seed + self.number,
+        )
+        progress("varied gradients")
+        shares, coordinate = measure(drawn.curves), drawn.coordinates[0]
+        measured = found.to_json() | {
+            "coordinate": coordinate,
+            "coordinates": len(drawn.coordinates),
+            **shares._asdict(),
+        }
+        return Reproduction(
+            self.FIGURE, {}, judge(shares), lambda: drawn.functions(coordinate), measured
+        )
+
+
+EXPERIMENTS = [UpdateFunctions(number) for number in (11, 12, 13)]
+
+
+def measure(curves: Mapping[str, Float[np.ndarray, "steps k points"]]) -> Shares:
+    """Return how many curves are step-like, and which way the LSTM's steps go."""
+    steps = {name: steps_of(curve) for name, curve in curves.items()}
+    step_like = {name: share >= STEP_SHARE for name, (share, _) in steps.items()}
+    other_way = np.sign(steps[LEARNED][1]) == -np.sign(steps["adam"][1])
+    mine = step_like[LEARNED]
+    return Shares(
+        {name: float(found.mean()) for name, found in step_like.items()},
+        float(other_way[mine].mean()) if mine.any() else 0.0,
+    )
+
+
+def judge(shares: Shares) -> list[Claim]:
+    """Return what the paper sees in figures 11 to 13, judged on measured curves.
+
+    Source: appendix B.
+    """
+    shape = "the share of step-like curves, over coordinates and steps"
+    return [
+        _at_least(
+            '"the shape of this function for the LSTM optimizer is often step-like": '
+            f"{shape}, against a half",
+            shares.step_like[LEARNED],
+            OFTEN,
+        ),
+        _at_least(
+            f'"which is also the case for ADAM": {shape}, against a half',
+            shares.step_like["adam"],
+            OFTEN,
+        ),
+        _at_least(
+            '"surprisingly the step is sometimes in the opposite direction as for ADAM": the share '
+            "of the LSTM's step-like curves whose step has the opposite sign of Adam's, against "
+            "one in a hundred",
+            shares.opposite,
+            SOMETIMES,
+        ),
+    ]
+
+
+def _at_least(text: str, measured: float, reference: float) -> Claim:
+    return Claim(f"{text}; holds if it is no less", "B", measured, reference, measured >= reference)

@@ -1,0 +1,102 @@
+"""Appendix B's pictures of any optimizers on any problem, from one trajectory of the first."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from metadescent.descent.proposals import Histories, around, choose, functions, histories, scene
+from metadescent.descent.unrolling import AnyOptimizer
+from metadescent.figures.proposals import (
+    draw_functions,
+    draw_histories,
+    function_panels,
+    history_panels,
+)
+from metadescent.problems.base import Problem
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+FUNCTION_STEPS = 32
+"""Steps at which an update is drawn as a function of the gradient, as in the paper."""
+
+
+class Pictures(NamedTuple):
+    """What one trajectory shows of some coordinates; every picture is drawn when it is asked for.
+
+    `values` and `curves` have, of each of the coordinates, gradients and the updates at them.
+
+    Example:
+        >>> import jax, optax
+        >>> from metadescent.problems.from_function import FromFunction
+        >>> f = FromFunction(lambda theta, key: (theta**2).sum(), lambda key: jax.numpy.ones(3))
+        >>> both = {"mine": optax.sgd(0.02), "sgd": optax.sgd(0.1)}
+        >>> found = pictures(both, f, jax.random.key(0), num_steps=2)
+        >>> drawn = [found.functions(coordinate) for coordinate in found.coordinates]
+        >>> [type(figure).__name__ for figure in [*drawn, found.histories()]]
+        ['Figure', 'Figure', 'Figure']
+    """
+
+    seen: Histories
+    coordinates: list[int]
+    values: Float[np.ndarray, "k points"]
+    curves: Mapping[str, Float[np.ndarray, "steps k points"]]
+
+    def histories(self) -> "matplotlib.figure.Figure":
+        """Draw the updates of all coordinates, one above the other (figure 10)."""
+        return draw_histories(history_panels(self.seen, self.coordinates, [self._learned]))
+
+    def functions(self, coordinate: int) -> "matplotlib.figure.Figure":
+        """Draw the update of one of the coordinates as a function of its gradient (figure 11)."""
+        k = self.coordinates.index(coordinate)
+        curves = {name: curve[:, k] for name, curve in self.curves.items()}
+        values = self.values[k]
+        return draw_functions(
+            function_panels(self.seen, coordinate, values, curves, [self._learned])
+        )
+
+    @property
+    def _learned(self) -> str:
+        return next(iter(self.curves))
+
+
+def pictures(
+    optimizers: Mapping[str, AnyOptimizer],
+    problem: Problem,
+    key: PRNGKeyArray,
+    *,
+    num_steps: int,
+    count: int = 2,
+    seed: int = 0,
+) -> Pictures:
+    """Trace a trajectory of the first optimizer, and what the others would have proposed.
+
+    Arguments:
+        optimizers: by name; the first one leads, and is drawn as a learned one.
+        key: draws f, θ₀ and the minibatches.
+        num_steps: the length of the histories.
+        count: how many coordinates to look at; `seed` draws them among those with a gradient.
+
+    Raises:
+        UserError: if there is no optimizer, or no step.
+
+    Source: appendix B.
+
+    Example:
+        >>> import jax, optax
+        >>> from metadescent.problems.quadratic import Quadratic
+        >>> both = {"mine": optax.sgd(0.02), "adam": optax.adam(0.1)}
+        >>> found = pictures(both, Quadratic(dimension=3), jax.random.key(0), num_steps=4)
+        >>> len(found.coordinates), found.curves["adam"].shape
+        (2, (4, 2, 101))
+    """
+    where = scene(problem, key)
+    seen = histories(optimizers, where, num_steps=num_steps)
+    first = min(FUNCTION_STEPS, num_steps)
+    chosen = choose(seen.gradients, count, seed)
+    values = around(seen.gradients[:first, chosen])
+    curves = functions(optimizers, where, chosen, values, num_steps=first)
+    arrays = {name: np.asarray(curve) for name, curve in curves.items()}
+    return Pictures(seen, chosen.tolist(), values, arrays)

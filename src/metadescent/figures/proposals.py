@@ -1,0 +1,173 @@
+"""Pictures of proposed updates, as in appendix B: histories, and functions of the gradient.
+
+As in every figure, learned optimizers are solid and hand-designed ones dashed. The first optimizer
+is the one whose trajectory it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from metadescent.descent.proposals import Histories
+from metadescent.figures.axes import arrange
+from metadescent.figures.style import COLUMN_WIDTH, label_of, styles_of
+
+if TYPE_CHECKING:
+    import matplotlib.axes
+    import matplotlib.figure
+
+STRETCH = 3.0
+"""How far, in units of the first optimizer's largest update, a panel makes room for the others."""
+
+
+class History(NamedTuple):
+    """One coordinate's updates g_0, g_1, … by each optimizer; `learned` names the learned ones."""
+
+    updates: Mapping[str, Float[np.ndarray, " steps"]]
+    learned: Sequence[str]
+    title: str | None = None
+    labels: Mapping[str, str] = {}
+
+
+class Function(NamedTuple):
+    """One coordinate's update at one step, as a function of the gradient.
+
+    `actual` has, for each optimizer, the gradient that was seen and the update at it.
+    """
+
+    gradients: Float[np.ndarray, " points"]
+    updates: Mapping[str, Float[np.ndarray, " points"]]
+    actual: Mapping[str, tuple[float, float]]
+    learned: Sequence[str]
+    title: str | None = None
+    labels: Mapping[str, str] = {}
+
+
+def history_panels(
+    seen: Histories,
+    coordinates: Sequence[int],
+    learned: Sequence[str],
+) -> list[History]:
+    """Return a panel for each of some coordinates."""
+    updates = {name: np.asarray(g) for name, g in seen.updates.items()}
+    return [
+        History({name: g[:, i] for name, g in updates.items()}, learned, f"Coordinate {i}")
+        for i in coordinates
+    ]
+
+
+def function_panels(
+    seen: Histories,
+    coordinate: int,
+    gradients: Float[np.ndarray, " points"],
+    found: Mapping[str, Float[np.ndarray, "steps points"]],
+    learned: Sequence[str],
+) -> list[Function]:
+    """Return a panel for each step of what `functions` found of one coordinate."""
+    curves = {name: np.asarray(curve) for name, curve in found.items()}
+    at = np.asarray(seen.gradients[:, coordinate])
+    updates = {name: np.asarray(g[:, coordinate]) for name, g in seen.updates.items()}
+    return [
+        Function(
+            gradients,
+            {name: curve[t] for name, curve in curves.items()},
+            {name: (float(at[t]), float(updates[name][t])) for name in curves},
+            learned,
+            f"Step {t + 1}",
+        )
+        for t in range(len(next(iter(curves.values()))))
+    ]
+
+
+def draw_histories(panels: Sequence[History]) -> "matplotlib.figure.Figure":
+    """Draw histories of updates one above the other, over one legend that they share.
+
+    Source: figure 10.
+
+    Example:
+        >>> import numpy as np
+        >>> panel = History({"mine": np.ones(3), "adam": np.zeros(3)}, ["mine"], "Coordinate 7")
+        >>> figure = draw_histories([panel, panel])
+        >>> len(figure.axes), figure.axes[1].get_xlabel()
+        (2, 'Step')
+    """
+    return arrange(panels, _draw_history, 1, 2 * COLUMN_WIDTH, height=1.9)
+
+
+def draw_functions(panels: Sequence[Function], *, columns: int = 4) -> "matplotlib.figure.Figure":
+    """Draw updates as functions of the gradient, step by step, each row on axes of its own.
+
+    The dots are what happened. Updates become small as a run goes on, so each row is as high as the
+    whole of the first optimizer's curves in it, and the others up to `STRETCH` times as far.
+
+    Source: figures 11 to 13.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.linspace(-1, 1, 5)
+        >>> panel = Function(x, {"mine": -x}, {"mine": (0.5, -0.5)}, ["mine"], "Step 1")
+        >>> len(draw_functions([panel] * 32).axes)
+        32
+    """
+    columns = min(columns, len(panels))
+    rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    limits = {id(panel): _limit(row) for row in rows for panel in row}
+
+    def draw(axes: "matplotlib.axes.Axes", panel: Function) -> None:
+        _draw_function(axes, panel)
+        axes.set_ylim(-limits[id(panel)], limits[id(panel)])
+        axes.label_outer()
+
+    return arrange(panels, draw, columns, 2 * COLUMN_WIDTH, height=1.15)
+
+
+def _draw_history(axes: "matplotlib.axes.Axes", panel: History) -> None:
+    styles = styles_of({name: name in panel.learned for name in panel.updates})
+    for name, updates in panel.updates.items():
+        steps = np.arange(1, len(updates) + 1)
+        axes.plot(steps, _finite(updates), label=label_of(name, panel.labels), **styles[name])
+    axes.set_xlim(1, max(2, *(len(updates) for updates in panel.updates.values())))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
+    axes.grid(True)
+    axes.set_xlabel("Step")
+    axes.set_ylabel("Update")
+    if panel.title is not None:
+        axes.set_title(panel.title, loc="left")
+
+
+def _draw_function(axes: "matplotlib.axes.Axes", panel: Function) -> None:
+    styles = styles_of({name: name in panel.learned for name in panel.updates})
+    for name, updates in panel.updates.items():
+        style = {**styles[name], "linewidth": 0.7 * styles[name]["linewidth"]}
+        label = label_of(name, panel.labels)
+        axes.plot(panel.gradients, _finite(updates), label=label, **style)
+        axes.plot(*panel.actual[name], ".", color=style["color"], markersize=4.0, zorder=4.0)
+    axes.set_xlim(panel.gradients[0], panel.gradients[-1])
+    axes.locator_params(nbins=3)
+    for axis in ("x", "y"):
+        axes.ticklabel_format(axis=axis, style="sci", scilimits=(-2, 3))
+    axes.grid(True)
+    axes.set_xlabel("Gradient")
+    axes.set_ylabel("Update")
+    if panel.title is not None:
+        axes.set_title(panel.title, loc="left", pad=3.0)
+
+
+def _limit(panels: Sequence[Function]) -> float:
+    largest: dict[str, float] = {}
+    for panel in panels:
+        for name, updates in panel.updates.items():
+            seen = np.abs(_finite(updates))
+            if not np.isnan(seen).all():
+                largest[name] = max(largest.get(name, 0.0), float(np.nanmax(seen)))
+    if not largest:
+        return 1.0
+    first = largest.get(next(iter(panels[0].updates)), 0.0) or max(largest.values())
+    return 1.1 * max(min(value, STRETCH * first) for value in largest.values()) or 1.0
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, np.float64)
+    return np.where(np.isfinite(values), values, np.nan)

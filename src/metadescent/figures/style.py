@@ -1,0 +1,98 @@
+"""How figures look: sizes, colours, dashes, labels.
+
+As in figures 4 to 6, learned optimizers are solid and hand-designed ones dashed; every one has its
+own colour (of the palette of Okabe and Ito, made for colour-blind readers) and its own dashes or
+markers, so that the curves can be told apart in grey as well.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+COLUMN_WIDTH = 3.4
+"""Width in inches of one column of a two-column page; a figure of two panels a row has two."""
+
+
+_LABELS = {"sgd": "SGD", "nag": "NAG", "rmsprop": "RMSprop", "adam": "Adam", "lbfgs": "L-BFGS"}
+
+
+# Colours are Okabe and Ito's; its yellow is too light for a line. Dashes are in line widths.
+_LEARNED = [
+    ("#D55E00", ""),
+    ("#56B4E9", "o"),
+    ("#E69F00", "s"),
+    ("#000000", "^"),
+    ("#009E73", "D"),
+]
+
+
+_HAND_DESIGNED = {
+    "sgd": ("#000000", (1.0, 1.4)),
+    "nag": ("#0072B2", (6.0, 1.4, 1.0, 1.4)),
+    "rmsprop": ("#009E73", (3.2, 1.4)),
+    "adam": ("#CC79A7", (7.5, 1.8)),
+}
+
+
+_OTHERS = [
+    ("#7A7A7A", (6.0, 1.4, 1.0, 1.4, 1.0, 1.4)),
+    ("#E69F00", (5.0, 1.4, 2.0, 1.4)),
+    ("#0072B2", (2.0, 2.8)),
+    ("#009E73", (9.0, 3.0)),
+]
+
+
+STYLE: dict[Any, Any] = {
+    "font.size": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.titlesize": 8.5,
+    "legend.fontsize": 8.0,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "axes.linewidth": 0.7,
+    "axes.edgecolor": "0.25",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": "0.25",
+    "ytick.color": "0.25",
+    "xtick.labelcolor": "0.1",
+    "ytick.labelcolor": "0.1",
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 3.0,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "lines.dash_capstyle": "butt",
+    "lines.scale_dashes": True,
+}
+
+
+def label_of(name: str, labels: Mapping[str, str]) -> str:
+    """Return how a name is written: as `labels` has it, else as in the paper."""
+    return labels.get(name, _LABELS.get(name, name))
+
+
+def styles_of(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
+    """Return how each optimizer is drawn; a known baseline looks the same in every figure."""
+    styles: dict[str, dict[str, Any]] = {}
+    learned = others = 0
+    for name, is_learned in are_learned.items():
+        if is_learned:
+            color, marker = _LEARNED[learned % len(_LEARNED)]
+            marks = {"marker": marker, "markersize": 4.0, "markevery": 0.1} if marker else {}
+            styles[name] = {"color": color, "linewidth": 2.0, "zorder": 3.0, **marks}
+            learned += 1
+        else:
+            if name in _HAND_DESIGNED:
+                color, dashes = _HAND_DESIGNED[name]
+            else:
+                color, dashes = _OTHERS[others % len(_OTHERS)]
+                others += 1
+            styles[name] = {
+                "color": color,
+                "linewidth": 1.3,
+                "zorder": 2.5,
+                "linestyle": (0, dashes),
+            }
+    return styles

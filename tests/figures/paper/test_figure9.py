@@ -1,0 +1,168 @@
+"""Figure 9: what is judged of styled pictures holds where it is so, and all of it runs."""
+
+import json
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from metadescent.figures import paper as experiments
+from metadescent.figures.paper import experiment, figure9, styling
+from metadescent.figures.paper.figure9 import PIECES, Piece, Triple, beyond
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problems.data.content import TINY_IMAGENET
+from metadescent.problems.data.embedded import EMBEDDED
+from metadescent.problems.data.pictures import write_picture
+from metadescent.problems.neural_art.features import FeatureNetwork
+from metadescent.problems.neural_art.neural_art import Terms, to_theta
+
+
+def triple(
+    theta: np.ndarray | None = None, size: int = 64, style: float = 0.2, content: float = 0.5
+) -> Triple:
+    """Return a grey picture of 16 × 16, said to be of another size."""
+    grey = np.full((16, 16, 3), 128, np.uint8)
+    theta = np.zeros((16, 16, 3)) if theta is None else theta
+    before, after = Terms(0.0, 0.8, 0.1), Terms(content, style, 0.1)
+    return Triple(Piece("china", "the_scream", size), grey, theta, grey, before, after)
+
+
+def failing(*triples: Triple) -> list[str]:
+    claims = figure9.judge([triple(size=64), triple(size=128), *triples])
+    assert len({claim.text for claim in claims}) == len(claims) == 8
+    assert {claim.section for claim in claims} == {"ours"}
+    return [claim.text for claim in claims if not claim.holds]
+
+
+def with_border(level: float, inside: float = 0.0) -> np.ndarray:
+    theta = np.full((16, 16, 3), inside)
+    theta[0], theta[-1] = level, level
+    theta[:, 0], theta[:, -1] = level, level
+    return theta
+
+
+def test_pictures_that_are_right_pass() -> None:
+    assert failing() == []
+
+
+def test_the_outermost_rows_and_columns_are_told_from_the_rest() -> None:
+    assert beyond(with_border(1.01)) == (1.0, 0.0)
+    assert beyond(with_border(1.0, inside=-1.01)) == (0.0, 1.0)
+    corner = np.zeros((16, 16, 3))
+    corner[0, 0] = 2.0
+    assert beyond(corner) == (pytest.approx(1 / 60), 0.0)
+
+
+def test_a_saturated_border_is_seen_at_its_resolution() -> None:
+    (failed,) = failing(triple(with_border(1.5), size=128))
+    assert failed.startswith("2 styled pictures of 128 × 128 have no saturated borders")
+    # A border is like the rest where that is beyond black and white as well.
+    assert failing(triple(with_border(1.5, inside=1.5), size=128)) == []
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_one_pixel_that_is_not_finite_is_too_many(value: float) -> None:
+    theta = np.zeros((16, 16, 3))
+    theta[8, 8, 1] = value
+    first, second = failing(triple(theta))
+    assert "have no NaN" in first
+    assert "have no saturated borders" in second
+
+
+def test_every_picture_shows_its_style_and_its_content() -> None:
+    (failed,) = failing(triple(style=0.21))
+    assert "64 × 64 show the style" in failed
+    (failed,) = failing(triple(content=1.0, size=128))
+    assert "128 × 128 show the content" in failed
+    assert len(failing(triple(style=math.nan, content=math.nan))) == 2
+
+
+def test_the_pieces_are_those_that_the_paper_describes() -> None:
+    assert PIECES[0] == Piece(0, "starry_night", 64)
+    assert PIECES[1] == Piece(1, "great_wave", 128)
+    assert [piece.size for piece in PIECES] == [64, 128] * (len(PIECES) // 2)
+    small = [piece for piece in PIECES if piece.size == 64]
+    assert {piece.style for piece in small} == {"starry_night"}
+    large = [piece for piece in PIECES if piece.size == 128]
+    assert {piece.style for piece in large} == set(styling.TITLES) - {"starry_night"}
+    numbers = [piece.content for piece in PIECES if isinstance(piece.content, int)]
+    assert numbers == list(range(figure9.TEST))
+    assert {piece.content for piece in PIECES if isinstance(piece.content, str)} == set(EMBEDDED)
+    assert experiment("figure9").OPTIMIZERS == ("neural-art-lstm",)
+    assert experiment("figure9-vgg19").OPTIMIZERS == ("neural-art-lstm-vgg19",)
+
+
+class Mean(FeatureNetwork):
+    """One layer that looks at one pixel at a time."""
+
+    style_layers = ("a",)
+    content_layer = "a"
+    least_size = 2
+
+    def __call__(self, pixels: jax.Array, layers: Collection[str]) -> dict[str, jax.Array]:
+        return {"a": jnp.asarray(pixels) / 255.0}
+
+
+def still(name: str) -> LearnedOptimizer:
+    """An optimizer that does not move."""
+    return jax.tree.map(jnp.zeros_like, LSTM((2,), p=None, key=jax.random.key(0)))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+    """Let contents and styles be plain, each of a colour of its own, and the network simple."""
+    pytest.importorskip("sklearn")
+
+    def load_content(source: None, size: int, split: str, data_dir: object) -> np.ndarray:
+        assert (source, split) == (None, "test")
+        return np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None, None], (100, 8, 8, 3))
+
+    monkeypatch.setattr(figure9, "load_content", load_content)
+    monkeypatch.setattr(figure9, "style_path", lambda style, data_dir: Path(style))
+    monkeypatch.setattr(figure9, "network", lambda net, data_dir: Mean())
+
+    def read_picture(path: Path, size: int) -> np.ndarray:
+        return np.full((8, 8, 3), 3 * len(path.stem), np.uint8)
+
+    monkeypatch.setattr(figure9, "read_picture", read_picture)
+    return {}
+
+
+def test_every_piece_is_styled_and_reported(small: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    found = experiments.reproduce("figure9", budget="smoke", load=still, progress=said.append)
+    assert len(said) == experiments.units("figure9") == len(PIECES)
+    json.dumps(found.to_json())
+    assert found.panels == {}
+    assert found.measured["steps"] == 12
+    pieces = [(p["content"], p["style"], p["size"]) for p in found.measured["pictures"]]
+    assert pieces == list(PIECES)
+    figure = found.plot()
+    assert len(figure.axes) == 3 * len(PIECES)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[1::3] == [f"{styling.TITLES[p.style]}, {p.size} × {p.size}" for p in PIECES]
+
+
+def test_a_triple_is_content_result_and_style() -> None:
+    content, style = (np.full((8, 8, 3), value, np.uint8) for value in (200, 30))
+    found = figure9.styled(
+        still(""), Mean(), PIECES[0], content, style, jax.random.key(0), num_steps=3
+    )
+    # It does not move, so the result is θ₀: the content with a little noise.
+    assert abs(found.theta - to_theta(content)).max() < 0.1
+    assert abs(found.theta - to_theta(content)).std() > 0.005
+    assert found.before.content < 1e-12
+    assert 0 < found.after.content < 0.01
+    assert found.before.style > 10
+
+
+def test_it_needs_photographs(tmp_path: Path, sentence: object) -> None:
+    (tmp_path / "style").mkdir()
+    write_picture(tmp_path / "style" / "starry_night.png", np.zeros((4, 4, 3), np.uint8))
+    said = sentence(figure9._pictures, PIECES[0], tmp_path)
+    assert said.startswith(f"{tmp_path / TINY_IMAGENET} is missing")

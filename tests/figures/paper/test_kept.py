@@ -1,0 +1,101 @@
+"""A kept search is used where a new one would be the same, and nowhere else."""
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+from metadescent._files import write_json
+from metadescent.descent.comparison import problem_keys
+from metadescent.descent.tuning import tune
+from metadescent.figures.paper import BUDGETS, Budget, Seeds
+from metadescent.figures.paper.kept import entry, searches
+from metadescent.figures.paper.panels import Setting, searches_of
+from metadescent.problems.quadratic import Quadratic
+from metadescent.registry import make_problem
+
+KEY = jax.random.key(3)
+SIZES = {"num_steps": 20, "num_seeds": 4}
+
+
+@pytest.fixture(scope="module")
+def tuned():
+    return tune("sgd", Quadratic(), KEY, **SIZES)
+
+
+@pytest.fixture(scope="module")
+def file(tuned, tmp_path_factory):
+    path = tmp_path_factory.mktemp("kept") / "figure.json"
+    write_json(path, {"left": {"sgd": entry("sgd", tuned, Quadratic(), KEY, **SIZES)}})
+    return path
+
+
+def test_a_kept_search_is_the_search(file, tuned):
+    assert searches(file, "left", Quadratic(), KEY, **SIZES) == {"sgd": tuned}
+
+
+@pytest.mark.parametrize(
+    ("panel", "problem", "key", "sizes"),
+    [
+        ("right", Quadratic(), KEY, SIZES),
+        ("left", Quadratic(entries="uniform"), KEY, SIZES),
+        ("left", Quadratic(), jax.random.key(4), SIZES),
+        ("left", Quadratic(), KEY, {"num_steps": 21, "num_seeds": 4}),
+        ("left", Quadratic(), KEY, {"num_steps": 20, "num_seeds": 5}),
+    ],
+    ids=["panel", "problem", "key", "steps", "seeds"],
+)
+def test_of_another_search_nothing_is_used(file, panel, problem, key, sizes):
+    assert searches(file, panel, problem, key, **sizes) == {}
+
+
+def test_without_a_file_nothing_is_used(tmp_path):
+    assert searches(tmp_path / "none.json", "left", Quadratic(), KEY, **SIZES) == {}
+
+
+def test_what_is_kept_is_not_tuned_ahead(file, tmp_path):
+    one = Setting("quadratic", "quadratic-lstm", 20, "functions", "", "", ("sgd", "adam"))
+    budget = Budget(*[Seeds(4, 4)] * (len(Budget._fields) - 1))
+    both = [("sgd", "quadratic", 20, 4), ("adam", "quadratic", 20, 4)]
+    assert searches_of({"left": one}, budget, kept=file) == both[1:]
+    assert searches_of({"right": one}, budget, kept=file) == both
+    assert searches_of({"left": one}, budget, kept=tmp_path / "none.json") == both
+    shorter = [("sgd", "quadratic", 10, 4), ("adam", "quadratic", 10, 4)]
+    assert searches_of({"left": one}, budget._replace(horizon=0.5), kept=file) == shorter
+
+
+def test_rates_are_searched_on_the_problem_that_is_named_for_it():
+    budget = Budget(*[Seeds(4, 4)] * (len(Budget._fields) - 1))
+    one = Setting("quadratic", "quadratic-lstm", 20, "functions", "", "", ("sgd",))
+    other = one._replace(tuned_on="quadratic-uniform")
+    assert searches_of({"left": one}, budget) == [("sgd", "quadratic", 20, 4)]
+    assert searches_of({"left": other}, budget) == [("sgd", other.tuned_on, 20, 4)]
+
+
+def test_the_tool_keeps_the_searches_of_any_experiment(tmp_path, monkeypatch, capsys):
+    """By its figure's name, on the problem that rates are tuned on; and does none of them twice."""
+    tool = tool_of("keep_searches")
+    other = "quadratic-uniform"
+    one = Setting("quadratic", "", 20, "functions", "", "", ("sgd",), tuned_on=other)
+    found = SimpleNamespace(SETTINGS={"left": one}, KEPT=tmp_path / "figure.json")
+    monkeypatch.setattr(tool, "experiment", {"figure8": found}.__getitem__)
+    monkeypatch.setattr(tool, "budget_of", lambda _: BUDGETS["smoke"]._replace(horizon=1.0))
+    monkeypatch.setattr(tool, "tuning_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("sys.argv", ["keep_searches.py", "figure8"])
+    tool.main()
+    assert capsys.readouterr().out.startswith("left, sgd: ")
+    key, _ = problem_keys(0)
+    kept = searches(found.KEPT, "left", make_problem(other), key, num_steps=20, num_seeds=32)
+    assert list(kept) == ["sgd"]
+    tool.main()
+    assert capsys.readouterr().out == ""
+
+
+def tool_of(name):
+    path = Path(__file__).parents[2] / "tools" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,222 @@
+"""How far it carries: our own claims hold where the numbers bear them out, and all of it runs."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
+from metadescent.figures import paper as experiments
+from metadescent.figures.paper import BUDGETS, panels, transfer
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problems.quadratic import Quadratic
+from metadescent.registry import problems
+
+BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34}
+KEYS = list(transfer.SETTINGS)
+SEEN = [key for key in KEYS if key[0] in transfer.SEEN and key != transfer.LONG]
+UNSEEN = [key for key in KEYS if key[0] in transfer.UNSEEN]
+ROBUST, PAPER = "mlp-robust-lstm", "mnist-lstm"
+
+
+def comparison(
+    lstm: float, steps: int, name: str = ROBUST, levels: Mapping[str, float] = MappingProxyType({})
+) -> Comparison:
+    def curve(level: float, rate: float | None) -> Curve:
+        mean = np.full(steps, level)
+        return Curve(mean, mean - 0.01, mean + 0.01, rate)
+
+    curves = {name: curve(lstm, None)} | {n: curve(v, 0.1) for n, v in levels.items()}
+    return Comparison("problem", steps, 8, curves, {}, 0.5)
+
+
+def panel(key: tuple[str, int], lstm: float = 0.3, **replaced: float) -> Comparison:
+    levels = {"adam": BASELINES["adam"]} if key == transfer.LONG else BASELINES
+    return comparison(lstm, key[1], levels=levels | replaced)
+
+
+def measured(changed: dict[tuple[str, int], Comparison] | None = None) -> dict[str, Comparison]:
+    found = {key: panel(key) for key in KEYS} | (changed or {})
+    names = {key: f"{key[0]}-{key[1]}" for key in KEYS}
+    paper = {f"{names[key]}-paper": comparison(9.9, key[1], PAPER) for key in KEYS}
+    return {names[key]: each for key, each in found.items()} | paper
+
+
+def failing(changed: dict[tuple[str, int], Comparison]) -> list[tuple[str, int]]:
+    claims = transfer.judge(measured(changed))
+    return [key for key, claim in zip(KEYS, claims, strict=True) if not claim.holds]
+
+
+@pytest.fixture(autouse=True)
+def cleared(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """Keep the programs of other tests; one entry for each time that they would have gone."""
+    times: list[None] = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: times.append(None))
+    return times
+
+
+def test_the_settings() -> None:
+    assert len(SEEN) == len(UNSEEN) == 8
+    assert [*sorted(SEEN + UNSEEN), transfer.LONG] == [*sorted(KEYS[:-1]), KEYS[-1]]
+    assert {key[0] for key in KEYS} <= set(problems())
+    assert {key[1] for key in KEYS[:-1]} == {100, 1000}
+    assert not {name for name, _ in SEEN} & {name for name, _ in UNSEEN}
+    for key in KEYS:
+        robust, paper = transfer.SETTINGS[key], transfer.BESIDE[key]
+        tuned = ("adam",) if key == transfer.LONG else ("sgd", "nag", "rmsprop", "adam")
+        assert (robust.problem, robust.num_steps) == (paper.problem, paper.num_steps) == key
+        assert (robust.optimizer, paper.optimizer) == (ROBUST, PAPER) == transfer.OPTIMIZERS
+        assert (robust.baselines, paper.baselines) == (tuned, ())
+    # Of each: the robust one, the paper's, and each baseline tuned and run.
+    assert experiments.units("transfer") == 16 * (2 + 2 * 4) + (2 + 2 * 1)
+
+
+def test_ahead_everywhere_every_claim_holds() -> None:
+    claims = transfer.judge(measured())
+    assert len(claims) == len(KEYS)
+    for key, claim in zip(KEYS, claims, strict=True):
+        best = 0.34 if key == transfer.LONG else 0.33
+        assert claim.holds
+        assert claim.section == "ours"
+        assert (claim.measured, claim.reference) == pytest.approx((0.3, best))
+
+
+def test_a_claim_says_what_was_compared() -> None:
+    texts = dict(zip(KEYS, (claim.text for claim in transfer.judge(measured())), strict=True))
+    assert texts["mnist-2-layers", 1000] == (
+        "mlp-robust-lstm, 2 layers, 1,000 steps: mean loss over steps 901–1000, the LSTM's against "
+        "the best baseline's; holds if it is less or the 95 % intervals touch"
+    )
+    assert texts["mnist-tanh", 100].endswith("holds if it is at most 1.1 times as much")
+    assert texts[transfer.LONG].startswith("mlp-robust-lstm, 20 sigmoid units, 10,000 steps: ")
+    assert texts[transfer.LONG].endswith("holds if it is at most 1.2 times as much")
+    assert len(set(texts.values())) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("keys", "most"),
+    [
+        # Both intervals are 0.01 wide to each side.
+        (SEEN, 0.35),
+        (UNSEEN, 1.1 * 0.33),
+        ([transfer.LONG], 1.2 * 0.34),
+    ],
+    ids=["seen", "unseen", "long"],
+)
+def test_each_claim_is_of_its_own_panel_and_has_its_own_margin(
+    keys: list[tuple[str, int]], most: float
+) -> None:
+    for key in keys:
+        assert failing({key: panel(key, 0.999 * most)}) == []
+        assert failing({key: panel(key, 1.001 * most)}) == [key]
+
+
+def test_any_baseline_may_be_the_best() -> None:
+    for key in (("mnist", 100), ("mnist-elu", 1000)):
+        for name in BASELINES:
+            assert failing({key: panel(key, **{name: 0.1})}) == [key]
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_divergence_supports_no_claim(loss: float) -> None:
+    assert failing({key: panel(key, loss) for key in KEYS}) == KEYS
+    nobody = {key: panel(key, **dict.fromkeys(BASELINES, loss)) for key in SEEN}
+    assert failing(nobody) == SEEN
+
+
+def test_the_plot_shows_the_longer_horizons() -> None:
+    figure = transfer.plot(measured())
+    shown = [axes for axes in figure.axes if axes.lines]
+    titles = [axes.get_title(loc="left") for axes in shown]
+    assert titles == [transfer.SETTINGS[key].title for key in KEYS if key[1] > 100]
+    assert len(set(titles)) == 9
+    assert [axes.get_xlim()[1] for axes in shown] == 8 * [1000] + [10_000]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert set(names) == {
+        "robust LSTM",
+        "LSTM of the paper's recipe",
+        "SGD",
+        "NAG",
+        "RMSprop",
+        "Adam",
+    }
+    assert [len(axes.lines) for axes in shown] == 8 * [6] + [3]
+
+
+def tiny(name: str) -> LearnedOptimizer:
+    return LSTM((4,), p=None, scale=0.1, key=jax.random.key(len(name)))
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_each_panel_runs_beside_the_papers_recipe(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, budget: str, cleared: list[None]
+) -> None:
+    calls, loaded, said, made = [], [], [], []
+
+    def compare(learned, problem, problem_name, *, progress, **options) -> Comparison:
+        calls.append((list(learned), problem_name, options))
+        assert problem is made[-1]
+        progress("running")
+        levels = {name: BASELINES[name] for name in options["baselines"]}
+        return comparison(0.3, options["num_steps"], next(iter(learned)), levels)
+
+    def load(name: str) -> LearnedOptimizer:
+        loaded.append(name)
+        return tiny(name)
+
+    def make_problem(spec: str, data_dir: object) -> Quadratic:
+        assert len(cleared) == len(made)
+        made.append(Quadratic(dimension=3))
+        return made[-1]
+
+    monkeypatch.setattr(panels, "make_problem", make_problem)
+    monkeypatch.setattr(panels, "compare", compare)
+    found = transfer.reproduce(budget, load=load, seed=3, cache=tmp_path, progress=said.append)
+    assert loaded == [ROBUST, PAPER]
+    # Both meet one problem, made once.
+    assert len(made) == len(cleared) == len(KEYS)
+    seeds = BUDGETS[budget].sweeps
+    expected: list[Any] = []
+    for key in KEYS:
+        tuned = ("adam",) if key == transfer.LONG else ("sgd", "nag", "rmsprop", "adam")
+        for name, baselines in ((ROBUST, tuned), (PAPER, ())):
+            options = {
+                "baselines": baselines,
+                "num_steps": key[1] // 10 if budget == "smoke" else key[1],
+                "num_seeds": seeds.report,
+                "tune_seeds": seeds.tune,
+                "seed": 3,
+                "cache": tmp_path,
+            }
+            expected.append(([name], key[0], options))
+    assert calls == expected
+    names = [f"{name}-{steps}{end}" for name, steps in KEYS for end in ("", "-paper")]
+    assert list(found.panels) == names
+    assert said == [f"{name}: running" for name in names]
+    assert len(found.claims) == len(KEYS)
+    json.dumps(found.to_json())
+
+
+@pytest.mark.slow
+def test_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting with claims of each margin, on quadratics and beside Adam, from end to end."""
+    few = [("mnist-tanh", 1000), transfer.LONG]
+    chosen = {key: transfer.SETTINGS[key]._replace(baselines=("adam",)) for key in few}
+    monkeypatch.setattr(transfer, "SETTINGS", chosen)
+    monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
+    said: list[str] = []
+    found = experiments.reproduce("transfer", budget="smoke", load=tiny, progress=said.append)
+    assert len(said) == 2 * 4
+    assert [each.steps for each in found.panels.values()] == [100, 100, 1000, 1000]
+    assert [list(each.curves) for each in found.panels.values()] == 2 * [[ROBUST, "adam"], [PAPER]]
+    assert len(found.claims) == 2
+    json.dumps(found.to_json())
+    assert len([axes for axes in found.plot().axes if axes.lines]) == 2
