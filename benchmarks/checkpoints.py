@@ -20,10 +20,10 @@ from typing import Any
 
 from timing import load
 
-from metadescent import runs
 from metadescent.console import console, table
-from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
+from metadescent.runs import folder as runs
+from metadescent.runs.recipe import Recipe
 
 MOST = 0.02
 SAVING = {"checkpoint": "save_checkpoint", "log": "write_lines", "best": "_save_best"}

@@ -25,8 +25,8 @@ import jax, json
 import numpy as np
 from dataclasses import replace
 from pathlib import Path
-from metadescent import runs
-from metadescent.recipe import Recipe
+from metadescent.runs import folder as runs
+from metadescent.runs.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
 name, epochs = sys.argv[3], int(sys.argv[4])
 recipe = replace(Recipe(**recipe_of(name)), epochs=epochs, episodes=2, validation_problems=4)

@@ -38,8 +38,8 @@ from metadescent.problems.data.pictures import read_picture
 from metadescent.problems.neural_art import features
 from metadescent.problems.neural_art.neural_art import NeuralArt
 from metadescent.problems.neural_art.tiny_imagenet import NETWORKS, network
-from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, recipe_of
+from metadescent.runs.recipe import Recipe
 
 STEPS, ROUNDS = 3, 5
 TOGETHER = (1, 2, 4, 8, 16, 32)

@@ -23,7 +23,7 @@ ASKED = 1.6
 
 def worker(core: int, count: int, index: int, address: str, problems: int) -> None:
     """Be one process: at each line of input, take one step and print its seconds."""
-    from metadescent.launch import cores, keep_to
+    from metadescent.runs.cluster.launch import cores, keep_to
 
     mine = cores()
     keep_to([mine[core % len(mine)]])
@@ -51,7 +51,7 @@ def worker(core: int, count: int, index: int, address: str, problems: int) -> No
     def step(m: Any, problem: Any, key: Any, weights: Any, carry: Any) -> Any:
         return estimator.estimate(m, problem, carry, key, weights)[0]
 
-    row = ravel_pytree(here(given[0], mesh))[0]
+    row = ravel_pytree(gathered(given[0], mesh))[0]
     exchange = None
     if mesh is not None:
         row = everywhere(row, mesh)
@@ -65,7 +65,7 @@ def worker(core: int, count: int, index: int, address: str, problems: int) -> No
             )
         )
     calls = {"step": lambda: step(*given, carry), "exchange": lambda: exchange and exchange(row)}
-    found = here(calls["step"](), mesh)
+    found = gathered(calls["step"](), mesh)
     jax.block_until_ready(calls["exchange"]())
     answer({"ready": row.nbytes, "norm": float(jnp.linalg.norm(ravel_pytree(found)[0]))})
     for line in sys.stdin:

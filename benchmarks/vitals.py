@@ -20,8 +20,8 @@ from timing import in_turn, load, median
 from metadescent.console import console, table
 from metadescent.descent.curves import learning_curves
 from metadescent.descent.vitals import checked_curves
-from metadescent.recipe import Recipe
 from metadescent.registry import make_estimator, make_optimizer, make_problem, recipe_of
+from metadescent.runs.recipe import Recipe
 
 
 def calls_of(recipe: Recipe, problem: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ import pytest
 
 from metadescent import arguments, cli, commands, zoo
 from metadescent.optimizers.lstm import LSTM
-from metadescent.recipe import Recipe
 from metadescent.registry import problems, recipe_of
+from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
 from metadescent.zoo.tensors import NO_CHECKSUM, sealed
 

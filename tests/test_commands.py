@@ -16,15 +16,16 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent import cli, commands, memory, runs, zoo
-from metadescent.commands import fit
+from metadescent import cli, commands, zoo
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.tuning import Tuned
 from metadescent.meta.epoch import Footprint
 from metadescent.meta.schedule import Schedule
 from metadescent.optimizers.lstm import LSTM
-from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, make_problem, optimizers, problems, recipe_of
+from metadescent.runs import fit, memory
+from metadescent.runs import folder as runs
+from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
 
 TINY = {

@@ -17,13 +17,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from metadescent import runs
 from metadescent._files import write_json
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import learning_curves, summarize
 from metadescent.figures.paper.judge import tenth
-from metadescent.recipe import Recipe
 from metadescent.registry import make_problem
+from metadescent.runs import folder as runs
+from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
 
 NETWORKS = ("mnist", "mnist-relu", "mnist-2-layers")

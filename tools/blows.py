@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from metadescent import _files as files
-from metadescent import cli, stops
+from metadescent import cli
+from metadescent.runs import signals as stops
 
 PROBLEM = "quadratic(dimension=2)"
 EPOCHS = 80

@@ -28,15 +28,15 @@ from safetensors.numpy import save
 
 from metadescent import zoo
 from metadescent._errors import UserError
-from metadescent.checkup import read
-from metadescent.doctor import diagnose
-from metadescent.logs import read_metrics, read_stopped
-from metadescent.measurements import measurements
 from metadescent.problems.data import load_cifar10, read_idx
 from metadescent.problems.data.networks import load_network, network_path
 from metadescent.problems.data.pictures import read_picture, read_pictures
-from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer
+from metadescent.runs.checkup import read
+from metadescent.runs.doctor import diagnose
+from metadescent.runs.log import read_metrics, read_stopped
+from metadescent.runs.measurements import measurements
+from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
 from metadescent.zoo.l2l import load_l2l
 from metadescent.zoo.tensors import read_tensors
@@ -173,7 +173,7 @@ def targets(folder: Path) -> dict[str, Target]:
 
 def configured(folder: Path) -> None:
     """Read a configuration as `train --resume` and `doctor` do, but for drawing φ."""
-    from metadescent import logs
+    from metadescent.runs import log as logs
 
     config = logs.read_config(folder)
     recipe = logs.recipe_from(config["recipe"], folder)

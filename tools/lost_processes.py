@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from metadescent.launch import MAIN
+from metadescent.runs.cluster.launch import MAIN
 
 SECONDS = 20.0
 TOLERANCE = 1e-3

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from metadescent import runs
-from metadescent.checkpoint import latest_epoch
-from metadescent.meta.state import is_finite
+from metadescent._tree import is_finite
 from metadescent.problems.base import Optimizee, Problem
-from metadescent.recipe import Recipe
+from metadescent.runs import folder as runs
+from metadescent.runs.checkpoint import latest_epoch
+from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
 
 FINE = 0

@@ -21,9 +21,9 @@ from metadescent._provenance import hardware
 from metadescent.commands.show import tuning_cache
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.figures.paper.kept import FOLDER, searches
-from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
-from metadescent.runs import stage_before
+from metadescent.runs.recipe import Recipe
+from metadescent.runs.train import stage_before
 from metadescent.zoo import file as artifact
 from metadescent.zoo.cards import DIVERGED
 

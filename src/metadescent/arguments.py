@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from metadescent._errors import UserError, require
-from metadescent.memory import parse_bytes
-from metadescent.recipe import Recipe
+from metadescent.runs.memory import parse_bytes
+from metadescent.runs.recipe import Recipe
 
 DataDir = Annotated[
     Path | None, arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA.")

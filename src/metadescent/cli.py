@@ -13,11 +13,12 @@ import tyro
 from tyro.conf import subcommand
 
 from metadescent import arguments as a
-from metadescent import launch, streams
+from metadescent import streams
 from metadescent._errors import UserError
-from metadescent.recipe import Recipe
-from metadescent.seats import seat_of
-from metadescent.stops import Stopped, Terminated, terminate
+from metadescent.runs.cluster import launch
+from metadescent.runs.cluster.seats import seat_of
+from metadescent.runs.recipe import Recipe
+from metadescent.runs.signals import Stopped, Terminated, terminate
 
 DEBUG = "--debug"
 PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC}

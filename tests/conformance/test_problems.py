@@ -15,8 +15,8 @@ import pytest
 from metadescent._errors import UserError
 from metadescent.problems.base import Named, Optimizee, Problem
 from metadescent.problems.batch import Batch
-from metadescent.recipe import Recipe
 from metadescent.registry import make_optimizer, problems
+from metadescent.runs.recipe import Recipe
 
 KEY, OTHER = jax.random.split(jax.random.key(0))
 REAL_DATA = os.environ.get("METADESCENT_DATA")

@@ -13,12 +13,13 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent import cli, runs, zoo
+from metadescent import cli, zoo
 from metadescent._errors import UserError
 from metadescent.descent.curves import learning_curves
 from metadescent.optimizers.lstm import LSTM
-from metadescent.recipe import Recipe
 from metadescent.registry import make_problem, recipe_of
+from metadescent.runs import folder as runs
+from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
 
 ROOT = Path(__file__).parent.parent

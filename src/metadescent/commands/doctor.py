@@ -5,14 +5,14 @@ from pathlib import Path
 
 from metadescent import arguments
 from metadescent._files import write_json
-from metadescent.checkup import REPORTS, best_of, examine, read
 from metadescent.commands.dispatch import run
 from metadescent.commands.show import tuning_cache
 from metadescent.console import console, progress, table
-from metadescent.doctor import Finding, diagnose
-from metadescent.logs import read_config
-from metadescent.measurements import measurements
 from metadescent.registry import make_problem
+from metadescent.runs.checkup import REPORTS, best_of, examine, read
+from metadescent.runs.doctor import Finding, diagnose
+from metadescent.runs.log import read_config
+from metadescent.runs.measurements import measurements
 
 
 @run.register

@@ -13,9 +13,9 @@ from metadescent.console import console, figure, progress, table
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import compare, problem_keys
 from metadescent.descent.tuning_cache import cached_tune
-from metadescent.executors import engine_of
 from metadescent.registry import make_problem
-from metadescent.tasks import Tuning, tune_all
+from metadescent.runs.cluster.executors import engine_of
+from metadescent.runs.cluster.tasks import Tuning, tune_all
 
 
 @run.register

@@ -4,7 +4,6 @@ from typing import Any
 
 from metadescent import arguments
 from metadescent._files import write_atomically
-from metadescent.checkup import REPORTS, Checkup, best_of, examine, read
 from metadescent.commands.dispatch import run
 from metadescent.commands.doctor import say
 from metadescent.commands.evaluate import baselines_of
@@ -12,16 +11,17 @@ from metadescent.commands.show import comparison_rows, tuning_cache
 from metadescent.console import console, progress
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, compare, problem_keys
-from metadescent.doctor import diagnose
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.pictures import Pictures, pictures
 from metadescent.figures.run import draw_run
-from metadescent.logs import read_config
-from metadescent.measurements import measurements
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
-from metadescent.report import Image, Section, Table, page
+from metadescent.runs.checkup import REPORTS, Checkup, best_of, examine, read
+from metadescent.runs.doctor import diagnose
+from metadescent.runs.log import read_config
+from metadescent.runs.measurements import measurements
+from metadescent.runs.report import Image, Section, Table, page
 
 LEARNED = "learned"
 

@@ -12,15 +12,15 @@ from metadescent.commands.evaluate import tune_ahead
 from metadescent.commands.show import show, tuning_cache
 from metadescent.commands.train import train
 from metadescent.console import console, figure, progress, table
-from metadescent.executors import engine_of
 from metadescent.figures import paper as experiments
 from metadescent.figures.output import save_figure
 from metadescent.figures.paper import panels
-from metadescent.logs import recipe_from
 from metadescent.optimizers.base import LearnedOptimizer
-from metadescent.recipe import Recipe
-from metadescent.sweep import sweep
-from metadescent.tasks import train_in_turn, training
+from metadescent.runs.cluster.executors import engine_of
+from metadescent.runs.cluster.sweep import sweep
+from metadescent.runs.cluster.tasks import train_in_turn, training
+from metadescent.runs.log import recipe_from
+from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
 
 

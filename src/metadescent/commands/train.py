@@ -9,29 +9,35 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metadescent import arguments, gang, runs
+from metadescent import arguments
 from metadescent._errors import UserError
 from metadescent._files import locked, write_json
-from metadescent.checkpoint import latest_epoch
 from metadescent.commands.dispatch import run
 from metadescent.commands.doctor import summarize
-from metadescent.commands.fit import fitted
 from metadescent.commands.show import plot, show
 from metadescent.console import console, figure, progress, table
-from metadescent.curriculum import improved, keep, stages
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import compare
-from metadescent.events import event_log
-from metadescent.executors import engine_of
-from metadescent.logs import CONFIG, METRICS, read_metrics
-from metadescent.memory import parse_bytes
+from metadescent.meta.schedule import Form
 from metadescent.meta.state import MetaState
-from metadescent.metrics import line_of, said_of
-from metadescent.recipe import Form, Recipe
 from metadescent.registry import make_problem, recipe_of
-from metadescent.seats import seat_of
-from metadescent.stops import patient
-from metadescent.tasks import Training, train_all, training
+from metadescent.runs import train as runs
+from metadescent.runs.checkpoint import latest_epoch
+from metadescent.runs.cluster import gang
+from metadescent.runs.cluster.executors import engine_of
+from metadescent.runs.cluster.seats import seat_of
+from metadescent.runs.cluster.tasks import Training, train_all, training
+from metadescent.runs.curriculum import improved, keep, stages
+from metadescent.runs.events import event_log
+from metadescent.runs.fit import fitted
+from metadescent.runs.folder import CHECKPOINTS, check_free
+from metadescent.runs.log import CONFIG, METRICS, read_metrics
+from metadescent.runs.memory import parse_bytes
+from metadescent.runs.metrics import line_of, said_of
+from metadescent.runs.plan import plan_of
+from metadescent.runs.recipe import Recipe
+from metadescent.runs.search import trials
+from metadescent.runs.signals import patient
 
 
 @run.register
@@ -87,10 +93,10 @@ def _train_command(command: arguments.Train) -> None:
 def _lead(command: arguments.Train) -> None:
     folder = command.out or Path("runs") / command.problem.replace("/", "-")
     recipe = command.recipe
-    # A horizon that leaves no step to count is refused before anything is written.
-    runs.weights_of(recipe)
+    # What cannot start should not claim a folder.
+    recipe.check_horizon()
     if command.search:
-        runs.check_free(folder, command.resume)
+        check_free(folder, command.resume)
         recipe = _search(folder, command)
     if command.seeds > 1:
         _train_seeds(folder, command, recipe)
@@ -135,29 +141,37 @@ def train(
 
     With a budget of memory, a new run takes the quickest form that fits it.
     """
-    runs.check_free(folder, resume)
+    check_free(folder, resume)
     problem = make_problem(problem_name, data_dir)
     state: MetaState | None = None
-    done = latest_epoch(folder / "checkpoints") if resume else 0
+    done = latest_epoch(folder / CHECKPOINTS) if resume else 0
     spread = gang.lead(problem_name, recipe)
+    plan = plan_of(recipe)
     bar, events = progress("meta-train", recipe.epochs, done), event_log(folder, tensorboard)
     with events as log, bar as report:
-        fit = fitted(
-            folder, problem, problem_name, recipe, resume=resume, budget=budget, spread=spread
+        plan = fitted(
+            folder,
+            problem,
+            problem_name,
+            plan,
+            resume=resume,
+            say=_say,
+            budget=budget,
+            spread=spread,
         )
-        if fit != recipe:
-            recipe, spread = fit, gang.lead(problem_name, fit)
+        if plan.recipe != recipe:
+            spread = gang.lead(problem_name, plan.recipe)
         run = runs.train(
-            folder, problem, problem_name, recipe, resume=resume, spread=spread, warn=_warn
+            folder, problem, problem_name, plan, resume=resume, spread=spread, warn=_warn
         )
         with patient() as patience:
             for state, info in run:
-                line = line_of(state, info, recipe, 0.0)
+                line = line_of(state, info, plan.recipe, 0.0)
                 report(
                     f"meta-loss {figure(line['meta_loss'])}, "
                     f"validation {figure(line['validation_loss'])} "
                     f"(best {figure(line['best_loss'])}), "
-                    f"meta-rate {runs.meta_rate_at(recipe, line['epoch']):.2g}{said_of(line)}",
+                    f"meta-rate {plan.meta_rate_at(line['epoch']):.2g}{said_of(line)}",
                     1,
                 )
                 if tensorboard:
@@ -165,7 +179,7 @@ def train(
                 # Its checkpoint has been written by now.
                 where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
                 patience.check(f"after {where}; go on with train --resume")
-    return state if state is not None else runs.finished_state(folder, recipe)
+    return state if state is not None else runs.finished_state(folder, plan)
 
 
 def _train_in_stages(folder: Path, command: arguments.Train, recipe: Recipe) -> None:
@@ -200,10 +214,10 @@ def _train_in_stages(folder: Path, command: arguments.Train, recipe: Recipe) -> 
 def _search(folder: Path, command: arguments.Train) -> Recipe:
     """Return the recipe with the meta-rate that did best in short trials (section 3)."""
     recipe = command.recipe
-    trials = runs.trials(recipe, command.search)
-    folders = [folder / "search" / f"trial-{index}" for index in range(len(trials))]
-    form, losses = _train_all("search", folders, trials, command)
-    found = [(loss, trial.meta_rate) for loss, trial in zip(losses, trials, strict=True)]
+    candidates = trials(recipe, command.search)
+    folders = [folder / "search" / f"trial-{index}" for index in range(len(candidates))]
+    form, losses = _train_all("search", folders, candidates, command)
+    found = [(loss, trial.meta_rate) for loss, trial in zip(losses, candidates, strict=True)]
     loss, best = min(found)
     if loss == math.inf:
         raise UserError(
@@ -223,8 +237,14 @@ def _train_all(
     with progress(title, len(recipes)) as report:
         # In the form of the first, as they differ in nothing that takes memory.
         form = fitted(
-            folders[0], problem, command.problem, recipes[0], resume=True, budget=_budget(command)
-        ).form
+            folders[0],
+            problem,
+            command.problem,
+            plan_of(recipes[0]),
+            resume=True,
+            say=_say,
+            budget=_budget(command),
+        ).recipe.form
         tasks = [
             training(folder, command.problem, command.data_dir, replace(recipe, form=form))
             for folder, recipe in zip(folders, recipes, strict=True)
@@ -244,7 +264,7 @@ def _train_seeds(folder: Path, command: arguments.Train, recipe: Recipe) -> None
     folders = [folder / f"seed-{one.seed}" for one in recipes]
     if not command.resume:
         for one in folders:
-            runs.check_free(one, resume=False)
+            check_free(one, resume=False)
     _, losses = _train_all("seeds", folders, recipes, command)
     rows = [[str(one.seed), figure(loss)] for one, loss in zip(recipes, losses, strict=True)]
     console().print(table("Seeds", ["seed", "validation loss"], rows))
@@ -260,6 +280,10 @@ def _train_seeds(folder: Path, command: arguments.Train, recipe: Recipe) -> None
         f"Mean {figure(statistics.mean(finite))}{spread}, of {len(finite)} of {len(losses)}."
     )
     console().print(f"Best validation loss {figure(min(losses))}: {keep(folder, best)}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _warn(text: str) -> None:

@@ -202,7 +202,7 @@ def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
     return jax.tree.map(put, tree)
 
 
-def here(tree: PyTree, mesh: Mesh | None) -> PyTree:
+def gathered(tree: PyTree, mesh: Mesh | None) -> PyTree:
     """Return a pytree that lies on every device of a mesh as one of this process alone."""
     if mesh is None:
         return tree

@@ -15,11 +15,11 @@ from metadescent._checks import check_weights
 from metadescent._errors import UserError, require_choice
 from metadescent.descent.episode import Keys, draw
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, Unrolled, rule_for, unroll
+from metadescent.meta.schedule import Form
 from metadescent.meta.two_phase import meta_gradient, record, suits
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Batch
-from metadescent.recipe import Form
 
 Known = Unrolled | Literal["two-phase"]
 

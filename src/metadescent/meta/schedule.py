@@ -1,72 +1,86 @@
-"""How long, in which pieces, and by which estimate to meta-train."""
+"""How long, in which pieces, and with what care to meta-train (section 3); no JAX."""
 
-from typing import NamedTuple, get_args
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-from metadescent._errors import UserError, require, require_choice, require_kind
-from metadescent.meta.estimators.base import Estimator
-from metadescent.meta.estimators.truncated import Truncated
-from metadescent.recipe import OnNonfinite
+from metadescent._errors import UserError, require, require_choice
+
+Form = Literal["auto", "two-phase", "recompute", "segments", "plain"]
+"""How a meta-gradient is computed: the same values, other time and memory; auto: the quickest."""
+OnNonfinite = Literal["stop", "skip", "restart-from-best"]
 
 
-class Schedule(NamedTuple):
-    """How long, in which pieces, and by which estimate of the meta-gradient to meta-train.
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long and in which pieces to meta-train.
 
-    An epoch is `episodes` episodes of `num_steps` steps, with an update of φ after each `unroll` of
-    them, by what `estimator` makes of it. φ is validated on `validation_problems` problems for
-    `validation_steps` steps, or for `num_steps` if that is 0. `patience` epochs without a better
-    validation loss end the training, though not before `least_epochs` of them; a patience of 0
-    means never. `average` is the decay, per update of φ, of the moving average of φ that is
-    validated and kept; 0, the paper's recipe, validates φ itself.
+    An episode is `steps` steps, with an update of φ after each `unroll` of them. An epoch is
+    `episodes` episodes, after which φ is validated.
 
-    `on_nonfinite` is what follows a meta-step whose loss, meta-gradient or change of φ is NaN or
-    infinite. With "skip", φ and what the meta-optimizer carries stay as they were before it. With
+    With `on_nonfinite` "skip", a meta-step whose loss, meta-gradient or change of φ is NaN or
+    infinite leaves φ and what the meta-optimizer carries as they were before it. With
     "restart-from-best" the epoch runs to its end, and the next one begins with the best φ so far
-    and with what the meta-optimizer carried before. With "stop" nothing is done here: `MetaInfo`
-    shows it, and the caller stops.
+    and with what the meta-optimizer carried before. With "stop" nothing is done by `meta_train`:
+    `MetaInfo` shows it, and the caller stops.
+
+    Raises:
+        UserError: if a number means nothing.
 
     Source: section 3.
 
     Example:
-        >>> Schedule(epochs=3, episodes=5, num_steps=20, unroll=10).updates
+        >>> Schedule(epochs=3, episodes=5, steps=20, unroll=10).updates
         30
     """
 
-    epochs: int = 100
-    episodes: int = 20
-    num_steps: int = 100
+    steps: int = 100
+    """Horizon: optimization steps an episode."""
     unroll: int = 20
+    """Steps between two updates of φ."""
+    epochs: int = 100
+    """Validations: the best φ at the end of an epoch is kept."""
+    episodes: int = 20
+    """Episodes an epoch."""
     validation_problems: int = 64
+    """Problems that each validation averages over."""
     validation_steps: int = 0
+    """Steps of each validation; 0: the horizon."""
     patience: int = 0
+    """Stop after this many epochs without a better validation loss; 0: never."""
     least_epochs: int = 0
+    """Do not stop by impatience before this many epochs."""
     average: float = 0.0
+    """Decay, per meta-step, of the moving average of φ that is validated and kept; 0: φ itself."""
     on_nonfinite: OnNonfinite = "stop"
-    estimator: Estimator = Truncated()
+    """At a loss or meta-gradient that is not finite: stop, leave that update of φ out, or begin the
+    next epoch with the best φ."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        for name in ("steps", "unroll", "epochs", "episodes", "validation_problems"):
+            require(name, getattr(self, name), 1)
+        for name in ("validation_steps", "patience", "least_epochs"):
+            require(name, getattr(self, name), 0)
+        require("average", self.average, 0.0, 0.999999)
+        require_choice("policy on_nonfinite", self.on_nonfinite, get_args(OnNonfinite))
 
     @property
     def updates(self) -> int:
         """Return the number of updates of φ in the whole run."""
-        return self.epochs * self.episodes * (self.num_steps // self.unroll)
+        return self.epochs * self.updates_per_epoch
 
+    @property
+    def updates_per_epoch(self) -> int:
+        """Return the number of updates of φ in an epoch."""
+        return self.episodes * (self.steps // self.unroll)
 
-def check_schedule(schedule: Schedule) -> None:
-    """Raise a UserError where the numbers of a schedule do not make a run.
-
-    Example:
-        >>> check_schedule(Schedule(num_steps=100, unroll=30))
-        Traceback (most recent call last):
-        metadescent.UserError: the horizon of 100 steps is not a multiple of the unroll ...
-    """
-    for name in ("num_steps", "unroll", "episodes", "validation_problems"):
-        require(name, getattr(schedule, name), 1)
-    for name in ("epochs", "validation_steps", "patience", "least_epochs"):
-        require(name, getattr(schedule, name), 0)
-    require("average", schedule.average, 0.0, 0.999999)
-    require_choice("policy on_nonfinite", schedule.on_nonfinite, get_args(OnNonfinite))
-    require_kind("estimator", schedule.estimator, Estimator, "an estimator; try Truncated()")
-    if schedule.num_steps % schedule.unroll:
-        segments = max(1, schedule.num_steps // schedule.unroll)
-        raise UserError(
-            f"the horizon of {schedule.num_steps} steps is not a multiple of the unroll of "
-            f"{schedule.unroll}; try --steps {segments * schedule.unroll}"
-        )
+    def check_horizon(self) -> None:
+        """Raise a UserError unless the horizon is a multiple of the unroll."""
+        # Not at once: the command line reads its words before it knows the problem, and with that
+        # the horizon.
+        if self.steps % self.unroll:
+            segments = max(1, self.steps // self.unroll)
+            raise UserError(
+                f"the horizon of {self.steps} steps is not a multiple of the unroll of "
+                f"{self.unroll}; try --steps {segments * self.unroll}"
+            )

@@ -16,12 +16,8 @@ from metadescent.optimizers.base import LearnedOptimizer
 class MetaState(NamedTuple):
     """All that a meta-training run carries; saving it is saving the run.
 
-    Example:
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> m = LSTM((4,), key=jax.random.key(0))
-        >>> state = initial_state(m, optax.adam(1e-3))
-        >>> state.best is m, float(state.best_loss), int(state.epoch)
-        (True, inf, 0)
+    `average` is the moving average of φ that is validated, `best` the one with the least validation
+    loss so far, `best_loss`, after `best_epoch` of the `epoch` epochs that have been done.
     """
 
     m: LearnedOptimizer
@@ -38,42 +34,16 @@ def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformat
 
     Raises:
         UserError: if m has no φ.
-
-    Example:
-        >>> from metadescent.optimizers.partitioned import ByHand
-        >>> initial_state(ByHand(optax.adam(0.1)), optax.adam(1e-3))
-        Traceback (most recent call last):
-        metadescent.UserError: the optimizer has no parameters φ to train; try lstm, ...
     """
     phi = eqx.filter(m, eqx.is_inexact_array)
     if not jax.tree.leaves(phi):
         raise UserError("the optimizer has no parameters φ to train; try lstm, or tune its rate")
-    opt_state = meta_optimizer.init(phi)
     zero = jnp.asarray(0)
-    return MetaState(m, m, opt_state, m, jnp.asarray(jnp.inf), zero, zero)
+    return MetaState(m, m, meta_optimizer.init(phi), m, jnp.asarray(jnp.inf), zero, zero)
 
 
 def is_over(state: MetaState, schedule: Schedule) -> bool:
-    """Tell whether a run has nothing left to do: no epoch, or no patience.
-
-    Example:
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> state = initial_state(LSTM((4,), key=jax.random.key(0)), optax.adam(1e-3))
-        >>> state = state._replace(epoch=jnp.asarray(7), best_epoch=jnp.asarray(4))
-        >>> [is_over(state, Schedule(epochs=10, patience=patience)) for patience in (0, 3, 4)]
-        [False, True, False]
-    """
+    """Tell whether a run has nothing left to do: no epoch, or no patience."""
     epoch = int(state.epoch)
     out_of_patience = 0 < schedule.patience <= epoch - int(state.best_epoch)
     return epoch >= schedule.epochs or (out_of_patience and epoch >= schedule.least_epochs)
-
-
-def is_finite(tree: PyTree) -> bool:
-    """Tell whether all numbers of a pytree are finite.
-
-    Example:
-        >>> is_finite({"a": jnp.ones(2)}), is_finite({"a": jnp.asarray([1.0, jnp.nan])})
-        (True, False)
-    """
-    leaves = jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))
-    return all(bool(jnp.isfinite(leaf).all()) for leaf in leaves)

@@ -1,8 +1,8 @@
 """Meta-training:  φ ← φ − α ∂L/∂φ, segment by segment of the unroll (section 3).
 
-An *episode* optimizes a fresh batch of problems for `num_steps` steps and updates φ after each
-`unroll` of them. An *epoch* is a number of episodes, one compiled program, after which φ is frozen
-and validated. The best φ by final validation loss is kept, and training may stop early.
+An *episode* optimizes a fresh batch of problems for `steps` steps and updates φ after each `unroll`
+of them. An *epoch* is a number of episodes, one compiled program, after which φ is frozen and
+validated. The best φ by final validation loss is kept, and training may stop early.
 """
 
 from collections.abc import Iterator
@@ -15,11 +15,14 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from metadescent._checks import check_key, check_weights
 from metadescent._errors import UserError, require_kind
 from metadescent._text import short
+from metadescent._tree import is_finite
 from metadescent.descent.vitals import Vitals
 from metadescent.meta.devices import Spread, check_spread, everywhere
-from metadescent.meta.epoch import epoch
-from metadescent.meta.schedule import Schedule, check_schedule
-from metadescent.meta.state import MetaState, initial_state, is_finite, is_over
+from metadescent.meta.epoch import run_epoch
+from metadescent.meta.estimators.base import Estimator
+from metadescent.meta.estimators.truncated import Truncated
+from metadescent.meta.schedule import Schedule
+from metadescent.meta.state import MetaState, initial_state, is_over
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 
@@ -31,19 +34,6 @@ class MetaInfo(NamedTuple):
     `gradient_norms` have a row an episode, and so have `phi_steps`, the root mean square of the
     change of φ; `validation` is the mean learning curve f(θ_1), f(θ_2), … of the frozen φ, and
     `vitals` are those of the same runs.
-
-    Example:
-        Three episodes of two segments, and a validation of ten steps:
-
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> m = LSTM((), p=None, key=jax.random.key(0))
-        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
-        >>> schedule = Schedule(episodes=3, num_steps=10, unroll=5, validation_problems=1)
-        >>> sgd, key = optax.sgd(0.1), jax.random.key(1)
-        >>> _, info = next(meta_train(m, f, schedule, meta_optimizer=sgd, key=key))
-        >>> info.meta_losses.shape, info.validation.shape, bool(info.gradient_norms.min() > 0)
-        ((3, 2), (10,), True)
     """
 
     meta_losses: Float[Array, "episodes segments"]
@@ -61,7 +51,8 @@ def meta_train(
     *,
     meta_optimizer: optax.GradientTransformation,
     key: PRNGKeyArray,
-    weights: Float[Array, " num_steps"] | None = None,
+    estimator: Estimator | None = None,
+    weights: Float[Array, " steps"] | None = None,
     state: MetaState | None = None,
     spread: Spread | None = None,
 ) -> Iterator[tuple[MetaState, MetaInfo]]:
@@ -73,6 +64,7 @@ def meta_train(
         schedule: lengths and sizes.
         meta_optimizer: what updates φ, such as `optax.adam(1e-3)`.
         key: epoch e uses `fold_in(key, e)`, so a resumed run draws what the unbroken one would.
+        estimator: of dL/dφ; the paper's, `Truncated()`, if not given.
         weights: w_1 … w_T; 1 for each if not given.
         state: where to go on from; a state that this function yielded.
         spread: devices to spread the problems over; the default device has them all if None.
@@ -82,63 +74,66 @@ def meta_train(
         The state after each epoch, and what the epoch had to show. `state.best` is the result.
 
     Raises:
-        UserError: if the horizon is not a multiple of the unroll, a number of the schedule means
-            nothing, there is not one weight a step, an argument is of another kind, or the problems
-            cannot be spread evenly.
+        UserError: if the horizon is not a multiple of the unroll, there is not one weight a step,
+            an argument is of another kind, or the problems cannot be spread evenly.
 
     Source: section 3.
 
     Example:
         >>> import jax, optax
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> m = LSTM((4,), key=jax.random.key(0))
-        >>> from metadescent.meta.estimators.truncated import Truncated
-        >>> bptt = Truncated(problems=8)
-        >>> schedule = Schedule(epochs=2, episodes=3, num_steps=10, unroll=5, estimator=bptt)
-        >>> run = meta_train(
-        ...     m, Quadratic(), schedule, meta_optimizer=optax.adam(1e-2), key=jax.random.key(1)
-        ... )
+        >>> from metadescent import LSTM, Schedule, Truncated
+        >>> from metadescent.problems import Quadratic
+        >>> m, problem, keys = LSTM((4,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
+        >>> schedule = Schedule(epochs=2, episodes=3, steps=10, unroll=5)
+        >>> adam, bptt = optax.adam(1e-2), Truncated(problems=8)
+        >>> run = meta_train(m, problem, schedule, meta_optimizer=adam, key=keys, estimator=bptt)
         >>> [info.meta_losses.shape for state, info in run]
         [(3, 2), (3, 2)]
     """
     hint = "a metadescent.LearnedOptimizer, which has φ to train; try metadescent.LSTM(key=key)"
     require_kind("m", m, LearnedOptimizer, hint)
     require_kind("schedule", schedule, Schedule, "a metadescent.Schedule; try Schedule(epochs=10)")
-    check_schedule(schedule)
+    schedule.check_horizon()
     if not (hasattr(meta_optimizer, "init") and hasattr(meta_optimizer, "update")):
         raise UserError(
             f"meta_optimizer is {short(meta_optimizer)} and must be one of Optax's; "
             "try optax.adam(1e-3)"
         )
     check_key(key)
+    estimator = Truncated() if estimator is None else estimator
+    require_kind("estimator", estimator, Estimator, "an estimator; try Truncated()")
     if weights is None:
-        weights = jnp.ones(schedule.num_steps)
-    check_weights(weights, schedule.num_steps)
+        weights = jnp.ones(schedule.steps)
+    check_weights(weights, schedule.steps)
     if spread is not None:
         check_spread(spread)
+    mesh = spread.mesh if spread else None
     if state is None:
         state = initial_state(m, meta_optimizer)
-    problem = everywhere(problem, spread.mesh if spread else None)
+    problem = everywhere(problem, mesh)
     while not is_over(state, schedule):
         if spread:
             spread.announce(state)
-        m, average, opt_state, (meta_losses, norms, phi_steps), (curve, loss, vitals) = epoch(
-            state, problem, schedule, meta_optimizer, key, weights, spread.mesh if spread else None
-        )
-        better = bool(jnp.isfinite(loss) & (loss < state.best_loss)) and is_finite(average)
-        done, before = state.epoch + 1, state.meta_optimizer
-        state = MetaState(
-            m,
-            average,
-            opt_state,
-            average if better else state.best,
-            loss if better else state.best_loss,
-            done if better else state.best_epoch,
-            done,
-        )
-        if schedule.on_nonfinite == "restart-from-best" and not is_finite(
-            (meta_losses, norms, phi_steps)
-        ):
-            state = state._replace(m=state.best, average=state.best, meta_optimizer=before)
+        epoch = run_epoch(state, problem, schedule, estimator, meta_optimizer, key, weights, mesh)
+        (meta_losses, norms, phi_steps), (curve, loss, vitals) = epoch.shown, epoch.validation
+        before, state = state, _after(state, epoch.m, epoch.average, epoch.meta_optimizer, loss)
+        if schedule.on_nonfinite == "restart-from-best" and not is_finite(epoch.shown):
+            state = state._replace(
+                m=state.best, average=state.best, meta_optimizer=before.meta_optimizer
+            )
         yield state, MetaInfo(meta_losses, norms, curve, loss, phi_steps, vitals)
+
+
+def _after(
+    state: MetaState,
+    m: LearnedOptimizer,
+    average: LearnedOptimizer,
+    meta_optimizer: optax.OptState,
+    loss: Float[Array, ""],
+) -> MetaState:
+    """Return the state after an epoch, in which a φ of less validation loss is the best."""
+    epoch = state.epoch + 1
+    # A φ that is not finite may have a finite loss, where f does not look at all coordinates.
+    if bool(jnp.isfinite(loss) & (loss < state.best_loss)) and is_finite(average):
+        return MetaState(m, average, meta_optimizer, average, loss, epoch, epoch)
+    return state._replace(m=m, average=average, meta_optimizer=meta_optimizer, epoch=epoch)

@@ -19,26 +19,13 @@ from metadescent.problems.base import Problem
 
 
 class Validation(NamedTuple):
-    """The mean learning curve of a frozen φ, its end, and its vitals.
-
-    Example:
-        Doing nothing, from θ = 3 on:
-
-        >>> from metadescent.optimizers.partitioned import ByHand
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.full((), 3.0))
-        >>> schedule = Schedule(validation_problems=1, validation_steps=2)
-        >>> found = validate(ByHand(optax.sgd(0.0)), f, jax.random.key(0), schedule)
-        >>> found.curve.tolist(), float(found.loss), float(found.vitals.start)
-        ([9.0, 9.0], 9.0, 9.0)
-    """
+    """The mean learning curve of a frozen φ, its end, and its vitals."""
 
     curve: Float[Array, " validation_steps"]
     loss: Float[Array, ""]
     vitals: Vitals
 
 
-@eqx.filter_jit
 def validate(
     m: LearnedOptimizer,
     problem: Problem,
@@ -52,31 +39,35 @@ def validate(
 
     Raises:
         UserError: if the problems cannot be spread evenly.
-
-    Example:
-        >>> from metadescent.optimizers.partitioned import ByHand
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
-        >>> schedule = Schedule(validation_problems=2, validation_steps=3)
-        >>> validate(ByHand(optax.sgd(0.25)), f, jax.random.key(0), schedule).curve.tolist()
-        [0.25, 0.0625, 0.015625]
     """
+    return compiled_validation(m, problem, key, *validation_sizes(schedule), mesh)
+
+
+def validation_sizes(schedule: Schedule) -> tuple[int, int]:
+    """Return the steps and the problems of a validation: all that its program depends on."""
+    return schedule.validation_steps or schedule.steps, schedule.validation_problems
+
+
+@eqx.filter_jit
+def compiled_validation(
+    m: LearnedOptimizer,
+    problem: Problem,
+    key: PRNGKeyArray,
+    num_steps: int,
+    num_problems: int,
+    mesh: Mesh | None,
+) -> Validation:
+    """Return what `validate` does; one program for each pair of sizes."""
     parts = mesh.size if mesh else 1
-    if schedule.validation_problems % parts:
+    if num_problems % parts:
         raise UserError(
-            f"the {schedule.validation_problems} problems of a validation are no multiple of the "
+            f"the {num_problems} problems of a validation are no multiple of the "
             f"{parts} devices that share them; try --validation-problems "
-            f"{parts * -(-schedule.validation_problems // parts)}"
+            f"{parts * -(-num_problems // parts)}"
         )
 
     def curves_of(problem: Problem, m: LearnedOptimizer, key: PRNGKeyArray) -> tuple[Array, Vitals]:
-        return checked_curves(
-            m,
-            problem,
-            key,
-            num_steps=schedule.validation_steps or schedule.num_steps,
-            num_seeds=schedule.validation_problems // parts,
-        )
+        return checked_curves(m, problem, key, num_steps=num_steps, num_seeds=num_problems // parts)
 
     def on_one(
         problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray

@@ -97,7 +97,7 @@ class Named(NamedTuple):
     """A problem that the command line knows by name.
 
     `make` builds it, reading data where it must, and takes the problem's options as keywords;
-    `recipe` lists where meta-training on it differs from the defaults of `metadescent.recipe`.
+    `recipe` lists where meta-training on it differs from the defaults of `metadescent.runs.recipe`.
 
     Example:
         >>> from metadescent.problems.quadratic import Quadratic

@@ -20,9 +20,9 @@ from metadescent.descent.episode import start_batch
 from metadescent.descent.unrolling import Trajectory
 from metadescent.meta.estimators.base import Estimator, chosen, share
 from metadescent.meta.loss import meta_loss
+from metadescent.meta.schedule import Form
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates
 from metadescent.problems.base import Problem
-from metadescent.recipe import Form
 
 
 class Truncated(Estimator):

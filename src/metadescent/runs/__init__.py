@@ -1,0 +1,1 @@
+"""A meta-training run as a folder: recipe, plan, resume, search, doctor, report."""

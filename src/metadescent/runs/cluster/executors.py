@@ -1,0 +1,142 @@
+"""Who runs independent tasks: this process, several of this machine, or a Dask cluster.
+
+Each is a `concurrent.futures.Executor`, opened anew where its workers were lost.
+"""
+
+import importlib
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from multiprocessing import connection
+from typing import Any, NamedTuple
+
+import jax
+
+from metadescent._errors import LostError, UserError
+from metadescent.runs.cluster.launch import cores, keep_to, share
+
+
+class Engine(NamedTuple):
+    """How to open an executor, and how many tasks to hand it at a time; None for all.
+
+    Example:
+        >>> from concurrent.futures import ThreadPoolExecutor
+        >>> with Engine(partial(ThreadPoolExecutor, 2)).open() as executor:
+        ...     list(executor.map(abs, [-2, 1]))
+        [2, 1]
+    """
+
+    open: Callable[[], AbstractContextManager[Executor]]
+    width: int | None = None
+
+
+def engine_of(workers: int = 1, scheduler: str | None = None) -> Engine:
+    """Return who runs tasks.
+
+    Arguments:
+        workers: processes of this machine, each with its share of the cores; this one alone if 1.
+        scheduler: the address of Dask's, if a cluster is to run them.
+
+    Example:
+        >>> with engine_of().open() as executor:
+        ...     executor.submit(max, 1, 2).result()
+        2
+    """
+    if scheduler is not None:
+        return Engine(partial(_cluster, scheduler))
+    if workers > 1:
+        # One more for each to go on with.
+        return Engine(partial(_processes, workers), 2 * workers)
+    return Engine(InThisProcess, 1)
+
+
+class InThisProcess(Executor):
+    """Runs each task when it is submitted, here.
+
+    Example:
+        >>> with InThisProcess() as executor:
+        ...     future = executor.submit(int, "no number")
+        >>> type(future.exception()).__name__
+        'ValueError'
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run a task and return its outcome."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    # Never forked: JAX has threads.
+    context = multiprocessing.get_context("spawn")
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=context,
+        initializer=_begin,
+        initargs=(
+            context.Value("i", 0),
+            workers,
+            cores(),
+            getattr(jax.config, "jax_compilation_cache_dir", None),
+        ),
+    )
+    try:
+        yield pool
+    except BaseException:
+        # Whoever stops does not wait for tasks to end.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.kill()
+        raise
+    pool.shutdown()
+
+
+def _begin(begun: Any, workers: int, all_cores: list[int], compiled: str | None) -> None:
+    """Take a share of the cores, before JAX counts them, and end when the parent does."""
+    with begun.get_lock():
+        index, begun.value = begun.value % workers, begun.value + 1
+    keep_to(share(all_cores, workers, index))
+    if compiled is not None:
+        jax.config.update("jax_compilation_cache_dir", compiled)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(LostError.status)
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    try:
+        dask = importlib.import_module("distributed")
+    except ImportError as error:
+        raise UserError(
+            f"the scheduler at {address} is Dask's, which is not installed; try "
+            "pip install 'metadescent[dask]'"
+        ) from error
+    try:
+        client = dask.Client(address, timeout="20s")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"no scheduler of Dask answers at {address} ({error}); try the address that "
+            "`dask scheduler` prints, such as tcp://10.0.0.1:8786"
+        ) from error
+    with client:
+        try:
+            yield client.get_executor(pure=False)
+        except dask.KilledWorker as error:
+            raise BrokenExecutor(str(error)) from error

@@ -1,0 +1,286 @@
+"""Processes that train together: the first leads, the others follow.
+
+The leader alone reads and writes the run's folder, prints and decides. What the others need of it
+is sent round: which run to begin, and φ and all that goes with it before each epoch. Then all of
+them compute that epoch, each on its part of the problems. So they are in step whatever the leader
+does in between, and agree to the last bit at the beginning of each epoch, even where their
+processors round differently.
+"""
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+
+from metadescent._errors import LostError, UserError
+from metadescent.meta.devices import Spread, everywhere, mesh_of
+from metadescent.meta.epoch import footprint, run_epoch
+from metadescent.meta.state import MetaState
+from metadescent.registry import make_problem
+from metadescent.runs.cluster.seats import Seat
+from metadescent.runs.plan import plan_of
+from metadescent.runs.recipe import Recipe
+from metadescent.runs.signals import Patience, Stopped
+
+BEGIN, EPOCH, END = b"B", b"E", b"X"
+SECONDS_TO_PART = 10
+AT_HAND = "after the epoch at hand"
+LOST = ("gloo", "coordination", "heartbeat", "connection", "socket", "unavailable", "nccl", "peer")
+
+
+@contextmanager
+def seated(seat: Seat | None) -> Iterator[None]:
+    """Take a seat among other processes until the context ends, with which this one trains.
+
+    Raises:
+        LostError: if another process ends before its time.
+        UserError: if the others are not found.
+
+    Example:
+        A process that is alone has no seat to take, and leads:
+
+        >>> with seated(None):
+        ...     is_leader()
+        True
+    """
+    if seat is None:
+        yield
+        return
+    _initialize(seat)
+    try:
+        with _quiet():
+            jax.block_until_ready(agreed(b""))  # gloo says on the standard output that it connects
+        yield
+        if is_leader():
+            agreed(END)
+    except (UserError, Stopped) as error:
+        if is_leader():
+            agreed(END)  # the others wait for a word
+        else:
+            atexit.register(_leave, error.status)
+        raise
+    except BaseException as error:
+        first = str(error).strip().partition("\n")[0]
+        # A ValueError where what failed on a device is met as its result is read.
+        met = isinstance(error, jax.errors.JaxRuntimeError | ValueError)
+        if met and any(word in first.lower() for word in LOST):
+            atexit.register(_leave, LostError.status)
+            raise LostError(
+                f"another process was lost ({first[:200]}); start all of them again with --resume"
+            ) from error
+        interrupted = 130 if isinstance(error, KeyboardInterrupt) else 1
+        atexit.register(_leave, getattr(error, "status", interrupted))
+        raise
+
+
+def _leave(status: int) -> None:
+    """End this process without a word to the others, who are gone or will see.
+
+    To part from them, as JAX does at exit, it would wait for each, in vain, and abort.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def is_leader() -> bool:
+    """Tell whether this process leads, as one that is alone does.
+
+    Example:
+        >>> is_leader() == (jax.process_index() == 0)
+        True
+    """
+    return jax.process_index() == 0
+
+
+def lead(problem_name: str, recipe: Recipe) -> Spread | None:
+    """Return where to spread a run's problems, having told the others; None for one device.
+
+    A process that is alone takes as many of its devices as share the problems evenly. If there are
+    others, all devices of all of them take part.
+
+    Raises:
+        UserError: if they cannot share the problems evenly.
+
+    Example:
+        One problem cannot be shared out, so there is nothing to spread over devices:
+
+        >>> lead("quadratic", Recipe(problems=1)) is None
+        True
+    """
+    if jax.process_count() == 1:
+        devices = usable(recipe, jax.device_count())
+        return Spread(mesh_of(jax.devices()[:devices])) if devices > 1 else None
+    check(recipe, jax.device_count())
+    agreed(BEGIN + json.dumps({"problem": problem_name, "recipe": asdict(recipe)}).encode())
+    return Spread(mesh_of(), lambda state: _send(EPOCH, state))
+
+
+def follow(data_dir: Path | None, patience: Patience) -> None:
+    """Do what the leader says, until it says that this is the end.
+
+    Raises:
+        Stopped: an epoch after a signal to this process alone. A signal to all of them reaches the
+            leader after it has sent the epoch at hand at worst, and this process has to end that
+            epoch with it; by the next one the leader has heard.
+
+    Example:
+        Where the leader's first word is that this is the end:
+
+        >>> from unittest import mock
+        >>> with mock.patch("metadescent.runs.cluster.gang.agreed", return_value=END) as agreed:
+        ...     follow(None, Patience())
+        >>> agreed.call_count
+        1
+    """
+    compute: Callable[[bytes], None] | None = None
+    heard = False
+    while (message := agreed(b""))[:1] != END:
+        if message[:1] == BEGIN:
+            compute = _begun(data_dir=data_dir, **json.loads(message[1:]))
+        elif compute is not None:
+            if heard:
+                patience.check(AT_HAND)
+            heard = patience.number is not None
+            compute(message[1:])
+
+
+def _begun(problem: str, recipe: dict[str, Any], data_dir: Path | None) -> Callable[[bytes], None]:
+    """Prepare for a run; return what computes an epoch of it from the leader's state."""
+    spread = Spread(mesh_of())
+    # φ is the leader's: this one is there for its shape.
+    recipe["init"] = ""
+    plan = plan_of(Recipe(**recipe))
+    like, f = plan.initial_state, everywhere(make_problem(problem, data_dir), spread.mesh)
+    # While the leader compiles too.
+    footprint(like, f, plan.recipe, plan.estimator, plan.meta_optimizer, spread)
+
+    def compute(data: bytes) -> None:
+        run_epoch(
+            _received(data, like),
+            f,
+            plan.recipe,
+            plan.estimator,
+            plan.meta_optimizer,
+            plan.key,
+            plan.weights,
+            spread.mesh,
+        )
+
+    return compute
+
+
+def usable(recipe: Recipe, devices: int) -> int:
+    """Return the largest number of devices that share a recipe's problems evenly.
+
+    Example:
+        >>> usable(Recipe(problems=6, validation_problems=64), 4)
+        2
+    """
+    sizes = (recipe.problems, recipe.validation_problems)
+    return max(n for n in range(1, devices + 1) if all(size % n == 0 for size in sizes))
+
+
+def check(recipe: Recipe, devices: int) -> None:
+    """Raise a UserError if devices cannot share a recipe's problems evenly.
+
+    Example:
+        >>> check(Recipe(problems=8), 4)
+        >>> check(Recipe(problems=6), 4)
+        Traceback (most recent call last):
+        metadescent.UserError: problems is 6, which 4 devices cannot share evenly; try ...
+    """
+    for name in ("problems", "validation_problems"):
+        size = getattr(recipe, name)
+        if size % devices:
+            flag = name.replace("_", "-")
+            raise UserError(
+                f"{flag} is {size}, which {devices} devices cannot share evenly; try --{flag} "
+                f"{devices * -(-size // devices)}, or {usable(recipe, devices)} in place of "
+                f"{devices}"
+            )
+
+
+def agreed(data: bytes) -> bytes:
+    """Return the leader's bytes, on every process; each has to ask at the same time.
+
+    Example:
+        >>> agreed(b"begin")  # of a process that is alone
+        b'begin'
+    """
+    if jax.process_count() == 1:
+        return data
+    size = int(multihost_utils.broadcast_one_to_all(np.asarray(len(data))))
+    # Lengths that are powers of two, so that few programs are compiled.
+    padded = np.zeros(1 << max(size - 1, 1).bit_length(), np.uint8)
+    if is_leader():
+        padded[:size] = np.frombuffer(data, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(padded)).tobytes()[:size]
+
+
+def _send(kind: bytes, state: MetaState) -> None:
+    leaves = jax.tree.leaves(eqx.filter(state, eqx.is_array))
+    agreed(kind + b"".join(np.asarray(leaf).tobytes() for leaf in leaves))
+
+
+def _received(data: bytes, like: MetaState) -> MetaState:
+    arrays, static = eqx.partition(like, eqx.is_array)
+    leaves, treedef = jax.tree.flatten(arrays)
+    found, at = [], 0
+    for leaf in leaves:
+        flat = np.frombuffer(data, leaf.dtype, leaf.size, at)
+        found.append(jnp.asarray(flat.reshape(leaf.shape)))
+        at += leaf.nbytes
+    return eqx.combine(treedef.unflatten(found), static)
+
+
+def _initialize(seat: Seat) -> None:
+    host = (seat.coordinator or "").rpartition(":")[0]
+    bind = seat.coordinator if host in ("127.0.0.1", "localhost") else None
+    # It would take SIGTERM for a notice of things to come, and the process would stay.
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        jax.distributed.initialize(
+            seat.coordinator,
+            seat.processes,
+            seat.process_id,
+            coordinator_bind_address=bind,
+            shutdown_timeout_seconds=SECONDS_TO_PART,
+        )
+    except (RuntimeError, ValueError) as error:
+        where = f" at {seat.coordinator}" if seat.coordinator else ""
+        first = str(error).strip().splitlines()[0]
+        raise LostError(
+            f"process 0{where} was not found ({first[:200]}); check --coordinator, that every "
+            "process was started, and that host names are not those of the loopback"
+        ) from error
+    if bind and jax.default_backend() != "cpu":
+        raise UserError(
+            f"--processes is {seat.processes}, and one process takes all devices of this machine; "
+            "leave it out"
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what libraries print on the standard output nowhere."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -1,0 +1,98 @@
+"""Independent tasks, each run once: on whichever worker, and again only where a worker was lost.
+
+A task is a function of plain data, and so is its result; who ran it, and beside what, makes no
+difference. What is finished is kept at once, by the process that asked for it.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from typing import Any, TypeVar
+
+from metadescent._errors import LostError
+from metadescent.runs.cluster.executors import Engine
+
+Task = TypeVar("Task")
+
+PATIENCE = 3
+"""Executors that may be lost in a row before any of them has finished a task."""
+
+
+def sweep(
+    function: Callable[[Task], Any],
+    tasks: Sequence[Task],
+    engine: Engine,
+    *,
+    kept: Callable[[Task], Any] = lambda task: None,
+    keep: Callable[[Task, Any], None] = lambda task, result: None,
+    report: Callable[[Task, Any], None] = lambda task, result: None,
+) -> list[Any]:
+    """Return the result of every task, in the order of the tasks.
+
+    Arguments:
+        function: what to do with a task; it is found by its name in another process, so it is
+            defined in a module, and it returns what JSON can hold.
+        tasks: plain data.
+        engine: who runs them, as from `engine_of`.
+        kept: returns the result of a task that was finished before, None if it was not.
+        keep: is called, here, with each task and its result as soon as it is finished.
+        report: is called with each task and its result, those that were kept among them.
+
+    Raises:
+        LostError: if workers were lost again and again, and nothing was finished in between.
+        Exception: what the function raises; what was finished by then is kept.
+
+    Example:
+        >>> from metadescent.runs.cluster.executors import engine_of
+        >>> sweep(abs, [-2, 1], engine_of())
+        [2, 1]
+    """
+    found: dict[int, Any] = {}
+    for index, task in enumerate(tasks):
+        result = kept(task)
+        if result is not None:
+            found[index] = result
+            report(task, result)
+
+    def finish(index: int, result: Any) -> None:
+        keep(tasks[index], result)
+        found[index] = result
+        report(tasks[index], result)
+
+    lost = 0
+    while len(found) < len(tasks):
+        before = len(found)
+        try:
+            _once(function, tasks, engine, [i for i in range(len(tasks)) if i not in found], finish)
+        except (BrokenExecutor, CancelledError) as error:
+            lost = lost + 1 if len(found) == before else 1
+            if lost >= PATIENCE:
+                raise LostError(
+                    f"{len(tasks) - len(found)} of {len(tasks)} tasks are not done, as workers "
+                    f"were lost {lost} times ({error}); what is done is kept: try fewer workers, "
+                    "or ones with more memory"
+                ) from error
+    return [found[index] for index in range(len(tasks))]
+
+
+def _once(
+    function: Callable[[Task], Any],
+    tasks: Sequence[Task],
+    engine: Engine,
+    waiting: list[int],
+    finish: Callable[[int, Any], None],
+) -> None:
+    """Run tasks on one executor, until all are done or it is lost."""
+    with engine.open() as executor:
+        running: dict[Future[Any], int] = {}
+        while waiting or running:
+            while waiting and (engine.width is None or len(running) < engine.width):
+                running[executor.submit(function, tasks[waiting[0]])] = waiting[0]
+                del waiting[0]
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            # Whatever is finished is kept, before a failure ends this.
+            for future in sorted(done, key=_failed):
+                finish(running.pop(future), future.result())
+
+
+def _failed(future: Future[Any]) -> bool:
+    return future.cancelled() or future.exception() is not None

@@ -1,0 +1,288 @@
+"""Verdicts on a meta-training run, in words: each with the numbers behind it and what to try.
+
+Every threshold follows from what a number means, and none from runs that were looked at:
+
+* PHI_STEP: a meta-step that changes φ by a tenth of the size that φ is drawn with. Ten of them in
+  one direction, or a hundred in random ones, replace all that φ was.
+* RESPONSE: a first update of which less than one part in a hundred turns round when the gradient
+  does. It does not look at where down is.
+* GIVEN_BACK: after as many steps again as it was trained for, more than half of what was gained
+  over doing nothing is lost.
+* BLOWN_UP: a loss that is above doing nothing's by ten times the size of that. No noise does so.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from metadescent.descent.curves import final_loss, summarize
+from metadescent.runs.checkup import DRAWS, Checkup, Examination
+
+PHI_STEP = 0.1
+RESPONSE = 0.01
+GIVEN_BACK = 0.5
+BLOWN_UP = 10.0
+
+LEARNED = "learned"
+LEARNING = "learning"
+NOT_YET = "not yet"
+BAD_DATA = "the loss is not finite to begin with"
+ONE_FUNCTION = "trained on one function only"
+DEAD = "dead output"
+BLIND = "gradients too small to be seen"
+SHORT_SIGHTED = "short-sighted"
+NONFINITE = "meta-steps that were not finite"
+META_RATE = "meta-rate too high"
+DIVERGED = "diverged"
+OVERFITTED = "overfitted to its horizon"
+
+
+class Finding(NamedTuple):
+    """A verdict, the numbers behind it, and what to try (nothing where all is well).
+
+    Example:
+        >>> from metadescent.runs.recipe import Recipe
+        >>> [found] = diagnose(Checkup(Recipe(unroll=1), [], None, 0.3))
+        >>> found.verdict, found.remedy
+        ('short-sighted', 'try --unroll 20')
+    """
+
+    verdict: str
+    numbers: str
+    remedy: str = ""
+
+
+def diagnose(checkup: Checkup) -> list[Finding]:
+    """Return what is to be said of a run: what ails it first, how far it has come last.
+
+    Example:
+        >>> from metadescent.runs.recipe import Recipe
+        >>> line = {"validation_loss": 0.2, "best_loss": 0.2, "start": 1.0, "phi_step": 0.3}
+        >>> found = diagnose(Checkup(Recipe(), [line], None, 0.3))
+        >>> [finding.verdict for finding in found]
+        ['meta-rate too high', 'learning']
+    """
+    there = checkup.examination
+    if there is not None and there.finite < 1.0:
+        return [_bad_data(there)]
+    findings = [*_settings(checkup), *_nonfinite(checkup), *_meta_rate(checkup)]
+    if there is None:
+        return [*findings, *_progress(checkup)]
+    return [*_first_update(there), *findings, *_trajectory(checkup, there), *_outcome(checkup)]
+
+
+def _bad_data(there: Examination) -> Finding:
+    return Finding(
+        BAD_DATA,
+        f"{1 - there.finite:.2%} of the losses at θ_0 are NaN or infinite, where θ had not moved",
+        "look for NaN or infinite values in the data, or for a logarithm or root of 0 in f",
+    )
+
+
+def _settings(checkup: Checkup) -> list[Finding]:
+    recipe, there, found = checkup.recipe, checkup.examination, []
+    if there is not None and there.functions == 1:
+        found.append(
+            Finding(
+                ONE_FUNCTION,
+                f"{DRAWS} draws of f gave 1 function: the same loss and gradient at the same θ",
+                "let Problem.sample draw f from its key, or let f draw minibatches; else what was "
+                "learned is this function, not how to optimize",
+            )
+        )
+    if recipe.unroll == 1 < recipe.steps and recipe.estimator.startswith("truncated"):
+        found.append(
+            Finding(
+                SHORT_SIGHTED,
+                f"an unroll of 1 in a horizon of {recipe.steps}: an update is credited with the "
+                "very next loss alone, and no gradient ever reaches what h should remember",
+                f"try --unroll {min(20, recipe.steps)}",
+            )
+        )
+    return found
+
+
+def _nonfinite(checkup: Checkup) -> list[Finding]:
+    """Say what a run that went on over NaN and infinity has met of them, and what it did."""
+    recipe, lines = checkup.recipe, checkup.metrics
+    counts = [float(line.get("nonfinite") or 0) for line in lines]
+    if not sum(counts) > 0:
+        return []
+    all_steps = len(lines) * recipe.episodes * (recipe.steps // recipe.unroll)
+    restarts = sum(bool(line.get("restarted")) for line in lines)
+    done = (
+        f"φ went back to the best so far after {restarts} of these epochs"
+        if restarts
+        else "their updates of φ were left out"
+    )
+    return [
+        Finding(
+            NONFINITE,
+            f"{sum(counts):g} of {all_steps}, in {sum(map(bool, counts))} of {len(lines)} epochs; "
+            f"{done}",
+            f"try --meta-rate {recipe.meta_rate / 3:.1g} or --clip {recipe.clip / 4:.2g}, or look "
+            "for what is NaN or infinite in f",
+        )
+    ]
+
+
+def _meta_rate(checkup: Checkup) -> list[Finding]:
+    recipe, lines = checkup.recipe, checkup.metrics
+    reasons = []
+    ratios = [line["phi_step"] / checkup.phi_scale for line in lines if line.get("phi_step")]
+    if ratios and max(ratios) > PHI_STEP:
+        reasons.append(
+            f"a meta-step changes φ by {max(ratios):.2g} of the size that φ is drawn with (more "
+            f"than {PHI_STEP:g} leaves nothing of what was learned ten meta-steps before)"
+        )
+    if checkup.stopped:
+        where = f"meta-step {checkup.stopped['meta_step']} of epoch {checkup.stopped['epoch']}"
+        reasons.append(
+            f"the meta-loss ceased to be finite at {where}, though f is finite at θ_0"
+            if checkup.examination
+            else f"the meta-loss ceased to be finite at {where}"
+        )
+    if lines and lines[-1].get("start") is not None:
+        last, best = lines[-1]["validation_loss"], lines[-1]["best_loss"]
+        if best < lines[-1]["start"] and not last <= lines[-1]["start"]:
+            reasons.append(
+                f"the last validation loss, {last:.3g}, is above doing nothing, "
+                f"{lines[-1]['start']:.3g}, where the best was {best:.3g}"
+            )
+    if not reasons:
+        return []
+    return [
+        Finding(
+            META_RATE,
+            "; ".join(reasons),
+            f"try --meta-rate {recipe.meta_rate / 10:.1g}, or --clip {recipe.clip / 4:.2g}",
+        )
+    ]
+
+
+def _first_update(there: Examination) -> list[Finding]:
+    if there.responses is None or there.responses[0] >= RESPONSE:
+        return []
+    own_size, size_one = there.responses
+    if size_one < RESPONSE:
+        return [
+            Finding(
+                DEAD,
+                f"{own_size:.2g} of the first update turns round with the gradient, and "
+                f"{size_one:.2g} with a gradient of size 1: the output does not depend on it",
+                "draw φ anew (no --init); where the output's weights and h are all 0, their "
+                "gradients are 0 too and training cannot leave the place",
+            )
+        ]
+    p = math.ceil(-math.log(max(there.gradient or 0.0, 1e-300))) + 3
+    seen = (
+        f"gradients below {there.threshold:.2g} are disregarded"
+        if there.threshold
+        else "there is no preprocessing"
+    )
+    return [
+        Finding(
+            BLIND,
+            f"gradients have a size of {there.gradient:.2g} and {seen}: {own_size:.2g} of the "
+            f"first update turns round with the gradient, {size_one:.2g} were it of size 1",
+            f'try the preprocessing of appendix A with p={p}, as in --optimizer "lstm(p={p}.0)", '
+            "or --optimizer rnnprop, which sees no scale",
+        )
+    ]
+
+
+def _trajectory(checkup: Checkup, there: Examination) -> list[Finding]:
+    if there.mine is None:
+        return []
+    horizon = there.rest.shape[1]
+    nothing, mine = there.rest.mean(), there.mine.mean(0)
+    size = max(abs(nothing), float(there.rest.mean(1).std()))
+    blown_up = ~(mine - nothing <= BLOWN_UP * size)
+    if blown_up[:horizon].any():
+        step = int(blown_up.argmax()) + 1
+        return [
+            Finding(
+                f"{DIVERGED} at step {step}",
+                f"the mean loss is {mine[step - 1]:.3g} there; doing nothing has {nothing:.3g}",
+                f"try --meta-rate {checkup.recipe.meta_rate / 3:.1g}, a smaller scale of the "
+                "output, or a longer --unroll",
+            )
+        ]
+    at, beyond = (float(final_loss(mine[:end])) for end in (horizon, len(mine)))
+    gained = nothing - at
+    # What was gained must be more than chance, or there is nothing to give back.
+    if not _paired(there.mine[:, :horizon], there.rest)[2] < 0 or beyond - at <= (
+        GIVEN_BACK * gained
+    ):
+        return []
+    lost = np.flatnonzero(~(mine[horizon:] - at <= GIVEN_BACK * gained))
+    step = horizon + (int(lost[0]) + 1 if len(lost) else len(mine) - horizon)
+    kind = f"; it diverged at step {int(blown_up.argmax()) + 1}" if blown_up.any() else ""
+    return [
+        Finding(
+            OVERFITTED,
+            f"the mean loss is {at:.3g} at the horizon of {horizon} steps and {beyond:.3g} after "
+            f"{len(mine)}; doing nothing has {nothing:.3g}, and more than half of the gain is "
+            f"lost from step {step} on{kind}",
+            f"run it for {horizon} steps only, or train for longer ones: "
+            f"--curriculum {horizon},{2 * horizon},{5 * horizon}",
+        )
+    ]
+
+
+def _progress(checkup: Checkup) -> list[Finding]:
+    """Say how far a run has come by its own log alone."""
+    if not checkup.metrics or checkup.metrics[-1].get("start") is None:
+        return []
+    line = checkup.metrics[-1]
+    numbers = f"best validation loss {line['best_loss']:.3g}; doing nothing has {line['start']:.3g}"
+    if line["best_loss"] < line["start"]:
+        return [Finding(LEARNING, numbers, "metadescent doctor RUN compares with tuned SGD")]
+    return [Finding(NOT_YET, numbers, _more(checkup))]
+
+
+def _outcome(checkup: Checkup) -> list[Finding]:
+    there = checkup.examination
+    if there is None or there.mine is None:
+        return []
+    horizon = there.rest.shape[1]
+    mine = there.mine[:, :horizon]
+    text = f"final loss {_loss(mine)}; doing nothing {_loss(there.rest)}"
+    better = [_paired(mine, there.rest)[2] < 0]
+    if there.sgd is not None:
+        text += f"; SGD at its best rate, {there.rate:.2g}, {_loss(there.sgd)}"
+        better.append(_paired(mine, there.sgd)[2] < 0)
+    if all(better):
+        return [Finding(LEARNED, text)]
+    return [Finding(NOT_YET, text, _more(checkup))]
+
+
+def _more(checkup: Checkup) -> str:
+    recipe, lines = checkup.recipe, checkup.metrics
+    best = [line["best_loss"] for line in lines]
+    quarter = len(best) // 4
+    if quarter and best[-1] < best[-1 - quarter]:
+        return f"the validation loss still falls: try --epochs {2 * recipe.epochs} in a new folder"
+    return (
+        f"the validation loss falls no more: try --meta-rate {recipe.meta_rate / 3:.1g} or "
+        f"{3 * recipe.meta_rate:.1g}, more --problems than {recipe.problems}, or --search 8"
+    )
+
+
+def _loss(curves: Float[np.ndarray, "problems steps"]) -> str:
+    mean, low, high = _mean(np.asarray(final_loss(curves)))
+    return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def _paired(
+    mine: Float[np.ndarray, "problems steps"], other: Float[np.ndarray, "problems steps"]
+) -> tuple[float, float, float]:
+    """Return the mean difference of final losses on the same problems, with its 95 % interval."""
+    return _mean(np.asarray(final_loss(mine) - final_loss(other)))
+
+
+def _mean(values: Float[np.ndarray, " problems"]) -> tuple[float, float, float]:
+    found = summarize(values[:, None])
+    return float(found.mean[0]), float(found.low[0]), float(found.high[0])

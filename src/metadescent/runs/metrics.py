@@ -1,0 +1,72 @@
+"""One line of a run's log: what an epoch had to show, as numbers."""
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from metadescent.meta.state import MetaState
+from metadescent.meta.train import MetaInfo
+from metadescent.runs.recipe import Recipe
+
+
+def nonfinite(info: MetaInfo) -> Bool[np.ndarray, "episodes segments"]:
+    """Return which meta-steps had a loss, a meta-gradient or a change of φ that is not finite."""
+    seen = np.stack([info.meta_losses, info.gradient_norms, info.phi_steps])
+    return np.any(~np.isfinite(seen), axis=0)
+
+
+def line_of(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) -> dict[str, Any]:
+    """Return what `metrics.jsonl` has of an epoch.
+
+    Means and medians are over the meta-steps that were finite, and NaN where none was; `nonfinite`
+    counts the others. `restarted` is 1 where φ went back to the best for their sake.
+    """
+    broken = nonfinite(info)
+    losses, norms = (
+        np.where(broken, np.nan, np.asarray(x)) for x in (info.meta_losses, info.gradient_norms)
+    )
+    # The last segment of the horizon, as training saw it and as validation did.
+    last = info.validation[recipe.steps - recipe.unroll : recipe.steps]
+    vitals = {name: float(value) for name, value in info.vitals._asdict().items()}
+    return {
+        "epoch": int(state.epoch),
+        "meta_loss": _of(np.mean, losses),
+        "gradient_norm": _of(np.median, norms),
+        "gradient_norm_max": _of(np.max, norms),
+        "gradient_norms": [_of(np.median, column) for column in norms.T],
+        "clipped": _of(np.mean, norms[~broken] > recipe.clip),
+        "phi_step": _of(np.median, np.where(broken, np.nan, np.asarray(info.phi_steps))),
+        "nonfinite": int(broken.sum()),
+        "restarted": int(recipe.on_nonfinite == "restart-from-best" and broken.any()),
+        "validation_loss": float(info.validation_loss),
+        "validation_sum": float(info.validation.sum()),
+        "training_end": _of(np.mean, losses[:, -1]),
+        "validation_end": float(last.mean()) if len(last) == recipe.unroll else None,
+        **{name: value if math.isfinite(value) else None for name, value in vitals.items()},
+        "best_loss": float(state.best_loss),
+        "seconds": seconds,
+    }
+
+
+def said_of(line: dict[str, Any]) -> str:
+    """Return what a person should hear of an epoch's meta-steps that were not finite, if any.
+
+    Example:
+        >>> said_of({"nonfinite": 2, "restarted": 0})
+        ', 2 meta-steps not finite and left out'
+        >>> said_of({"nonfinite": 0, "restarted": 0})
+        ''
+    """
+    if not line["nonfinite"]:
+        return ""
+    done = "; φ goes back to the best" if line["restarted"] else " and left out"
+    steps = "meta-step" if line["nonfinite"] == 1 else "meta-steps"
+    return f", {line['nonfinite']} {steps} not finite{done}"
+
+
+def _of(summary: Any, values: np.ndarray) -> float:
+    """Return a summary of the finite values alone, NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return float(summary(finite)) if finite.size else math.nan

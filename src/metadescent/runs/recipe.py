@@ -1,0 +1,68 @@
+"""A meta-training run as a table of choices; imports nothing heavy, so that `--help` is quick."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from metadescent._errors import require
+from metadescent.meta.schedule import Form, Schedule
+
+ESTIMATOR_OPTIONS = ("problems", "coordinates", "second_derivatives", "form")
+"""Choices that the estimator is given, where it has them and its specification leaves them open."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Schedule):
+    """What a meta-training run is made of; each problem has defaults of its own that suit it.
+
+    The defaults here are the paper's where it states them. Where a problem's differ, they stand
+    beside it, in its module's `NAMED`.
+
+    Example:
+        >>> Recipe(epochs=10).epochs
+        10
+    """
+
+    optimizer: str = "lstm"
+    """The optimizer and its options, such as "lstm(layers=(20, 20), p=10.0, scale=0.1)"."""
+    init: str = ""
+    """Optimizer to go on from: a pretrained one, its file or a run folder; if empty, φ is drawn."""
+    weigh_from: int = 0
+    """Steps of an episode that do not count: w_t of equation 3 is 0 up to there, and 1 after."""
+    problems: int = 1
+    """Optimizees a meta-step."""
+    meta_rate: float = 3e-3
+    """Learning rate of the meta-optimizer, Adam."""
+    decay: Literal["cosine", "constant"] = "cosine"
+    """How the meta-rate goes down over the run."""
+    clip: float = 20.0
+    """Largest norm of the meta-gradient; longer ones are scaled down to it."""
+    estimator: str = "truncated"
+    """Estimator of the meta-gradient, such as "pes(std=0.01)" or "imitation(rate=0.01)"."""
+    coordinates: int = 0
+    """Coordinates that a meta-gradient in two phases is estimated from, without bias; 0: all."""
+    second_derivatives: bool = False
+    """Differentiate through the optimizee's gradient too; the paper does not."""
+    form: Form = "auto"
+    """How the meta-gradient is computed: same values, other time and memory; auto: the quickest."""
+    seed: int = 0
+    """Seed of φ, of the problems and of the minibatches."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing, before anything is computed or written."""
+        super().__post_init__()
+        require("problems", self.problems, 1)
+        for name in ("coordinates", "weigh_from"):
+            require(name, getattr(self, name), 0)
+        require("seed", self.seed, 0, 2**32 - 1)
+        require("meta_rate", self.meta_rate, 0.0, 1e3)
+        require("clip", self.clip, 1e-12)
+
+    def check_horizon(self) -> None:
+        """Raise a UserError unless the unroll divides the horizon, and some step counts."""
+        super().check_horizon()
+        require("weigh_from", self.weigh_from, 0, self.steps - 1)
+
+    @property
+    def estimator_options(self) -> dict[str, Any]:
+        """Return the choices that the estimator is given."""
+        return {name: getattr(self, name) for name in ESTIMATOR_OPTIONS}

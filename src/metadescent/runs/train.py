@@ -1,0 +1,151 @@
+"""Meta-train in a folder that survives anything: start it, kill it, resume it."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metadescent import zoo
+from metadescent._errors import UserError
+from metadescent._files import locked, write_json, write_lines
+from metadescent._provenance import hardware, versions
+from metadescent.meta.devices import Spread
+from metadescent.meta.state import MetaState
+from metadescent.meta.train import MetaInfo, meta_train
+from metadescent.problems.base import Problem
+from metadescent.runs.checkpoint import load_checkpoint, save_checkpoint
+from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, check_folder, claim
+from metadescent.runs.log import METRICS, STOPPED, read_metrics
+from metadescent.runs.metrics import line_of, nonfinite
+from metadescent.runs.plan import Plan
+from metadescent.runs.recipe import Recipe
+from metadescent.zoo.cards import read_card
+from metadescent.zoo.file import save
+
+
+class NonFiniteError(UserError):
+    """The meta-loss or its gradient is NaN or infinite."""
+
+
+def train(
+    folder: Path,
+    problem: Problem,
+    problem_name: str,
+    plan: Plan,
+    *,
+    resume: bool = False,
+    spread: Spread | None = None,
+    warn: Callable[[str], object] = warnings.warn,
+) -> Iterator[tuple[MetaState, MetaInfo]]:
+    """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
+
+    Killed at any moment and resumed, a run ends in the same φ, bit for bit. With `spread`, its
+    problems are spread over devices; resumed on another number of them, it ends in the same φ up to
+    the order of summation. The folder is locked from the first epoch until the iterator is
+    exhausted or closed. `warn` is told where a damaged checkpoint is passed over.
+
+    Raises:
+        UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
+            configuration, if another process trains in it, or if the meta-loss ceases to be finite
+            and the recipe says to stop then; the sentence says where.
+    """
+    recipe = plan.recipe
+    check_folder(folder, problem_name, recipe, resume)
+    with locked(folder):
+        claim(folder, problem_name, recipe, resume)
+        (folder / STOPPED).unlink(missing_ok=True)
+        checkpoints = folder / CHECKPOINTS
+        state = load_checkpoint(checkpoints, plan.initial_state, warn=warn)
+        metrics = read_metrics(folder)[: int(state.epoch) if state else 0]
+        seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
+        run = meta_train(
+            plan.m,
+            problem,
+            recipe,
+            meta_optimizer=plan.meta_optimizer,
+            key=plan.key,
+            estimator=plan.estimator,
+            weights=plan.weights,
+            state=state,
+            spread=spread,
+        )
+        for state, info in run:
+            if recipe.on_nonfinite == "stop":
+                _check_finite(state, info, recipe, folder)
+            elapsed = round(seconds + time.monotonic() - started, 3)
+            metrics.append(line_of(state, info, recipe, elapsed))
+            # The checkpoint comes last: what it vouches for has been written by then.
+            if state.best_epoch == state.epoch:
+                _save_best(folder, state, problem_name, recipe, metrics)
+            write_lines(folder / METRICS, metrics)
+            save_checkpoint(checkpoints, state)
+            yield state, info
+
+
+def stage_before(recipe: Recipe) -> dict[str, Any] | None:
+    """Return how the optimizer was trained that `recipe.init` names, None if φ was drawn.
+
+    An optimizer's file carries this, so that all stages of its training can be repeated.
+    """
+    if not recipe.init:
+        return None
+    card = read_card(zoo.path(recipe.init))
+    return {key: card.get(key) for key in ("trained_on", "recipe", "budget", "before")}
+
+
+def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path) -> None:
+    broken = nonfinite(info)
+    if not broken.any():
+        return
+    first = int(np.flatnonzero(broken)[0])
+    value = float(np.asarray(info.meta_losses).ravel()[first])
+    epoch = int(state.epoch)
+    write_json(folder / STOPPED, {"epoch": epoch, "meta_step": first + 1})
+    kept = f"the checkpoint of epoch {epoch - 1} in {folder} is kept; " if epoch > 1 else ""
+    raise NonFiniteError(
+        f"the meta-loss or its gradient ceased to be finite (loss {value}) at meta-step "
+        f"{first + 1} of epoch {epoch}; {kept}try --meta-rate {recipe.meta_rate / 3:.1g}, --clip "
+        f"{recipe.clip / 4:.2g} or --on-nonfinite skip in another folder"
+    )
+
+
+def _save_best(
+    folder: Path,
+    state: MetaState,
+    problem_name: str,
+    recipe: Recipe,
+    metrics: list[dict[str, Any]],
+) -> None:
+    epoch = int(state.epoch)
+    save(
+        folder / OPTIMIZER,
+        state.best,
+        optimizer=recipe.optimizer,
+        trained_on=problem_name,
+        recipe=asdict(recipe),
+        budget={
+            "epoch": epoch,
+            "meta_steps": epoch * recipe.updates_per_epoch,
+            "seconds": metrics[-1]["seconds"],
+        },
+        seed=recipe.seed,
+        before=stage_before(recipe),
+        validation={
+            "loss": float(state.best_loss),
+            "curve": [float(f"{line['validation_loss']:.6g}") for line in metrics],
+        },
+        hardware=hardware(),
+        versions=versions(),
+    )
+
+
+def finished_state(folder: Path, plan: Plan) -> MetaState:
+    """Return the last state of a run that has nothing left to do."""
+    state = load_checkpoint(folder / CHECKPOINTS, plan.initial_state, warn=lambda _: None)
+    if state is None:
+        raise UserError(f"{folder} has no checkpoint; try more than 0 epochs")
+    return state

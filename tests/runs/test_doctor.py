@@ -1,0 +1,261 @@
+"""Verdicts on numbers that are given: each is said where its numbers say so, and only there."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metadescent.runs import doctor
+from metadescent.runs.checkup import Checkup, Examination
+from metadescent.runs.doctor import Finding, diagnose
+from metadescent.runs.measurements import measurements
+from metadescent.runs.recipe import Recipe
+
+RECIPE = Recipe(steps=20, unroll=5, epochs=8, meta_rate=0.01)
+RNG = np.random.default_rng(0)
+NOISE = 1 + 0.05 * RNG.normal(size=(16, 40))
+
+
+def line(epoch: int = 1, **replaced: Any) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "gradient_norm": 1.0,
+        "gradient_norms": [1.0, 2.0, 3.0, 4.0],
+        "clipped": 0.0,
+        "phi_step": 0.003,
+        "validation_loss": 0.2,
+        "best_loss": 0.2,
+        "training_end": 0.21,
+        "validation_end": 0.22,
+        "start": 1.0,
+        "update_ratio": 0.1,
+        "saturated_inputs": 0.0,
+        "hidden": 0.4,
+        "saturated_hidden": 0.01,
+    } | replaced
+
+
+def curve(*levels: float) -> np.ndarray:
+    """Curves of 16 problems that go in steps of 10 from level to level."""
+    return np.repeat(levels, 10)[None] * NOISE[:, : 10 * len(levels)]
+
+
+HEALTHY = Examination(
+    finite=1.0,
+    functions=8,
+    rest=curve(1.0, 1.0),
+    threshold=0.0,
+    responses=(0.9, 0.8),
+    gradient=2.0,
+    mine=curve(0.5, 0.1, 0.09, 0.08),
+    sgd=curve(0.8, 0.4),
+    rate=0.3,
+)
+
+
+def findings(
+    recipe: Recipe = RECIPE,
+    metrics: list[dict[str, Any]] | None = None,
+    stopped: dict[str, Any] | None = None,
+    **replaced: Any,
+) -> list[Finding]:
+    there = HEALTHY._replace(**replaced)
+    return diagnose(Checkup(recipe, [line()] if metrics is None else metrics, stopped, 0.3, there))
+
+
+def verdicts(**options: Any) -> list[str]:
+    return [finding.verdict for finding in findings(**options)]
+
+
+def test_better_than_sgd_and_than_nothing_is_learned() -> None:
+    (found,) = findings()
+    assert found.verdict == doctor.LEARNED
+    assert found.remedy == ""
+    for word in ("0.1", "doing nothing", "SGD at its best rate, 0.3"):
+        assert word in found.numbers
+
+
+@pytest.mark.parametrize(
+    "replaced",
+    [
+        {"sgd": curve(0.3, 0.05)},
+        {"sgd": curve(0.5, 0.1)},
+        {"mine": curve(1.0, 1.0, 1.0, 1.0), "sgd": None},
+        {"mine": curve(1.5, 1.2, 1.2, 1.2)},
+    ],
+)
+def test_what_is_not_ahead_of_both_has_not_learned_yet(replaced: dict[str, Any]) -> None:
+    assert verdicts(**replaced) == [doctor.NOT_YET]
+
+
+def test_without_a_rate_for_sgd_doing_nothing_decides() -> None:
+    assert verdicts(sgd=None, rate=None) == [doctor.LEARNED]
+
+
+def test_not_yet_says_whether_it_was_still_falling() -> None:
+    slow = {"sgd": curve(0.3, 0.05)}
+    falling = [line(e, best_loss=1 / e) for e in range(1, 9)]
+    assert "try --epochs 16" in findings(metrics=falling, **slow)[-1].remedy
+    resting = [line(e) for e in range(1, 9)]
+    assert "try --meta-rate 0.003 or 0.03" in findings(metrics=resting, **slow)[-1].remedy
+
+
+def test_a_loss_that_is_not_finite_at_rest_is_the_datas_fault_and_all_there_is_to_say() -> None:
+    (found,) = findings(
+        finite=0.75, mine=None, responses=None, stopped={"epoch": 1, "meta_step": 3}
+    )
+    assert found.verdict == doctor.BAD_DATA
+    assert "25.00%" in found.numbers
+
+
+def test_one_function() -> None:
+    assert verdicts(functions=1) == [doctor.ONE_FUNCTION, doctor.LEARNED]
+    assert verdicts(functions=2) == [doctor.LEARNED]
+
+
+@pytest.mark.parametrize(
+    ("restarted", "said"),
+    [
+        (0, "5 of 240, in 2 of 3 epochs; their updates of φ were left out"),
+        (1, "5 of 240, in 2 of 3 epochs; φ went back to the best so far after 2 of these epochs"),
+    ],
+)
+def test_meta_steps_that_were_not_finite_are_counted(restarted: int, said: str) -> None:
+    lines = [line(1), line(2, nonfinite=2, restarted=restarted), line(3, nonfinite=3)]
+    lines[-1]["restarted"] = restarted
+    found = findings(recipe=replace(RECIPE, episodes=20), metrics=lines)
+    assert [one.verdict for one in found] == [doctor.NONFINITE, doctor.LEARNED]
+    assert found[0].numbers == said
+    assert "--meta-rate 0.003" in found[0].remedy
+
+
+def test_an_update_that_never_turns_round_is_dead() -> None:
+    for responses in [(0.0, 0.0), (0.009, 0.009)]:
+        assert verdicts(responses=responses)[0] == doctor.DEAD
+    assert verdicts(responses=(0.011, 0.0)) == [doctor.LEARNED]
+
+
+def test_an_update_that_turns_round_with_larger_gradients_only_is_blind() -> None:
+    found = findings(responses=(1e-6, 0.5), gradient=1e-8)[0]
+    assert found.verdict == doctor.BLIND
+    assert "there is no preprocessing" in found.numbers
+    # e^−22 = 2.8e-10: thirty times smaller than these gradients.
+    assert "p=22" in found.remedy
+    behind = findings(responses=(1e-3, 0.5), gradient=1e-6, threshold=math.exp(-10))[0]
+    assert "gradients below 4.5e-05 are disregarded" in behind.numbers
+
+
+def test_an_unroll_of_one_is_short_sighted() -> None:
+    def of(**changes: Any) -> list[str]:
+        return verdicts(recipe=Recipe(**{"steps": 20, "unroll": 1} | changes))
+
+    assert of() == [doctor.SHORT_SIGHTED, doctor.LEARNED]
+    assert of(unroll=2) == [doctor.LEARNED]
+    assert of(steps=1) == [doctor.LEARNED]
+    assert of(estimator="pes(std=0.01)") == [doctor.LEARNED]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "stopped", "reason"),
+    [
+        ([line(phi_step=0.2), line(2)], None, "a meta-step changes φ by 0.67 of the size"),
+        (None, {"epoch": 3, "meta_step": 7}, "at meta-step 7 of epoch 3, though f is finite"),
+        ([line(validation_loss=5.0)], None, "the last validation loss, 5, is above doing nothing"),
+        ([line(validation_loss=math.nan)], None, "the last validation loss, nan, is above"),
+    ],
+)
+def test_signs_of_a_meta_rate_too_high(
+    metrics: list | None, stopped: dict | None, reason: str
+) -> None:
+    found = findings(metrics=metrics, stopped=stopped)[0]
+    assert found.verdict == doctor.META_RATE
+    assert reason in found.numbers
+    assert "try --meta-rate 0.001" in found.remedy
+
+
+def test_a_lower_rate_and_a_worse_epoch_are_no_signs() -> None:
+    assert verdicts(metrics=[line(phi_step=0.029), line(2, validation_loss=0.9)]) == [
+        doctor.LEARNED
+    ]
+
+
+@pytest.mark.parametrize("value", [100.0, math.nan, math.inf])
+def test_what_blows_up_within_the_horizon_has_diverged(value: float) -> None:
+    with np.errstate(invalid="ignore"):
+        found = findings(mine=curve(0.5, value, value, value))
+    assert found[0].verdict == "diverged at step 11"
+    assert "doing nothing has 1" in found[0].numbers
+    assert found[-1].verdict == doctor.NOT_YET
+
+
+@pytest.mark.parametrize("value", [0.7, 2.0, math.nan])
+def test_what_gives_back_its_gain_past_the_horizon_is_overfitted_to_it(value: float) -> None:
+    with np.errstate(invalid="ignore"):
+        found = findings(mine=curve(0.5, 0.1, 0.1, value))
+    assert [finding.verdict for finding in found] == [doctor.OVERFITTED, doctor.LEARNED]
+    assert "lost from step 31 on" in found[0].numbers
+    assert ("diverged at step 31" in found[0].numbers) is math.isnan(value)
+    assert "--curriculum 20,40,100" in found[0].remedy
+
+
+def test_what_keeps_half_of_its_gain_is_not() -> None:
+    assert verdicts(mine=curve(0.5, 0.1, 0.1, 0.5)) == [doctor.LEARNED]
+
+
+def test_who_has_gained_nothing_has_nothing_to_lose() -> None:
+    assert verdicts(mine=curve(1.0, 1.0, 1.0, 1.3)) == [doctor.NOT_YET]
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_verdicts_do_not_depend_on_the_unit_of_the_loss(scale: float) -> None:
+    for mine in (HEALTHY.mine, curve(0.5, 100, 1, 1), curve(0.5, 0.1, 0.1, 0.7)):
+        assert mine is not None
+        assert verdicts(
+            mine=scale * mine, rest=scale * HEALTHY.rest, sgd=scale * HEALTHY.sgd
+        ) == verdicts(mine=mine)
+
+
+def test_the_log_alone_says_whether_it_is_learning() -> None:
+    def of(**replaced: Any) -> list[str]:
+        found = diagnose(Checkup(RECIPE, [line(**replaced)], None, 0.3))
+        return [finding.verdict for finding in found]
+
+    assert of() == [doctor.LEARNING]
+    assert of(best_loss=1.0) == [doctor.NOT_YET]
+    assert of(phi_step=0.2) == [doctor.META_RATE, doctor.LEARNING]
+    assert diagnose(Checkup(RECIPE, [], None, 0.3)) == []
+    # A log of before vitals were logged.
+    assert diagnose(Checkup(RECIPE, [{"validation_loss": 0.2, "best_loss": 0.2}], None, 0.3)) == []
+
+
+def test_measurements_are_the_numbers_of_the_last_epoch_and_of_the_examination() -> None:
+    log = [line(), line(2, update_ratio=0.25, clipped=0.125)]
+    found = dict(measurements(Checkup(RECIPE, log, None, 0.3, HEALTHY)))
+    assert found["meta-gradient norm, by segment"] == "1, 2, 3, 4"
+    assert found["meta-gradients above the clip of 20"] == "12.5 %"
+    assert found["change of φ a meta-step ÷ size of a fresh φ"] == "0.01"
+    assert found["update ÷ gradient"] == "0.25"
+    assert found["loss in the last segment, training"] == "0.21"
+    assert float(found["loss of SGD there, rate 0.3"]) == pytest.approx(0.4, rel=0.05)
+    assert float(found["loss after 40 steps"]) == pytest.approx(0.08, rel=0.05)
+    without = dict(measurements(Checkup(RECIPE, [], None, 0.3)))
+    assert set(without.values()) == {"–"}
+
+
+def test_of_many_segments_a_few_are_shown() -> None:
+    log = [line(gradient_norms=list(map(float, range(50))))]
+    found = measurements(Checkup(RECIPE, log, None, 0.3))[0][1]
+    assert found.startswith("0, … ")
+    assert found.endswith(" 49")
+    assert len(found.split(", … ")) == 6
+
+
+def test_a_folder_without_a_run_is_a_sentence(sentence: Callable, tmp_path: Any) -> None:
+    from metadescent.runs.checkup import read
+
+    assert sentence(read, tmp_path) == (
+        f"{tmp_path} is not a run folder: its config.json is missing or damaged"
+    )
