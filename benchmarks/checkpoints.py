@@ -20,7 +20,7 @@ from typing import Any
 
 from timing import load
 
-from metadescent.console import console, table
+from metadescent.cli.console import console, table
 from metadescent.registry import make_problem, recipe_of
 from metadescent.runs import folder as runs
 from metadescent.runs.recipe import Recipe

@@ -23,7 +23,7 @@ from timing import load, median, seconds_of
 
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
-from metadescent.console import console, table
+from metadescent.cli.console import console, table
 from metadescent.descent.curves import learning_curves
 from metadescent.descent.episode import start_batch
 from metadescent.meta.loss import meta_loss

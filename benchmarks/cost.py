@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from metadescent.console import console, table
+from metadescent.cli.console import console, table
 
 Way = Callable[[int, float, float], float]
 DEVICES = (1, 8, 64, 512)

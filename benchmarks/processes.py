@@ -36,7 +36,7 @@ def worker(core: int, count: int, index: int, address: str, problems: int) -> No
     from jax.flatten_util import ravel_pytree
     from jax.sharding import PartitionSpec as P
 
-    from metadescent.meta.devices import AXIS, OnEach, everywhere, here, mesh_of
+    from metadescent.meta.devices import AXIS, OnEach, everywhere, gathered, mesh_of
     from metadescent.meta.estimators.truncated import Truncated
 
     case, mesh = make("mnist"), mesh_of()
@@ -143,7 +143,7 @@ def measure(problems: int, repeats: int, path: Path) -> None:
 
     from metadescent._files import write_json
     from metadescent._provenance import hardware, versions
-    from metadescent.console import console, table
+    from metadescent.cli.console import console, table
 
     before = load()
     one, two = Gang(1, problems), Gang(2, problems)

@@ -6,7 +6,7 @@ from applied import limits
 from rich.table import Table
 from targets import targets
 
-from metadescent.console import table
+from metadescent.cli.console import table
 
 COLUMNS = 9
 DASH = "–"

@@ -37,7 +37,7 @@ from timing import load
 from metadescent._ffi import kernels
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
-from metadescent.console import console
+from metadescent.cli.console import console
 
 PARTS = (*CASES, "linear", "fresh")
 HAS_TORCH = importlib.util.find_spec("torch") is not None

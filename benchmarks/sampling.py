@@ -16,7 +16,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from metadescent import zoo
-from metadescent.console import console, table
+from metadescent.cli.console import console, table
 from metadescent.descent.episode import start_batch
 from metadescent.meta.loss import meta_loss
 from metadescent.registry import make_problem

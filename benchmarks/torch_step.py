@@ -23,7 +23,7 @@ from timing import in_turn, load, measured
 from metadescent import zoo
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
-from metadescent.console import console, table
+from metadescent.cli.console import console, table
 from metadescent.torch import LearnedOptimizer
 
 LAYERS, WIDTH = 30, 182

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from timing import in_turn, load, median
 
-from metadescent.console import console, table
+from metadescent.cli.console import console, table
 from metadescent.descent.curves import learning_curves
 from metadescent.descent.vitals import checked_curves
 from metadescent.registry import make_estimator, make_optimizer, make_problem, recipe_of

@@ -45,7 +45,7 @@ class LostError(Exception):
 
 def preload() -> None:
     """Import what the victims need once, in the process that theirs are forked from."""
-    FORKED.set_forkserver_preload(["metadescent.cli", "metadescent.commands"])
+    FORKED.set_forkserver_preload(["metadescent.cli", "metadescent.cli.commands"])
 
 
 def expected_end(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 
 from metadescent._files import write_json
-from metadescent.commands.show import tuning_cache
+from metadescent.cli.commands.show import tuning_cache
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.tuning_cache import cached_tune
 from metadescent.figures.paper import budget_of, experiment

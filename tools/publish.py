@@ -18,7 +18,7 @@ from typing import Any
 from metadescent import zoo
 from metadescent._files import write_atomically
 from metadescent._provenance import hardware
-from metadescent.commands.show import tuning_cache
+from metadescent.cli.commands.show import tuning_cache
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.figures.paper.kept import FOLDER, searches
 from metadescent.registry import make_problem, recipe_of

@@ -19,7 +19,7 @@ import numpy as np
 
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
-from metadescent.console import console, figure, table
+from metadescent.cli.console import console, figure, table
 from metadescent.descent.curves import final_loss, summarize
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "strangers"

@@ -175,7 +175,7 @@ def test_a_run_killed_and_resumed_is_the_same_to_the_bit(
 def test_the_benchmark_fails_where_saving_costs_too_much(
     share: float, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(Path(__file__).parent.parent / "benchmarks")
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     benchmark = importlib.import_module("checkpoints")
     for name in benchmark.SAVING.values():  # which it replaces
         monkeypatch.setattr(runs, name, getattr(runs, name))

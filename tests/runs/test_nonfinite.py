@@ -37,7 +37,7 @@ RECIPE = Recipe(
 
 def _faults() -> ModuleType:
     """The faults are those of `make torture`."""
-    path = Path(__file__).resolve().parent.parent / "tools" / "nonfinite_faults.py"
+    path = Path(__file__).resolve().parents[2] / "tools" / "nonfinite_faults.py"
     spec = importlib.util.spec_from_file_location("nonfinite_faults", path)
     assert spec is not None
     assert spec.loader is not None
@@ -162,7 +162,7 @@ def test_train_says_what_was_not_finite_and_what_was_done(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("metadescent.console.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("metadescent.cli.console.SECONDS_BETWEEN_LINES", 0.0)
     text = PROBLEM.format(path=_faults().__file__, fault=NAN_LOSS, share=share)
     (tmp_path / "faulty.py").write_text(text)
     recipe = asdict(replace(RECIPE, on_nonfinite=policy, seed=17))

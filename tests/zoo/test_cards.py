@@ -13,7 +13,7 @@ from metadescent import zoo
 from metadescent.zoo import cards
 from metadescent.zoo import file as artifact
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 cells = st.text(st.characters(codec="utf-8", categories=["L", "N"]), max_size=4)
 written = st.lists(

@@ -22,7 +22,7 @@ from metadescent.runs import folder as runs
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 pretrained = pytest.mark.parametrize("name", zoo.names())
 

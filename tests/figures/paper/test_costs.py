@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.commands.show import comparison_rows
+from metadescent.cli.commands.show import comparison_rows
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
 from metadescent.figures.paper import costs

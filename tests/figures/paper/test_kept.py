@@ -94,7 +94,7 @@ def test_the_tool_keeps_the_searches_of_any_experiment(tmp_path, monkeypatch, ca
 
 
 def tool_of(name):
-    path = Path(__file__).parents[2] / "tools" / f"{name}.py"
+    path = Path(__file__).parents[3] / "tools" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

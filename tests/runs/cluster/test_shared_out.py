@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import pytest
 
-from metadescent.commands.evaluate import tune_ahead
+from metadescent.cli.commands.evaluate import tune_ahead
 from metadescent.descent.tuning import Tuned
 from metadescent.figures.paper import BUDGETS
 from metadescent.figures.paper.panels import Setting, run, searches_of

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from metadescent import arguments, cli
+from metadescent import cli
+from metadescent.cli import arguments
 
 PROBLEM = "quadratic(dimension=2)"
 TRAIN = (

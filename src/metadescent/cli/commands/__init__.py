@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 
-from metadescent.commands.dispatch import run
+from metadescent.cli.commands.dispatch import run
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from metadescent import arguments
 from metadescent._files import write_json
-from metadescent.commands.dispatch import run
-from metadescent.commands.show import tuning_cache
-from metadescent.console import console, progress, table
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.commands.show import tuning_cache
+from metadescent.cli.console import console, progress, table
 from metadescent.registry import make_problem
 from metadescent.runs.checkup import REPORTS, best_of, examine, read
 from metadescent.runs.doctor import Finding, diagnose

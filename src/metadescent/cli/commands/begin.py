@@ -3,11 +3,11 @@
 from keyword import iskeyword
 from pathlib import Path
 
-from metadescent import arguments
 from metadescent._errors import UserError
 from metadescent._files import write_atomically
-from metadescent.commands.dispatch import run
-from metadescent.console import console
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.console import console
 
 # Its text is read and not imported: what is written is what is linted and tested here.
 _TEMPLATE = Path(__file__).parents[1] / "template.py"

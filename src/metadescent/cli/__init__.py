@@ -12,9 +12,9 @@ from typing import Annotated, Any, NoReturn
 import tyro
 from tyro.conf import subcommand
 
-from metadescent import arguments as a
-from metadescent import streams
 from metadescent._errors import UserError
+from metadescent.cli import arguments as a
+from metadescent.cli import streams
 from metadescent.runs.cluster import launch
 from metadescent.runs.cluster.seats import seat_of
 from metadescent.runs.recipe import Recipe
@@ -75,7 +75,7 @@ def _obey(words: list[str], debug: bool) -> None:
         words = [*words, DEBUG] if debug else words
         sys.exit(launch.launch(words, max(1, command.processes), command.restarts))
     # Only now is JAX imported: `--help` stays quick.
-    from metadescent import commands
+    from metadescent.cli import commands
 
     _keep_compiled()
     commands.run(command)

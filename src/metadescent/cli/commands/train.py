@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metadescent import arguments
 from metadescent._errors import UserError
 from metadescent._files import locked, write_json
-from metadescent.commands.dispatch import run
-from metadescent.commands.doctor import summarize
-from metadescent.commands.show import plot, show
-from metadescent.console import console, figure, progress, table
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.commands.doctor import summarize
+from metadescent.cli.commands.show import plot, show
+from metadescent.cli.console import console, figure, progress, table
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import compare
 from metadescent.meta.schedule import Form

@@ -16,7 +16,8 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent import cli, commands, zoo
+from metadescent import cli, zoo
+from metadescent.cli import commands
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.tuning import Tuned
 from metadescent.meta.epoch import Footprint
@@ -772,7 +773,7 @@ def test_list_names_everything_that_can_be_named(
 def test_demo_learns_compares_draws_and_may_be_repeated(
     metadescent: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = sys.modules["metadescent.commands.train"]
+    train = sys.modules["metadescent.cli.commands.train"]
     monkeypatch.setattr(train, "recipe_of", lambda problem: TINY)
     for _ in range(2):
         status, out, _ = metadescent("demo", "--epochs", "2", "--seeds", "3", "--out", "d")

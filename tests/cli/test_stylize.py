@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.numpy import save
 
 from metadescent import zoo
-from metadescent.arguments import Stylize
-from metadescent.commands.stylize import _reported
+from metadescent.cli.arguments import Stylize
+from metadescent.cli.commands.stylize import _reported
 from metadescent.descent.trace import Visited
 from metadescent.figures.paper.styling import OPTIMIZERS
 from metadescent.problems.data.embedded import embedded_names

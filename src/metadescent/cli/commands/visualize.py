@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from metadescent import arguments, zoo
-from metadescent.commands.dispatch import run
-from metadescent.commands.evaluate import baselines_of, name_of
-from metadescent.commands.show import tuning_cache
-from metadescent.console import console, figure, progress, table
+from metadescent import zoo
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.commands.evaluate import baselines_of, name_of
+from metadescent.cli.commands.show import tuning_cache
+from metadescent.cli.console import console, figure, progress, table
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.traits import size, time_scale

@@ -6,8 +6,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from metadescent import console
-from metadescent.console import SECONDS_BETWEEN_LINES, figure, progress, table
+from metadescent.cli import console
+from metadescent.cli.console import SECONDS_BETWEEN_LINES, figure, progress, table
 
 
 class Clock:

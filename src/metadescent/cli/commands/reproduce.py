@@ -5,13 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from metadescent import arguments, zoo
+from metadescent import zoo
 from metadescent._files import write_json
-from metadescent.commands.dispatch import run
-from metadescent.commands.evaluate import tune_ahead
-from metadescent.commands.show import show, tuning_cache
-from metadescent.commands.train import train
-from metadescent.console import console, figure, progress, table
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.commands.evaluate import tune_ahead
+from metadescent.cli.commands.show import show, tuning_cache
+from metadescent.cli.commands.train import train
+from metadescent.cli.console import console, figure, progress, table
 from metadescent.figures import paper as experiments
 from metadescent.figures.output import save_figure
 from metadescent.figures.paper import panels

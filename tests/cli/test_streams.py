@@ -39,7 +39,7 @@ def test_closed_errors_are_no_error() -> None:
 
 def test_a_mistake_elsewhere_is_not_taken_for_it() -> None:
     program = (
-        "import metadescent.commands as c; from metadescent.cli import main\n"
+        "import metadescent.cli.commands as c; from metadescent.cli import main\n"
         "def run(command): raise OSError(28, 'No space left on device')\n"
         "c.run = run; main(['list'])"
     )

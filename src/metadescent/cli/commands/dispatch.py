@@ -1,4 +1,4 @@
-"""A command is a dataclass of `metadescent.arguments` and the function registered for it here."""
+"""A command is a dataclass of `arguments`, and the function registered for it here."""
 
 from functools import singledispatch
 from typing import Any

@@ -9,11 +9,12 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from metadescent import arguments, zoo
+from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._text import nearest
-from metadescent.commands.dispatch import run
-from metadescent.console import Report, console, figure, progress, table
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.console import Report, console, figure, progress, table
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import Curve
 from metadescent.descent.trace import Visited, curve_of, descend

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
-from metadescent import arguments
 from metadescent._errors import UserError
 from metadescent._files import read_bytes, write_atomically
-from metadescent.commands.dispatch import run
-from metadescent.console import console
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.console import console
 from metadescent.problems.data.networks import network_path
 from metadescent.problems.data.torchvision import from_torchvision, read_checkpoint
 from metadescent.problems.neural_art import squeezenet, vgg19

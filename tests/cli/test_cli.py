@@ -13,7 +13,8 @@ import jax
 import pooch
 import pytest
 
-from metadescent import arguments, cli, commands, zoo
+from metadescent import cli, zoo
+from metadescent.cli import arguments, commands
 from metadescent.optimizers.lstm import LSTM
 from metadescent.registry import problems, recipe_of
 from metadescent.runs.recipe import Recipe

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pooch
 
-from metadescent.console import console, figure, table
+from metadescent.cli.console import console, figure, table
 from metadescent.descent.comparison import Comparison
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from metadescent import arguments, zoo
-from metadescent.commands.dispatch import run
-from metadescent.console import console, figure, table
+from metadescent import zoo
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.console import console, figure, table
 from metadescent.registry import optimizers, problems
 from metadescent.zoo import cards
 from metadescent.zoo import file as artifact

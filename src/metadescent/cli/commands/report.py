@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from metadescent import arguments
 from metadescent._files import write_atomically
-from metadescent.commands.dispatch import run
-from metadescent.commands.doctor import say
-from metadescent.commands.evaluate import baselines_of
-from metadescent.commands.show import comparison_rows, tuning_cache
-from metadescent.console import console, progress
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.commands.doctor import say
+from metadescent.cli.commands.evaluate import baselines_of
+from metadescent.cli.commands.show import comparison_rows, tuning_cache
+from metadescent.cli.console import console, progress
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.figures.curves import Panel, draw_curves

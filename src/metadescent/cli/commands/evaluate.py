@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from metadescent import arguments, zoo
+from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._files import write_json
 from metadescent._text import nearest
-from metadescent.commands.dispatch import run
-from metadescent.commands.show import plot, show, tuning_cache
-from metadescent.console import console, figure, progress, table
+from metadescent.cli import arguments
+from metadescent.cli.commands.dispatch import run
+from metadescent.cli.commands.show import plot, show, tuning_cache
+from metadescent.cli.console import console, figure, progress, table
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import compare, problem_keys
 from metadescent.descent.tuning_cache import cached_tune
