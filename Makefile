@@ -8,10 +8,10 @@ PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fresh coverage torture mutants bench lint audit docs format clean
+.PHONY: help demo test test-all fresh coverage torture mutants bench lint audit docs format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.dev  ## Meta-train a small optimizer and compare it with tuned baselines
 	$(BIN)/metadescent demo $(ARGS)
@@ -19,11 +19,16 @@ demo: $(VENV)/.dev  ## Meta-train a small optimizer and compare it with tuned ba
 # Data that lies beside the repository is used unless METADESCENT_DATA names another folder.
 ifeq ($(METADESCENT_DATA),)
 ifneq ($(wildcard ../shared/data),)
-test coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
+test test-all coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
 endif
 endif
-test: $(VENV)/.dev  ## Run every test, and the examples in docstrings, with shapes checked
-	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+# The slowest are named at the end; a test that takes more than 3 s of processor time is marked slow.
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal --durations=10 --durations-min=1
+test: $(VENV)/.dev  ## Run the tests of every law and door, and the examples, with shapes checked
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.dev  ## Run the long tests too: kills, several processes, every figure
+	$(PYTEST) $(ARGS)
 
 fresh: $(VENV)/.dev  ## Install into a new environment elsewhere, and load the zoo with no network
 	$(BIN)/python tools/clean_install.py $(ARGS)
@@ -32,7 +37,7 @@ torture: $(VENV)/.dev  ## Try to break it: killed processes, full disks, NaN, ho
 	$(BIN)/python tools/torture.py $(ARGS)
 
 coverage: $(VENV)/.coverage  ## Run every test and say which lines and branches none of them reached
-	$(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term $(ARGS)
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 mutants: $(VENV)/.dev  ## Change the core files, one thing at a time, and see that tests notice
 	$(BIN)/python tools/mutants.py $(ARGS)

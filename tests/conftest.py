@@ -5,6 +5,7 @@ their own hand them on, and so that tests without JAX stay without it.
 """
 
 import os
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,10 +16,15 @@ ROOT = Path(__file__).resolve().parent.parent
 collect_ignore = ["bad_input.py"]  # a program, which `test_bad_input.py` starts
 
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+# Small programs too: the other worker, child processes and the next run compile none of them again.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Tests compile much and compute little: XLA's passes over machine code cost more than they save.
 QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ.setdefault("XLA_FLAGS", QUICK_TO_COMPILE)
+
+CPU_SECONDS = float(os.environ.get("METADESCENT_TEST_CPU_SECONDS", "3"))
+"""The most that a test may take which is not marked slow; machines differ."""
 
 DATA = ROOT.parent / "shared" / "data"
 if not os.environ.get("METADESCENT_DATA") and DATA.is_dir():
@@ -40,6 +46,27 @@ def pytest_configure(config):
     if find_spec("torch") is None:
         bridge = ROOT / "src" / "metadescent" / "torch"
         config.option.ignore = [*(config.option.ignore or []), str(bridge)]
+
+
+def _cpu_seconds():
+    """Return the processor time of this process, all of its threads, and children that ended."""
+    ended = os.times()
+    return time.process_time() + ended.children_user + ended.children_system
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Fail a test that takes long and is not marked so: the ordinary lane stays short."""
+    begin = _cpu_seconds()
+    result = yield
+    seconds = _cpu_seconds() - begin
+    if seconds > CPU_SECONDS and not item.get_closest_marker("slow"):
+        pytest.fail(
+            f"it took {seconds:.1f} s of processor time and {CPU_SECONDS:g} are the most; make it "
+            "smaller or mark it slow",
+            pytrace=False,
+        )
+    return result
 
 
 @pytest.fixture(scope="session", autouse=True)

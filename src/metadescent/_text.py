@@ -43,3 +43,13 @@ def format_bytes(size: int | float) -> str:
     while size >= 999.5 and index < len(UNITS) - 1:
         size, index = size / 1024, index + 1
     return f"{size:.0f} {UNITS[index]}" if size >= 999.5 else f"{size:.3g} {UNITS[index]}"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number to three significant digits, or a dash where there is none.
+
+    Example:
+        >>> number(0.04912), number(20.96), number(None)
+        ('0.0491', '21', '–')
+    """
+    return "–" if value is None else f"{value:.{digits}g}"

@@ -1,6 +1,7 @@
 """Meta-training: one compiled program, the best φ kept, and a resumed run the same to the bit."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -31,12 +32,12 @@ ADAM = optax.adam(1e-2)
 SCHEDULE = Schedule(
     epochs=4,
     episodes=5,
-    num_steps=6,
+    steps=6,
     unroll=3,
     validation_problems=16,
     average=0.5,
-    estimator=Truncated(problems=8),
 )
+BPTT = Truncated(problems=8)
 TRACED: list[str] = []
 
 
@@ -60,7 +61,7 @@ class Bowls(Problem):
 
 
 def train(schedule: Schedule = SCHEDULE, **options: Any) -> list[Any]:
-    options = {"meta_optimizer": ADAM, "key": KEY, **options}
+    options = {"meta_optimizer": ADAM, "key": KEY, "estimator": BPTT, **options}
     return list(meta_train(M, Bowls(), schedule, **options))
 
 
@@ -74,7 +75,9 @@ def traces() -> list[int]:
 def run(traces: list[int]) -> list[Any]:
     """The states and infos of a whole run."""
     found = []
-    for state_and_info in meta_train(M, Bowls(), SCHEDULE, meta_optimizer=ADAM, key=KEY):
+    for state_and_info in meta_train(
+        M, Bowls(), SCHEDULE, meta_optimizer=ADAM, key=KEY, estimator=BPTT
+    ):
         found.append(state_and_info)
         traces.append(len(TRACED))
     return found
@@ -89,16 +92,16 @@ def test_what_its_memory_is_read_from_is_what_it_runs(
     run: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     # Lengths and a meta-optimizer that nothing else here has, so that all is compiled anew.
-    schedule, adam = SCHEDULE._replace(num_steps=9), optax.adam(1e-2)
+    schedule, adam = replace(SCHEDULE, steps=9), optax.adam(1e-2)
     fresh, resumed = initial_state(M, adam), run[0][0]
     with jax.log_compiles():
-        found = footprint(fresh, Bowls(), schedule, meta_optimizer=adam)
+        found = footprint(fresh, Bowls(), schedule, BPTT, adam)
         traced = len(TRACED)
         for state in (fresh, resumed):
-            list(meta_train(M, Bowls(), schedule, meta_optimizer=adam, key=KEY, state=state))
+            train(schedule, meta_optimizer=adam, state=state)
     assert len(TRACED) == traced
     compiled = [line for line in caplog.messages if "Finished XLA compilation" in line]
-    for program in ("jit(_train_epoch)", "jit(validate)"):
+    for program in ("jit(_train_epoch)", "jit(compiled_validation)"):
         assert sum(program in line for line in compiled) == 1
     assert min(found) > 0
 
@@ -108,8 +111,9 @@ def test_memory_goes_with_the_problems() -> None:
         footprint(
             initial_state(M, ADAM),
             Bowls(),
-            SCHEDULE._replace(estimator=Truncated(problems=n), validation_problems=n),
-            meta_optimizer=ADAM,
+            replace(SCHEDULE, validation_problems=n),
+            Truncated(problems=n),
+            ADAM,
         )
         for n in (1000, 4000)
     )
@@ -121,7 +125,7 @@ def test_memory_goes_with_the_problems() -> None:
 def test_the_form_changes_nothing_but_time_and_memory(
     form: str, run: list[Any], assert_close: Callable
 ) -> None:
-    state, info = train(SCHEDULE._replace(epochs=1, estimator=Truncated(problems=8, form=form)))[0]
+    state, info = train(replace(SCHEDULE, epochs=1), estimator=Truncated(problems=8, form=form))[0]
     assert_close(info, run[0][1], rtol=1e-4)
     assert_close(state.m, run[0][0].m, rtol=1e-3, atol=1e-4)
 
@@ -168,9 +172,8 @@ def test_a_finished_run_does_nothing_more(run: list[Any]) -> None:
     assert train(state=run[-1][0]) == []
 
 
-ONE_STEP = Schedule(
-    epochs=2, episodes=1, num_steps=3, unroll=3, validation_problems=2, estimator=Truncated(2)
-)
+ONE_STEP = Schedule(epochs=2, episodes=1, steps=3, unroll=3, validation_problems=2)
+TWO = {"estimator": Truncated(2)}
 
 
 @eqx.filter_jit
@@ -191,7 +194,7 @@ def test_a_meta_step_is_the_meta_optimizers_and_the_average_is_exponential(
 ) -> None:
     m = average = M
     adam_state = ADAM.init(eqx.filter(M, eqx.is_inexact_array))
-    for epoch, (state, _) in enumerate(train(ONE_STEP._replace(average=0.75))):
+    for epoch, (state, _) in enumerate(train(replace(ONE_STEP, average=0.75), **TWO)):
         m, adam_state = meta_step(m, adam_state, jnp.asarray(epoch))
         average = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, average, m)
         assert_close(state.m, m, rtol=1e-4)
@@ -199,30 +202,30 @@ def test_a_meta_step_is_the_meta_optimizers_and_the_average_is_exponential(
 
 
 def test_without_an_average_phi_itself_is_validated(assert_same_bits: Callable) -> None:
-    for state, _ in train(ONE_STEP):
+    for state, _ in train(ONE_STEP, **TWO):
         assert_same_bits(state.average, state.m)
 
 
 def test_patience_ends_a_run_that_gets_no_better() -> None:
-    schedule = ONE_STEP._replace(epochs=10, patience=2)
-    states = [state for state, _ in train(schedule, meta_optimizer=optax.sgd(0.0))]
+    schedule = replace(ONE_STEP, epochs=10, patience=2)
+    states = [state for state, _ in train(schedule, meta_optimizer=optax.sgd(0.0), **TWO)]
     assert [int(state.best_epoch) for state in states] == [1, 1, 1]
 
 
 def test_what_diverges_is_never_the_best(assert_same_bits: Callable) -> None:
-    schedule = ONE_STEP._replace(epochs=3)
-    state, info = train(schedule, meta_optimizer=optax.sgd(jnp.inf))[-1]
+    schedule = replace(ONE_STEP, epochs=3)
+    state, info = train(schedule, meta_optimizer=optax.sgd(jnp.inf), **TWO)[-1]
     assert not np.isfinite(info.validation_loss)
     assert int(state.best_epoch) == 0
     assert_same_bits(state.best, M)
 
 
-@pytest.mark.parametrize(("num_steps", "proposed"), [(90, 80), (10, 20)])
+@pytest.mark.parametrize(("steps", "proposed"), [(90, 80), (10, 20)])
 def test_the_horizon_is_a_multiple_of_the_unroll(
-    num_steps: int, proposed: int, sentence: Callable
+    steps: int, proposed: int, sentence: Callable
 ) -> None:
-    assert sentence(train, SCHEDULE._replace(num_steps=num_steps, unroll=20)) == (
-        f"the horizon of {num_steps} steps is not a multiple of the unroll of 20; "
+    assert sentence(train, replace(SCHEDULE, steps=steps, unroll=20)) == (
+        f"the horizon of {steps} steps is not a multiple of the unroll of 20; "
         f"try --steps {proposed}"
     )
 
@@ -234,8 +237,8 @@ def test_updates_counts_the_steps_of_the_meta_optimizer(run: list[Any]) -> None:
 
 def test_the_second_derivatives_change_the_meta_gradient(run: list[Any]) -> None:
     bptt = Truncated(2, second_derivatives=True)
-    exact = train(ONE_STEP._replace(epochs=1, estimator=bptt))[0]
-    first_order = train(ONE_STEP._replace(epochs=1))[0]
+    exact = train(replace(ONE_STEP, epochs=1), estimator=bptt)[0]
+    first_order = train(replace(ONE_STEP, epochs=1), **TWO)[0]
     assert float(exact[1].meta_losses[0, 0]) == pytest.approx(
         float(first_order[1].meta_losses[0, 0]), rel=1e-5
     )
@@ -243,13 +246,11 @@ def test_the_second_derivatives_change_the_meta_gradient(run: list[Any]) -> None
 
 
 def test_each_segment_has_its_own_part_of_the_weights(assert_same_bits: Callable) -> None:
-    one = Schedule(
-        epochs=1, episodes=1, num_steps=6, unroll=3, validation_problems=2, estimator=Truncated(2)
-    )
+    schedule = Schedule(epochs=1, episodes=1, steps=6, unroll=3, validation_problems=2)
     sgd = optax.sgd(1e-2)
 
     def last_phi(weights: list[float]) -> Any:
-        (state, info), *_ = train(one, meta_optimizer=sgd, weights=jnp.asarray(weights))
+        (state, info), *_ = train(schedule, meta_optimizer=sgd, weights=jnp.asarray(weights), **TWO)
         return eqx.filter(state.m, eqx.is_array), np.asarray(info.gradient_norms)[0]
 
     phi, norms = last_phi([0.0] * 6)
@@ -260,7 +261,7 @@ def test_each_segment_has_its_own_part_of_the_weights(assert_same_bits: Callable
 
 
 def test_validation_may_go_beyond_the_horizon(assert_close: Callable) -> None:
-    ((state, info),) = train(ONE_STEP._replace(epochs=1, validation_steps=15))
+    ((state, info),) = train(replace(ONE_STEP, epochs=1, validation_steps=15), **TWO)
     assert info.validation.shape == (15,)
     assert info.meta_losses.shape == (1, 1)
     validation_key, _ = jax.random.split(KEY)
@@ -274,8 +275,8 @@ IDLE = optax.sgd(0.0)
 
 def test_patience_waits_for_the_least_epochs(assert_same_bits: Callable) -> None:
     """And `validate` is what each epoch says of a φ that rests."""
-    schedule = ONE_STEP._replace(epochs=7, patience=2, least_epochs=5)
-    found = train(schedule, meta_optimizer=IDLE)
+    schedule = replace(ONE_STEP, epochs=7, patience=2, least_epochs=5)
+    found = train(schedule, meta_optimizer=IDLE, **TWO)
     assert [int(state.best_epoch) for state, _ in found] == 5 * [1]
     assert [is_over(state, schedule) for state, _ in found] == [*(4 * [False]), True]
     validation_key, _ = jax.random.split(KEY)
@@ -303,8 +304,7 @@ def test_an_improvement_renews_patience() -> None:
     ids=lambda x: type(x).__name__,
 )
 def test_it_learns_by_other_estimators(estimator: Estimator) -> None:
-    schedule = SCHEDULE._replace(epochs=6, episodes=20, estimator=estimator)
-    found = train(schedule)
+    found = train(replace(SCHEDULE, epochs=6, episodes=20), estimator=estimator)
     assert found[0][1].meta_losses.shape == (20, 2)
     losses = [float(info.validation_loss) for _, info in found]
     validation_key, _ = jax.random.split(KEY)

@@ -1,11 +1,14 @@
 """`metadescent …`: the command line. Imports JAX only once there is something to compute."""
 
+# `list` in here is a command's module, once it is imported.
 import errno
+import functools
+import operator
 import os
 import signal
 import sys
 import traceback
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -13,11 +16,9 @@ import tyro
 from tyro.conf import subcommand
 
 from metadescent._errors import UserError
-from metadescent.cli import arguments as a
 from metadescent.cli import streams
-from metadescent.runs.cluster import launch
-from metadescent.runs.cluster.seats import seat_of
-from metadescent.runs.recipe import Recipe
+from metadescent.cli.command import Command, commands
+from metadescent.runs.cluster import launcher
 from metadescent.runs.signals import Stopped, Terminated, terminate
 
 DEBUG = "--debug"
@@ -25,7 +26,7 @@ PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOO
 """What is wrong with a place that was named, and not with this program."""
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Run the command that the words name; exits with status 2 where a UserError says why.
 
     Any other exception is a mistake of this program: it is one sentence and status 1. With
@@ -46,39 +47,38 @@ def main(argv: list[str] | None = None) -> None:
     except Stopped as stopped:
         _fail(str(stopped), stopped.status)
     except streams.NoReaderError:
+        # Nobody reads what could be said.
         sys.exit(streams.NoReaderError.status)
     except Exception as error:
-        said = " ".join(str(error).split())
-        if isinstance(error, OSError) and error.filename and error.errno in PLACES:
-            what = f"cannot reach {error.filename}: {error.strerror}; check the path"
-            _fail(what, 2, debug)
-        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in said:
-            _fail(
-                f"this takes more memory than there is ({said[:200] or 'MemoryError'}); try fewer "
-                "problems or steps, or --memory-budget",
-                2,
-                debug,
-            )
-        _fail(
-            f"a mistake in metadescent, {type(error).__name__}: {said[:300]}; please report what "
-            f"{DEBUG} after the same words shows",
-            1,
-            debug,
-        )
+        _fail(*_explained(error), debug)
 
 
-def _obey(words: list[str], debug: bool) -> None:
-    launch.hang_on()
+def _obey(words: Sequence[str], debug: bool) -> None:
+    launcher.hang_on()
     signal.signal(signal.SIGTERM, terminate)
     command = _parse(words)
-    if _is_to_launch(command):
-        words = [*words, DEBUG] if debug else words
-        sys.exit(launch.launch(words, max(1, command.processes), command.restarts))
+    status = command.launch([*words, DEBUG] if debug else words)
+    if status is not None:
+        sys.exit(status)
     # Only now is JAX imported: `--help` stays quick.
-    from metadescent.cli import commands
-
     _keep_compiled()
-    commands.run(command)
+    command.run()
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return the sentence and the exit status for an exception that is no UserError."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.filename and error.errno in PLACES:
+        return f"cannot reach {error.filename}: {error.strerror}; check the path", 2
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
+        return (
+            f"this takes more memory than there is ({text[:200] or 'MemoryError'}); try fewer "
+            "problems or steps, or --memory-budget"
+        ), 2
+    return (
+        f"a mistake in metadescent, {type(error).__name__}: {text[:300]}; please report what "
+        f"{DEBUG} after the same words shows"
+    ), 1
 
 
 def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
@@ -87,19 +87,6 @@ def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
         traceback.print_exc()
     print(f"metadescent: {sentence}", file=sys.stderr)
     sys.exit(status)
-
-
-def _is_to_launch(command: Any) -> bool:
-    """Tell whether a command is to be run by processes of its own, which this one watches over."""
-    if not isinstance(command, a.Train) or not launch.needs(command.processes, command.restarts):
-        return False
-    seat = seat_of(command.coordinator, command.processes, command.process_id, os.environ)
-    if seat and command.restarts:
-        raise UserError(
-            f"--restarts is {command.restarts}, and whoever started this process has to start it "
-            "again; try --restarts with --processes alone"
-        )
-    return seat is None
 
 
 def _keep_compiled() -> None:
@@ -119,38 +106,27 @@ def _keep_compiled() -> None:
         return
     if os.access(folder, os.W_OK):
         jax.config.update("jax_compilation_cache_dir", str(folder))
+        # Smaller programs are compiled as quickly as they are read.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def _parse(words: list[str]) -> Any:
-    command = _command(words, Annotated[a.Train, subcommand("train")])
-    if not isinstance(command, a.Train):
-        return command
-    # Once more, now that the problem is known: the defaults of `train` are its recipe.
-    from metadescent.registry import recipe_of
-
-    default = replace(command, recipe=replace(Recipe(), **recipe_of(command.problem)))
-    return _command(words, Annotated[a.Train, subcommand("train", default=default)])
+def _parse(words: Sequence[str]) -> Command:
+    command = _command(words)
+    defaults = command.defaults()
+    return command if defaults is None else _command(words, defaults)
 
 
-def _command(words: list[str], train: Any) -> Any:
-    commands = (
-        Annotated[a.List, subcommand("list")]
-        | Annotated[a.Demo, subcommand("demo")]
-        | Annotated[a.NewProblem, subcommand("new-problem")]
-        | train
-        | Annotated[a.Evaluate, subcommand("evaluate")]
-        | Annotated[a.Tune, subcommand("tune")]
-        | Annotated[a.Inspect, subcommand("inspect")]
-        | Annotated[a.Doctor, subcommand("doctor")]
-        | Annotated[a.Report, subcommand("report")]
-        | Annotated[a.Visualize, subcommand("visualize")]
-        | Annotated[a.Reproduce, subcommand("reproduce")]
-        | Annotated[a.Stylize, subcommand("stylize")]
-        | Annotated[a.Convert, subcommand("convert")]
-    )
+def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
+    """Return the command that the words name, over these defaults if they are of its kind."""
+    kinds: Sequence[Any] = [
+        Annotated[
+            kind,
+            subcommand(name, default=defaults) if type(defaults) is kind else subcommand(name),
+        ]
+        for name, kind in commands().items()
+    ]
     return tyro.cli(
-        commands,
+        functools.reduce(operator.or_, kinds),
         args=words,
         prog="metadescent",
         description="Learn optimization algorithms by gradient descent. "

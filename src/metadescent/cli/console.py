@@ -15,7 +15,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 @runtime_checkable
-class Report(Protocol):
+class Reporter(Protocol):
     """Where long work says how far it has come."""
 
     def __call__(self, text: str, advance: int = 0) -> None:
@@ -23,13 +23,14 @@ class Report(Protocol):
         ...
 
 
-def console() -> Console:
+def output() -> Console:
     """Return the console for results, on standard output."""
+    # Whoever reads from a pipe wants whole lines.
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 @contextmanager
-def progress(title: str, total: int, done: int = 0) -> Iterator[Report]:
+def progress(title: str, total: int, done: int = 0) -> Iterator[Reporter]:
     """Show a bar with units done, a text and the time left; lines when not on a terminal."""
     if sys.stderr.isatty():
         with _bar(title, total, done) as report:
@@ -39,7 +40,7 @@ def progress(title: str, total: int, done: int = 0) -> Iterator[Report]:
 
 
 @contextmanager
-def _bar(title: str, total: int, done: int) -> Iterator[Report]:
+def _bar(title: str, total: int, done: int) -> Iterator[Reporter]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -48,6 +49,7 @@ def _bar(title: str, total: int, done: int) -> Iterator[Report]:
         TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as bars:
+        # The first unit of work is slow to come.
         task = bars.add_task(title, total=total, completed=done, text="compiling")
 
         def report(text: str, advance: int = 0) -> None:
@@ -56,16 +58,18 @@ def _bar(title: str, total: int, done: int) -> Iterator[Report]:
         yield report
 
 
-def _lines(title: str, total: int, done: int) -> Report:
+def _lines(title: str, total: int, done: int) -> Reporter:
     begin, begun_at, last = time.monotonic(), done, -SECONDS_BETWEEN_LINES
 
     def report(text: str, advance: int = 0) -> None:
         nonlocal done, last
         done += advance
         elapsed = time.monotonic() - begin
+        # The last line is never left out.
         if done < total and elapsed - last < SECONDS_BETWEEN_LINES:
             return
         last = elapsed
+        # What was done before took no time here.
         left = elapsed / max(done - begun_at, 1) * (total - done) if done > begun_at else None
         remaining = f", {left:.0f} s left" if left is not None else ""
         print(f"{title} {done}/{total}{remaining}: {text}", file=sys.stderr, flush=True)
@@ -86,13 +90,3 @@ def table(
     for row in rows:
         result.add_row(*row)
     return result
-
-
-def figure(value: float | None, digits: int = 3) -> str:
-    """Return a number to three significant digits, or a dash.
-
-    Example:
-        >>> figure(0.04912), figure(20.96), figure(None)
-        ('0.0491', '21', '–')
-    """
-    return "–" if value is None else f"{value:.{digits}g}"

@@ -68,13 +68,7 @@ class Spread(NamedTuple):
 
 
 def check_spread(spread: Any) -> None:
-    """Raise a UserError unless it is a `Spread` over one row of devices.
-
-    Example:
-        >>> check_spread("all")
-        Traceback (most recent call last):
-        metadescent.UserError: spread is 'all' and must be a metadescent.meta.Spread; try ...
-    """
+    """Raise a UserError unless it is a `Spread` over one row of devices."""
     require_kind("spread", spread, Spread, "a metadescent.meta.Spread; try Spread(mesh_of())")
     require_kind("mesh", spread.mesh, Mesh, "one row of devices; try mesh_of()")
     if tuple(spread.mesh.axis_names) != (AXIS,):
@@ -90,18 +84,6 @@ class OnEach(Estimator):
     Arguments:
         estimator: for the part of one device.
         mesh: of one axis, as from `mesh_of`.
-
-    Example:
-        >>> from metadescent.meta.estimators.truncated import Truncated
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> m, problem, key = LSTM((4,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
-        >>> mesh = mesh_of(jax.devices()[:1])
-        >>> spread = OnEach(Truncated(problems=3).part(1), mesh)
-        >>> begin = spread.begin(m, problem, key)
-        >>> gradient, carry, losses = spread.estimate(m, problem, begin, key, jnp.ones(5))
-        >>> gradient.output.bias.shape, losses.shape
-        ((1,), (5, 3))
     """
 
     estimator: Estimator
@@ -110,10 +92,10 @@ class OnEach(Estimator):
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> PyTree:
         """Return what each device carries, stacked along a first axis."""
 
-        def one(problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray) -> PyTree:
+        def begin_part(problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray) -> PyTree:
             return _boxed(self.estimator.begin(m, problem, key))
 
-        return on_each(self.mesh, one, problem, None, m, key, out=P(AXIS))
+        return on_each(self.mesh, begin_part, problem, None, m, key, out=P(AXIS))
 
     def estimate(
         self,
@@ -125,21 +107,22 @@ class OnEach(Estimator):
     ) -> tuple[PyTree, PyTree, Float[Array, "unroll problems"]]:
         """Return the mean of all devices' estimates, which is the only thing they exchange."""
 
-        def one(
+        def estimate_part(
             problem: Problem,
             carry: PyTree,
             m: LearnedOptimizer,
             key: PRNGKeyArray,
             weights: Float[Array, " unroll"],
         ) -> tuple[PyTree, PyTree, Array]:
-            carry = jax.tree.map(lambda x: x[0], carry)
+            carry = jax.tree.map(lambda x: x[0], carry)  # this device's own
             gradient, carry, losses = self.estimator.estimate(m, problem, carry, key, weights)
             # One row, so that there is one exchange.
             row, unravel = ravel_pytree(gradient)
             return unravel(jax.lax.pmean(row, AXIS)), _boxed(carry), losses
 
+        # The gradient is the same everywhere; losses are steps × problems.
         out = (P(), P(AXIS), P(None, AXIS))
-        return on_each(self.mesh, one, problem, carry, m, key, weights, out=out)
+        return on_each(self.mesh, estimate_part, problem, carry, m, key, weights, out=out)
 
 
 def on_each(
@@ -157,23 +140,19 @@ def on_each(
         problem: each device gets a `Part` of it.
         carry: its leaves are cut along their first axis.
         out: how the results of all devices are put together, as `jax.shard_map` takes it.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> def scaled(part, theta, rate):
-        ...     return rate * theta / part.place.parts
-        >>> mesh = mesh_of(jax.devices()[:1])
-        >>> on_each(mesh, scaled, Quadratic(), jnp.arange(3.0), 0.5, out=P(AXIS)).tolist()
-        [0.0, 0.5, 1.0]
     """
+    # Static parts are closed over: `shard_map` takes arrays.
     whole, static = eqx.partition((problem, arguments), eqx.is_array)
 
-    def one(whole: PyTree, carry: PyTree) -> Any:
+    def on_part(whole: PyTree, carry: PyTree) -> Any:
         problem, arguments = eqx.combine(whole, static)
         part = Part(problem, Place(jax.lax.axis_index(AXIS), mesh.size))
         return function(part, carry, *arguments)
 
-    mapped = jax.shard_map(one, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=out, check_vma=False)
+    # Types of replication are not checked: nothing is differentiated through the map.
+    mapped = jax.shard_map(
+        on_part, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=out, check_vma=False
+    )
     return mapped(whole, carry)
 
 
@@ -189,6 +168,7 @@ def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
     def put(x: Any) -> Any:
         if not eqx.is_array(x):
             return x
+        # A key has no numbers of its own for `np.asarray`.
         if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(
                 put(jax.random.key_data(x)), impl=jax.random.key_impl(x)
@@ -206,9 +186,10 @@ def gathered(tree: PyTree, mesh: Mesh | None) -> PyTree:
     """Return a pytree that lies on every device of a mesh as one of this process alone."""
     if mesh is None:
         return tree
-    # A copy of this process's own: what is done with it is no business of the others.
+    # A copy of this process's own, which the others need not know of.
     return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)) if eqx.is_array(x) else x, tree)
 
 
 def _boxed(tree: PyTree) -> PyTree:
+    """Return a device's own pytree with an axis in front, along which those of all are stacked."""
     return jax.tree.map(lambda x: x[None], tree)

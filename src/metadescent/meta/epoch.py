@@ -51,6 +51,7 @@ def run_epoch(
     All processes whose devices are in the mesh have to call this with the same arguments, each
     having put the problem `everywhere`.
     """
+    # The same validation problems in every epoch.
     validation_key, training_key = jax.random.split(key)
     # A function of the epoch alone, so a resumed run draws what the unbroken one would have drawn.
     epoch_key = jax.random.fold_in(training_key, state.epoch)
@@ -100,6 +101,7 @@ def _train_epoch(
 ) -> tuple[LearnedOptimizer, LearnedOptimizer, PyTree, tuple[Array, Array, Array]]:
     phi, static = eqx.partition(m, eqx.is_inexact_array)
     average_phi = eqx.filter(average, eqx.is_inexact_array)
+    # The size of φ's change is a root mean square over its numbers.
     root_n = math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(phi)))
 
     def episode(carry: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
@@ -152,6 +154,7 @@ def footprint(
     several devices it is what each of them takes.
     """
     mesh = spread.mesh if spread else None
+    # Keys and weights of the shapes that they will have; their numbers do not matter.
     given = (state, problem, jax.random.key(0), jnp.ones(schedule.steps))
     (m, average, opt_state, *_), problem, key, weights = everywhere(given, mesh)
     parts = _spread_over(estimator, mesh)
@@ -164,4 +167,5 @@ def footprint(
 
 def _bytes(program: Any, *arguments: Any) -> int:
     memory = program.lower(*arguments).compile().compiled.memory_analysis()
+    # What is aliased is counted as an argument.
     return memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes

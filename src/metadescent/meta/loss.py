@@ -78,6 +78,7 @@ def meta_loss(
         ((5, 3), True)
     """
     fs, keys = draw(problem, key, num_problems)
+    # The truncation: no gradient flows into where the segment begins.
     trajectory = jax.lax.stop_gradient(trajectory)
     if weights is None:
         weights = jnp.ones(num_steps)
@@ -95,6 +96,7 @@ def meta_loss(
         second_derivatives=second_derivatives,
         form=form,
     )
+    # m is fed the gradients of f itself: only what is summed up is a logarithm.
     counted = jnp.log(losses + log) if log else losses
     return jnp.mean(weights @ counted), (trajectory, losses)
 
@@ -104,14 +106,6 @@ def forms(m: AnyOptimizer, second_derivatives: bool = False, log: float = 0.0) -
 
     Two phases take a third of the time of the rest. Of these the last takes the least memory and a
     quarter more time; the other two are about as quick, and which takes less depends on the rule.
-
-    Example:
-        >>> import jax, optax
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> forms(optax.sgd(0.1))
-        ('recompute', 'plain', 'segments')
-        >>> forms(LSTM((4,), key=jax.random.key(0)))
-        ('two-phase', 'recompute', 'plain', 'segments')
     """
     unrolled: tuple[Known, ...] = ("recompute", "plain", "segments")
     if suits(m) and not second_derivatives and not log:
@@ -126,14 +120,6 @@ def form_for(
 
     Raises:
         UserError: if two phases are asked for where they do not apply, or there is no such form.
-
-    Example:
-        >>> import optax
-        >>> form_for(optax.sgd(0.1), "auto"), form_for(optax.sgd(0.1), "plain")
-        ('recompute', 'plain')
-        >>> form_for(optax.sgd(0.1), "two-phase")
-        Traceback (most recent call last):
-        metadescent.UserError: the form two-phase is for coordinatewise rules to first ...
     """
     require_choice("form", form, get_args(Form))
     suited = forms(m, second_derivatives, log)
@@ -141,13 +127,13 @@ def form_for(
         return suited[0]
     if form == "two-phase" and form not in suited:
         name = type(m).__name__
-        found = f"{name} is no such rule"
+        obstacle = f"{name} is no such rule"
         if second_derivatives:
-            found = "second derivatives are on"
+            obstacle = "second derivatives are on"
         elif log:
-            found = "it is the logarithm of f that counts"
+            obstacle = "it is the logarithm of f that counts"
         raise UserError(
-            f"the form two-phase is for coordinatewise rules to first order and {found}; "
+            f"the form two-phase is for coordinatewise rules to first order and {obstacle}; "
             f"try the form {suited[0]}"
         )
     return form
@@ -161,20 +147,21 @@ def _two_phase(
     weights: Float[Array, " num_steps"],
     num_coordinates: int | None,
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Array]]:
-    here = jax.lax.stop_gradient(m)
+    rule = jax.lax.stop_gradient(m)
+    # Another sample of coordinates in each segment, and on each device.
     sample = jax.random.fold_in(keys.coordinates, trajectory.step)
     if fs.place is not None:
         sample = jax.random.fold_in(sample, fs.place.index)
-    end, losses, gradients = record(here, fs, trajectory, keys.minibatch, num_steps=len(weights))
+    end, losses, gradients = record(rule, fs, trajectory, keys.minibatch, num_steps=len(weights))
     gradient = meta_gradient(
-        here,
+        rule,
         trajectory.state,
         gradients,
-        weights / fs.size,
+        weights / fs.size,  # the meta-loss is a mean over problems
         num_coordinates=num_coordinates,
         key=sample,
     )
     # The value of L, with the meta-gradient just computed as its derivative at φ.
-    phi, constant = (eqx.filter(x, eqx.is_inexact_array) for x in (m, here))
+    phi, constant = (eqx.filter(x, eqx.is_inexact_array) for x in (m, rule))
     moved = jax.tree.map(lambda g, a, b: jnp.vdot(g, a - b), gradient, phi, constant)
     return jnp.mean(weights @ losses) + sum(jax.tree.leaves(moved)), (end, losses)

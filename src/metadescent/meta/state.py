@@ -39,11 +39,13 @@ def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformat
     if not jax.tree.leaves(phi):
         raise UserError("the optimizer has no parameters φ to train; try lstm, or tune its rate")
     zero = jnp.asarray(0)
+    # Any finite validation loss is better than none.
     return MetaState(m, m, meta_optimizer.init(phi), m, jnp.asarray(jnp.inf), zero, zero)
 
 
 def is_over(state: MetaState, schedule: Schedule) -> bool:
     """Tell whether a run has nothing left to do: no epoch, or no patience."""
     epoch = int(state.epoch)
+    # A patience of 0 is never out.
     out_of_patience = 0 < schedule.patience <= epoch - int(state.best_epoch)
     return epoch >= schedule.epochs or (out_of_patience and epoch >= schedule.least_epochs)

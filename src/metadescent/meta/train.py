@@ -110,13 +110,16 @@ def meta_train(
     mesh = spread.mesh if spread else None
     if state is None:
         state = initial_state(m, meta_optimizer)
+    # Once for the run; φ and the keys go round before each epoch.
     problem = everywhere(problem, mesh)
     while not is_over(state, schedule):
         if spread:
             spread.announce(state)
         epoch = run_epoch(state, problem, schedule, estimator, meta_optimizer, key, weights, mesh)
         (meta_losses, norms, phi_steps), (curve, loss, vitals) = epoch.shown, epoch.validation
+        # One round trip to the host an epoch: to choose the best φ.
         before, state = state, _after(state, epoch.m, epoch.average, epoch.meta_optimizer, loss)
+        # The meta-optimizer goes back by an epoch, as its moments have met what is not finite.
         if schedule.on_nonfinite == "restart-from-best" and not is_finite(epoch.shown):
             state = state._replace(
                 m=state.best, average=state.best, meta_optimizer=before.meta_optimizer

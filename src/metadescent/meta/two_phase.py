@@ -28,27 +28,12 @@ from metadescent.problems.base import Optimizee, Theta
 
 
 def has_phi(rule: LearnedOptimizer) -> bool:
-    """Tell whether there is anything to learn in a rule.
-
-    Example:
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> lstm = LSTM((4,), key=jax.random.key(0))
-        >>> [has_phi(rule) for rule in Partitioned([("w", lstm), ("*", optax.adam(0.1))]).rules]
-        [True, False]
-    """
+    """Tell whether there is anything to learn in a rule."""
     return bool(jax.tree.leaves(eqx.filter(rule, eqx.is_inexact_array)))
 
 
 def suits(m: object) -> bool:
-    """Tell whether the meta-gradient of m can be had in two phases.
-
-    Example:
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> lstm = LSTM((4,), key=jax.random.key(0))
-        >>> m = Partitioned([("w", lstm), ("*", optax.adam(0.1))])
-        >>> suits(m), suits(lstm), suits(optax.adam(0.1))
-        (True, True, False)
-    """
+    """Tell whether the meta-gradient of m can be had in two phases."""
     if isinstance(m, Partitioned):
         return all(isinstance(rule, Coordinatewise) for rule in m.rules if has_phi(rule))
     return isinstance(m, Coordinatewise)
@@ -61,18 +46,6 @@ def record(
 
     Nothing here is differentiated. All coordinates of all leaves go through a coordinatewise rule
     as one row.
-
-    Example:
-        Five losses, and a gradient more, as ∇_0 is among them:
-
-        >>> from metadescent.optimizers.partitioned import ByHand
-        >>> from metadescent.problems.quadratic import QuadraticFunction
-        >>> from metadescent.descent.unrolling import start
-        >>> f, key = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0])), jax.random.key(0)
-        >>> m = ByHand(optax.sgd(0.25))
-        >>> end, losses, gradients = record(m, f, start(m, f, key), key, num_steps=5)
-        >>> losses.shape, gradients.shape, int(end.step)
-        ((5,), (6, 2), 5)
     """
     theta, state, t = trajectory
 
@@ -124,32 +97,25 @@ def meta_gradient(
 
     Returns:
         The gradient, as a module of m's structure with arrays where φ is.
-
-    Example:
-        Of g = w∇ + b, where λ = (2 + 4, 4):
-
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> m = LSTM(layers=(), p=None, scale=1.0, key=jax.random.key(0))
-        >>> gradients = jnp.asarray([[1.0], [2.0], [4.0]])
-        >>> found = meta_gradient(m, m.init(jnp.zeros(1)), gradients, jnp.ones(2))
-        >>> found.output.weight.item(), found.output.bias.item()
-        (14.0, 10.0)
     """
     if isinstance(m, Coordinatewise):
         return _of_one(m, state, gradients, weights, num_coordinates, key)
     m = cast(Partitioned, m)
+    # Who takes which leaf does not change with time.
     labels = m.labels(jax.tree.map(lambda x: x[0], gradients))
     groups = zip(m.rules, m.states(state), m.split(gradients, labels), strict=True)
     if num_coordinates is not None:
+        # Equal shares, to the groups that learn.
         num_coordinates = max(1, num_coordinates // sum(map(has_phi, m.rules)))
-    found: list[PyTree] = []
+    rule_gradients: list[PyTree] = []
     for n, (rule, h, part) in enumerate(groups):
         if isinstance(rule, Coordinatewise) and jax.tree.leaves(part):
             own = None if key is None else jax.random.fold_in(key, n)
-            found.append(_of_one(rule, h, part, weights, num_coordinates, own))
+            rule_gradients.append(_of_one(rule, h, part, weights, num_coordinates, own))
         else:
-            found.append(jax.tree.map(jnp.zeros_like, rule))
-    return eqx.tree_at(lambda m: m.rules, m, tuple(found))
+            # No φ, or no leaf of θ: its gradient is 0.
+            rule_gradients.append(jax.tree.map(jnp.zeros_like, rule))
+    return eqx.tree_at(lambda m: m.rules, m, tuple(rule_gradients))
 
 
 def _of_one(
@@ -162,8 +128,10 @@ def _of_one(
 ) -> Coordinatewise:
     first = jax.tree.map(lambda x: x[0], gradients)
     inputs = jax.vmap(lambda tree: ravel_pytree(tree)[0])(gradients)
+    # λ_t = Σ_{s>t} w_s ∇_s, a suffix sum.
     cotangents = jnp.cumsum((weights[:, None] * inputs[1:])[::-1], axis=0)[::-1]
     rows = m.ravel_state(first, state)
+    # ∇_T has no update after it.
     inputs = inputs[:-1]
     if num_coordinates is not None and key is not None and num_coordinates < inputs.shape[1]:
         chosen, inverse = _sample(jnp.abs(cotangents).sum(0), num_coordinates, key)
@@ -179,6 +147,8 @@ def _sample(
     # A little of the uniform distribution keeps every weight bounded.
     p = 0.9 * importance / jnp.maximum(importance.sum(), 1e-30) + 0.1 / importance.size
     cumulative = jnp.cumsum(p / p.sum())
+    # One draw moves a whole comb of evenly spaced points: less variance than `count` draws.
     points = (jnp.arange(count) + jax.random.uniform(key)) / count
+    # Rounding may bring a point past the end.
     chosen = jnp.searchsorted(cumulative, points * cumulative[-1]).clip(0, importance.size - 1)
     return chosen, 1.0 / (count * p[chosen])

@@ -73,6 +73,7 @@ def compiled_validation(
         problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray
     ) -> tuple[Array, Vitals]:
         curves, vitals = curves_of(problem, m, key)
+        # Parts are of equal size, so a mean of means is the mean.
         return jax.lax.pmean((curves.mean(0), vitals), AXIS)
 
     if mesh is None:
@@ -80,4 +81,5 @@ def compiled_validation(
         curve = curves.mean(0)
     else:
         curve, vitals = on_each(mesh, on_one, problem, None, m, key, out=P())
+    # The mean over the last tenth of the steps, as for baselines.
     return Validation(curve, jnp.asarray(final_loss(curve)), vitals)

@@ -1,1 +1,22 @@
-"""A meta-training run as a folder: recipe, plan, resume, search, doctor, report."""
+"""A meta-training run as a folder: its recipe, the plan made of it, and training that is resumable.
+
+Example:
+    >>> from metadescent.runs import Recipe, plan_of
+    >>> plan_of(Recipe(optimizer="lstm(layers=(4,))", estimator="pes(std=0.01)")).form
+    'pes'
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import lazy_loader
+
+__getattr__: Callable[[str], Any]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "plan": ["Plan", "plan_of"],
+        "recipe": ["Recipe"],
+        "training": ["train"],
+    },
+)

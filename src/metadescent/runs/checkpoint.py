@@ -1,4 +1,8 @@
-"""Resume a meta-training run exactly: its whole state as one file, the newest two kept."""
+"""Resume a meta-training run exactly: its whole state as one file, the newest two kept.
+
+Everything random in a run is a function of its seed and the epoch, so the state and the epoch are
+all there is to save.
+"""
 
 import re
 import warnings
@@ -15,23 +19,11 @@ KEEP = 2
 
 
 def save_checkpoint(folder: Path, state: MetaState) -> Path:
-    """Write the state after an epoch as `epoch-NNNNNN.safetensors`; keep the newest two.
-
-    Everything random in a run is a function of its seed and the epoch, so the state and the epoch
-    are all there is to save.
-
-    Example:
-        >>> import jax, optax, tempfile
-        >>> from metadescent.meta.state import initial_state
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> state = initial_state(LSTM((2,), key=jax.random.key(0)), optax.adam(1e-3))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     save_checkpoint(Path(folder), state).name
-        'epoch-000000.safetensors'
-    """
+    """Write the state after an epoch as `epoch-NNNNNN.safetensors`; keep the newest two."""
     epoch = int(state.epoch)
     path = folder / f"epoch-{epoch:06d}.safetensors"
     save_arrays(path, eqx.filter(state, eqx.is_array), {"epoch": epoch})
+    # Only now: until the new one is whole, the old ones are all there is.
     for old in checkpoints(folder)[:-KEEP]:
         old.unlink(missing_ok=True)
     return path
@@ -40,27 +32,12 @@ def save_checkpoint(folder: Path, state: MetaState) -> Path:
 def load_checkpoint(
     folder: Path, like: MetaState, *, warn: Callable[[str], object] = warnings.warn
 ) -> MetaState | None:
-    """Return the newest state that can be read, or None where there is no checkpoint at all.
+    """Return the newest state that can be read, of `like`'s structure; None if there is none.
 
-    Arguments:
-        folder: where `save_checkpoint` wrote.
-        like: a state of the same structure, from `initial_state`.
-        warn: is told, in one sentence, where a newer one could not be read.
+    `warn` is told, in one sentence, where a newer one could not be read.
 
     Raises:
         UserError: if there are checkpoints and none can be read; the sentence is the newest one's.
-
-    Example:
-        >>> import jax, optax, tempfile
-        >>> from metadescent.meta.state import initial_state
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> state = initial_state(LSTM((2,), key=jax.random.key(0)), optax.adam(1e-3))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     before = load_checkpoint(Path(folder), state)
-        ...     _ = save_checkpoint(Path(folder), state)
-        ...     found = load_checkpoint(Path(folder), state)
-        >>> before, int(found.epoch), bool(eqx.tree_equal(found, state))
-        (None, 0, True)
     """
     arrays, static = eqx.partition(like, eqx.is_array)
     errors = []
@@ -79,27 +56,20 @@ def load_checkpoint(
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, oldest first.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("epoch-000012.safetensors", "epoch-000003.safetensors", "epoch-7"):
-        ...         Path(folder, name).touch()
-        ...     [path.name for path in checkpoints(Path(folder))]
-        ['epoch-000003.safetensors', 'epoch-000012.safetensors']
-    """
-    found = (
-        re.fullmatch(r"epoch-(\d{6,})\.safetensors", path.name) for path in folder.glob("epoch-*")
+    """Return the checkpoints of a folder, oldest first."""
+    # By number: past a million epochs the names have another digit.
+    return sorted(
+        (path for path in folder.glob("epoch-*") if _NAME.fullmatch(path.name)), key=_epoch
     )
-    return [folder / match[0] for match in sorted(filter(None, found), key=lambda m: int(m[1]))]
 
 
 def latest_epoch(folder: Path) -> int:
-    """Return the epoch of the newest checkpoint in a folder, 0 if there is none.
+    """Return the epoch of the newest checkpoint in a folder, 0 if there is none."""
+    return max(map(_epoch, checkpoints(folder)), default=0)
 
-    Example:
-        >>> latest_epoch(Path("no", "such", "folder"))
-        0
-    """
-    return max((int(path.stem.removeprefix("epoch-")) for path in checkpoints(folder)), default=0)
+
+_NAME = re.compile(r"epoch-\d{6,}\.safetensors")
+
+
+def _epoch(path: Path) -> int:
+    return int(path.stem.removeprefix("epoch-"))

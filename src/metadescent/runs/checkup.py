@@ -4,6 +4,7 @@ The fresh problems here are those that `metadescent evaluate --seed` one above t
 report on, so that no problem of training or validation is among them but by chance.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import problem_keys
-from metadescent.descent.curves import learning_curves
+from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.descent.episode import draw
 from metadescent.descent.tuning_cache import Progress, cached_tune
 from metadescent.descent.unrolling import exact
@@ -26,9 +27,10 @@ from metadescent.descent.vitals import response
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.registry import make_optimizer
-from metadescent.runs.log import CONFIG, read_config, read_metrics, read_stopped, recipe_from
+from metadescent.runs.folder import CONFIG, OPTIMIZER, read_config
+from metadescent.runs.log import read_metrics, read_stopped
 from metadescent.runs.plan import initial_optimizer
-from metadescent.runs.recipe import Recipe
+from metadescent.runs.recipe import Recipe, recipe_from
 
 DRAWS = 8
 """How many f are drawn to see whether they differ."""
@@ -38,6 +40,8 @@ REPORTS = 4
 
 HORIZONS = 2
 """The best φ is run this many times as long as it was trained for, as in figure 4, right."""
+
+NONE = "–"
 
 
 class Examination(NamedTuple):
@@ -53,14 +57,6 @@ class Examination(NamedTuple):
     sgd         curves of SGD at `rate`, which serves it best, T steps
 
     What could not be measured, as f is not finite, is None.
-
-    Example:
-        What there is of an f that is not finite, and what the doctor says of it:
-
-        >>> from metadescent.runs.doctor import diagnose
-        >>> found = Examination(finite=0.5, functions=8, rest=np.full((1, 2), np.nan))
-        >>> diagnose(Checkup(Recipe(), [], None, 0.3, found))[0].verdict
-        'the loss is not finite to begin with'
     """
 
     finite: float
@@ -81,12 +77,6 @@ class Checkup(NamedTuple):
     stopped      the epoch and meta-step at which the meta-loss ceased to be finite, if it did
     phi_scale    the root mean square of a fresh draw of φ
     examination  None where only the log was read
-
-    Example:
-        >>> from metadescent.runs.doctor import diagnose
-        >>> stopped = {"epoch": 1, "meta_step": 3}
-        >>> diagnose(Checkup(Recipe(), [], stopped, phi_scale=0.3))[0].verdict
-        'meta-rate too high'
     """
 
     recipe: Recipe
@@ -96,20 +86,11 @@ class Checkup(NamedTuple):
     examination: Examination | None = None
 
 
-def read(folder: Path) -> Checkup:
+def read_checkup(folder: Path) -> Checkup:
     """Return what a run's folder says of it.
 
     Raises:
         UserError: if the folder holds no run.
-
-    Example:
-        >>> import json, tempfile
-        >>> config = {"problem": "quadratic", "recipe": {"optimizer": "lstm(layers=(4,))"}}
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, CONFIG).write_text(json.dumps(config))
-        ...     found = read(Path(folder))
-        >>> found.recipe.optimizer, found.metrics, found.phi_scale > 0
-        ('lstm(layers=(4,))', [], True)
     """
     recipe = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
     phi = eqx.filter(make_optimizer(recipe.optimizer, jax.random.key(0)), eqx.is_inexact_array)
@@ -119,21 +100,8 @@ def read(folder: Path) -> Checkup:
 
 
 def best_of(folder: Path, recipe: Recipe) -> LearnedOptimizer:
-    """Return the best φ of a run so far; where no epoch ended, the φ that it began with.
-
-    Example:
-        >>> import shutil, tempfile
-        >>> recipe = Recipe(optimizer="lstm(layers=(4,))")
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     begun = best_of(Path(folder), recipe)
-        ...     _ = shutil.copy(zoo.path("mnist-lstm"), Path(folder, "optimizer.safetensors"))
-        ...     best = best_of(Path(folder), recipe)
-        >>> begun.layers, best.layers
-        ((4,), (20, 20))
-    """
-    if (folder / "optimizer.safetensors").exists():
-        return zoo.load(folder)
-    return initial_optimizer(recipe)
+    """Return the best φ of a run so far; where no epoch ended, the φ that it began with."""
+    return zoo.load(folder) if (folder / OPTIMIZER).exists() else initial_optimizer(recipe)
 
 
 def examine(
@@ -145,24 +113,10 @@ def examine(
     cache: Path | None = None,
     progress: Progress = lambda _: None,
 ) -> Examination:
-    """Measure an optimizer that a recipe has made, on fresh problems.
+    """Measure an optimizer on fresh problems, at the horizon and beside the seed of a recipe.
 
-    Arguments:
-        m: the optimizer.
-        problem: p(f), what it was trained on or something else.
-        recipe: of which the horizon, its seed and no more is used.
-        num_seeds: fresh problems; SGD's rate is tuned on as many others, and at least 32.
-        cache: folder where tuned rates are kept and looked up; none if not given.
-        progress: told what has been done, `REPORTS` times at most.
-
-    Example:
-        >>> from metadescent.optimizers.partitioned import ByHand
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jax.numpy.ones(()))
-        >>> recipe = Recipe(steps=1, unroll=1)
-        >>> found = examine(ByHand(optax.sgd(0.25)), f, recipe, num_seeds=1)
-        >>> found.finite, found.functions, found.rest.tolist(), found.mine.tolist()
-        (1.0, 1, [[1.0]], [[0.25, 0.0625]])
+    SGD's rate is tuned on as many problems again, and at least 32, and kept in `cache` if given.
+    `progress` is told what has been done, `REPORTS` times at most.
     """
     tune_key, key = problem_keys((recipe.seed + 1) % 2**32)
     steps = recipe.steps
@@ -173,32 +127,97 @@ def examine(
     finite = float(np.isfinite(rest).mean())
     functions = len(np.unique(np.asarray(_draws(problem, key)), axis=0))
     progress("did nothing")
-    found = Examination(finite, functions, rest, m.threshold())
+    examination = Examination(finite, functions, rest, m.threshold())
+    # Of data that are NaN no optimizer can make anything.
     if finite < 1.0:
-        return found
+        return examination
     responses = response(m, problem, key, min(num_seeds, DRAWS))
     own_size, size_one, gradient = (float(value) for value in responses)
     progress("looked at the first update")
     mine = learning_curves(m, problem, key, num_steps=HORIZONS * steps, num_seeds=num_seeds)
     progress("ran the best φ")
-    found = found._replace(
+    examination = examination._replace(
         responses=(own_size, size_one), gradient=gradient, mine=np.asarray(mine, np.float64)
     )
     try:
         tuned = cached_tune("sgd", problem, tune_key, steps, max(num_seeds, 32), cache)
     except UserError:  # no rate is better than its neighbours
-        return found
+        return examination
     sgd = BASELINES["sgd"].make(tuned.rate)
     curves = learning_curves(sgd, problem, key, num_steps=steps, num_seeds=num_seeds)
     progress("tuned and ran SGD")
-    return found._replace(sgd=np.asarray(curves, np.float64), rate=tuned.rate)
+    return examination._replace(sgd=np.asarray(curves, np.float64), rate=tuned.rate)
 
 
 @eqx.filter_jit
 def _draws(problem: Problem, key: PRNGKeyArray) -> Float[jax.Array, "draws 2"]:
     """Return, at one θ, f and the size of ∇f for some draws of f, each with its own minibatch."""
     fs, keys = draw(problem, key, DRAWS)
+    # The first θ for all, as functions that differ may agree at θs of their own.
     theta = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), fs.init(keys.theta))
     losses, gradients = exact(fs, theta, keys.minibatch)
     squares = [jnp.sum(x**2, range(1, x.ndim)) for x in jax.tree.leaves(gradients)]
     return jnp.stack([losses, sum(squares, jnp.zeros(DRAWS))], axis=1)
+
+
+def measurements(checkup: Checkup) -> list[tuple[str, str]]:
+    """Return names and values of all that is known of a run, a dash where something is not."""
+    # What it logged of its last epoch.
+    line = checkup.metrics[-1] if checkup.metrics else {}
+    step = line.get("phi_step")
+    rows = [
+        ("meta-gradient norm, by segment", _several(line.get("gradient_norms") or [])),
+        (f"meta-gradients above the clip of {checkup.recipe.clip:g}", _share(line.get("clipped"))),
+        ("change of φ a meta-step ÷ size of a fresh φ", _number(step and step / checkup.phi_scale)),
+        ("update ÷ gradient", _number(line.get("update_ratio"))),
+        ("preprocessed inputs that saturate", _share(line.get("saturated_inputs"))),
+        ("size of h", _number(line.get("hidden"))),
+        ("h within 5 % of ±1", _share(line.get("saturated_hidden"))),
+        ("loss in the last segment, training", _number(line.get("training_end"))),
+        ("loss in the last segment, validation", _number(line.get("validation_end"))),
+        ("validation: best loss", _number(line.get("best_loss"))),
+        ("validation: doing nothing", _number(line.get("start"))),
+    ]
+    return rows if checkup.examination is None else rows + _examined(checkup.examination)
+
+
+def _examined(exam: Examination) -> list[tuple[str, str]]:
+    horizon = exam.rest.shape[1]
+    rate = NONE if exam.rate is None else f"{exam.rate:.3g}"
+    rows = [
+        (
+            "share of the first update that turns round with ∇",
+            _number(exam.responses and exam.responses[0]),
+        ),
+        ("size of the first gradients", _number(exam.gradient)),
+        (
+            f"loss at the horizon of {horizon} steps",
+            _final(exam.mine if exam.mine is None else exam.mine[:, :horizon]),
+        ),
+        (f"loss of SGD there, rate {rate}", _final(exam.sgd)),
+        ("loss of doing nothing there", _final(exam.rest)),
+    ]
+    if exam.mine is not None:
+        rows.append((f"loss after {exam.mine.shape[1]} steps", _final(exam.mine)))
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}"
+
+
+def _share(value: float | None) -> str:
+    return NONE if value is None else f"{100 * value:.3g} %"
+
+
+def _several(values: Sequence[float], most: int = 6) -> str:
+    """Write a few of many numbers, the first and the last among them."""
+    if not values:
+        return NONE
+    shown = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    dots = ", … " if len(values) > most else ", "
+    return dots.join(_number(values[k]) for k in shown)
+
+
+def _final(curves: np.ndarray | None) -> str:
+    return NONE if curves is None else _number(float(final_loss(curves.mean(0))))

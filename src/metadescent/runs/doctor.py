@@ -12,6 +12,7 @@ Every threshold follows from what a number means, and none from runs that were l
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -40,14 +41,7 @@ OVERFITTED = "overfitted to its horizon"
 
 
 class Finding(NamedTuple):
-    """A verdict, the numbers behind it, and what to try (nothing where all is well).
-
-    Example:
-        >>> from metadescent.runs.recipe import Recipe
-        >>> [found] = diagnose(Checkup(Recipe(unroll=1), [], None, 0.3))
-        >>> found.verdict, found.remedy
-        ('short-sighted', 'try --unroll 20')
-    """
+    """A verdict, the numbers behind it, and what to try (nothing where all is well)."""
 
     verdict: str
     numbers: str
@@ -55,61 +49,50 @@ class Finding(NamedTuple):
 
 
 def diagnose(checkup: Checkup) -> list[Finding]:
-    """Return what is to be said of a run: what ails it first, how far it has come last.
-
-    Example:
-        >>> from metadescent.runs.recipe import Recipe
-        >>> line = {"validation_loss": 0.2, "best_loss": 0.2, "start": 1.0, "phi_step": 0.3}
-        >>> found = diagnose(Checkup(Recipe(), [line], None, 0.3))
-        >>> [finding.verdict for finding in found]
-        ['meta-rate too high', 'learning']
-    """
-    there = checkup.examination
-    if there is not None and there.finite < 1.0:
-        return [_bad_data(there)]
+    """Return what is to be said of a run: what ails it first, how far it has come last."""
+    exam = checkup.examination
+    if exam is not None and exam.finite < 1.0:
+        return [_bad_data(exam)]
     findings = [*_settings(checkup), *_nonfinite(checkup), *_meta_rate(checkup)]
-    if there is None:
+    if exam is None:
         return [*findings, *_progress(checkup)]
-    return [*_first_update(there), *findings, *_trajectory(checkup, there), *_outcome(checkup)]
+    return [*_first_update(exam), *findings, *_trajectory(checkup, exam), *_outcome(checkup)]
 
 
-def _bad_data(there: Examination) -> Finding:
+def _bad_data(exam: Examination) -> Finding:
     return Finding(
         BAD_DATA,
-        f"{1 - there.finite:.2%} of the losses at θ_0 are NaN or infinite, where θ had not moved",
+        f"{1 - exam.finite:.2%} of the losses at θ_0 are NaN or infinite, where θ had not moved",
         "look for NaN or infinite values in the data, or for a logarithm or root of 0 in f",
     )
 
 
-def _settings(checkup: Checkup) -> list[Finding]:
-    recipe, there, found = checkup.recipe, checkup.examination, []
-    if there is not None and there.functions == 1:
-        found.append(
-            Finding(
-                ONE_FUNCTION,
-                f"{DRAWS} draws of f gave 1 function: the same loss and gradient at the same θ",
-                "let Problem.sample draw f from its key, or let f draw minibatches; else what was "
-                "learned is this function, not how to optimize",
-            )
+def _settings(checkup: Checkup) -> Iterator[Finding]:
+    """Say what is wrong whatever was learned: one function to learn from, an unroll of one."""
+    recipe, exam = checkup.recipe, checkup.examination
+    if exam is not None and exam.functions == 1:
+        yield Finding(
+            ONE_FUNCTION,
+            f"{DRAWS} draws of f gave 1 function: the same loss and gradient at the same θ",
+            "let Problem.sample draw f from its key, or let f draw minibatches; else what was "
+            "learned is this function, not how to optimize",
         )
+    # Other estimators carry more than h from segment to segment.
     if recipe.unroll == 1 < recipe.steps and recipe.estimator.startswith("truncated"):
-        found.append(
-            Finding(
-                SHORT_SIGHTED,
-                f"an unroll of 1 in a horizon of {recipe.steps}: an update is credited with the "
-                "very next loss alone, and no gradient ever reaches what h should remember",
-                f"try --unroll {min(20, recipe.steps)}",
-            )
+        yield Finding(
+            SHORT_SIGHTED,
+            f"an unroll of 1 in a horizon of {recipe.steps}: an update is credited with the "
+            "very next loss alone, and no gradient ever reaches what h should remember",
+            f"try --unroll {min(20, recipe.steps)}",
         )
-    return found
 
 
-def _nonfinite(checkup: Checkup) -> list[Finding]:
-    """Say what a run that went on over NaN and infinity has met of them, and what it did."""
+def _nonfinite(checkup: Checkup) -> Iterator[Finding]:
+    """Say how many meta-steps of a run that went on were not finite, and what it did."""
     recipe, lines = checkup.recipe, checkup.metrics
     counts = [float(line.get("nonfinite") or 0) for line in lines]
     if not sum(counts) > 0:
-        return []
+        return
     all_steps = len(lines) * recipe.episodes * (recipe.steps // recipe.unroll)
     restarts = sum(bool(line.get("restarted")) for line in lines)
     done = (
@@ -117,18 +100,17 @@ def _nonfinite(checkup: Checkup) -> list[Finding]:
         if restarts
         else "their updates of φ were left out"
     )
-    return [
-        Finding(
-            NONFINITE,
-            f"{sum(counts):g} of {all_steps}, in {sum(map(bool, counts))} of {len(lines)} epochs; "
-            f"{done}",
-            f"try --meta-rate {recipe.meta_rate / 3:.1g} or --clip {recipe.clip / 4:.2g}, or look "
-            "for what is NaN or infinite in f",
-        )
-    ]
+    yield Finding(
+        NONFINITE,
+        f"{sum(counts):g} of {all_steps}, in {sum(map(bool, counts))} of {len(lines)} epochs; "
+        f"{done}",
+        f"try --meta-rate {recipe.meta_rate / 3:.1g} or --clip {recipe.clip / 4:.2g}, or look "
+        "for what is NaN or infinite in f",
+    )
 
 
-def _meta_rate(checkup: Checkup) -> list[Finding]:
+def _meta_rate(checkup: Checkup) -> Iterator[Finding]:
+    """Say which signs there are of a meta-rate too high."""
     recipe, lines = checkup.recipe, checkup.metrics
     reasons = []
     ratios = [line["phi_step"] / checkup.phi_scale for line in lines if line.get("phi_step")]
@@ -146,122 +128,124 @@ def _meta_rate(checkup: Checkup) -> list[Finding]:
         )
     if lines and lines[-1].get("start") is not None:
         last, best = lines[-1]["validation_loss"], lines[-1]["best_loss"]
+        # `not <=` rather than `>`, as the last may be NaN.
         if best < lines[-1]["start"] and not last <= lines[-1]["start"]:
             reasons.append(
                 f"the last validation loss, {last:.3g}, is above doing nothing, "
                 f"{lines[-1]['start']:.3g}, where the best was {best:.3g}"
             )
     if not reasons:
-        return []
-    return [
-        Finding(
-            META_RATE,
-            "; ".join(reasons),
-            f"try --meta-rate {recipe.meta_rate / 10:.1g}, or --clip {recipe.clip / 4:.2g}",
-        )
-    ]
+        return
+    yield Finding(
+        META_RATE,
+        "; ".join(reasons),
+        f"try --meta-rate {recipe.meta_rate / 10:.1g}, or --clip {recipe.clip / 4:.2g}",
+    )
 
 
-def _first_update(there: Examination) -> list[Finding]:
-    if there.responses is None or there.responses[0] >= RESPONSE:
-        return []
-    own_size, size_one = there.responses
+def _first_update(exam: Examination) -> Iterator[Finding]:
+    """Say if the first update does not look at where down is, and if a larger one would help."""
+    if exam.responses is None or exam.responses[0] >= RESPONSE:
+        return
+    own_size, size_one = exam.responses
     if size_one < RESPONSE:
-        return [
-            Finding(
-                DEAD,
-                f"{own_size:.2g} of the first update turns round with the gradient, and "
-                f"{size_one:.2g} with a gradient of size 1: the output does not depend on it",
-                "draw φ anew (no --init); where the output's weights and h are all 0, their "
-                "gradients are 0 too and training cannot leave the place",
-            )
-        ]
-    p = math.ceil(-math.log(max(there.gradient or 0.0, 1e-300))) + 3
+        yield Finding(
+            DEAD,
+            f"{own_size:.2g} of the first update turns round with the gradient, and "
+            f"{size_one:.2g} with a gradient of size 1: the output does not depend on it",
+            "draw φ anew (no --init); where the output's weights and h are all 0, their "
+            "gradients are 0 too and training cannot leave the place",
+        )
+        return
+    # Appendix A sees gradients down to e^−p; three more are a twentieth of these.
+    p = math.ceil(-math.log(max(exam.gradient or 0.0, 1e-300))) + 3
     seen = (
-        f"gradients below {there.threshold:.2g} are disregarded"
-        if there.threshold
+        f"gradients below {exam.threshold:.2g} are disregarded"
+        if exam.threshold
         else "there is no preprocessing"
     )
-    return [
-        Finding(
-            BLIND,
-            f"gradients have a size of {there.gradient:.2g} and {seen}: {own_size:.2g} of the "
-            f"first update turns round with the gradient, {size_one:.2g} were it of size 1",
-            f'try the preprocessing of appendix A with p={p}, as in --optimizer "lstm(p={p}.0)", '
-            "or --optimizer rnnprop, which sees no scale",
-        )
-    ]
+    yield Finding(
+        BLIND,
+        f"gradients have a size of {exam.gradient:.2g} and {seen}: {own_size:.2g} of the "
+        f"first update turns round with the gradient, {size_one:.2g} were it of size 1",
+        f'try the preprocessing of appendix A with p={p}, as in --optimizer "lstm(p={p}.0)", '
+        "or --optimizer rnnprop, which sees no scale",
+    )
 
 
-def _trajectory(checkup: Checkup, there: Examination) -> list[Finding]:
-    if there.mine is None:
-        return []
-    horizon = there.rest.shape[1]
-    nothing, mine = there.rest.mean(), there.mine.mean(0)
-    size = max(abs(nothing), float(there.rest.mean(1).std()))
+def _trajectory(checkup: Checkup, exam: Examination) -> Iterator[Finding]:
+    """Say if the best φ diverges within the horizon, or gives back beyond it what it gained."""
+    if exam.mine is None:
+        return
+    horizon = exam.rest.shape[1]
+    nothing, mine = exam.rest.mean(), exam.mine.mean(0)
+    # Where the mean is near 0, the spread over problems is the scale of f.
+    size = max(abs(nothing), float(exam.rest.mean(1).std()))
+    # `~(… <= …)`, so that NaN is blown up too.
     blown_up = ~(mine - nothing <= BLOWN_UP * size)
     if blown_up[:horizon].any():
         step = int(blown_up.argmax()) + 1
-        return [
-            Finding(
-                f"{DIVERGED} at step {step}",
-                f"the mean loss is {mine[step - 1]:.3g} there; doing nothing has {nothing:.3g}",
-                f"try --meta-rate {checkup.recipe.meta_rate / 3:.1g}, a smaller scale of the "
-                "output, or a longer --unroll",
-            )
-        ]
+        yield Finding(
+            f"{DIVERGED} at step {step}",
+            f"the mean loss is {mine[step - 1]:.3g} there; doing nothing has {nothing:.3g}",
+            f"try --meta-rate {checkup.recipe.meta_rate / 3:.1g}, a smaller scale of the "
+            "output, or a longer --unroll",
+        )
+        return
     at, beyond = (float(final_loss(mine[:end])) for end in (horizon, len(mine)))
     gained = nothing - at
     # What was gained must be more than chance, or there is nothing to give back.
-    if not _paired(there.mine[:, :horizon], there.rest)[2] < 0 or beyond - at <= (
-        GIVEN_BACK * gained
-    ):
-        return []
+    for_certain = _paired(exam.mine[:, :horizon], exam.rest)[2] < 0
+    if not for_certain or beyond - at <= GIVEN_BACK * gained:
+        return
     lost = np.flatnonzero(~(mine[horizon:] - at <= GIVEN_BACK * gained))
     step = horizon + (int(lost[0]) + 1 if len(lost) else len(mine) - horizon)
     kind = f"; it diverged at step {int(blown_up.argmax()) + 1}" if blown_up.any() else ""
-    return [
-        Finding(
-            OVERFITTED,
-            f"the mean loss is {at:.3g} at the horizon of {horizon} steps and {beyond:.3g} after "
-            f"{len(mine)}; doing nothing has {nothing:.3g}, and more than half of the gain is "
-            f"lost from step {step} on{kind}",
-            f"run it for {horizon} steps only, or train for longer ones: "
-            f"--curriculum {horizon},{2 * horizon},{5 * horizon}",
-        )
-    ]
+    yield Finding(
+        OVERFITTED,
+        f"the mean loss is {at:.3g} at the horizon of {horizon} steps and {beyond:.3g} after "
+        f"{len(mine)}; doing nothing has {nothing:.3g}, and more than half of the gain is "
+        f"lost from step {step} on{kind}",
+        f"run it for {horizon} steps only, or train for longer ones: "
+        f"--curriculum {horizon},{2 * horizon},{5 * horizon}",
+    )
 
 
-def _progress(checkup: Checkup) -> list[Finding]:
+def _progress(checkup: Checkup) -> Iterator[Finding]:
     """Say how far a run has come by its own log alone."""
     if not checkup.metrics or checkup.metrics[-1].get("start") is None:
-        return []
+        return
     line = checkup.metrics[-1]
     numbers = f"best validation loss {line['best_loss']:.3g}; doing nothing has {line['start']:.3g}"
     if line["best_loss"] < line["start"]:
-        return [Finding(LEARNING, numbers, "metadescent doctor RUN compares with tuned SGD")]
-    return [Finding(NOT_YET, numbers, _more(checkup))]
+        yield Finding(LEARNING, numbers, "metadescent doctor RUN compares with tuned SGD")
+    else:
+        yield Finding(NOT_YET, numbers, _more(checkup))
 
 
-def _outcome(checkup: Checkup) -> list[Finding]:
-    there = checkup.examination
-    if there is None or there.mine is None:
-        return []
-    horizon = there.rest.shape[1]
-    mine = there.mine[:, :horizon]
-    text = f"final loss {_loss(mine)}; doing nothing {_loss(there.rest)}"
-    better = [_paired(mine, there.rest)[2] < 0]
-    if there.sgd is not None:
-        text += f"; SGD at its best rate, {there.rate:.2g}, {_loss(there.sgd)}"
-        better.append(_paired(mine, there.sgd)[2] < 0)
+def _outcome(checkup: Checkup) -> Iterator[Finding]:
+    """Say whether the best φ is better than doing nothing and than SGD, beyond chance."""
+    exam = checkup.examination
+    if exam is None or exam.mine is None:
+        return
+    horizon = exam.rest.shape[1]
+    mine = exam.mine[:, :horizon]
+    text = f"final loss {_loss(mine)}; doing nothing {_loss(exam.rest)}"
+    better = [_paired(mine, exam.rest)[2] < 0]
+    if exam.sgd is not None:
+        text += f"; SGD at its best rate, {exam.rate:.2g}, {_loss(exam.sgd)}"
+        better.append(_paired(mine, exam.sgd)[2] < 0)
     if all(better):
-        return [Finding(LEARNED, text)]
-    return [Finding(NOT_YET, text, _more(checkup))]
+        yield Finding(LEARNED, text)
+    else:
+        yield Finding(NOT_YET, text, _more(checkup))
 
 
 def _more(checkup: Checkup) -> str:
+    """Say what to try where a run has not learned yet."""
     recipe, lines = checkup.recipe, checkup.metrics
     best = [line["best_loss"] for line in lines]
+    # Falling: the best of the last quarter of the epochs is a new best.
     quarter = len(best) // 4
     if quarter and best[-1] < best[-1 - quarter]:
         return f"the validation loss still falls: try --epochs {2 * recipe.epochs} in a new folder"
@@ -272,6 +256,7 @@ def _more(checkup: Checkup) -> str:
 
 
 def _loss(curves: Float[np.ndarray, "problems steps"]) -> str:
+    """Write a mean final loss with its 95 % interval."""
     mean, low, high = _mean(np.asarray(final_loss(curves)))
     return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
 
@@ -284,5 +269,6 @@ def _paired(
 
 
 def _mean(values: Float[np.ndarray, " problems"]) -> tuple[float, float, float]:
-    found = summarize(values[:, None])
-    return float(found.mean[0]), float(found.low[0]), float(found.high[0])
+    """Return the mean over problems, with its 95 % interval."""
+    summary = summarize(values[:, None])
+    return float(summary.mean[0]), float(summary.low[0]), float(summary.high[0])

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
@@ -16,10 +17,37 @@ from metadescent.meta.loss import forms
 from metadescent.meta.state import is_over
 from metadescent.problems.base import Problem
 from metadescent.runs.checkpoint import load_checkpoint
-from metadescent.runs.folder import CHECKPOINTS, check_folder, check_free
-from metadescent.runs.log import CONFIG, read_config, recipe_from
-from metadescent.runs.memory import Prediction, available, remedies, resident
+from metadescent.runs.folder import CHECKPOINTS, CONFIG, check_folder, check_free, read_config
+from metadescent.runs.memory import available, resident
 from metadescent.runs.plan import Plan, plan_of
+from metadescent.runs.recipe import Recipe, recipe_from
+
+
+class Prediction(NamedTuple):
+    """What a run is predicted to take, in bytes.
+
+    form        how the meta-gradient is computed
+    held        what the process holds before the first epoch
+    epoch       what the program of an epoch adds to that
+    validation  what the program of a validation adds, when it is its turn
+    available   how much the process may hold in all, infinite where that is not known
+    """
+
+    form: str
+    held: int
+    epoch: int
+    validation: int
+    available: int | float
+
+    @property
+    def peak(self) -> int:
+        """Return the largest amount that the process will hold at once."""
+        return self.held + max(self.epoch, self.validation)
+
+    @property
+    def program(self) -> str:
+        """Say which of the two programs takes more."""
+        return "validation" if self.validation > self.epoch else "the meta-gradient"
 
 
 def fitted(
@@ -50,25 +78,22 @@ def fitted(
         tried.append((prediction, candidate))
         if prediction.held + prediction.validation > budget:
             break  # No form changes these.
-    least, candidate = min(tried, key=lambda pair: pair[0].peak)
-    tries = [_budget_flag(1.1 * least.peak), *remedies(least, budget, candidate.recipe)]
+    leanest, candidate = min(tried, key=lambda pair: pair[0].peak)
+    tries = [_budget_flag(1.1 * leanest.peak), *remedies(leanest, budget, candidate.recipe)]
     raise UserError(
-        f"the memory budget is {format_bytes(budget)} and the leanest form tried, {least.form}, is "
-        f"predicted to peak at {format_bytes(least.peak)}, {_share(least)}; try "
+        f"the memory budget is {format_bytes(budget)} and the leanest form tried, {leanest.form}, "
+        f"is predicted to peak at {format_bytes(leanest.peak)}, {_share(leanest)}; try "
         + " or ".join(tries)
     )
 
 
 def _candidates(folder: Path, plan: Plan, *, pick: bool) -> list[Plan]:
-    """Return the plan in the forms that a run may take.
-
-    That is the form that the recipe names, or else the one that the run in the folder began with,
-    or else, where one is to be picked, all that suit, the quickest first.
-    """
+    """Return the plan in the forms that a run may take, the quickest first."""
     recipe = plan.recipe
     if recipe.form != "auto":
         return [plan]
     if (folder / CONFIG).exists():
+        # A run that was begun keeps its form, whatever the memory is now.
         begun = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
         return [plan_of(replace(recipe, form=begun.form))]
     if not pick or not isinstance(plan.estimator, Truncated):
@@ -88,20 +113,21 @@ def predict(
 ) -> Prediction | None:
     """Return what `train` with the same arguments will take; None if nothing is left to do.
 
-    This compiles the programs of the run, which `train` then finds compiled. It writes nothing.
+    This compiles the run's programs, which `train` then finds compiled, and writes nothing.
 
     Raises:
         UserError: where `train` could not start.
     """
     check_folder(folder, problem_name, plan.recipe, resume)
     state = plan.initial_state
+    # `train` will warn of a checkpoint that is damaged.
     state = load_checkpoint(folder / CHECKPOINTS, state, warn=lambda _: None) or state
     if is_over(state, plan.recipe):
         return None
     epoch, validation = footprint(
         state, problem, plan.recipe, plan.estimator, plan.meta_optimizer, spread
     )
-    device = jax.local_devices()[0].memory_stats()
+    device = jax.local_devices()[0].memory_stats()  # None of a CPU
     if device:
         limit = device["bytes_limit"]
         return Prediction(plan.form, device["bytes_in_use"], epoch, validation, limit)
@@ -112,16 +138,33 @@ def predict(
     return Prediction(plan.form, held, epoch, validation, available(held))
 
 
+def remedies(prediction: Prediction, limit: int | float, recipe: Recipe) -> list[str]:
+    """Return flags that are likely to bring a run below a limit, by the program that takes more."""
+    # Not all of what a program takes goes with these numbers; hence the tenth.
+    share = 0.9 * (limit - prediction.held) / (prediction.peak - prediction.held)
+    if prediction.program == "validation":
+        sizes = {"validation-problems": int(share * recipe.validation_problems)}
+    else:
+        # An unroll has to divide the horizon.
+        unrolls = range(1, int(share * recipe.unroll) + 1)
+        sizes = {
+            "problems": int(share * recipe.problems),
+            "unroll": max((n for n in unrolls if recipe.steps % n == 0), default=0),
+        }
+    return [f"--{flag} {size}" for flag, size in sizes.items() if size > 0]
+
+
 def _say(prediction: Prediction, plan: Plan, say: Callable[[str], object]) -> None:
     """Tell what a run will take and, where that is more than there is, what to change."""
-    least = prediction.available
-    there = "" if least == math.inf else f", {format_bytes(least)} available"
-    say(f"Predicted peak memory {format_bytes(prediction.peak)} ({prediction.form}){there}.")
-    if prediction.peak <= least:
+    limit = prediction.available
+    of = "" if limit == math.inf else f", {format_bytes(limit)} available"
+    say(f"Predicted peak memory {format_bytes(prediction.peak)} ({prediction.form}){of}.")
+    if prediction.peak <= limit:
         return
-    tries = remedies(prediction, least, plan.recipe)
+    tries = remedies(prediction, limit, plan.recipe)
+    # Another form would help the meta-gradient alone.
     if plan.recipe.form == "auto" and prediction.program == "the meta-gradient":
-        tries = [_budget_flag(0.9 * least), *tries]
+        tries = [_budget_flag(0.9 * limit), *tries]
     say(
         f"Warning: that is more than there is, {_share(prediction)}; "
         f"try {' or '.join(tries or ['a machine with more'])}."

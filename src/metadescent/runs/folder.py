@@ -1,4 +1,4 @@
-"""The folder of a run, and whether it may be had.
+"""The folder of a run: what lies in it, which run it holds, and whether it may be had; no JAX.
 
 config.json             the problem and the recipe
 metrics.jsonl           one line an epoch
@@ -14,26 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from metadescent._errors import UserError
-from metadescent._files import check_writable, is_file, write_json
-from metadescent.runs.log import CONFIG, differences, read_config
+from metadescent._files import check_writable, is_file, read_error, write_json
 from metadescent.runs.recipe import Recipe
 
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+STOPPED = "stopped.json"
 CHECKPOINTS = "checkpoints"
 OPTIMIZER = "optimizer.safetensors"
 
 
 def check_free(folder: Path, resume: bool) -> None:
-    """Raise a UserError if the folder cannot be had, or holds a run that is not to be resumed.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = Path(folder, CONFIG).write_text("{}")
-        ...     check_free(Path(folder), resume=True)
-        ...     check_free(Path(folder), resume=False)
-        Traceback (most recent call last):
-        metadescent.UserError: ... already holds a run; go on with it by --resume or ...
-    """
+    """Raise a UserError if the folder cannot be had, or holds a run that is not to be resumed."""
     if is_file(folder):
         raise UserError(f"{folder} is a file and a run is a folder; choose another place")
     if is_file(folder / CONFIG) and not resume:
@@ -44,35 +36,56 @@ def check_free(folder: Path, resume: bool) -> None:
 
 
 def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
-    """Raise a UserError if the folder holds a run that is not to be resumed, or another one.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_json(Path(folder, CONFIG), {"problem": "mnist", "recipe": asdict(Recipe())})
-        ...     check_folder(Path(folder), "mnist", Recipe(), resume=True)
-        ...     check_folder(Path(folder), "quadratic", Recipe(), resume=True)
-        Traceback (most recent call last):
-        metadescent.UserError: ... its problem is 'mnist' and 'quadratic' was asked for; ...
-    """
+    """Raise a UserError if the folder holds a run that is not to be resumed, or another one."""
     check_free(folder, resume)
     if not (folder / CONFIG).exists():
         return
-    for name, there, here in differences(read_config(folder), problem_name, recipe):
+    if differing := differences(read_config(folder), problem_name, recipe):
+        name, begun, asked = differing[0]
         raise UserError(
-            f"{folder} belongs to another configuration: its {name} is {there!r} and {here!r} was "
+            f"{folder} belongs to another configuration: its {name} is {begun!r} and {asked!r} was "
             "asked for; repeat the run's own flags or choose another folder"
         )
 
 
-def _config(problem_name: str, recipe: Recipe) -> dict[str, Any]:
-    return {"problem": problem_name, "recipe": json.loads(json.dumps(asdict(recipe)))}
-
-
 def claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
     """Make a folder that this process holds the run's, having removed what a crash left half."""
+    # Files of `write_atomically` that never got their name.
     for left_over in folder.rglob(".*.tmp"):
         left_over.unlink(missing_ok=True)
+    # Again: before the lock was had, another process may have begun a run.
     check_folder(folder, problem_name, recipe, resume)
     if not (folder / CONFIG).exists():
-        write_json(folder / CONFIG, _config(problem_name, recipe))
+        write_json(folder / CONFIG, {"problem": problem_name, "recipe": asdict(recipe)})
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return what a run's folder says it is: {"problem": its name, "recipe": {choice: value}}.
+
+    Raises:
+        UserError: if there is no such file, or it may not be read, is damaged or not of that form.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise read_error(folder / CONFIG, error) from error
+    # RecursionError: brackets within brackets, a hundred thousand deep.
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{folder} is not a run folder: its {CONFIG} is missing or damaged"
+        ) from error
+    form = isinstance(config, dict) and isinstance(config.get("problem"), str)
+    if not (form and isinstance(config.get("recipe"), dict)):
+        raise UserError(
+            f"{folder / CONFIG} does not say what the run is: a name as problem and a table as "
+            "recipe are expected; restore it or begin in another folder"
+        )
+    return config
+
+
+def differences(config: dict[str, Any], problem: str, recipe: Recipe) -> list[tuple[str, Any, Any]]:
+    """Return what differs between a folder's configuration and another: name, its, the other's."""
+    # A choice that the run's own version did not have yet is at its default.
+    begun = {"problem": config["problem"], **asdict(Recipe()), **config["recipe"]}
+    asked = {"problem": problem, **asdict(recipe)}
+    return [(name, begun[name], asked[name]) for name in asked if begun[name] != asked[name]]

@@ -1,6 +1,7 @@
 """One line of a run's log: what an epoch had to show, as numbers."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def line_of(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) ->
         "validation_loss": float(info.validation_loss),
         "validation_sum": float(info.validation.sum()),
         "training_end": _of(np.mean, losses[:, -1]),
+        # A validation of fewer steps than the horizon has no such segment.
         "validation_end": float(last.mean()) if len(last) == recipe.unroll else None,
         **{name: value if math.isfinite(value) else None for name, value in vitals.items()},
         "best_loss": float(state.best_loss),
@@ -50,23 +52,16 @@ def line_of(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) ->
     }
 
 
-def said_of(line: dict[str, Any]) -> str:
-    """Return what a person should hear of an epoch's meta-steps that were not finite, if any.
-
-    Example:
-        >>> said_of({"nonfinite": 2, "restarted": 0})
-        ', 2 meta-steps not finite and left out'
-        >>> said_of({"nonfinite": 0, "restarted": 0})
-        ''
-    """
+def nonfinite_note(line: dict[str, Any]) -> str:
+    """Return what a person should hear of an epoch's meta-steps that were not finite, if any."""
     if not line["nonfinite"]:
         return ""
-    done = "; φ goes back to the best" if line["restarted"] else " and left out"
+    outcome = "; φ goes back to the best" if line["restarted"] else " and left out"
     steps = "meta-step" if line["nonfinite"] == 1 else "meta-steps"
-    return f", {line['nonfinite']} {steps} not finite{done}"
+    return f", {line['nonfinite']} {steps} not finite{outcome}"
 
 
-def _of(summary: Any, values: np.ndarray) -> float:
+def _of(summary: Callable[[np.ndarray], Any], values: np.ndarray) -> float:
     """Return a summary of the finite values alone, NaN where there is none."""
     finite = values[np.isfinite(values)]
     return float(summary(finite)) if finite.size else math.nan

@@ -27,11 +27,15 @@ from metadescent.zoo.file import load
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is computed from.
+    """What a run is computed from, as `plan_of` makes it of a recipe.
 
-    `recipe` is the schedule too; `m` has the φ that training starts from; `form` says how the
-    meta-gradient is computed, or names an estimator that has one form; `weights` are w_1 … w_T of
-    equation 3; `key` is that of all that the run draws after φ.
+    recipe          the schedule too
+    m               the optimizer with the φ that training starts from
+    estimator       of the meta-gradient
+    form            how the meta-gradient is computed, or the name of an estimator of one form
+    meta_optimizer  what updates φ: Adam behind a clip
+    weights         w_1 … w_T of equation 3
+    key             that of all that the run draws after φ
     """
 
     recipe: Recipe
@@ -54,7 +58,7 @@ class Plan:
 
 
 def plan_of(recipe: Recipe) -> Plan:
-    """Return what a recipe means.
+    """Return what a recipe means: each part is made here, once, and handed on.
 
     Raises:
         UserError: if its numbers do not fit together, what it names is not there, or its form does
@@ -68,16 +72,19 @@ def plan_of(recipe: Recipe) -> Plan:
     recipe.check_horizon()
     m = initial_optimizer(recipe)
     estimator = make_estimator(recipe.estimator, **recipe.estimator_options)
+    if isinstance(estimator, Truncated):
+        form = form_for(m, estimator.form, estimator.second_derivatives, estimator.log)
+    else:
+        form = parse(recipe.estimator)[0]  # by its name, as it has one form
     return Plan(
         recipe=recipe,
         m=m,
         estimator=estimator,
-        form=form_for(m, estimator.form, estimator.second_derivatives, estimator.log)
-        if isinstance(estimator, Truncated)
-        else parse(recipe.estimator)[0],
+        form=form,
         meta_optimizer=_meta_optimizer(recipe.clip, recipe.meta_rate, recipe.decay, recipe.updates),
+        # w_t is 0 or 1.
         weights=(jnp.arange(recipe.steps) >= recipe.weigh_from).astype(float),
-        key=jax.random.split(jax.random.key(recipe.seed))[1],
+        key=_keys(recipe)[1],
     )
 
 
@@ -108,16 +115,8 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
 
     Raises:
         UserError: if `recipe.init` is no optimizer, or one whose φ does not fit.
-
-    Example:
-        The φ of a pretrained optimizer, with updates half as long:
-
-        >>> recipe = Recipe(optimizer="lstm(scale=0.05)", init="mnist-lstm")
-        >>> m, before = initial_optimizer(recipe), zoo.load("mnist-lstm")
-        >>> m.scale, before.scale, bool((m.output.weight == before.output.weight).all())
-        (0.05, 0.1, True)
     """
-    key = jax.random.split(jax.random.key(recipe.seed))[0]
+    key = _keys(recipe)[0]
     if not recipe.init:
         return make_optimizer(recipe.optimizer, key)
     path = zoo.path(recipe.init)
@@ -126,6 +125,7 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     def load_as(wanted: str) -> LearnedOptimizer:
         first, *others = links(wanted)
         if others and ">>" not in spec:
+            # Keys as `make_optimizer` deals them out, of which the first rule needs none.
             keys = jax.random.split(key, 1 + len(others))[1:]
             drawn = (make_rule(rule, k) for rule, k in zip(others, keys, strict=True))
             return chain([load_as(first), *drawn])
@@ -139,6 +139,7 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
                 f'{wanted}; try --optimizer "{spec}"'
             ) from error
 
+    # A partition into the same groups is loaded as a whole.
     if "->" in spec or "->" not in recipe.optimizer:
         return load_as(recipe.optimizer)
     return Partitioned(
@@ -147,3 +148,8 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
             for takes, rule in groups_of(recipe.optimizer)
         ]
     )
+
+
+def _keys(recipe: Recipe) -> PRNGKeyArray:
+    """Return the key of φ, and that of all that is drawn after it."""
+    return jax.random.split(jax.random.key(recipe.seed))

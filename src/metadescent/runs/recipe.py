@@ -1,9 +1,10 @@
 """A meta-training run as a table of choices; imports nothing heavy, so that `--help` is quick."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args, get_origin
 
-from metadescent._errors import require
+from metadescent._errors import UserError, require
+from metadescent._text import short
 from metadescent.meta.schedule import Form, Schedule
 
 ESTIMATOR_OPTIONS = ("problems", "coordinates", "second_derivatives", "form")
@@ -53,9 +54,9 @@ class Recipe(Schedule):
         require("problems", self.problems, 1)
         for name in ("coordinates", "weigh_from"):
             require(name, getattr(self, name), 0)
-        require("seed", self.seed, 0, 2**32 - 1)
+        require("seed", self.seed, 0, 2**32 - 1)  # what a key of JAX is made of
         require("meta_rate", self.meta_rate, 0.0, 1e3)
-        require("clip", self.clip, 1e-12)
+        require("clip", self.clip, 1e-12)  # by 0 every meta-gradient would be nothing
 
     def check_horizon(self) -> None:
         """Raise a UserError unless the unroll divides the horizon, and some step counts."""
@@ -66,3 +67,41 @@ class Recipe(Schedule):
     def estimator_options(self) -> dict[str, Any]:
         """Return the choices that the estimator is given."""
         return {name: getattr(self, name) for name in ESTIMATOR_OPTIONS}
+
+
+def recipe_from(choices: dict[str, Any], source: object) -> Recipe:
+    """Return a recipe from its choices by name, as JSON has them; what is left out is the default.
+
+    Raises:
+        UserError: if there is no such choice, or it has no such value; the sentence names `source`.
+    """
+    kinds = {field.name: field.type for field in fields(Recipe)}
+    for name, value in choices.items():
+        if name not in kinds:
+            raise UserError(
+                f"{source} has a choice {name!r} that no recipe has; try a newer metadescent"
+            )
+        if not is_a(value, kinds[name]):
+            wanted = getattr(kinds[name], "__name__", str(kinds[name]))
+            if get_origin(kinds[name]) is Literal:
+                wanted = " or ".join(map(repr, get_args(kinds[name])))
+            raise UserError(
+                f"{name} in {source} is {short(value)} where {wanted} is expected; restore the "
+                "file or begin in another folder"
+            )
+    # JSON writes 1.0 as it likes.
+    exact: dict[str, Any] = {
+        name: float(value) if kinds[name] is float else value for name, value in choices.items()
+    }
+    return Recipe(**exact)
+
+
+def is_a(value: Any, kind: Any) -> bool:
+    """Tell whether a value that JSON had is of the kind of a choice; a whole number is a float."""
+    if get_origin(kind) is Literal:
+        return isinstance(value, str) and value in get_args(kind)
+    if kind is float:
+        # JSON may have whole numbers that no float holds.
+        return type(value) is float or (type(value) is int and abs(value) < 1e308)
+    # Exactly, as True is an int to `isinstance`.
+    return type(value) is kind

@@ -1,151 +1,150 @@
-"""One page of HTML on a run, which needs nothing but itself: no network, no other file, no script.
+"""All that there is to say of a run, measured and put on one page."""
 
-Pictures lie in the page as data, as SVG where that is small and as PNG where it is not. The page
-reads on a phone: one column, tables that scroll for themselves, pictures as wide as the screen.
-"""
-
-import base64
 from collections.abc import Sequence
-from html import escape
-from string import Template
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
 
-from metadescent.figures.output import render
-from metadescent.runs.doctor import LEARNED, LEARNING, NOT_YET, Finding
+from metadescent._text import number
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.comparison import Comparison, compare, problem_keys
+from metadescent.descent.tuning_cache import Progress
+from metadescent.figures.curves import Panel, draw_curves
+from metadescent.figures.pictures import Pictures, pictures
+from metadescent.figures.run import draw_run
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.problems.base import Problem
+from metadescent.runs.checkup import REPORTS, Checkup, examine
+from metadescent.runs.doctor import Finding, diagnose
+from metadescent.runs.measurements import measurements
+from metadescent.runs.page import Image, Section, Table, render_page
 
-if TYPE_CHECKING:
-    import matplotlib.figure
-
-SMALL = 120_000
-"""An SVG of at most so many bytes is kept; a larger one becomes a PNG."""
-
-
-class Table(NamedTuple):
-    """A table: its first column holds names, the others figures."""
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+LEARNED = "learned"
 
 
-class Image(NamedTuple):
-    """A picture, and what it shows in words."""
-
-    figure: "matplotlib.figure.Figure"
-    caption: str
+def count_reports(baselines: Sequence[str]) -> int:
+    """Return how many times `run_page` reports progress, at most."""
+    return REPORTS + 2 * len(baselines) + 2
 
 
-class Section(NamedTuple):
-    """A heading and what stands under it, in order."""
-
-    heading: str
-    parts: Sequence[Table | Image | Finding | str]
-
-
-def page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """Return the page.
-
-    Example:
-        >>> text = page("A run", "of 2 epochs", [Section("Verdict", [Finding("learned", "0 < 1")])])
-        >>> "<h2>Verdict</h2>" in text, "0 &lt; 1" in text
-        (True, True)
-    """
-    body = "\n".join(_section(section) for section in sections)
-    return _PAGE.substitute(title=escape(title), lead=escape(lead), body=body)
-
-
-def _section(section: Section) -> str:
-    parts = "\n".join(_part(part) for part in section.parts)
-    return f"<section>\n<h2>{escape(section.heading)}</h2>\n{parts}\n</section>"
-
-
-def _part(part: Table | Image | Finding | str) -> str:
-    if isinstance(part, Table):
-        return _table(part)
-    if isinstance(part, Image):
-        return _image(part)
-    if isinstance(part, Finding):
-        return _finding(part)
-    return f"<p>{escape(part)}</p>"
-
-
-def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in table.rows
+def run_page(
+    checkup: Checkup,
+    m: LearnedOptimizer,
+    problem: Problem,
+    problem_name: str,
+    *,
+    baselines: Sequence[str],
+    num_seeds: int,
+    cache: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> tuple[str, list[Finding]]:
+    """Return a run's page, and the verdicts on it; `m` is the best optimizer of the run."""
+    examination = examine(
+        m, problem, checkup.recipe, num_seeds=num_seeds, cache=cache, progress=progress
     )
-    return (
-        '<div class="scroll"><table>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>"
+    checkup = checkup._replace(examination=examination)
+    # Without a finite loss there is nothing to compare or to draw.
+    sections: list[Section] = []
+    if examination.mine is not None:
+        # The doctor's problems, so that the numbers on the page agree.
+        seed = (checkup.recipe.seed + 1) % 2**32
+        comparison = compare(
+            {LEARNED: m},
+            problem,
+            problem_name,
+            baselines=list(baselines),
+            num_steps=checkup.recipe.steps,
+            num_seeds=num_seeds,
+            seed=seed,
+            cache=cache,
+            progress=progress,
+        )
+        followers = [name for name in ("sgd", "adam") if name in comparison.tuned]
+        rules = {name: BASELINES[name].make(comparison.tuned[name].rate) for name in followers}
+        _, key = problem_keys(seed)
+        drawn = pictures({LEARNED: m} | rules, problem, key, num_steps=comparison.steps)
+        sections = [_comparison(comparison), _updates(drawn)]
+        progress("traced updates")
+    findings = diagnose(checkup)
+    text = render_page(
+        f"Meta-training on {problem_name}",
+        _lead(checkup),
+        [
+            Section("The doctor says", findings),
+            *_training(checkup),
+            *sections,
+            Section("Measurements", [Table(["", "measured"], measurements(checkup))]),
+            Section("Configuration", [_configuration(problem_name, checkup)]),
+        ],
+    )
+    return text, findings
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return final losses, sums and rates, and where times were measured those of a step."""
+    best = comparison.best_baseline(lambda c: c.last_tenth) if comparison.tuned else None
+    reference = comparison.curves[best].last_tenth if best else None
+    rows = [
+        [
+            name,
+            number(curve.rate),
+            number(curve.final),
+            f"[{number(float(curve.low[-1]))}, {number(float(curve.high[-1]))}]",
+            number(curve.last_tenth),
+            number(curve.sum),
+            number(curve.last_tenth / reference if reference else None),
+        ]
+        for name, curve in comparison.curves.items()
+    ]
+    columns = ["", "rate", "final", "95 %", "last 10th", "sum", f"÷ {best}" if best else ""]
+    if comparison.seconds:
+        # Costs are relative to the first, the learned one.
+        first = comparison.seconds[next(iter(comparison.curves))]
+        columns.append("cost a step")
+        rows = [[*row, number(comparison.seconds[row[0]] / first)] for row in rows]
+    return Table(columns, rows)
+
+
+def _lead(checkup: Checkup) -> str:
+    recipe, epochs = checkup.recipe, len(checkup.metrics)
+    return f"{recipe.optimizer}, {epochs} of {recipe.epochs} epochs, horizon {recipe.steps} steps."
+
+
+def _training(checkup: Checkup) -> list[Section]:
+    if not checkup.metrics:
+        return []
+    drawn = draw_run(checkup.metrics, checkup.recipe.clip)
+    caption = "Loss, and norm of the meta-gradient, epoch by epoch"
+    return [Section("Meta-training", [Image(drawn, caption)])]
+
+
+def _comparison(comparison: Comparison) -> Section:
+    drawn = draw_curves([Panel(comparison.curves)])
+    caption = (
+        f"Learning curves on {comparison.seeds} fresh problems, mean and 95 % interval; every "
+        "hand-designed optimizer at the rate that serves it best"
+    )
+    return Section("Comparison", [Image(drawn, caption), comparison_table(comparison)])
+
+
+def _updates(drawn: Pictures) -> Section:
+    first = drawn.coordinates[0]
+    return Section(
+        "What it does",
+        [
+            Image(
+                drawn.histories(),
+                "Updates along one trajectory of the learned optimizer, and those that others "
+                "would have proposed there",
+            ),
+            Image(
+                drawn.functions(first),
+                f"The update of coordinate {first} as a function of its gradient, step by step, "
+                "with the history of gradients held; dots are what happened",
+            ),
+        ],
     )
 
 
-def _image(image: Image) -> str:
-    content, kind = render(image.figure, ".svg"), "image/svg+xml"
-    if len(content) > SMALL:
-        content, kind = render(image.figure, ".png", dpi=130), "image/png"
-    data = base64.b64encode(content).decode()
-    caption = escape(image.caption)
-    return (
-        f'<figure><img src="data:{kind};base64,{data}" alt="{caption}">\n'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def _finding(finding: Finding) -> str:
-    kind = {LEARNED: "well", LEARNING: "well", NOT_YET: "not-yet"}.get(finding.verdict, "ill")
-    remedy = f'\n<p class="remedy">{escape(_sentence(finding.remedy))}</p>'
-    return (
-        f'<div class="finding {kind}">\n<h3>{escape(_capital(finding.verdict))}</h3>\n'
-        f"<p>{escape(_sentence(finding.numbers))}</p>{remedy if finding.remedy else ''}\n</div>"
-    )
-
-
-def _sentence(text: str) -> str:
-    return f"{_capital(text)}."
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="data:,">
-<title>$title</title>
-<style>
-body { margin: 0 auto; max-width: 46rem; padding: 1rem; color: #1a1a1a; background: #fff;
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; line-height: 1.2; margin: .5rem 0; }
-h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 0; }
-.finding { border-left: .3rem solid #d55e00; padding: .1rem 0 .1rem .8rem; margin: .8rem 0; }
-.finding.well { border-color: #009e73; }
-.finding.not-yet { border-color: #e69f00; }
-.finding p { margin: .2rem 0; }
-.remedy { color: #555; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums;
-  overflow-wrap: normal; }
-th, td { padding: .25rem .8rem .25rem 0; text-align: right; vertical-align: top; }
-th:first-child { text-align: left; }
-th { font-weight: 600; }
-tbody th { font-weight: 400; }
-tbody tr { border-top: 1px solid #e5e5e5; }
-figure { margin: 1rem 0; }
-img { display: block; width: 100%; height: auto; }
-figcaption { color: #555; font-size: .9rem; margin-top: .3rem; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<p>$lead</p>
-$body
-</body>
-</html>
-""")
+def _configuration(problem_name: str, checkup: Checkup) -> Table:
+    choices = vars(checkup.recipe).items()
+    rows = [["problem", problem_name], *([name, str(value)] for name, value in choices)]
+    return Table(["", "value"], rows)

@@ -53,22 +53,19 @@ def patient() -> Iterator[Patience]:
     Python sees a signal between two of its own instructions only, and an epoch is one. So a thread
     that the system wakes says at once that the first has come, and ends the process at the second:
     all that is written is whole or not there. Where a signal is ignored, it stays so.
-
-    Example:
-        >>> with patient() as patience:
-        ...     print(patience.number)
-        None
     """
     patience = Patience()
 
     def note(signum: int, frame: Any) -> None:
+        # The first stays: a second says nothing new of why.
         patience.number = patience.number or signum
 
     before = _handlers()
     ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
+    theirs.setblocking(False)  # as the system asks of a descriptor that a signal writes to
     watch = threading.Thread(target=_watch, args=(ours,), daemon=True)
     watch.start()
+    # The system writes the number of each signal to `theirs`, whatever Python is at.
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     try:
         for number in before:
@@ -85,13 +82,7 @@ def patient() -> Iterator[Patience]:
 
 @contextmanager
 def handed_on(hand: Callable[[int], object]) -> Iterator[Patience]:
-    """Until the context ends, hand the first SIGINT or SIGTERM on; a second does as it did before.
-
-    Example:
-        >>> with handed_on(print):
-        ...     signal.raise_signal(signal.SIGTERM)
-        15
-    """
+    """Until the context ends, hand the first SIGINT or SIGTERM on; a second does as it did before."""
     patience = Patience()
     before = _handlers()
     first = 0.0
@@ -102,6 +93,7 @@ def handed_on(hand: Callable[[int], object]) -> Iterator[Patience]:
             first, patience.number = time.monotonic(), signum
             hand(signum)
         elif time.monotonic() - first > TOGETHER:
+            # As if nothing had been noted.
             signal.signal(signum, before[signal.Signals(signum)])
             signal.raise_signal(signum)
 
@@ -116,8 +108,9 @@ def handed_on(hand: Callable[[int], object]) -> Iterator[Patience]:
 
 def _handlers() -> dict[signal.Signals, Any]:
     """Return what is done at the signals that are not ignored."""
-    found = {number: signal.getsignal(number) for number in WORDS}
-    return {n: old for n, old in found.items() if old not in (None, signal.SIG_IGN)}
+    handlers = {number: signal.getsignal(number) for number in WORDS}
+    # None: a handler that was not set from Python, and could not be put back.
+    return {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
 
 
 def _watch(signals: socket.socket) -> None:
@@ -125,7 +118,7 @@ def _watch(signals: socket.socket) -> None:
     first: float | None = None
     while numbers := signals.recv(1):
         number = numbers[0]
-        if number not in WORDS:
+        if number not in WORDS:  # SIGCHLD, say
             continue
         if first is None:
             first = time.monotonic()
@@ -136,7 +129,7 @@ def _watch(signals: socket.socket) -> None:
                 flush=True,
             )
         elif time.monotonic() - first > TOGETHER:
-            # A bar of progress hides the cursor.
+            # A bar of progress hides the cursor. Nothing buffered: this is not the main thread.
             cursor = "\x1b[?25h\n" if os.isatty(2) else ""
             os.write(2, f"{cursor}metadescent: {WORDS[signal.Signals(number)]}\n".encode())
             os._exit(128 + number)

@@ -20,23 +20,20 @@ the center plot (.45 to .33). Baselines are tuned for the final loss at the hori
 run for: to the right 200 steps, though the optimizer was meta-trained for 100.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from metadescent.descent.comparison import Comparison
-from metadescent.descent.tuning_cache import Progress
-from metadescent.figures.curves import Panel, draw_curves
-from metadescent.figures.paper import Claim, Load, Reproduction, budget_of
-from metadescent.figures.paper.judge import outperforms, score, split, tenth, what
-from metadescent.figures.paper.panels import Setting, run
+from metadescent.figures.paper.claims import (
+    Claim,
+    describe,
+    learned_and_baselines,
+    outperforms,
+    score,
+    tenth,
+)
+from metadescent.figures.paper.experiment import Panels
+from metadescent.figures.paper.panels import LearningCurves, Setting
 
-if TYPE_CHECKING:
-    import matplotlib.figure
-
-FIGURE = "figure4"
 MARGIN = 0.8
 EQUIVALENT = 1.25
 
@@ -72,55 +69,15 @@ SETTINGS = {
         seeds="networks",
         title="MNIST, beyond the training horizon",
         y_label="Loss (nats)",
+        second_half=True,  # as in the paper
     ),
 }
 
-UNITS = sum(setting.reports for setting in SETTINGS.values())
-OPTIMIZERS = tuple(dict.fromkeys(setting.optimizer for setting in SETTINGS.values()))
 
-
-def reproduce(
-    budget: str = "cpu",
-    *,
-    load: Load,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    progress: Progress = lambda _: None,
-) -> Reproduction:
-    """Run the four panels and judge the paper's claims.
-
-    Arguments:
-        budget: "smoke", "cpu" or "paper".
-        load: returns "quadratic-lstm", "quadratic-uniform-lstm" and "mnist-lstm"; each is asked for
-            once.
-        data_dir: the folder that holds MNIST, if not the usual one.
-        seed: draws the problems, and those that baselines are tuned on.
-        cache: folder where the tuned rates are kept and looked up; none if not given.
-        progress: is told what is going on.
-
-    Raises:
-        UserError: if there is no such budget, or data is missing.
-
-    Source: sections 3.1 and 3.2, figure 4.
-    """
-    effort = budget_of(budget)
-    learned = {name: load(name) for name in OPTIMIZERS}
-    panels = run(
-        SETTINGS, learned, effort, data_dir=data_dir, seed=seed, cache=cache, progress=progress
-    )
-    return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))
-
-
-def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
-    """Return what the paper claims about figure 4, judged on measured panels.
-
-    The final loss is that of the last step where f is exact and the mean over the last tenth of the
-    steps where minibatches estimate it. Curves that are not finite never support a claim.
-
-    Source: sections 3.1 and 3.2, and the caption of figure 4.
-    """
+def _judge(panels: Panels) -> list[Claim]:
+    """Return what the paper claims about figure 4 in sections 3.1, 3.2 and its caption."""
     center, right = panels["center"], panels["right"]
+    # f is exact to the left, where the last step decides; elsewhere minibatches estimate it.
     last = tenth(center.steps)
     substantially = '"the learned optimizers substantially outperform the baselines"'
     significant = '"the LSTM optimizer outperforms them by a significant margin"'
@@ -138,29 +95,13 @@ def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
     ]
 
 
-def plot(panels: Mapping[str, Comparison]) -> "matplotlib.figure.Figure":
-    """Draw the four panels; the last shows the second half of its steps, as the paper does."""
-    return draw_curves(
-        [
-            Panel(
-                panels[name].curves,
-                title=setting.title,
-                y_label=setting.y_label,
-                first_step=panels[name].steps // 2 + 1 if name == "right" else 1,
-                labels={setting.optimizer: "LSTM"},
-            )
-            for name, setting in SETTINGS.items()
-        ]
-    )
-
-
 def _equivalent(comparison: Comparison, last: int) -> Claim:
-    _, baselines = split(comparison)
+    _, baselines = learned_and_baselines(comparison)
     losses = [score(baselines[name], last).value for name in ("nag", "adam", "rmsprop")]
     ratio = float(np.max(losses) / np.min(losses))
     return Claim(
         '"NAG, ADAM, and RMSprop exhibit roughly equivalent performance": the ratio of the worst '
-        f"to the best of the three by {what(comparison.steps, last)}, against the largest that "
+        f"to the best of the three by {describe(comparison.steps, last)}, against the largest that "
         "counts as equivalent; holds if it is no larger",
         "3.2",
         ratio,
@@ -170,7 +111,7 @@ def _equivalent(comparison: Comparison, last: int) -> Claim:
 
 
 def _continues(comparison: Comparison) -> Claim:
-    learned, baselines = split(comparison)
+    learned, baselines = learned_and_baselines(comparison)
     half = comparison.steps // 2
     best = np.fmin.reduce([curve.mean[half:] for curve in baselines.values()])
     ratio = float(np.max(learned.mean[half:] / best))
@@ -183,3 +124,6 @@ def _continues(comparison: Comparison) -> Claim:
         1.0,
         ratio < 1.0,
     )
+
+
+EXPERIMENTS = [LearningCurves("figure4", SETTINGS, _judge)]

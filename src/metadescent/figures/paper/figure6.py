@@ -13,30 +13,31 @@ where the LSTM has less final loss than the best baseline, SGD included, at ever
 intervals that do not touch.
 """
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
 from metadescent.descent.comparison import Comparison
-from metadescent.descent.tuning_cache import Progress
-from metadescent.figures.paper import Claim, Load, Reproduction, budget_of
-from metadescent.figures.paper.judge import outperforms_throughout, score, split, tenth
-from metadescent.figures.paper.panels import Setting, run
+from metadescent.figures.paper.claims import (
+    Claim,
+    learned_and_baselines,
+    outperforms_throughout,
+    score,
+    tenth,
+)
+from metadescent.figures.paper.experiment import Panels
+from metadescent.figures.paper.panels import LearningCurves, Setting
 from metadescent.figures.sweeps import Sweep, Trend, draw_sweeps
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-FIGURE = "figure6"
-OPTIMIZERS = ("mnist-lstm",)
-
+LSTM = "mnist-lstm"
 LAYERS = (1, 2, 3)
 HIDDEN = (5, 10, 20, 40, 80, 160)
+# Hidden units, in one layer, of the network that the optimizer was meta-trained on.
 TRAINED_ON = 20
-"""Hidden units, in one layer, of the network that the optimizer was meta-trained on."""
 
 
 def _title(layers: int) -> str:
@@ -50,7 +51,7 @@ def _name(layers: int, hidden: int) -> str:
 SETTINGS = {
     _name(layers, hidden): Setting(
         problem=f"mnist(hidden={(hidden,) * layers})",
-        optimizer=OPTIMIZERS[0],
+        optimizer=LSTM,
         num_steps=100,
         seeds="sweeps",
         title=_title(layers),
@@ -60,60 +61,9 @@ SETTINGS = {
     for hidden in HIDDEN
 }
 
-UNITS = sum(setting.reports for setting in SETTINGS.values())
 
-
-def reproduce(
-    budget: str = "cpu",
-    *,
-    load: Load,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    progress: Progress = lambda _: None,
-) -> Reproduction:
-    """Run every point and judge the paper's claim.
-
-    Arguments:
-        budget: "smoke", "cpu" or "paper".
-        load: returns "mnist-lstm"; it is asked for once.
-        data_dir: the folder that holds MNIST, if not the usual one.
-        seed: draws the problems, and those that baselines are tuned on.
-        cache: folder where the tuned rates are kept and looked up; none if not given.
-        progress: is told what is going on.
-
-    Raises:
-        UserError: if there is no such budget, or data is missing.
-
-    Source: section 3.2, figure 6.
-    """
-    effort = budget_of(budget)
-    learned = {name: load(name) for name in OPTIMIZERS}
-    panels: dict[str, Comparison] = {}
-    # One by one: each point holds the data, and its programs are of no use to the next. Together
-    # they would take more memory maps than Linux gives a process.
-    for name, setting in SETTINGS.items():
-        panels |= run(
-            {name: setting},
-            learned,
-            effort,
-            data_dir=data_dir,
-            seed=seed,
-            cache=cache,
-            progress=progress,
-        )
-        jax.clear_caches()
-    return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))
-
-
-def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
-    """Return what the paper claims about figure 6, judged on measured points.
-
-    The final loss is the mean over the last tenth of the steps, as minibatches estimate f. Curves
-    that are not finite never support a claim.
-
-    Source: section 3.2.
-    """
+def _judge(panels: Panels) -> list[Claim]:
+    """Return what the paper claims about figure 6 in section 3.2."""
     better = (
         '"in this setting where the test-set problems are similar enough to those in the training '
         'set we see even better generalization than the baseline optimizers"'
@@ -125,9 +75,7 @@ def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
     ]
 
 
-def _at(
-    panels: Mapping[str, Comparison], quotation: str, layers: int, hidden: Sequence[int]
-) -> Claim:
+def _at(panels: Panels, quotation: str, layers: int, hidden: Sequence[int]) -> Claim:
     points = {name: panels[name] for name in (_name(layers, n) for n in hidden)}
     last = tenth(next(iter(points.values())).steps)
     *others, most = hidden
@@ -135,14 +83,12 @@ def _at(
     return outperforms_throughout(f"{quotation} ({_title(layers)})", "3.2", points, over, last)
 
 
-def plot(panels: Mapping[str, Comparison]) -> "matplotlib.figure.Figure":
-    """Draw final loss against hidden units, for each number of layers.
-
-    As in the paper, the dashed vertical line in the first panel is the network that the optimizer
-    was meta-trained on, and the horizontal line its final loss there.
-    """
+def _draw(panels: Panels) -> "matplotlib.figure.Figure":
+    """Draw final loss against hidden units, for each number of layers."""
+    # As in the paper, lines show the network that the optimizer was meta-trained on, and its final
+    # loss there.
     trained_on = panels[_name(1, TRAINED_ON)]
-    level = score(split(trained_on)[0], tenth(trained_on.steps)).value
+    level = score(learned_and_baselines(trained_on)[0], tenth(trained_on.steps)).value
     return draw_sweeps(
         [
             Sweep(
@@ -153,7 +99,7 @@ def plot(panels: Mapping[str, Comparison]) -> "matplotlib.figure.Figure":
                 y_label="Final loss (nats)",
                 vertical=TRAINED_ON if layers == 1 else None,
                 horizontal=level,
-                labels={OPTIMIZERS[0]: "LSTM"},
+                labels={LSTM: "LSTM"},
             )
             for layers in LAYERS
         ]
@@ -167,3 +113,6 @@ def _trends(points: Sequence[Comparison]) -> dict[str, Trend]:
         scores = np.asarray([score(point.curves[name], last) for point in points])
         trends[name] = Trend(*scores.T, learned=curve.rate is None)
     return trends
+
+
+EXPERIMENTS = [LearningCurves("figure6", SETTINGS, _judge, _draw, one_by_one=True)]

@@ -20,31 +20,27 @@ hardly effected by this difference and transfers well to the additional dataset.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
 
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
-from metadescent.descent.tuning_cache import Progress
 from metadescent.figures.curves import Panel, draw_curves
-from metadescent.figures.paper import Claim, Load, Reproduction, budget_of
-from metadescent.figures.paper.judge import outperforms, rivals, score, tenth, what
-from metadescent.figures.paper.kept import FOLDER
-from metadescent.figures.paper.panels import Setting, run
+from metadescent.figures.paper.claims import Claim, describe, outperforms, rivals, score, tenth
+from metadescent.figures.paper.experiment import Panels
+from metadescent.figures.paper.panels import LearningCurves, Setting
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-FIGURE = "figure7"
-LSTM, SUB, PLAIN = OPTIMIZERS = ("cifar10-lstm", "cifar10-lstm-sub", "cifar10-plain-lstm")
+LSTM, SUB, PLAIN = "cifar10-lstm", "cifar10-lstm-sub", "cifar10-plain-lstm"
 STEPS = 1000
-KEPT = FOLDER / f"{FIGURE}.json"
+# How much of the best baseline's loss is little enough to speak of learning much more quickly.
+MARGINS = {"cifar10": 0.95, "cifar5": 0.9, "cifar2": 0.9}
 
 
-def _setting(name: str, title: str, beside: tuple[str, ...] = ()) -> Setting:
+def _setting(name: str, title: str, beside: str) -> Setting:
     return Setting(
         f"{name}(batches=(1, 2, 3, 4))",
         LSTM,
@@ -52,95 +48,40 @@ def _setting(name: str, title: str, beside: tuple[str, ...] = ()) -> Setting:
         "convolutions",
         title,
         "Loss (nats)",
-        beside=beside,
+        beside=(beside,),
         held_out=f"{name}(batches=(5,), batch_size=512)",
     )
 
 
 SETTINGS = {
-    "cifar10": _setting("cifar10", "CIFAR-10", (PLAIN,)),
-    "cifar5": _setting("cifar5", "CIFAR-5", (SUB,)),
-    "cifar2": _setting("cifar2", "CIFAR-2", (SUB,)),
+    "cifar10": _setting("cifar10", "CIFAR-10", PLAIN),
+    "cifar5": _setting("cifar5", "CIFAR-5", SUB),
+    "cifar2": _setting("cifar2", "CIFAR-2", SUB),
 }
-UNITS = sum(setting.reports for setting in SETTINGS.values())
-MARGINS = {"cifar10": 0.95, "cifar5": 0.9, "cifar2": 0.9}
-"""How much of the best baseline's loss is little enough to speak of learning much more quickly."""
 
 
-def reproduce(
-    budget: str = "cpu",
-    *,
-    load: Load,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    progress: Progress = lambda _: None,
-) -> Reproduction:
-    """Run the three panels and judge the paper's claims.
-
-    Arguments:
-        budget: "smoke", "cpu" or "paper".
-        load: returns an optimizer by name; it is asked for each of `OPTIMIZERS` once.
-        data_dir: the folder that holds CIFAR-10, if not the usual one.
-        seed: draws the problems, and those that baselines are tuned on.
-        cache: folder where the tuned rates are kept and looked up; none if not given.
-        progress: is told what is going on.
-
-    Raises:
-        UserError: if there is no such budget, or data is missing.
-
-    Source: section 3.3, figure 7.
-    """
-    effort = budget_of(budget)
-    learned = {name: load(name) for name in OPTIMIZERS}
-    panels: dict[str, Comparison] = {}
-    for name, setting in SETTINGS.items():
-        panels |= run(
-            {name: setting},
-            learned,
-            effort,
-            data_dir=data_dir,
-            seed=seed,
-            cache=cache,
-            progress=progress,
-            kept=KEPT,
-        )
-        jax.clear_caches()
-    return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))
-
-
-def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
-    """Return what the paper claims about figure 7, judged on measured panels.
-
-    The final loss is the mean over the last tenth of the steps, as minibatches estimate f. Curves
-    that are not finite never support a claim.
-
-    Source: section 3.3.
-    """
+def _judge(panels: Panels) -> list[Claim]:
+    """Return what the paper claims about figure 7 in section 3.3."""
     quickly = '"the LSTM optimizer learns much more quickly than the baseline optimizers"'
     claims = []
     for name, setting in SETTINGS.items():
         alone = _with(LSTM, panels[name])
-        last = tenth(alone.steps)
-        claims += [
-            outperforms(f"{quickly} ({setting.title})", "3.3", alone, last, MARGINS[name]),
-            outperforms(f"{quickly} ({setting.title}, all the way)", "3.3", alone, alone.steps),
-        ]
         held_out = _held_out(alone)
-        claims.append(
+        title, last = setting.title, tenth(alone.steps)
+        claims += [
+            outperforms(f"{quickly} ({title})", "3.3", alone, last, MARGINS[name]),
+            outperforms(f"{quickly} ({title}, all the way)", "3.3", alone, alone.steps),
             outperforms(
-                f"{quickly} ({setting.title}, held-out images, all the way)",
+                f"{quickly} ({title}, held-out images, all the way)",
                 "3.3",
                 held_out,
                 held_out.steps,
-            )
-        )
+            ),
+        ]
     return [
         *claims,
-        *(
-            _boost(panels, small, large)
-            for small, large in (("cifar5", "cifar10"), ("cifar2", "cifar5"))
-        ),
+        _boost(panels, "cifar5", "cifar10"),
+        _boost(panels, "cifar2", "cifar5"),
         *(_hardly_effected(panels[name], SETTINGS[name].title) for name in ("cifar5", "cifar2")),
     ]
 
@@ -160,7 +101,7 @@ def _held_out(panel: Comparison) -> Comparison:
     return panel._replace(curves=dict(panel.held_out), steps=steps)
 
 
-def _boost(panels: Mapping[str, Comparison], small: str, large: str) -> Claim:
+def _boost(panels: Panels, small: str, large: str) -> Claim:
     """Judge that the gain over the best baseline is larger on fewer labels."""
 
     def ratio(name: str) -> float:
@@ -172,7 +113,7 @@ def _boost(panels: Mapping[str, Comparison], small: str, large: str) -> Claim:
     steps = panels[small].steps
     return Claim(
         '"with significant boosts in performance for the CIFAR-5 and especially CIFAR-2 datasets": '
-        f"the LSTM's {what(steps, tenth(steps))} in units of the best baseline's, on "
+        f"the LSTM's {describe(steps, tenth(steps))} in units of the best baseline's, on "
         f"{SETTINGS[small].title} against {SETTINGS[large].title}; holds if it is less",
         "3.3",
         few,
@@ -187,8 +128,8 @@ def _hardly_effected(panel: Comparison, title: str) -> Claim:
     ours, theirs = score(panel.curves[SUB], last).value, score(panel.curves[LSTM], last).value
     return Claim(
         '"the optimizers trained only on a disjoint subset of the data is hardly effected by this '
-        f"difference\" ({title}): {what(panel.steps, last)}, LSTM-sub's against the LSTM's; holds "
-        "if it is at most 1.05 times as much",
+        f"difference\" ({title}): {describe(panel.steps, last)}, LSTM-sub's against the LSTM's; "
+        "holds if it is at most 1.05 times as much",
         "3.3",
         ours,
         theirs,
@@ -196,27 +137,23 @@ def _hardly_effected(panel: Comparison, title: str) -> Claim:
     )
 
 
-def plot(panels: Mapping[str, Comparison]) -> "matplotlib.figure.Figure":
-    """Draw the three panels: held-out images above, training minibatches below.
-
-    Of the latter, each point is the mean over as many steps as lie between two points above.
-    """
+def _draw(panels: Panels) -> "matplotlib.figure.Figure":
+    """Draw the three panels: held-out images above, training minibatches below."""
     labels = {LSTM: "LSTM", SUB: "LSTM-sub", PLAIN: "LSTM, plain recipe"}
 
     def panel(name: str, curves: Mapping[str, Curve], data: str) -> Panel:
-        setting = SETTINGS[name]
-        title = f"{setting.title}, {data}"
-        every = panels[name].every
-        return Panel(curves, title=title, y_label=setting.y_label, labels=labels, every=every)
+        title = f"{SETTINGS[name].title}, {data}"
+        return SETTINGS[name].panel(curves, title=title, labels=labels, every=panels[name].every)
 
-    above = [panel(name, found.held_out, "held out") for name, found in panels.items()]
+    above = [panel(name, measured.held_out, "held out") for name, measured in panels.items()]
+    # Each point is the mean over as many steps as lie between two points above.
     below = [
         panel(
             name,
-            {n: _in_blocks(curve, found.every) for n, curve in found.curves.items()},
+            {n: _in_blocks(curve, measured.every) for n, curve in measured.curves.items()},
             "minibatches",
         )
-        for name, found in panels.items()
+        for name, measured in panels.items()
     ]
     return draw_curves([*above, *below], columns=3)
 
@@ -225,3 +162,8 @@ def _in_blocks(curve: Curve, every: int) -> Curve:
     """Average over blocks of steps; so are intervals, which makes none too narrow."""
     mean, low, high = (values.reshape(-1, every).mean(1) for values in curve[:3])
     return Curve(mean, low, high, curve.rate)
+
+
+EXPERIMENTS = [
+    LearningCurves("figure7", SETTINGS, _judge, _draw, one_by_one=True, keeps_searches=True)
+]

@@ -20,24 +20,16 @@ minibatch, so the final loss is that after the last step. `figure8` is about fea
 `figure8-vgg19` about those of VGG-19, with fewer photographs and an optimizer of its own.
 """
 
-from collections.abc import Mapping
-
-from metadescent.descent.comparison import Comparison
-from metadescent.figures.paper import Claim
-from metadescent.figures.paper.judge import lower_from, outperforms_in_pairs, within
-from metadescent.figures.paper.styling import Styling, setting
+from metadescent.figures.paper.claims import Claim, lower_from, outperforms_in_pairs, within
+from metadescent.figures.paper.experiment import Panels
+from metadescent.figures.paper.styling import of_neural_art, setting
 
 MARGIN = 0.95
 FIRST = 20
 
 
-def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
-    """Return what the paper claims about figure 8, judged on measured panels.
-
-    Curves that are not finite never support a claim.
-
-    Source: section 3.4.
-    """
+def _judge(panels: Panels) -> list[Claim]:
+    """Return what the paper claims about figure 8 in section 3.4."""
     left, right = panels["left"], panels["right"]
     outdone = '"the LSTM optimizer outperforms all standard optimizers"'
     well = '"it continues to perform very well when both the resolution and style are changed"'
@@ -48,21 +40,15 @@ def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
     ]
 
 
+_SQUEEZENET = {
+    "left": setting("pictures"),
+    "right": setting("large_pictures", "great_wave", 128),
+}
+_VGG19 = {
+    "left": setting("large_pictures", net="vgg19"),
+    "right": setting("huge_pictures", "great_wave", 128, "vgg19"),
+}
 EXPERIMENTS = [
-    Styling(
-        "figure8",
-        {
-            "left": setting("pictures"),
-            "right": setting("large_pictures", "great_wave", 128),
-        },
-        judge,
-    ),
-    Styling(
-        "figure8-vgg19",
-        {
-            "left": setting("large_pictures", net="vgg19"),
-            "right": setting("huge_pictures", "great_wave", 128, "vgg19"),
-        },
-        judge,
-    ),
+    of_neural_art("figure8", _SQUEEZENET, _judge),
+    of_neural_art("figure8-vgg19", _VGG19, _judge),
 ]

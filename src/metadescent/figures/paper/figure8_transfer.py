@@ -11,14 +11,12 @@ ours: that the final loss is at most `MARGIN` times the best baseline's, and tha
 diverge: at the end f is at most `RISE` times the least that it was on the way.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from metadescent.descent.comparison import Comparison
-from metadescent.figures.paper import Claim
-from metadescent.figures.paper.judge import split, within
-from metadescent.figures.paper.styling import Styling, setting
+from metadescent.figures.paper.claims import Claim, learned_and_baselines, within
+from metadescent.figures.paper.experiment import Panels
+from metadescent.figures.paper.styling import of_neural_art, setting
 
 MARGIN = 1.1
 RISE = 1.1
@@ -32,24 +30,21 @@ SETTINGS = {
 }
 
 
-def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
-    """Return what we claim of transfer, judged on measured panels.
-
-    Curves that are not finite never support a claim.
-    """
+def _judge(panels: Panels) -> list[Claim]:
+    """Return what we claim of transfer."""
     return [
         claim
-        for name, one in SETTINGS.items()
+        for name, setting in SETTINGS.items()
         for claim in (
-            within(one.title, "ours", panels[name], 1, MARGIN),
-            _settles(one.title, panels[name]),
+            within(setting.title, "ours", panels[name], 1, MARGIN),
+            _settles(setting.title, panels[name]),
         )
     ]
 
 
 def _settles(title: str, panel: Comparison) -> Claim:
     """Judge that the learned optimizer's loss does not rise again."""
-    learned, _ = split(panel)
+    learned, _ = learned_and_baselines(panel)
     least = float(np.min(learned.mean))
     return Claim(
         f"{title}, no divergence: the LSTM's loss after step {panel.steps} against the least on "
@@ -61,4 +56,4 @@ def _settles(title: str, panel: Comparison) -> Claim:
     )
 
 
-EXPERIMENTS = [Styling("figure8-transfer", SETTINGS, judge)]
+EXPERIMENTS = [of_neural_art("figure8-transfer", SETTINGS, _judge)]

@@ -1,40 +1,42 @@
-"""What the panels of a figure compare, and the running of them."""
+"""Experiments that are panels of learning curves: what the panels compare, and the running of them.
 
-from collections.abc import Mapping
+Every panel has learned optimizers beside baselines tuned for its own problem and horizon.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
+
+from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import Comparison, compare, problem_keys
-from metadescent.descent.tuning_cache import Progress
-from metadescent.figures.paper import Budget
-from metadescent.figures.paper.kept import has, searches
+from metadescent.descent.curves import Curve
+from metadescent.figures.curves import Panel, draw_curves
+from metadescent.figures.paper.budgets import Budget, Kind
+from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.costs import with_costs
+from metadescent.figures.paper.experiment import Context, Experiment, Panels, Reproduction
+from metadescent.figures.paper.kept import FOLDER, is_kept, kept_searches
 from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 
-BASELINES = ("sgd", "nag", "rmsprop", "adam")
+if TYPE_CHECKING:
+    import matplotlib.figure
 
-
-Kind = Literal[
-    "functions",
-    "networks",
-    "sweeps",
-    "convolutions",
-    "pictures",
-    "large_pictures",
-    "huge_pictures",
-    "vast_pictures",
-]
-"""The fields of `Budget` that are seeds."""
-
+# Steps from one measurement on held-out data to the next.
 POINT = 20
-"""Steps from one measurement on held-out data to the next."""
 
 
 class Setting(NamedTuple):
     """What a panel runs, how many of a budget's seeds it takes, and how it is headed.
 
-    `beside` names further learned optimizers. With `held_out`, a problem, losses on other data are
-    measured too. Baselines are tuned on `tuned_on`, if that is another problem.
+    Beside `optimizer` it may have others that were learned and some that are written down by hand.
+    With `held_out`, a problem, losses on other data are measured too. Baselines are tuned on
+    `tuned_on`, if that is another problem.
     """
 
     problem: str
@@ -43,10 +45,19 @@ class Setting(NamedTuple):
     seeds: Kind
     title: str
     y_label: str
-    baselines: tuple[str, ...] = BASELINES
+    baselines: tuple[str, ...] = STANDARD
     beside: tuple[str, ...] = ()
+    by_hand: Mapping[str, Callable[[], LearnedOptimizer]] = {}
     held_out: str = ""
     tuned_on: str = ""
+    timed: bool = False
+    x_label: str = "Step"
+    second_half: bool = False  # of the steps is all that is drawn
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Return the learned optimizers; the first leads."""
+        return (self.optimizer, *self.beside)
 
     @property
     def search(self) -> str:
@@ -56,91 +67,146 @@ class Setting(NamedTuple):
     @property
     def reports(self) -> int:
         """Return how many reports of progress the panel gives."""
-        return 1 + len(self.beside) + 2 * len(self.baselines)
+        # A baseline is tuned, and then run.
+        return len(self.learned) + len(self.by_hand) + 2 * len(self.baselines) + self.timed
+
+    def panel(self, curves: Mapping[str, Curve], **options: Any) -> Panel:
+        """Return curves as a panel of the figure."""
+        labels = {"title": self.title, "x_label": self.x_label, "y_label": self.y_label}
+        return Panel(curves, **labels | options)
+
+
+@dataclass
+class LearningCurves(Experiment):
+    """An experiment whose claims are judged on panels of learning curves.
+
+    With `one_by_one`, data and compiled programs are let go after the panels of each problem: all
+    together would take more memory maps than Linux gives a process. With `keeps_searches`, searches
+    for rates come with the package. `draw` is needed where the figure is not panel beside panel.
+    """
+
+    figure: str
+    settings: Mapping[str, Setting]
+    judge: Callable[[Panels], list[Claim]]
+    draw: "Callable[[Panels], matplotlib.figure.Figure] | None" = None
+    labels: Mapping[str, str] | None = None
+    one_by_one: bool = False
+    keeps_searches: bool = False
+
+    def __post_init__(self) -> None:
+        """Derive from the settings who runs, and how much there is to report."""
+        settings = self.settings.values()
+        self.optimizers = tuple(dict.fromkeys(name for s in settings for name in s.learned))
+        self.units = sum(setting.reports for setting in settings)
+        self.kept = FOLDER / f"{self.figure}.json" if self.keeps_searches else None
+
+    def run(self, context: Context) -> Reproduction:
+        """Run all panels and judge them."""
+        panels: dict[str, Comparison] = {}
+        for settings in self._groups():
+            panels |= compare_panels(settings, context, self.kept)
+            if self.one_by_one:
+                jax.clear_caches()
+        return Reproduction(self.figure, panels, self.judge(panels), lambda: self.plot(panels))
+
+    def plot(self, panels: Panels) -> "matplotlib.figure.Figure":
+        """Draw measured panels."""
+        if self.draw is not None:
+            return self.draw(panels)
+        labels = self.labels or dict.fromkeys(self.optimizers, "LSTM")
+        return draw_curves(
+            [
+                setting.panel(
+                    panels[name].curves,
+                    first_step=panels[name].steps // 2 + 1 if setting.second_half else 1,
+                    labels=labels,
+                )
+                for name, setting in self.settings.items()
+            ]
+        )
+
+    def searches(self, budget: Budget, seed: int) -> list[tuple[str, str, int, int]]:
+        """Return the searches that do not come with the package."""
+        # What is kept is of seed 0.
+        return searches_of(self.settings, budget, None if seed else self.kept)
+
+    def _groups(self) -> list[Mapping[str, Setting]]:
+        if not self.one_by_one:
+            return [self.settings]
+        by_problem = itertools.groupby(self.settings.items(), lambda item: item[1].problem)
+        return [dict(items) for _, items in by_problem]
 
 
 def searches_of(
-    settings: Mapping[str, Setting], effort: Budget, kept: Path | None = None
+    settings: Mapping[str, Setting], budget: Budget, kept: Path | None = None
 ) -> list[tuple[str, str, int, int]]:
-    """Return the searches for rates that `run` will do: baseline, problem, steps and seeds.
+    """Return the searches for rates that `compare_panels` does: baseline, problem, steps, seeds.
 
-    Arguments:
-        kept: file of searches that come with the experiment and are not done again.
-
-    Example:
-        >>> from metadescent.figures.paper import BUDGETS
-        >>> one = Setting("quadratic", "quadratic-lstm", 100, "functions", "", "", ("adam",))
-        >>> searches_of({"left": one}, BUDGETS["smoke"])
-        [('adam', 'quadratic', 10, 32)]
+    Those in the file `kept` are not among them.
     """
-    found = []
+    searches = []
     for panel, setting in settings.items():
-        sizes = effort.steps(setting.num_steps), getattr(effort, setting.seeds).tune
+        sizes = budget.steps(setting.num_steps), budget.seeds(setting.seeds).tune
         for name in setting.baselines:
-            if not (kept and has(kept, panel, name, *sizes)):
-                found.append((name, setting.search, *sizes))
-    return found
+            if not (kept and is_kept(kept, panel, name, *sizes)):
+                searches.append((name, setting.search, *sizes))
+    return searches
 
 
-def run(
-    settings: Mapping[str, Setting],
-    learned: Mapping[str, LearnedOptimizer],
-    effort: Budget,
-    *,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    progress: Progress = lambda _: None,
-    kept: Path | None = None,
+def compare_panels(
+    settings: Mapping[str, Setting], context: Context, kept: Path | None = None
 ) -> dict[str, Comparison]:
-    """Compare, panel by panel, one learned optimizer with baselines tuned for that very panel.
-
-    All problems are made before anything runs, so that missing data is found out at once; settings
-    of the same problem share it.
-
-    Arguments:
-        kept: file of searches that come with the experiment (see `metadescent.figures.paper.kept`).
-
-    Raises:
-        UserError: if data is missing.
-    """
+    """Compare, panel by panel, learned optimizers with baselines tuned for that very panel."""
     names = dict.fromkeys(
         name
         for setting in settings.values()
         for name in (setting.problem, setting.held_out, setting.tuned_on)
         if name
     )
-    problems = {name: make_problem(name, data_dir) for name in names}
-    panels: dict[str, Comparison] = {}
-    for name, setting in settings.items():
-        seeds = getattr(effort, setting.seeds)
-        num_steps = effort.steps(setting.num_steps)
-        options: dict[str, Any] = {}
-        if setting.held_out:
-            every = POINT if num_steps % POINT == 0 else 1
-            options = {"held_out": problems[setting.held_out], "every": every}
-        if setting.tuned_on:
-            options["tuned_on"] = problems[setting.tuned_on]
-        if kept:
-            options["searched"] = searches(
-                kept,
-                name,
-                problems[setting.search],
-                problem_keys(seed)[0],
-                num_steps=num_steps,
-                num_seeds=seeds.tune,
-            )
-        panels[name] = compare(
-            {name: learned[name] for name in (setting.optimizer, *setting.beside)},
-            problems[setting.problem],
-            setting.problem,
-            baselines=setting.baselines,
-            num_steps=num_steps,
-            num_seeds=seeds.report,
-            tune_seeds=seeds.tune,
-            seed=seed,
-            cache=cache,
-            progress=lambda text, name=name: progress(f"{name}: {text}"),
-            **options,
-        )
-    return panels
+    # All of them before anything runs, so that missing data is found out at once.
+    problems = {name: make_problem(name, context.data_dir) for name in names}
+    return {
+        name: _compare_panel(name, setting, problems, context, kept)
+        for name, setting in settings.items()
+    }
+
+
+def _compare_panel(
+    name: str,
+    setting: Setting,
+    problems: Mapping[str, Problem],
+    context: Context,
+    kept: Path | None,
+) -> Comparison:
+    seeds = context.budget.seeds(setting.seeds)
+    num_steps = context.budget.steps(setting.num_steps)
+    tune_key, report_key = problem_keys(context.seed)
+    options: dict[str, Any] = {}
+    if setting.held_out:
+        every = POINT if num_steps % POINT == 0 else 1
+        options = {"held_out": problems[setting.held_out], "every": every}
+    if setting.tuned_on:
+        options["tuned_on"] = problems[setting.tuned_on]
+    if kept:
+        sizes = {"num_steps": num_steps, "num_seeds": seeds.tune}
+        problem = problems[setting.search]
+        options["searched"] = kept_searches(kept, name, problem, tune_key, **sizes)
+    rules = {rule: context.learned[rule] for rule in setting.learned}
+    rules |= {rule: make() for rule, make in setting.by_hand.items()}
+    panel = compare(
+        rules,
+        problems[setting.problem],
+        setting.problem,
+        baselines=setting.baselines,
+        num_steps=num_steps,
+        num_seeds=seeds.report,
+        tune_seeds=seeds.tune,
+        seed=context.seed,
+        cache=context.cache,
+        progress=lambda text: context.progress(f"{name}: {text}"),
+        **options,
+    )
+    if setting.timed:
+        panel = with_costs(panel, rules, problems[setting.problem], report_key)
+        context.progress(f"{name}: timed")
+    return panel

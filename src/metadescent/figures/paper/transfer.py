@@ -11,24 +11,18 @@ What is claimed is ours, and it may fail: on what was seen to be no worse than t
 what was not at most a tenth worse, at 10,000 steps at most a fifth worse than Adam.
 """
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import jax
-
-from metadescent.descent.comparison import Comparison
-from metadescent.descent.tuning_cache import Progress
-from metadescent.figures.curves import Panel, draw_curves
-from metadescent.figures.paper import Claim, Load, Reproduction, budget_of
-from metadescent.figures.paper.judge import no_worse, tenth, within
-from metadescent.figures.paper.panels import BASELINES, Setting, run
+from metadescent.descent.baselines import STANDARD
+from metadescent.figures.curves import draw_curves
+from metadescent.figures.paper.claims import Claim, no_worse, tenth, within
+from metadescent.figures.paper.experiment import Panels
+from metadescent.figures.paper.panels import LearningCurves, Setting
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-FIGURE = "transfer"
-ROBUST, PAPER = OPTIMIZERS = ("mlp-robust-lstm", "mnist-lstm")
+ROBUST, PAPER = "mlp-robust-lstm", "mnist-lstm"
 
 SEEN = {
     "mnist": "20 sigmoid units",
@@ -44,82 +38,39 @@ UNSEEN = {
 }
 HORIZONS = (100, 1000)
 LONG = ("mnist", 10_000)
+# Problem and horizon of every setting.
+CASES = [*((problem, steps) for steps in HORIZONS for problem in SEEN | UNSEEN), LONG]
 
 
-def _settings(
-    optimizer: str, baselines: tuple[str, ...], long: tuple[str, ...]
-) -> dict[tuple[str, int], Setting]:
-    """Return the settings of one optimizer by problem and horizon, the long one last."""
-    names = SEEN | UNSEEN
-
-    def setting(problem: str, steps: int, baselines: tuple[str, ...]) -> Setting:
-        title = f"{names[problem]}, {steps:,} steps"
-        loss = "Loss (nats)"
-        return Setting(problem, optimizer, steps, "sweeps", title, loss, baselines)
-
-    found = {(p, steps): setting(p, steps, baselines) for steps in HORIZONS for p in names}
-    return found | {LONG: setting(*LONG, long)}
-
-
-SETTINGS = _settings(ROBUST, BASELINES, long=("adam",))
-BESIDE = _settings(PAPER, (), long=())
-"""The paper's recipe in the same settings; it needs no baselines of its own."""
-
-UNITS = sum(setting.reports for each in (SETTINGS, BESIDE) for setting in each.values())
-
-
-def reproduce(
-    budget: str = "cpu",
-    *,
-    load: Load,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
-    cache: Path | None = None,
-    progress: Progress = lambda _: None,
-) -> Reproduction:
-    """Run every setting and judge our claims.
-
-    Arguments:
-        budget: "smoke", "cpu" or "paper".
-        load: returns an optimizer by name; it is asked for each of `OPTIMIZERS` once.
-        data_dir: the folder that holds MNIST, if not the usual one.
-        seed: draws the problems, and those that baselines are tuned on.
-        cache: folder where the tuned rates are kept and looked up; none if not given.
-        progress: is told what is going on.
-
-    Raises:
-        UserError: if there is no such budget, or data is missing.
-    """
-    effort = budget_of(budget)
-    learned = {name: load(name) for name in OPTIMIZERS}
-    panels: dict[str, Comparison] = {}
-    for (problem, steps), setting in SETTINGS.items():
+def _settings() -> dict[str, Setting]:
+    """Return the robust optimizer's setting of every case and, next to it, that of the paper's."""
+    settings = {}
+    for problem, steps in CASES:
         name = f"{problem}-{steps}"
-        both = run(
-            {name: setting, f"{name}-paper": BESIDE[problem, steps]},
-            learned,
-            effort,
-            data_dir=data_dir,
-            seed=seed,
-            cache=cache,
-            progress=progress,
+        settings[name] = Setting(
+            problem,
+            ROBUST,
+            steps,
+            "sweeps",
+            f"{(SEEN | UNSEEN)[problem]}, {steps:,} steps",
+            "Loss (nats)",
+            ("adam",) if (problem, steps) == LONG else STANDARD,
         )
-        panels |= both
-        # As in figure 6: all programs together have more memory maps than Linux gives a process.
-        jax.clear_caches()
-    return Reproduction(FIGURE, panels, judge(panels), lambda: plot(panels))
+        # The baselines are the same.
+        settings[f"{name}-paper"] = settings[name]._replace(optimizer=PAPER, baselines=())
+    return settings
 
 
-def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
-    """Return what we claim of `mlp-robust-lstm`, judged on measured panels.
+SETTINGS = _settings()
 
-    The final loss is the mean over the last tenth of the steps, as minibatches estimate f. Curves
-    that are not finite never support a claim.
-    """
+
+def _judge(panels: Panels) -> list[Claim]:
+    """Return what we claim of the robust optimizer."""
     claims = []
-    for (problem, steps), setting in SETTINGS.items():
-        panel = panels[f"{problem}-{steps}"]
-        arguments = f"{ROBUST}, {setting.title}", "ours", panel, tenth(panel.steps)
+    for problem, steps in CASES:
+        name = f"{problem}-{steps}"
+        panel = panels[name]
+        arguments = f"{ROBUST}, {SETTINGS[name].title}", "ours", panel, tenth(panel.steps)
         if (problem, steps) == LONG:
             claims.append(within(*arguments, margin=1.2))
         elif problem in SEEN:
@@ -129,18 +80,18 @@ def judge(panels: Mapping[str, Comparison]) -> list[Claim]:
     return claims
 
 
-def plot(panels: Mapping[str, Comparison]) -> "matplotlib.figure.Figure":
+def _draw(panels: Panels) -> "matplotlib.figure.Figure":
     """Draw the longer horizons: 1000 steps on every network, and 10,000."""
     labels = {ROBUST: "robust LSTM", PAPER: "LSTM of the paper's recipe"}
+    names = [f"{problem}-{steps}" for problem, steps in CASES if steps > HORIZONS[0]]
     return draw_curves(
         [
-            Panel(
-                panels[f"{problem}-{steps}"].curves | panels[f"{problem}-{steps}-paper"].curves,
-                title=setting.title,
-                y_label=setting.y_label,
-                labels=labels,
+            SETTINGS[name].panel(
+                panels[name].curves | panels[f"{name}-paper"].curves, labels=labels
             )
-            for (problem, steps), setting in SETTINGS.items()
-            if steps > HORIZONS[0]
+            for name in names
         ]
     )
+
+
+EXPERIMENTS = [LearningCurves("transfer", SETTINGS, _judge, _draw, one_by_one=True)]

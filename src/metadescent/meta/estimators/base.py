@@ -77,14 +77,10 @@ class Estimator(eqx.Module):
 
         Raises:
             UserError: if they do not fall into so many equal parts.
-
-        Example:
-            >>> from metadescent.meta.estimators.truncated import Truncated
-            >>> Truncated(problems=8).part(4).problems
-            2
         """
         if parts == 1:
             return self
+        # An estimator without that field has one problem, which cannot be shared.
         return replace(self, problems=share(getattr(self, "problems", 1), parts))
 
 
@@ -93,10 +89,6 @@ def share(problems: int, parts: int) -> int:
 
     Raises:
         UserError: if they do not fall into so many equal parts.
-
-    Example:
-        >>> share(64, 4)
-        16
     """
     if problems % parts:
         raise UserError(
@@ -111,10 +103,6 @@ def chosen(phi: PyTree, leaves: str) -> PyTree:
 
     Raises:
         UserError: if that is so of none.
-
-    Example:
-        >>> chosen({"lstm": {"weight": 1.0}, "p": 2.0}, "lstm/*")
-        {'lstm': {'weight': True}, 'p': False}
     """
     paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(phi)]
     which = [fnmatch.fnmatch(path, leaves) for path in paths]

@@ -72,6 +72,7 @@ class PES(Estimator):
         require_kind("leaves", self.leaves, str, "a pattern of paths; try 'output/*'")
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Pairs:
+        # A pair has a key of its own: a part of a batch draws the pairs that the whole does.
         problem, place = located(problem)
         keys = split(key, self.problems, place)
         start = jax.vmap(lambda key: start_batch(m, problem, key, 1))(keys)
@@ -88,11 +89,13 @@ class PES(Estimator):
         weights: Float[Array, " unroll"],
     ) -> tuple[PyTree, Pairs, Float[Array, "unroll problems"]]:
         phi, static = eqx.partition(m, eqx.is_inexact_array)
+        # Leaves that are not perturbed have ε = 0, and so ξ = 0 and gradient 0.
         stds = [self.std * on for on in jax.tree.leaves(chosen(phi, self.leaves))]
         problem, place = located(problem)
 
-        def one(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
+        def estimate_pair(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
             fs, keys = draw(problem, key, 1)
+            # Another ε in each segment.
             noise = jax.random.fold_in(keys.coordinates, pair.plus.step)
             leaves, treedef = jax.tree.flatten(phi)
             epsilon = treedef.unflatten(
@@ -112,12 +115,13 @@ class PES(Estimator):
             plus, losses_plus = run(1.0, pair.plus)
             minus, losses_minus = run(-1.0, pair.minus)
             xi = jax.tree.map(jnp.add, pair.perturbation, epsilon)
+            # Antithetic: what both trajectories have in common cancels.
             slope = weights @ (losses_plus - losses_minus) / (2 * self.std**2)
             gradient = jax.tree.map(lambda x: slope * x, xi)
             return gradient, Pairs(plus, minus, xi), (losses_plus + losses_minus) / 2
 
         keys = split(key, self.problems, place)
-        gradients, carry, losses = jax.vmap(one)(carry, keys)
+        gradients, carry, losses = jax.vmap(estimate_pair)(carry, keys)
         return jax.tree.map(lambda x: x.mean(0), gradients), carry, losses.T
 
 

@@ -92,7 +92,9 @@ class Truncated(Estimator):
         learned = chosen(phi, self.leaves)
 
         def objective(phi: PyTree) -> tuple[Array, PyTree]:
+            # φ that is not learned is a constant, with gradient 0.
             rule = eqx.combine(eqx.filter(phi, learned), jax.lax.stop_gradient(phi), static)
+            # Without second derivatives there is no feedback to scale.
             damped = self.second_derivatives and self.feedback < 1.0
             return meta_loss(
                 Damped(rule, self.feedback) if damped else rule,
@@ -113,16 +115,7 @@ class Truncated(Estimator):
 
 
 class Damped(LearnedOptimizer):
-    """A rule that is fed ∇ with but a share of ∇'s derivative.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> m = LSTM((4,), p=None, key=jax.random.key(0))
-        >>> slope = lambda m: jax.grad(lambda g: m.update(g, m.init(g))[0])(jnp.ones(()))
-        >>> bool(jnp.allclose(slope(Damped(m, 0.5)), slope(m) / 2))
-        True
-    """
+    """A rule that is fed ∇ with but a share of ∇'s derivative."""
 
     rule: LearnedOptimizer
     share: float = eqx.field(static=True)
@@ -134,6 +127,7 @@ class Damped(LearnedOptimizer):
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
         def damp(gradient: Array) -> Array:
+            # The value stays, its derivative is scaled.
             held = jax.lax.stop_gradient(gradient)
             return held + self.share * (gradient - held)
 

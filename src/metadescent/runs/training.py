@@ -1,4 +1,4 @@
-"""Meta-train in a folder that survives anything: start it, kill it, resume it."""
+"""Meta-train in a folder: start it, kill it at any moment, resume it."""
 
 import time
 import warnings
@@ -18,8 +18,15 @@ from metadescent.meta.state import MetaState
 from metadescent.meta.train import MetaInfo, meta_train
 from metadescent.problems.base import Problem
 from metadescent.runs.checkpoint import load_checkpoint, save_checkpoint
-from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, check_folder, claim
-from metadescent.runs.log import METRICS, STOPPED, read_metrics
+from metadescent.runs.folder import (
+    CHECKPOINTS,
+    METRICS,
+    OPTIMIZER,
+    STOPPED,
+    check_folder,
+    claim,
+)
+from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite
 from metadescent.runs.plan import Plan
 from metadescent.runs.recipe import Recipe
@@ -43,15 +50,36 @@ def train(
 ) -> Iterator[tuple[MetaState, MetaInfo]]:
     """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
 
-    Killed at any moment and resumed, a run ends in the same φ, bit for bit. With `spread`, its
-    problems are spread over devices; resumed on another number of them, it ends in the same φ up to
-    the order of summation. The folder is locked from the first epoch until the iterator is
-    exhausted or closed. `warn` is told where a damaged checkpoint is passed over.
+    Killed at any moment and resumed, a run ends in the same φ, bit for bit. The folder is locked
+    from the first epoch until the iterator is exhausted or closed.
+
+    Arguments:
+        folder: of the run; it is made where there is none.
+        problem: p(f).
+        problem_name: what the folder, and the optimizer's card, call it.
+        plan: what the run is computed from, as `plan_of` makes it.
+        resume: go on with the run that the folder holds, if it holds one.
+        spread: devices to spread the problems over. Resumed on another number of them, a run ends
+            in the same φ up to the order of summation.
+        warn: is told, in one sentence, where a damaged checkpoint is passed over.
+
+    Yields:
+        The state after each epoch, and what the epoch had to show; both have been saved by then.
 
     Raises:
         UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
             configuration, if another process trains in it, or if the meta-loss ceases to be finite
             and the recipe says to stop then; the sentence says where.
+
+    Example:
+        >>> import tempfile
+        >>> from metadescent.problems import Quadratic
+        >>> from metadescent.runs import plan_of
+        >>> plan = plan_of(Recipe(optimizer="lstm(layers=(2,))", steps=4, unroll=2, epochs=2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     run = train(Path(folder), Quadratic(), "quadratic", plan)
+        ...     [int(state.epoch) for state, info in run]
+        [1, 2]
     """
     recipe = plan.recipe
     check_folder(folder, problem_name, recipe, resume)
@@ -60,6 +88,7 @@ def train(
         (folder / STOPPED).unlink(missing_ok=True)
         checkpoints = folder / CHECKPOINTS
         state = load_checkpoint(checkpoints, plan.initial_state, warn=warn)
+        # The log may be an epoch ahead of the checkpoint: that epoch is run again.
         metrics = read_metrics(folder)[: int(state.epoch) if state else 0]
         seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
         run = meta_train(
@@ -87,17 +116,16 @@ def train(
 
 
 def stage_before(recipe: Recipe) -> dict[str, Any] | None:
-    """Return how the optimizer was trained that `recipe.init` names, None if φ was drawn.
-
-    An optimizer's file carries this, so that all stages of its training can be repeated.
-    """
+    """Return how the optimizer was trained that `recipe.init` names, None if φ was drawn."""
     if not recipe.init:
         return None
+    # With what its own card says of the stages before: all of them can be repeated.
     card = read_card(zoo.path(recipe.init))
     return {key: card.get(key) for key in ("trained_on", "recipe", "budget", "before")}
 
 
 def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path) -> None:
+    """Raise a NonFiniteError if an epoch met what is not finite, having noted where."""
     broken = nonfinite(info)
     if not broken.any():
         return
@@ -120,6 +148,7 @@ def _save_best(
     recipe: Recipe,
     metrics: list[dict[str, Any]],
 ) -> None:
+    """Write the best φ so far, with all that it takes to make it again."""
     epoch = int(state.epoch)
     save(
         folder / OPTIMIZER,
@@ -136,6 +165,7 @@ def _save_best(
         before=stage_before(recipe),
         validation={
             "loss": float(state.best_loss),
+            # To six digits, as it is to be looked at.
             "curve": [float(f"{line['validation_loss']:.6g}") for line in metrics],
         },
         hardware=hardware(),

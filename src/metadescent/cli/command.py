@@ -1,0 +1,56 @@
+"""What a command is, and how the room's are found: each is one file that adds itself."""
+
+import importlib
+import pkgutil
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Self
+
+# What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
+SHARED = {"baselines", "console", "painting", "tables", "template", "training", "verdicts"}
+
+
+class Command(ABC):
+    """A subcommand, as a dataclass: its fields are its arguments, and its docstring is its help."""
+
+    place: ClassVar[int] = 100
+    """Its place in `--help`; those of one place are in the order of their names."""
+
+    def defaults(self) -> Self | None:
+        """Return what the words are read over once more, where defaults depend on them."""
+        return None
+
+    def launch(self, words: Sequence[str]) -> int | None:
+        """Run the words as processes of their own and return the status; None: `run` is for it."""
+        return None
+
+    @abstractmethod
+    def run(self) -> None:
+        """Do what the words ask for."""
+
+
+def commands() -> dict[str, type[Command]]:
+    """Return the commands of the room by their names, in the order of `--help`."""
+    from metadescent import cli
+
+    modules = [
+        importlib.import_module(f"{cli.__name__}.{info.name}")
+        for info in pkgutil.iter_modules(cli.__path__)
+        if info.name not in SHARED
+    ]
+    kinds = [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Command) and kind is not Command
+        # Those that a module imports are another's.
+        and kind.__module__ == module.__name__
+    ]
+    kinds.sort(key=lambda kind: (kind.place, kind.__name__))
+    return {_name(kind): kind for kind in kinds}
+
+
+def _name(kind: type[Command]) -> str:
+    """Return the name of a class with hyphens: NewProblem is new-problem."""
+    return re.sub(r"\B(?=[A-Z])", "-", kind.__name__).lower()

@@ -1,0 +1,20 @@
+"""Arguments that several commands have: how they are called, read and explained."""
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+DataDir = Annotated[
+    Path | None, arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA.")
+]
+Workers = Annotated[int, arg(help="Processes of this machine that share independent runs.")]
+Scheduler = Annotated[
+    str | None,
+    arg(metavar="ADDRESS", help="Dask's, whose cluster shares independent runs instead."),
+]
+File = Annotated[Path | None, arg(metavar="PATH")]
+Names = Annotated[str, arg(metavar="NAME,…")]
+Run = Positional[Annotated[Path, arg(metavar="RUN")]]
+Problem = Positional[Annotated[str, arg(metavar="PROBLEM")]]
+Optimizer = Positional[Annotated[str, arg(metavar="OPTIMIZER")]]

@@ -1,0 +1,146 @@
+"""One page of HTML on a run, which needs nothing but itself: no network, no other file, no script.
+
+Pictures lie in the page as data, as SVG where that is small and as PNG where it is not. The page
+reads on a phone: one column, tables that scroll for themselves, pictures as wide as the screen.
+"""
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from string import Template
+from typing import TYPE_CHECKING, NamedTuple
+
+from metadescent.figures.output import render
+from metadescent.runs.doctor import LEARNED, LEARNING, NOT_YET, Finding
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+SMALL = 120_000
+"""An SVG of at most so many bytes is kept; a larger one becomes a PNG."""
+
+
+class Table(NamedTuple):
+    """A table: its first column holds names, the others figures."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Image(NamedTuple):
+    """A picture, and what it shows in words."""
+
+    figure: "matplotlib.figure.Figure"
+    caption: str
+
+
+class Section(NamedTuple):
+    """A heading and what stands under it, in order."""
+
+    heading: str
+    parts: Sequence[Table | Image | Finding | str]
+
+
+def render_page(title: str, lead: str, sections: Sequence[Section]) -> str:
+    """Return the page, in which what is said is text and never markup."""
+    body = "\n".join(_section(section) for section in sections)
+    return _PAGE.substitute(title=escape(title), lead=escape(lead), body=body)
+
+
+def _section(section: Section) -> str:
+    parts = "\n".join(_part(part) for part in section.parts)
+    return f"<section>\n<h2>{escape(section.heading)}</h2>\n{parts}\n</section>"
+
+
+def _part(part: Table | Image | Finding | str) -> str:
+    if isinstance(part, Table):
+        return _table(part)
+    if isinstance(part, Image):
+        return _image(part)
+    if isinstance(part, Finding):
+        return _finding(part)
+    return f"<p>{escape(part)}</p>"
+
+
+def _table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
+    rows = "\n".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
+        for row in table.rows
+    )
+    return (
+        '<div class="scroll"><table>\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>"
+    )
+
+
+def _image(image: Image) -> str:
+    content, kind = render(image.figure, ".svg"), "image/svg+xml"
+    # A grid of many panels is megabytes of SVG.
+    if len(content) > SMALL:
+        content, kind = render(image.figure, ".png", dpi=130), "image/png"
+    data = base64.b64encode(content).decode()
+    caption = escape(image.caption)
+    return (
+        f'<figure><img src="data:{kind};base64,{data}" alt="{caption}">\n'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _finding(finding: Finding) -> str:
+    kind = {LEARNED: "well", LEARNING: "well", NOT_YET: "not-yet"}.get(finding.verdict, "ill")
+    remedy = f'\n<p class="remedy">{escape(_sentence(finding.remedy))}</p>'
+    return (
+        f'<div class="finding {kind}">\n<h3>{escape(_capital(finding.verdict))}</h3>\n'
+        f"<p>{escape(_sentence(finding.numbers))}</p>{remedy if finding.remedy else ''}\n</div>"
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{_capital(text)}."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+_PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>$title</title>
+<style>
+body { margin: 0 auto; max-width: 46rem; padding: 1rem; color: #1a1a1a; background: #fff;
+  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; line-height: 1.2; margin: .5rem 0; }
+h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 0; }
+.finding { border-left: .3rem solid #d55e00; padding: .1rem 0 .1rem .8rem; margin: .8rem 0; }
+.finding.well { border-color: #009e73; }
+.finding.not-yet { border-color: #e69f00; }
+.finding p { margin: .2rem 0; }
+.remedy { color: #555; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums;
+  overflow-wrap: normal; }
+th, td { padding: .25rem .8rem .25rem 0; text-align: right; vertical-align: top; }
+th:first-child { text-align: left; }
+th { font-weight: 600; }
+tbody th { font-weight: 400; }
+tbody tr { border-top: 1px solid #e5e5e5; }
+figure { margin: 1rem 0; }
+img { display: block; width: 100%; height: auto; }
+figcaption { color: #555; font-size: .9rem; margin-top: .3rem; }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p>$lead</p>
+$body
+</body>
+</html>
+""")

@@ -1,0 +1,62 @@
+"""The house is as `docs/design.md` draws it: rooms, one-way imports, one idea a file."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "metadescent"
+FILES = sorted(SOURCE.rglob("*.py"))
+DESIGN = (ROOT / "docs" / "design.md").read_text()
+LAYERS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][
+    0
+]["layers"]
+
+
+def rooms_of_the_map() -> list[str]:
+    """The rooms of the map in `docs/design.md`, from the top down; the ground is `_*`."""
+    (drawn,) = re.findall(r"^## The map\n(.*?)^## ", DESIGN, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^    (\S+)  ", drawn, re.MULTILINE)
+
+
+def rooms_of_the_layers() -> list[str]:
+    """The rooms of the contract that `make lint` checks, from the top down; the ground is `_*`."""
+    rooms = [room.strip() for layer in LAYERS for room in re.split(r"[|:]", layer)]
+    return list(dict.fromkeys("_*" if room.startswith("_") else room for room in rooms))
+
+
+def test_the_map_is_what_imports_are_held_to() -> None:
+    assert rooms_of_the_map() == rooms_of_the_layers()
+
+
+def test_the_rooms_of_the_map_are_there_and_no_others() -> None:
+    on_disk = {
+        path.stem
+        for path in SOURCE.iterdir()
+        if (path.suffix == ".py" or (path / "__init__.py").exists())
+        and not path.name.startswith("_")
+    }
+    assert on_disk == set(rooms_of_the_map()) - {"_*"}
+
+
+@pytest.mark.parametrize(
+    "file", re.findall(r"`([\w/]+\.py)`", DESIGN.split("## Where to put what")[0])
+)
+def test_the_files_that_the_design_names_are_there(file: str) -> None:
+    assert (SOURCE / file).is_file()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_is_one_idea(path: Path) -> None:
+    """It is no longer than an idea takes, and no function or class bears its name."""
+    text = path.read_text()
+    assert len(text.splitlines()) <= 350
+    defined = {
+        node.name
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    assert path.stem not in defined
