@@ -10,7 +10,7 @@ import numpy as np
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.classifier import MLPClassification
-from metadescent.problems.digits import digits
+from metadescent.problems.digits import make_digits
 from metadescent.problems.quadratic import Quadratic
 
 STEPS = 20
@@ -84,7 +84,7 @@ def make(name: str, *, steps: int = STEPS, dimension: int = 1_000_000) -> Case:
             return Case(name, words, scaled, Diagonal(dimension), 1, steps=steps, repeats=3)
         case "classifiers":
             words = "64 MLPs 64-20-10 on digits, 96,640 coordinates, minibatches of 128"
-            return Case(name, words, scaled, digits(), 64, steps=steps, repeats=5)
+            return Case(name, words, scaled, make_digits(), 64, steps=steps, repeats=5)
     raise ValueError(f"there is no case {name!r}; known are {', '.join(CASES)}")
 
 

@@ -20,10 +20,9 @@ from typing import Any
 
 from timing import load
 
-from metadescent.cli.console import console, table
+from metadescent.cli.console import output, table
 from metadescent.registry import make_problem, recipe_of
-from metadescent.runs import folder as runs
-from metadescent.runs.recipe import Recipe
+from metadescent.runs import Recipe, plan_of, training
 
 MOST = 0.02
 SAVING = {"checkpoint": "save_checkpoint", "log": "write_lines", "best": "_save_best"}
@@ -43,14 +42,14 @@ def watch(spent: defaultdict[str, float]) -> None:
         return call
 
     for kind, name in SAVING.items():
-        setattr(runs, name, timed(kind, getattr(runs, name)))
+        setattr(training, name, timed(kind, getattr(training, name)))
 
 
 def measure(name: str, epochs: int, spent: defaultdict[str, float]) -> tuple[list[str], float]:
     """Train and return a row of the table, and the share."""
     recipe = replace(Recipe(), **{**recipe_of(name), "epochs": epochs + 1})
     with tempfile.TemporaryDirectory() as folder:
-        run = runs.train(Path(folder), make_problem(name), name, recipe)
+        run = training.train(Path(folder), make_problem(name), name, plan_of(recipe))
         next(run)
         spent.clear()
         began = time.perf_counter()
@@ -70,13 +69,13 @@ def main() -> None:
     chosen = parser.parse_args()
     spent: defaultdict[str, float] = defaultdict(float)
     watch(spent)
-    found = [measure(name, chosen.epochs, spent) for name in chosen.problems]
+    measured = [measure(name, chosen.epochs, spent) for name in chosen.problems]
     columns = ["", "epoch, s", *(f"{kind}, ms" for kind in SAVING), "share"]
-    console().print(
-        table(f"Saving, an epoch of {chosen.epochs}", columns, [row for row, _ in found])
+    output().print(
+        table(f"Saving, an epoch of {chosen.epochs}", columns, [row for row, _ in measured])
     )
-    console().print(f"Load averages {load()}.")
-    sys.exit(any(share > MOST for _, share in found))
+    output().print(f"Load averages {load()}.")
+    sys.exit(any(share > MOST for _, share in measured))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from timing import load, median, seconds_of
 
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
-from metadescent.cli.console import console, table
+from metadescent.cli.console import output, table
 from metadescent.descent.curves import learning_curves
 from metadescent.descent.episode import start_batch
 from metadescent.meta.loss import meta_loss
@@ -99,7 +99,7 @@ def main() -> None:
             name = form if native == "1" else f"{form}, in JAX"
             report[name] = found
             rows.append([name, *(f"{found[k]:.3g}" for k in ("seconds", "first", "peak GiB"))])
-    console().print(table("CIFAR-10", ["form", "seconds", "first run", "peak GiB"], rows, ["form"]))
+    output().print(table("CIFAR-10", ["form", "seconds", "first run", "peak GiB"], rows, ["form"]))
     if arguments.json:
         write_json(arguments.json, report)
 

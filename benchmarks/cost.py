@@ -18,7 +18,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from metadescent.cli.console import console, table
+from metadescent.cli.console import output, table
 
 Way = Callable[[int, float, float], float]
 DEVICES = (1, 8, 64, 512)
@@ -74,7 +74,7 @@ def main() -> None:
     a_problem = found["median"]["one"] / found["problems"]
     wait = arguments.round_trip / 2 if arguments.round_trip else found["median"]["exchange"] / 2
     size = found["bytes"]
-    console().print(
+    output().print(
         f"Measured: {1e3 * a_problem:.1f} ms a problem of a meta-step, {1e3 * wait:.2f} ms a wait, "
         f"{size:,} bytes to exchange; {found['hardware']}; load {found['load']['before'][0]}."
     )
@@ -98,9 +98,9 @@ def main() -> None:
                     " – ".join(f"{gain:.3g}" for gain in gains) if n > 1 else "1",
                 ]
             )
-        console().print(table(title, columns, rows))
+        output().print(table(title, columns, rows))
     found = [begins_to_matter(arguments.problems, a_problem, wait, size, w) for w in (ring, tree)]
-    console().print(
+    output().print(
         f"Of {arguments.problems} problems that are shared, the exchange takes a tenth of a "
         f"meta-step {found[0]} in a ring, {found[1]} in a tree."
     )

@@ -25,12 +25,11 @@ import jax, json
 import numpy as np
 from dataclasses import replace
 from pathlib import Path
-from metadescent.runs import folder as runs
-from metadescent.runs.recipe import Recipe
+from metadescent.runs import Recipe, plan_of, train
 from metadescent.registry import make_problem, recipe_of
 name, epochs = sys.argv[3], int(sys.argv[4])
 recipe = replace(Recipe(**recipe_of(name)), epochs=epochs, episodes=2, validation_problems=4)
-*_, (state, _) = runs.train(Path(sys.argv[1]), make_problem(name), name, recipe)
+*_, (state, _) = train(Path(sys.argv[1]), make_problem(name), name, plan_of(recipe))
 phi = [np.ravel(leaf).tolist() for leaf in jax.tree.leaves(state.m)]
 print(json.dumps(sum(phi, [])))
 """
@@ -49,10 +48,10 @@ def main() -> None:
     parser.add_argument("--problem", default="quadratic")
     parser.add_argument("--epochs", type=int, default=3)
     chosen = parser.parse_args()
-    found = {name: phi(*how, chosen.problem, chosen.epochs) for name, how in VARIANTS.items()}
-    first = found.pop("as it was")
+    by_variant = {name: phi(*how, chosen.problem, chosen.epochs) for name, how in VARIANTS.items()}
+    first = by_variant.pop("as it was")
     print(f"{chosen.problem}, {chosen.epochs} epochs of 2 episodes")
-    for name, other in found.items():
+    for name, other in by_variant.items():
         apart = np.linalg.norm(other - first) / np.linalg.norm(first)
         largest = np.abs(other - first).max() / np.abs(first).max()
         same = "the same bits" if (other == first).all() else f"{apart:.1e}, largest {largest:.1e}"

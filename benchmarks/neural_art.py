@@ -191,7 +191,7 @@ def rates(nets: list[str], size: int, data_dir: str | None, count: int, steps: i
             for i, rate in enumerate(grid):
                 for j, f in enumerate(fs):
                     key = jax.random.key(j)
-                    m = BASELINES[name].make(rate)
+                    m = BASELINES[name].at(rate)
                     *_, last = descend(m, f, f.init(key), key, num_gradients=steps)
                     found[i, j] = last.loss
             over = np.nan_to_num(found / np.nanmin(found, axis=0), nan=np.inf).mean(1)

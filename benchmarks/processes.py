@@ -23,9 +23,9 @@ ASKED = 1.6
 
 def worker(core: int, count: int, index: int, address: str, problems: int) -> None:
     """Be one process: at each line of input, take one step and print its seconds."""
-    from metadescent.runs.cluster.launch import cores, keep_to
+    from metadescent.runs.cluster.cores import keep_to, own_cores
 
-    mine = cores()
+    mine = own_cores()
     keep_to([mine[core % len(mine)]])
     import jax
 
@@ -65,9 +65,9 @@ def worker(core: int, count: int, index: int, address: str, problems: int) -> No
             )
         )
     calls = {"step": lambda: step(*given, carry), "exchange": lambda: exchange and exchange(row)}
-    found = gathered(calls["step"](), mesh)
+    gradient = gathered(calls["step"](), mesh)
     jax.block_until_ready(calls["exchange"]())
-    answer({"ready": row.nbytes, "norm": float(jnp.linalg.norm(ravel_pytree(found)[0]))})
+    answer({"ready": row.nbytes, "norm": float(jnp.linalg.norm(ravel_pytree(gradient)[0]))})
     for line in sys.stdin:
         began = time.perf_counter()
         jax.block_until_ready(calls[line.strip()]())
@@ -83,9 +83,9 @@ class Gang:
     """Processes that take their steps together."""
 
     def __init__(self, count: int, problems: int):
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            address = f"127.0.0.1:{found.getsockname()[1]}"
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{unused.getsockname()[1]}"
         size = ["--problems", str(problems)]
         self.processes = [
             subprocess.Popen(
@@ -99,20 +99,20 @@ class Gang:
 
     def answers(self) -> list[dict[str, Any]]:
         """Return what each has to say."""
-        found = []
+        answers = []
         for process in self.processes:
             while not (line := process.stdout.readline()).startswith("ANSWER"):
                 if process.poll() is not None:
                     sys.exit(f"a process ended with status {process.returncode}")
-            found.append(json.loads(line.removeprefix("ANSWER")))
-        return found
+            answers.append(json.loads(line.removeprefix("ANSWER")))
+        return answers
 
     def seconds(self, what: str) -> float:
         """Have all of them do something; return the seconds of the slowest."""
         for process in self.processes:
             process.stdin.write(what + "\n")
             process.stdin.flush()
-        return max(found["seconds"] for found in self.answers())
+        return max(answer["seconds"] for answer in self.answers())
 
     def end(self) -> None:
         """Let them end."""
@@ -143,7 +143,7 @@ def measure(problems: int, repeats: int, path: Path) -> None:
 
     from metadescent._files import write_json
     from metadescent._provenance import hardware, versions
-    from metadescent.cli.console import console, table
+    from metadescent.cli.console import output, table
 
     before = load()
     one, two = Gang(1, problems), Gang(2, problems)
@@ -155,8 +155,8 @@ def measure(problems: int, repeats: int, path: Path) -> None:
         seconds["exchange"].append(min(two.seconds("exchange") for _ in range(5)))
     one.end()
     two.end()
-    medians = {name: median(found[1:]) for name, found in seconds.items()}
-    norms = [found["norm"] for found in ready]
+    medians = {name: median(values[1:]) for name, values in seconds.items()}
+    norms = [answer["norm"] for answer in ready]
     report = {
         "problems": problems,
         "steps": 20,
@@ -181,8 +181,8 @@ def measure(problems: int, repeats: int, path: Path) -> None:
         ["their exchange", f"{1e3 * medians['exchange']:.2f}", f"{report['bytes']:,} bytes"],
     ]
     title = f"A meta-step on {problems} problems of MNIST's size"
-    console().print(table(title, ["", "ms", ""], rows))
-    console().print(f"Load averages {before} before, {load()} after.")
+    output().print(table(title, ["", "ms", ""], rows))
+    output().print(f"Load averages {before} before, {load()} after.")
 
 
 if __name__ == "__main__":

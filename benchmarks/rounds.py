@@ -93,17 +93,17 @@ def _agreement(steps: dict[str, Any]) -> dict[str, Any]:
 
     The largest relative error over segments; the sampled form is an estimate and agrees in L only.
     """
-    found = {form: step.episode() for form, step in steps.items()}
-    against = next(iter(found))
+    episodes = {form: step.episode() for form, step in steps.items()}
+    against = next(iter(episodes))
     vectors = {
         form: [np.asarray(getattr(steps[form], "flat", flat)(g), np.float64) for _, g in segments]
-        for form, segments in found.items()
+        for form, segments in episodes.items()
     }
     result = {}
-    for form, segments in found.items():
+    for form, segments in episodes.items():
         loss = max(
             abs(float(mine) / float(other) - 1)
-            for (mine, _), (other, _) in zip(segments, found[against], strict=True)
+            for (mine, _), (other, _) in zip(segments, episodes[against], strict=True)
         )
         gradient = max(
             float(np.linalg.norm(mine - other) / np.linalg.norm(other))

@@ -37,7 +37,7 @@ from timing import load
 from metadescent._ffi import kernels
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
-from metadescent.cli.console import console
+from metadescent.cli.console import output
 
 PARTS = (*CASES, "linear", "fresh")
 HAS_TORCH = importlib.util.find_spec("torch") is not None
@@ -78,7 +78,7 @@ def main() -> None:
 
 def show(found: Table) -> None:
     """Print a table as wide as it is: wrapped figures are hard to read."""
-    screen = console()
+    screen = output()
     screen.width = 1000
     screen.width = Measurement.get(screen, screen.options, found).maximum
     screen.print(found)

@@ -16,7 +16,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from metadescent import zoo
-from metadescent.cli.console import console, table
+from metadescent.cli.console import output, table
 from metadescent.descent.episode import start_batch
 from metadescent.meta.loss import meta_loss
 from metadescent.registry import make_problem
@@ -71,7 +71,7 @@ def main() -> None:
     title = (
         f"{arguments.optimizer}, {arguments.coordinates} coordinates, {arguments.episodes} episodes"
     )
-    console().print(table(title, ["steps", "sampling", "worst", "between episodes"], rows))
+    output().print(table(title, ["steps", "sampling", "worst", "between episodes"], rows))
 
 
 if __name__ == "__main__":

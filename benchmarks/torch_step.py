@@ -23,7 +23,7 @@ from timing import in_turn, load, measured
 from metadescent import zoo
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
-from metadescent.cli.console import console, table
+from metadescent.cli.console import output, table
 from metadescent.torch import LearnedOptimizer
 
 LAYERS, WIDTH = 30, 182
@@ -111,7 +111,7 @@ def main() -> None:
         "versions": versions() | {"torch": torch.__version__},
     }
     rows = [[name, f"{1e3 * time['median']:.1f}"] for name, time in times.items()]
-    out = console()
+    out = output()
     out.print(table(f"{given.optimizer}, one step", ["form", "ms"], rows))
     out.print(f"{result['ratio']:.2f} times JAX's; {result['hardware']}; load {busy}")
     if given.json:

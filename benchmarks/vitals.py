@@ -9,7 +9,7 @@ update, is a few thousand multiplications.)
 """
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from timing import in_turn, load, median
 
-from metadescent.cli.console import console, table
+from metadescent.cli.console import output, table
 from metadescent.descent.curves import learning_curves
 from metadescent.descent.vitals import checked_curves
 from metadescent.registry import make_estimator, make_optimizer, make_problem, recipe_of
@@ -31,7 +31,7 @@ def calls_of(recipe: Recipe, problem: Any) -> dict[str, Any]:
         "num_steps": recipe.validation_steps or recipe.steps,
         "num_seeds": recipe.validation_problems,
     }
-    estimator = make_estimator(recipe.estimator, **asdict(recipe))
+    estimator = make_estimator(recipe.estimator, **recipe.estimator_options)
     weights = jnp.ones((recipe.steps // recipe.unroll, recipe.unroll))
 
     @eqx.filter_jit
@@ -73,8 +73,8 @@ def main() -> None:
             ]
         )
     columns = ["", "meta-steps of an epoch, s", "validation, s", "with vitals, s", "share"]
-    console().print(table("Vitals", columns, rows))
-    console().print(f"Load averages {load()}.")
+    output().print(table("Vitals", columns, rows))
+    output().print(f"Load averages {load()}.")
 
 
 if __name__ == "__main__":

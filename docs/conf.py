@@ -41,7 +41,7 @@ def keep_bars(app, what, name, thing, options, lines):
 
 def deal_cards(app, docname, source):
     """Put the cards of the pretrained optimizers, as they are now, into their page."""
-    source[:] = [text.replace("<!-- cards -->", cards.page()) for text in source]
+    source[:] = [text.replace("<!-- cards -->", cards.all_cards()) for text in source]
 
 
 def setup(app):

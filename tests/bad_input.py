@@ -135,7 +135,9 @@ CALLS: dict[str, Any] = {
     ),
     "save: path": lambda: save(3),
     "save: m": lambda: save(m=[]),
-    "save: optimizer": lambda: save(optimizer=None),
+    "save: optimizer": lambda: save(optimizer=3),
+    "save: another": lambda: save(optimizer="lstm(layers=(3,), p=None)"),
+    "save: no such": lambda: save(optimizer="lsmt"),
     "save: card": lambda: save(made_by={1, 2}),
     "save: folder": lambda: save(WORK),
     "load: nothing": lambda: md.load(3),
@@ -213,6 +215,7 @@ CALLS: dict[str, Any] = {
     "zoo.card: nothing": lambda: md.zoo.card(3),
     "zoo.load: nothing": lambda: md.zoo.load(None),
     "zoo.path: nothing": lambda: md.zoo.path(3),
+    "zoo.save: nothing": lambda: md.zoo.save(WORK / "m.safetensors", None),
 }
 
 

@@ -109,9 +109,12 @@ SENTENCES = {
     "compare: every": "100 steps are not a multiple of 7; try every=1",
     "save: path": "path is 3 and must be a path; try 'mine.safetensors'",
     "save: m": "m is [] and must be a metadescent.LearnedOptimizer; try LSTM(key=key)",
-    "save: optimizer": (
-        "optimizer is None and must be a specification; try 'lstm(layers=(20, 20))'"
+    "save: optimizer": "optimizer is 3 and must be a specification; try 'lstm(layers=(20, 20))'",
+    "save: another": (
+        "optimizer is 'lstm(layers=(3,), p=None)' and m is 'lstm(layers=(2,), p=None)'; give what "
+        "makes m, or leave it out"
     ),
+    "save: no such": "there is no optimizer named 'lsmt'; did you mean 'lstm'?",
     "save: card": (
         "JSON cannot hold what WORK/m.safetensors is to say (Object of type set is not "
         "JSON serializable); give texts, numbers, lists and dictionaries"
@@ -243,6 +246,7 @@ SENTENCES = {
     "zoo.path: nothing": (
         "optimizer is 3 and must be a name in the zoo or a path; try 'mnist-lstm'"
     ),
+    "zoo.save: nothing": "m is None and must be a metadescent.LearnedOptimizer; try LSTM(key=key)",
 }
 # Names that are modules, are refused by others, or take anything that there is to take.
 WITHOUT = {

@@ -8,31 +8,31 @@ from pathlib import Path
 import pooch
 import pytest
 
-from metadescent._ffi import KERNELS, build, kernels
+from metadescent._ffi import KERNELS, kernels, library
 
 
 @pytest.mark.skipif(not kernels(), reason="no C++ compiler")
 def test_they_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path)
-    library = build()
-    assert library is not None
-    assert list((tmp_path / "native").iterdir()) == [library]
-    built = library.stat().st_mtime_ns
-    assert build() == library
-    assert library.stat().st_mtime_ns == built
+    path = library()
+    assert path is not None
+    assert list((tmp_path / "native").iterdir()) == [path]
+    built = path.stat().st_mtime_ns
+    assert library() == path
+    assert path.stat().st_mtime_ns == built
     assert set(kernels()) == set(KERNELS)
-    assert all(name.endswith(library.stem) for name in kernels().values())
+    assert all(name.endswith(path.stem) for name in kernels().values())
 
 
 def test_they_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METADESCENT_NATIVE", "0")
-    assert build() is None
+    assert library() is None
 
 
 def test_without_a_compiler_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
-    assert build() is None
+    assert library() is None
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the compiler is a shell script")
@@ -47,7 +47,7 @@ def test_a_compiler_that_fails_is_worth_a_warning(
     monkeypatch.setenv("CXX", str(compiler))
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache")
     with pytest.warns(UserWarning, match=r"no C\+\+ kernels.*no such header"):
-        assert build() is None
+        assert library() is None
     assert list((tmp_path / "cache" / "native").iterdir()) == []
 
 
@@ -57,9 +57,9 @@ def test_a_library_that_cannot_be_kept_is_used_all_the_same(
 ) -> None:
     (tmp_path / "a-file").touch()
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "a-file")
-    library = build()
-    assert library is not None
-    assert library.exists()
+    path = library()
+    assert path is not None
+    assert path.exists()
 
 
 def test_nothing_is_built_on_import() -> None:

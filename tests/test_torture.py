@@ -115,6 +115,8 @@ def test_everything_is_imported_and_loaded_with_pickle_forbidden() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_source_runs_what_it_reads(path: Path) -> None:
     never = {"pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "eval", "exec"}
+    if path.parts[-2:] == ("zoo", "pickled.py"):
+        never -= {"pickle"}  # tests/zoo/test_pickled.py says what of it
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         found: set[str] = set()
         if isinstance(node, ast.Import):

@@ -20,10 +20,13 @@ import jax.numpy as jnp
 from metadescent._files import write_json
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import learning_curves, summarize
-from metadescent.figures.paper.judge import tenth
+from metadescent.figures.paper.claims import tenth
 from metadescent.registry import make_problem
-from metadescent.runs import folder as runs
+from metadescent.runs.folder import OPTIMIZER
+from metadescent.runs.log import read_metrics
+from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
+from metadescent.runs.training import NonFiniteError, train
 from metadescent.zoo import file as artifact
 
 NETWORKS = ("mnist", "mnist-relu", "mnist-2-layers")
@@ -86,7 +89,7 @@ VARIANTS = [
 IMITATION = Recipe(estimator="imitation(rate=0.02)", epochs=1, episodes=30, validation_problems=4)
 
 
-def train(variant: Variant, out: Path, data_dir: Path | None) -> Path:
+def train_variant(variant: Variant, out: Path, data_dir: Path | None) -> Path:
     """Train a variant, or go on with it, and return its folder."""
     recipe = replace(variant.recipe, optimizer=variant.optimizer)
     if variant.imitate:
@@ -103,26 +106,26 @@ def train(variant: Variant, out: Path, data_dir: Path | None) -> Path:
 def _run(folder: Path, problem: str, recipe: Recipe, data_dir: Path | None) -> Path:
     made = make_problem(problem, data_dir)
     try:
-        for _, info in runs.train(folder, made, problem, recipe, resume=folder.exists()):
+        for _, info in train(folder, made, problem, plan_of(recipe), resume=folder.exists()):
             print(f"{folder.name}: validation {float(info.validation_loss):.3f}", flush=True)
-    except runs.NonFiniteError as error:  # a finding too: what was best before it is measured
+    except NonFiniteError as error:  # a finding too: what was best before it is measured
         print(f"{folder.name}: {error}", flush=True)
     return folder
 
 
 def measure(folder: Path, seeds: int, data_dir: Path | None) -> dict[str, list[float]]:
     """Return the final loss, and its 95 % interval, of an optimizer on every test."""
-    m = artifact.load(folder / "optimizer.safetensors")
+    m = artifact.load(folder / OPTIMIZER)
     _, key = problem_keys(0)
-    found = {}
+    losses = {}
     for name in TESTS:
         problem = make_problem(name, data_dir)
         curves = learning_curves(m, problem, key, num_steps=max(HORIZONS), num_seeds=seeds)
         for steps in HORIZONS:
             last = summarize(jnp.asarray(curves)[:, steps - tenth(steps) : steps].mean(1)[:, None])
-            found[f"{name} {steps}"] = [float(x[0]) for x in (last.mean, last.low, last.high)]
+            losses[f"{name} {steps}"] = [float(x[0]) for x in (last.mean, last.low, last.high)]
     jax.clear_caches()
-    return found
+    return losses
 
 
 def main() -> None:
@@ -134,21 +137,21 @@ def main() -> None:
     parser.add_argument("--only", help="variants whose name has this in it")
     arguments = parser.parse_args()
     results = arguments.out / "ablation.json"
-    found = json.loads(results.read_text()) if results.exists() else {}
+    measured = json.loads(results.read_text()) if results.exists() else {}
     for variant in VARIANTS:
-        if variant.name not in found and (arguments.only or "") in variant.name:
-            folder = train(variant, arguments.out, arguments.data_dir)
-            epochs = (folder / "metrics.jsonl").read_text().splitlines()
-            found[variant.name] = {
-                "seconds": json.loads(epochs[-1])["seconds"],
+        if variant.name not in measured and (arguments.only or "") in variant.name:
+            folder = train_variant(variant, arguments.out, arguments.data_dir)
+            epochs = read_metrics(folder)
+            measured[variant.name] = {
+                "seconds": epochs[-1]["seconds"],
                 "epochs": len(epochs),
                 "tests": measure(folder, arguments.seeds, arguments.data_dir),
             }
-            write_json(results, found)
+            write_json(results, measured)
     columns = [f"{name} {steps}" for steps in HORIZONS for name in TESTS]
     print("| | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 1) + "|")
-    for name, result in found.items():
+    for name, result in measured.items():
         figures = [f"{result['tests'][column][0]:.3g}" for column in columns]
         ended = result["epochs"]
         name += "" if ended == SMALL.epochs else f" (not finite in epoch {ended + 1})"

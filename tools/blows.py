@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metadescent import _files as files
-from metadescent import cli
-from metadescent.runs import signals as stops
+from metadescent import _files, cli
+from metadescent.runs.signals import Terminated, terminate
 
 PROBLEM = "quadratic(dimension=2)"
 EPOCHS = 80
@@ -38,13 +37,13 @@ def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
     sys.stdout = sys.stderr = said.open("w", buffering=1)
     if blow is not None:
         _arm(blow)
-    signal.signal(signal.SIGTERM, stops.terminate)
+    signal.signal(signal.SIGTERM, terminate)
     status: Any = 0
     try:
         try:
             ready.set()
             cli.main(["train", PROBLEM, "--out", str(folder), "--resume", *FLAGS])
-        except stops.Terminated:
+        except Terminated:
             status = 143
     except SystemExit as stop:
         status = stop.code or 0
@@ -52,7 +51,7 @@ def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
 
 
 def _arm(blow: Blow) -> None:
-    """Let a blow fall in `files.write_atomically`."""
+    """Let a blow fall in `_files.write_atomically`."""
     count, real = -1, {"fsync": os.fsync, "replace": os.replace}
 
     def fall() -> None:
@@ -99,5 +98,5 @@ def _arm(blow: Blow) -> None:
         if ours and falls("replaced"):
             fall()
 
-    files.open = open_  # type: ignore[attr-defined]
+    _files.open = open_  # type: ignore[attr-defined]
     os.fsync, os.replace = fsync, replace

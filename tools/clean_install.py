@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-SHIPPED = sorted(path.stem for path in (CHECKOUT / "src/metadescent/zoo").glob("*.safetensors"))
+PRETRAINED = CHECKOUT / "src" / "metadescent" / "zoo" / "pretrained"
+SHIPPED = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
 MOST_SECONDS = 0.3
 IMPORT = """
 import time

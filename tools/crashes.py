@@ -19,6 +19,10 @@ from typing import Any
 from blows import EPOCHS, STAGES, Blow, train
 
 from metadescent._errors import UserError
+from metadescent._files import LOCK
+from metadescent.runs.checkpoint import checkpoints, latest_epoch
+from metadescent.runs.folder import CHECKPOINTS, CONFIG, OPTIMIZER
+from metadescent.runs.log import read_metrics
 from metadescent.zoo.cards import read_card
 from metadescent.zoo.tensors import CHECKSUM, read_tensors
 
@@ -45,7 +49,7 @@ class LostError(Exception):
 
 def preload() -> None:
     """Import what the victims need once, in the process that theirs are forked from."""
-    FORKED.set_forkserver_preload(["metadescent.cli", "metadescent.cli.commands"])
+    FORKED.set_forkserver_preload(["metadescent.cli", "metadescent.cli.training"])
 
 
 def expected_end(folder: Path) -> dict[str, Any]:
@@ -111,7 +115,7 @@ def damage(folder: Path, kind: str, chance: random.Random) -> bool:
     if newest(folder) < 2:
         # Of ten writes the last is in the third epoch.
         start(folder, Blow(10, "replaced", deadly=True)).join(PATIENCE)
-    paths = sorted((folder / "checkpoints").glob("epoch-*.safetensors"))
+    paths = checkpoints(folder / CHECKPOINTS)
     if len(paths) < 2 or newest(folder) == EPOCHS:
         return False
     data = paths[-1].read_bytes()
@@ -132,7 +136,7 @@ def damage(folder: Path, kind: str, chance: random.Random) -> bool:
 
 def refuse(folder: Path) -> bool:
     """Start a second process while one trains; then kill that one, whose lock must go with it."""
-    first, held = start(folder), folder / ".lock"
+    first, held = start(folder), folder / LOCK
     wait(lambda: held.exists() and held.read_text() == str(first.pid), first)
     os.kill(first.pid or 0, signal.SIGSTOP)
     second = start(folder, said="second")
@@ -186,21 +190,20 @@ def wait(reached: Callable[[], bool], process: BaseProcess) -> None:
 
 def newest(folder: Path) -> int:
     """Return the epoch of the newest checkpoint, 0 where there is none."""
-    return max((int(p.stem[6:]) for p in folder.glob("checkpoints/epoch-*.safetensors")), default=0)
+    return latest_epoch(folder / CHECKPOINTS)
 
 
 def left_by(folder: Path) -> dict[str, Any]:
     """Return all that a run leaves, except what a clock says."""
-    best = folder / "optimizer.safetensors"
+    best = folder / OPTIMIZER
     try:
         card, (leaves, _) = read_card(best), read_tensors(best)
     except UserError as error:
         raise LostError(str(error)) from error
     card["budget"].pop("seconds")
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    states = sorted((folder / "checkpoints").iterdir())
+    lines, states = read_metrics(folder), sorted((folder / CHECKPOINTS).iterdir())
     return {
-        "config": (folder / "config.json").read_text(),
+        "config": (folder / CONFIG).read_text(),
         "φ": leaves,
         "card": card,
         # As text, where NaN equals NaN.

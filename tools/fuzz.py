@@ -32,11 +32,11 @@ from metadescent.problems.data import load_cifar10, read_idx
 from metadescent.problems.data.networks import load_network, network_path
 from metadescent.problems.data.pictures import read_picture, read_pictures
 from metadescent.registry import make_optimizer
-from metadescent.runs.checkup import read
+from metadescent.runs.checkup import measurements, read_checkup
 from metadescent.runs.doctor import diagnose
+from metadescent.runs.folder import CONFIG, differences, read_config
 from metadescent.runs.log import read_metrics, read_stopped
-from metadescent.runs.measurements import measurements
-from metadescent.runs.recipe import Recipe
+from metadescent.runs.recipe import Recipe, recipe_from
 from metadescent.zoo import file as artifact
 from metadescent.zoo.l2l import load_l2l
 from metadescent.zoo.tensors import read_tensors
@@ -58,16 +58,16 @@ def run(folder: Path, count: int, seed: int) -> tuple[Counter, list]:
     warnings.simplefilter("ignore")
     (folder / f"{guard.CANARY}.py").write_text("import sys\nsys.canary = True\n")
     sys.path.insert(0, str(folder))
-    watch, found = guard.Guard(folder), targets(folder)
+    watch, by_kind = guard.Guard(folder), targets(folder)
     tried, lost = Counter(), []
-    for target in found.values():
+    for target in by_kind.values():
         # Once whole, so that what is imported and compiled for it is no part of what is watched.
         for data in target.seeds:
             with suppress(UserError):
                 feed(folder, target, data, None)
     began = guard.peak()
     with guard.little_memory():
-        for kind, target in found.items():
+        for kind, target in by_kind.items():
             for index in range(max(1, round(count * target.share))):
                 # Each by its own number, so that one can be made again without the others.
                 chance = random.Random(f"{seed} {kind} {index}")
@@ -113,7 +113,7 @@ def targets(folder: Path) -> dict[str, Target]:
     numbers = ("epoch", "meta_loss", "gradient_norm", "validation_loss", "best_loss", "seconds")
     measured = dict.fromkeys(numbers, 1) | {"gradient_norms": [1.0, 2.0], "start": 2.0}
     line = json.dumps(measured | {"phi_step": 0.1, "hidden": None}).encode()
-    (run_folder / "config.json").write_bytes(configuration)
+    (run_folder / CONFIG).write_bytes(configuration)
     digits, labels = idx((3, 28, 28)), idx((5,))
     images = [digits, labels, gzip.compress(digits), lzma.compress(labels)]
     records = bytes([7, *[9] * 3072]) * 2
@@ -125,7 +125,7 @@ def targets(folder: Path) -> dict[str, Target]:
             checkup = checked._replace(metrics=lines)
             measurements(checkup), diagnose(checkup)
 
-    checked = read(run_folder)
+    checked = read_checkup(run_folder)
 
     def configuration_of(path: Path) -> None:
         configured(path.parent)
@@ -173,16 +173,14 @@ def targets(folder: Path) -> dict[str, Target]:
 
 def configured(folder: Path) -> None:
     """Read a configuration as `train --resume` and `doctor` do, but for drawing φ."""
-    from metadescent.runs import log as logs
-
-    config = logs.read_config(folder)
-    recipe = logs.recipe_from(config["recipe"], folder)
-    logs.differences(config, "quadratic", recipe)
+    config = read_config(folder)
+    recipe = recipe_from(config["recipe"], folder)
+    differences(config, "quadratic", recipe)
 
 
 def safetensors(folder: Path) -> list[bytes]:
     """Return optimizers as files: one rule, several, and the smallest of the zoo."""
-    path, found = folder / "seed.safetensors", []
+    path, contents = folder / "seed.safetensors", []
     for spec in (
         "lstm(layers=(2,))",
         "lstm(layers=(3, 2)) >> pace(horizon=50.0)",
@@ -190,8 +188,8 @@ def safetensors(folder: Path) -> list[bytes]:
         "lstm-gac(layers=(2,), averaging=1)",
     ):
         artifact.save(path, make_optimizer(spec, jax.random.key(0)), optimizer=spec, trained_on="x")
-        found.append(path.read_bytes())
-    return [*found, min((zoo.path(name).read_bytes() for name in zoo.names()), key=len)]
+        contents.append(path.read_bytes())
+    return [*contents, min((zoo.path(name).read_bytes() for name in zoo.names()), key=len)]
 
 
 def idx(shape: tuple[int, ...]) -> bytes:
@@ -203,18 +201,18 @@ def idx(shape: tuple[int, ...]) -> bytes:
 def pictures() -> list[bytes]:
     """Return small pictures of each format, and a PNG that claims 60,000 × 60,000 pixels."""
     pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
-    found = []
+    contents = []
     for kind in ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP"):
         content = io.BytesIO()
         Image.fromarray(pixels[..., : 3 if kind in ("BMP", "JPEG", "PPM") else 4]).save(
             content, kind
         )
-        found.append(content.getvalue())
-    png = found[3]
+        contents.append(content.getvalue())
+    png = contents[3]
     size = struct.pack(">II", 60_000, 60_000)
     header = png[12:16] + size + png[24:29]
-    found.append(png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:])
-    return found
+    contents.append(png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:])
+    return contents
 
 
 def pickles() -> list[bytes]:
@@ -227,7 +225,7 @@ def pickles() -> list[bytes]:
 
 def archives(records: bytes) -> list[bytes]:
     """Return archives of a batch: a plain one, one with a link to itself, one that leads out."""
-    found = []
+    contents = []
     for name, kind, link in (
         ("cifar-10-batches-bin/data_batch_1.bin", tarfile.REGTYPE, ""),
         ("data_batch_1.bin", tarfile.SYMTYPE, "data_batch_1.bin"),
@@ -238,8 +236,8 @@ def archives(records: bytes) -> list[bytes]:
         member.size = len(records) if kind == tarfile.REGTYPE else 0
         with tarfile.open(fileobj=content, mode="w") as archive:
             archive.addfile(member, io.BytesIO(records))
-        found.append(content.getvalue())
-    return found
+        contents.append(content.getvalue())
+    return contents
 
 
 def bomb(mebibytes: int = 3072) -> bytes:
@@ -260,7 +258,7 @@ def bomb(mebibytes: int = 3072) -> bytes:
 
 def zips(members: list[bytes]) -> list[bytes]:
     """Return zips of pictures: plain, packed, and with names that lead elsewhere."""
-    found = []
+    contents = []
     for names, way in (
         (("a.png", "b/c.jpg"), zipfile.ZIP_STORED),
         (("../../../tmp/canary.png", "/canary.png"), zipfile.ZIP_DEFLATED),
@@ -270,5 +268,5 @@ def zips(members: list[bytes]) -> list[bytes]:
         with zipfile.ZipFile(content, "w", way) as archive:
             for name, member in zip(names, (members[3], members[2]), strict=True):
                 archive.writestr(name, member)
-        found.append(content.getvalue())
-    return found
+        contents.append(content.getvalue())
+    return contents

@@ -2,9 +2,8 @@
 
     python tools/keep_searches.py figure7
 
-The experiment, by the name of its figure, has its panels in `SETTINGS` and the file's place in
-`KEPT`. What has been searched before is taken from the cache, and what is in the file already stays
-there while its seal holds, so a second call goes on where the first one ended.
+What has been searched before is taken from the cache, and what is in the file already stays there
+while its seal holds, so a second call goes on where the first one ended.
 """
 
 import argparse
@@ -14,11 +13,13 @@ from pathlib import Path
 import jax
 
 from metadescent._files import write_json
-from metadescent.cli.commands.show import tuning_cache
+from metadescent.cli.tables import tuning_cache
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.tuning_cache import cached_tune
-from metadescent.figures.paper import budget_of, experiment
-from metadescent.figures.paper.kept import entry, searches
+from metadescent.figures.paper import experiment_of
+from metadescent.figures.paper.budgets import budget_of
+from metadescent.figures.paper.kept import kept_searches, to_entry
+from metadescent.figures.paper.panels import LearningCurves
 from metadescent.registry import make_problem
 
 
@@ -29,21 +30,23 @@ def main() -> None:
     parser.add_argument("--budget", default="cpu")
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
-    chosen = experiment(arguments.figure)
-    effort = budget_of(arguments.budget)
-    path: Path = chosen.KEPT
+    experiment = experiment_of(arguments.figure)
+    if not (isinstance(experiment, LearningCurves) and experiment.kept):
+        parser.error(f"{arguments.figure} keeps no searches")
+    budget, path = budget_of(arguments.budget), experiment.kept
     key, _ = problem_keys(0)
-    for panel, setting in chosen.SETTINGS.items():
+    for panel, setting in experiment.settings.items():
         problem = make_problem(setting.search, arguments.data_dir)
-        num_steps = effort.steps(setting.num_steps)
-        num_seeds = getattr(effort, setting.seeds).tune
-        held = searches(path, panel, problem, key, num_steps=num_steps, num_seeds=num_seeds)
+        num_steps = budget.steps(setting.num_steps)
+        num_seeds = budget.seeds(setting.seeds).tune
+        held = kept_searches(path, panel, problem, key, num_steps=num_steps, num_seeds=num_seeds)
         for name in setting.baselines:
             if name not in held:
                 tuned = cached_tune(name, problem, key, num_steps, num_seeds, tuning_cache())
+                # Read again each time, as another process may have written to it since.
                 kept = json.loads(path.read_text()) if path.is_file() else {}
-                found = entry(name, tuned, problem, key, num_steps, num_seeds)
-                kept.setdefault(panel, {})[name] = found
+                entry = to_entry(name, tuned, problem, key, num_steps, num_seeds)
+                kept.setdefault(panel, {})[name] = entry
                 write_json(path, kept)
                 print(f"{panel}, {name}: {tuned.rate:.3g}", flush=True)
         jax.clear_caches()

@@ -11,7 +11,6 @@ differs by more than the order of summation makes it.
 import argparse
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -23,7 +22,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from metadescent.runs.cluster.launch import MAIN
+from metadescent.runs.checkpoint import checkpoints, latest_epoch
+from metadescent.runs.cluster.launcher import MAIN
+from metadescent.runs.folder import CHECKPOINTS
 
 SECONDS = 20.0
 TOLERANCE = 1e-3
@@ -53,8 +54,7 @@ def children(process: subprocess.Popen) -> list[int]:
 
 def newest(folder: Path) -> int:
     """Return the epoch of the newest checkpoint."""
-    found = (re.search(r"epoch-(\d+)", path.name) for path in folder.glob("checkpoints/epoch-*"))
-    return max((int(match[1]) for match in found if match), default=0)
+    return latest_epoch(folder / CHECKPOINTS)
 
 
 def blows(process: subprocess.Popen, folder: Path, times: int, count: int, lot: random.Random):
@@ -85,8 +85,8 @@ def wait_for(true: object) -> None:
 
 def phi_of(folder: Path) -> dict[str, np.ndarray]:
     """Return φ of the last checkpoint."""
-    found = load_file(folder / "checkpoints" / f"epoch-{newest(folder):06d}.safetensors")
-    return {name: value for name, value in found.items() if name.startswith("m/")}
+    arrays = load_file(checkpoints(folder / CHECKPOINTS)[-1])
+    return {name: value for name, value in arrays.items() if name.startswith("m/")}
 
 
 def main() -> int:

@@ -1,6 +1,5 @@
 """NaN and infinity at random meta-steps: met as the policy says, counted, and never kept."""
 
-import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,9 +11,12 @@ import numpy as np
 
 from metadescent._tree import is_finite
 from metadescent.problems.base import Optimizee, Problem
-from metadescent.runs import folder as runs
 from metadescent.runs.checkpoint import latest_epoch
+from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER
+from metadescent.runs.log import read_metrics
+from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
+from metadescent.runs.training import NonFiniteError, train
 from metadescent.zoo import file as artifact
 
 FINE = 0
@@ -96,15 +98,15 @@ def meet(folder: Path, problem: Problem, recipe: Recipe) -> tuple[int, str]:
     """Train where faults are; return how many meta-steps they struck, and what was lost, if so."""
     states = []
     try:
-        for state, _ in runs.train(folder, problem, "faulty", recipe):
+        for state, _ in train(folder, problem, "faulty", plan_of(recipe)):
             states.append(state)
-    except runs.NonFiniteError:
+    except NonFiniteError:
         if recipe.on_nonfinite != "stop":
             return 1, "the run was stopped"
-        kept = latest_epoch(folder / "checkpoints")
+        kept = latest_epoch(folder / CHECKPOINTS)
         whole = kept == len(states) and all(is_finite(state.m) for state in states)
         return 1, "" if whole else f"{kept} epochs are kept where {len(states)} were finite"
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = read_metrics(folder)
     count = sum(line["nonfinite"] for line in lines)
     if recipe.on_nonfinite == "stop" and count:
         return count, "the run was not stopped"
@@ -112,7 +114,7 @@ def meet(folder: Path, problem: Problem, recipe: Recipe) -> tuple[int, str]:
     if not is_finite((end.m, end.average, end.best, end.meta_optimizer)):
         return count, "φ is not finite"
     if int(end.best_epoch):
-        best = artifact.load(folder / "optimizer.safetensors")
+        best = artifact.load(folder / OPTIMIZER)
         losses = [line["validation_loss"] for line in lines]
         if not is_finite(best) or float(end.best_loss) != np.min(
             [loss for loss in losses if np.isfinite(loss)]

@@ -18,12 +18,13 @@ from typing import Any
 from metadescent import zoo
 from metadescent._files import write_atomically
 from metadescent._provenance import hardware
-from metadescent.cli.commands.show import tuning_cache
+from metadescent.cli.tables import tuning_cache
 from metadescent.descent.comparison import Comparison, compare, problem_keys
-from metadescent.figures.paper.kept import FOLDER, searches
+from metadescent.figures.paper.kept import FOLDER, kept_searches
 from metadescent.registry import make_problem, recipe_of
 from metadescent.runs.recipe import Recipe
-from metadescent.runs.train import stage_before
+from metadescent.runs.training import stage_before
+from metadescent.zoo import catalogue
 from metadescent.zoo import file as artifact
 from metadescent.zoo.cards import DIVERGED
 
@@ -131,7 +132,7 @@ def main() -> None:
     searched = {}
     if arguments.searched:
         figure, _, panel = arguments.searched.partition(":")
-        searched = searches(
+        searched = kept_searches(
             FOLDER / f"{figure}.json",
             panel,
             problem,
@@ -158,7 +159,7 @@ def main() -> None:
         "last_tenth": result.curves[name].last_tenth,
         "sum": result.curves[name].sum,
     }
-    folder = Path(zoo.__file__).parent / "pretrained"
+    folder = catalogue.FOLDER
     if card["recipe"].get("init") and not card.get("before"):
         card["before"] = stage_before(Recipe(**card["recipe"]))
     if arguments.note:

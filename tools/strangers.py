@@ -19,7 +19,8 @@ import numpy as np
 
 from metadescent._files import write_json
 from metadescent._provenance import hardware, versions
-from metadescent.cli.console import console, figure, table
+from metadescent._text import number
+from metadescent.cli.console import output, table
 from metadescent.descent.curves import final_loss, summarize
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "strangers"
@@ -71,10 +72,10 @@ def main() -> None:
             }
             said = [f"{mean:.3f}", f"{low:.3f} – {high:.3f}"]
             less = "" if name == "Adam" else f"{ahead} of {given.seeds}"
-            rows.append([script, name, *said, less, figure(seconds)])
+            rows.append([script, name, *said, less, number(seconds)])
             print(*rows[-1], sep="  ", flush=True)
     columns = ["script", "optimizer", "loss", "95 %", "below Adam", "seconds a seed"]
-    console().print(table(f"{given.steps} steps", columns, rows, text=["optimizer"]))
+    output().print(table(f"{given.steps} steps", columns, rows, text=["optimizer"]))
     if given.json:
         made = {"steps": given.steps, "hardware": hardware(), "versions": versions()}
         write_json(given.json, made | {"runs": found})

@@ -70,10 +70,10 @@ def processes(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
                 some = kinds[first : first + crashes.PER_VICTIM]
                 jobs.append(pool.submit(crashes.torment, victim, some, expected, chance.random()))
             for job in jobs:
-                found, said = job.result()
-                struck += found
+                counts, said = job.result()
+                struck += counts
                 # What befell a run that was lost is lost, all of it.
-                lost += [(kind, said) for kind in found.elements()] if said else []
+                lost += [(kind, said) for kind in counts.elements()] if said else []
     return struck, lost
 
 

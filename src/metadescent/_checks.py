@@ -14,17 +14,12 @@ from metadescent._text import short
 
 
 def check_theta(theta: Any, source: str) -> None:
-    """Raise a UserError unless θ is a pytree of floating-point arrays.
-
-    Example:
-        >>> check_theta({"w": jnp.arange(3)}, "init")
-        Traceback (most recent call last):
-        metadescent.UserError: θ['w'] as init returns it is int32 and must be ...
-    """
+    """Raise a UserError unless θ is a pytree of floating-point arrays."""
     leaves = jax.tree_util.tree_leaves_with_path(theta)
     if not leaves:
         raise UserError(f"{source} returns no arrays; try jnp.zeros(3)")
     for where, leaf in leaves:
+        # What is not an array, such as a list's float, goes by the name of its type.
         dtype = getattr(leaf, "dtype", type(leaf).__name__)
         if not (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)):
             name = jax.tree_util.keystr(where)
@@ -34,45 +29,29 @@ def check_theta(theta: Any, source: str) -> None:
             )
 
 
-def check_value(found: Any, source: str) -> None:
-    """Raise a UserError unless a loss is one floating-point number.
-
-    Example:
-        >>> check_value(jnp.ones(2), "loss")
-        Traceback (most recent call last):
-        metadescent.UserError: loss returns float32[2] and must return a ...
-    """
-    single = hasattr(found, "dtype") and hasattr(found, "shape")
-    if not (single and found.shape == () and jnp.issubdtype(found.dtype, jnp.floating)):
-        what = f"{found.dtype}{list(found.shape)}" if single else type(found).__name__
+def check_value(value: Any, source: str) -> None:
+    """Raise a UserError unless a loss is one floating-point number."""
+    single = hasattr(value, "dtype") and hasattr(value, "shape")
+    if not (single and value.shape == () and jnp.issubdtype(value.dtype, jnp.floating)):
+        what = f"{value.dtype}{list(value.shape)}" if single else type(value).__name__
         raise UserError(
             f"{source} returns {what} and must return a floating-point scalar; try jnp.mean"
         )
 
 
 def check_key(key: Any) -> None:
-    """Raise a UserError unless it is one key of JAX, of the new kind or the old.
-
-    Example:
-        >>> check_key(3)
-        Traceback (most recent call last):
-        metadescent.UserError: key is 3 and must be a key of JAX; try jax.random.key(3)
-    """
+    """Raise a UserError unless it is one key of JAX, of the new kind or the old."""
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
+    # Of the new kind, `jax.random.key`, or of the old, `jax.random.PRNGKey`.
     new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
     if not (new or (dtype == jnp.uint32 and shape == (2,))):
+        # An integer was most likely meant as a seed.
         seed = key if isinstance(key, int) else 0
         raise UserError(f"key is {short(key)} and must be a key of JAX; try jax.random.key({seed})")
 
 
 def check_weights(weights: Array, num_steps: int) -> None:
-    """Raise a UserError unless there is one w_t for each step.
-
-    Example:
-        >>> check_weights(jnp.ones(3), 4)
-        Traceback (most recent call last):
-        metadescent.UserError: weights have the shape (3,) and must have (4,), one a step
-    """
+    """Raise a UserError unless there is one w_t for each step."""
     if jnp.shape(weights) != (num_steps,):
         raise UserError(
             f"weights have the shape {jnp.shape(weights)} and must have ({num_steps},), one a step"
@@ -80,13 +59,8 @@ def check_weights(weights: Array, num_steps: int) -> None:
 
 
 def check_rule(m: Any) -> None:
-    """Raise a UserError unless m is an optimizer.
-
-    Example:
-        >>> check_rule("adam")
-        Traceback (most recent call last):
-        metadescent.UserError: m is 'adam' and must be a learned optimizer or one...
-    """
+    """Raise a UserError unless m is an optimizer."""
+    # Optax's are named tuples, so that what they have is what they are.
     if not (hasattr(m, "init") and hasattr(m, "update")):
         raise UserError(
             f"m is {short(m)} and must be a learned optimizer or one of Optax's; "

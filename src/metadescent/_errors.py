@@ -9,15 +9,8 @@ from metadescent._text import short
 
 
 def require(name: str, value: Any, low: float | int, high: float | int = math.inf) -> None:
-    """Raise a UserError unless `value` is a number in low … high; NaN is never.
-
-    Where `low` is a whole number of Python's, an int, `value` has to be one too.
-
-    Example:
-        >>> require("epochs", 0, 1)
-        Traceback (most recent call last):
-        metadescent.UserError: epochs is 0 and must be at least 1
-    """
+    """Raise a UserError unless `value` is a number in low … high; NaN is never."""
+    # Where the bound is a whole number, so is what it bounds.
     whole = isinstance(low, int)
     number = _is_number(value, Integral if whole else Real)
     if not (number and low <= value <= high):
@@ -27,44 +20,28 @@ def require(name: str, value: Any, low: float | int, high: float | int = math.in
 
 
 def _is_number(value: object, kind: type) -> bool:
+    # Python's True is an integer, and nobody's count.
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def require_kind(name: str, value: object, kind: type | tuple[type, ...], hint: str) -> None:
-    """Raise a UserError unless `value` is of a kind; `hint` says what is, and what to try.
-
-    Example:
-        >>> require_kind("loss", 3, str, "a text; try 'mean'")
-        Traceback (most recent call last):
-        metadescent.UserError: loss is 3 and must be a text; try 'mean'
-    """
+    """Raise a UserError unless `value` is of a kind; `hint` says what is, and what to try."""
     if not isinstance(value, kind):
         raise UserError(f"{name} is {short(value)} and must be {hint}")
 
 
 def require_choice(kind: str, value: object, known: Iterable[str]) -> None:
-    """Raise a UserError unless `value` is among those that are known.
-
-    Example:
-        >>> require_choice("decay", "linear", ["cosine", "constant"])
-        Traceback (most recent call last):
-        metadescent.UserError: there is no decay 'linear'; known are cosine, constant
-    """
+    """Raise a UserError unless `value` is among those that are known."""
     known = list(known)
     if value not in known:
         raise UserError(f"there is no {kind} {short(value)}; known are {', '.join(known)}")
 
 
 def require_sizes(name: str, sizes: object) -> None:
-    """Raise a UserError unless `sizes` are several: a list or tuple of whole numbers from 1 on.
-
-    Example:
-        >>> require_sizes("hidden", 20)
-        Traceback (most recent call last):
-        metadescent.UserError: hidden is 20 and must be a list or tuple of sizes; try (20,)
-    """
+    """Raise a UserError unless `sizes` are several: a list or tuple of whole numbers from 1 on."""
     hint = f"a list or tuple of sizes; try ({sizes if isinstance(sizes, int) else 20},)"
     require_kind(name, sizes, Sequence, hint)
+    # To the type checker; the line above has raised otherwise.
     if isinstance(sizes, Sequence):
         for size in sizes:
             require(name, size, 1)
@@ -87,20 +64,10 @@ class UserError(Exception):
 
 
 class LostError(UserError):
-    """Another process, without which there is no going on, has ended: to start again may help.
+    """Another process, without which there is no going on, has ended: to start again may help."""
 
-    The command line exits with status 75, the system's own word for what may work next time.
-
-    Example:
-        >>> LostError.status
-        75
-    """
-
+    # The system's own word for what may work next time, EX_TEMPFAIL.
     status = 75
-
-
-# A traceback, and a doctest, call them what `import metadescent` does.
-UserError.__module__ = LostError.__module__ = "metadescent"
 
 
 # A traceback, and a doctest, call them what `import metadescent` does.

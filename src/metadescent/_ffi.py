@@ -20,15 +20,9 @@ KERNELS = ("lstm_update", "lstm_pull_back", "lstm_vjp", "slide", "slide_pull", "
 
 @functools.cache
 def kernels() -> dict[str, str]:
-    """Return the names under which XLA knows the kernels; empty where there are none.
-
-    The first call compiles and loads them.
-
-    Example:
-        >>> set(kernels()) <= set(KERNELS)
-        True
-    """
-    path = build()
+    """Return the names under which XLA knows the kernels; empty where there are none."""
+    # The first call compiles and loads them.
+    path = library()
     if path is None:
         return {}
     loaded = ctypes.CDLL(str(path))
@@ -41,38 +35,24 @@ def kernels() -> dict[str, str]:
 
 
 def is_on_one_device() -> bool:
-    """Tell whether the arrays of a computation are whole, each on one device.
-
-    So they are where there is but one device, and within `jax.shard_map`. Anywhere else XLA may
-    have them in shards, which is not known while a function is traced.
-
-    Example:
-        >>> is_on_one_device() == (jax.device_count() == 1)
-        True
-    """
+    """Tell whether the arrays of a computation are whole, each on one device."""
+    # Within `jax.shard_map` all axes of the mesh are manual. Elsewhere, where there are several
+    # devices, XLA may have arrays in shards, which is not known while a function is traced.
     mesh = jax.sharding.get_abstract_mesh()
     is_manual = bool(mesh.axis_names) and set(mesh.manual_axes) == set(mesh.axis_names)
     return is_manual or jax.device_count() == 1
 
 
 def can_run(*arrays: jax.Array) -> bool:
-    """Return whether there are kernels, for arrays of this kind, where they lie.
-
-    A kernel takes the whole of an array, so XLA would bring an array that is sharded over several
-    devices to every one of them. Where that can be, JAX's code runs, which falls into shards; but
-    within `jax.shard_map` an array is one device's own.
-    """
+    """Return whether there are kernels, for arrays of this kind, where they lie."""
+    # A kernel takes the whole of an array: XLA would bring all shards of one to every device.
+    # JAX's own code falls into shards.
     return all(x.dtype == jnp.float32 for x in arrays) and is_on_one_device() and bool(kernels())
 
 
-def build() -> Path | None:
-    """Compile the kernels, unless the cache has them, and return the library, or None.
-
-    Example:
-        >>> path = build()
-        >>> path is None or path.is_file()
-        True
-    """
+def library() -> Path | None:
+    """Compile the kernels, unless the cache has them, and return the library, or None."""
+    # Those of XLA's foreign function interface, which come with JAX.
     headers = jax.ffi.include_dir()
     sources = sorted(path for folder in _kernels.FOLDERS for path in folder.glob("*.cc"))
-    return _kernels.build(sources, instead="JAX's", system=headers, version=jax.__version__)
+    return _kernels.compiled(sources, instead="JAX's", system=headers, version=jax.__version__)

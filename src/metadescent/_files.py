@@ -16,21 +16,9 @@ LOCK = ".lock"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that a crash at any moment leaves the old content or the new.
-
-    Raises:
-        UserError: if the disk is full or the folder may not be written; the old file is untouched.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "a" / "note.txt"
-        ...     write_atomically(path, "whole")
-        ...     path.read_text()
-        'whole'
-    """
+    """Write a file so that a crash at any moment leaves the old content or the new."""
     data = content.encode() if isinstance(content, str) else content
+    # In the same folder, as only within a file system is a rename one step.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +26,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             with open(temporary, "wb") as file:
                 file.write(data)
                 file.flush()
+                # On the disk before it takes the name.
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
@@ -48,11 +37,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return what a file holds.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
+    """Return what a file holds."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -60,32 +45,26 @@ def read_bytes(path: Path) -> bytes:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether there is a file at a path.
-
-    Raises:
-        UserError: if the system does not say, as in a folder that may not be read.
-    """
+    """Tell whether there is a file at a path."""
     try:
         return path.is_file()
+    # In a folder that may not be read the system does not say.
     except OSError as error:
         raise read_error(path, error) from error
 
 
 def check_writable(folder: Path) -> None:
-    """Raise a UserError if a folder may not be written, or not be made; nothing is written.
-
-    Example:
-        >>> check_writable(Path("a/folder/to/come"))
-    """
+    """Raise a UserError if a folder may not be written, or not be made; nothing is written."""
     try:
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     except OSError as error:
         raise write_error(folder, 0, error) from error
+    # Those of the user that the process acts for, where the system can tell.
     effective = os.access in os.supports_effective_ids
-    if not there.is_dir():
-        why = f"{there} is a file"
-    elif not os.access(there, os.W_OK | os.X_OK, effective_ids=effective):
-        why = "it may not be written" if there == folder else f"{there} may not be written"
+    if not nearest.is_dir():
+        why = f"{nearest} is a file"
+    elif not os.access(nearest, os.W_OK | os.X_OK, effective_ids=effective):
+        why = "it may not be written" if nearest == folder else f"{nearest} may not be written"
     else:
         return
     raise UserError(f"cannot write {folder}: {why}; choose another place")
@@ -118,20 +97,7 @@ def write_lines(path: Path, lines: Iterable[Any]) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is made where there is none, until the context ends.
-
-    The system holds the lock for the process, and lets go of it however the process ends. The file
-    stays: it has the number of the process that held it last, which says nothing of who does.
-
-    Raises:
-        UserError: if another process, or this one, holds it; or if the folder may not be written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder)):
-        ...     sorted(path.name for path in Path(folder).iterdir())
-        ['.lock']
-    """
+    """Hold a folder, which is made where there is none, until the context or the process ends."""
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
     try:
@@ -144,7 +110,8 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise write_error(path, 0, error) from error
     try:
-        # For the sentence above only: on a full disk the number is left out.
+        # For the sentence above only: on a full disk the number is left out, and when the context
+        # ends it stays.
         with suppress(OSError):
             path.write_text(str(os.getpid()))
         yield

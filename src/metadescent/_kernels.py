@@ -16,22 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-w")
+# Where the sources of XLA's kernels lie, and the headers that PyTorch's includes too.
 FOLDERS = tuple(Path(__file__).parent / room / "native" for room in ("problems", "optimizers"))
-"""Where the sources of XLA's kernels lie, and the headers that PyTorch's includes too."""
 
 
-def build(
-    sources: Sequence[Path], *, instead: str, system: str | None = None, version: str = ""
+def compiled(
+    sources: Sequence[Path],
+    *,
+    instead: str,  # whose code runs where there is no library, for the warning
+    system: str | None = None,  # a folder of headers that others wrote
+    version: str = "",  # of those
 ) -> Path | None:
-    """Compile sources, unless the cache has them compiled, and return the library, or None.
-
-    That there is no compiler is no news; one that fails is worth a warning.
-
-    Arguments:
-        sources: C++ files, which may include the headers in `FOLDERS`.
-        instead: whose code runs where there is no library; for the warning.
-        system: a folder of headers that others wrote, and `version` theirs.
-    """
+    """Return the library of these sources, which is compiled unless the cache has it, or None."""
     compiler = _compiler()
     if os.environ.get("METADESCENT_NATIVE") == "0" or compiler is None:
         return None
@@ -41,6 +37,7 @@ def build(
         library = _path(f"{_digest(compiler, sources, version)}.so")
         if not library.exists():
             _compile([compiler, *arguments, *map(str, sources)], library)
+    # That there is no compiler is to be expected; one that fails is worth a warning.
     except (OSError, subprocess.SubprocessError) as error:
         detail = (getattr(error, "stderr", "") or str(error)).strip()[:500]
         message = f"no C++ kernels, {instead} own code runs instead: {detail}"

@@ -9,24 +9,15 @@ import jax
 
 
 def hardware() -> str:
-    """Return what the computation ran on, in words.
-
-    Example:
-        >>> hardware()
-        '..., ... cores, ... device(s)'
-    """
+    """Return what the computation ran on, in words."""
+    # A CPU's kind is just "cpu" to JAX.
     device = jax.devices()[0]
     kind = device.device_kind if device.platform != "cpu" else _cpu_name()
     return f"{kind}, {os.cpu_count()} cores, {jax.device_count()} {device.platform} device(s)"
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that the result depends on.
-
-    Example:
-        >>> list(versions())
-        ['python', 'metadescent', 'jax', 'optax', 'equinox', 'numpy']
-    """
+    """Return the versions that the result depends on."""
     packages = ("metadescent", "jax", "optax", "equinox", "numpy")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 

@@ -9,13 +9,7 @@ from jaxtyping import PyTree
 
 
 def path_of(keys: tuple[Any, ...]) -> str:
-    """Return the path that JAX has for a leaf as one text; "value" for a tree that is a leaf.
-
-    Example:
-        >>> tree = {"conv": [{"w": 0.0}]}
-        >>> [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(tree)]
-        ['conv/0/w']
-    """
+    """Return the path that JAX has for a leaf as one text; "value" for a tree that is a leaf."""
     return jax.tree_util.keystr(keys, simple=True, separator="/") or "value"
 
 

@@ -1,38 +1,31 @@
 """Names for problems, optimizers and estimators, found by discovery: a new one is one new file.
 
-Every module of `metadescent.problems`, `.optimizers` and `.estimators` may define `NAMED`. Beyond
-those names, `module:Class` and `path/to/file.py:Class` name what lives outside the package; there
-a problem may also be an instance, or a function that returns one. Any of them takes options the way
-Python writes them: `quadratic(dimension=20)`. Problems joined by plus signs are one problem that
-has them side by side: `mnist + convex`. So are optimizers that have each leaves of their own:
+Every module of `metadescent.problems`, `.optimizers` and `.meta.estimators` may define `NAMED`.
+Beyond those names, `module:Class` and `path/to/file.py:Class` name what lives outside the package;
+there a problem may also be an instance, or a function that returns one. Any of them takes options
+the way Python writes them: `quadratic(dimension=20)`. Problems joined by plus signs are one problem
+that has them side by side: `mnist + convex`. So are optimizers that have each leaves of their own:
 `conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`.
 """
 
 import inspect
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent import outside
 from metadescent._errors import UserError
-from metadescent._spec import (
-    build,
-    call,
-    discovered,
-    groups_of,
-    links,
-    look_up,
-    parse,
-    terms,
-)
+from metadescent._names import build, class_outside, discovered, look_up, maker_outside
+from metadescent._spec import Call, Chain, Groups, Rule, Spec, Sum, calls, parse
 from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
-from metadescent.optimizers.chained import chain
+from metadescent.optimizers.chained import Chained, InTurn, chain
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problems.base import Named, Problem
 from metadescent.problems.batch import Batch
@@ -40,32 +33,19 @@ from metadescent.problems.together import Together
 
 
 def problems() -> dict[str, Named]:
-    """Return every problem of the package by name.
-
-    Example:
-        >>> "quadratic" in problems()
-        True
-    """
+    """Return every problem of the package by name."""
     return discovered("metadescent.problems")
 
 
 def optimizers() -> dict[str, type[LearnedOptimizer]]:
-    """Return every kind of learned optimizer of the package by name.
-
-    Example:
-        >>> optimizers()["lstm"].__name__
-        'LSTM'
-    """
+    """Return every kind of learned optimizer of the package by name."""
     return discovered("metadescent.optimizers")
 
 
 def recipe_of(spec: str) -> dict[str, Any]:
-    """Return where meta-training on this problem differs from the default recipe.
-
-    Of several problems side by side, the first one's counts.
-    """
-    name, _ = parse(terms(spec)[0])
-    return dict(problems()[name].recipe) if name in problems() else {}
+    """Return where meta-training on this problem, or the first of a sum, is not by the defaults."""
+    name, known = calls(parse(spec))[0].name, problems()
+    return dict(known[name].recipe) if name in known else {}
 
 
 def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
@@ -81,23 +61,34 @@ def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
         >>> len(make_problem("quadratic(dimension=3) + convex").parts)
         2
     """
-    several = terms(spec)
-    if len(several) > 1:
-        return Together([make_problem(term, data_dir) for term in several])
-    name, options = parse(spec)
-    known = problems()
-    make = outside.problem(name) if ":" in name else look_up(name, known, "problem").make
+    tree = parse(spec)
+    if isinstance(tree, Sum):
+        return Together([_problem(_as_call(term), data_dir) for term in tree.terms])
+    return _problem(_as_call(tree), data_dir)
+
+
+def _problem(call: Call, data_dir: str | Path | None) -> Problem:
+    outside = ":" in call.name
+    if outside:
+        make = maker_outside(call.name, Problem)
+    else:
+        make = look_up(call.name, problems(), "problem").make
     if data_dir is not None and "data_dir" in inspect.signature(make).parameters:
-        options["data_dir"] = data_dir
-    made = build(make, name, options)
-    if not isinstance(made, Problem):
+        call = call._replace(options=call.options | {"data_dir": data_dir})
+    problem = build(make, call)
+    if not isinstance(problem, Problem):
         raise UserError(
-            f"{name} returns {type(made).__name__} and must return a Problem; "
+            f"{call.name} returns {type(problem).__name__} and must return a Problem; "
             "try metadescent.FromFunction(loss, init)"
         )
-    if ":" in name:
-        _try_out(made, name)
-    return made
+    if outside:
+        _try_out(problem, call.name)
+    return problem
+
+
+def _as_call(spec: Spec) -> Call:
+    """Return a call as it is, and what should have been one as a name that nothing has."""
+    return spec if isinstance(spec, Call) else Call(str(spec), {})
 
 
 def _try_out(problem: Problem, name: str) -> None:
@@ -111,15 +102,20 @@ def _try_out(problem: Problem, name: str) -> None:
         eqx.filter_eval_shape(once, problem, jax.random.key(0))
     except UserError:
         raise
-    except Exception as error:
+    except Exception as error:  # Its functions are anyone's code.
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{name} does not work, {type(error).__name__}: {reason}; mend it, --debug shows where"
         ) from error
 
 
-def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
+def make_optimizer(spec: str | Spec, key: PRNGKeyArray) -> LearnedOptimizer:
     """Return the optimizer that a specification names, with φ drawn from `key`.
+
+    Beside the package's own there are those of Optax: `optax.adam(learning_rate=0.001)`.
+
+    Raises:
+        UserError: if the name or an option is unknown, or an option has no such value.
 
     Example:
         >>> import jax
@@ -129,12 +125,40 @@ def make_optimizer(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
         >>> [type(rule).__name__ for rule in both.rules]
         ['LSTM', 'RNNProp']
     """
-    if "->" not in spec:
-        return make_rule(spec, key)
-    groups = groups_of(spec)
-    keys = jax.random.split(key, len(groups))
-    made = zip(groups, keys, strict=True)
-    return Partitioned([(takes, make_rule(one, key)) for (takes, one), key in made])
+    tree = parse(spec) if isinstance(spec, str) else spec
+    match tree:
+        case Groups(groups):
+            keys = jax.random.split(key, len(groups))
+            makers = zip(groups, keys, strict=True)
+            return Partitioned(
+                [(takes, make_optimizer(rule, key)) for (takes, rule), key in makers]
+            )
+        case Chain(links):
+            keys = jax.random.split(key, len(links))
+            return chain([make_optimizer(link, k) for link, k in zip(links, keys, strict=True)])
+    call = _as_call(tree)
+    if call.name.startswith("optax."):
+        return ByHand(_of_optax(call), str(call))
+    if ":" in call.name:
+        make = class_outside(call.name, LearnedOptimizer)
+    else:
+        make = look_up(call.name, optimizers(), "optimizer")
+    return build(partial(make, key=key), call)
+
+
+def _of_optax(call: Call) -> optax.GradientTransformation:
+    make = getattr(optax, call.name.removeprefix("optax."), None)
+    rule = build(make, call) if inspect.isfunction(make) else None
+    if not isinstance(rule, optax.GradientTransformation):
+        raise UserError(f"there is no optimizer {call.name!r}; try optax.adam(learning_rate=0.001)")
+    theta = jax.ShapeDtypeStruct((2,), "float32")
+    # Optax takes any value for a rate, and stumbles over it only when used.
+    try:
+        jax.eval_shape(lambda x: rule.update(x, rule.init(x), x), theta)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{call.in_full()} moves no θ: {reason}") from error
+    return rule
 
 
 def make_estimator(spec: str, **given: Any) -> Estimator:
@@ -143,50 +167,66 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
     What is `given` are values for the options that the specification leaves open; those that this
     estimator does not have are left out.
 
+    Raises:
+        UserError: if the name or an option is unknown, or an option has no such value.
+
     Example:
         >>> make_estimator("pes(std=0.1)", problems=3, coordinates=7)
         PES(problems=3, std=0.1)
     """
-    name, options = parse(spec)
-    known = discovered("metadescent.meta.estimators")
-    make = outside.class_of(name, Estimator) if ":" in name else look_up(name, known, "estimator")
+    call = _as_call(parse(spec))
+    if ":" in call.name:
+        make = class_outside(call.name, Estimator)
+    else:
+        make = look_up(call.name, discovered("metadescent.meta.estimators"), "estimator")
     accepted = inspect.signature(make).parameters
-    return build(make, name, {k: v for k, v in given.items() if k in accepted} | options)
+    chosen = {k: v for k, v in given.items() if k in accepted} | call.options
+    return build(make, call._replace(options=chosen))
 
 
-def make_rule(spec: str, key: PRNGKeyArray) -> LearnedOptimizer:
-    """Return the optimizer of a group: as `make_optimizer`, or one of Optax's, "optax.adam(…)".
-
-    Example:
-        >>> import jax
-        >>> m = make_rule("lstm(layers=(4,)) >> pace(horizon=50.0)", jax.random.key(0))
-        >>> [type(rule).__name__ for rule in m.rules]
-        ['LSTM', 'Pace']
-    """
-    several = links(spec)
-    if len(several) > 1:
-        keys = jax.random.split(key, len(several))
-        return chain([make_rule(one, key) for one, key in zip(several, keys, strict=True)])
-    name, options = parse(spec)
-    if name.startswith("optax."):
-        return ByHand(_of_optax(name, options))
-    make = (
-        outside.class_of(name, LearnedOptimizer)
-        if ":" in name
-        else look_up(name, optimizers(), "optimizer")
-    )
-    return build(partial(make, key=key), name, options)
+def spec_of(m: LearnedOptimizer) -> Spec:
+    """Return the specification that makes an optimizer of the package again, all but its φ."""
+    if not isinstance(m, Partitioned):
+        return _rule_of(m)
+    patterns = [takes for takes in m.takes if isinstance(takes, str)]
+    if len(patterns) < len(m.takes):
+        raise UserError(
+            "a group takes its leaves by a function, which has no specification; try a pattern, "
+            "such as 'conv/*'"
+        )
+    return Groups(tuple(zip(patterns, map(_rule_of, m.rules), strict=True)))
 
 
-def _of_optax(name: str, options: dict[str, Any]) -> optax.GradientTransformation:
-    make = getattr(optax, name.removeprefix("optax."), None)
-    made = build(make, name, options) if inspect.isfunction(make) else None
-    if not isinstance(made, optax.GradientTransformation):
-        raise UserError(f"there is no optimizer {name!r}; try optax.adam(learning_rate=0.001)")
-    theta = jax.ShapeDtypeStruct((2,), "float32")
-    try:
-        jax.eval_shape(lambda x: made.update(x, made.init(x), x), theta)
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{call(name, options)} moves no θ: {reason}") from error
-    return made
+def _rule_of(m: LearnedOptimizer) -> Rule:
+    if isinstance(m, Chained | InTurn):
+        return Chain(tuple(map(_call_of, m.rules)))
+    return _call_of(m)
+
+
+def _call_of(m: LearnedOptimizer) -> Call:
+    if isinstance(m, ByHand) and m.spec is not None:
+        return _as_call(parse(m.spec))
+    kind = type(m)
+    name = next((name for name, named in optimizers().items() if named is kind), None)
+    if name is None:
+        example = "* -> optax.adam(…)" if kind is ByHand else f"my_rule.py:{kind.__name__}"
+        raise UserError(
+            f"what makes this {kind.__name__} is not known; name it, such as optimizer={example!r}"
+        )
+    options = {}
+    for option, parameter in inspect.signature(kind).parameters.items():
+        # An option that nothing keeps says where φ begins, and φ itself is kept.
+        value = next(_kept(m, option), parameter.default)
+        if value != parameter.default:
+            options[option] = value.item() if isinstance(value, np.generic) else value
+    return Call(name, options)
+
+
+def _kept(m: eqx.Module, option: str) -> Iterator[Any]:
+    """Yield what a rule and its parts have under the name of an option, the outermost first."""
+    value = getattr(m, option, m)
+    if isinstance(value, bool | int | float | str | tuple | np.generic | None):
+        yield value
+    for part in vars(m).values():
+        if isinstance(part, eqx.Module):
+            yield from _kept(part, option)

@@ -1,4 +1,4 @@
-"""Progress that a person can follow and a log can hold, and figures of three digits."""
+"""Progress that a person can follow and a log can hold."""
 
 import io
 import sys
@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from metadescent.cli import console
-from metadescent.cli.console import SECONDS_BETWEEN_LINES, figure, progress, table
+from metadescent.cli.console import SECONDS_BETWEEN_LINES, progress, table
 
 
 class Clock:
@@ -92,14 +92,6 @@ def test_on_a_terminal_progress_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "loss 0.5" in shown
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(None, "–"), (0.0, "0"), (1.0, "1"), (0.044449, "0.0444"), (1234.5, "1.23e+03")],
-)
-def test_a_figure_has_three_digits(value: float | None, shown: str) -> None:
-    assert figure(value) == shown
-
-
 def test_a_table_has_its_title_its_columns_and_its_rows() -> None:
     out = io.StringIO()
     rows = [["sgd", "0.1"], ["nag", "12"]]
@@ -112,5 +104,5 @@ def test_results_are_whole_lines_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     long = "word " * 100
-    console.console().print(long)
+    console.output().print(long)
     assert capsys.readouterr().out == long + "\n"

@@ -39,9 +39,10 @@ def test_closed_errors_are_no_error() -> None:
 
 def test_a_mistake_elsewhere_is_not_taken_for_it() -> None:
     program = (
-        "import metadescent.cli.commands as c; from metadescent.cli import main\n"
+        "from metadescent.cli import main\n"
+        "from metadescent.cli.list import List\n"
         "def run(command): raise OSError(28, 'No space left on device')\n"
-        "c.run = run; main(['list'])"
+        "List.run = run; main(['list'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""`stylize` and `convert`, on a network drawn at random and tiny pictures."""
+"""`stylize`, on a network drawn at random and tiny pictures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,40 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save
 
 from metadescent import zoo
-from metadescent.cli.arguments import Stylize
-from metadescent.cli.commands.stylize import _reported
+from metadescent.cli.painting import reported
+from metadescent.cli.stylize import Stylize
 from metadescent.descent.trace import Visited
 from metadescent.figures.paper.styling import OPTIMIZERS
 from metadescent.problems.data.embedded import embedded_names
-from metadescent.problems.data.networks import load_network, network_path
-from metadescent.problems.data.pictures import read_picture, write_picture
-from metadescent.problems.neural_art import squeezenet
+from metadescent.problems.data.pictures import read_picture
 from metadescent.problems.neural_art.tiny_imagenet import NETWORKS
 from metadescent.registry import make_optimizer
-from metadescent.zoo import file as artifact
 
 SMALL = ("--size", "16", "--steps", "3")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a network and a style."""
-    folder = tmp_path_factory.mktemp("data")
-    rng = np.random.default_rng(0)
-    arrays = {
-        name: rng.normal(size=shape, scale=np.sqrt(2 / np.prod(shape[:-1] or (100,))))
-        for name, shape in squeezenet.SHAPES.items()
-    }
-    path = network_path("squeezenet", folder)
-    path.parent.mkdir()
-    path.write_bytes(save({name: array.astype(np.float32) for name, array in arrays.items()}))
-    for name in ("style/waves.png", "photo.png"):
-        pixels = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
-        write_picture(folder / name, pixels)
-    return folder
 
 
 @pytest.fixture
@@ -70,7 +48,7 @@ def test_a_frame_that_a_line_search_passes_comes_after_it(
     monkeypatch.chdir(tmp_path)
     command = Stylize(Path("a"), Path("b"), optimizer="lbfgs", frames=3)
     visited = [Visited(jnp.zeros((2, 2, 3)), jnp.ones(()), n) for n in (0, 4, 5, 6, 13, 14)]
-    assert list(_reported(iter(visited), "lbfgs", command, lambda *_: None)) == visited
+    assert list(reported(iter(visited), "lbfgs", command, lambda *_: None)) == visited
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"styled-{n:04d}.png" for n in (0, 4, 6, 13)]
 
@@ -109,7 +87,7 @@ def test_it_paints_by_the_optimizer_of_the_network(
 def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> None:
     spec = "lstm(layers=(2,))"
     m = make_optimizer(spec, jax.random.key(0))
-    artifact.save(tmp_path / "mine.safetensors", m, optimizer=spec)
+    zoo.save(tmp_path / "mine.safetensors", m, optimizer=spec)
     status, _, said = stylize("--optimizer", "mine.safetensors", "--start", "noise")
     assert status == 0, said
     assert (tmp_path / "styled.png").is_file()
@@ -213,30 +191,3 @@ def test_a_damaged_picture_is_refused_in_one_sentence(
     assert said.startswith(f"metadescent: {sentence}")
     assert len(said.splitlines()) == 1
     assert not (tmp_path / "styled.png").exists()
-
-
-def test_convert_makes_what_stylize_reads(metadescent: Callable, data: Path) -> None:
-    """From torchvision's layout, of this package's own arrays turned around."""
-    arrays = load_network("squeezenet", squeezenet.SHAPES, data)
-    places = dict(zip(squeezenet.LAYERS, (0, 3, 4, 6, 7, 9, 10, 11, 12), strict=True))
-    state = {}
-    for name, array in arrays.items():
-        layer, *part, kind = name.split(".")
-        theirs = [f"features.{places[layer]}", *(p.replace("squeeze1x1", "squeeze") for p in part)]
-        turned = array.transpose(3, 2, 0, 1) if kind == "kernel" else array
-        kind = "weight" if kind == "kernel" else kind
-        state[".".join([*theirs, kind])] = np.ascontiguousarray(turned)
-    Path("net.safetensors").write_bytes(save(state))
-    words = ("convert", "net.safetensors", "squeezenet", "--caffe", "--data-dir", "here")
-    status, out, said = metadescent(*words)
-    assert status == 0, said
-    place = network_path("squeezenet", "here")
-    assert out == f"{len(arrays)} arrays of squeezenet: {place}\n"
-    found = load_network("squeezenet", squeezenet.SHAPES, "here")
-    for name, array in arrays.items():
-        np.testing.assert_array_equal(found[name], array)
-    assert metadescent(*words) == (
-        2,
-        "",
-        f"metadescent: {place} is there already; delete it or choose another place with --out\n",
-    )

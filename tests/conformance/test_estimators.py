@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent._spec import discovered
+from metadescent._names import discovered
 from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM

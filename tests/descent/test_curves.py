@@ -11,7 +11,13 @@ import optax
 import pytest
 import scipy.stats
 
-from metadescent.descent.curves import final_loss, held_out_curves, learning_curves, summarize
+from metadescent.descent.curves import (
+    final_loss,
+    held_out_curves,
+    learning_curves,
+    parts_of,
+    summarize,
+)
 from metadescent.descent.episode import draw, start_batch
 from metadescent.descent.tuning import tune
 from metadescent.descent.unrolling import unroll
@@ -197,6 +203,13 @@ def test_a_large_problem_goes_in_parts_and_nothing_else_changes(m: Any) -> None:
         for problem in (NoisyProblem(), InParts())
     )
     np.testing.assert_allclose(parts, whole, rtol=1e-6)
+
+
+def test_parts_are_equal_and_as_few_as_may_be() -> None:
+    assert parts_of(100, None) == 1
+    assert parts_of(100, 8) == 20
+    assert parts_of(7, 4) == 7
+    assert parts_of(6, 0) == 6
 
 
 class Bowls(Problem):

@@ -11,7 +11,7 @@ import pytest
 
 from metadescent.descent.curves import learning_curves
 from metadescent.descent.episode import draw
-from metadescent.descent.line_search import searches
+from metadescent.descent.line_search import searches_along_line
 from metadescent.descent.trace import curve_of, descend
 from metadescent.descent.tuning import tune
 from metadescent.optimizers.lstm import LSTM
@@ -44,12 +44,11 @@ class Bowls(Problem):
 
 @pytest.fixture(scope="module")
 def curves() -> np.ndarray:
-    found = learning_curves(optax.lbfgs(), PROBLEM, KEY, num_steps=BUDGET, num_seeds=3)
-    return np.asarray(found)
+    return np.asarray(learning_curves(optax.lbfgs(), PROBLEM, KEY, num_steps=BUDGET, num_seeds=3))
 
 
 def test_side_by_side_they_go_the_way_of_one(curves: np.ndarray) -> None:
-    """Whose gradients are counted one by one in `test_descend`."""
+    """Whose gradients are counted one by one in `test_trace`."""
     fs, keys = draw(PROBLEM, KEY, 3)
     thetas = fs.init(keys.theta)
     for b in range(3):
@@ -76,19 +75,24 @@ def test_a_search_at_the_minimum_ends() -> None:
         def init(self, key: jax.Array) -> jax.Array:
             return jnp.zeros(2)
 
-    found = learning_curves(optax.lbfgs(), AtRest(jnp.zeros(())), KEY, num_steps=4, num_seeds=1)
-    np.testing.assert_array_equal(found, np.zeros((1, 4)))
+    curve = learning_curves(optax.lbfgs(), AtRest(jnp.zeros(())), KEY, num_steps=4, num_seeds=1)
+    np.testing.assert_array_equal(curve, np.zeros((1, 4)))
 
 
 def test_only_a_rule_that_searches_searches() -> None:
     m = LSTM((2,), key=KEY)
     rules = [optax.lbfgs(), optax.chain(optax.identity(), optax.lbfgs()), optax.adam(1.0), m]
-    assert [searches(rule, {"w": jnp.zeros(3)}) for rule in rules] == [True, True, False, False]
+    assert [searches_along_line(rule, {"w": jnp.zeros(3)}) for rule in rules] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_tuned_it_takes_its_rate_from_the_grid_and_refuses_minibatches(sentence: Callable) -> None:
     tuned = tune("lbfgs", Bowls(jnp.zeros(())), KEY, num_steps=3, num_seeds=2)
     assert tuned.grid[0] < tuned.rate < tuned.grid[-1]
-    found = sentence(tune, "lbfgs", Bowls(jnp.ones(())), KEY, num_steps=3, num_seeds=2)
-    assert found.startswith("lbfgs searches along a line, and the loss there is ")
-    assert found.endswith("leave lbfgs out where f draws minibatches")
+    said = sentence(tune, "lbfgs", Bowls(jnp.ones(())), KEY, num_steps=3, num_seeds=2)
+    assert said.startswith("lbfgs searches along a line, and the loss there is ")
+    assert said.endswith("leave lbfgs out where f draws minibatches")

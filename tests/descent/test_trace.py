@@ -9,7 +9,7 @@ import optax
 import pytest
 from jaxtyping import Array
 
-from metadescent.descent.trace import curve_of, descend
+from metadescent.descent.trace import Visited, curve_of, descend
 from metadescent.descent.unrolling import start, unroll
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee
@@ -42,6 +42,11 @@ def test_it_goes_the_way_of_unroll(learned: bool) -> None:
     np.testing.assert_allclose(curve_of(way, 5), losses, rtol=1e-5)
     np.testing.assert_allclose(way[-1].theta, end.theta, rtol=1e-5)
     assert [visited.gradients for visited in way] == list(range(6))
+
+
+def test_between_the_thetas_of_a_line_search_the_loss_stays() -> None:
+    way = [Visited(None, 9.0, 0), Visited(None, 5.0, 2), Visited(None, 4.0, 3)]
+    assert curve_of(way, 4).tolist() == [9.0, 5.0, 4.0, 4.0]
 
 
 @pytest.mark.parametrize("steps", [1, 4])

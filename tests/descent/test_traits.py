@@ -66,6 +66,19 @@ def test_how_step_like(curve: np.ndarray, low: float, high: float, sign: int) ->
     assert np.sign(change) == sign
 
 
+def test_a_line_has_the_share_of_its_window_and_a_step_all() -> None:
+    shares, changes = steps_of(np.stack([-X, -np.sign(X)]))
+    assert shares.round(2).tolist() == [0.1, 1.0]
+    assert changes.round(2).tolist() == [-0.2, -2.0]
+
+
+def test_what_alternates_is_its_own_opposite_a_step_later() -> None:
+    alternating = np.array([[1.0], [-1.0]] * 50)
+    assert autocorrelation(alternating)[:2].round(1).tolist() == [1.0, -1.0]
+    # From 1 to −0.99, which it is of all 99 pairs, a straight line passes 1/e at 0.32.
+    assert time_scale(alternating) == pytest.approx((1 - np.exp(-1)) / 1.99)
+
+
 def test_a_constant_is_no_step() -> None:
     share, change = steps_of(np.ones((2, 3, 11)))
     assert share.shape == change.shape == (2, 3)

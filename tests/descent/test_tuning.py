@@ -1,4 +1,4 @@
-"""Baselines are Torch7's, and the rate found is the best on a grid that contains its optimum."""
+"""The rate that a search returns is the best of a grid that contains its optimum."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,6 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.descent.tuning import Tuned, tune
 from metadescent.problems.base import Optimizee, Problem
@@ -61,19 +60,19 @@ def test_the_rate_is_the_best_of_its_grid(tuned: Tuned) -> None:
 
 @pytest.mark.parametrize("factor", [1e-3, 1e4], ids=["to higher rates", "to lower rates"])
 def test_the_grid_grows_until_the_optimum_is_inside(factor: float, tuned: Tuned) -> None:
-    found = tune("sgd", bowls(factor), KEY, **SIZES)
-    assert found.rate == pytest.approx(BEST / factor)
-    assert found.grid[0] < found.rate < found.grid[-1]
-    assert len(found.grid) > len(tuned.grid)
-    np.testing.assert_allclose(np.diff(np.log10(found.grid)), 0.25)
+    wider = tune("sgd", bowls(factor), KEY, **SIZES)
+    assert wider.rate == pytest.approx(BEST / factor)
+    assert wider.grid[0] < wider.rate < wider.grid[-1]
+    assert len(wider.grid) > len(tuned.grid)
+    np.testing.assert_allclose(np.diff(np.log10(wider.grid)), 0.25)
 
 
 def test_rates_that_diverge_are_never_best() -> None:
-    found = tune("sgd", bowls(1.0), KEY, num_steps=60, num_seeds=2)
-    diverged = [rate for rate, loss in zip(found.grid, found.final_losses, strict=True) if loss > 1]
-    assert found.final_losses[-1] == np.inf
+    tuned = tune("sgd", bowls(1.0), KEY, num_steps=60, num_seeds=2)
+    diverged = [rate for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True) if loss > 1]
+    assert tuned.final_losses[-1] == np.inf
     assert diverged
-    assert found.rate < min(diverged)
+    assert tuned.rate < min(diverged)
 
 
 def test_all_rates_at_once_are_one_by_one(tuned: Tuned) -> None:
@@ -127,67 +126,3 @@ def test_an_unknown_baseline_is_named(sentence: Callable) -> None:
     assert sentence(tune, "adamw", bowls(1.0), KEY, **SIZES) == (
         "there is no baseline 'adamw'; known are sgd, nag, rmsprop, adam, lbfgs"
     )
-
-
-def torch7_sgd(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
-    xs = []
-    for _ in range(steps):
-        x -= rate * slope(x)
-        xs.append(x)
-    return xs
-
-
-def torch7_nag(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
-    """optim.nag: the gradient is taken where momentum leads, and those points are listed."""
-    velocity, xs = 0.0, []
-    for _ in range(steps + 1):
-        ahead = x + 0.9 * velocity
-        xs.append(ahead)
-        velocity = 0.9 * velocity - rate * slope(ahead)
-        x += velocity
-    return xs[1:]
-
-
-def torch7_rmsprop(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
-    mean_square, xs = 0.0, []
-    for _ in range(steps):
-        mean_square = 0.99 * mean_square + 0.01 * slope(x) ** 2
-        x -= rate * slope(x) / (mean_square**0.5 + 1e-8)
-        xs.append(x)
-    return xs
-
-
-def torch7_adam(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
-    mean = mean_square = 0.0
-    xs = []
-    for t in range(1, steps + 1):
-        mean = 0.9 * mean + 0.1 * slope(x)
-        mean_square = 0.999 * mean_square + 0.001 * slope(x) ** 2
-        corrected = rate * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
-        x -= corrected * mean / (mean_square**0.5 + 1e-8)
-        xs.append(x)
-    return xs
-
-
-TORCH7 = {"sgd": torch7_sgd, "nag": torch7_nag, "rmsprop": torch7_rmsprop, "adam": torch7_adam}
-
-
-# Optax's Adam adds ε after the correction for bias and Torch7's before, which tells near ε only.
-@pytest.mark.parametrize(
-    ("name", "scale"), [*((name, 1.0) for name in STANDARD), ("rmsprop", 1e-6)]
-)
-def test_baselines_step_as_torch7s_do(name: str, scale: float) -> None:
-    rate, steps = 0.1, 4
-
-    def slope(x: float) -> float:
-        return scale * (2 * x + 1)
-
-    tx = BASELINES[name].make(rate)
-    x = jnp.asarray(0.0)
-    state, xs = tx.init(x), []
-    for _ in range(steps):
-        update, state = tx.update(jnp.asarray(slope(x)), state, x)
-        x = optax.apply_updates(x, update)
-        xs.append(float(x))
-    expected = TORCH7[name](slope, 0.0, rate, steps)
-    np.testing.assert_allclose(xs, expected, rtol=1e-5)

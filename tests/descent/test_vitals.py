@@ -9,21 +9,22 @@ import optax
 import pytest
 
 from metadescent.descent.curves import learning_curves
+from metadescent.descent.episode import draw, start_batch
 from metadescent.descent.vitals import checked_curves, hidden, response
 from metadescent.optimizers.anytime import Anytime
 from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.optimizers.partitioned import Partitioned
+from metadescent.problems.from_function import FromFunction
 from metadescent.problems.quadratic import Quadratic
 
 KEY, PROBLEM = jax.random.key(0), Quadratic(dimension=2)
 M = LSTM((3, 2), p=1.0, scale=0.1, key=KEY)
+SQUARE = FromFunction(lambda theta, key: theta**2, lambda key: jnp.full((), 3.0))
 
 
 def test_curves_and_vitals_are_those_of_a_loop_by_hand(assert_close: Callable) -> None:
-    from metadescent.descent.episode import draw, start_batch
-
     curves, vitals = checked_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3)
     assert_close(curves, learning_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3))
     fs, keys = draw(PROBLEM, KEY, 3)
@@ -46,6 +47,17 @@ def test_curves_and_vitals_are_those_of_a_loop_by_hand(assert_close: Callable) -
     h = np.concatenate([np.ravel(pair[0]) for pair in state])
     np.testing.assert_allclose(vitals.hidden, np.sqrt((h**2).mean()), rtol=1e-5)
     np.testing.assert_allclose(vitals.saturated_hidden, (np.abs(h) > 0.95).mean(), atol=1e-6)
+
+
+def test_the_vitals_of_one_step_of_sgd() -> None:
+    _, vitals = checked_curves(optax.sgd(0.25), SQUARE, KEY, num_steps=1, num_seeds=2)
+    shown = (vitals.start, vitals.gradient, vitals.update_ratio)
+    assert [float(x) for x in shown] == [9.0, 6.0, 0.25]
+
+
+def test_a_rule_that_goes_on_whatever_the_gradient_is_does_not_turn_round_with_it() -> None:
+    constant = optax.stateless(lambda g, theta: jax.tree.map(jnp.ones_like, g))
+    assert [float(x) for x in response(constant, SQUARE, KEY, 1)] == [0.0, 0.0, 6.0]
 
 
 def test_what_an_optimizer_does_not_have_is_nan() -> None:

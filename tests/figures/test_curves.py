@@ -160,6 +160,11 @@ def test_a_handful_of_round_ticks(low: float, high: float) -> None:
     assert ticks.max() <= high
 
 
+def test_ticks_are_powers_of_ten_or_what_lies_between_two() -> None:
+    assert _ticks(0.03, 40.0).tolist() == [0.1, 1.0, 10.0]
+    assert _ticks(0.19, 0.55).round(3).tolist() == [0.2, 0.25, 0.3, 0.4, 0.5]
+
+
 def test_a_panel_on_axes_of_your_own() -> None:
     from matplotlib.figure import Figure
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from metadescent.optimizers.blockwise import pull_back
+from metadescent.optimizers.blockwise import pull_back_blockwise
 from metadescent.optimizers.lstm import LSTM, stack
 
 M = LSTM((3,), key=jax.random.key(0))
@@ -36,6 +36,6 @@ def test_it_is_automatic_differentiation_whatever_the_block(
 
     @eqx.filter_jit
     def blocks(m: LSTM) -> LSTM:
-        return pull_back(rows, m, STATE, INPUTS, COTANGENTS, block=block)
+        return pull_back_blockwise(rows, m, STATE, INPUTS, COTANGENTS, block=block)
 
     assert_close(blocks(M), eqx.filter_jit(eqx.filter_grad(pairing))(M), rtol=1e-4, atol=1e-5)

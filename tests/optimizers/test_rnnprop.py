@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.optimizers import blockwise as blocks
+from metadescent.optimizers.blockwise import pull_back_blockwise
 from metadescent.optimizers.rnnprop import RNNProp
 
 M = RNNProp((3,), beta=0.9, scale=0.7, key=jax.random.key(0))
@@ -72,7 +72,7 @@ def test_second_derivatives_have_a_derivative_where_there_is_nothing_to_do(size:
 def test_its_derivative_is_automatic_differentiations(assert_close: Callable) -> None:
     state = jax.tree.map(lambda h: h + 0.1, M.init(GRADIENTS[0]))
     cotangents = jax.random.normal(jax.random.key(2), GRADIENTS.shape)
-    reference = blocks.pull_back(RNNProp.update_coordinates, M, state, GRADIENTS, cotangents)
+    reference = pull_back_blockwise(RNNProp.update_coordinates, M, state, GRADIENTS, cotangents)
     ours = M.pull_back(state, GRADIENTS, cotangents)
     assert_close(eqx.filter(ours, eqx.is_array), reference, rtol=1e-4, atol=1e-5)
 

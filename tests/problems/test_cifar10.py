@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent.problems.cifar10 import NAMED, cifar10
+from metadescent.problems.cifar10 import NAMED, make_cifar10
 from metadescent.problems.convnet import ConvNet
 from metadescent.problems.logarithm import Logarithm
 from metadescent.problems.rescaled import Rescaled
@@ -32,7 +32,7 @@ def members(f: ConvNet) -> dict[int, int]:
 
 
 def test_it_is_the_network_on_the_training_images(folder: Path) -> None:
-    f = cifar10(theta_std=0.5, batch_size=7, data_dir=folder).sample(KEY)
+    f = make_cifar10(theta_std=0.5, batch_size=7, data_dir=folder).sample(KEY)
     assert (f.channels, f.hidden, f.kernel, f.classes) == ((16, 16, 16), (32,), 5, 10)
     assert (f.theta_std, f.batch_size, f.white) == (0.5, 7, 255.0)
     assert members(f) == {i: i % 10 for i in range(30)}
@@ -40,7 +40,7 @@ def test_it_is_the_network_on_the_training_images(folder: Path) -> None:
 
 @pytest.mark.parametrize("labels", [(0, 1), (7, 3, 5), tuple(range(9, -1, -1))])
 def test_labels_become_classes_in_their_order(folder: Path, labels: tuple[int, ...]) -> None:
-    f = cifar10(labels, data_dir=folder).sample(KEY)
+    f = make_cifar10(labels, data_dir=folder).sample(KEY)
     assert f.classes == len(labels)
     assert members(f) == {i: labels.index(i % 10) for i in range(30) if i % 10 in labels}
 
@@ -58,7 +58,8 @@ def test_a_subset_and_the_labels_it_leaves_out_are_all_there_is(
 
 def test_held_out_batches_are_other_images_of_the_same_network(folder: Path) -> None:
     seen, held_out = (
-        cifar10((3, 9), batches, data_dir=folder).sample(KEY) for batches in ((1, 2, 3, 4), (5,))
+        make_cifar10((3, 9), batches, data_dir=folder).sample(KEY)
+        for batches in ((1, 2, 3, 4), (5,))
     )
     assert members(seen) == {i: (3, 9).index(i % 10) for i in (3, 13, 23)}
     assert members(held_out) == {i: (3, 9).index(i % 10) for i in (9, 19, 29)}
@@ -84,14 +85,14 @@ def test_a_subset_has_its_labels(folder: Path, sentence: Callable) -> None:
 
 @pytest.mark.parametrize("labels", [(), (3,), (3, 3), (3, 10), (-1, 3)])
 def test_labels_that_are_no_classes(folder: Path, sentence: Callable, labels: tuple) -> None:
-    assert sentence(cifar10, labels, data_dir=folder) == (
+    assert sentence(make_cifar10, labels, data_dir=folder) == (
         f"labels is {labels!r} and must be two or more different ones from 0 to 9; "
         "try labels=(0, 1)"
     )
 
 
 def test_labels_that_no_image_has(folder: Path, sentence: Callable) -> None:
-    assert sentence(cifar10, (0, 1), (5,), data_dir=folder) == (
+    assert sentence(make_cifar10, (0, 1), (5,), data_dir=folder) == (
         "no image in batches (5,) has one of the labels (0, 1); try others"
     )
 
@@ -100,5 +101,5 @@ def test_the_data_folder_may_come_from_the_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METADESCENT_DATA", str(folder))
-    images = cifar10().sample(KEY).images
+    images = make_cifar10().sample(KEY).images
     assert (images.shape, images.dtype) == ((30, 32, 32, 3), np.uint8)

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent.problems.digits import digits, logistic
+from metadescent.problems.digits import NAMED, make_digits
 
 pytest.importorskip("sklearn")
 
 
 def test_it_is_a_classifier_of_all_the_digits_with_white_at_sixteen() -> None:
-    f = digits(hidden=(3, 2), activation="tanh", theta_std=0.5, batch_size=7).sample(
+    f = make_digits(hidden=(3, 2), activation="tanh", theta_std=0.5, batch_size=7).sample(
         jax.random.key(0)
     )
     assert f.images.shape == (1797, 64)
@@ -19,7 +19,7 @@ def test_it_is_a_classifier_of_all_the_digits_with_white_at_sixteen() -> None:
 
 
 def test_logistic_regression_is_convex_and_has_no_hidden_layer() -> None:
-    f = logistic(batch_size=9).sample(jax.random.key(0))
+    f = NAMED["digits-logistic"].make(batch_size=9).sample(jax.random.key(0))
     assert (f.widths, f.batch_size) == ((64, 10), 9)
     key = jax.random.key(1)
     a, b = ([(10 * w, 10 * c) for w, c in f.init(k)] for k in jax.random.split(key))

@@ -14,7 +14,7 @@ from metadescent.problems.base import Optimizee
 from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import Classifier, MLPClassification
 from metadescent.problems.convnet import ConvNet
-from metadescent.problems.fan_in import BegunByFanIn, FanIn, classifiers
+from metadescent.problems.fan_in import BegunByFanIn, FanIn, make_classifiers
 from metadescent.problems.logarithm import LogFunction
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_problem
@@ -123,7 +123,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_five_classifiers_are_of_the_shapes_that_are_said(folder: Path) -> None:
-    five = classifiers(data_dir=folder).sample(KEY)
+    five = make_classifiers(data_dir=folder).sample(KEY)
     linear, sigmoid, relu, wide, convolutional = five.parts
     shapes = jax.tree.map(jnp.shape, jax.eval_shape(five.init, KEY))
     assert shapes[0] == [((784, 10), (10,))]
@@ -143,7 +143,7 @@ def test_the_five_classifiers_are_of_the_shapes_that_are_said(folder: Path) -> N
 
 
 def test_in_four_dimensions_an_image_is_the_same_image(folder: Path) -> None:
-    *_, relu, wide, convolutional = classifiers(data_dir=folder).sample(KEY).parts
+    *_, relu, wide, convolutional = make_classifiers(data_dir=folder).sample(KEY).parts
     np.testing.assert_array_equal(convolutional.f.images.reshape(10, 784), relu.f.images)
     coarse = convolutional.f.images[:, ::2, ::2].reshape(10, 196)
     np.testing.assert_array_equal(wide.f.images, coarse)

@@ -1,8 +1,6 @@
-"""The logarithm of f: the same descent, gradients by f's size; and the options that ask for it."""
+"""The logarithm of f: the same descent, gradients by f's size."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,15 +11,10 @@ from metadescent.descent.unrolling import start, unroll
 from metadescent.optimizers.rnnprop import RNNProp
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.batch import Batch
-from metadescent.problems.classifier import Classifier, MLPClassification
-from metadescent.problems.convex import Bowl, Convex, convex
-from metadescent.problems.digits import digits
-from metadescent.problems.dressed import dressed
+from metadescent.problems.classifier import MLPClassification
+from metadescent.problems.convex import Bowl
 from metadescent.problems.logarithm import EPSILON, Logarithm, LogFunction
-from metadescent.problems.mnist import mnist
 from metadescent.problems.quadratic import Quadratic
-from metadescent.problems.rescaled import Rescaled, RescaledFunction
-from metadescent.registry import make_problem
 
 KEY = jax.random.key(0)
 
@@ -78,67 +71,3 @@ def test_to_a_rule_that_minds_no_scale_the_first_step_is_the_same(assert_close: 
         return unroll(m, f, start(m, f, KEY), KEY, num_steps=1)[0].theta
 
     assert_close(after_one(log), after_one(log.f))
-
-
-@pytest.mark.parametrize(
-    ("options", "kinds"),
-    [
-        ({}, [Convex]),
-        ({"log": True}, [Logarithm, Convex]),
-        ({"rescale": 0.5}, [Rescaled, Convex]),
-        ({"rescale": 0.5, "log": True}, [Logarithm, Rescaled, Convex]),
-    ],
-    ids=str,
-)
-def test_a_problem_is_dressed_from_the_inside_out(
-    options: dict[str, Any], kinds: list[type]
-) -> None:
-    problem, found = dressed(Convex(dimension=2), **options), []
-    while True:
-        found.append(type(problem))
-        if isinstance(problem, Rescaled):
-            assert problem.r == 0.5
-        if not isinstance(problem, Logarithm | Rescaled):
-            break
-        problem = problem.problem
-    assert found == kinds
-
-
-def test_dressed_in_both_it_is_the_logarithm_of_the_rescaled(assert_close: Callable) -> None:
-    both: Any = dressed(Quadratic(dimension=3), rescale=2.0, log=True).sample(KEY)
-    theta = both.init(KEY)
-    there = both.f.c * theta
-    assert_close(there, both.f.f.init(KEY))
-    assert_close(both.loss(theta, KEY), jnp.log(both.f.f.loss(there, KEY) + EPSILON))
-
-
-@pytest.fixture
-def small_mnist(tmp_path: Path) -> Path:
-    """A folder with twenty images of noise in MNIST's own format."""
-    images = np.random.default_rng(0).integers(0, 256, 20 * 784, dtype=np.uint8).tobytes()
-    for name, head, values in (
-        ("train-images-idx3-ubyte", [3, 0, 0, 0, 20, 0, 0, 0, 28, 0, 0, 0, 28], images),
-        ("train-labels-idx1-ubyte", [1, 0, 0, 0, 20], bytes(range(10)) * 2),
-    ):
-        (tmp_path / name).write_bytes(bytes([0, 0, 8, *head]) + values)
-    return tmp_path
-
-
-@pytest.mark.parametrize("name", ["mnist", "mnist-relu", "digits", "convex"])
-def test_the_command_line_asks_for_it_by_options(name: str, small_mnist: Path) -> None:
-    if name == "digits":
-        pytest.importorskip("sklearn")
-    f = make_problem(f"{name}(log=True, rescale=1.5)", small_mnist).sample(KEY)
-    assert isinstance(f, LogFunction)
-    assert isinstance(f.f, RescaledFunction)
-    assert isinstance(f.f.f, Bowl if name == "convex" else Classifier)
-    logs = np.concatenate([np.log(c).ravel() for c in jax.tree.leaves(f.f.c)])
-    assert 1.0 < np.abs(logs).max() <= 1.5 + 1e-5
-    assert isinstance(make_problem(name, small_mnist).sample(KEY), Bowl | Classifier)
-
-
-def test_without_options_nobody_is_dressed(small_mnist: Path) -> None:
-    pytest.importorskip("sklearn")
-    for problem in (mnist(data_dir=small_mnist), digits(), convex()):
-        assert isinstance(problem, MLPClassification | Convex)
-        assert not isinstance(problem.sample(KEY), LogFunction | RescaledFunction)

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from metadescent.problems.classifier import Classifier
-from metadescent.problems.mnist import NAMED, mnist
+from metadescent.problems.mnist import NAMED, make_mnist
 from metadescent.registry import make_problem
 
 KEY = jax.random.key(0)
@@ -28,7 +28,7 @@ def described(f: Classifier) -> tuple[tuple[int, ...], str]:
 
 
 def test_it_is_a_classifier_of_the_training_images(folder: Path) -> None:
-    f = mnist(hidden=(3,), theta_std=0.5, batch_size=7, data_dir=folder).sample(KEY)
+    f = make_mnist(hidden=(3,), theta_std=0.5, batch_size=7, data_dir=folder).sample(KEY)
     assert described(f) == ((784, 3, 10), "sigmoid")
     assert (f.theta_std, f.batch_size, f.white) == (0.5, 7, 255.0)
     assert f.images[:, 0].tolist() == [0, 1, 255]
@@ -69,4 +69,4 @@ def test_the_data_folder_may_come_from_the_environment(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("METADESCENT_DATA", str(folder))
-    assert mnist().sample(KEY).images.shape == (3, 784)
+    assert make_mnist().sample(KEY).images.shape == (3, 784)

@@ -14,14 +14,20 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.meta.estimators.truncated import Truncated
-from metadescent.meta.schedule import Schedule
 from metadescent.meta.state import MetaState, initial_state
 from metadescent.meta.train import meta_train
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
-from metadescent.runs import folder as runs
-from metadescent.runs.checkpoint import KEEP, checkpoints, load_checkpoint, save_checkpoint
+from metadescent.runs import training
+from metadescent.runs.checkpoint import (
+    KEEP,
+    checkpoints,
+    latest_epoch,
+    load_checkpoint,
+    save_checkpoint,
+)
+from metadescent.runs.plan import plan_of
+from metadescent.runs.recipe import Recipe
 
 M = LSTM((2,), p=None, key=jax.random.key(0))
 META_OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
@@ -57,6 +63,7 @@ def test_the_state_before_the_first_epoch_can_be_saved_too(
 def test_where_there_is_none_there_is_none(tmp_path: Path, folder: str) -> None:
     (tmp_path / "empty").mkdir()
     assert load_checkpoint(tmp_path / folder, LIKE) is None
+    assert latest_epoch(tmp_path / folder) == 0
 
 
 def test_the_newest_two_are_kept(tmp_path: Path, assert_same_bits: Callable) -> None:
@@ -74,10 +81,11 @@ def test_the_newest_is_the_one_of_the_highest_epoch(
         save_checkpoint(tmp_path, state(epoch))
     assert names(tmp_path) == ["epoch-999999.safetensors", "epoch-1000000.safetensors"]
     assert_same_bits(load_checkpoint(tmp_path, LIKE), state(1_000_000))
+    assert latest_epoch(tmp_path) == 1_000_000
 
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
-    others = {"notes.txt", "epoch-best.safetensors", ".epoch-000001.safetensors.1.tmp"}
+    others = {"notes.txt", "epoch-7", "epoch-best.safetensors", ".epoch-000001.safetensors.1.tmp"}
     for name in others:
         (tmp_path / name).write_text("mine")
     for epoch in (1, 2, 3):
@@ -109,9 +117,9 @@ def test_one_flipped_bit_is_seen_wherever_it_is(tmp_path: Path) -> None:
     for place in places:
         flipped = bytes([whole[place] ^ 1 << int(random.integers(8))])
         newest.write_bytes(whole[:place] + flipped + whole[place + 1 :])
-        found = load_checkpoint(tmp_path, LIKE, warn=said.append)
-        assert found is not None
-        assert int(found.epoch) == 1, place
+        loaded = load_checkpoint(tmp_path, LIKE, warn=said.append)
+        assert loaded is not None
+        assert int(loaded.epoch) == 1, place
     assert len(said) == len(places)
 
 
@@ -148,27 +156,35 @@ def test_a_full_disk_keeps_the_checkpoints_that_are_there(
     assert_same_bits(load_checkpoint(tmp_path, LIKE), state(2))
 
 
+RECIPE = Recipe(
+    optimizer="lstm(layers=(2,), p=None, scale=1.0)",
+    steps=4,
+    unroll=2,
+    problems=2,
+    epochs=4,
+    episodes=2,
+    meta_rate=0.03,
+    average=0.5,
+    validation_problems=2,
+)
+
+
 def test_a_run_killed_and_resumed_is_the_same_to_the_bit(
-    tmp_path: Path, assert_same_bits: Callable
+    trained: Callable, tmp_path: Path, assert_same_bits: Callable
 ) -> None:
-    schedule = Schedule(
-        epochs=3,
-        episodes=2,
-        num_steps=4,
-        unroll=2,
-        validation_problems=2,
-        average=0.9,
-        estimator=Truncated(problems=2),
+    plan, (_, unbroken) = plan_of(RECIPE), trained(RECIPE)
+    save_checkpoint(tmp_path, unbroken[0][0])
+    resumed = meta_train(
+        plan.m,
+        Quadratic(dimension=2),
+        RECIPE,
+        meta_optimizer=plan.meta_optimizer,
+        key=plan.key,
+        estimator=plan.estimator,
+        weights=plan.weights,
+        state=load_checkpoint(tmp_path, plan.initial_state),
     )
-    arguments = (M, Quadratic(dimension=2), schedule)
-    options = {"meta_optimizer": META_OPTIMIZER, "key": jax.random.key(1)}
-    uninterrupted = []
-    for there in meta_train(*arguments, **options):
-        uninterrupted.append(there)
-        if len(uninterrupted) == 1:
-            save_checkpoint(tmp_path, there[0])
-    resumed = list(meta_train(*arguments, **options, state=load_checkpoint(tmp_path, LIKE)))
-    assert_same_bits(resumed, uninterrupted[1:])
+    assert_same_bits(list(resumed), unbroken[1:])
 
 
 @pytest.mark.parametrize(("share", "status"), [(0.019, 0), (0.021, 1)])
@@ -178,7 +194,7 @@ def test_the_benchmark_fails_where_saving_costs_too_much(
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     benchmark = importlib.import_module("checkpoints")
     for name in benchmark.SAVING.values():  # which it replaces
-        monkeypatch.setattr(runs, name, getattr(runs, name))
+        monkeypatch.setattr(training, name, getattr(training, name))
     monkeypatch.setattr(benchmark, "measure", lambda *_: (["x", *4 * ["1"], "?"], share))
     monkeypatch.setattr(sys, "argv", ["checkpoints.py"])
     with pytest.raises(SystemExit) as stop:

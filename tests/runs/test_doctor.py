@@ -1,7 +1,6 @@
 """Verdicts on numbers that are given: each is said where its numbers say so, and only there."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from metadescent.runs import doctor
 from metadescent.runs.checkup import Checkup, Examination
 from metadescent.runs.doctor import Finding, diagnose
-from metadescent.runs.measurements import measurements
 from metadescent.runs.recipe import Recipe
 
 RECIPE = Recipe(steps=20, unroll=5, epochs=8, meta_rate=0.01)
@@ -62,8 +60,8 @@ def findings(
     stopped: dict[str, Any] | None = None,
     **replaced: Any,
 ) -> list[Finding]:
-    there = HEALTHY._replace(**replaced)
-    return diagnose(Checkup(recipe, [line()] if metrics is None else metrics, stopped, 0.3, there))
+    exam = HEALTHY._replace(**replaced)
+    return diagnose(Checkup(recipe, [line()] if metrics is None else metrics, stopped, 0.3, exam))
 
 
 def verdicts(**options: Any) -> list[str]:
@@ -229,33 +227,3 @@ def test_the_log_alone_says_whether_it_is_learning() -> None:
     assert diagnose(Checkup(RECIPE, [], None, 0.3)) == []
     # A log of before vitals were logged.
     assert diagnose(Checkup(RECIPE, [{"validation_loss": 0.2, "best_loss": 0.2}], None, 0.3)) == []
-
-
-def test_measurements_are_the_numbers_of_the_last_epoch_and_of_the_examination() -> None:
-    log = [line(), line(2, update_ratio=0.25, clipped=0.125)]
-    found = dict(measurements(Checkup(RECIPE, log, None, 0.3, HEALTHY)))
-    assert found["meta-gradient norm, by segment"] == "1, 2, 3, 4"
-    assert found["meta-gradients above the clip of 20"] == "12.5 %"
-    assert found["change of φ a meta-step ÷ size of a fresh φ"] == "0.01"
-    assert found["update ÷ gradient"] == "0.25"
-    assert found["loss in the last segment, training"] == "0.21"
-    assert float(found["loss of SGD there, rate 0.3"]) == pytest.approx(0.4, rel=0.05)
-    assert float(found["loss after 40 steps"]) == pytest.approx(0.08, rel=0.05)
-    without = dict(measurements(Checkup(RECIPE, [], None, 0.3)))
-    assert set(without.values()) == {"–"}
-
-
-def test_of_many_segments_a_few_are_shown() -> None:
-    log = [line(gradient_norms=list(map(float, range(50))))]
-    found = measurements(Checkup(RECIPE, log, None, 0.3))[0][1]
-    assert found.startswith("0, … ")
-    assert found.endswith(" 49")
-    assert len(found.split(", … ")) == 6
-
-
-def test_a_folder_without_a_run_is_a_sentence(sentence: Callable, tmp_path: Any) -> None:
-    from metadescent.runs.checkup import read
-
-    assert sentence(read, tmp_path) == (
-        f"{tmp_path} is not a run folder: its config.json is missing or damaged"
-    )

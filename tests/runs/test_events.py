@@ -13,12 +13,27 @@ from typing import Any
 import pytest
 
 from metadescent.runs.events import event_log, scalars
+from metadescent.runs.recipe import Recipe
 
-TRAIN = (
-    *("train", "quadratic(dimension=2)", "--optimizer", "lstm(layers=(2,), p=None, scale=1.0)"),
-    *("--steps", "4", "--unroll", "2", "--problems", "2", "--epochs", "2", "--episodes", "2"),
-    *("--validation-problems", "2", "--out", "r"),
+RECIPE = Recipe(
+    optimizer="lstm(layers=(2,), p=None, scale=1.0)",
+    steps=4,
+    unroll=2,
+    problems=2,
+    epochs=4,
+    episodes=2,
+    meta_rate=0.03,
+    average=0.5,
+    validation_problems=2,
 )
+TRAIN = ("train", "quadratic(dimension=2)", "--out", "r", "--tensorboard")
+
+
+@pytest.fixture(scope="module")
+def flags(trained: Callable, flags_of: Callable) -> list[str]:
+    """The flags of runs whose programs have been compiled."""
+    trained(RECIPE)
+    return flags_of(RECIPE)
 
 
 class Writer:
@@ -52,12 +67,12 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[Writer]:
 
 @pytest.fixture
 def absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    there = builtins.__import__
+    real = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
         if name == "tensorboardX":
             raise ImportError(name)
-        return there(name, *args, **kwargs)
+        return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
 
@@ -79,8 +94,10 @@ def test_a_log_that_is_never_used_opens_nothing(writers: list[Writer], tmp_path:
     assert writers == []
 
 
-def test_train_writes_what_metrics_has(metadescent: Callable, writers: list[Writer]) -> None:
-    assert metadescent(*TRAIN, "--tensorboard")[0] == 0
+def test_train_writes_what_metrics_has(
+    flags: list[str], metadescent: Callable, writers: list[Writer]
+) -> None:
+    assert metadescent(*TRAIN, *flags)[0] == 0
     (writer,) = writers
     lines = [json.loads(line) for line in Path("r", "metrics.jsonl").read_text().splitlines()]
     expected = [(n, v, line["epoch"]) for line in lines for n, v in scalars(line).items()]
@@ -103,9 +120,9 @@ def test_the_file_has_every_scalar(tmp_path: Path) -> None:
 
 
 def test_where_it_is_not_installed_a_sentence_says_so_and_no_run_begins(
-    metadescent: Callable, absent: None
+    flags: list[str], metadescent: Callable, absent: None
 ) -> None:
-    status, out, said = metadescent(*TRAIN, "--tensorboard")
+    status, out, said = metadescent(*TRAIN, *flags)
     assert (status, out) == (2, "")
     assert said.splitlines()[-1] == (
         "metadescent: --tensorboard needs tensorboardX, which is not installed; try "

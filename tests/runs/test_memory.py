@@ -1,9 +1,7 @@
-"""Sizes as people write them, what a machine has, and that a run takes what was predicted."""
+"""Sizes as people write them, and what a machine has."""
 
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from metadescent._text import format_bytes
-from metadescent.runs.memory import Prediction, available, parse_bytes, remedies, resident
-from metadescent.runs.recipe import Recipe
+from metadescent.runs.memory import available, parse_bytes, resident
 
 GIB = 2**30
 
@@ -114,61 +111,3 @@ def test_this_machine_has_more_than_this_process_holds() -> None:
     assert 0 < before < available(before)
     block = bytearray(b"1") * (64 * 2**20)
     assert resident() - before == pytest.approx(len(block), rel=0.25)
-
-
-RECIPE = Recipe(steps=100, unroll=20, problems=64, validation_problems=32)
-
-
-@pytest.mark.parametrize(
-    ("prediction", "expected"),
-    [
-        (Prediction("two-phase", 100, 50, 1000, 600), ["--validation-problems 14"]),
-        (Prediction("recompute", 100, 1000, 50, 600), ["--problems 28", "--unroll 5"]),
-        (Prediction("recompute", 100, 10_000, 50, 600), ["--problems 2"]),
-        (Prediction("segments", 700, 1000, 50, 600), []),
-    ],
-)
-def test_remedies_are_for_the_program_that_takes_more(
-    prediction: Prediction, expected: list[str]
-) -> None:
-    assert remedies(prediction, 600, RECIPE) == expected
-
-
-# The whole command, in a process of its own, which tells the most that it ever held. On Linux
-# ru_maxrss is no less than what the process that started it held.
-PROGRAM = """
-import re, resource
-from pathlib import Path
-from metadescent.cli import main
-main()
-status = Path("/proc/self/status")
-if status.exists():
-    print(1024 * int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]))
-else:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
-ONE_STEP = ["--steps", "20", "--unroll", "20", "--epochs", "1", "--episodes", "1"]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ["--form", "two-phase", "--problems", "150000", "--validation-problems", "1"],
-        ["--form", "segments", "--problems", "20000", "--validation-problems", "1"],
-        ["--problems", "1", "--validation-problems", "200000"],
-    ],
-    ids=["two-phase", "segments", "validation"],
-)
-def test_a_run_takes_what_was_predicted(flags: list[str], tmp_path: Path) -> None:
-    words = [sys.executable, "-c", PROGRAM, "train", "quadratic", "--out", str(tmp_path)]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [*words, *ONE_STEP, *flags], capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    _, _, line = done.stderr.partition("Predicted peak memory ")
-    predicted, peak = parse_bytes(line.partition(" (")[0]), int(done.stdout.splitlines()[-1])
-    # JAX alone holds about a third of a GiB: most of this is the run's.
-    assert peak > GIB
-    assert predicted == pytest.approx(peak, rel=0.25)

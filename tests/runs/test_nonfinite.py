@@ -2,12 +2,12 @@
 
 import importlib.util
 import itertools
-import json
+import sys
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,11 +16,11 @@ import pytest
 
 from metadescent._tree import is_finite
 from metadescent.meta.schedule import OnNonfinite, Schedule
-from metadescent.meta.train import meta_train
 from metadescent.problems.base import Optimizee, Problem
-from metadescent.registry import make_optimizer
-from metadescent.runs import folder as runs
+from metadescent.runs.log import read_metrics
+from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
+from metadescent.runs.training import train
 
 RECIPE = Recipe(
     optimizer="lstm(layers=(2,), p=None, scale=1.0)",
@@ -46,25 +46,28 @@ def _faults() -> ModuleType:
     return module
 
 
-problem_with = _faults().problem_with
+faults = _faults()
 FINE, NAN_LOSS, INFINITE_LOSS, NAN_GRADIENT, HUGE_GRADIENT, INFINITE_GRADIENT = range(6)
 FAULTS = range(1, 6)
 
 
-def metrics_of(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+def run(folder: Path, fault: int, policy: OnNonfinite, **more: Any) -> Any:
+    plan = plan_of(replace(RECIPE, on_nonfinite=policy, seed=17))
+    return train(folder, faults.problem_with(fault, 0.1), "x", plan, **more)
 
 
-def train(folder: Path, fault: int, policy: OnNonfinite, **more: Any) -> Any:
-    recipe = replace(RECIPE, on_nonfinite=policy, seed=17)
-    return runs.train(folder, problem_with(fault, 0.1), "x", recipe, **more)
+@pytest.fixture(scope="module", autouse=True)
+def _compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile once what all of these runs are: what is not finite is drawn, not compiled."""
+    for policy in get_args(OnNonfinite):
+        next(run(tmp_path_factory.mktemp("compiled"), FINE, policy))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("policy", ["skip", "restart-from-best"])
 def test_a_run_goes_on_and_says_how_often(policy: OnNonfinite, fault: int, tmp_path: Path) -> None:
-    states = [state for state, _ in train(tmp_path, fault, policy)]
-    lines = metrics_of(tmp_path)
+    states = [state for state, _ in run(tmp_path, fault, policy)]
+    lines = read_metrics(tmp_path)
     assert len(states) == len(lines) == 4
     counts = [line["nonfinite"] for line in lines]
     assert sum(counts) > 0
@@ -78,37 +81,27 @@ def test_a_run_goes_on_and_says_how_often(policy: OnNonfinite, fault: int, tmp_p
 
 def test_faults_are_what_they_are_called() -> None:
     theta, key = jnp.asarray([0.6, -0.8]), jax.random.key(0)
-    found = {}
+    seen = {}
     for fault in (FINE, *FAULTS):
-        f = problem_with(fault, 1.0).sample(key)
+        f = faults.problem_with(fault, 1.0).sample(key)
         loss, gradient = jax.value_and_grad(f.loss)(theta, key)
-        found[fault] = float(loss), *gradient.tolist()
-    np.testing.assert_allclose(found[FINE], (1.0, 1.2, -1.6), rtol=1e-6)
-    assert np.isnan(found[NAN_LOSS]).all()
-    assert found[INFINITE_LOSS] == (np.inf, np.inf, -np.inf)
-    np.testing.assert_array_equal(np.isnan(found[NAN_GRADIENT]), [False, True, True])
-    np.testing.assert_allclose(found[HUGE_GRADIENT], (1e30, 1.2e30, -1.6e30), rtol=1e-6)
-    np.testing.assert_allclose(found[INFINITE_GRADIENT], (0.0, np.inf, np.inf), atol=1e-6)
+        seen[fault] = float(loss), *gradient.tolist()
+    np.testing.assert_allclose(seen[FINE], (1.0, 1.2, -1.6), rtol=1e-6)
+    assert np.isnan(seen[NAN_LOSS]).all()
+    assert seen[INFINITE_LOSS] == (np.inf, np.inf, -np.inf)
+    np.testing.assert_array_equal(np.isnan(seen[NAN_GRADIENT]), [False, True, True])
+    np.testing.assert_allclose(seen[HUGE_GRADIENT], (1e30, 1.2e30, -1.6e30), rtol=1e-6)
+    np.testing.assert_allclose(seen[INFINITE_GRADIENT], (0.0, np.inf, np.inf), atol=1e-6)
 
 
-def test_what_is_left_out_is_as_if_it_had_not_been(tmp_path: Path) -> None:
+def test_what_is_left_out_is_as_if_it_had_not_been(
+    tmp_path: Path, assert_same_bits: Callable
+) -> None:
     """Where every meta-step is left out, φ and the meta-optimizer's state are as they were."""
-    recipe = replace(RECIPE, on_nonfinite="skip", epochs=1)
-    m = make_optimizer(RECIPE.optimizer, jax.random.key(0))
-    run = meta_train(
-        m,
-        problem_with(NAN_LOSS, 1.0),
-        runs.schedule_of(recipe),
-        meta_optimizer=runs.meta_optimizer_of(recipe),
-        key=jax.random.key(1),
-    )
-    ((state, info),) = run
-    before = runs.meta_optimizer_of(recipe).init(jax.tree.map(jnp.asarray, m))
-    for there, here in ((state.m, m), (state.average, m), (state.best, m)):
-        for a, b in zip(jax.tree.leaves(there), jax.tree.leaves(here), strict=True):
-            np.testing.assert_array_equal(a, b)
-    for a, b in zip(jax.tree.leaves(state.meta_optimizer), jax.tree.leaves(before), strict=True):
-        np.testing.assert_array_equal(a, b)
+    plan = plan_of(replace(RECIPE, on_nonfinite="skip"))
+    state, info = next(train(tmp_path, faults.problem_with(NAN_LOSS, 1.0), "x", plan))
+    assert int(state.epoch) == 1
+    assert_same_bits(state._replace(epoch=plan.initial_state.epoch), plan.initial_state)
     assert not np.isfinite(info.meta_losses).any()
     assert (int(state.best_epoch), float(state.best_loss)) == (0, np.inf)
 
@@ -118,8 +111,7 @@ def test_a_policy_that_is_not_needed_changes_nothing(
 ) -> None:
     ends = []
     for policy in ("stop", "skip", "restart-from-best"):
-        recipe = replace(RECIPE, on_nonfinite=policy, epochs=2)
-        *_, (state, _) = runs.train(tmp_path / policy, problem_with(FINE, 0.1), "x", recipe)
+        *_, (state, _) = run(tmp_path / policy, FINE, policy)
         ends.append((state.m, state.average, state.best))
     for other in ends[1:]:
         assert_same_bits(jax.tree.leaves(other), jax.tree.leaves(ends[0]))
@@ -128,25 +120,23 @@ def test_a_policy_that_is_not_needed_changes_nothing(
 def test_stopped_and_resumed_it_goes_back_to_the_same_best(
     tmp_path: Path, assert_same_bits: Callable
 ) -> None:
-    *_, (whole, _) = train(tmp_path / "whole", NAN_LOSS, "restart-from-best")
-    for _ in itertools.islice(train(tmp_path / "two", NAN_LOSS, "restart-from-best"), 2):
+    *_, (whole, _) = run(tmp_path / "whole", NAN_LOSS, "restart-from-best")
+    for _ in itertools.islice(run(tmp_path / "two", NAN_LOSS, "restart-from-best"), 2):
         pass
-    *_, (resumed, _) = train(tmp_path / "two", NAN_LOSS, "restart-from-best", resume=True)
+    *_, (resumed, _) = run(tmp_path / "two", NAN_LOSS, "restart-from-best", resume=True)
     assert_same_bits(resumed, whole)
 
 
+# A test has put the module where it is found, so that these are the problems of above.
 PROBLEM = """
-import importlib.util
-spec = importlib.util.spec_from_file_location("nonfinite_faults", {path!r})
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
+from nonfinite_faults import problem_with
 def faulty():
-    return module.problem_with({fault}, {share})
+    return problem_with({fault}, {share})
 """
 
 
 @pytest.mark.parametrize(
-    ("policy", "each", "found"),
+    ("policy", "each", "done"),
     [
         ("skip", "and left out", "their updates of φ were left out"),
         ("restart-from-best", "; φ goes back to the best", "φ went back to the best so far after"),
@@ -156,26 +146,22 @@ def faulty():
 def test_train_says_what_was_not_finite_and_what_was_done(
     policy: str,
     each: str,
-    found: str,
+    done: str,
     share: float,
     metadescent: Callable,
+    flags_of: Callable,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(sys.modules, "nonfinite_faults", faults)
     monkeypatch.setattr("metadescent.cli.console.SECONDS_BETWEEN_LINES", 0.0)
-    text = PROBLEM.format(path=_faults().__file__, fault=NAN_LOSS, share=share)
-    (tmp_path / "faulty.py").write_text(text)
-    recipe = asdict(replace(RECIPE, on_nonfinite=policy, seed=17))
-    flags = [
-        word
-        for name, value in recipe.items()
-        if value != asdict(Recipe())[name]
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
+    (tmp_path / "faulty.py").write_text(PROBLEM.format(fault=NAN_LOSS, share=share))
+    name = "faulty.py:faulty"
+    flags = flags_of(replace(RECIPE, on_nonfinite=policy, seed=17), name)
     # Where each meta-step is struck, and so each validation, there is no best one to keep.
-    status, out, said = metadescent("train", "faulty.py:faulty", "--out", "run", *flags)
+    status, out, said = metadescent("train", name, "--out", "run", *flags)
     assert status == (2 if share == 1.0 else 0)
-    counts = [line["nonfinite"] for line in metrics_of(tmp_path / "run")]
+    counts = [line["nonfinite"] for line in read_metrics(tmp_path / "run")]
     assert sum(counts) == (16 if share == 1.0 else max(1, sum(counts)))
     lines = [line for line in said.splitlines() if line.startswith("meta-train")]
     for line, count in zip(lines, counts, strict=True):
@@ -185,7 +171,7 @@ def test_train_says_what_was_not_finite_and_what_was_done(
             assert f", {count} {word} not finite" in line
             assert line.endswith(each)
     struck = sum(count > 0 for count in counts)
-    where = f"{sum(counts)} of 16, in {struck} of 4 epochs; {found}"
+    where = f"{sum(counts)} of 16, in {struck} of 4 epochs; {done}"
     assert f"meta-steps that were not finite: {where}" in out
 
 
@@ -207,8 +193,8 @@ class AlwaysBelow(Problem):
 
 
 def test_validation_never_picks_what_is_not_finite(tmp_path: Path) -> None:
-    recipe = replace(RECIPE, on_nonfinite="skip", epochs=1)
-    ((state, info),) = runs.train(tmp_path, AlwaysBelow(), "x", recipe)
+    recipe = replace(RECIPE, on_nonfinite="skip", optimizer="lstm(layers=(), p=None)")
+    state, info = next(train(tmp_path, AlwaysBelow(), "x", plan_of(recipe)))
     assert float(info.validation_loss) == -np.inf
     assert int(state.best_epoch) == 0
     assert not (tmp_path / "optimizer.safetensors").exists()

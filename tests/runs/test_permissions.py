@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ import pytest
 from metadescent import zoo
 from metadescent.problems.data import data_dir, load_cifar10, load_mnist
 from metadescent.runs import fit
-from metadescent.runs import folder as runs
-from metadescent.runs.log import read_config, read_metrics, read_stopped
+from metadescent.runs.folder import check_free, read_config
+from metadescent.runs.log import read_metrics, read_stopped
+from metadescent.runs.recipe import Recipe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="permissions are those of Linux")
 
@@ -45,19 +47,25 @@ def allowed(path: Path, mode: int) -> Iterator[None]:
         path.chmod(before)
 
 
-TRAIN = (
-    *("train", "quadratic(dimension=2)", "--optimizer", "lstm(layers=(2,), p=None)"),
-    *("--steps", "4", "--unroll", "2", "--problems", "2", "--epochs", "1", "--episodes", "1"),
-    *("--validation-problems", "2"),
+RECIPE = Recipe(
+    optimizer="lstm(layers=(2,), p=None, scale=1.0)",
+    steps=4,
+    unroll=2,
+    problems=2,
+    epochs=4,
+    episodes=2,
+    meta_rate=0.03,
+    average=0.5,
+    validation_problems=2,
 )
+TRAIN = ("train", "quadratic(dimension=2)")
 DENIED = "Permission denied; check the path"
 
 
 @pytest.fixture
-def run(tmp_path: Path, metadescent: Callable) -> Path:
+def run(tmp_path: Path, trained: Callable) -> Path:
     """The folder of a run, in the folder that commands run in."""
-    assert metadescent(*TRAIN, "--out", "run")[0] == 0
-    return tmp_path / "run"
+    return shutil.copytree(trained(RECIPE)[0], tmp_path / "run")
 
 
 def test_a_folder_that_may_not_be_read(
@@ -107,7 +115,7 @@ def test_a_place_that_may_not_be_written_is_refused_before_anything_is_compiled(
 def test_a_place_within_a_file_is_refused(tmp_path: Path, sentence: Callable) -> None:
     (tmp_path / "note").touch()
     folder = tmp_path / "note" / "run"
-    assert sentence(runs.check_free, folder, resume=False) == (
+    assert sentence(check_free, folder, resume=False) == (
         f"cannot write {folder}: {tmp_path / 'note'} is a file; choose another place"
     )
 
@@ -116,7 +124,7 @@ def test_a_place_that_cannot_be_seen_is_refused(tmp_path: Path, sentence: Callab
     (tmp_path / "hidden").mkdir()
     folder = tmp_path / "hidden" / "run"
     with allowed(tmp_path / "hidden", 0o000):
-        said = sentence(runs.check_free, folder, resume=False)
+        said = sentence(check_free, folder, resume=False)
     assert said == f"cannot read {folder}: {DENIED}"
 
 

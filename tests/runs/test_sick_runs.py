@@ -17,10 +17,11 @@ from metadescent.problems.convex import Convex
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_optimizer
 from metadescent.runs import doctor
-from metadescent.runs import folder as runs
-from metadescent.runs.checkup import best_of, examine, read
+from metadescent.runs.checkup import best_of, examine, read_checkup
 from metadescent.runs.doctor import diagnose
+from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
+from metadescent.runs.training import NonFiniteError, train
 from metadescent.zoo import file as artifact
 
 pytestmark = pytest.mark.slow
@@ -125,21 +126,25 @@ class Valleys(Problem):
         return Valley(jax.random.normal(key, (2,)))
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the rates of SGD are kept: several of the runs are on the same problem."""
+    return tmp_path_factory.mktemp("tuned")
+
+
 @pytest.fixture
-def verdicts(tmp_path: Path) -> Callable:
+def verdicts(tmp_path: Path, cache: Path) -> Callable:
     """Train and return what the doctor says of it."""
 
     def of(problem: Problem, recipe: Recipe = RECIPE, **changes: object) -> list[str]:
         folder, recipe = tmp_path / "run", replace(recipe, **changes)
         try:
-            for _ in runs.train(folder, problem, "a problem", recipe):
+            for _ in train(folder, problem, "a problem", plan_of(recipe)):
                 pass
-        except runs.NonFiniteError:
+        except NonFiniteError:
             pass
-        checkup = read(folder)
-        m = best_of(folder, recipe)
-        found = examine(m, problem, recipe, num_seeds=32, cache=tmp_path / "tuned")
-        findings = diagnose(checkup._replace(examination=found))
+        examination = examine(best_of(folder, recipe), problem, recipe, num_seeds=32, cache=cache)
+        findings = diagnose(read_checkup(folder)._replace(examination=examination))
         for finding in findings:
             print(*finding, sep="\n    ")
             assert finding.numbers
@@ -156,9 +161,9 @@ def test_a_meta_rate_a_hundred_times_too_high(verdicts: Callable) -> None:
 def test_a_phi_of_zeros_has_a_dead_output(verdicts: Callable, tmp_path: Path) -> None:
     zeros = jax.tree.map(jnp.zeros_like, make_optimizer(RECIPE.optimizer, jax.random.key(0)))
     artifact.save(tmp_path / "zeros.safetensors", zeros, optimizer=RECIPE.optimizer)
-    found = verdicts(Quadratic(dimension=2), init=str(tmp_path / "zeros.safetensors"))
-    assert doctor.DEAD in found
-    assert doctor.NOT_YET in found
+    said = verdicts(Quadratic(dimension=2), init=str(tmp_path / "zeros.safetensors"))
+    assert doctor.DEAD in said
+    assert doctor.NOT_YET in said
 
 
 def test_nan_in_the_data(verdicts: Callable) -> None:
@@ -166,9 +171,9 @@ def test_nan_in_the_data(verdicts: Callable) -> None:
 
 
 def test_no_preprocessing_of_tiny_gradients(verdicts: Callable) -> None:
-    found = verdicts(Faint())
-    assert doctor.BLIND in found
-    assert doctor.DEAD not in found
+    said = verdicts(Faint())
+    assert doctor.BLIND in said
+    assert doctor.DEAD not in said
 
 
 def test_an_unroll_of_one(verdicts: Callable) -> None:
@@ -205,7 +210,7 @@ def test_diverging_past_the_horizon(verdicts: Callable) -> None:
 def test_the_healthy_are_not_called_sick(
     problem: Problem, optimizer: str, verdicts: Callable
 ) -> None:
-    found = verdicts(problem, optimizer=optimizer)
-    assert not set(SICK) & set(found)
-    assert not any(verdict.startswith(doctor.DIVERGED) for verdict in found)
-    assert found in ([doctor.LEARNED], [doctor.NOT_YET])
+    said = verdicts(problem, optimizer=optimizer)
+    assert not set(SICK) & set(said)
+    assert not any(verdict.startswith(doctor.DIVERGED) for verdict in said)
+    assert said in ([doctor.LEARNED], [doctor.NOT_YET])

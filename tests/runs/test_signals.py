@@ -71,7 +71,7 @@ SLOW = """
 import hashlib, pathlib, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from metadescent import cli
-from metadescent.cli.commands import train
+from metadescent.cli import training
 module = sys.modules["metadescent.meta.train"]
 rounds, real = int(sys.argv.pop()), module.epoch
 def epoch(state, *args):

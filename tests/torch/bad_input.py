@@ -12,7 +12,7 @@ import torch
 from metadescent._errors import UserError
 from metadescent.torch import LearnedOptimizer
 from metadescent.torch.partitioned import Group, number_of
-from metadescent.torch.rules.lstm import LSTM
+from metadescent.torch.rules.lstm import LSTMRule
 
 MODEL = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
 ZERO = torch.nn.Parameter(torch.zeros(1))
@@ -47,7 +47,7 @@ CALLS: dict[str, Any] = {
     "params: complex": lambda: make([torch.nn.Parameter(torch.zeros(1, dtype=torch.complex64))]),
     "group: no params": lambda: make([{"lr": 0.1}]),
     "group: nothing": lambda: make([{}]),
-    "name: a number": lambda: number_of([Group("conv/*", LSTM((2,)), {})], 3, (1,)),  # pyright: ignore
+    "name: a number": lambda: number_of([Group("conv/*", LSTMRule((2,)), {})], 3, (1,)),  # pyright: ignore
     "lr: a text": lambda: make(lr="fast"),
     "lr: a tensor": lambda: make(lr=torch.tensor(0.5)),
     "lr: NaN": lambda: make(lr=NAN),
@@ -67,16 +67,16 @@ CALLS: dict[str, Any] = {
 
 
 def main() -> None:
-    said = {}
+    errors = {}
     for name, call in CALLS.items():
         try:
             call()
-            said[name] = ["NOTHING", ""]
+            errors[name] = ["NOTHING", ""]
         except UserError as error:
-            said[name] = ["UserError", str(error).replace(sys.argv[1], "WORK")]
+            errors[name] = ["UserError", str(error).replace(sys.argv[1], "WORK")]
         except Exception as error:
-            said[name] = [type(error).__name__, str(error)]
-    print(json.dumps(said, ensure_ascii=False))
+            errors[name] = [type(error).__name__, str(error)]
+    print(json.dumps(errors, ensure_ascii=False))
 
 
 main()

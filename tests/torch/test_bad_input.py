@@ -66,7 +66,7 @@ OF_PYTORCH = {
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def errors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     words = [sys.executable, str(PROGRAM), str(tmp_path_factory.mktemp("bad-input"))]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -74,16 +74,16 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("call", SENTENCES)
-def test_what_cannot_be_is_refused_in_a_sentence(call: str, said: dict[str, list[str]]) -> None:
-    assert said[call] == ["UserError", SENTENCES[call]]
+def test_what_cannot_be_is_refused_in_a_sentence(call: str, errors: dict[str, list[str]]) -> None:
+    assert errors[call] == ["UserError", SENTENCES[call]]
 
 
 @pytest.mark.parametrize("call", OF_PYTORCH)
-def test_what_pytorch_refuses_it_refuses_here(call: str, said: dict[str, list[str]]) -> None:
+def test_what_pytorch_refuses_it_refuses_here(call: str, errors: dict[str, list[str]]) -> None:
     kind, word = OF_PYTORCH[call]
-    assert said[call][0] == kind
-    assert word in said[call][1]
+    assert errors[call][0] == kind
+    assert word in errors[call][1]
 
 
-def test_every_call_is_looked_at(said: dict[str, list[str]]) -> None:
-    assert said.keys() == SENTENCES.keys() | OF_PYTORCH.keys()
+def test_every_call_is_looked_at(errors: dict[str, list[str]]) -> None:
+    assert errors.keys() == SENTENCES.keys() | OF_PYTORCH.keys()

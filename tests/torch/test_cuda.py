@@ -54,11 +54,11 @@ def assert_close(some: Theta, others: Theta, tolerance: float = 1e-5) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("spec", KINDS)
 def test_steps_are_those_of_a_cpu(spec: str, dtype: torch.dtype, saved: Callable) -> None:
-    theta, there = start("cpu", dtype), start(DEVICE, dtype)
+    theta, on_gpu = start("cpu", dtype), start(DEVICE, dtype)
     run(theta, LearnedOptimizer(theta.items(), saved(spec), weight_decay=0.1), range(5))
-    run(there, LearnedOptimizer(there.items(), saved(spec), weight_decay=0.1), range(5))
+    run(on_gpu, LearnedOptimizer(on_gpu.items(), saved(spec), weight_decay=0.1), range(5))
     # A result between two bfloat16 may go to either.
-    assert_close(there, theta, 1e-5 if dtype == torch.float32 else 2e-2)
+    assert_close(on_gpu, theta, 1e-5 if dtype == torch.float32 else 2e-2)
 
 
 def test_h_lies_where_its_parameter_does(saved: Callable) -> None:
@@ -111,17 +111,17 @@ def test_a_step_of_many_tensors_is_few_launches(spec: str, saved: Callable) -> N
 
 
 def test_parameters_on_two_devices_have_a_row_on_each(saved: Callable) -> None:
-    here, there = start("cpu"), start(DEVICE)
-    both = [*here.values(), *there.values()]
+    on_cpu, on_gpu = start("cpu"), start(DEVICE)
+    both = [*on_cpu.values(), *on_gpu.values()]
     optimizer = LearnedOptimizer(both, saved(KINDS[0]))
     for t in range(3):
         draw = torch.Generator().manual_seed(t)
-        for name, p in here.items():
+        for name, p in on_cpu.items():
             p.grad = torch.randn(p.shape, generator=draw)
-            there[name].grad = p.grad.to(there[name])
+            on_gpu[name].grad = p.grad.to(on_gpu[name])
         optimizer.step()
-    assert_close(there, here)
-    assert not torch.equal(here["out.w"], start("cpu")["out.w"])
+    assert_close(on_gpu, on_cpu)
+    assert not torch.equal(on_cpu["out.w"], start("cpu")["out.w"])
 
 
 def test_averages_do_not_span_devices(saved: Callable, sentence: Callable) -> None:

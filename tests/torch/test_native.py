@@ -11,21 +11,21 @@ import torch
 
 from metadescent.torch import LearnedOptimizer, native
 from metadescent.torch.rule import Rule
-from metadescent.torch.rules.anytime import Anytime
-from metadescent.torch.rules.gac import LSTMGAC
-from metadescent.torch.rules.lstm import LSTM
-from metadescent.torch.rules.rnnprop import RNNProp
+from metadescent.torch.rules.anytime import AnytimeRule
+from metadescent.torch.rules.gac import LSTMGACRule
+from metadescent.torch.rules.lstm import LSTMRule
+from metadescent.torch.rules.rnnprop import RNNPropRule
 
 with_kernel = pytest.mark.skipif(native.kernel() is None, reason="no C++ compiler")
 
 # Sizes below, at and beyond the width of a tile, and of the tiles and chunks that go together.
 SIZES = [0, 1, 31, 32, 33, 130, 4133]
 RULES = [
-    LSTM((1,)),
-    LSTM((5,), p=None),
-    LSTM((3, 8, 2), scale=0.0),
-    LSTM((20, 20)),
-    LSTMGAC((4, 3), averaging=2),
+    LSTMRule((1,)),
+    LSTMRule((5,), p=None),
+    LSTMRule((3, 8, 2), scale=0.0),
+    LSTMRule((20, 20)),
+    LSTMGACRule((4, 3), averaging=2),
 ]
 
 
@@ -49,7 +49,7 @@ def copied(h: dict) -> dict:
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{type(rule).__name__}{vars(rule)}"[:40])
 def test_an_update_is_that_of_the_operations(
-    rule: LSTM | LSTMGAC, n: int, monkeypatch: pytest.MonkeyPatch
+    rule: LSTMRule | LSTMGACRule, n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phi, gradient, h = case(rule, n, inside=7)
     fused = rule.update(phi, gradient, copied(h))
@@ -59,7 +59,7 @@ def test_an_update_is_that_of_the_operations(
 
 @with_kernel
 def test_h_is_renewed_where_it_lies_and_nothing_beside_it() -> None:
-    rule = LSTM((3, 2))
+    rule = LSTMRule((3, 2))
     phi, gradient, _ = case(rule, 50)
     whole = {n: torch.ones((*shape, 70)) for n, shape in rule.state_shapes().items()}
     h = {name: x[:, 10:60] for name, x in whole.items()}
@@ -74,55 +74,55 @@ def test_h_is_renewed_where_it_lies_and_nothing_beside_it() -> None:
 @with_kernel
 def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "GRAIN", 100)
-    rule, before = LSTM((20, 20)), torch.get_num_threads()
+    rule, before = LSTMRule((20, 20)), torch.get_num_threads()
     phi, gradient, h = case(rule, 4133)
-    found = []
+    by_threads = []
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
             g, after = rule.run(phi, rule.features(gradient), copied(h))
-            found.append(torch.cat([g[None], *after.values()]))
+            by_threads.append(torch.cat([g[None], *after.values()]))
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
+    assert torch.equal(by_threads[0], by_threads[1])
+    assert torch.equal(by_threads[0], by_threads[2])
 
 
 @with_kernel
 def test_it_has_the_bits_that_jax_has() -> None:
     jax = pytest.importorskip("jax")
-    from metadescent.optimizers.native import lstm as in_jax
+    from metadescent.optimizers.native.lstm import lstm_update
 
-    rule = LSTM((5, 3))
+    rule = LSTMRule((5, 3))
     phi, gradient, h = case(rule, 133)
     x = rule.features(gradient)
     names = [f"cells/{n}/{k}" for n in (0, 1) for k in ("weight_ih", "weight_hh", "bias")]
     weights = [phi[name] for name in (*names, "output/weight", "output/bias")]
     arrays = [jax.numpy.asarray(y.numpy()) for y in (x, *weights, *h.values())]
-    g, after = in_jax.update(arrays[0], arrays[1:9], arrays[9:], rule.scale)
-    ours = native.update(x, weights, list(h.values()), rule.scale)
+    g, after = lstm_update(arrays[0], arrays[1:9], arrays[9:], rule.scale)
+    ours = native.fused_update(x, weights, list(h.values()), rule.scale)
     for y, z in zip([ours, *h.values()], [g, *after], strict=True):
         assert y.numpy().tobytes() == np.asarray(z).tobytes()
 
 
 def test_what_it_cannot_do_it_leaves_to_the_operations() -> None:
-    rule = LSTM((3,))
+    rule = LSTMRule((3,))
     phi, gradient, h = case(rule, 5)
     x, weights, state = rule.features(gradient), list(phi.values()), list(h.values())
-    assert native.can_run(x, weights, state) == (native.kernel() is not None)
-    assert not native.can_run(x.double(), weights, state)
-    assert not native.can_run(x.bfloat16(), weights, state)
-    assert not native.can_run(x.to("meta"), weights, state)
-    assert not native.can_run(x.T.contiguous().T, weights, state)
-    assert not native.can_run(x, weights, [])
-    assert not native.can_run(x, [y.T for y in weights if y.ndim > 1], state)
-    assert not native.can_run(x.requires_grad_(), weights, state)
+    assert native.fuses(x, weights, state) == (native.kernel() is not None)
+    assert not native.fuses(x.double(), weights, state)
+    assert not native.fuses(x.bfloat16(), weights, state)
+    assert not native.fuses(x.to("meta"), weights, state)
+    assert not native.fuses(x.T.contiguous().T, weights, state)
+    assert not native.fuses(x, weights, [])
+    assert not native.fuses(x, [y.T for y in weights if y.ndim > 1], state)
+    assert not native.fuses(x.requires_grad_(), weights, state)
 
 
-BEHIND_MOMENTS = [RNNProp((3,)), Anytime((3,)), Anytime((3,), betas=(0.9,))]
+BEHIND_MOMENTS = [RNNPropRule((3,)), AnytimeRule((3,)), AnytimeRule((3,), betas=(0.9,))]
 
 
-@pytest.mark.parametrize("rule", [LSTM((3,)), *BEHIND_MOMENTS])
+@pytest.mark.parametrize("rule", [LSTMRule((3,)), *BEHIND_MOMENTS])
 def test_an_update_can_be_differentiated(rule: Rule) -> None:
     phi, gradient, h = case(rule, 5)
     for x in phi.values():
@@ -148,16 +148,16 @@ def test_moments_are_renewed_where_they_lie(rule: Rule) -> None:
 def test_an_optimizer_says_the_same_without_it(
     spec: str, saved: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = []
+    thetas = []
     for _ in range(2):
         theta = torch.nn.Parameter(torch.zeros(3, 2))
         optimizer = LearnedOptimizer([theta], saved(spec))
         for t in range(3):
             theta.grad = torch.linspace(-1, 1, 6).reshape(3, 2) / (t + 1)
             optimizer.step()
-        found.append(theta.detach())
+        thetas.append(theta.detach())
         monkeypatch.setattr(native, "kernel", lambda: None)
-    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(*thetas, rtol=1e-5, atol=1e-7)
 
 
 def test_nothing_is_built_on_import() -> None:

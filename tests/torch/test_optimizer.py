@@ -257,14 +257,14 @@ def test_a_run_that_was_resumed_is_the_run(spec: str, dtype: torch.dtype, saved:
 
 
 def test_a_state_that_was_loaded_is_nobody_elses(saved: Callable) -> None:
-    theta, other = start(), start()
+    theta, restored = start(), start()
     optimizer = LearnedOptimizer(theta.values(), saved(LSTM))
     run(theta, optimizer, range(1))
     state = optimizer.state_dict()
     before = copy.deepcopy(state["state"][0]["h0"])
-    another = LearnedOptimizer(other.values(), saved(LSTM))
+    another = LearnedOptimizer(restored.values(), saved(LSTM))
     another.load_state_dict(state)
-    run(other, another, range(2))
+    run(restored, another, range(2))
     assert torch.equal(state["state"][0]["h0"], before)
 
 
@@ -309,10 +309,10 @@ def test_a_hook_may_change_what_is_loaded(saved: Callable) -> None:
     theta, fresh = start(), start()
     optimizer = LearnedOptimizer(theta.values(), saved(LSTM))
     run(theta, optimizer, range(2))
-    other = LearnedOptimizer(fresh.values(), saved(LSTM))
-    other.register_load_state_dict_pre_hook(lambda _, given: given | {"state": {}})
-    other.load_state_dict(optimizer.state_dict())
-    assert not other.state
+    blank = LearnedOptimizer(fresh.values(), saved(LSTM))
+    blank.register_load_state_dict_pre_hook(lambda _, given: given | {"state": {}})
+    blank.load_state_dict(optimizer.state_dict())
+    assert not blank.state
 
 
 # Sentences.
@@ -373,11 +373,11 @@ def test_the_state_of_another_optimizer_is_refused_and_the_own_one_kept(
 
 def test_the_state_of_another_model_is_refused(saved: Callable, sentence: Callable) -> None:
     theta = {"w": torch.nn.Parameter(torch.zeros(2, 3))}
-    other = {"w": torch.nn.Parameter(torch.zeros(6))}
+    flat = {"w": torch.nn.Parameter(torch.zeros(6))}
     optimizer = LearnedOptimizer(theta.items(), saved(LSTM))
     run(theta, optimizer, range(1))
     assert sentence(
-        LearnedOptimizer(other.items(), saved(LSTM)).load_state_dict, optimizer.state_dict()
+        LearnedOptimizer(flat.items(), saved(LSTM)).load_state_dict, optimizer.state_dict()
     ) == (
         "h0 of the parameter w has shape (3, 2, 3) where (3, 6) is expected; it was saved from "
         "another optimizer or model"
@@ -453,7 +453,7 @@ def test_without_pytorch_the_error_says_what_to_install() -> None:
 
 def test_the_file_may_be_a_run_folder(tmp_path: Path, saved: Callable) -> None:
     (tmp_path / "optimizer.safetensors").write_bytes(saved(LSTM).read_bytes())
-    theta, other = start(), start()
+    theta, of_file = start(), start()
     run(theta, LearnedOptimizer(theta.values(), tmp_path), range(1))
-    run(other, LearnedOptimizer(other.values(), saved(LSTM)), range(1))
-    assert_same_bits(theta, other)
+    run(of_file, LearnedOptimizer(of_file.values(), saved(LSTM)), range(1))
+    assert_same_bits(theta, of_file)

@@ -9,7 +9,7 @@ import torch
 
 from metadescent.optimizers.lstm import LSTM
 from metadescent.torch import LearnedOptimizer
-from metadescent.torch.partitioned import load, number_of
+from metadescent.torch.partitioned import number_of, read_groups
 from metadescent.zoo import file as artifact
 
 TWO = "conv/* -> lstm(layers=(2,)) + fc/* -> rnnprop(layers=(3,))"
@@ -27,7 +27,7 @@ def step(optimizer: torch.optim.Optimizer, named: list[tuple[str, torch.nn.Param
 
 
 def test_the_first_group_that_takes_a_name_has_the_parameter(saved: Callable) -> None:
-    groups = load(saved("conv/* -> lstm(layers=(2,)) + * -> rnnprop(layers=(3,))"))
+    groups = read_groups(saved("conv/* -> lstm(layers=(2,)) + * -> rnnprop(layers=(3,))"))
     names = ["conv.0.weight", "conv.bias", "fc.weight", "conv", "preconv.weight"]
     assert [number_of(groups, name, (1,)) for name in names] == [0, 0, 1, 1, 1]
 
@@ -92,6 +92,6 @@ def test_a_file_that_pytorch_cannot_run_is_one_sentence(
 ) -> None:
     path = tmp_path / "misfit.safetensors"
     artifact.save(path, LSTM((2, 2), key=jax.random.key(0)), optimizer=spec)
-    found = sentence(load, path)
-    assert found.startswith(expected.format(path=path))
-    assert "\n" not in found
+    refusal = sentence(read_groups, path)
+    assert refusal.startswith(expected.format(path=path))
+    assert "\n" not in refusal

@@ -37,18 +37,18 @@ def parameters(count: int) -> list[torch.nn.Parameter]:
 
 @pytest.mark.parametrize("spec", [SPEC, "lstm-gac(layers=(3, 2), averaging=2)"])
 def test_a_step_of_many_tensors_is_as_many_operations_as_of_few(spec: str, saved: Callable) -> None:
-    found = []
+    operations = []
     for count in (2, 50):
         optimizer = LearnedOptimizer(parameters(count), saved(spec), weight_decay=0.1)
         optimizer.step()
         with Count() as counted:
             optimizer.step()
-        found.append(counted.operations)
-    assert found[0] == found[1]
+        operations.append(counted.operations)
+    assert operations[0] == operations[1]
 
 
 def test_block_by_block_is_all_at_once(saved: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
+    thetas = []
     for size in (4, 1000):
         monkeypatch.setattr(row, "block", lambda device, size=size: size)
         theta = parameters(5)
@@ -56,15 +56,15 @@ def test_block_by_block_is_all_at_once(saved: Callable, monkeypatch: pytest.Monk
         for t in range(4):
             theta[2].grad = None if t == 1 else torch.ones(2, 3)
             optimizer.step()
-        found.append(torch.stack([p.detach() for p in theta]))
-    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+        thetas.append(torch.stack([p.detach() for p in theta]))
+    torch.testing.assert_close(*thetas, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_threads_share_the_blocks_and_change_no_bit(
     mode: Callable, saved: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, found = torch.get_num_threads(), []
+    before, thetas = torch.get_num_threads(), []
     for count in (1, 3):
         monkeypatch.setattr(row, "block", lambda device: 4)
         theta = parameters(5)
@@ -76,8 +76,8 @@ def test_threads_share_the_blocks_and_change_no_bit(
                     optimizer.step()
         finally:
             torch.set_num_threads(before)
-        found.append(torch.stack([p.detach() for p in theta]))
-    assert torch.equal(*found)
+        thetas.append(torch.stack([p.detach() for p in theta]))
+    assert torch.equal(*thetas)
 
 
 def test_what_state_shows_is_the_row_itself(saved: Callable) -> None:

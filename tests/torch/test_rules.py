@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from metadescent import zoo
-from metadescent._spec import discovered, groups_of, links, parse
+from metadescent._names import discovered
+from metadescent._spec import calls, parse
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.registry import optimizers
 from metadescent.torch import LearnedOptimizer
-from metadescent.torch.partitioned import load
+from metadescent.torch.partitioned import read_groups
 from metadescent.zoo.cards import read_card
 
 RULES = discovered("metadescent.torch.rules")
@@ -25,10 +26,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "pytorch.md"
 
 def names(spec: str) -> set[str]:
     """The names of all rules that an optimizer is made of."""
-    return {parse(one)[0] for _, several in groups_of(spec) for one in links(several)}
+    return {call.name for call in calls(parse(spec))}
 
 
-SPECS = [
+PICKED = [
     "lstm(layers=(3, 2))",
     "lstm(layers=(), scale=0.5)",
     "lstm(layers=(2,), p=None, scale=1.0)",
@@ -44,24 +45,27 @@ SPECS = [
     "anytime(layers=(3,), clock=20.0) >> proportional(floor=0.1, power=1.5, ceiling=1e6)",
     "conv/* -> lstm(layers=(2,)) + * -> lstm-gac(layers=(3,), averaging=1)",
 ]
+# A rule that is not among them is compared with its defaults, so that a new one is.
+SPECS = [*PICKED, *sorted(RULES.keys() - set.union(*map(names, PICKED)))]
 # Rules that need JAX; `docs/pytorch.md` names them.
 WITHOUT_TORCH = {"ntm-bfgs", "ntm-l-bfgs", "pictorial"}
 MADE_OF = {name: names(read_card(zoo.path(name))["optimizer"]) for name in zoo.names()}
 PRETRAINED = [name for name, rules in MADE_OF.items() if not rules & WITHOUT_TORCH]
 SHAPES = {"conv.0.w": (2, 3, 1, 2), "conv.0.b": (3,), "out.w": (4, 5), "out.a": (), "out.n": (0,)}
-STEPS = 100
+# Beyond every clock and horizon of `PICKED`.
+STEPS = 60
 
 
 def gradients(largest: float) -> dict[str, np.ndarray]:
     """∇ of every step and leaf: of magnitudes from 1e-12 to `largest`, with exact zeros."""
     rng = np.random.default_rng(0)
-    found = {}
+    by_leaf = {}
     for name, shape in SHAPES.items():
         every = (STEPS, *shape)
         magnitudes = 10 ** rng.uniform(-12, np.log10(largest) - 1, shape)
         x = magnitudes * rng.normal(size=every) * 10 ** rng.uniform(-1, 1, every)
-        found[name] = np.where(rng.uniform(size=every) < 0.05, 0.0, x).astype(np.float32)
-    return found
+        by_leaf[name] = np.where(rng.uniform(size=every) < 0.05, 0.0, x).astype(np.float32)
+    return by_leaf
 
 
 def in_jax(m: Any, gradients: Any, theta: Any) -> Any:
@@ -84,8 +88,8 @@ def of_jax(path: Path) -> np.ndarray:
     for name, x in gradients(1.0).items():
         layer, _, leaf = name.rpartition(".")
         given.setdefault(layer.replace(".", "/"), {})[leaf] = x
-    found = in_jax(zoo.load(path), given, jax.tree.map(lambda x: jnp.zeros(x.shape[1:]), given))
-    rows = [found[n.rpartition(".")[0].replace(".", "/")][n.rpartition(".")[2]] for n in SHAPES]
+    updates = in_jax(zoo.load(path), given, jax.tree.map(lambda x: jnp.zeros(x.shape[1:]), given))
+    rows = [updates[n.rpartition(".")[0].replace(".", "/")][n.rpartition(".")[2]] for n in SHAPES]
     return np.concatenate([np.asarray(x).reshape(STEPS, -1) for x in rows], axis=1)
 
 
@@ -122,13 +126,13 @@ def assert_the_equations_agree(path: Path) -> None:
     theta = np.random.default_rng(1).normal(size=rows.shape[1])
     m = zoo.load(path)
     rules = m.rules if isinstance(m, Partitioned) else [m]
-    for group, rule in zip(load(path), rules, strict=True):
+    for group, rule in zip(read_groups(path), rules, strict=True):
         phi = {name: x.double() for name, x in group.phi.items()}
         shapes = group.rule.state_shapes()
         h = {n: torch.zeros((*s, rows.shape[1])).double() for n, s in shapes.items()}
         ours = []
         for gradient in torch.tensor(rows).double():
-            g, h = group.rule.update_of([torch.tensor(theta)], phi, gradient, h)
+            g, h = group.rule.update(phi, gradient, h, [torch.tensor(theta)])
             ours.append(g.numpy())
         with jax.enable_x64(True):
             exact = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), rule)
@@ -171,14 +175,14 @@ def test_torch_has_every_rule_but_those_that_need_jax() -> None:
 def test_of_the_zoo_nothing_else_is_left_out() -> None:
     needs_jax = {name for name, rules in MADE_OF.items() if not rules <= RULES.keys()}
     assert needs_jax == MADE_OF.keys() - set(PRETRAINED)
-    assert all(load(zoo.path(name)) for name in PRETRAINED)
+    assert all(read_groups(zoo.path(name)) for name in PRETRAINED)
 
 
 def test_the_page_says_which_of_the_zoo_need_jax() -> None:
-    said = " ".join(PAGE.read_text().split())
+    text = " ".join(PAGE.read_text().split())
     *rules, last = (f"`{name}`" for name in sorted(WITHOUT_TORCH))
-    assert f"PyTorch has no {', '.join(rules)} and {last}, so the zoo's" in said
-    assert "the zoo's optimizers with `ntm` or `neural-art` in their names need JAX" in said
+    assert f"PyTorch has no {', '.join(rules)} and {last}, so the zoo's" in text
+    assert "the zoo's optimizers with `ntm` or `neural-art` in their names need JAX" in text
     named = {name for name in zoo.names() if "ntm" in name or "neural-art" in name}
     assert named == MADE_OF.keys() - set(PRETRAINED)
 

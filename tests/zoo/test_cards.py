@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadescent import zoo
-from metadescent.zoo import cards
+from metadescent.zoo import cards, catalogue
 from metadescent.zoo import file as artifact
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -90,10 +90,10 @@ def test_the_page_has_every_card_and_follows_them(
             assert value in text
     assert "theirs" not in text
     for suffix in ("md", "safetensors"):
-        shutil.copy(zoo._FOLDER / f"mnist-lstm.{suffix}", tmp_path / f"theirs.{suffix}")
+        shutil.copy(catalogue.FOLDER / f"mnist-lstm.{suffix}", tmp_path / f"theirs.{suffix}")
     card = (tmp_path / "theirs.md").read_text().replace("mnist-lstm", "theirs")
     (tmp_path / "theirs.md").write_text(card.replace("0.2398", "0.1234"))
-    monkeypatch.setattr(zoo, "_FOLDER", tmp_path)
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
     text = page()
     assert text.count("0.1234") == 2
     assert "quadratic-lstm" not in text

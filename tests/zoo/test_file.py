@@ -10,12 +10,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
 from metadescent.optimizers.base import Coordinatewise
+from metadescent.optimizers.chained import chain
 from metadescent.optimizers.lstm import LSTM
-from metadescent.zoo.file import FORMAT, load, read_card, save
+from metadescent.optimizers.partitioned import Partitioned
+from metadescent.registry import make_optimizer
+from metadescent.zoo.cards import FORMAT, read_card
+from metadescent.zoo.file import load, save
 
+KEY = jax.random.key(0)
 SPEC = "lstm(layers=(3, 2), p=None, scale=0.5)"
 M = LSTM((3, 2), p=None, scale=0.5, key=jax.random.key(3))
 CARD = {"trained_on": "quadratic", "budget": {"epochs": 3}, "seed": 0, "validation": [0.5, None]}
@@ -27,11 +33,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def rewrite(path: Path, **changes: Any) -> None:
-    """Change the metadata of a file, leaving its arrays as they are."""
+    """Change the metadata of a file, leaving its arrays as they are; there is no checksum then."""
     data = path.read_bytes()
     (size,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + size])
-    card = json.loads(header["__metadata__"]["metadescent"]) | changes
+    card = json.loads(header["__metadata__"]["metadescent"]) | {"sha256": None} | changes
     card = {name: value for name, value in card.items() if value is not None}
     header["__metadata__"]["metadescent"] = json.dumps(card)
     text = json.dumps(header).encode()
@@ -73,6 +79,98 @@ def test_a_card_cannot_speak_for_the_package(path: Path, name: str) -> None:
     assert read_card(path)[name] != "mine"
 
 
+def test_an_optimizer_of_the_package_tells_its_specification(
+    path: Path, assert_same_bits: Callable
+) -> None:
+    save(path, M)
+    assert read_card(path)["optimizer"] == SPEC
+    assert_same_bits(load(path), M)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "lstm(layers=(3, 2), p=None)",
+        "lstm(layers=(3, 3), p=None, scale=0.5)",
+        "lstm(layers=(3, 2), scale=0.5)",
+        "rnnprop(layers=(3, 2), scale=0.5)",
+        "lstm(layers=(3, 2), p=None, scale=0.5) >> pace",
+        "* -> lstm(layers=(3, 2), p=None, scale=0.5)",
+        "optax.sgd(learning_rate=0.1)",
+    ],
+)
+def test_a_specification_of_another_optimizer_is_refused(
+    path: Path, spec: str, sentence: Callable
+) -> None:
+    """Be it in a static field, in a shape, in its kind or in how its rules are put together."""
+    assert sentence(save, path, M, optimizer=spec) == (
+        f"optimizer is {spec!r} and m is {SPEC!r}; give what makes m, or leave it out"
+    )
+    assert not path.exists()
+
+
+def test_a_specification_may_be_written_in_another_way(path: Path) -> None:
+    spec = "lstm( scale=0.5, layers=[3, 2], p=None )"
+    save(path, M, optimizer=spec)
+    assert read_card(path)["optimizer"] == spec
+
+
+def test_optax_is_kept_by_its_call(path: Path, sentence: Callable) -> None:
+    spec = "w/* -> lstm(layers=(2,)) + * -> optax.sgd(learning_rate=0.5)"
+    save(path, make_optimizer(spec, KEY))
+    assert read_card(path)["optimizer"] == spec
+    other = spec.replace("0.5", "0.25")
+    assert sentence(save, path, make_optimizer(spec, KEY), optimizer=other) == (
+        f"optimizer is {other!r} and m is {spec!r}; give what makes m, or leave it out"
+    )
+
+
+def test_where_a_transformation_does_not_tell_its_call_it_is_given(
+    path: Path, sentence: Callable
+) -> None:
+    m = Partitioned([("w/*", LSTM((2,), key=KEY)), ("*", optax.sgd(0.5))])
+    spec = "w/* -> lstm(layers=(2,)) + * -> optax.sgd(learning_rate=0.5)"
+    assert sentence(save, path, m) == (
+        "what makes this ByHand is not known; name it, such as optimizer='* -> optax.adam(…)'"
+    )
+    save(path, m, optimizer=spec)
+    assert load(path).takes == m.takes
+    assert sentence(save, path, m, optimizer=spec.replace("(2,)", "(3,)")).endswith(
+        " and m is another Partitioned; give what makes m, or leave it out"
+    )
+
+
+@pytest.mark.parametrize(
+    ("m", "expected"),
+    [
+        (
+            chain([chain([M, M]), M]),
+            "what makes this Chained is not known; name it, such as optimizer='my_rule.py:Chained'",
+        ),
+        (
+            chain([M]),
+            f"no specification makes this Chained, and {SPEC!r} makes another; save its rules "
+            "apart",
+        ),
+        (
+            Partitioned([(lambda path, shape: True, M)]),
+            "a group takes its leaves by a function, which has no specification; try a pattern, "
+            "such as 'conv/*'",
+        ),
+        (
+            Partitioned([("*", M)], batched=True),
+            f"no specification makes this Partitioned, and '* -> {SPEC}' makes another; save its "
+            "rules apart",
+        ),
+    ],
+    ids=["a chain in a chain", "a chain of one", "a function", "of a batch"],
+)
+def test_what_no_specification_makes_is_refused(
+    path: Path, m: Any, expected: str, sentence: Callable
+) -> None:
+    assert sentence(save, path, m) == expected
+
+
 class Line(Coordinatewise):
     """g = a ∇, of a class that the package does not know."""
 
@@ -91,6 +189,17 @@ def test_a_class_from_elsewhere_is_handed_in(path: Path, assert_same_bits: Calla
     assert_same_bits(loaded, Line(jnp.asarray(-0.3)))
 
 
+def test_a_class_from_elsewhere_is_named_by_whoever_saves_it(
+    path: Path, sentence: Callable
+) -> None:
+    assert sentence(save, path, Line(jnp.zeros(()))) == (
+        "what makes this Line is not known; name it, such as optimizer='my_rule.py:Line'"
+    )
+    assert sentence(save, path, Line(jnp.zeros(())), optimizer="lstm") == (
+        "optimizer is 'lstm' and m is another Line; give what makes m, or leave it out"
+    )
+
+
 @pytest.mark.parametrize("kind", ["file", "module"])
 def test_loading_runs_no_code_that_the_file_names(
     path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, sentence: Callable
@@ -104,12 +213,13 @@ def test_loading_runs_no_code_that_the_file_names(
     assert not hasattr(sys, "metadescent_hostile")
     assert found == (
         f"{path} holds an optimizer of a class outside the package, {spec}; hand the class in: "
-        "metadescent.zoo.file.load(path, make=lambda spec, key: …)"
+        "metadescent.load(path, make=lambda spec, key: …)"
     )
 
 
 def test_an_unknown_optimizer_is_named(path: Path, sentence: Callable) -> None:
-    save(path, M, optimizer="lstn(layers=(3, 2))")
+    save(path, M)
+    rewrite(path, optimizer="lstn(layers=(3, 2))")
     assert "there is no optimizer named 'lstn'; did you mean 'lstm'?" in sentence(load, path)
 
 
@@ -119,19 +229,22 @@ def test_an_unknown_optimizer_is_named(path: Path, sentence: Callable) -> None:
 def test_an_optimizer_that_cannot_be_made_is_a_sentence(
     path: Path, spec: str, sentence: Callable
 ) -> None:
-    save(path, M, optimizer=spec)
+    save(path, M)
+    rewrite(path, optimizer=spec)
     found = sentence(load, path)
     assert "lstm" in found
     assert "\n" not in found
 
 
 def test_a_huge_optimizer_is_refused_before_it_takes_memory(path: Path, sentence: Callable) -> None:
-    save(path, M, optimizer="lstm(layers=(10000000,))")
+    save(path, M)
+    rewrite(path, optimizer="lstm(layers=(10000000,))")
     assert "leaf 'cells/0/weight_ih'" in sentence(load, path)
 
 
 def test_a_leaf_that_does_not_fit_is_named(path: Path, sentence: Callable) -> None:
-    save(path, M, optimizer="lstm(layers=(3, 4), p=None)")
+    save(path, M)
+    rewrite(path, optimizer="lstm(layers=(3, 4), p=None)")
     assert sentence(load, path) == (
         f"leaf 'cells/1/weight_ih' of {path} is float32[8, 3] where float32[16, 3] is expected; "
         "it was saved from something else"

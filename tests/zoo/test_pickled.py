@@ -1,11 +1,15 @@
 """Pickles of arrays are read; every other pickle is refused, and nothing in it is run."""
 
+import ast
 import collections
+import copyreg
 import os
 import pickle
+import pickletools
 import struct
 import subprocess
 import sys
+import tracemalloc
 import types
 from collections.abc import Callable
 from io import BytesIO
@@ -18,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metadescent._errors import UserError
+from metadescent.zoo import pickled
 from metadescent.zoo.pickled import read_tables
 
 TABLES = {
@@ -160,48 +165,71 @@ REFUSED = {
     ),
     "dill's import": (
         b"\x80\x03" + DILL_IMPORT + text("metadescent_hostile") + b"tR.",
-        "a call of dill's way to a module that makes no array",
+        "a call of _import_module that makes no array",
     ),
     "dill's attribute": (
         b"\x80\x03cdill._dill\n_get_attr\n(" + DILL_IMPORT + text("numpy.core.multiarray") + b"tR"
         + text("frombuffer") + b"tR.",
-        "a call of dill's way to what a module has that makes no array",
+        "a call of _get_attr that makes no array",
     ),
     "dill's types": (
         b"\x80\x03cdill._dill\n_load_type\n(" + text("CodeType") + b"tR.",
-        "a call of dill's way to a type that makes no array",
+        "a call of _load_type that makes no array",
     ),
     "dill's functions": (b"\x80\x03cdill._dill\n_create_function\n(tR.", "_create_function'"),
     "a factory that is no dict": (
         b"\x80\x03ccollections\ndefaultdict\n(cnumpy\ndtype\ntR.",
-        "a call of collections.defaultdict that makes no array",
+        "a call of defaultdict that makes no array",
     ),
     "a name that is called though it is text": (
         b"\x80\x03" + text("dict") + b")R.",
-        "a call of what is no function that makes no array",
+        "instructions that do not fit together",
     ),
     "an array of objects": (
         pickle.dumps({"a": {"x": np.asarray([Path("x")], object)}}, protocol=4),
-        "a call of numpy.dtype that makes no array",
+        "a call of dtype that makes no array",
     ),
     "an array of whole numbers": (
         pickle.dumps({"a": {"x": np.arange(3)}}, protocol=4),
-        "a call of numpy.dtype that makes no array",
+        "a call of dtype that makes no array",
     ),
     "a class's instance": (b"\x80\x02(ios\nsystem\n.", "the instruction INST"),
     "an object": (b"\x80\x02cnumpy\nndarray\n)\x81.", "the instruction NEWOBJ"),
+    "an object by names": (b"\x80\x04cnumpy\nndarray\n)}\x92.", "the instruction NEWOBJ_EX"),
+    "an object on the stack": (b"\x80\x02(cnumpy\nndarray\no.", "the instruction OBJ"),
     "an extension": (b"\x80\x02\x82\x01.", "the instruction EXT1"),
+    "a far extension": (b"\x80\x02\x84\x01\x00\x00\x00.", "the instruction EXT4"),
     "a persistent id": (b"Pevil\n.", "the instruction PERSID"),
+    "a persistent id on the stack": (b"\x80\x02}Q.", "the instruction BINPERSID"),
     "a buffer beside it": (b"\x80\x05\x97.", "the instruction NEXT_BUFFER"),
     "a state for a table": (b"\x80\x03}}b.", "a state for what is no array"),
+    "a state for what it names": (
+        b"\x80\x03cnumpy\ndtype\n}" + text("name") + text("dict") + b"sb.",
+        "a state for what is no array",
+    ),
+    "a state that is none": (b"\x80\x03cnumpy\ndtype\nNb.", "a state for what is no array"),
+    "a call of a type": (b"\x80\x03cbuiltins\ndict\n)R.", "a call of dict that makes no array"),
+    "names that are no text": (b"\x80\x04K\x01K\x02\x93.", "instructions that do not fit together"),
+    "a table that is called": (b"\x80\x03})R.", "instructions that do not fit together"),
+    "tuples in tuples": (b"\x80\x03)" + 10**5 * b"\x85" + b".", "no tables of arrays"),
+    "an array that never came": (
+        b"\x80\x03}" + text("a") + b"}" + text("x") + b"cnumpy.core.multiarray\n_reconstruct\n"
+        + b"(cnumpy\nndarray\nK\x00tRss.",
+        "a call of _reconstruct that makes no array",
+    ),
+    "an array with nothing in it": (
+        b"\x80\x03}" + text("a") + b"}" + text("x") + b"cnumpy.core.multiarray\n_reconstruct\n"
+        + b"(cnumpy\nndarray\nK\x00NtRss.",
+        "no tables of arrays",
+    ),
     "a list": (pickle.dumps([1.0], protocol=4), "the instruction EMPTY_LIST"),
     "a number": (pickle.dumps(1.5, protocol=4), "the instruction BINFLOAT"),
-    "text": (pickle.dumps("x", protocol=4), "no tables"),
-    "arrays without tables": (pickle.dumps({"x": np.ones(2)}, protocol=4), "no tables"),
-    "text in a table": (pickle.dumps({"a": {"x": "y"}}, protocol=4), "a value that is no array"),
+    "text": (pickle.dumps("x", protocol=4), "no tables of arrays"),
+    "arrays without tables": (pickle.dumps({"x": np.ones(2)}, protocol=4), "no tables of arrays"),
+    "text in a table": (pickle.dumps({"a": {"x": "y"}}, protocol=4), "no tables of arrays"),
     "numbers for names": (pickle.dumps({1: {}}, protocol=4), "a table of no names"),
-    "a second pickle": (2 * pickle.dumps({}, protocol=4), "more behind its end"),
-    "two values": (b"\x80\x03}}.", "instructions that do not fit together"),
+    "a second pickle": (2 * pickle.dumps({}, protocol=4), "more than one value"),
+    "two values": (b"\x80\x03}}.", "more than one value"),
     "nothing on the stack": (b"\x80\x03R.", "instructions that do not fit together"),
     "nothing remembered": (b"\x80\x03h\x07.", "instructions that do not fit together"),
     "no mark": (b"\x80\x03t.", "instructions that do not fit together"),
@@ -231,6 +259,51 @@ def test_anything_else_is_refused_and_not_run(
         " and must be a pickle of nothing but arrays of floats, by names; nothing in it was run, "
         "try another file"
     )
+
+
+def test_the_registry_of_extensions_is_not_asked(path: Path, sentence: Callable) -> None:
+    copyreg.add_extension("os", "system", 1)
+    try:
+        path.write_bytes(b"\x80\x02\x82\x01(" + text("true") + b"tR.")
+        assert "the instruction EXT1" in sentence(read_tables, path)
+    finally:
+        copyreg.remove_extension("os", "system", 1)
+
+
+def test_a_claim_takes_no_memory(path: Path, sentence: Callable) -> None:
+    """Memos of high numbers, and texts and frames that are said to be longer than the file."""
+    most = struct.pack("<I", 2**32 - 1)
+    tracemalloc.start()
+    path.write_bytes(b"\x80\x03}r" + most + b".")
+    assert read_tables(path) == {}
+    path.write_bytes(b"\x80\x04\x95" + struct.pack("<Q", 2**63 - 1) + b"}.")
+    assert read_tables(path) == {}
+    for claim in (b"X" + most, b"B" + most, b"T" + struct.pack("<I", 2**31 - 1)):
+        path.write_bytes(b"\x80\x04" + claim + b"}.")
+        assert "instructions that do not fit together" in sentence(read_tables, path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize("stored", [b"B", b"T"], ids=["bytes", "text of Python 2"])
+def test_numbers_that_stand_in_many_places_do_not_fill_the_memory(
+    stored: bytes, path: Path, sentence: Callable
+) -> None:
+    length, count = 2**16, 100
+    numbers = stored + struct.pack("<I", length) + bytes(length) + b"q\x00"
+    dtype = b"cnumpy\ndtype\n(" + text("f4") + b"K\x00K\x01tR(K\x03" + text("<") + b"NNNNNK\x00tb"
+    made = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00NtR"
+    shape = b"(J" + struct.pack("<i", length // 4) + b"t"
+    head, again = made + b"(K\x01" + shape + dtype + b"\x89", b"h\x00"
+    arrays = [text(f"x{n}") + head + (again if n else numbers) + b"tb" for n in range(count)]
+    path.write_bytes(b"\x80\x03}" + text("a") + b"}(" + b"".join(arrays) + b"us.")
+    tracemalloc.start()
+    said = sentence(read_tables, path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "more numbers than it is long" in said
+    assert peak < 20 * path.stat().st_size < length * count
 
 
 def test_the_hostile_ones_would_do_harm_to_others(path: Path) -> None:
@@ -289,6 +362,27 @@ def test_a_damaged_file_is_a_sentence_or_arrays(
     except UserError:
         return
     assert all(isinstance(x, np.ndarray) for table in found.values() for x in table.values())
+
+
+def test_of_pickle_it_has_the_unpickler_alone_and_of_that_what_it_lists() -> None:
+    tree = ast.parse(Path(pickled.__file__).read_text())
+    taken = [
+        (type(node).__name__, alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if "pickle" in (getattr(node, "module", None), alias.name)
+    ]
+    assert taken == [("ImportFrom", "_Unpickler")]
+    inherited = {
+        code
+        for code, do in pickled._Reader.dispatch.items()
+        if do is pickle._Unpickler.dispatch.get(code)
+    }
+    names = {op.name for op in pickletools.opcodes if ord(op.code) in inherited}
+    assert names == pickled._KEPT
+    assert not names & {"EXT1", "EXT2", "EXT4", "PERSID", "BINPERSID", "INST", "OBJ", "NEWOBJ"}
+    assert pickled._Reader.find_class is not pickle._Unpickler.find_class
 
 
 def test_a_file_that_is_not_there_is_said_to_be(path: Path, sentence: Callable) -> None:

@@ -20,6 +20,7 @@ from metadescent.optimizers.lstm import LSTM
 from metadescent.registry import make_problem, recipe_of
 from metadescent.runs import folder as runs
 from metadescent.runs.recipe import Recipe
+from metadescent.zoo import catalogue
 from metadescent.zoo import file as artifact
 
 ROOT = Path(__file__).parents[2]
@@ -94,8 +95,7 @@ def test_it_is_the_best_of_its_validation_curve(name: str) -> None:
 
 
 def test_every_card_has_an_optimizer_and_the_other_way_round() -> None:
-    folder = Path(zoo.__file__).parent / "pretrained"
-    assert sorted(path.stem for path in folder.glob("*.md")) == zoo.names()
+    assert sorted(path.stem for path in catalogue.FOLDER.glob("*.md")) == zoo.names()
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_the_command_on_the_card_trains_like_it_again(tmp_path: Path) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A zoo with one optimizer."""
-    monkeypatch.setattr(zoo, "_FOLDER", tmp_path / "zoo")
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path / "zoo")
     save(tmp_path / "zoo" / "quadratic-lstm.safetensors", seed=1)
     (tmp_path / "zoo" / "quadratic-lstm.md").write_text("# quadratic-lstm")
     return tmp_path

@@ -5,7 +5,7 @@ import pkgutil
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 # What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
 SHARED = {"baselines", "console", "painting", "tables", "template", "training", "verdicts"}
@@ -17,7 +17,7 @@ class Command(ABC):
     place: ClassVar[int] = 100
     """Its place in `--help`; those of one place are in the order of their names."""
 
-    def defaults(self) -> Self | None:
+    def defaults(self) -> "Command | None":
         """Return what the words are read over once more, where defaults depend on them."""
         return None
 
@@ -43,7 +43,9 @@ def commands() -> dict[str, type[Command]]:
         kind
         for module in modules
         for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Command) and kind is not Command
+        if isinstance(kind, type)
+        and issubclass(kind, Command)
+        and kind is not Command
         # Those that a module imports are another's.
         and kind.__module__ == module.__name__
     ]

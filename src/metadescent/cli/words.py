@@ -5,6 +5,10 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from metadescent._errors import UserError
+from metadescent._text import nearest
+from metadescent.descent.baselines import BASELINES, STANDARD
+
 DataDir = Annotated[
     Path | None, arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA.")
 ]
@@ -18,3 +22,12 @@ Names = Annotated[str, arg(metavar="NAME,…")]
 Run = Positional[Annotated[Path, arg(metavar="RUN")]]
 Problem = Positional[Annotated[str, arg(metavar="PROBLEM")]]
 Optimizer = Positional[Annotated[str, arg(metavar="OPTIMIZER")]]
+
+# What `--against` is by default: the paper's baselines.
+PAPERS = ",".join(STANDARD)
+
+
+def check_baseline(name: str) -> None:
+    """Raise a UserError unless a hand-designed optimizer has this name."""
+    if name not in BASELINES:
+        raise UserError(f"there is no baseline {name!r}; {nearest(name, BASELINES)}")

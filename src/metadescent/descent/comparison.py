@@ -14,7 +14,8 @@ from metadescent._provenance import hardware, versions
 from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.curves import Curve, held_out_curves, learning_curves, summarize
 from metadescent.descent.tuning import Tuned
-from metadescent.descent.tuning_cache import Progress, tune_all
+from metadescent.descent.tuning_cache import Progress, tune_each
+from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 
@@ -22,38 +23,25 @@ from metadescent.problems.base import Problem
 class Comparison(NamedTuple):
     """Learning curves of several optimizers on the same problems, by name; the learned come first.
 
-    `tuned` holds the search behind each hand-designed optimizer's rate. `held_out` has curves of
-    held-out data, a value once in `every` steps; it is empty where there is none. `seconds` is what
-    a step of each optimizer takes, where that was measured. `margins` says by how much the loss of
-    each hand-designed optimizer is above the first learned one's on the same problem: differences
-    vary less than problems do.
-
-    Example:
-        >>> import numpy as np
-        >>> finals = {"mine": 0.1, "sgd": 0.5, "adam": 0.3}
-        >>> curves = {name: summarize(np.asarray([[1.0, loss]])) for name, loss in finals.items()}
-        >>> tuned = {name: Tuned(0.1, [], [], "") for name in ("sgd", "adam")}
-        >>> found = Comparison("quadratic", 2, 1, curves, tuned, minutes=0.0)
-        >>> found.best_baseline(lambda curve: curve.final)
-        'adam'
+    Mappings are empty where nothing was measured.
     """
 
     problem: str
     steps: int
     seeds: int
     curves: dict[str, Curve]
-    tuned: dict[str, Tuned]
+    tuned: dict[str, Tuned]  # the search behind each hand-designed optimizer's rate
     minutes: float
-    held_out: Mapping[str, Curve] = {}
+    held_out: Mapping[str, Curve] = {}  # on held-out data, a value once in `every` steps
     every: int = 1
-    seconds: Mapping[str, float] = {}
+    seconds: Mapping[str, float] = {}  # that a step takes
+    # By how much the loss of each hand-designed optimizer is above the first learned one's on the
+    # same problem: differences vary less than problems do.
     margins: Mapping[str, Curve] = {}
 
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
-        """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`.
-
-        One that diverged, whose figure is NaN, comes last.
-        """
+        """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`."""
+        # One that diverged, whose figure is NaN, comes last.
         figures = {name: figure(self.curves[name]) for name in self.tuned}
         return min(figures, key=lambda name: (math.isnan(figures[name]), figures[name]))
 
@@ -71,13 +59,13 @@ class Comparison(NamedTuple):
 
     def _extras_to_json(self) -> dict[str, Any]:
         """Return what not every comparison has."""
-        found: dict[str, Any] = {}
+        extras: dict[str, Any] = {}
         if self.held_out:
             curves = {name: curve.to_json() for name, curve in self.held_out.items()}
-            found["held_out"] = {"every": self.every, "curves": curves}
+            extras["held_out"] = {"every": self.every, "curves": curves}
         if self.seconds:
-            found["seconds_per_step"] = dict(self.seconds)
-        return found
+            extras["seconds_per_step"] = dict(self.seconds)
+        return extras
 
 
 def compare(
@@ -105,8 +93,9 @@ def compare(
 
     Arguments:
         learned: learned optimizers by name.
-        problem: p(f); `problem_name` is what the results call it.
-        baselines: keys of `metadescent.descent.tuning.BASELINES`.
+        problem: p(f).
+        problem_name: what the results call it.
+        baselines: hand-designed optimizers by name; the paper's four if not given.
         num_steps: the horizon.
         num_seeds: fresh problems that every optimizer is run on.
         tune_seeds: problems that each rate is judged on; as many as `num_seeds` if not given, and
@@ -120,7 +109,7 @@ def compare(
         searched: outcomes of searches that need no repetition, by baseline.
 
     Raises:
-        UserError: if a baseline is unknown, or `every` is no divisor of the steps.
+        UserError: if a baseline is unknown, or `every` does not divide the steps.
 
     Source: section 3.
 
@@ -133,7 +122,7 @@ def compare(
     started = time.monotonic()
     tune_key, report_key = problem_keys(seed)
     tune_seeds = tune_seeds or max(num_seeds, 32)
-    tuned = tune_all(
+    tuned = tune_each(
         baselines,
         problem if tuned_on is None else tuned_on,
         tune_key,
@@ -143,37 +132,39 @@ def compare(
         progress,
         searched,
     )
-    rules = {name: (m, None) for name, m in learned.items()}
-    rules |= {name: (BASELINES[name].make(t.rate), t.rate) for name, t in tuned.items()}
-    curves, others, found = {}, {}, {}
+    rules: dict[str, AnyOptimizer] = dict(learned)
+    rules |= {name: BASELINES[name].at(search.rate) for name, search in tuned.items()}
+    losses, curves, held_out_summaries = {}, {}, {}
     sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
-    for name, (m, rate) in rules.items():
+    for name, m in rules.items():
+        rate = tuned[name].rate if name in tuned else None
         if held_out is None:
-            found[name] = learning_curves(m, problem, report_key, **sizes)
+            losses[name] = learning_curves(m, problem, report_key, **sizes)
         else:
-            found[name], other = held_out_curves(
+            losses[name], held_out_losses = held_out_curves(
                 m, problem, held_out, report_key, every=every, **sizes
             )
-            others[name] = summarize(other, rate)
-        curves[name] = summarize(found[name], rate)
+            held_out_summaries[name] = summarize(held_out_losses, rate)
+        curves[name] = summarize(losses[name], rate)
         progress(f"ran {name}")
     margins = {}
     if learned:
-        mine = found[next(iter(learned))]
-        margins = {name: summarize(found[name] - mine) for name in tuned}
-    minutes = (time.monotonic() - started) / 60
+        mine = losses[next(iter(learned))]
+        margins = {name: summarize(losses[name] - mine) for name in tuned}
     return Comparison(
-        problem_name, num_steps, num_seeds, curves, tuned, minutes, others, every, margins=margins
+        problem_name,
+        num_steps,
+        num_seeds,
+        curves,
+        tuned,
+        minutes=(time.monotonic() - started) / 60,
+        held_out=held_out_summaries,
+        every=every,
+        margins=margins,
     )
 
 
 def problem_keys(seed: int) -> tuple[PRNGKeyArray, PRNGKeyArray]:
-    """Return the keys of the problems that rates are tuned on, and of those that are reported.
-
-    Example:
-        >>> tuned_on, reported_on = problem_keys(0)
-        >>> bool(tuned_on == problem_keys(0)[0]), bool(tuned_on == reported_on)
-        (True, False)
-    """
+    """Return the keys of the problems that rates are tuned on, and of those that are reported."""
     tune_key, report_key = jax.random.split(jax.random.key(seed))
     return tune_key, report_key

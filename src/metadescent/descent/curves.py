@@ -12,30 +12,20 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._checks import check_rule
 from metadescent._errors import UserError, require
-from metadescent.descent.episode import check_problem, draw, start_batch
-from metadescent.descent.line_search import searched_curves, searches
-from metadescent.descent.unrolling import AnyOptimizer, Trajectory, unroll
+from metadescent.descent.episode import check_problem, draw
+from metadescent.descent.line_search import searched_curves, searches_along_line
+from metadescent.descent.unrolling import AnyOptimizer, Trajectory, start, unroll
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Part, Place
 
 
 class Curve(NamedTuple):
-    """How an optimizer did over many seeds, step by step.
-
-    `mean`, `low` and `high` have one value a step, f(θ_1) … f(θ_T): the mean over seeds and its
-    95 % confidence interval. `rate` is the tuned learning rate of a hand-designed optimizer, None
-    for a learned one.
-
-    Example:
-        >>> curve = summarize(np.asarray([[4.0, 2.0], [6.0, 0.0]]), rate=0.1)
-        >>> curve.mean.tolist(), curve.final, curve.sum, curve.to_json()["rate"]
-        ([5.0, 1.0], 1.0, 6.0, 0.1)
-    """
+    """How an optimizer did over many seeds: f(θ_1) … f(θ_T), the mean and its 95 % interval."""
 
     mean: Float[np.ndarray, " steps"]
     low: Float[np.ndarray, " steps"]
     high: Float[np.ndarray, " steps"]
-    rate: float | None = None
+    rate: float | None = None  # the tuned one of a hand-designed optimizer
 
     @property
     def final(self) -> float:
@@ -53,10 +43,7 @@ class Curve(NamedTuple):
         return float(self.mean.sum())
 
     def to_json(self) -> dict[str, Any]:
-        """Return the curve in the schema of `metadescent evaluate --json`.
-
-        JSON knows no NaN and no infinity: what is not finite becomes null.
-        """
+        """Return the curve in the schema of `metadescent evaluate --json`."""
         return {
             "mean": _finite(self.mean.tolist()),
             "ci95": [
@@ -69,6 +56,7 @@ class Curve(NamedTuple):
 
 
 def _finite(values: Iterable[float]) -> list[float | None]:
+    # JSON knows neither NaN nor infinity.
     return [value if math.isfinite(value) else None for value in values]
 
 
@@ -107,10 +95,14 @@ def learning_curves(
         >>> curves.shape
         (3, 20)
     """
+    _check(problem, num_steps, num_seeds)
+    return _learning_curves(m, problem, key, num_steps, num_seeds)
+
+
+def _check(problem: Problem, num_steps: int, num_seeds: int) -> None:
     require("num_steps", num_steps, 1)
     require("num_seeds", num_seeds, 1)
     check_problem(problem)
-    return _learning_curves(m, problem, key, num_steps, num_seeds)
 
 
 @eqx.filter_jit
@@ -121,20 +113,16 @@ def _learning_curves(
     if parts == 1:
         return _side_by_side(m, problem, key, num_steps, num_seeds)
 
+    # A large problem would not fit into memory many times over: its seeds go in equal parts.
     def part(index: Array) -> Array:
-        one = Part(problem, Place(index, parts))
-        return _side_by_side(m, one, key, num_steps, num_seeds // parts)
+        share = Part(problem, Place(index, parts))
+        return _side_by_side(m, share, key, num_steps, num_seeds // parts)
 
     return jax.lax.map(part, jnp.arange(parts)).reshape(num_seeds, num_steps)
 
 
 def parts_of(size: int, at_once: int | None) -> int:
-    """Return the least number of equal parts of a batch that have at most `at_once` each.
-
-    Example:
-        >>> parts_of(100, None), parts_of(100, 8), parts_of(7, 4)
-        (1, 20, 7)
-    """
+    """Return the least number of equal parts of a batch that have at most `at_once` each."""
     counts = (parts for parts in range(1, size + 1) if size % parts == 0)
     return next(parts for parts in counts if at_once is None or size // parts <= max(1, at_once))
 
@@ -146,9 +134,9 @@ def _side_by_side(
     theta = fs.init(keys.theta)
     check_rule(m)
     # Of one f: what m knows of θ is its own coordinates, not those of the batch.
-    if searches(m, jax.tree.map(lambda leaf: leaf[0], theta)):
+    if searches_along_line(m, jax.tree.map(lambda leaf: leaf[0], theta)):
         return searched_curves(m, fs, theta, keys.minibatch, num_gradients=num_steps)
-    begin = start_batch(m, problem, key, num_seeds)
+    begin = start(m, fs, keys.theta)
     _, losses = unroll(m, fs, begin, keys.minibatch, num_steps=num_steps)
     return losses.T
 
@@ -163,32 +151,8 @@ def held_out_curves(
     num_seeds: int,
     every: int,
 ) -> tuple[Float[Array, "num_seeds num_steps"], Float[Array, "num_seeds points"]]:
-    """Return f(θ_1) … f(θ_T) and, once in `every` steps, what another f says of the same θ_t.
-
-    Arguments:
-        problem: what is optimized.
-        held_out: the same kind of f with other data; nothing is learned from it.
-        every: a divisor of `num_steps`.
-
-    Returns:
-        Learning curves as `learning_curves` has them, and the held-out f(θ_t) for t = every,
-        2 every, …, T.
-
-    Raises:
-        UserError: if `every` is no divisor.
-
-    Example:
-        >>> import jax, optax
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> curves, held_out = held_out_curves(
-        ...     optax.adam(0.1), Quadratic(), Quadratic(), jax.random.key(0),
-        ...     num_steps=20, num_seeds=3, every=5,
-        ... )
-        >>> curves.shape, held_out.shape
-        ((3, 20), (3, 4))
-    """
-    require("num_steps", num_steps, 1)
-    require("num_seeds", num_seeds, 1)
+    """Return learning curves and, at t = every, 2 every, …, T, the held-out f(θ_t)."""
+    _check(problem, num_steps, num_seeds)
     if every < 1 or num_steps % every:
         raise UserError(f"{num_steps} steps are not a multiple of {every}; try every=1")
     return _held_out_curves(m, problem, held_out, key, num_steps, num_seeds, every)
@@ -205,29 +169,23 @@ def _held_out_curves(
     every: int,
 ) -> tuple[Array, Array]:
     fs, keys = draw(problem, key, num_seeds)
-    others, _ = draw(held_out, key, num_seeds)
+    held_out_fs, _ = draw(held_out, key, num_seeds)
     # Minibatches of their own: those of `problem` are drawn from the same numbers.
     minibatch = jax.random.fold_in(keys.minibatch, num_steps)
 
     def segment(trajectory: Trajectory, _: None) -> tuple[Trajectory, tuple[Array, Array]]:
         trajectory, losses = unroll(m, fs, trajectory, keys.minibatch, num_steps=every)
         at = jax.random.fold_in(minibatch, trajectory.step)
-        return trajectory, (losses, others.loss(trajectory.theta, at))
+        return trajectory, (losses, held_out_fs.loss(trajectory.theta, at))
 
-    begin = start_batch(m, problem, key, num_seeds)
-    _, (losses, found) = jax.lax.scan(segment, begin, length=num_steps // every)
-    return losses.reshape(num_steps, num_seeds).T, found.T
+    begin = start(m, fs, keys.theta)
+    _, (losses, held_out_losses) = jax.lax.scan(segment, begin, length=num_steps // every)
+    return losses.reshape(num_steps, num_seeds).T, held_out_losses.T
 
 
 def summarize(curves: Float[Array | np.ndarray, "seeds steps"], rate: float | None = None) -> Curve:
-    """Return the mean over seeds and its 95 % interval (Student's t), step by step.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> curve = summarize(jnp.asarray([[1.0, 0.0], [3.0, 0.0]]))
-        >>> curve.mean.tolist(), curve.low.round(1).tolist()
-        ([2.0, 0.0], [-10.7, 0.0])
-    """
+    """Return the mean over seeds and its 95 % interval (Student's t), step by step."""
+    # SciPy comes with JAX; it is imported late, as it takes long.
     from scipy.special import stdtrit
 
     losses = np.asarray(curves, np.float64)
@@ -242,14 +200,7 @@ def summarize(curves: Float[Array | np.ndarray, "seeds steps"], rate: float | No
 def final_loss(
     curves: Float[Array | np.ndarray, "... steps"],
 ) -> Float[Array | np.ndarray | np.floating, "..."]:
-    """Return the final error of learning curves: the mean over their last tenth.
-
-    Where f is estimated on minibatches, a single step would let chance choose.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> float(final_loss(jnp.arange(100.0)))
-        94.5
-    """
+    """Return the final error of learning curves: the mean over their last tenth."""
+    # Where f is estimated on minibatches, a single step would let chance choose.
     num_steps = curves.shape[-1]
     return curves[..., num_steps - max(1, num_steps // 10) :].mean(-1)

@@ -13,55 +13,32 @@ from metadescent.problems.batch import Batch
 
 
 class Keys(NamedTuple):
-    """The keys of one episode: of f, θ₀, the minibatches and the sample of coordinates.
-
-    Example:
-        >>> import optax
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> problem = FromFunction(lambda theta, key: theta**2, jax.random.uniform)
-        >>> sgd, key = optax.sgd(0.1), jax.random.key(0)
-        >>> fs, keys = draw(problem, key, 2)
-        >>> bool((fs.init(keys.theta) == start_batch(sgd, problem, key, 2).theta).all())
-        True
-    """
+    """The keys of one episode."""
 
     f: PRNGKeyArray
-    theta: PRNGKeyArray
+    theta: PRNGKeyArray  # of θ₀
     minibatch: PRNGKeyArray
-    coordinates: PRNGKeyArray
+    coordinates: PRNGKeyArray  # of the sample that a meta-gradient may be estimated from
+
+
+def keys_of(key: PRNGKeyArray) -> Keys:
+    """Return the keys of the episode that `key` stands for."""
+    return Keys(*jax.random.split(key, len(Keys._fields)))
 
 
 def check_problem(problem: object) -> None:
-    """Raise a `UserError` if this is no problem.
-
-    Example:
-        >>> check_problem("quadratic")
-        Traceback (most recent call last):
-        metadescent.UserError: problem is 'quadratic' and must be a metadescent.Problem; ...
-    """
+    """Raise a UserError unless this is a problem."""
     hint = "a metadescent.Problem; try metadescent.FromFunction(loss, init)"
     require_kind("problem", problem, Problem, hint)
 
 
 def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch, Keys]:
-    """Return the `num_problems` optimizees that `key` stands for, and all keys derived from it.
-
-    The key *is* the optimizees: they are drawn again in each truncated segment, so what is carried
-    between segments is (θ, h, t) and no copy of f.
-
-    Raises:
-        UserError: if these are no problem and no key, or there is none to draw.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> one, same, other = (draw(Quadratic(), jax.random.key(n), 2)[0] for n in (0, 0, 1))
-        >>> bool(eqx.tree_equal(one, same)), bool(eqx.tree_equal(one, other))
-        (True, False)
-    """
+    """Return the `num_problems` optimizees that `key` stands for, and all keys derived from it."""
     check_problem(problem)
     require("the number of problems", num_problems, 1)
     check_key(key)
-    keys = Keys(*jax.random.split(key, 4))
+    keys = keys_of(key)
+    # Drawn anew in each truncated segment, f need not be carried from one to the next.
     return Batch.sample(problem, keys.f, num_problems), keys
 
 
@@ -70,8 +47,19 @@ def start_batch(
 ) -> Trajectory:
     """Return the trajectory at t = 0 of the `num_problems` optimizees that `key` stands for.
 
+    Arguments:
+        m: a learned optimizer or any Optax transformation.
+        problem: p(f).
+        key: draws f, θ₀ and minibatches, here and in `meta_loss`.
+        num_problems: B, the leading axis of every leaf of θ and h.
+
+    Raises:
+        UserError: if `num_problems` is less than 1, or an argument is of another kind.
+
+    Source: section 3.
+
     Example:
-        >>> import optax
+        >>> import jax, jax.numpy as jnp, optax
         >>> from metadescent.problems.from_function import FromFunction
         >>> problem = FromFunction(lambda theta, key: theta @ theta, lambda key: jnp.ones(3))
         >>> begin = start_batch(optax.sgd(0.1), problem, jax.random.key(0), 5)

@@ -15,18 +15,7 @@ from metadescent.problems.base import Problem
 
 
 def fingerprint(problem: Problem) -> str:
-    """Return a digest of everything that a problem is: its code, options and data.
-
-    The code is that of the files of all its classes and of the functions in their fields. What a
-    function closes over, or reads from elsewhere, is in the program that JAX makes of the problem:
-    where there are functions, that is digested too.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> a, b = Quadratic(), Quadratic(dimension=3)
-        >>> fingerprint(a) == fingerprint(a), fingerprint(a) == fingerprint(b)
-        (True, False)
-    """
+    """Return a digest of the code, in all files that it is in, the options and the data of one."""
     leaves, treedef = jax.tree.flatten(problem)
     # A function is written with its address, which changes from process to process.
     written = re.sub(r" at 0x[0-9a-f]+", "", str(treedef))
@@ -40,6 +29,7 @@ def fingerprint(problem: Problem) -> str:
         # What was typed at a prompt has no file; it is in the program all the same.
         with suppress(OSError, TypeError):
             digest.update(inspect.getsource(module).encode())
+    # What a function closes over, or reads from elsewhere, is in the program made of it.
     if functions or written != str(treedef):
         digest.update(_program(problem).encode())
     for leaf in leaves:

@@ -18,7 +18,7 @@ from metadescent.problems.base import Optimizee, Theta
 from metadescent.problems.batch import Batch
 
 
-class Found(NamedTuple):
+class Standpoint(NamedTuple):
     """Where a search stands, f(θ) and ∇f(θ) there, and how many gradients it took from θ₀ on."""
 
     theta: Theta
@@ -28,24 +28,20 @@ class Found(NamedTuple):
     gradients: Int[Array, ""]
 
 
-def searches(m: AnyOptimizer, theta: Theta) -> bool:
-    """Return whether a rule searches along a line.
-
-    Example:
-        >>> searches(optax.lbfgs(), jnp.zeros(2)), searches(optax.sgd(0.1), jnp.zeros(2))
-        (True, False)
-    """
+def searches_along_line(m: AnyOptimizer, theta: Theta) -> bool:
+    """Return whether a rule searches along a line."""
+    # Its state counts the steps of the search, wherever in a chain the search is.
     return _steps(jax.eval_shape(m.init, theta)) is not None
 
 
-def begin(m: Any, f: Optimizee, theta: Theta, key: PRNGKeyArray) -> Found:
-    """Return where a search stands at θ₀, the gradient of which is the first."""
-    return Found(theta, m.init(theta), *jax.value_and_grad(f.loss)(theta, key), jnp.asarray(1))
+def at_start(m: Any, theta: Theta, loss: Float[Array, ""], gradient: Theta) -> Standpoint:
+    """Return where a search stands at θ₀, whose gradient is the first that counts."""
+    return Standpoint(theta, m.init(theta), loss, gradient, jnp.asarray(1))
 
 
-def search(m: Any, f: Optimizee, found: Found, key: PRNGKeyArray) -> Found:
+def search(m: Any, f: Optimizee, reached: Standpoint, key: PRNGKeyArray) -> Standpoint:
     """Make one step, of as many gradients as it takes."""
-    theta, state, loss, gradient, gradients = found
+    theta, state, loss, gradient, gradients = reached
     g, state = m.update(
         gradient,
         state,
@@ -54,11 +50,13 @@ def search(m: Any, f: Optimizee, found: Found, key: PRNGKeyArray) -> Found:
         grad=gradient,
         value_fn=lambda theta: f.loss(theta, key),
     )
-    return Found(
+    return Standpoint(
         optax.apply_updates(theta, g),
         state,
+        # The search ended where these were evaluated, so they cost no further gradient.
         optax.tree.get(state, "value"),
         optax.tree.get(state, "grad"),
+        # At a minimum there are no steps; without the one, the loop below would never end.
         gradients + jnp.maximum(_steps(state), 1),
     )
 
@@ -66,39 +64,27 @@ def search(m: Any, f: Optimizee, found: Found, key: PRNGKeyArray) -> Found:
 def searched_curves(
     m: Any, fs: Batch, theta: Theta, key: PRNGKeyArray, *, num_gradients: int
 ) -> Float[Array, "B num_gradients"]:
-    """Return, for each f, the loss that 1, 2, … gradients had led to.
-
-    The searches go one f after another: they differ in their numbers of steps. Each f must be one
-    that ignores its key, as a line through another minibatch is a line through another function.
-
-    Arguments:
-        theta: θ₀ of every f.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> key = jax.random.key(0)
-        >>> fs = Batch.sample(Quadratic(dimension=2), key, 3)
-        >>> searched_curves(optax.lbfgs(), fs, fs.init(key), key, num_gradients=5).shape
-        (3, 5)
-    """
+    """Return, for each f from its θ₀, the loss that 1, 2, … gradients had led to."""
 
     def curve(own: PyTree, theta: Theta) -> Float[Array, " num_gradients"]:
         f = eqx.combine(own, fs.shared)
         gradients = jnp.arange(1, num_gradients + 1)
 
-        def is_unspent(carry: tuple[Found, Array]) -> Array:
+        def is_unspent(carry: tuple[Standpoint, Array]) -> Array:
             return carry[0].gradients < num_gradients
 
-        def go_on(carry: tuple[Found, Array]) -> tuple[Found, Array]:
-            found, losses = carry
-            found = search(m, f, found, key)
-            return found, jnp.where(gradients >= found.gradients, found.loss, losses)
+        def go_on(carry: tuple[Standpoint, Array]) -> tuple[Standpoint, Array]:
+            reached, losses = carry
+            # Another key would be another minibatch, whose line is of another function.
+            reached = search(m, f, reached, key)
+            return reached, jnp.where(gradients >= reached.gradients, reached.loss, losses)
 
-        here = begin(m, f, theta, key)
-        losses = jnp.full(num_gradients, here.loss)
-        return jax.lax.while_loop(is_unspent, go_on, (here, losses))[1]
+        begin = at_start(m, theta, *jax.value_and_grad(f.loss)(theta, key))
+        losses = jnp.full(num_gradients, begin.loss)
+        return jax.lax.while_loop(is_unspent, go_on, (begin, losses))[1]
 
-    return jax.lax.map(lambda at: curve(*at), (fs.own, theta))
+    # One f after another: their searches differ in their numbers of steps.
+    return jax.lax.map(lambda f_and_theta: curve(*f_and_theta), (fs.own, theta))
 
 
 def _steps(state: PyTree) -> Any:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
@@ -20,15 +19,7 @@ from metadescent.problems.base import Optimizee, Theta
 
 
 class Visited(NamedTuple):
-    """A θ_t on the way down, f(θ_t), and how many gradients had been evaluated to find θ_t.
-
-    Example:
-        >>> from metadescent.problems.quadratic import QuadraticFunction
-        >>> f, key = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0])), jax.random.key(0)
-        >>> _, last = descend(optax.sgd(0.25), f, jnp.zeros(2), key, num_gradients=1)
-        >>> last.theta.tolist(), float(last.loss), last.gradients
-        ([1.5, 2.0], 6.25, 1)
-    """
+    """A θ_t on the way down, f(θ_t), and how many gradients had been evaluated to find θ_t."""
 
     theta: Theta
     loss: Float[Array, ""]
@@ -49,14 +40,17 @@ def descend(
         f: one optimizee. A line search needs one whose loss ignores its key.
         key: the minibatch of step t is drawn from `fold_in(key, t)`, as in `unroll`.
 
+    Source: figure 2.
+
     Example:
+        >>> import jax, optax
         >>> from metadescent.problems.quadratic import Quadratic
         >>> f, key = Quadratic().sample(jax.random.key(0)), jax.random.key(1)
         >>> way = list(descend(optax.sgd(0.01), f, f.init(key), key, num_gradients=3))
         >>> [visited.gradients for visited in way], bool(way[3].loss < way[0].loss)
         ([0, 1, 2, 3], True)
     """
-    walk = _searched if line_search.searches(m, theta) else _stepped
+    walk = _searched if line_search.searches_along_line(m, theta) else _stepped
     for visited in walk(m, f, theta, key):
         if visited.gradients > num_gradients:
             return
@@ -66,15 +60,10 @@ def descend(
 
 
 def curve_of(way: Iterable[Visited], num_gradients: int) -> Float[np.ndarray, " num_gradients"]:
-    """Return the loss that 1, 2, … gradients had led to, from θ₀ on.
-
-    Example:
-        >>> way = [Visited(None, 9.0, 0), Visited(None, 5.0, 2), Visited(None, 4.0, 3)]
-        >>> curve_of(way, 4).tolist()
-        [9.0, 5.0, 4.0, 4.0]
-    """
+    """Return the loss that 1, 2, … gradients had led to, from θ₀ on."""
     losses = np.full(num_gradients + 1, np.nan)
     for visited in way:
+        # Between two of a line search the loss is that of the first.
         losses[visited.gradients :] = visited.loss
     return losses[1:]
 
@@ -90,10 +79,10 @@ def _stepped(m: AnyOptimizer, f: Optimizee, theta: Theta, key: PRNGKeyArray) -> 
 def _searched(m: Any, f: Optimizee, theta: Theta, key: PRNGKeyArray) -> Iterator[Visited]:
     loss, gradient = _evaluate(f, theta, key)
     yield Visited(theta, loss, 0)
-    found = line_search.Found(theta, m.init(theta), loss, gradient, jnp.asarray(1))
+    reached = line_search.at_start(m, theta, loss, gradient)
     while True:
-        found = _search(m, f, found, key)
-        yield Visited(found.theta, found.loss, int(found.gradients))
+        reached = _search(m, f, reached, key)
+        yield Visited(reached.theta, reached.loss, int(reached.gradients))
 
 
 # Two programs for a step rather than one, so that several rules on one f share the larger of them.

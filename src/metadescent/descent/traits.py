@@ -14,12 +14,7 @@ STEP_SHARE = 0.5
 
 
 def size(updates: Float[np.ndarray, "steps coordinates"]) -> float:
-    """Return the mean of |g|.
-
-    Example:
-        >>> size(np.array([[1.0, -3.0]]))
-        2.0
-    """
+    """Return the mean of |g|."""
     return float(np.abs(np.asarray(updates, np.float64)).mean())
 
 
@@ -31,16 +26,11 @@ def autocorrelation(
         ρ_k = Σ_t (g_t − ḡ)(g_{t+k} − ḡ) / Σ_t (g_t − ḡ)²
 
     for k = 0, 1, … up to half of the steps, averaged over the coordinates whose updates change.
-    Momentum of decay β on gradients without memory has ρ_k = β^k.
-
-    Example:
-        >>> alternating = np.array([[1.0], [-1.0]] * 50)
-        >>> autocorrelation(alternating)[:2].round(1).tolist()
-        [1.0, -1.0]
     """
     g = np.asarray(updates, np.float64)
     g = g - g.mean(0)
     squares = (g**2).sum(0)
+    # A coordinate that never moves has no correlation.
     g = g[:, squares > 0] / np.sqrt(squares[squares > 0])
     steps = len(g)
     if not g.size:
@@ -49,20 +39,15 @@ def autocorrelation(
 
 
 def time_scale(updates: Float[np.ndarray, "steps coordinates"]) -> float:
-    """Return after how many steps the autocorrelation of updates has fallen to 1/e.
-
-    Linearly interpolated between steps; half of the steps where it never falls so far.
-
-    Example:
-        >>> round(time_scale(np.array([[1.0], [-1.0]] * 50)), 2)
-        0.32
-    """
+    """Return after how many steps the autocorrelation of updates has fallen to 1/e."""
     rho = autocorrelation(updates)
     if np.isnan(rho).any():
         return float("nan")
     below = np.flatnonzero(rho < np.exp(-1))
+    # It never falls so far: half of the steps is what can be said.
     if not len(below):
         return float(len(rho) - 1)
+    # Between steps it is taken to be linear.
     k = int(below[0])
     return float(k - 1 + (rho[k - 1] - np.exp(-1)) / (rho[k - 1] - rho[k]))
 
@@ -73,19 +58,13 @@ def steps_of(
     """Return how step-like functions of the gradient are, and the change of g in the step.
 
     The first is the largest part of all the change in g, up and down, that falls within
-    `STEP_WIDTH` of the range of gradients: 1 for a step, `STEP_WIDTH` for a straight line, 0 for a
-    constant. The second is the change of g there: negative for a step down, as Adam's.
-
-    Example:
-        >>> line, step = np.linspace(1, -1, 101), -np.sign(np.linspace(-1, 1, 101))
-        >>> shares, changes = steps_of(np.stack([line, step]))
-        >>> shares.round(2).tolist(), changes.round(2).tolist()
-        ([0.1, 1.0], [-0.2, -2.0])
+    `STEP_WIDTH` of the range of gradients: 1 for a step, 0 for a constant.
     """
     change = np.diff(np.asarray(curves, np.float64), axis=-1)
     width = max(1, round(STEP_WIDTH * change.shape[-1]))
 
     def within(values: np.ndarray) -> np.ndarray:
+        # Sums over every window of this width, as differences of the running total.
         total = np.cumsum(np.concatenate([np.zeros((*values.shape[:-1], 1)), values], -1), -1)
         return total[..., width:] - total[..., :-width]
 

@@ -11,7 +11,8 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require, require_choice
-from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.descent.at_rate import AtRate
+from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.problems.base import Problem
 
@@ -20,20 +21,12 @@ MOST_POINTS = 80
 
 
 class Tuned(NamedTuple):
-    """The outcome of a search: the best rate and, over the whole grid, the final errors.
-
-    Example:
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.ones(()))
-        >>> found = tune("sgd", f, jax.random.key(0), num_steps=2, num_seeds=1)
-        >>> found.rate == found.grid[int(np.argmin(found.final_losses))]
-        True
-    """
+    """The outcome of a search: the best rate and, over the whole grid, the final errors."""
 
     rate: float
     grid: list[float]
     final_losses: list[float]
-    criterion: str
+    criterion: str  # what "best" means, in words
 
 
 def tune(
@@ -47,7 +40,8 @@ def tune(
     lies inside the grid. A rate that diverges on any seed is never best.
 
     Arguments:
-        name: a key of `BASELINES`.
+        name: of a hand-designed optimizer, such as "adam".
+        problem: p(f).
         key: draws the problems that the rates are compared on; use others to report results.
         num_steps: the horizon.
         num_seeds: problems a rate.
@@ -69,21 +63,22 @@ def tune(
     require("num_steps", num_steps, 1)
     require("num_seeds", num_seeds, 1)
     baseline = BASELINES[name]
-    if name not in STANDARD:
+    if baseline.searches_along_line:
         _refuse_minibatches(name, problem, key)
-    found: dict[int, float] = {}
-    low, high = (POINTS_PER_DECADE * d for d in (baseline.first_decade, baseline.last_decade))
+    # A rate is 10^(k / POINTS_PER_DECADE), and k its key.
+    losses: dict[int, float] = {}
+    low, high = (POINTS_PER_DECADE * decade for decade in baseline.decades)
     while True:
-        new = [k for k in range(low, high + 1) if k not in found]
-        losses = _final_losses(
+        new = [k for k in range(low, high + 1) if k not in losses]
+        new_losses = _final_losses(
             baseline.make, jnp.asarray(_rates(new)), problem, key, num_steps, num_seeds
         )
-        found.update(zip(new, np.asarray(losses).tolist(), strict=True))
-        exponents = sorted(found)
-        best = min(exponents, key=lambda k: found[k])
+        losses.update(zip(new, np.asarray(new_losses).tolist(), strict=True))
+        exponents = sorted(losses)
+        best = min(exponents, key=lambda k: losses[k])
         if low < best < high:
             break
-        if len(found) > MOST_POINTS:
+        if len(losses) > MOST_POINTS:
             raise UserError(
                 f"{name} has no best rate from {_rates([low])[0]:.0e} to {_rates([high])[0]:.0e} "
                 "on this problem; check that its loss is finite and decreases under small steps"
@@ -94,7 +89,7 @@ def tune(
     return Tuned(
         rate=float(_rates([best])[0]),
         grid=_rates(exponents).tolist(),
-        final_losses=[found[k] for k in exponents],
+        final_losses=[losses[k] for k in exponents],
         criterion=f"mean loss over the last tenth of {num_steps} steps, {num_seeds} problems",
     )
 
@@ -107,11 +102,11 @@ def _losses_by_key(problem: Problem, key: PRNGKeyArray) -> Float[Array, " keys"]
 
 
 def _refuse_minibatches(name: str, problem: Problem, key: PRNGKeyArray) -> None:
-    one, other = _losses_by_key(problem, key).tolist()
-    if one != other:
+    first, second = _losses_by_key(problem, key).tolist()
+    if first != second:
         raise UserError(
-            f"{name} searches along a line, and the loss there is {one:.6g} on one minibatch and "
-            f"{other:.6g} on another; leave {name} out where f draws minibatches"
+            f"{name} searches along a line, and the loss there is {first:.6g} on one minibatch and "
+            f"{second:.6g} on another; leave {name} out where f draws minibatches"
         )
 
 
@@ -129,10 +124,13 @@ def _final_losses(
     num_seeds: int,
 ) -> Float[Array, " rates"]:
     def error(rate: Array) -> Array:
-        curves = learning_curves(make(rate), problem, key, num_steps=num_steps, num_seeds=num_seeds)
+        m = AtRate(make, rate)
+        curves = learning_curves(m, problem, key, num_steps=num_steps, num_seeds=num_seeds)
         losses = jnp.mean(final_loss(curves))
+        # To `min`, NaN is neither more nor less than another.
         return jnp.where(jnp.isfinite(losses), losses, jnp.inf)
 
+    # A large problem does not fit into memory once for every rate.
     if problem.at_once is None:
         return jax.vmap(error)(rates)
     return jax.lax.map(error, rates)

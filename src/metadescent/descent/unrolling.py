@@ -7,7 +7,7 @@ and the derivative already in hand.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -17,18 +17,18 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent._checks import check_key, check_rule, check_theta, check_value
 from metadescent._errors import require, require_choice, require_kind
+from metadescent.descent.at_rate import AtRate
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.base import Optimizee, Theta
 from metadescent.problems.batch import Batch
 
-AnyOptimizer = LearnedOptimizer | optax.GradientTransformation
+AnyOptimizer = LearnedOptimizer | AtRate | optax.GradientTransformation
 Unrolled = Literal["plain", "recompute", "segments"]
+Update = Callable[..., tuple[PyTree, PyTree]]  # (∇_t, h_t, θ_t) → (g_t, h_{t+1})
 
 
 class Trajectory(NamedTuple):
-    """Where an optimization stands: what is carried from one truncated segment to the next.
-
-    That is θ_t, h_t and t.
+    """Where an optimization stands, θ_t, h_t and t: what a truncated segment hands to the next.
 
     Example:
         >>> import jax, optax
@@ -48,6 +48,17 @@ class Trajectory(NamedTuple):
 
 def start(m: AnyOptimizer, f: Optimizee, key: PRNGKeyArray) -> Trajectory:
     """Return the trajectory at t = 0: a fresh θ₀ drawn by f, and a fresh h₀.
+
+    Arguments:
+        m: a learned optimizer or any Optax transformation.
+        f: one optimizee, or a `Batch` of them.
+        key: draws θ₀.
+
+    Raises:
+        UserError: if θ₀ is not a pytree of floating-point arrays, or an argument is of another
+            kind.
+
+    Source: figure 2.
 
     Example:
         >>> import jax, optax
@@ -92,7 +103,7 @@ def unroll(
         (num_steps, B). Differentiate them with respect to m for the meta-gradient.
 
     Raises:
-        UserError: if there is no step to make, no such form, or f(θ) is no scalar.
+        UserError: if there is no step to make, no such form, or f(θ) is not a scalar.
 
     Source: equation 3, figure 2.
 
@@ -112,7 +123,6 @@ def unroll(
     require_kind("trajectory", trajectory, Trajectory, hint)
     check_key(key)
     rule = rule_for(m, f)
-    loss_and_gradient = exact if second_derivatives else first_order
     # Recompute the inside of the rule on the way back; keep only h. Less memory and, as memory is
     # what the backward pass waits for, faster too: see `benchmarks/meta_step.py`.
     update = (
@@ -120,52 +130,24 @@ def unroll(
         if form == "plain"
         else jax.checkpoint(lambda gradient, state, theta: rule.update(gradient, state, theta))
     )
-
-    def step(carry: Trajectory, _: None) -> tuple[Trajectory, Array]:
-        theta, state, t = carry
-        loss, gradient = loss_and_gradient(f, theta, jax.random.fold_in(key, t))
-        g, state = update(gradient, state, theta)
-        return Trajectory(optax.apply_updates(theta, g), state, t + 1), loss
-
-    if form == "segments":
-        trajectory, losses = _scan_in_segments(step, trajectory, num_steps)
-    else:
-        trajectory, losses = jax.lax.scan(step, trajectory, length=num_steps)
-    last, _ = loss_and_gradient(f, trajectory.theta, jax.random.fold_in(key, trajectory.step))
+    evaluate = exact if second_derivatives else first_order
+    trajectory, losses = walk(
+        update,
+        f,
+        trajectory,
+        key,
+        num_steps=num_steps,
+        observe=lambda step: step.loss,
+        evaluate=evaluate,
+        in_segments=form == "segments",
+    )
+    last, _ = evaluate(f, trajectory.theta, jax.random.fold_in(key, trajectory.step))
+    # A step is judged by where it leads to, so f(θ_t) itself does not count.
     return trajectory, jnp.concatenate([losses[1:], last[None]])
 
 
-def _scan_in_segments(
-    step: Callable[[Trajectory, None], tuple[Trajectory, Array]],
-    trajectory: Trajectory,
-    num_steps: int,
-) -> tuple[Trajectory, Array]:
-    """Scan, keeping for the way back only what is carried from one of √T segments to the next."""
-    length = max(1, math.isqrt(num_steps))
-    whole, rest = divmod(num_steps, length)
-
-    def segment(length: int) -> Callable[[Trajectory, None], tuple[Trajectory, Array]]:
-        return jax.checkpoint(lambda begin, _: jax.lax.scan(step, begin, length=length))
-
-    trajectory, losses = jax.lax.scan(segment(length), trajectory, length=whole)
-    losses = losses.reshape(whole * length, *losses.shape[2:])
-    if not rest:
-        return trajectory, losses
-    trajectory, last = segment(rest)(trajectory, None)
-    return trajectory, jnp.concatenate([losses, last])
-
-
 def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
-    """Return m as it applies to f: spread over the batch axis when f is a `Batch`.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> sgd, problem, key = optax.sgd(0.1), Quadratic(), jax.random.key(0)
-        >>> rule_for(sgd, problem.sample(key)) is sgd
-        True
-        >>> type(rule_for(sgd, Batch.sample(problem, key, 3))).__name__
-        'OverBatch'
-    """
+    """Return m as it applies to f: spread over the batch axis when f is a `Batch`."""
     check_rule(m)
     if not isinstance(f, Batch):
         return m
@@ -173,20 +155,13 @@ def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
 
 
 def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
-    """Return f(θ) and ∇f(θ), both of which may be differentiated.
-
-    Example:
-        >>> from metadescent.problems.quadratic import QuadraticFunction
-        >>> f = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0]))
-        >>> loss, gradient = exact(f, jnp.zeros(2), jax.random.key(0))
-        >>> float(loss), gradient.tolist()
-        (25.0, [-6.0, -8.0])
-    """
+    """Return f(θ) and ∇f(θ), both of which may be differentiated."""
 
     def total(theta: Theta) -> tuple[Array, Array]:
         losses = f.loss(theta, key)
         if not isinstance(f, Batch):
             check_value(losses, f"{type(f).__name__}.loss")
+        # No θ of a batch is in another's loss, so the gradient of the sum has that of each.
         return losses.sum(), losses
 
     gradient, losses = jax.grad(total, has_aux=True)(theta)
@@ -194,22 +169,87 @@ def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
 
 
 def first_order(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
-    """Return f(θ) and ∇f(θ), the latter as a constant and the former with ∇ as its derivative.
-
-    Example:
-        The derivatives of both: of f(θ) it is ∇, of ∇ it is 0.
-
-        >>> from metadescent.problems.quadratic import QuadraticFunction
-        >>> f, key = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0])), jax.random.key(0)
-        >>> found = jax.jacobian(lambda theta: first_order(f, theta, key))(jnp.zeros(2))
-        >>> [x.tolist() for x in found]
-        [[-6.0, -8.0], [[0.0, 0.0], [0.0, 0.0]]]
-    """
-    here = jax.lax.stop_gradient(theta)
-    losses, gradient = jax.lax.stop_gradient(exact(f, here, key))
+    """Return f(θ) and ∇f(θ), the latter as a constant and the former with ∇ as its derivative."""
+    held = jax.lax.stop_gradient(theta)
+    losses, gradient = jax.lax.stop_gradient(exact(f, held, key))
 
     def inner(g: Array, d: Array) -> Array:
+        # Over all axes but the batch's, of which losses have none or one.
         return jnp.sum(g * d, axis=tuple(range(losses.ndim, g.ndim)))
 
-    moved = jax.tree.map(lambda a, b, g: inner(g, a - b), theta, here, gradient)
-    return losses + sum(jax.tree.leaves(moved)), gradient
+    # ⟨∇, θ − θ⟩ is 0, and its derivative is ∇.
+    nothing = jax.tree.map(lambda a, b, g: inner(g, a - b), theta, held, gradient)
+    return losses + sum(jax.tree.leaves(nothing)), gradient
+
+
+class Step(NamedTuple):
+    """What there is to see of step t, before θ and h move on."""
+
+    theta: Theta
+    state: PyTree
+    loss: Float[Array, "..."]
+    gradient: Theta
+    g: PyTree  # what `update` proposed
+
+
+def walk(
+    update: Update,
+    f: Optimizee,
+    trajectory: Trajectory,
+    key: PRNGKeyArray,
+    *,
+    num_steps: int,
+    observe: Callable[[Step], PyTree],
+    evaluate: Callable[[Optimizee, Theta, PRNGKeyArray], tuple[Array, Theta]] = exact,
+    lead: Callable[[PyTree], Theta] = lambda g: g,
+    in_segments: bool = False,
+) -> tuple[Trajectory, PyTree]:
+    """Make the steps of figure 2; return where they lead, and what `observe` saw of each, stacked.
+
+    Where `update` proposes several updates, `lead` says which of them θ follows.
+    """
+
+    def step(carry: Trajectory, _: None) -> tuple[Trajectory, PyTree]:
+        theta, state, t = carry
+        # t goes on from segment to segment, so that two segments are one longer unroll.
+        loss, gradient = evaluate(f, theta, jax.random.fold_in(key, t))
+        g, next_state = update(gradient, state, theta)
+        seen = observe(Step(theta, state, loss, gradient, g))
+        return Trajectory(optax.apply_updates(theta, lead(g)), next_state, t + 1), seen
+
+    if in_segments:
+        return _scan_in_segments(step, trajectory, num_steps)
+    return jax.lax.scan(step, trajectory, length=num_steps)
+
+
+def side_by_side(updates: Sequence[Update]) -> Update:
+    """Return several updates as one: fed the same ∇_t, with lists of h and of g."""
+
+    def update(
+        gradient: Theta, states: list[PyTree], theta: Theta
+    ) -> tuple[list[Theta], list[PyTree]]:
+        moves = [move(gradient, h, theta) for move, h in zip(updates, states, strict=True)]
+        return [g for g, _ in moves], [h for _, h in moves]
+
+    return update
+
+
+def _scan_in_segments(
+    step: Callable[[Trajectory, None], tuple[Trajectory, PyTree]],
+    trajectory: Trajectory,
+    num_steps: int,
+) -> tuple[Trajectory, PyTree]:
+    """Scan, keeping for the way back only what is carried from one of √T segments to the next."""
+    length = max(1, math.isqrt(num_steps))
+    whole, rest = divmod(num_steps, length)
+
+    def segment(length: int) -> Callable[[Trajectory, None], tuple[Trajectory, PyTree]]:
+        return jax.checkpoint(lambda begin, _: jax.lax.scan(step, begin, length=length))
+
+    trajectory, seen = jax.lax.scan(segment(length), trajectory, length=whole)
+    # Segments and their steps become one axis of time.
+    seen = jax.tree.map(lambda x: x.reshape(whole * length, *x.shape[2:]), seen)
+    if not rest:
+        return trajectory, seen
+    trajectory, last = segment(rest)(trajectory, None)
+    return trajectory, jax.tree.map(lambda *parts: jnp.concatenate(parts), seen, last)

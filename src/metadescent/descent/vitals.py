@@ -12,35 +12,23 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.descent.episode import draw, start_batch
-from metadescent.descent.unrolling import AnyOptimizer, Trajectory, exact, rule_for
+from metadescent.descent.episode import draw
+from metadescent.descent.unrolling import AnyOptimizer, exact, rule_for, start, walk
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 
 NEAR_ONE = 0.95
+# Problems whose gradients and updates are looked at: they are means, and every sum takes time.
 MOST = 8
-"""Problems whose gradients and updates are looked at: they are means, and every sum takes time."""
 
 
 class Vitals(NamedTuple):
-    """The numbers above; NaN where an optimizer has no such thing. `start` is the mean f(θ_0).
+    """The numbers above; NaN where an optimizer has no such thing."""
 
-    Example:
-        The vitals of SGD, which has no h:
-
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.full((), 3.0))
-        >>> sgd, sizes = optax.sgd(0.25), {"num_steps": 1, "num_seeds": 2}
-        >>> _, found = eqx.filter_jit(checked_curves)(sgd, f, jax.random.key(0), **sizes)
-        >>> [float(x) for x in (found.start, found.gradient, found.update_ratio, found.hidden)]
-        [9.0, 6.0, 0.25, nan]
-    """
-
-    start: Float[Array, ""]
-    gradient: Float[Array, ""]
+    start: Float[Array, ""]  # the mean f(θ_0)
+    gradient: Float[Array, ""]  # √(mean ∇²)
     update_ratio: Float[Array, ""]
     saturated_inputs: Float[Array, ""]
     hidden: Float[Array, ""]
@@ -51,54 +39,33 @@ class Response(NamedTuple):
     """How the first update depends on the gradient, at the gradient's own size and at size 1.
 
     Each is √(mean (g(∇) − g(−∇))²) / √(2 mean (g(∇)² + g(−∇)²)): 1 where g turns round with ∇, as
-    it does for SGD and Adam, 0 where g does not depend on the sign of ∇, or is 0. `gradient` is the
-    root mean square of ∇.
-
-    Example:
-        A rule that goes on whatever ∇ is does not turn round with it:
-
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> f = FromFunction(lambda theta, key: theta**2, lambda key: jnp.full((), 3.0))
-        >>> constant = optax.stateless(lambda g, theta: jax.tree.map(jnp.ones_like, g))
-        >>> [float(x) for x in response(constant, f, jax.random.key(0), 1)]
-        [0.0, 0.0, 6.0]
+    it does for SGD and Adam, 0 where g does not depend on the sign of ∇, or is 0.
     """
 
     own_size: Float[Array, ""]
     size_one: Float[Array, ""]
-    gradient: Float[Array, ""]
+    gradient: Float[Array, ""]  # √(mean ∇²)
 
 
 def checked_curves(
     m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, *, num_steps: int, num_seeds: int
 ) -> tuple[Float[Array, "num_seeds num_steps"], Vitals]:
-    """Return what `learning_curves` returns, and the vitals of the same runs.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> sgd = optax.sgd(0.01)
-        >>> curves, vitals = checked_curves(
-        ...     sgd, Quadratic(), jax.random.key(0), num_steps=3, num_seeds=2
-        ... )
-        >>> curves.shape, round(float(vitals.update_ratio), 3)
-        ((2, 3), 0.01)
-    """
+    """Return what `learning_curves` returns, and the vitals of the same runs."""
     fs, keys = draw(problem, key, num_seeds)
-    rule = rule_for(m, fs)
     threshold = m.threshold() if isinstance(m, LearnedOptimizer) else 0.0
 
     def first(tree: PyTree) -> PyTree:
         return jax.tree.map(lambda x: x[:MOST], tree)
 
-    def step(carry: Trajectory, _: None) -> tuple[Trajectory, PyTree]:
-        theta, state, t = carry
-        loss, gradient = exact(fs, theta, jax.random.fold_in(keys.minibatch, t))
-        g, state = rule.update(gradient, state, theta)
-        seen = loss, _sums(first(gradient), first(g), threshold)
-        return Trajectory(optax.apply_updates(theta, g), state, t + 1), seen
-
-    begin = start_batch(m, problem, key, num_seeds)
-    end, (losses, sums) = jax.lax.scan(step, begin, length=num_steps)
+    end, (losses, sums) = walk(
+        rule_for(m, fs).update,
+        fs,
+        start(m, fs, keys.theta),
+        keys.minibatch,
+        num_steps=num_steps,
+        # Sums rather than gradients and updates themselves, which would be kept for all steps.
+        observe=lambda step: (step.loss, _sums(first(step.gradient), first(step.g), threshold)),
+    )
     last, _ = exact(fs, end.theta, jax.random.fold_in(keys.minibatch, end.step))
     squares, moved, small, nonzero = (x.sum() for x in sums)
     size = num_steps * sum(jnp.size(leaf) for leaf in jax.tree.leaves(first(end.theta)))
@@ -117,21 +84,14 @@ def checked_curves(
 
 @eqx.filter_jit
 def response(m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_seeds: int) -> Response:
-    """Return how the first updates of fresh runs depend on the gradient.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> found = response(optax.sgd(0.1), Quadratic(), jax.random.key(0), 2)
-        >>> [round(float(x), 4) for x in found[:2]]
-        [1.0, 1.0]
-    """
+    """Return how the first updates of fresh runs depend on the gradient."""
     fs, keys = draw(problem, key, num_seeds)
-    begin = start_batch(m, problem, key, num_seeds)
+    begin = start(m, fs, keys.theta)
     _, gradient = exact(fs, begin.theta, jax.random.fold_in(keys.minibatch, 0))
     rms = jnp.sqrt(_mean_square(gradient))
 
     def odd_part(factor: Array) -> Array:
-        there, back = (
+        plus, minus = (
             rule_for(m, fs).update(
                 jax.tree.map(lambda x, sign=sign: sign * factor * x, gradient),
                 begin.state,
@@ -139,27 +99,22 @@ def response(m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_seeds: in
             )[0]
             for sign in (1.0, -1.0)
         )
-        change = _mean_square(jax.tree.map(jnp.subtract, there, back))
-        both = 2 * (_mean_square(there) + _mean_square(back))
+        change = _mean_square(jax.tree.map(jnp.subtract, plus, minus))
+        both = 2 * (_mean_square(plus) + _mean_square(minus))
+        # Inside, so that no branch divides by 0.
         return jnp.where(both > 0, jnp.sqrt(change / jnp.where(both > 0, both, 1.0)), 0.0)
 
     return Response(odd_part(jnp.ones(())), odd_part(1.0 / jnp.where(rms > 0, rms, 1.0)), rms)
 
 
 def hidden(state: PyTree) -> list[Array]:
-    """Return every h in an optimizer's state: an LSTM's is made of pairs (h, c).
-
-    Example:
-        >>> from metadescent.optimizers.rnnprop import RNNProp
-        >>> m = RNNProp((4, 3), key=jax.random.key(0))
-        >>> [h.shape for h in hidden(m.init(jnp.zeros(7)))]
-        [(4, 7), (3, 7)]
-    """
+    """Return every h in an optimizer's state: an LSTM's is made of pairs (h, c)."""
     leaves = jax.tree.leaves(state, is_leaf=_is_pair)
     return [leaf[0] for leaf in leaves if _is_pair(leaf)]
 
 
 def _is_pair(x: Any) -> bool:
+    # No named tuple: Optax's states are of that kind.
     is_two = type(x) is tuple and len(x) == 2 and all(eqx.is_inexact_array(y) for y in x)
     return is_two and x[0].shape == x[1].shape
 

@@ -27,6 +27,7 @@ def draw_line(
 ) -> None:
     """Draw means and the band of their intervals; `shown` is mean, low and high."""
     mean, low, high = map(_positive, shown)
+    # An interval that reaches below zero is shaded down to the edge.
     floor = np.where(np.isnan(low) & ~np.isnan(high), np.finfo(float).tiny, low)
     axes.fill_between(x, floor, high, color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
     axes.plot(x, mean, label=label, **style)
@@ -41,6 +42,7 @@ def arrange(
     height: float = 2.25,
 ) -> "matplotlib.figure.Figure":
     """Draw panels in rows of `columns`, each row so many inches high, over a legend they share."""
+    # Here and below, as Matplotlib takes long to import and most commands draw nothing.
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -48,6 +50,7 @@ def arrange(
     with matplotlib.rc_context(STYLE):
         figure = Figure(layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
+        # By label, so that a curve of several panels stands in the legend once.
         entries: dict[str, Any] = {}
         for axes, panel in zip(grid, panels, strict=False):
             draw(axes, panel)
@@ -75,10 +78,12 @@ def arrange(
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
     """Return the largest number of columns, filled one after the other, that fit a width."""
+    # Matplotlib fills a legend column by column, the first ones with one entry more.
     for columns in range(min(len(labels), 6), 1, -1):
         size, longer = divmod(len(labels), columns)
         starts = [k * size + min(k, longer) for k in range(columns + 1)]
         longest = [max(map(len, labels[begin:end])) for begin, end in itertools.pairwise(starts)]
+        # Inches: a line and its gaps, and the average letter at 8 points.
         if sum(0.6 + 0.06 * letters for letters in longest) < width:
             return columns
     return 1
@@ -89,12 +94,10 @@ def _positive(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"
 
 
 def scale_losses(axes: "matplotlib.axes.Axes", intervals: Iterable[Sequence[np.ndarray]]) -> None:
-    """Fit the loss axis to means and their upper bounds, with ticks at round numbers.
-
-    Each interval is a mean, its low and its high.
-    """
+    """Fit the loss axis to means and their upper bounds, with ticks at round numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+    # A lower bound near zero would stretch the axis over decades with nothing in them.
     shown = [
         _positive(values)
         for mean, low, high in intervals
@@ -113,28 +116,25 @@ def scale_losses(axes: "matplotlib.axes.Axes", intervals: Iterable[Sequence[np.n
 
 
 def _ticks(low: float, high: float) -> Float[np.ndarray, " ticks"]:
-    """Return a few round numbers between two positive ones.
-
-    Example:
-        >>> _ticks(0.03, 40.0).tolist(), _ticks(0.19, 0.55).round(3).tolist()
-        ([0.1, 1.0, 10.0], [0.2, 0.25, 0.3, 0.4, 0.5])
-    """
+    """Return a few round numbers between two positive ones."""
     from matplotlib.ticker import MaxNLocator
 
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = max(1, math.ceil((last - first) / 6))
     ticks = np.asarray([low, high])
+    # The coarsest set that gives three ticks.
     for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
         candidates = [m * 10.0**k for k in range(first, last + 1, every) for m in mantissas]
         ticks = np.asarray([tick for tick in candidates if low <= tick <= high])
         if len(ticks) >= 3:
             return ticks
+    # Less than a quarter of a decade: as on a linear axis.
     ticks = np.asarray(MaxNLocator(4).tick_values(low, high))
     return ticks[(low <= ticks) & (ticks <= high)]
 
 
 def _power(value: float) -> str:
-    exponent = math.floor(math.log10(value) + 1e-9)
+    exponent = math.floor(math.log10(value) + 1e-9)  # the logarithm of 1000 is below 3
     mantissa = value / 10.0**exponent
     factor = "" if abs(mantissa - 1) < 1e-6 else f"{mantissa:g}\\times"
     return f"${factor}10^{{{exponent}}}$"

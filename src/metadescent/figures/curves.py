@@ -82,12 +82,13 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
     """
     from matplotlib.ticker import MaxNLocator
 
+    # Styles of learned optimizers go by their place among those of all panels.
     in_order = styles_of(dict.fromkeys(learned, True))
     styles = styles_of({name: curve.rate is None for name, curve in panel.curves.items()})
     for name, curve in panel.curves.items():
         if curve.rate is None:
             styles[name] = in_order.get(panel.label(name), styles[name])
-    first = math.ceil(panel.first_step / panel.every)
+    first = math.ceil(panel.first_step / panel.every)  # the first value that is drawn, from one
     shown = {
         name: [values[first - 1 :] for values in curve[:3]] for name, curve in panel.curves.items()
     }
@@ -95,6 +96,7 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
         steps = panel.every * (first + np.arange(len(values[0])))
         draw_line(axes, steps, values, panel.label(name), styles[name])
     axes.set_yscale("log")
+    # A baseline that diverged must not squeeze the others into a corner.
     within = [values for values in shown.values() if np.isfinite(values[0]).all()]
     scale_losses(axes, within or shown.values())
     last = max([first, *(len(curve.mean) for curve in panel.curves.values())])

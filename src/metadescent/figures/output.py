@@ -37,6 +37,7 @@ def render(figure: "matplotlib.figure.Figure", suffix: str, dpi: int = 200) -> b
     """Return a figure as the content of a ".svg" or ".png" file, always the same for the same."""
     import matplotlib
 
+    # Without a date, and with ids that are not drawn by chance.
     options: dict[str, Any] = {"metadata": {"Date": None}} if suffix == ".svg" else {"dpi": dpi}
     content = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "metadescent"}):

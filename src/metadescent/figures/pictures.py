@@ -19,24 +19,14 @@ from metadescent.problems.base import Problem
 if TYPE_CHECKING:
     import matplotlib.figure
 
+# Steps at which an update is drawn as a function of the gradient, as in the paper.
 FUNCTION_STEPS = 32
-"""Steps at which an update is drawn as a function of the gradient, as in the paper."""
 
 
 class Pictures(NamedTuple):
-    """What one trajectory shows of some coordinates; every picture is drawn when it is asked for.
+    """What one trajectory shows of some coordinates; a picture is drawn when it is asked for.
 
     `values` and `curves` have, of each of the coordinates, gradients and the updates at them.
-
-    Example:
-        >>> import jax, optax
-        >>> from metadescent.problems.from_function import FromFunction
-        >>> f = FromFunction(lambda theta, key: (theta**2).sum(), lambda key: jax.numpy.ones(3))
-        >>> both = {"mine": optax.sgd(0.02), "sgd": optax.sgd(0.1)}
-        >>> found = pictures(both, f, jax.random.key(0), num_steps=2)
-        >>> drawn = [found.functions(coordinate) for coordinate in found.coordinates]
-        >>> [type(figure).__name__ for figure in [*drawn, found.histories()]]
-        ['Figure', 'Figure', 'Figure']
     """
 
     seen: Histories
@@ -59,10 +49,11 @@ class Pictures(NamedTuple):
 
     @property
     def _learned(self) -> str:
+        # The first optimizer leads.
         return next(iter(self.curves))
 
 
-def pictures(
+def pictures_of(
     optimizers: Mapping[str, AnyOptimizer],
     problem: Problem,
     key: PRNGKeyArray,
@@ -88,8 +79,8 @@ def pictures(
         >>> import jax, optax
         >>> from metadescent.problems.quadratic import Quadratic
         >>> both = {"mine": optax.sgd(0.02), "adam": optax.adam(0.1)}
-        >>> found = pictures(both, Quadratic(dimension=3), jax.random.key(0), num_steps=4)
-        >>> len(found.coordinates), found.curves["adam"].shape
+        >>> pictures = pictures_of(both, Quadratic(dimension=3), jax.random.key(0), num_steps=4)
+        >>> len(pictures.coordinates), pictures.curves["adam"].shape
         (2, (4, 2, 101))
     """
     where = scene(problem, key)

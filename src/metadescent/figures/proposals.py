@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
+# How far, in units of the first optimizer's largest update, a panel makes room for the others.
 STRETCH = 3.0
-"""How far, in units of the first optimizer's largest update, a panel makes room for the others."""
 
 
-class History(NamedTuple):
+class HistoryPanel(NamedTuple):
     """One coordinate's updates g_0, g_1, … by each optimizer; `learned` names the learned ones."""
 
     updates: Mapping[str, Float[np.ndarray, " steps"]]
@@ -31,7 +31,7 @@ class History(NamedTuple):
     labels: Mapping[str, str] = {}
 
 
-class Function(NamedTuple):
+class FunctionPanel(NamedTuple):
     """One coordinate's update at one step, as a function of the gradient.
 
     `actual` has, for each optimizer, the gradient that was seen and the update at it.
@@ -49,11 +49,11 @@ def history_panels(
     seen: Histories,
     coordinates: Sequence[int],
     learned: Sequence[str],
-) -> list[History]:
+) -> list[HistoryPanel]:
     """Return a panel for each of some coordinates."""
     updates = {name: np.asarray(g) for name, g in seen.updates.items()}
     return [
-        History({name: g[:, i] for name, g in updates.items()}, learned, f"Coordinate {i}")
+        HistoryPanel({name: g[:, i] for name, g in updates.items()}, learned, f"Coordinate {i}")
         for i in coordinates
     ]
 
@@ -62,15 +62,15 @@ def function_panels(
     seen: Histories,
     coordinate: int,
     gradients: Float[np.ndarray, " points"],
-    found: Mapping[str, Float[np.ndarray, "steps points"]],
+    curves: Mapping[str, Float[np.ndarray, "steps points"]],
     learned: Sequence[str],
-) -> list[Function]:
-    """Return a panel for each step of what `functions` found of one coordinate."""
-    curves = {name: np.asarray(curve) for name, curve in found.items()}
+) -> list[FunctionPanel]:
+    """Return a panel for each step of one coordinate, whose updates `curves` has by optimizer."""
+    curves = {name: np.asarray(curve) for name, curve in curves.items()}
     at = np.asarray(seen.gradients[:, coordinate])
     updates = {name: np.asarray(g[:, coordinate]) for name, g in seen.updates.items()}
     return [
-        Function(
+        FunctionPanel(
             gradients,
             {name: curve[t] for name, curve in curves.items()},
             {name: (float(at[t]), float(updates[name][t])) for name in curves},
@@ -81,41 +81,21 @@ def function_panels(
     ]
 
 
-def draw_histories(panels: Sequence[History]) -> "matplotlib.figure.Figure":
-    """Draw histories of updates one above the other, over one legend that they share.
-
-    Source: figure 10.
-
-    Example:
-        >>> import numpy as np
-        >>> panel = History({"mine": np.ones(3), "adam": np.zeros(3)}, ["mine"], "Coordinate 7")
-        >>> figure = draw_histories([panel, panel])
-        >>> len(figure.axes), figure.axes[1].get_xlabel()
-        (2, 'Step')
-    """
+def draw_histories(panels: Sequence[HistoryPanel]) -> "matplotlib.figure.Figure":
+    """Draw histories of updates one above the other (figure 10)."""
     return arrange(panels, _draw_history, 1, 2 * COLUMN_WIDTH, height=1.9)
 
 
-def draw_functions(panels: Sequence[Function], *, columns: int = 4) -> "matplotlib.figure.Figure":
-    """Draw updates as functions of the gradient, step by step, each row on axes of its own.
-
-    The dots are what happened. Updates become small as a run goes on, so each row is as high as the
-    whole of the first optimizer's curves in it, and the others up to `STRETCH` times as far.
-
-    Source: figures 11 to 13.
-
-    Example:
-        >>> import numpy as np
-        >>> x = np.linspace(-1, 1, 5)
-        >>> panel = Function(x, {"mine": -x}, {"mine": (0.5, -0.5)}, ["mine"], "Step 1")
-        >>> len(draw_functions([panel] * 32).axes)
-        32
-    """
+def draw_functions(
+    panels: Sequence[FunctionPanel], *, columns: int = 4
+) -> "matplotlib.figure.Figure":
+    """Draw updates as functions of the gradient, step by step (figures 11 to 13)."""
     columns = min(columns, len(panels))
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
+    # Updates become small as a run goes on, so each row has a scale of its own.
     limits = {id(panel): _limit(row) for row in rows for panel in row}
 
-    def draw(axes: "matplotlib.axes.Axes", panel: Function) -> None:
+    def draw(axes: "matplotlib.axes.Axes", panel: FunctionPanel) -> None:
         _draw_function(axes, panel)
         axes.set_ylim(-limits[id(panel)], limits[id(panel)])
         axes.label_outer()
@@ -123,7 +103,7 @@ def draw_functions(panels: Sequence[Function], *, columns: int = 4) -> "matplotl
     return arrange(panels, draw, columns, 2 * COLUMN_WIDTH, height=1.15)
 
 
-def _draw_history(axes: "matplotlib.axes.Axes", panel: History) -> None:
+def _draw_history(axes: "matplotlib.axes.Axes", panel: HistoryPanel) -> None:
     styles = styles_of({name: name in panel.learned for name in panel.updates})
     for name, updates in panel.updates.items():
         steps = np.arange(1, len(updates) + 1)
@@ -137,12 +117,13 @@ def _draw_history(axes: "matplotlib.axes.Axes", panel: History) -> None:
         axes.set_title(panel.title, loc="left")
 
 
-def _draw_function(axes: "matplotlib.axes.Axes", panel: Function) -> None:
+def _draw_function(axes: "matplotlib.axes.Axes", panel: FunctionPanel) -> None:
     styles = styles_of({name: name in panel.learned for name in panel.updates})
     for name, updates in panel.updates.items():
         style = {**styles[name], "linewidth": 0.7 * styles[name]["linewidth"]}
         label = label_of(name, panel.labels)
         axes.plot(panel.gradients, _finite(updates), label=label, **style)
+        # The dot is what happened.
         axes.plot(*panel.actual[name], ".", color=style["color"], markersize=4.0, zorder=4.0)
     axes.set_xlim(panel.gradients[0], panel.gradients[-1])
     axes.locator_params(nbins=3)
@@ -155,7 +136,8 @@ def _draw_function(axes: "matplotlib.axes.Axes", panel: Function) -> None:
         axes.set_title(panel.title, loc="left", pad=3.0)
 
 
-def _limit(panels: Sequence[Function]) -> float:
+def _limit(panels: Sequence[FunctionPanel]) -> float:
+    """Return how far up and down the axes of one row go."""
     largest: dict[str, float] = {}
     for panel in panels:
         for name, updates in panel.updates.items():
@@ -164,6 +146,7 @@ def _limit(panels: Sequence[Function]) -> float:
                 largest[name] = max(largest.get(name, 0.0), float(np.nanmax(seen)))
     if not largest:
         return 1.0
+    # All of the first optimizer's curves are in view, and as much of the others as fits.
     first = largest.get(next(iter(panels[0].updates)), 0.0) or max(largest.values())
     return 1.1 * max(min(value, STRETCH * first) for value in largest.values()) or 1.0
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 
-class Log(NamedTuple):
+class LogPanel(NamedTuple):
     """What one panel shows: numbers of the log by name, and how the axis and the names read."""
 
     metrics: Sequence[Mapping[str, Any]]
@@ -27,34 +27,24 @@ _LINES = [("#D55E00", "-"), ("#0072B2", (0, (7.5, 1.8))), ("#009E73", (0, (3.2, 
 
 
 def draw_run(metrics: Sequence[Mapping[str, Any]], clip: float) -> "matplotlib.figure.Figure":
-    """Draw the losses and the meta-gradient's norm over the epochs of a run.
-
-    Arguments:
-        metrics: what the run logged, a dictionary an epoch; at least one.
-        clip: the norm above which meta-gradients were scaled down.
-
-    Example:
-        >>> line = {"epoch": 1, "validation_loss": 1.0, "meta_loss": 2.0, "start": 3.0,
-        ...     "gradient_norm": 0.1, "gradient_norm_max": 0.4}
-        >>> [axes.get_ylabel() for axes in draw_run([line], clip=20.0).axes]
-        ['Loss', 'Norm of the meta-gradient']
-    """
+    """Draw losses and the meta-gradient's norm, with the norm it was clipped at, over epochs."""
     start = metrics[-1].get("start")
     losses = {"validation_loss": "validation, at the horizon", "meta_loss": "training, all steps"}
     norms = {"gradient_norm": "median", "gradient_norm_max": "largest"}
     panels = [
-        Log(metrics, losses, "Loss", start, "doing nothing"),
-        Log(metrics, norms, "Norm of the meta-gradient", clip, "clip"),
+        LogPanel(metrics, losses, "Loss", start, "doing nothing"),
+        LogPanel(metrics, norms, "Norm of the meta-gradient", clip, "clip"),
     ]
     return arrange(panels, _draw, 2, 2 * COLUMN_WIDTH)
 
 
-def _draw(axes: "matplotlib.axes.Axes", panel: Log) -> None:
+def _draw(axes: "matplotlib.axes.Axes", panel: LogPanel) -> None:
     epochs = [line["epoch"] for line in panel.metrics]
     shown = []
     for (name, label), (color, dashes) in zip(panel.labels.items(), _LINES, strict=False):
         values = np.asarray([_number(line.get(name)) for line in panel.metrics])
         shown.append(values)
+        # A line through one point shows nothing.
         mark = "." if len(epochs) == 1 else None
         axes.plot(epochs, values, color=color, linestyle=dashes, label=label, marker=mark)
     if panel.level is not None:
@@ -62,6 +52,7 @@ def _draw(axes: "matplotlib.axes.Axes", panel: Log) -> None:
         axes.axhline(panel.level, label=panel.level_label, **style)
         shown.append(np.asarray([panel.level]))
     values = np.concatenate(shown)
+    # A norm may be zero, and a loss below it.
     if (values[np.isfinite(values)] > 0).all():
         axes.set_yscale("log")
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)

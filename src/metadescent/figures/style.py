@@ -8,11 +8,10 @@ markers, so that the curves can be told apart in grey as well.
 from collections.abc import Mapping
 from typing import Any
 
+from metadescent.descent.baselines import BASELINES
+
 COLUMN_WIDTH = 3.4
 """Width in inches of one column of a two-column page; a figure of two panels a row has two."""
-
-
-_LABELS = {"sgd": "SGD", "nag": "NAG", "rmsprop": "RMSprop", "adam": "Adam", "lbfgs": "L-BFGS"}
 
 
 # Colours are Okabe and Ito's; its yellow is too light for a line. Dashes are in line widths.
@@ -25,16 +24,8 @@ _LEARNED = [
 ]
 
 
-_HAND_DESIGNED = {
-    "sgd": ("#000000", (1.0, 1.4)),
-    "nag": ("#0072B2", (6.0, 1.4, 1.0, 1.4)),
-    "rmsprop": ("#009E73", (3.2, 1.4)),
-    "adam": ("#CC79A7", (7.5, 1.8)),
-}
-
-
+# Of what is neither learned nor among the baselines, which have theirs in `descent.baselines`.
 _OTHERS = [
-    ("#7A7A7A", (6.0, 1.4, 1.0, 1.4, 1.0, 1.4)),
     ("#E69F00", (5.0, 1.4, 2.0, 1.4)),
     ("#0072B2", (2.0, 2.8)),
     ("#009E73", (9.0, 3.0)),
@@ -70,7 +61,7 @@ STYLE: dict[Any, Any] = {
 
 def label_of(name: str, labels: Mapping[str, str]) -> str:
     """Return how a name is written: as `labels` has it, else as in the paper."""
-    return labels.get(name, _LABELS.get(name, name))
+    return labels.get(name, BASELINES[name].label if name in BASELINES else name)
 
 
 def styles_of(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
@@ -84,8 +75,8 @@ def styles_of(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
             styles[name] = {"color": color, "linewidth": 2.0, "zorder": 3.0, **marks}
             learned += 1
         else:
-            if name in _HAND_DESIGNED:
-                color, dashes = _HAND_DESIGNED[name]
+            if name in BASELINES:
+                color, dashes = BASELINES[name].color, BASELINES[name].dashes
             else:
                 color, dashes = _OTHERS[others % len(_OTHERS)]
                 others += 1

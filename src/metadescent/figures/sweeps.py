@@ -54,6 +54,7 @@ def draw_sweeps(panels: Sequence[Sweep]) -> "matplotlib.figure.Figure":
         >>> figure.axes[0].get_xlabel()
         'Hidden units'
     """
+    # All panels have the loss axis that fits every trend and level.
     shown = [trend[:3] for panel in panels for trend in panel.trends.values()]
     levels = [np.asarray([p.horizontal]) for p in panels if p.horizontal is not None]
     shown += [(level,) * 3 for level in levels]
@@ -76,6 +77,7 @@ def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
         axes.axhline(panel.horizontal, **reference)
     styles = styles_of({name: trend.learned for name, trend in panel.trends.items()})
     for name, trend in panel.trends.items():
+        # A marker at every size, also where the style has one in ten.
         style = {"marker": ".", "markersize": 4.0, **styles[name], "markevery": 1}
         label = label_of(name, panel.labels)
         draw_line(axes, np.asarray(panel.sizes), trend[:3], label, style)

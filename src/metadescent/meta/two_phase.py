@@ -17,11 +17,10 @@ from typing import cast
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent.descent.unrolling import Trajectory, exact
+from metadescent.descent.unrolling import Trajectory, Update, exact, walk
 from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.base import Optimizee, Theta
@@ -47,31 +46,36 @@ def record(
     Nothing here is differentiated. All coordinates of all leaves go through a coordinatewise rule
     as one row.
     """
-    theta, state, t = trajectory
-
-    def step(carry: Trajectory, _: None) -> tuple[Trajectory, tuple[Array, Theta]]:
-        theta, state, t = carry
-        loss, gradient = exact(f, theta, jax.random.fold_in(key, t))
-        if isinstance(m, Coordinatewise):
-            row, unravel = ravel_pytree(gradient)
-            g, state = m.update_coordinates(row, state)
-            g = unravel(g)
-        else:
-            g, state = m.update(gradient, state, theta)
-        return Trajectory(optax.apply_updates(theta, g), state, t + 1), (loss, gradient)
-
+    update = m.update
     if isinstance(m, Coordinatewise):
-        state = m.ravel_state(theta, state)
-    (theta, state, t), (losses, gradients) = jax.lax.scan(
-        step, Trajectory(theta, state, t), length=num_steps
+        rows = m.ravel_state(trajectory.theta, trajectory.state)
+        trajectory, update = trajectory._replace(state=rows), _update_of_row(m)
+    trajectory, seen = walk(
+        update,
+        f,
+        trajectory,
+        key,
+        num_steps=num_steps,
+        observe=lambda step: (step.loss, step.gradient),
     )
+    last = exact(f, trajectory.theta, jax.random.fold_in(key, trajectory.step))
+    losses, gradients = jax.tree.map(lambda a, b: jnp.concatenate([a, b[None]]), seen, last)
     if isinstance(m, Coordinatewise):
-        state = m.unravel_state(theta, state)
-    loss, gradient = exact(f, theta, jax.random.fold_in(key, t))
-    losses, gradients = jax.tree.map(
-        lambda a, b: jnp.concatenate([a, b[None]]), (losses, gradients), (loss, gradient)
-    )
-    return Trajectory(theta, state, t), losses[1:], gradients
+        state = m.unravel_state(trajectory.theta, trajectory.state)
+        trajectory = trajectory._replace(state=state)
+    return trajectory, losses[1:], gradients
+
+
+def _update_of_row(m: Coordinatewise) -> Update:
+    """Return m's update of all coordinates of all leaves as one row, whose h is in rows too."""
+
+    def update(gradient: Theta, rows: PyTree, theta: Theta) -> tuple[Theta, PyTree]:
+        del theta
+        row, unravel = ravel_pytree(gradient)
+        g, rows = m.update_coordinates(row, rows)
+        return unravel(g), rows
+
+    return update
 
 
 def meta_gradient(

@@ -5,11 +5,9 @@ x_t      = (m_β/√v_β for each β,  ∇_t/√v_first,  m_first/√v_last,  lo
 g_t      = scale · (1 + t/τ)^(−1/2) · (w · LSTM(x_t) + b)
 
 m_β/√v_β is the ratio of signal to noise of the last 1/(1 − β) gradients, at most 1 in size: where
-it goes to 0 there is nothing left but noise, and to go on with steps of one length is to stay as
-far from the minimum as they are long. m_first/√v_last is Adam's step. The factor before the LSTM is
-the rate that descends through noise whenever it is stopped; the LSTM learns by how much to depart
-from it. Its clock, the last of the inputs, stands still where meta-training ended, so that later
-steps meet nothing new. No input knows the scale of f or of a coordinate.
+it goes to 0 only noise is left, and steps of one length stay as far from the minimum as they are
+long. m_first/√v_last is Adam's step. The factor before the LSTM is the rate that descends through
+noise whenever it is stopped; the LSTM learns by how much to depart from it.
 
 Source: features by moments from Lv, Jiang and Li (2017) and, on several time scales and with a
 clock, from Metz et al. (2020); (1 + t/τ)^(−1/2) from stochastic approximation.
@@ -37,14 +35,11 @@ class Anytime(Coordinatewise):
 
     Arguments:
         layers: hidden units of each layer, at least one.
-        betas: decays of the moments, the fastest first.
+        betas: decays of the moments, the fastest first, each from 0 to 0.99999.
         tau: steps after which the steps' length begins to fall.
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
         scale: factor on the output: about the size of the first steps.
         key: draws φ.
-
-    Raises:
-        UserError: if there is no layer or no β, a β is not from 0 to 0.99999, or τ is not positive.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -69,7 +64,6 @@ class Anytime(Coordinatewise):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.9, 0.99)")
         if not betas:
             raise UserError("betas is empty; give one decay or more, such as (0.9, 0.99)")
@@ -81,7 +75,6 @@ class Anytime(Coordinatewise):
         self.lstm = LSTM.on_features(len(self.betas) + 3, layers, scale=scale, key=key)
 
     def init_coordinate(self) -> AnytimeState:
-        """Return zeros: m, √v, their weight, the number of steps, and the LSTM's h and c."""
         h = self.lstm.init_coordinate()
         zero = jnp.zeros((), self.lstm.output.weight.dtype)
         return (((zero, zero, zero),) * len(self.betas), zero), h
@@ -89,13 +82,13 @@ class Anytime(Coordinatewise):
     def update_coordinates(
         self, gradient: Float[Array, " n"], state: AnytimeState
     ) -> tuple[Float[Array, " n"], AnytimeState]:
-        """Run n coordinates' signs of progress through the LSTM."""
         return self.update_array(gradient, state)
 
     def update_array(
         self, gradient: Float[Array, "*n"], state: AnytimeState
     ) -> tuple[Float[Array, "*n"], AnytimeState]:
         moments, h = state
+        # Before `features`, which counts this step.
         factor = self.factor(moments[-1])
         x, moments = self.features(gradient, moments)
         g, h = self.lstm.run(x, h)
@@ -126,13 +119,15 @@ class Anytime(Coordinatewise):
         averages, t = moments
         after, means, roots = [], [], []
         for beta, (m, s, w) in zip(self.betas, averages, strict=True):
-            m = beta * m + (1 - beta) * gradient
+            m = beta * m + (1 - beta) * gradient  # s is √v
             s = grow(s, gradient, beta)
             w = beta * w + (1 - beta)  # 1 − βᵗ, without a power for each coordinate
             after.append((m, s, w))
             means.append(m / w)
             roots.append(s / jnp.sqrt(w))
+        # No input knows the scale of f or of a coordinate.
         x = [mean / root for mean, root in zip(means, roots, strict=True)]
+        # The clock stands still where meta-training ended: later steps meet nothing new.
         clock = jnp.log10(1 + jnp.minimum(t, self.clock)) / 4
         x += [gradient / roots[0], means[0] / roots[-1], clock]
         return jnp.stack(x), (tuple(after), t + 1)

@@ -2,12 +2,8 @@
 
     (g_t, h_{t+1}) = m(∇_t, h_t, φ)
 
-A `LearnedOptimizer` is an Equinox module: its arrays *are* φ, so differentiating with respect to
-the module is differentiating with respect to φ. Its two methods have Optax's own signatures, which
-is why everything that runs a learned optimizer also runs `optax.adam`, and the other way round.
-
-A new optimizer is one new file in `metadescent/optimizers`: a final subclass of `LearnedOptimizer`
-or, for a rule that treats every coordinate alike, of `Coordinatewise`.
+A `LearnedOptimizer` is an Equinox module whose arrays *are* φ. Its two methods have Optax's own
+signatures, so whatever runs a learned optimizer also runs `optax.adam`, and the other way round.
 """
 
 import sys
@@ -21,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from metadescent.optimizers.blockwise import pull_back
+from metadescent.optimizers.blockwise import pull_back_blockwise
 from metadescent.optimizers.sharding import spread_like
 
 State = PyTree
@@ -31,7 +27,8 @@ Updates = PyTree
 class LearnedOptimizer(eqx.Module):
     """m with its parameters φ: the interface.
 
-    Every array in a subclass's fields is a part of φ; what is not to be learned is a static field.
+    Every array in a subclass's fields is a part of φ, so differentiating with respect to the module
+    is differentiating with respect to φ; what is not learned is a static field.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -60,22 +57,13 @@ class LearnedOptimizer(eqx.Module):
         """Map gradients ∇_t and state h_t to updates g_t (to be *added* to θ) and h_{t+1}."""
 
     def as_optax(self) -> optax.GradientTransformationExtraArgs:
-        """Return the optimizer as an Optax transformation, to use like `optax.adam(…)`.
-
-        Example:
-            >>> import jax, jax.numpy as jnp, optax
-            >>> from metadescent.optimizers.lstm import LSTM
-            >>> tx = optax.chain(optax.clip(1.0), LSTM(key=jax.random.key(0)).as_optax())
-            >>> theta = {"w": jnp.ones(3)}
-            >>> updates, _ = tx.update(theta, tx.init(theta), theta)
-            >>> updates["w"].shape
-            (3,)
-        """
+        """Return the optimizer as an Optax transformation, to use like `optax.adam(…)`."""
 
         def update(
             updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
         ) -> tuple[Updates, State]:
             g, h = self.update(_plain(updates), state, _plain(params), **extra_args)
+            # Back in the containers that the gradients came in.
             return jax.tree.structure(updates).unflatten(jax.tree.leaves(g)), h
 
         return optax.GradientTransformationExtraArgs(
@@ -92,35 +80,25 @@ class LearnedOptimizer(eqx.Module):
 
 
 def _plain(tree: PyTree) -> PyTree:
-    """Return θ as it is or, of a Flax NNX `State`, as dictionaries.
-
-    Flax hands `init` a state whose leaves are wrapped, and `update` one whose leaves are not.
-    """
+    """Return θ as it is or, of a Flax NNX `State`, as dictionaries."""
+    # Flax hands `init` a state whose leaves are wrapped, and `update` one whose leaves are not.
+    # A program that has not imported Flax has no such state.
     nnx = sys.modules.get("flax.nnx")
     return nnx.to_pure_dict(tree) if nnx and isinstance(tree, nnx.State) else tree
 
 
 class OverBatch(LearnedOptimizer):
-    """Any Optax-like rule, applied to each optimizee of a `Batch` separately.
-
-    Example:
-        >>> import jax.numpy as jnp, optax
-        >>> each = OverBatch(optax.clip_by_global_norm(1.0))
-        >>> gradients = jnp.asarray([[3.0, 4.0], [0.3, 0.4]])
-        >>> each.update(gradients, each.init(gradients))[0].round(2).tolist()
-        [[0.6, 0.8], [0.3, 0.4]]
-    """
+    """Any Optax-like rule, applied to each optimizee of a `Batch` with a state of its own."""
 
     rule: Any
 
     def init(self, params: PyTree) -> State:
-        """Return one state per optimizee, stacked along a leading axis."""
         return jax.vmap(self.rule.init)(params)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
-        """Update each optimizee from its own slice of gradients, state and θ."""
+        # `vmap` takes no None.
         if params is None:
             return jax.vmap(lambda g, h: self.rule.update(g, h, **extra_args))(updates, state)
         return jax.vmap(lambda g, h, p: self.rule.update(g, h, p, **extra_args))(
@@ -132,10 +110,8 @@ class Coordinatewise(LearnedOptimizer):
     """One rule for every coordinate: shared φ, separate state (section 2.1).
 
     A subclass says what happens to a row of n coordinates; `init` and `update` do that for all
-    coordinates of all leaves. The state has the structure of θ: where θ has a leaf of shape s, h
-    has one coordinate's state with s appended to every shape. Features come first and coordinates
-    last, so that the arithmetic runs over long contiguous rows; `benchmarks/meta_step.py` has it
-    beside a `vmap` over single coordinates.
+    coordinates of all leaves. Where θ has a leaf of shape s, h has one coordinate's state with s
+    appended to every shape: features first, so that the arithmetic runs over long rows.
 
     The state is kept, and the arithmetic done, in φ's dtype; updates come back in the gradient's.
 
@@ -178,20 +154,17 @@ class Coordinatewise(LearnedOptimizer):
     ) -> "Coordinatewise":
         """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates that start at h and are fed ∇_0 … ∇_{T−1}.
 
-        The result has the structure of the rule, with arrays where φ is. A rule may override this
-        where it can do better than automatic differentiation.
+        A rule may override this where it can do better than automatic differentiation.
         """
-        return pull_back(type(self).update_coordinates, self, state, inputs, cotangents)
+        return pull_back_blockwise(type(self).update_coordinates, self, state, inputs, cotangents)
 
     def init(self, params: PyTree) -> State:
-        """Return h₀ for every coordinate of θ, each lying on the device of its coordinate."""
         h = self.init_coordinate()
         return jax.tree.map(lambda leaf: jax.tree.map(lambda x: spread_like(x, leaf), h), params)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
-        """Apply the rule to every coordinate of every leaf."""
         del params, extra_args
         gradients, treedef = jax.tree.flatten(updates)
         moved = [
@@ -207,22 +180,20 @@ class Coordinatewise(LearnedOptimizer):
     def update_array(
         self, gradient: Float[Array, "*shape"], state: PyTree[Array]
     ) -> tuple[Float[Array, "*shape"], PyTree[Array]]:
-        """Map ∇ and h of one leaf of θ, in its own shape, to their g and next h.
-
-        Leaves of the state are those of `init_coordinate` with that shape appended. A rule may
-        override this where it need not bring the coordinates into a row.
-        """
+        """Do the same to one leaf of θ in its own shape; for rules that need no row to override."""
         rows = self.ravel_state(gradient, state)
         g, rows = self.update_coordinates(gradient.reshape(-1), rows)
         return g.reshape(gradient.shape), self.unravel_state(gradient, rows)
 
     def ravel_state(self, params: PyTree, state: State) -> PyTree[Array]:
         """Return h with all coordinates of all leaves of θ in one last axis, in θ's order."""
+        # Axes before these are features, those from there on are the leaf's own.
         ndims = jax.tree.map(jnp.ndim, self.init_coordinate())
         states = jax.tree.structure(params).flatten_up_to(state)
 
         def join(ndim: int, *parts: Array) -> Array:
             rows = [part.reshape((*part.shape[:ndim], -1)) for part in parts]
+            # Of one leaf this is no copy.
             return jnp.concatenate(rows, axis=-1) if len(rows) > 1 else rows[0]
 
         return jax.tree.map(join, ndims, *states)
@@ -241,17 +212,10 @@ class Coordinatewise(LearnedOptimizer):
         return treedef.unflatten(map(part, leaves, ends.tolist()))
 
     def over_batch(self) -> "LearnedOptimizer":
-        """Return the rule itself: to it, B optimizees of N coordinates are B·N coordinates."""
+        # B optimizees of N coordinates are B·N coordinates.
         return self
 
 
 def phi_dtype(m: LearnedOptimizer) -> np.dtype:
-    """Return the dtype of φ, in which a rule computes.
-
-    Example:
-        >>> import jax
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> phi_dtype(LSTM((4,), key=jax.random.key(0))).name
-        'float32'
-    """
+    """Return the dtype of φ, in which a rule computes."""
     return jnp.result_type(*jax.tree.leaves(eqx.filter(m, eqx.is_inexact_array)))

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, PyTree
 Module = TypeVar("Module", bound=eqx.Module)
 
 
-def pull_back(
+def pull_back_blockwise(
     update: Callable[[Module, Array, PyTree[Array]], tuple[Array, PyTree[Array]]],
     m: Module,
     state: PyTree[Array],
@@ -25,19 +25,11 @@ def pull_back(
 ) -> Module:
     """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ of a rule for n coordinates, none of which looks at another.
 
-    Arguments:
-        update: maps m, and the input and h of some coordinates, to their g and next h.
-        m: the rule; its floating-point arrays are φ.
-        state: h at the start, coordinates along the last axis.
-        inputs: ∇_0 … ∇_{T−1}, or what is made of them, coordinates along the last axis.
-        cotangents: λ_0 … λ_{T−1}.
-        block: coordinates at a time. Within a block the step is recomputed on the way back, so that
-            only h is kept; a block is small enough for that to stay in the cache.
-
-    Returns:
-        A module of m's structure, with the gradient where φ is and None elsewhere.
+    It has m's structure, with None where φ is not. `update` maps m, and the input and h of some
+    coordinates, to their g and next h; coordinates lie along the last axis of all that is given.
     """
     n = inputs.shape[-1]
+    # As few blocks as need be, and those alike. A block's h of all steps stays in the cache.
     blocks = -(-n // block)
     size = -(-n // blocks)
 
@@ -54,6 +46,7 @@ def pull_back(
         def pairing(phi: PyTree) -> Float[Array, ""]:
             rule = eqx.combine(phi, static)
 
+            # On the way back a step is computed again, so that only h is kept.
             @jax.checkpoint
             def step(state: PyTree, xs: tuple[Array, Array]) -> tuple[PyTree, Array]:
                 g, state = update(rule, xs[0], state)

@@ -17,9 +17,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent import _ffi
 from metadescent._errors import UserError, require, require_kind
-from metadescent.optimizers import blockwise as blocks
 from metadescent.optimizers.base import Coordinatewise
-from metadescent.optimizers.native import lstm as native_lstm
+from metadescent.optimizers.blockwise import pull_back_blockwise
+from metadescent.optimizers.native.lstm import lstm_pull_back, lstm_update, lstm_vjp
 from metadescent.optimizers.preprocess import log_and_sign
 
 LSTMState = tuple[tuple[Float[Array, "_ *n"], Float[Array, "_ *n"]], ...]
@@ -35,14 +35,13 @@ class LSTM(Coordinatewise):
         key: draws φ from an IID Gaussian of standard deviation 1/√fan-in, cut at two of them, as in
             the authors' code; forget gates start with a bias one higher.
 
-    Source: section 2.1, figure 3; gate order and shapes are those of `equinox.nn.LSTMCell`.
+    Source: section 2.1, figure 3; Hochreiter and Schmidhuber (1997) with forget gates. The order
+    of gates is `equinox.nn.LSTMCell`'s.
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> m = LSTM(layers=(4,), key=jax.random.key(0))
-        >>> theta = jnp.zeros((2, 3))
-        >>> h = m.init(theta)
-        >>> g, h = m.update(jnp.ones((2, 3)), h)
+        >>> m, theta = LSTM(layers=(4,), key=jax.random.key(0)), jnp.zeros((2, 3))
+        >>> g, h = m.update(jnp.ones((2, 3)), m.init(theta))
         >>> g.shape, h[0][0].shape
         ((2, 3), (4, 2, 3))
     """
@@ -61,7 +60,6 @@ class LSTM(Coordinatewise):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require_kind("layers", layers, Sequence, "a list or tuple of sizes; try (20, 20)")
         for units in layers:
             require("a layer of the lstm", units, 1)
@@ -85,11 +83,7 @@ class LSTM(Coordinatewise):
     def on_features(
         cls, count: int, layers: Sequence[int], scale: float, *, key: PRNGKeyArray
     ) -> "LSTM":
-        """Return an LSTM to `run` on that many features, which another rule makes of gradients.
-
-        Raises:
-            UserError: if there is no layer.
-        """
+        """Return an LSTM to `run` on that many features, which another rule makes of gradients."""
         if not layers:
             raise UserError("layers is empty; give one layer or more, such as (20, 20)")
         m = cls(layers, scale=scale, key=key)
@@ -97,14 +91,12 @@ class LSTM(Coordinatewise):
         return eqx.tree_at(lambda m: m.cells[0], m, cell)
 
     def init_coordinate(self) -> LSTMState:
-        """Return zeros: the h and c of every layer."""
         dtype = self.output.weight.dtype
         return tuple((jnp.zeros(n, dtype), jnp.zeros(n, dtype)) for n in self.layers)
 
     def update_coordinates(
         self, gradient: Float[Array, " n"], state: LSTMState
     ) -> tuple[Float[Array, " n"], LSTMState]:
-        """Run the gradients of n coordinates through the stack."""
         return self.run(self.features(gradient), state)
 
     def update_array(
@@ -130,15 +122,16 @@ class LSTM(Coordinatewise):
         """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates whose features over T steps are x."""
 
         def reference(m: LSTM, state: LSTMState, x: Array, cotangents: Array) -> LSTM:
-            return blocks.pull_back(stack, m, state, jnp.moveaxis(x, 0, 1), cotangents)
+            return pull_back_blockwise(stack, m, state, jnp.moveaxis(x, 0, 1), cotangents)
 
         def native(m: LSTM, state: LSTMState, x: Array, cotangents: Array) -> LSTM:
             phi, treedef = jax.tree.flatten(m)
             h = jax.tree.leaves(state)
-            return treedef.unflatten(native_lstm.pull_back(x, cotangents, phi, h, m.scale))
+            return treedef.unflatten(lstm_pull_back(x, cotangents, phi, h, m.scale))
 
         if not self._fuses(x, state):
             return reference(self, state, x, cotangents)
+        # Which of the two is known when a program is compiled for its device.
         return jax.lax.platform_dependent(self, state, x, cotangents, cpu=native, default=reference)
 
     def features(self, gradient: Float[Array, "*shape"]) -> Float[Array, "_ *shape"]:
@@ -161,17 +154,8 @@ class LSTM(Coordinatewise):
 def stack(
     m: LSTM, x: Float[Array, "features *n"], state: LSTMState
 ) -> tuple[Float[Array, "*n"], LSTMState]:
-    """Run coordinates through the stack in plain JAX: the reference of all faster forms.
-
-    They keep their shape: to bring them into a row would move them from device to device where they
-    are sharded.
-
-    Example:
-        >>> m = LSTM(layers=(4,), key=jax.random.key(0))
-        >>> x, h = m.features(jnp.ones(3)), m.init(jnp.zeros(3))
-        >>> bool(jnp.allclose(stack(m, x, h)[0], m.run(x, h)[0], atol=1e-6))
-        True
-    """
+    """Run coordinates through the stack in plain JAX: the reference of all faster forms."""
+    # Coordinates keep their shape: in a row they would move between devices where θ is sharded.
     new_state = []
     for cell, (h, c) in zip(m.cells, state, strict=True):
         x, c = layer(cell, x, h, c)
@@ -185,30 +169,21 @@ def layer(
     h: Float[Array, "hidden *n"],
     c: Float[Array, "hidden *n"],
 ) -> tuple[Float[Array, "hidden *n"], Float[Array, "hidden *n"]]:
-    """Return the next h and c of one layer for coordinates in any shape, in plain JAX.
-
-    Example:
-        Where all weights are 0, half of c is forgotten:
-
-        >>> cell = eqx.nn.LSTMCell(1, 2, key=jax.random.key(0))
-        >>> cell = jax.tree.map(jnp.zeros_like, cell)
-        >>> h, c = layer(cell, jnp.ones((1, 3)), jnp.zeros((2, 3)), jnp.full((2, 3), 4.0))
-        >>> c.tolist()
-        [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
-    """
+    """Return the next h and c of one layer for coordinates in any shape, in plain JAX."""
     # One matrix product instead of two.
     weight = jnp.concatenate([cell.weight_ih, cell.weight_hh], axis=1)
     bias = cast(Array, cell.bias).reshape(-1, *(1,) * (x.ndim - 1))
     return gates(jnp.tensordot(weight, jnp.concatenate([x, h]), 1) + bias, c)
 
 
+# The kernel's own derivatives: XLA cannot look into it.
 @jax.custom_vjp
 def _fused(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
     """Compute what `stack` computes, of coordinates in any shape, on a CPU by the kernel in C++."""
 
     def native(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
         h, treedef = jax.tree.flatten(state)
-        g, h = native_lstm.update(x, jax.tree.leaves(m), h, m.scale)
+        g, h = lstm_update(x, jax.tree.leaves(m), h, m.scale)
         return g, treedef.unflatten(h)
 
     return jax.lax.platform_dependent(m, x, state, cpu=native, default=stack)
@@ -224,8 +199,8 @@ def _fused_backward(inputs: PyTree, cotangents: PyTree) -> PyTree:
         phi, phi_tree = jax.tree.flatten(m)
         h, state_tree = jax.tree.flatten(state)
         g, after = cotangents
-        found = native_lstm.vjp(x, phi, h, m.scale, g, jax.tree.leaves(after))
-        return phi_tree.unflatten(found[0]), found[1], state_tree.unflatten(found[2])
+        dphi, dx, dh = lstm_vjp(x, phi, h, m.scale, g, jax.tree.leaves(after))
+        return phi_tree.unflatten(dphi), dx, state_tree.unflatten(dh)
 
     def reference(inputs: PyTree, cotangents: PyTree) -> PyTree:
         return jax.vjp(stack, *inputs)[1](cotangents)
@@ -236,25 +211,14 @@ def _fused_backward(inputs: PyTree, cotangents: PyTree) -> PyTree:
 _fused.defvjp(_fused_forward, _fused_backward)
 
 
+# The derivative is written out so that the backward pass keeps six arrays a step, the gates and the
+# two cell states, where automatic differentiation keeps more than ten. That pass waits for memory
+# where the LSTM is small, and is about 1.7 times as fast for it.
 @jax.custom_vjp
 def gates(
     z: Float[Array, "four_hidden *n"], c: Float[Array, "hidden *n"]
 ) -> tuple[Float[Array, "hidden *n"], Float[Array, "hidden *n"]]:
-    """Map preactivations z = (i, f, g, o) and cell state c to the next h and c.
-
-        c′ = σ(f)·c + σ(i)·tanh(g),   h′ = σ(o)·tanh(c′)
-
-    The derivative is written out so that the backward pass keeps six arrays a step, the gates and
-    the two cell states, where automatic differentiation keeps more than ten: the backward pass of a
-    small LSTM waits for memory, and this makes it about 1.7 times as fast.
-
-    Source: Hochreiter and Schmidhuber (1997), with forget gates; the order is `eqx.nn.LSTMCell`'s.
-
-    Example:
-        >>> h, c = gates(jnp.zeros((4, 1)), jnp.full((1, 1), 2.0))
-        >>> c.item(), h.item()  # ½ · 2 and ½ · tanh 1
-        (1.0, 0.38080)
-    """
+    """Map z = (i, f, g, o) and c to h′ = σ(o)·tanh(c′) and c′ = σ(f)·c + σ(i)·tanh(g)."""
     return _gates_forward(z, c)[0]
 
 
@@ -271,6 +235,7 @@ def _gates_backward(
 ) -> tuple[Array, Array]:
     i, f, g, o, tanh_c, c = residuals
     dh, dc = cotangents
+    # h′ depends on c′ too.
     dc = dc + dh * o * (1 - tanh_c**2)
     dz = (
         dc * g * i * (1 - i),
@@ -285,12 +250,7 @@ gates.defvjp(_gates_forward, _gates_backward)
 
 
 def lstm_cell(inputs: int, hidden: int, key: PRNGKeyArray) -> eqx.nn.LSTMCell:
-    """Draw a layer of an LSTM, with truncated Gaussians by fan-in and 1 on the forget gate's bias.
-
-    Example:
-        >>> lstm_cell(3, 2, jax.random.key(0)).weight_ih.shape
-        (8, 3)
-    """
+    """Draw a layer of an LSTM: truncated Gaussians by fan-in, and 1 on the forget gate's bias."""
     cell = eqx.nn.LSTMCell(inputs, hidden, key=key)
     input_key, hidden_key, bias_key = jax.random.split(key, 3)
     fan_in = inputs + hidden
@@ -298,19 +258,13 @@ def lstm_cell(inputs: int, hidden: int, key: PRNGKeyArray) -> eqx.nn.LSTMCell:
     phi = (
         truncated_normal(input_key, (4 * hidden, inputs), fan_in),
         truncated_normal(hidden_key, (4 * hidden, hidden), fan_in),
-        bias.at[hidden : 2 * hidden].add(1.0),
+        bias.at[hidden : 2 * hidden].add(1.0),  # of the forget gate
     )
     return eqx.tree_at(lambda c: (c.weight_ih, c.weight_hh, c.bias), cell, phi)
 
 
 def truncated_normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
-    """Draw from a Gaussian of standard deviation 1/√fan-in, cut at two of them.
-
-    Example:
-        >>> drawn = truncated_normal(jax.random.key(0), (1000,), fan_in=4)
-        >>> 0.9 < float(jnp.abs(drawn).max()) <= 1.0  # two standard deviations
-        True
-    """
+    """Draw from a Gaussian of standard deviation 1/√fan-in, cut at two of them."""
     return jax.random.truncated_normal(key, -2.0, 2.0, shape) / jnp.sqrt(fan_in)
 
 

@@ -4,15 +4,14 @@ m_t = β m_{t−1} + (1 − β) ∇_t,     n_t = β m_t + (1 − β) ∇_t      
 v_t = β′ v_{t−1} + (1 − β′) ∇_t²
 g_t = −e^{LSTM(x_t)} · n_t / v_t^{p/2}
 
-x_t are the features of `anytime`: ratios of signal to noise on several time scales and a clock. So
-the LSTM may trust one coordinate more than another. How far the rule is on the way from momentum,
-p = 0, which keeps how large gradients are beside each other, to Adam's direction, p = 1, which does
-not, is a number of φ. How long g_t is, is no matter of this rule but of the one behind it:
+x_t are the features of `anytime`: ratios of signal to noise on several time scales and a clock, by
+which the LSTM may trust one coordinate more than another. p, a number of φ, is how far the rule is
+on the way from momentum, 0, to Adam's direction, 1. How long g_t is, the rule behind this one says:
 `modulated >> relative`.
 
-Source: a direction times the exponential of what a network says is from Metz et al. (2022), "VeLO";
-a power of v between momentum's and Adam's from Chen et al. (2018), "Closing the generalization gap
-of adaptive gradient methods" (Padam).
+Source: a direction times the exponential of a network's output from Metz et al. (2022), "VeLO"; a
+power of v between momentum's and Adam's from Chen et al. (2018), "Closing the generalization gap of
+adaptive gradient methods" (Padam).
 """
 
 from collections.abc import Sequence
@@ -30,16 +29,12 @@ class Modulated(Coordinatewise):
 
     Arguments:
         layers: hidden units of each layer, at least one.
-        betas: decays of the moments that the LSTM is shown; the first is that of the momentum, β,
-            and the last that of v, β′.
+        betas: decays of the moments that the LSTM is shown, each from 0 to 0.99999; the first is
+            the momentum's, β, and the last v's, β′.
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
         scale: factor on the LSTM's output.
-        power: p before training.
+        power: p before training, from 0 to 1.
         key: draws φ.
-
-    Raises:
-        UserError: if there is no layer or no β, a β is not from 0 to 0.99999, or the power not from
-            0 to 1.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -62,19 +57,16 @@ class Modulated(Coordinatewise):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("power", power, 0.0, 1.0)
         self.anytime = Anytime(layers, betas, clock=clock, scale=scale, key=key)
         self.p = jnp.asarray(power, self.anytime.lstm.output.weight.dtype)
 
     def init_coordinate(self) -> AnytimeState:
-        """Return zeros: the moments, and the LSTM's h and c."""
         return self.anytime.init_coordinate()
 
     def update_coordinates(
         self, gradient: Float[Array, " n"], state: AnytimeState
     ) -> tuple[Float[Array, " n"], AnytimeState]:
-        """Weigh n coordinates."""
         return self.update_array(gradient, state)
 
     def update_array(
@@ -85,6 +77,7 @@ class Modulated(Coordinatewise):
         weight, h = self.anytime.lstm.run(x, h)
         (mean, *_), (_, root, filled) = moments[0][0], moments[0][-1]
         beta = self.anytime.betas[0]
+        # Nesterov's look ahead.
         ahead = beta * mean + (1 - beta) * gradient
         # √v is never 0, and its weight, 1 − β′ᵗ, takes out the bias.
         size = jnp.log(root) - jnp.log(filled) / 2

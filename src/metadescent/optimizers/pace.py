@@ -6,18 +6,13 @@ p is a broken line with corners at 0, 1/K, …, 1, that stays as it ends after T
 
 p(s) = p_0 + Σ_k p_k · min(max(Ks − k + 1, 0), 1),     k = 1 … K,     φ = (p_0, …, p_K)
 
-p_0 is where it begins, p_k what it gains from corner k − 1 to corner k. A change of one of φ lasts
-to the end of a run, which is where evolution strategies see it; a corner alone is a moment.
+Behind another rule (`>>`) it lengthens and shortens that rule's steps over a run of about T steps.
+Short steps at the end settle what long ones left undecided, and with batch normalization weights
+grow, so that steps of one length turn them less and less. `pes` through whole runs sees what that
+is worth; no short unroll does.
 
-Behind another rule (`chained`) it lengthens and shortens that rule's steps over a run of about T
-steps, which no rule that sees nothing but gradients can know to do: at the end of a run short steps
-settle what long ones left undecided, and in a network with batch normalization weights grow, so
-that steps of one length turn them less and less. That pays off hundreds of steps later, where no
-short unroll sees it; `pes` through whole runs does.
-
-Source: the factor is a learning rate schedule (Andrychowicz et al. need none for 100 steps); that
-normalization makes growing rates natural is from Li and Arora (2020), "An exponential learning rate
-schedule for deep learning".
+Source: that normalization makes growing rates natural is from Li and Arora (2020), "An exponential
+learning rate schedule for deep learning".
 """
 
 import equinox as eqx
@@ -39,18 +34,11 @@ class Pace(OfTime):
             all corners but the last, where it is e⁻¹ of the one before, not 0.
         key: draws how far φ is from that at first, N(0, 0.01²).
 
-    Raises:
-        UserError: if the horizon is not positive, or there are fewer than two corners.
-
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp
         >>> m = Pace(horizon=2.0, corners=2, key=jax.random.key(0))
         >>> m = eqx.tree_at(lambda m: m.p, m, jnp.log(jnp.array([1.0, 4.0])))
-        >>> h, seen = m.init(jnp.ones(())), []
-        >>> for _ in range(4):
-        ...     g, h = m.update(jnp.ones(()), h)
-        ...     seen.append(round(float(g), 3))
-        >>> seen
+        >>> m.factor(jnp.arange(4.0)).tolist()
         [1.0, 2.0, 4.0, 4.0]
     """
 
@@ -64,16 +52,21 @@ class Pace(OfTime):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("horizon", horizon, 1e-6)
         require("corners", corners, 2)
+        # φ are gains from corner to corner: a change of one lasts to the end of a run, where
+        # evolution strategies see it; that of a corner alone would last a moment.
         left = jnp.arange(corners - 1, 0, -1)
         falls = jnp.concatenate([jnp.zeros(1), jnp.log(left[1:] / left[:-1]), -jnp.ones(1)])
         self.horizon = horizon
         self.p = linear * falls + 0.01 * jax.random.normal(key, (corners,))
 
+    @property
+    def corners(self) -> int:
+        """Return K + 1."""
+        return self.p.shape[0]
+
     def factor(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """Return e^{p(t/T)}."""
         return jnp.exp(self.at(t))
 
     def at(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:

@@ -3,9 +3,8 @@
     g = (m_1(∇ of group 1), …, m_k(∇ of group k)),        φ = (φ_1, …, φ_k)
 
 The paper's for convolutional networks are two LSTMs, one for the convolutional layers and one for
-the fully connected ones. A group takes leaves by a rule on their path and shape and may have any
-optimizer, learned or designed by hand; gradients of the meta-loss reach the φ of every group.
-`optax.partition` does the work underneath.
+the fully connected ones. A group may have any optimizer, learned or designed by hand; gradients of
+the meta-loss reach the φ of every group.
 """
 
 import fnmatch
@@ -26,16 +25,10 @@ Takes = str | Callable[[str, tuple[int, ...]], bool]
 
 
 class ByHand(LearnedOptimizer):
-    """An optimizer of Optax's as one with no φ.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> m = ByHand(optax.sgd(0.5))
-        >>> m.update(jnp.ones(2), m.init(jnp.ones(2)))[0].tolist()
-        [-0.5, -0.5]
-    """
+    """An optimizer of Optax's as one with no φ."""
 
     rule: optax.GradientTransformation = eqx.field(static=True)
+    spec: str | None = eqx.field(static=True, default=None)  # "optax.sgd(…)", where known
 
     def init(self, params: PyTree) -> State:
         return self.rule.init(params)
@@ -52,19 +45,18 @@ class Partitioned(LearnedOptimizer):
     Arguments:
         groups: pairs of what a group takes and its optimizer. What it takes is a pattern for the
             leaf's path, such as "conv/*", with the wildcards of a shell, or a function of path and
-            shape that tells. The first group that takes a leaf has it; "*" takes what is left.
+            shape. The first group that takes a leaf has it; "*" takes what is left.
         batched: whether θ's leaves have an axis before those of their shape, as in a `Batch`.
 
     Raises:
-        UserError: if there is no group; on use, if no group takes a leaf.
+        UserError: on use, if no group takes a leaf.
 
     Source: section 3.3.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> lstm = LSTM((4,), key=jax.random.key(0))
-        >>> m = Partitioned([("conv/*", lstm), ("*", optax.sgd(0.5))])
+        >>> from metadescent import LSTM
+        >>> m = Partitioned([("conv/*", LSTM(key=jax.random.key(0))), ("*", optax.sgd(0.5))])
         >>> theta = {"conv": [{"w": jnp.ones((5, 5, 3, 2))}], "out": jnp.ones(2)}
         >>> m.labels(theta)
         {'conv': [{'w': '0'}], 'out': '1'}
@@ -81,7 +73,6 @@ class Partitioned(LearnedOptimizer):
         groups: Sequence[tuple[Takes, LearnedOptimizer | optax.GradientTransformation]],
         batched: bool = False,
     ):
-        """Keep the groups in order; `batched` leaves have an axis before those of their shape."""
         if not groups:
             raise UserError('there is no group; give one or more, such as ("*", optimizer)')
         self.takes = tuple(takes for takes, _ in groups)
@@ -95,6 +86,7 @@ class Partitioned(LearnedOptimizer):
 
         def label(keys: tuple[Any, ...], leaf: Any) -> str:
             path, shape = path_of(keys), jnp.shape(leaf)[self.batched :]
+            # The first that takes it has it.
             for number, takes in enumerate(self.takes):
                 if fnmatch.fnmatch(path, takes) if isinstance(takes, str) else takes(path, shape):
                     return str(number)
@@ -105,22 +97,18 @@ class Partitioned(LearnedOptimizer):
         return jax.tree_util.tree_map_with_path(label, theta)
 
     def init(self, params: PyTree) -> State:
-        """Return h₀ of every group."""
         return self._partition().init(params)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
-        """Update each group's leaves by its rule."""
         return self._partition().update(updates, state, params, **extra_args)
 
     def over_batch(self) -> "Partitioned":
-        """Return the partition for a batch of optimizees: of each group, its rule for a batch."""
         rules = [rule.over_batch() for rule in self.rules]
         return Partitioned(list(zip(self.takes, rules, strict=True)), batched=True)
 
     def threshold(self) -> float:
-        """Return the largest of the groups'."""
         return max(rule.threshold() for rule in self.rules)
 
     def split(self, tree: PyTree, labels: PyTree[str]) -> list[PyTree]:
@@ -141,5 +129,6 @@ class Partitioned(LearnedOptimizer):
         return [str(n) for n in range(len(self.rules))]
 
     def _partition(self) -> optax.GradientTransformationExtraArgs:
+        # By names, as a label has to be: numbers would be leaves that JAX traces.
         rules = (rule.as_optax() for rule in self.rules)
         return optax.partition(dict(zip(self._names(), rules, strict=True)), self.labels)

@@ -4,15 +4,11 @@ g = e^{p_0} · s/√(1 + s²/c²) · u/√(mean u²),     s = √(mean θ² + e^
 
 with means over the tensor's coordinates.
 
-Behind another rule (`>>`), the way that it turns stays, and how long its steps are is said in parts
-of θ. In front of normalization f depends on the direction of a weight alone, so a step that is a
-thirtieth of θ turns it by as much at any size of θ, at the first step and the thousandth, though
-weights grow all the while. φ are the logarithms of the rate and of a floor, the size that is
-counted for tensors that are small because they begin at 0, such as biases. The ceiling c ends what
-would be growth without end: where long steps always lead outward θ grows by c a step, at most, and
-not by a part of itself.
-
-This needs θ beside ∇, so it is not coordinatewise, and it treats each tensor for itself.
+Behind another rule (`>>`), that rule says where to, and this one how far, in parts of θ. In front
+of normalization f depends on the direction of a weight alone, and a step of a thirtieth of θ turns
+it by as much at any size of θ. φ are the logarithms of the rate and of a floor, the size of tensors
+that begin at 0, such as biases. The ceiling c ends growth: where long steps always lead outward, θ
+grows by c a step at most, and not by a part of itself.
 
 Source: You, Gitman and Ginsburg (2017), "Large batch training of convolutional networks" (LARS).
 """
@@ -38,7 +34,7 @@ class Relative(LearnedOptimizer):
         key: draws how far φ is from these at first, N(0, 0.01²).
 
     Raises:
-        UserError: if a number is not positive; on use, if θ is not given.
+        UserError: on use, if θ is not given.
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp
@@ -60,7 +56,6 @@ class Relative(LearnedOptimizer):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("rate", rate, 1e-12)
         require("floor", floor, 1e-12)
         require("ceiling", ceiling, 1e-12)
@@ -68,19 +63,18 @@ class Relative(LearnedOptimizer):
         self.p = jnp.log(jnp.asarray([rate, floor])) + 0.01 * jax.random.normal(key, (2,))
 
     def init(self, params: PyTree) -> State:
-        """Return nothing."""
         return ()
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
-        """Scale every leaf."""
         if params is None:
             raise UserError("relative measures steps by θ and was given none; pass params")
         return jax.tree.map(self._leaf, updates, params), state
 
     def _leaf(self, update: Array, theta: Array) -> Array:
         u, x = jnp.asarray(update).astype(self.p.dtype), jnp.asarray(theta).astype(self.p.dtype)
+        # No coordinates have no mean.
         if u.size == 0:
             return update
         rate, floor = jnp.exp(self.p)

@@ -4,8 +4,8 @@ m_t = β m_{t−1} + (1 − β) ∇_t,     v_t = β v_{t−1} + (1 − β) ∇_t
 x_t = (m̂_t, ∇_t) / (√v̂_t + ε)
 g_t = scale · (w · LSTM(x_t) + b)
 
-Scaling f or a coordinate of θ leaves x as it is, so the rule cannot lean on the scale of the
-problem it was learned on. |x| ≤ 1/√(1 − β), and as |h| < 1 every step is bounded.
+Scaling f or a coordinate of θ leaves x as it is. |x| ≤ 1/√(1 − β), and as |h| < 1 every step is
+bounded.
 
 Source: Lv, Jiang and Li (2017), "Learning gradient descent: better generalization and longer
 horizons" (RNNprop), without its dense layer below the LSTM and its tanh above.
@@ -31,12 +31,9 @@ class RNNProp(Coordinatewise):
 
     Arguments:
         layers: hidden units of each layer.
-        beta: decay of both moments.
+        beta: decay of both moments, from 0 to 0.9999.
         scale: factor on the output: about the size of the first steps.
         key: draws φ.
-
-    Raises:
-        UserError: if β is not from 0 to 0.9999.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -57,7 +54,6 @@ class RNNProp(Coordinatewise):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("beta", beta, 0.0, 0.9999)
         self.lstm, self.beta = LSTM(layers, scale=scale, key=key), beta
 
@@ -70,7 +66,6 @@ class RNNProp(Coordinatewise):
     def update_coordinates(
         self, gradient: Float[Array, " n"], state: RNNPropState
     ) -> tuple[Float[Array, " n"], RNNPropState]:
-        """Normalize the gradients of n coordinates and run them through the LSTM."""
         return self.update_array(gradient, state)
 
     def update_array(
@@ -98,7 +93,7 @@ class RNNProp(Coordinatewise):
         self, gradient: Float[Array, "*n"], moments: Moments
     ) -> tuple[Float[Array, "2 *n"], Moments]:
         """Return x and the next moments."""
-        m, s, w = moments
+        m, s, w = moments  # s is √v
         m = self.beta * m + (1 - self.beta) * gradient
         s = grow(s, gradient, self.beta)
         w = self.beta * w + (1 - self.beta)  # 1 − βᵗ, without a power for each coordinate
@@ -109,12 +104,10 @@ class RNNProp(Coordinatewise):
 def grow(
     s: Float[Array, "*n"], gradient: Float[Array, "*n"], beta: float | Array
 ) -> Float[Array, "*n"]:
-    """Return √(β s² + (1 − β)(∇² + ε²)), the next root of v.
-
-    The root is carried, not v: its derivatives are at most 1, where those of v divided by v are as
-    large as 1/∇², beyond float32 where ∇ is small. ε = 10⁻¹² is far below any gradient that
-    matters, and keeps the derivative finite where no gradient has been seen yet.
-    """
+    """Return √(β s² + (1 − β)(∇² + ε²)), the next root of v."""
+    # The root is carried, not v: its derivatives are at most 1, where those of v divided by v are
+    # as large as 1/∇², beyond float32 where ∇ is small. ε = 10⁻¹² is far below any gradient that
+    # matters, and keeps the derivative finite where no gradient has been seen yet.
     return jnp.sqrt(beta * s**2 + (1 - beta) * (gradient**2 + 1e-24))
 
 

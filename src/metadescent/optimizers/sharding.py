@@ -1,8 +1,7 @@
 """How h lies over devices: as θ does, coordinate by coordinate.
 
-A large θ may be sharded, each device holding some of its coordinates. A coordinatewise rule then
-needs of another device nothing but φ's gradient, as long as h, which is many times as large as θ,
-is sharded in the same way.
+Of a sharded θ each device holds some coordinates. A coordinatewise rule needs of another device
+nothing but φ's gradient, as long as h, which is many times as large as θ, is sharded as θ is.
 """
 
 import math
@@ -20,15 +19,7 @@ from metadescent._ffi import is_on_one_device
 
 
 def spread_like(h: Float[Array, "*features"], leaf: Array) -> Float[Array, "..."]:
-    """Return one coordinate's h for every coordinate of a leaf of θ, lying where these lie.
-
-    Returns:
-        An array of h's shape with the leaf's appended.
-
-    Example:
-        >>> spread_like(jnp.zeros(4), jnp.ones((2, 3))).shape
-        (4, 2, 3)
-    """
+    """Return one coordinate's h for every coordinate of a leaf of θ, lying where these lie."""
     shape = (*h.shape, *jnp.shape(leaf))
 
     def spread() -> Array:
@@ -36,6 +27,7 @@ def spread_like(h: Float[Array, "*features"], leaf: Array) -> Float[Array, "..."
 
     if is_on_one_device() or not isinstance(leaf, jax.Array):
         return spread()
+    # An array knows where it lies, a tracer only on a mesh with explicit axes.
     if not isinstance(leaf, jax.core.Tracer):
         sharding = leaf.sharding
         if not isinstance(sharding, NamedSharding):
@@ -46,34 +38,25 @@ def spread_like(h: Float[Array, "*features"], leaf: Array) -> Float[Array, "..."
         return jax.sharding.reshard(
             spread(), NamedSharding(sharding.mesh, P(*_whole(h), *sharding.spec))
         )
+    # Otherwise XLA decides; whatever that is, h goes with θ.
     return shard_alike(spread(), jnp.broadcast_to(leaf, shape).astype(h.dtype))[0]
 
 
 def rows_like(rows: PyTree[Array], params: PyTree[Array]) -> PyTree[Array]:
-    """Return the state of a row of all coordinates, its last axis over the devices that θ is on.
-
-    Where these cannot share the row evenly, each of them has all of it.
-
-    Example:
-        Each device has the state of the coordinates that it has:
-
-        >>> mesh = jax.sharding.Mesh(jax.devices(), ("x",))
-        >>> theta = jax.device_put(jnp.zeros(8 * mesh.size), NamedSharding(mesh, P("x")))
-        >>> row = rows_like(jnp.zeros((4, theta.size)), theta)
-        >>> row.sharding.shard_shape(row.shape)
-        (4, 8)
-    """
-    found = [
+    """Return the state of a row of all coordinates, its last axis over the devices that θ is on."""
+    shardings = [
         leaf.sharding
         for leaf in jax.tree.leaves(params)
         if isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer)
     ]
-    found = [s for s in found if isinstance(s, NamedSharding) and not s.is_fully_replicated]
-    if not found:
+    shardings = [s for s in shardings if isinstance(s, NamedSharding) and not s.is_fully_replicated]
+    if not shardings:
         return rows
-    mesh, spec = found[0].mesh, found[0].spec
+    mesh, spec = shardings[0].mesh, shardings[0].spec
+    # An axis of θ may lie over several axes of the mesh; the row's lies over all of them.
     names = [n for part in spec if part for n in (part if isinstance(part, tuple) else (part,))]
     n = sum(jnp.size(leaf) for leaf in jax.tree.leaves(params))
+    # Where the devices cannot share the row evenly, each has all of it.
     over = tuple(names) if n % math.prod(mesh.shape[name] for name in names) == 0 else None
 
     def lay_out(row: Array) -> Array:

@@ -3,8 +3,8 @@
     an `Optimizee` is one function f(θ), perhaps estimated on minibatches;
     a `Problem` is the distribution p(f) over which an optimizer is meta-trained.
 
-A new problem is one new file in `this room: a `Problem`, the `Optimizee` that it draws
-and, if the command line should know it by name, an entry in the module's `NAMED`.
+A new problem is one new file in this room: a `Problem`, the `Optimizee` that it draws and, if the
+command line should know it by name, an entry in the module's `NAMED`.
 """
 
 from abc import abstractmethod
@@ -59,8 +59,8 @@ class Problem(eqx.Module):
         ...     dimension: int = 2
         ...     def sample(self, key):
         ...         return Bowl(jax.random.normal(key, (self.dimension,)))
-        >>> one, same, other = (Bowls().sample(jax.random.key(seed)).a for seed in (0, 0, 1))
-        >>> bool((one == same).all()), bool((one == other).any())
+        >>> a, again, b = (Bowls().sample(jax.random.key(seed)).a for seed in (0, 0, 1))
+        >>> bool((a == again).all()), bool((a == b).any())
         (True, False)
 
     Source: section 2, the distribution behind E_f.
@@ -74,9 +74,6 @@ class Problem(eqx.Module):
         """Draw the f of a number, from 0 on, in a batch: `sample`, whatever the number.
 
         A problem over a set that is gone through in turn, rather than drawn from, has its own.
-
-        Raises:
-            UserError: if `sample` returns something else.
         """
         del number
         f = self.sample(key)
@@ -94,18 +91,10 @@ class Problem(eqx.Module):
 
 
 class Named(NamedTuple):
-    """A problem that the command line knows by name.
+    """A problem that the command line knows by name."""
 
-    `make` builds it, reading data where it must, and takes the problem's options as keywords;
-    `recipe` lists where meta-training on it differs from the defaults of `metadescent.runs.recipe`.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> named = Named(Quadratic, {"steps": 50}, "random quadratics")
-        >>> named.make(dimension=3).dimension, named.recipe["steps"]
-        (3, 50)
-    """
-
+    # Reads data where it must; the problem's options are its keywords.
     make: Callable[..., Problem]
+    # Where meta-training on the problem differs from the defaults of `metadescent.runs.recipe`.
     recipe: Mapping[str, Any]
     summary: str

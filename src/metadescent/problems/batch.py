@@ -15,33 +15,17 @@ from metadescent.problems.base import Optimizee, Problem, Theta
 
 
 class Place(eqx.Module):
-    """Which of several equal parts of a batch this is.
+    """Which of several equal parts of a batch this is."""
 
-    Example:
-        The third of four parts, of two optimizees each:
-
-        >>> numbers(2, Place(jnp.asarray(2), parts=4)).tolist()
-        [4, 5]
-    """
-
+    # An array, so that one compiled program serves all parts.
     index: Int[Array, ""]
     parts: int = eqx.field(static=True)
 
 
 class Part(Problem):
-    """p(f), from which a batch is drawn in several equal parts, each in another place.
+    """p(f), from which the optimizees index · size and up of a batch of parts · size are drawn.
 
-    Whoever draws `size` optimizees from it gets those numbered index · size and up of the batch of
-    parts · size that the same key stands for: the parts together are the batch, so what is computed
-    does not depend on how many there are.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> key, part = jax.random.key(0), Part(Quadratic(), Place(jnp.asarray(1), parts=2))
-        >>> second, both = Batch.sample(part, key, 2), Batch.sample(Quadratic(), key, 4)
-        >>> bool((second.init(key) == both.init(key)[2:]).all())
-        True
+    The parts of one key are together the batch, so no number depends on how many there are.
     """
 
     whole: Problem
@@ -52,43 +36,23 @@ class Part(Problem):
         return self.whole.sample(key)
 
 
-def split(key: PRNGKeyArray, size: int, place: Place | None = None) -> Array:
-    """Return a key for each of `size` optimizees: all of a batch, or those of one part of it.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> key, second = jax.random.key(0), Place(jnp.asarray(1), 2)
-        >>> bool((split(key, 2, second) == split(key, 4)[2:]).all())
-        True
-    """
+def split_keys(key: PRNGKeyArray, size: int, place: Place | None = None) -> Array:
+    """Return a key for each of `size` optimizees: all of a batch, or those of one part of it."""
     if place is None:
         return jax.random.split(key, size)
+    # `split` for fewer keys would give others, so each part makes those of the whole batch.
     keys = jax.random.split(key, size * place.parts)
     return jax.lax.dynamic_slice_in_dim(keys, place.index * size, size)
 
 
 def numbers(size: int, place: Place | None = None) -> Int[Array, " size"]:
-    """Return the number of each of `size` optimizees: all of a batch, or those of one part of it.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> numbers(3, Place(jnp.asarray(2), parts=4)).tolist()
-        [6, 7, 8]
-    """
+    """Return the number of each of `size` optimizees, counted through the parts of a batch."""
     first = 0 if place is None else place.index * size
     return first + jnp.arange(size)
 
 
 def located(problem: Problem) -> tuple[Problem, Place | None]:
-    """Return the problem to draw from, and the part of a batch to draw; None for all of it.
-
-    Example:
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> second = Place(jnp.asarray(1), parts=2)
-        >>> problem, place = located(Part(Quadratic(dimension=3), second))
-        >>> problem.dimension, place is second, located(problem)[1]
-        (3, True, None)
-    """
+    """Return the problem to draw from, and the part of a batch to draw; None for all of it."""
     if isinstance(problem, Part):
         return problem.whole, problem.place
     return problem, None
@@ -119,13 +83,15 @@ class Batch(Optimizee):
     def sample(cls, problem: Problem, key: PRNGKeyArray, size: int) -> "Batch":
         """Draw `size` optimizees of a problem."""
         problem, place = located(problem)
-        keys = split(key, size, place)
+        keys = split_keys(key, size, place)
+        # A leaf that f has from the problem is the same object, under tracing too.
         untouched = {id(leaf) for leaf in jax.tree.leaves(problem)}
 
         def is_own(leaf: Any) -> bool:
             return eqx.is_array(leaf) and id(leaf) not in untouched
 
         counted = numbers(size, place)
+        # One f is drawn outside of `vmap`, where what is shared would get an axis of its own.
         first = problem.numbered(keys[0], counted[0])
         _, shared = eqx.partition(first, is_own)
 
@@ -137,24 +103,25 @@ class Batch(Optimizee):
 
     def init(self, key: PRNGKeyArray) -> Theta:
         """Draw every θ₀; leaves have shape (B, …)."""
-        keys = split(key, self.size, self.place)
+        keys = split_keys(key, self.size, self.place)
 
-        def one(own: PyTree, key: PRNGKeyArray) -> Theta:
+        def draw(own: PyTree, key: PRNGKeyArray) -> Theta:
             f = eqx.combine(own, self.shared)
             theta = f.init(key)
+            # f may be anyone's code; the check looks at shapes and dtypes, so it costs nothing.
             check_theta(theta, f"{type(f).__name__}.init")
             return theta
 
-        return jax.vmap(one)(self.own, keys)
+        return jax.vmap(draw)(self.own, keys)
 
     def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, " B"]:
         """Evaluate every f at its own θ, on its own minibatch."""
-        keys = split(key, self.size, self.place)
+        keys = split_keys(key, self.size, self.place)
 
-        def one(own: PyTree, theta: Theta, key: PRNGKeyArray) -> Float[Array, ""]:
+        def evaluate(own: PyTree, theta: Theta, key: PRNGKeyArray) -> Float[Array, ""]:
             f = eqx.combine(own, self.shared)
-            found = f.loss(theta, key)
-            check_value(found, f"{type(f).__name__}.loss")
-            return found
+            value = f.loss(theta, key)
+            check_value(value, f"{type(f).__name__}.loss")
+            return value
 
-        return jax.vmap(one)(self.own, theta, keys)
+        return jax.vmap(evaluate)(self.own, theta, keys)

@@ -10,12 +10,15 @@ from metadescent._errors import UserError
 from metadescent.problems.base import Named, Problem
 from metadescent.problems.convnet import ConvNetClassification
 from metadescent.problems.data.cifar10 import load_cifar10
-from metadescent.problems.dressed import dressed
+from metadescent.problems.dressed import dress
 
 
-def cifar10(
+def make_cifar10(
+    # Images with the first of these labels are class 0, with the second class 1; others are out.
     labels: Sequence[int] = tuple(range(10)),
+    # As in `load_cifar10`: held-out images for (1, 2, 3, 4) are (5,).
     batches: Sequence[int | str] = (1, 2, 3, 4, 5),
+    # Kernels, channels, θ₀ and minibatches are those of the authors' code.
     channels: Sequence[int] = (16, 16, 16),
     hidden: Sequence[int] = (32,),
     kernel: int = 5,
@@ -25,23 +28,7 @@ def cifar10(
     log: bool = False,
     data_dir: str | Path | None = None,
 ) -> Problem:
-    """Return the problem of training a convolutional network on images of CIFAR-10.
-
-    Arguments:
-        labels: the classes: only images that have one of these labels take part, and an image with
-            the first of them is in class 0, one with the second in class 1, and so on. What
-            `labels=(0, 1)` leaves out is `labels=(2, 3, 4, 5, 6, 7, 8, 9)`.
-        batches: the batches that the images are from, as in `load_cifar10`. Held-out images for
-            `batches=(1, 2, 3, 4)` are `batches=(5,)`.
-        channels, hidden, kernel, theta_std, batch_size: those of `ConvNetClassification`.
-        rescale, log: those of `dressed`.
-
-    Raises:
-        UserError: if the labels are not two or more different ones from 0 to 9, no image has one of
-            them, or the data is neither there nor to be downloaded.
-
-    Source: section 3.3; kernels, channels, θ₀ and minibatches as in the authors' code.
-    """
+    """Return the problem of training a convolutional network on images of CIFAR-10."""
     if len(set(labels)) != len(labels) or len(labels) < 2 or not set(labels) <= set(range(10)):
         raise UserError(
             f"labels is {labels!r} and must be two or more different ones from 0 to 9; "
@@ -57,6 +44,7 @@ def cifar10(
             f"no image in batches {batches!r} has one of the labels {labels!r}; try others"
         )
     problem = ConvNetClassification(
+        # Indexing copies 150 MB, which the whole set can do without.
         images if kept.all() else images[kept],
         classes[kinds[kept]],
         channels,
@@ -66,7 +54,7 @@ def cifar10(
         batch_size,
         theta_std,
     )
-    return dressed(problem, rescale=rescale, log=log)
+    return dress(problem, rescale=rescale, log=log)
 
 
 _RECIPE = {
@@ -81,12 +69,12 @@ _RECIPE = {
 
 def _subset(count: int) -> Named:
     summary = f"convolutional network on {count} of the labels of CIFAR-10 (figure 7)"
-    return Named(partial(cifar10, range(count)), _RECIPE, summary)
+    return Named(partial(make_cifar10, range(count)), _RECIPE, summary)
 
 
 # The paper does not say which labels its subsets have; these have the first ones.
 NAMED = {
-    "cifar10": Named(cifar10, _RECIPE, "convolutional network on CIFAR-10 (section 3.3)"),
+    "cifar10": Named(make_cifar10, _RECIPE, "convolutional network on CIFAR-10 (section 3.3)"),
     "cifar5": _subset(5),
     "cifar2": _subset(2),
 }

@@ -18,23 +18,9 @@ MLPTheta = list[tuple[Float[Array, "_ _"], Float[Array, " _"]]]
 
 
 class Classifier(Optimizee):
-    """The cross-entropy of a small MLP on minibatches of a dataset.
+    """The cross-entropy of a small MLP on minibatches; θ is one (weights, biases) pair a layer."""
 
-    Images stay uint8 in memory and become floats in [0, 1] minibatch by minibatch; a minibatch is
-    drawn with replacement; with a `batch_size` of 0 every example counts, once. θ is one (weights,
-    biases) pair a layer.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> images, labels = jnp.zeros((8, 4), jnp.uint8), jnp.arange(8) % 2
-        >>> f = Classifier(images, labels, widths=(4, 3, 2), batch_size=5)
-        >>> theta = f.init(jax.random.key(0))
-        >>> [w.shape for w, b in theta]
-        [(4, 3), (3, 2)]
-        >>> round(float(f.loss(theta, jax.random.key(1))), 2)
-        0.69
-    """
-
+    # Bytes become floats minibatch by minibatch, so the data set stays a quarter of the size.
     images: UInt8[Array, "examples pixels"]
     labels: Int[Array, " examples"]
     widths: tuple[int, ...] = eqx.field(static=True)
@@ -60,6 +46,7 @@ class Classifier(Optimizee):
         """Return the mean cross-entropy on the minibatch that `key` draws, if there is one."""
         if not self.batch_size:
             return self.cross_entropy(theta, self.images, self.labels)
+        # With replacement: to draw without takes a permutation of the whole set.
         chosen = jax.random.randint(key, (self.batch_size,), 0, len(self.labels))
         return self.cross_entropy(theta, self.images[chosen], self.labels[chosen])
 
@@ -72,6 +59,7 @@ class Classifier(Optimizee):
         """Return the mean cross-entropy of the network on given examples."""
         activate = getattr(jax.nn, self.activation)
         *hidden, (w_out, b_out) = theta
+        # θ's dtype is that of the computation: float64 in tests of derivatives.
         x = images.astype(w_out.dtype) / self.white
         for w, b in hidden:
             x = activate(x @ w + b)
@@ -80,10 +68,11 @@ class Classifier(Optimizee):
 
 
 class MLPClassification(Problem):
-    """Training one architecture on one dataset, from a random θ₀.
+    """Training one MLP on one dataset, from a random θ₀: f is its cross-entropy on minibatches.
 
-    The only sources of variation between optimizees are θ₀ and the draw of minibatches, so `sample`
-    ignores its key.
+    f(θ) = mean over a minibatch of −log softmax(net_θ(x))[label]; θ is one (weights, biases) pair a
+    layer, and a minibatch is drawn with replacement. The only sources of variation between
+    optimizees are θ₀ and the draw of minibatches, so `sample` ignores its key.
 
     Arguments:
         images: uint8, examples × pixels, in 0 … white.
@@ -143,6 +132,5 @@ class MLPClassification(Problem):
         )
 
     def sample(self, key: PRNGKeyArray) -> Classifier:
-        """Return the classifier; θ₀ and the minibatches are where chance comes in."""
-        del key
+        del key  # Only θ₀ and the minibatches are random.
         return self.f

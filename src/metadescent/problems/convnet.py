@@ -26,29 +26,17 @@ from metadescent.problems.pooling import pool
 # That of Sonnet 1, which the authors' code takes.
 EPSILON = 1e-3
 
+# Weights "w", biases "b" and, but in the last layer, "beta": β of batch normalization. There is no
+# scale γ, as in the authors' code.
 Layer = dict[str, Float[Array, "..."]]
+# "conv", "fc" and "out". Only the "w" of a convolution has four axes: height × width × in × out.
 ConvNetTheta = dict[str, list[Layer]]
 
 
 class ConvNet(Optimizee):
-    """The cross-entropy of a small convolutional network on minibatches of a dataset.
+    """The cross-entropy of a small convolutional network on minibatches drawn with replacement."""
 
-    Images stay uint8 in memory and become floats in [0, 1] minibatch by minibatch; a minibatch is
-    drawn with replacement. θ is {"conv": […], "fc": […], "out": […]}, one dict a layer: weights
-    "w" (of a convolution height × width × channels in × channels out, and of no other layer with
-    four axes), biases "b" and, but in the last layer, "beta", the β of batch normalization. There
-    is no scale γ, as in the authors' code.
-
-    Example:
-        >>> images, labels = jnp.zeros((8, 4, 4, 3), jnp.uint8), jnp.arange(8) % 2
-        >>> f = ConvNet(images, labels, channels=(5,), hidden=(6,), classes=2, kernel=3)
-        >>> theta = f.init(jax.random.key(0))
-        >>> {name: [layer["w"].shape for layer in layers] for name, layers in theta.items()}
-        {'conv': [(3, 3, 3, 5)], 'fc': [(20, 6)], 'out': [(6, 2)]}
-        >>> round(float(f.loss(theta, jax.random.key(1))), 2)
-        0.69
-    """
-
+    # Bytes become floats minibatch by minibatch, so the data set stays a quarter of the size.
     images: UInt8[Array, "examples height width colours"]
     labels: Int[Array, " examples"]
     channels: tuple[int, ...] = eqx.field(static=True)
@@ -61,6 +49,7 @@ class ConvNet(Optimizee):
 
     def init(self, key: PRNGKeyArray) -> ConvNetTheta:
         """Draw θ₀ ~ N(0, theta_std²), weights and biases alike, but β = 0."""
+        # Each convolution keeps height and width, and the pooling after it halves them.
         _, height, width, colours = self.images.shape
         depth = len(self.channels)
         maps = (colours, *self.channels)
@@ -93,18 +82,14 @@ class ConvNet(Optimizee):
         images: UInt8[Array, "batch height width colours"],
         labels: Int[Array, " batch"],
     ) -> Float[Array, ""]:
-        """Return the mean cross-entropy of the network on given examples.
-
-        Means and variances are those of these very examples, also where θ was trained on others:
-        what one example adds depends on the company that it is in.
-        """
+        """Return the mean cross-entropy on given examples, whatever θ was trained on."""
         logits = self.logits(theta, images)
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
     def logits(
         self, theta: ConvNetTheta, images: UInt8[Array, "batch height width colours"]
     ) -> Float[Array, "batch classes"]:
-        """Return the network's output on given examples, with their own means and variances."""
+        """Return the output on given examples; their own means and variances normalize it."""
         (out,) = theta["out"]
         x = images.astype(out["w"].dtype) / self.white
         # Where z is normalized its mean is subtracted, so b is left out: its derivative is 0, and
@@ -134,41 +119,18 @@ def _normalize(
 class ConvNetClassification(Problem):
     """Training one architecture on one dataset, from a random θ₀ (section 3.3).
 
-    The only sources of variation between optimizees are θ₀ and the draw of minibatches, so `sample`
-    ignores its key. To see how a θ does on held-out images, evaluate it on the f of another
-    problem that has those images and the same architecture.
-
-    Arguments:
-        images: uint8, examples × height × width × colours, in 0 … white; height and width can be
-            halved once for each convolution.
-        labels: integers, one an example, from 0.
-        channels: channels of each convolutional layer; the authors' (16, 16, 16).
-        hidden: units of each hidden layer; the paper's (32,).
-        classes: the network's outputs; one more than the largest label if not given.
-        kernel: height and width of the kernels, odd; the authors' 5.
-        batch_size: examples a minibatch; the authors' 128.
-        theta_std: standard deviation of θ₀; the authors' code takes 0.01.
-        white: the value of a white pixel.
-
-    Raises:
-        UserError: if a size is below 1 or does not fit the images, or a label has no output.
-
-    Example:
-        >>> images, labels = np.zeros((8, 4, 4, 3), np.uint8), np.arange(8) % 2
-        >>> f = ConvNetClassification(images, labels, channels=(5,)).sample(jax.random.key(0))
-        >>> f.channels, f.hidden, f.classes
-        ((5,), (32,), 2)
+    Held-out images are another problem, of the same architecture.
     """
 
     f: ConvNet
 
     def __init__(
         self,
-        images: np.ndarray | Array,
+        images: np.ndarray | Array,  # uint8, examples × height × width × colours
         labels: np.ndarray | Array,
         channels: Sequence[int] = (16, 16, 16),
         hidden: Sequence[int] = (32,),
-        classes: int | None = None,
+        classes: int | None = None,  # one more than the largest label
         kernel: int = 5,
         batch_size: int = 128,
         theta_std: float = 0.01,
@@ -181,6 +143,7 @@ class ConvNetClassification(Problem):
         if kernel % 2 == 0:
             raise UserError(f"kernel is {kernel} and must be odd; try {kernel - 1} or {kernel + 1}")
         height, width = images.shape[1:3]
+        # side & −side is the largest power of 2 that divides a side.
         most = min((side & -side).bit_length() - 1 for side in (height, width))
         if len(channels) > most:
             raise UserError(
@@ -208,6 +171,5 @@ class ConvNetClassification(Problem):
         )
 
     def sample(self, key: PRNGKeyArray) -> ConvNet:
-        """Return the classifier; θ₀ and the minibatches are where chance comes in."""
-        del key
+        del key  # Only θ₀ and the minibatches are random.
         return self.f

@@ -1,13 +1,13 @@
 """The convolution of layers of stride 1:  y[n, i, j, o] = Σ x[n, i + a, j + b, c] · w[a, b, c, o].
 
 It is linear in x and in w, and so are its two derivatives; the derivatives of all three are these
-three again, which is what is written here. Why not automatic differentiation: XLA, as of JAX
-0.10.2, brings the convolutions of a program into the form that its fast routine on a CPU takes, but
-not those inside of loops, where derivatives are left to a naive one; and an unroll is a loop. Under
-`vmap` with one kernel each, as in a `Batch`, all are left to it. So each of the three is stated in
-the form of the fast routine, and `vmap` calls them one by one. On a CPU with a compiler a kernel of
-ours (`native/convolution`) does all three, in float32. Images that share a kernel, as in a `Batch`
-of pictures before one network, are one call either way.
+three again, which is what is written here.
+
+Automatic differentiation would do, but slowly: XLA (JAX 0.10.2) has a fast routine on a CPU for
+convolutions of one form, and brings others into it, but not within loops, and an unroll is a loop;
+nor under `vmap` with a kernel each, as in a `Batch`. So each of the three is stated in that form,
+and `vmap` calls them one by one. On a CPU with a compiler `native/convolution` does all three, in
+float32.
 """
 
 from functools import partial
@@ -20,25 +20,15 @@ from metadescent import _ffi
 from metadescent.problems.native import convolution as kernels
 
 # To write all windows out for one matrix product a layer was tried too: slower, and more memory.
-Maps = Float[Array, "_ _ _ _"]
-Kernel = Float[Array, "_ _ _ _"]
+Maps = Float[Array, "_ _ _ _"]  # images × height × width × channels
+Kernel = Float[Array, "_ _ _ _"]  # height × width × channels in × channels out
 
 
 @jax.custom_vjp
 def convolve(x: Maps, kernel: Kernel) -> Maps:
-    """Return x convolved with a kernel, with zeros around x; height and width stay what they are.
+    """Return x convolved with a kernel of odd sides, with zeros around x, of height and width of x.
 
-    Arguments:
-        x: images × height × width × channels.
-        kernel: height × width, both odd, × channels of x × channels of the result.
-
-    It may be differentiated in reverse mode any number of times, and not in forward mode.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
-        >>> convolve(x, jnp.ones((3, 3, 1, 1)))[0, :, :, 0].tolist()
-        [[8.0, 15.0, 12.0], [21.0, 36.0, 27.0], [20.0, 33.0, 24.0]]
+    It can be differentiated in reverse mode any number of times, and not in forward mode.
     """
     return _slide(x, kernel)
 
@@ -46,6 +36,7 @@ def convolve(x: Maps, kernel: Kernel) -> Maps:
 @jax.custom_vjp
 def _pull_x(dy: Maps, kernel: Kernel) -> Maps:
     """Return the cotangent of x, given that of the result."""
+    # The same convolution with the kernel turned round, and its inputs and outputs exchanged.
     return _slide(dy, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
@@ -75,8 +66,10 @@ def _slide_several(
     count: int, is_batched: list[bool], x: Array, window: Array
 ) -> tuple[Array, bool]:
     if is_batched[1]:
+        # A window each: there is no fast form for that, so one call after the other.
         axes = [0 if batched else None for batched in is_batched]
         return jax.vmap(_slide_one_by_one, axes)(x, window), True
+    # One window for all: their images become images of one call.
     y = _slide(x.reshape(-1, *x.shape[2:]), window)
     return y.reshape(count, -1, *y.shape[1:]), True
 
@@ -91,18 +84,20 @@ def _slide_one_by_one(x: Maps, window: Kernel) -> Maps:
 def _slide_by_xla(x: Maps, window: Kernel, size: tuple[int, int]) -> Maps:
     """Return the sums over a window that slides over x, with size // 2 zeros on either side."""
 
-    def one(x: Array, window: Array) -> Array:
+    def slide(x: Array, window: Array) -> Array:
+        # Not half of the window's own sides: as a window `_pull_kernel` hands over a whole image.
         zeros = [(length // 2, length // 2) for length in size]
         form = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, window, (1, 1), zeros, dimension_numbers=form)
 
-    return sequential_vmap(one)(x, window)
+    return sequential_vmap(slide)(x, window)
 
 
 def _size(kernel: Kernel) -> tuple[int, int]:
     return kernel.shape[0], kernel.shape[1]
 
 
+# y = x ∗ w, dx = dy ∗ turned w, dw = x ∗ dy: the derivatives of each are the two others.
 convolve.defvjp(
     lambda x, kernel: (convolve(x, kernel), (x, kernel)),
     lambda kept, dy: (_pull_x(dy, kept[1]), _pull_kernel(kept[0], dy, _size(kept[1]))),

@@ -20,26 +20,17 @@ from metadescent.problems.base import Named, Optimizee, Problem, Theta
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convnet import ConvNetClassification
 from metadescent.problems.data.mnist import load_mnist
-from metadescent.problems.dressed import dressed
+from metadescent.problems.dressed import dress
 from metadescent.problems.together import Together
 
 
 class BegunByFanIn(Optimizee):
-    """f, started where a library's layers start; its own θ₀ says no more than shapes and dtypes.
-
-    Example:
-        >>> from metadescent.problems.digits import digits
-        >>> f = BegunByFanIn(digits(hidden=(4,)).sample(jax.random.key(0)))
-        >>> (w, b), _ = f.init(jax.random.key(1))
-        >>> bool(0.12 < abs(w).max() <= 1 / 64**0.5), bool(b.any())
-        (True, False)
-    """
+    """f, started where a library's layers start; its own θ₀ says no more than shapes and dtypes."""
 
     f: Optimizee
 
     def init(self, key: PRNGKeyArray) -> Theta:
-        like = jax.eval_shape(self.f.init, key)
-        leaves, treedef = jax.tree.flatten(like)
+        leaves, treedef = jax.tree.flatten(jax.eval_shape(self.f.init, key))
         keys = jax.random.split(key, len(leaves))
         return treedef.unflatten(map(_drawn, keys, leaves))
 
@@ -50,23 +41,24 @@ class BegunByFanIn(Optimizee):
 class FanIn(Problem):
     """Another problem, each of its optimizees started where a library's layers start.
 
+    A weight is drawn from U(−1/√n, 1/√n), where n is the product of all axes but the last; tensors
+    of one axis or none begin at 0.
+
     Arguments:
         problem: p(f), of networks whose weights have the outputs on their last axis.
 
-    Raises:
-        UserError: if it is no problem.
-
     Example:
-        >>> from metadescent.problems.digits import digits
-        >>> f = FanIn(digits(hidden=(4,))).sample(jax.random.key(0))
-        >>> [w.shape for w, b in f.init(jax.random.key(1))]
-        [(64, 4), (4, 10)]
+        >>> import numpy as np
+        >>> images, labels = np.zeros((8, 4), np.uint8), np.arange(8) % 2
+        >>> f = FanIn(MLPClassification(images, labels, (50,))).sample(jax.random.key(0))
+        >>> (w, b), _ = f.init(jax.random.key(1))
+        >>> bool(0.4 < abs(w).max() <= 1 / 4**0.5), bool(b.any())
+        (True, False)
     """
 
     problem: Problem
 
     def __check_init__(self) -> None:
-        """Refuse what is no problem."""
         hint = "a metadescent.Problem; try MLPClassification(images, labels)"
         require_kind("problem", self.problem, Problem, hint)
 
@@ -75,6 +67,7 @@ class FanIn(Problem):
 
 
 def _drawn(key: PRNGKeyArray, leaf: jax.ShapeDtypeStruct) -> Array:
+    # A scalar is as a vector of one: it has no inputs.
     *inputs, _ = leaf.shape or (1,)
     if not inputs:
         return jnp.zeros(leaf.shape, leaf.dtype)
@@ -82,52 +75,27 @@ def _drawn(key: PRNGKeyArray, leaf: jax.ShapeDtypeStruct) -> Array:
     return jax.random.uniform(key, leaf.shape, leaf.dtype, -bound, bound)
 
 
-def classifiers(log: bool = False, data_dir: str | Path | None = None) -> Problem:
-    """Return five MNIST classifiers of the kinds that scripts have, side by side.
-
-    784-10; 784-32-10 with sigmoids; 784-32-32-10 with ReLU; 196-256-10 with ReLU, a wide one, which
-    sees every other pixel of every other row; and two convolutions, of 6 and 12 channels and 3 × 3,
-    before 24 units and 10, with batch normalization. Their minibatches have 64 images, the last
-    one's 32. θ is the tuple of theirs, each begun as `FanIn` says.
-
-    Arguments:
-        log: take the logarithm of each (`Logarithm`), so that each counts as much as the others.
-        data_dir: where MNIST is; None: the usual folder.
-
-    Raises:
-        UserError: if the data is neither there nor to be downloaded.
-
-    Example:
-        On an MNIST of one image, how many numbers each θ has:
-
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     sizes = [0, 0, 0, 1, 0, 0, 0, 28, 0, 0, 0, 28]
-        ...     image = bytes([0, 0, 8, 3, *sizes]) + bytes(784)
-        ...     _ = Path(folder, "train-images-idx3-ubyte").write_bytes(image)
-        ...     label = bytes([0, 0, 8, 1, 0, 0, 0, 1, 9])
-        ...     _ = Path(folder, "train-labels-idx1-ubyte").write_bytes(label)
-        ...     five = classifiers(data_dir=folder).sample(jax.random.key(0))
-        >>> thetas = jax.eval_shape(five.init, jax.random.key(1))
-        >>> [sum(leaf.size for leaf in jax.tree.leaves(theta)) for theta in thetas]
-        [7850, 25450, 26506, 53002, 15148]
-    """
+def make_classifiers(log: bool = False, data_dir: str | Path | None = None) -> Problem:
+    """Return five MNIST classifiers of the kinds that scripts have, side by side."""
     images, labels = load_mnist(data_dir, "train")
     squares = images.reshape(-1, 28, 28, 1)
+    # Every other pixel of every other row.
     coarse = squares[:, ::2, ::2].reshape(len(images), -1)
     parts = [
-        MLPClassification(images, labels, (), batch_size=64),
-        MLPClassification(images, labels, (32,), "sigmoid", batch_size=64),
-        MLPClassification(images, labels, (32, 32), "relu", batch_size=64),
-        MLPClassification(coarse, labels, (256,), "relu", batch_size=64),
+        MLPClassification(images, labels, (), batch_size=64),  # 784-10
+        MLPClassification(images, labels, (32,), "sigmoid", batch_size=64),  # 784-32-10
+        MLPClassification(images, labels, (32, 32), "relu", batch_size=64),  # 784-32-32-10
+        MLPClassification(coarse, labels, (256,), "relu", batch_size=64),  # 196-256-10, a wide one
+        # Two convolutions, 6 and 12 channels, before 24 units and 10, with batch normalization.
         ConvNetClassification(squares, labels, (6, 12), (24,), kernel=3, batch_size=32),
     ]
-    return Together([dressed(FanIn(part), log=log) for part in parts])
+    # Each dressed for itself: with `log` each counts as much as the others.
+    return Together([dress(FanIn(part), log=log) for part in parts])
 
 
 NAMED = {
     "mnist-classifiers": Named(
-        classifiers,
+        make_classifiers,
         {"optimizer": "anytime(layers=(20,), scale=0.01) >> proportional()"},
         "five MNIST classifiers as scripts have them, begun as libraries begin them",
     )

@@ -25,14 +25,7 @@ from metadescent.problems.base import Optimizee, Problem, Theta
 
 
 class Function(Optimizee):
-    """One f of a `FromFunction`: the two functions, and the data that this f is about.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> f = Function(lambda theta, key, a: (theta - a) ** 2, jax.random.normal, jnp.array(3.0))
-        >>> float(f.loss(jnp.array(1.0), jax.random.key(0)))
-        4.0
-    """
+    """One f of a `FromFunction`: the two functions, and the data that this f is about."""
 
     of: Callable[..., Array] = eqx.field(static=True)
     start: Callable[[PRNGKeyArray], Theta] = eqx.field(static=True)
@@ -51,13 +44,14 @@ class Function(Optimizee):
             return (key,)
         if self.batch_size is None:
             return key, self.data
+        # A key of its own, lest what is random in the loss depend on which entries were drawn.
         key, draw = jax.random.split(key)
         chosen = jax.random.randint(draw, (self.batch_size,), 0, entries(self.data))
         return key, jax.tree.map(lambda x: x[chosen], self.data)
 
 
 class FromFunction(Problem):
-    """The problem of minimizing a function of one's own.
+    """The problem of minimizing a function of one's own: loss(θ, key), or loss(θ, key, entry).
 
     Arguments:
         loss: loss(θ, key), or with data loss(θ, key, entry): a scalar that JAX can differentiate.
@@ -109,7 +103,7 @@ class FromFunction(Problem):
         _check(self)
 
     def sample(self, key: PRNGKeyArray) -> Function:
-        """Draw the entry that this f is about; with minibatches, or without data, there is none."""
+        """Draw the entry that this f is about; with minibatches, or without data, f is the same."""
         if self.f.data is None or self.f.batch_size is not None:
             return self.f
         i = jax.random.randint(key, (), 0, entries(self.f.data))
@@ -117,34 +111,27 @@ class FromFunction(Problem):
 
 
 def entries(data: PyTree[Array]) -> int:
-    """Return how many entries data has along its first axes.
-
-    Raises:
-        UserError: if it has none, or not the same number in every leaf.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> entries({"x": jnp.zeros((5, 2)), "y": jnp.zeros(5)})
-        5
-    """
-    found = sorted({leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(data)})
-    if len(found) != 1 or found == [0]:
-        lengths = " and ".join(map(str, found)) or "no"
+    """Return how many entries data has along its first axes, which must all be of one length."""
+    lengths = sorted({leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(data)})
+    if len(lengths) != 1 or lengths == [0]:
+        counts = " and ".join(map(str, lengths)) or "no"
         raise UserError(
-            f"the leaves of the data have {lengths} entries along their first axes and must all "
+            f"the leaves of the data have {counts} entries along their first axes and must all "
             "have the same number, 1 or more; try jax.tree.map(jnp.shape, data)"
         )
-    return found[0]
+    return lengths[0]
 
 
 def _check(problem: FromFunction) -> None:
     """Refuse functions that no optimizer could be trained on; nothing is computed."""
     f, key = problem.f, jax.random.key(0)
+    # What the sentence calls the third argument.
     data = () if f.data is None else ("entry",) if f.batch_size is None else ("batch",)
     _check_call(f.start, "init", ("key",))
     _check_call(f.of, "loss", ("theta", "key", *data))
     theta = jax.eval_shape(f.start, key)
     check_theta(theta, "init")
+    # The problem is an argument, as in use: nothing of its data is closed over.
     value = jax.eval_shape(
         lambda problem, theta: f.of(theta, *problem.sample(key).arguments(key)), problem, theta
     )

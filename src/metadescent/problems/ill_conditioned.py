@@ -13,37 +13,31 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require
 from metadescent.problems.base import Named, Optimizee, Problem
-from metadescent.problems.dressed import dressed
+from metadescent.problems.dressed import dress
 
 SPECTRA = ("geometric", "log-uniform")
 
 
 class RotatedQuadratic(Optimizee):
-    """½ Σ_i λ_i (Qᵀ(θ − θ*))_i², with θ₀ ~ N(0, 1).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> f = RotatedQuadratic(jnp.eye(2), jnp.asarray([1.0, 0.01]), jnp.zeros(2))
-        >>> float(f.loss(jnp.asarray([2.0, 10.0]), jax.random.key(0)))
-        2.5
-    """
+    """½ Σ_i λ_i (Qᵀ(θ − θ*))_i², with θ₀ ~ N(0, 1)."""
 
     Q: Float[Array, "n n"]
     eigenvalues: Float[Array, " n"]
     minimum: Float[Array, " n"]
 
     def init(self, key: PRNGKeyArray) -> Float[Array, " n"]:
-        """Draw θ₀."""
         return jax.random.normal(key, self.minimum.shape)
 
     def loss(self, theta: Float[Array, " n"], key: PRNGKeyArray) -> Float[Array, ""]:
-        """Evaluate f(θ); there is no minibatch, so `key` is not used."""
         del key
+        # d @ Q is Qᵀd; and a sum of squares cannot round to below 0, as dᵀHd can.
         return 0.5 * jnp.sum(self.eigenvalues * ((theta - self.minimum) @ self.Q) ** 2)
 
 
 class IllConditioned(Problem):
     """Quadratics with a random rotation Q and a random minimum θ* ~ N(0, 1).
+
+    f(θ) = ½ (θ − θ*)ᵀ Q diag(λ) Qᵀ (θ − θ*)
 
     Arguments:
         dimension: n.
@@ -66,7 +60,6 @@ class IllConditioned(Problem):
     spectrum: str = eqx.field(static=True, default="geometric")
 
     def __check_init__(self) -> None:
-        """Refuse what means nothing."""
         require("dimension", self.dimension, 2)
         require("condition", self.condition, 1.0, 1e12)
         if self.spectrum not in SPECTRA:
@@ -74,9 +67,9 @@ class IllConditioned(Problem):
             raise UserError(f"there is no spectrum {self.spectrum!r}; known are {known}")
 
     def sample(self, key: PRNGKeyArray) -> RotatedQuadratic:
-        """Draw Q, λ and θ*."""
         Q_key, eigenvalues_key, minimum_key = jax.random.split(key, 3)
         n = self.dimension
+        # λ_i = κ^−e_i
         exponents = (
             jnp.linspace(1.0, 0.0, n)
             if self.spectrum == "geometric"
@@ -90,35 +83,26 @@ class IllConditioned(Problem):
 
 
 def rotation(key: PRNGKeyArray, n: int) -> Float[Array, "n n"]:
-    """Draw an orthogonal matrix, all of them being equally likely.
-
-    The Q of a Gaussian matrix's QR is that only once the signs of R's diagonal are fixed.
-
-    Source: Mezzadri (2007), "How to generate random matrices from the classical compact groups".
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> Q = rotation(jax.random.key(0), 3)
-        >>> bool(jnp.allclose(Q @ Q.T, jnp.eye(3), atol=1e-5))
-        True
-    """
+    """Draw an orthogonal matrix, all of them being equally likely."""
     Q, R = jnp.linalg.qr(jax.random.normal(key, (n, n)))
+    # QR leaves the signs of R's diagonal open; only with all of them positive is Q's law uniform:
+    # Mezzadri (2007), "How to generate random matrices from the classical compact groups".
     return Q * jnp.sign(jnp.diagonal(R))
 
 
-def ill_conditioned(
+def make_ill_conditioned(
     dimension: int = 10,
     condition: float = 100.0,
     spectrum: str = "geometric",
     log: bool = False,
 ) -> Problem:
-    """Return the problem; `log` is that of `dressed`."""
-    return dressed(IllConditioned(dimension, condition, spectrum), log=log)
+    """Return the problem, with the logarithm of f if wanted."""
+    return dress(IllConditioned(dimension, condition, spectrum), log=log)
 
 
 NAMED = {
     "ill-conditioned": Named(
-        ill_conditioned,
+        make_ill_conditioned,
         {"problems": 128},
         "rotated quadratics, 10 dimensions, condition number 100",
     )

@@ -1,35 +1,28 @@
 """MNIST (section 3.2), and the architectures an optimizer is carried over to (figures 5 and 6)."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from metadescent.problems.base import Named, Problem
 from metadescent.problems.classifier import Activation, MLPClassification
 from metadescent.problems.data.mnist import load_mnist
-from metadescent.problems.dressed import dressed
+from metadescent.problems.dressed import dress
 
 
-def mnist(
+def make_mnist(
     hidden: Sequence[int] = (20,),
     activation: Activation = "sigmoid",
-    theta_std: float = 0.01,
+    theta_std: float = 0.01,  # as in the authors' code; the paper does not say
     batch_size: int = 128,
     rescale: float = 0.0,
     log: bool = False,
     data_dir: str | Path | None = None,
 ) -> Problem:
-    """Return the problem of training an MLP on the 60,000 training images of MNIST.
-
-    `rescale` and `log` are those of `dressed`.
-
-    Raises:
-        UserError: if the data is neither there nor to be downloaded.
-
-    Source: section 3.2; θ₀ ~ N(0, 0.01²) as in the authors' code.
-    """
+    """Return the problem of training an MLP on the 60,000 training images of MNIST."""
     images, labels = load_mnist(data_dir, "train")
     problem = MLPClassification(images, labels, hidden, activation, batch_size, theta_std)
-    return dressed(problem, rescale=rescale, log=log)
+    return dress(problem, rescale=rescale, log=log)
 
 
 _RECIPE = {
@@ -43,20 +36,12 @@ _RECIPE = {
 
 
 def _variant(hidden: Sequence[int], activation: Activation, summary: str) -> Named:
-    def make(
-        theta_std: float = 0.01,
-        batch_size: int = 128,
-        rescale: float = 0.0,
-        log: bool = False,
-        data_dir: str | Path | None = None,
-    ) -> Problem:
-        return mnist(hidden, activation, theta_std, batch_size, rescale, log, data_dir)
-
-    return Named(make, _RECIPE, summary)
+    # Given by position, the architecture is not an option of the variant.
+    return Named(partial(make_mnist, hidden, activation), _RECIPE, summary)
 
 
 NAMED = {
-    "mnist": Named(mnist, _RECIPE, "MLP 784-20-10 on MNIST, sigmoid (section 3.2)"),
+    "mnist": Named(make_mnist, _RECIPE, "MLP 784-20-10 on MNIST, sigmoid (section 3.2)"),
     "mnist-40": _variant((40,), "sigmoid", "MLP 784-40-10 on MNIST, sigmoid (figure 5)"),
     "mnist-2-layers": _variant((20, 20), "sigmoid", "MLP 784-20-20-10 on MNIST (figure 5)"),
     "mnist-relu": _variant((20,), "relu", "MLP 784-20-10 on MNIST, ReLU (figure 5)"),

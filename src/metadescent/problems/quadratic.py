@@ -12,24 +12,15 @@ from metadescent.problems.base import Named, Optimizee, Problem
 
 
 class QuadraticFunction(Optimizee):
-    """One quadratic f(θ) = ‖W θ − y‖², with θ₀ ~ N(0, 0.01²) as in the authors' code.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> f = QuadraticFunction(jnp.eye(2), jnp.asarray([3.0, 4.0]))
-        >>> float(f.loss(jnp.zeros(2), jax.random.key(0)))
-        25.0
-    """
+    """One quadratic f(θ) = ‖W θ − y‖², with θ₀ ~ N(0, 0.01²) as in the authors' code."""
 
     W: Float[Array, "n n"]
     y: Float[Array, " n"]
 
     def init(self, key: PRNGKeyArray) -> Float[Array, " n"]:
-        """Draw θ₀."""
         return 0.01 * jax.random.normal(key, self.y.shape)
 
     def loss(self, theta: Float[Array, " n"], key: PRNGKeyArray) -> Float[Array, ""]:
-        """Evaluate f(θ); there is no minibatch, so `key` is not used."""
         del key
         return jnp.sum((self.W @ theta - self.y) ** 2)
 
@@ -38,10 +29,13 @@ DISTRIBUTIONS = {"gaussian": jax.random.normal, "uniform": jax.random.uniform}
 
 
 class Quadratic(Problem):
-    """Quadratics with the entries of W (n × n) and y (n) drawn independently.
+    """Quadratics f(θ) = ‖W θ − y‖², the entries of W (n × n) and y (n) drawn independently.
 
     `entries` is "gaussian", N(0, 1) as the paper's text has it, or "uniform", U[0, 1) as its
     authors' code has it, which is what the paper's figure 4 appears to show.
+
+    Raises:
+        UserError: if n is below 1, or there is no such distribution.
 
     Source: section 3.1; n = 10.
 
@@ -56,12 +50,10 @@ class Quadratic(Problem):
     entries: Literal["gaussian", "uniform"] = eqx.field(static=True, default="gaussian")
 
     def __check_init__(self) -> None:
-        """Refuse what means nothing."""
         require("dimension", self.dimension, 1)
         require_choice("distribution of entries", self.entries, DISTRIBUTIONS)
 
     def sample(self, key: PRNGKeyArray) -> QuadraticFunction:
-        """Draw W and y."""
         draw = DISTRIBUTIONS[self.entries]
         W_key, y_key = jax.random.split(key)
         n = self.dimension
@@ -69,6 +61,7 @@ class Quadratic(Problem):
 
 
 _RECIPE = {
+    # Section 3.1: neither preprocessing nor postprocessing.
     "optimizer": "lstm(p=None, scale=1.0)",
     "problems": 128,
     "epochs": 300,

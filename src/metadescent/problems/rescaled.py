@@ -19,17 +19,7 @@ from metadescent.problems.base import Optimizee, Problem, Theta
 
 
 class RescaledFunction(Optimizee):
-    """f(c ⊙ θ), started at θ₀ / c.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> f = Quadratic(dimension=2).sample(jax.random.key(0))
-        >>> scaled = RescaledFunction(f, jnp.asarray([2.0, 0.5]))
-        >>> theta, key = jnp.asarray([1.0, 1.0]), jax.random.key(1)
-        >>> bool(scaled.loss(theta, key) == f.loss(jnp.asarray([2.0, 0.5]), key))
-        True
-    """
+    """f(c ⊙ θ), started at θ₀ / c."""
 
     f: Optimizee
     c: Theta
@@ -42,7 +32,7 @@ class RescaledFunction(Optimizee):
 
 
 class Rescaled(Problem):
-    """Another problem, each of its optimizees with random scales of its own.
+    """Another problem, each of its optimizees with random scales of its own: f(c ⊙ θ).
 
     Arguments:
         problem: p(f).
@@ -63,13 +53,13 @@ class Rescaled(Problem):
     r: float = eqx.field(static=True, default=3.0)
 
     def __check_init__(self) -> None:
-        """Refuse scales that mean nothing."""
         require_kind("problem", self.problem, Problem, "a metadescent.Problem; try Quadratic()")
         require("r", self.r, 0.0)
 
     def sample(self, key: PRNGKeyArray) -> RescaledFunction:
         f_key, c_key = jax.random.split(key)
         f = self.problem.sample(f_key)
+        # Only the shapes of θ are wanted, whatever the key.
         leaves, treedef = jax.tree.flatten(jax.eval_shape(f.init, c_key))
         keys = jax.random.split(c_key, len(leaves))
         scales = [

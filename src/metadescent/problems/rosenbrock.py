@@ -15,37 +15,31 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require
 from metadescent.problems.base import Named, Optimizee, Problem
-from metadescent.problems.dressed import dressed
+from metadescent.problems.dressed import dress
 
+# Of the places of valleys and of θ₀.
 STD = 0.5
 
 
 class Valley(Optimizee):
-    """Rosenbrock's function of (θ − a) / c, with θ₀ ~ N(0, 0.5²).
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> f = Valley(jnp.zeros(2), jnp.asarray(1.0))
-        >>> round(float(f.loss(jnp.asarray([-1.2, 1.0]), jax.random.key(0))), 1)
-        24.2
-    """
+    """Rosenbrock's function of (θ − a) / c, with θ₀ ~ N(0, 0.5²)."""
 
     a: Float[Array, " n"]
     c: Float[Array, ""]
 
     def init(self, key: PRNGKeyArray) -> Float[Array, " n"]:
-        """Draw θ₀."""
         return STD * jax.random.normal(key, self.a.shape)
 
     def loss(self, theta: Float[Array, " n"], key: PRNGKeyArray) -> Float[Array, ""]:
-        """Evaluate f(θ); there is no minibatch, so `key` is not used."""
         del key
         x = (theta - self.a) / self.c
         return jnp.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
 
 
 class Rosenbrock(Problem):
-    """Valleys at random places and in random sizes: a ~ N(0, 0.5²), log c ~ U(−r, r).
+    """Rosenbrock's valleys at random places and in random sizes: a ~ N(0, 0.5²), log c ~ U(−r, r).
+
+    f(θ) = Σ_{i<n} 100 (x_{i+1} − x_i²)² + (1 − x_i)², with x = (θ − a) / c.
 
     Arguments:
         dimension: n, at least 2.
@@ -65,24 +59,22 @@ class Rosenbrock(Problem):
     r: float = eqx.field(static=True, default=0.5)
 
     def __check_init__(self) -> None:
-        """Refuse what means nothing."""
         require("dimension", self.dimension, 2)
         require("r", self.r, 0.0)
 
     def sample(self, key: PRNGKeyArray) -> Valley:
-        """Draw a and c."""
         a_key, c_key = jax.random.split(key)
         a = STD * jax.random.normal(a_key, (self.dimension,))
         return Valley(a, jnp.exp(jax.random.uniform(c_key, (), minval=-self.r, maxval=self.r)))
 
 
-def rosenbrock(dimension: int = 2, r: float = 0.5, log: bool = False) -> Problem:
-    """Return the problem; `log` is that of `dressed`."""
-    return dressed(Rosenbrock(dimension, r), log=log)
+def make_rosenbrock(dimension: int = 2, r: float = 0.5, log: bool = False) -> Problem:
+    """Return the problem, with the logarithm of f if wanted."""
+    return dress(Rosenbrock(dimension, r), log=log)
 
 
 NAMED = {
     "rosenbrock": Named(
-        rosenbrock, {"problems": 128}, "Rosenbrock's valley at random places, 2 dimensions"
+        make_rosenbrock, {"problems": 128}, "Rosenbrock's valley at random places, 2 dimensions"
     )
 }

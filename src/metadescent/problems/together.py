@@ -20,17 +20,7 @@ from metadescent.problems.base import Optimizee, Problem, Theta
 
 
 class Sum(Optimizee):
-    """f₁(θ¹) + … + f_K(θᴷ); θ is the tuple of the parts'.
-
-    Example:
-        >>> import jax
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> f = Quadratic(dimension=3).sample(jax.random.key(0))
-        >>> both, key = Sum((f, f)), jax.random.key(1)
-        >>> theta = f.init(key)
-        >>> bool(both.loss((theta, theta), key) == 2 * f.loss(theta, key))
-        True
-    """
+    """f₁(θ¹) + … + f_K(θᴷ); θ is the tuple of the parts'."""
 
     parts: tuple[Optimizee, ...]
 
@@ -40,12 +30,13 @@ class Sum(Optimizee):
 
     def loss(self, theta: tuple[Theta, ...], key: PRNGKeyArray) -> Float[Array, "..."]:
         keys = jax.random.split(key, len(self.parts))
-        values = [f.loss(*each) for f, *each in zip(self.parts, theta, keys, strict=True)]
+        values = [f.loss(*given) for f, *given in zip(self.parts, theta, keys, strict=True)]
+        # Without a 0 in front, which would be one more addition, and of a dtype of its own.
         return sum(values[1:], start=values[0])
 
 
 class Together(Problem):
-    """One optimizee of each of several problems, drawn independently, as one (see `Sum`).
+    """One optimizee of each of several problems, drawn independently, as one: their sum.
 
     On the command line it is written with plus signs: `mnist + mnist-relu + convex`.
 

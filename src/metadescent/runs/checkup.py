@@ -17,6 +17,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from metadescent import zoo
 from metadescent._errors import UserError
+from metadescent._text import number
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import final_loss, learning_curves
@@ -40,8 +41,6 @@ REPORTS = 4
 
 HORIZONS = 2
 """The best φ is run this many times as long as it was trained for, as in figure 4, right."""
-
-NONE = "–"
 
 
 class Examination(NamedTuple):
@@ -143,7 +142,7 @@ def examine(
         tuned = cached_tune("sgd", problem, tune_key, steps, max(num_seeds, 32), cache)
     except UserError:  # no rate is better than its neighbours
         return examination
-    sgd = BASELINES["sgd"].make(tuned.rate)
+    sgd = BASELINES["sgd"].at(tuned.rate)
     curves = learning_curves(sgd, problem, key, num_steps=steps, num_seeds=num_seeds)
     progress("tuned and ran SGD")
     return examination._replace(sgd=np.asarray(curves, np.float64), rate=tuned.rate)
@@ -168,33 +167,29 @@ def measurements(checkup: Checkup) -> list[tuple[str, str]]:
     rows = [
         ("meta-gradient norm, by segment", _several(line.get("gradient_norms") or [])),
         (f"meta-gradients above the clip of {checkup.recipe.clip:g}", _share(line.get("clipped"))),
-        ("change of φ a meta-step ÷ size of a fresh φ", _number(step and step / checkup.phi_scale)),
-        ("update ÷ gradient", _number(line.get("update_ratio"))),
+        ("change of φ a meta-step ÷ size of a fresh φ", number(step and step / checkup.phi_scale)),
+        ("update ÷ gradient", number(line.get("update_ratio"))),
         ("preprocessed inputs that saturate", _share(line.get("saturated_inputs"))),
-        ("size of h", _number(line.get("hidden"))),
+        ("size of h", number(line.get("hidden"))),
         ("h within 5 % of ±1", _share(line.get("saturated_hidden"))),
-        ("loss in the last segment, training", _number(line.get("training_end"))),
-        ("loss in the last segment, validation", _number(line.get("validation_end"))),
-        ("validation: best loss", _number(line.get("best_loss"))),
-        ("validation: doing nothing", _number(line.get("start"))),
+        ("loss in the last segment, training", number(line.get("training_end"))),
+        ("loss in the last segment, validation", number(line.get("validation_end"))),
+        ("validation: best loss", number(line.get("best_loss"))),
+        ("validation: doing nothing", number(line.get("start"))),
     ]
     return rows if checkup.examination is None else rows + _examined(checkup.examination)
 
 
 def _examined(exam: Examination) -> list[tuple[str, str]]:
     horizon = exam.rest.shape[1]
-    rate = NONE if exam.rate is None else f"{exam.rate:.3g}"
     rows = [
         (
             "share of the first update that turns round with ∇",
-            _number(exam.responses and exam.responses[0]),
+            number(exam.responses and exam.responses[0]),
         ),
-        ("size of the first gradients", _number(exam.gradient)),
-        (
-            f"loss at the horizon of {horizon} steps",
-            _final(exam.mine if exam.mine is None else exam.mine[:, :horizon]),
-        ),
-        (f"loss of SGD there, rate {rate}", _final(exam.sgd)),
+        ("size of the first gradients", number(exam.gradient)),
+        (f"loss at the horizon of {horizon} steps", _final(exam.mine, horizon)),
+        (f"loss of SGD there, rate {number(exam.rate)}", _final(exam.sgd)),
         ("loss of doing nothing there", _final(exam.rest)),
     ]
     if exam.mine is not None:
@@ -202,22 +197,18 @@ def _examined(exam: Examination) -> list[tuple[str, str]]:
     return rows
 
 
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3g}"
-
-
 def _share(value: float | None) -> str:
-    return NONE if value is None else f"{100 * value:.3g} %"
+    return number(value) if value is None else f"{number(100 * value)} %"
 
 
 def _several(values: Sequence[float], most: int = 6) -> str:
     """Write a few of many numbers, the first and the last among them."""
     if not values:
-        return NONE
+        return number(None)
     shown = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
     dots = ", … " if len(values) > most else ", "
-    return dots.join(_number(values[k]) for k in shown)
+    return dots.join(number(values[k]) for k in shown)
 
 
-def _final(curves: np.ndarray | None) -> str:
-    return NONE if curves is None else _number(float(final_loss(curves.mean(0))))
+def _final(curves: np.ndarray | None, steps: int | None = None) -> str:
+    return number(None if curves is None else float(final_loss(curves[:, :steps].mean(0))))

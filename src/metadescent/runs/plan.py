@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent import zoo
 from metadescent._errors import UserError
-from metadescent._spec import groups_of, links, parse
+from metadescent._spec import Call, Chain, Groups, Rule, Spec, calls, parse
 from metadescent.meta.estimators.base import Estimator
 from metadescent.meta.estimators.truncated import Truncated
 from metadescent.meta.loss import form_for
@@ -19,7 +19,7 @@ from metadescent.meta.state import MetaState, initial_state
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import Partitioned
-from metadescent.registry import make_estimator, make_optimizer, make_rule
+from metadescent.registry import make_estimator, make_optimizer
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo.cards import read_card
 from metadescent.zoo.file import load
@@ -75,7 +75,7 @@ def plan_of(recipe: Recipe) -> Plan:
     if isinstance(estimator, Truncated):
         form = form_for(m, estimator.form, estimator.second_derivatives, estimator.log)
     else:
-        form = parse(recipe.estimator)[0]  # by its name, as it has one form
+        form = calls(parse(recipe.estimator))[0].name  # by its name, as it has one form
     return Plan(
         recipe=recipe,
         m=m,
@@ -120,36 +120,40 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     if not recipe.init:
         return make_optimizer(recipe.optimizer, key)
     path = zoo.path(recipe.init)
-    spec = read_card(path)["optimizer"]
+    spec, wanted = parse(read_card(path)["optimizer"]), parse(recipe.optimizer)
 
-    def load_as(wanted: str) -> LearnedOptimizer:
-        first, *others = links(wanted)
-        if others and ">>" not in spec:
+    def load_as(rule: Spec) -> LearnedOptimizer:
+        if isinstance(rule, Chain) and not isinstance(spec, Chain):
+            first, *others = rule.links
             # Keys as `make_optimizer` deals them out, of which the first rule needs none.
-            keys = jax.random.split(key, 1 + len(others))[1:]
-            drawn = (make_rule(rule, k) for rule, k in zip(others, keys, strict=True))
+            keys = jax.random.split(key, len(rule.links))[1:]
+            drawn = (make_optimizer(link, k) for link, k in zip(others, keys, strict=True))
             return chain([load_as(first), *drawn])
-        if spec == wanted:
+        if rule == spec:
             return load(path)
         try:
-            return load(path, make=lambda _, key: make_optimizer(wanted, key))
+            return load(path, make=lambda _, key: make_optimizer(rule, key))
         except UserError as error:
             raise UserError(
                 f"{recipe.init} holds the optimizer {spec}, whose φ does not fit the recipe's "
-                f'{wanted}; try --optimizer "{spec}"'
+                f'{rule}; try --optimizer "{spec}"'
             ) from error
 
+    def learned(rule: Rule) -> bool:
+        return not (isinstance(rule, Call) and rule.name.startswith("optax."))
+
     # A partition into the same groups is loaded as a whole.
-    if "->" in spec or "->" not in recipe.optimizer:
-        return load_as(recipe.optimizer)
+    if isinstance(spec, Groups) or not isinstance(wanted, Groups):
+        return load_as(wanted)
     return Partitioned(
         [
-            (takes, make_rule(rule, key) if rule.startswith("optax.") else load_as(rule))
-            for takes, rule in groups_of(recipe.optimizer)
+            (takes, load_as(rule) if learned(rule) else make_optimizer(rule, key))
+            for takes, rule in wanted.groups
         ]
     )
 
 
-def _keys(recipe: Recipe) -> PRNGKeyArray:
+def _keys(recipe: Recipe) -> tuple[PRNGKeyArray, PRNGKeyArray]:
     """Return the key of φ, and that of all that is drawn after it."""
-    return jax.random.split(jax.random.key(recipe.seed))
+    phi_key, key = jax.random.split(jax.random.key(recipe.seed))
+    return phi_key, key

@@ -8,13 +8,12 @@ from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.descent.tuning_cache import Progress
 from metadescent.figures.curves import Panel, draw_curves
-from metadescent.figures.pictures import Pictures, pictures
+from metadescent.figures.pictures import Pictures, pictures_of
 from metadescent.figures.run import draw_run
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.runs.checkup import REPORTS, Checkup, examine
+from metadescent.runs.checkup import REPORTS, Checkup, examine, measurements
 from metadescent.runs.doctor import Finding, diagnose
-from metadescent.runs.measurements import measurements
 from metadescent.runs.page import Image, Section, Table, render_page
 
 LEARNED = "learned"
@@ -58,9 +57,9 @@ def run_page(
             progress=progress,
         )
         followers = [name for name in ("sgd", "adam") if name in comparison.tuned]
-        rules = {name: BASELINES[name].make(comparison.tuned[name].rate) for name in followers}
+        rules = {name: BASELINES[name].at(comparison.tuned[name].rate) for name in followers}
         _, key = problem_keys(seed)
-        drawn = pictures({LEARNED: m} | rules, problem, key, num_steps=comparison.steps)
+        drawn = pictures_of({LEARNED: m} | rules, problem, key, num_steps=comparison.steps)
         sections = [_comparison(comparison), _updates(drawn)]
         progress("traced updates")
     findings = diagnose(checkup)

@@ -60,7 +60,6 @@ def patient() -> Iterator[Patience]:
         # The first stays: a second says nothing new of why.
         patience.number = patience.number or signum
 
-    before = _handlers()
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)  # as the system asks of a descriptor that a signal writes to
     watch = threading.Thread(target=_watch, args=(ours,), daemon=True)
@@ -68,12 +67,9 @@ def patient() -> Iterator[Patience]:
     # The system writes the number of each signal to `theirs`, whatever Python is at.
     wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     try:
-        for number in before:
-            signal.signal(number, note)
-        yield patience
+        with _handled_by(note):
+            yield patience
     finally:
-        for number, old in before.items():
-            signal.signal(number, old)
         signal.set_wakeup_fd(wakeup)
         theirs.close()
         watch.join()
@@ -82,9 +78,8 @@ def patient() -> Iterator[Patience]:
 
 @contextmanager
 def handed_on(hand: Callable[[int], object]) -> Iterator[Patience]:
-    """Until the context ends, hand the first SIGINT or SIGTERM on; a second does as it did before."""
+    """Until the context ends, hand the first SIGINT or SIGTERM on; a second does as before."""
     patience = Patience()
-    before = _handlers()
     first = 0.0
 
     def note(signum: int, frame: Any) -> None:
@@ -97,20 +92,23 @@ def handed_on(hand: Callable[[int], object]) -> Iterator[Patience]:
             signal.signal(signum, before[signal.Signals(signum)])
             signal.raise_signal(signum)
 
+    with _handled_by(note) as before:
+        yield patience
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[dict[signal.Signals, Any]]:
+    """Handle the signals that are not ignored until the context ends; yield who did before."""
+    handlers = {number: signal.getsignal(number) for number in WORDS}
+    # None: a handler that was not set from Python, and could not be put back.
+    before = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
     try:
         for number in before:
-            signal.signal(number, note)
-        yield patience
+            signal.signal(number, handler)
+        yield before
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-def _handlers() -> dict[signal.Signals, Any]:
-    """Return what is done at the signals that are not ignored."""
-    handlers = {number: signal.getsignal(number) for number in WORDS}
-    # None: a handler that was not set from Python, and could not be put back.
-    return {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
 
 
 def _watch(signals: socket.socket) -> None:

@@ -5,58 +5,33 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Rule, Shapes, Tensors, under
+from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
 
 
-class Chained(Rule):
-    """Rules of which each is fed what the one before it returns.
-
-    Example:
-        >>> from metadescent.torch.rules.pace import Pace
-        >>> Chained([Pace(corners=2), Pace(corners=3)]).phi_shapes()
-        {'rules/0/p': (2,), 'rules/1/p': (3,)}
-    """
+class ChainedRule(Rule):
+    """Rules of which each is fed what the one before it returns."""
 
     def __init__(self, rules: Sequence[Rule]):
-        """Keep the rules in order."""
-        self.rules = dict(
-            zip((f"rules/{number}" for number in range(len(rules))), rules, strict=True)
-        )
+        # By the path that φ of each has in a file.
+        self.rules = {f"rules/{number}": rule for number, rule in enumerate(rules)}
         self.coordinatewise = all(rule.coordinatewise for rule in rules)
         self.communicates = any(rule.communicates for rule in rules)
 
     def phi_shapes(self) -> Shapes:
-        """Return those of all rules."""
-        return {
-            f"{at}/{name}": shape
-            for at, rule in self.rules.items()
-            for name, shape in rule.phi_shapes().items()
-        }
+        rules = self.rules.items()
+        return {k: v for path, rule in rules for k, v in put_under(path, rule.phi_shapes()).items()}
 
     def state_shapes(self) -> Shapes:
-        """Return those of all rules."""
+        rules = self.rules.items()
         return {
-            f"{at}/{name}": shape
-            for at, rule in self.rules.items()
-            for name, shape in rule.state_shapes().items()
+            k: v for path, rule in rules for k, v in put_under(path, rule.state_shapes()).items()
         }
 
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
     ) -> tuple[Float[Tensor, " n"], Tensors]:
-        """Send n coordinates through all rules."""
-        return self.update_of((), phi, gradient, state)
-
-    def update_of(
-        self,
-        params: Sequence[Tensor],
-        phi: Tensors,
-        gradient: Float[Tensor, " n"],
-        state: Tensors,
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
-        """Send the row of these parameters through all rules."""
         g, after = gradient, {}
-        for at, rule in self.rules.items():
-            g, h = rule.update_of(params, under(at, phi), g, under(at, state))
-            after |= {f"{at}/{name}": x for name, x in h.items()}
+        for path, rule in self.rules.items():
+            g, h = rule.update(under(path, phi), g, under(path, state), params)
+            after |= put_under(path, h)
         return g, after

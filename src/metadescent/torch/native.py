@@ -26,46 +26,47 @@ TYPES = [INT, POINTER, POINTER, ctypes.c_float, POINTER, INT, POINTER, INT, POIN
 @functools.cache
 def kernel() -> Callable[..., None] | None:
     """Return the function in C, which the first call compiles and loads, or None."""
-    path = _kernels.build([Path(__file__).with_name("lstm.cc")], instead="PyTorch's")
+    path = _kernels.compiled([Path(__file__).with_name("lstm.cc")], instead="PyTorch's")
     if path is None:
         return None
-    update = ctypes.CDLL(str(path)).metadescent_lstm_update
-    update.argtypes, update.restype = TYPES, None
-    return update
+    function = ctypes.CDLL(str(path)).metadescent_lstm_update
+    function.argtypes, function.restype = TYPES, None
+    return function
 
 
-def can_run(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor]) -> bool:
+def fuses(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor]) -> bool:
     """Return whether there is a kernel, and for tensors of this kind."""
     rows = [x, *state]
     return (
         len(state) > 0
         and not torch.compiler.is_compiling()
         and all(_is_plain(y) for y in (*rows, *phi))
+        # Rows may be any distance apart, but each of them is in one piece.
         and all(y.stride(1) == 1 for y in rows)
         and all(y.stride(0) == state[0].stride(0) for y in state)
         and all(y.is_contiguous() for y in phi)
+        # Last, as the first call compiles.
         and kernel() is not None
     )
 
 
-def update(
+def fused_update(
     x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor], scale: float
 ) -> Float[Tensor, " n"]:
     """Renew h of n coordinates where it lies, and return their g.
 
-    Arguments:
-        x: the features.
-        phi: (weight_ih, weight_hh, bias) of each layer; then the output's weight and bias.
-        state: (h, c) of each layer, units × coordinates.
-        scale: factor on the output.
+    φ is (weight_ih, weight_hh, bias) of each layer, then the output's weight and bias; h is (h, c)
+    of each layer, units × coordinates.
     """
     g = x.new_empty(x.shape[1])
     _run(x, phi, state, scale, g.data_ptr())
     return g
 
 
-def renew(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor]) -> None:
-    """Renew h of n coordinates where it lies, as `update` does, with no output."""
+def fused_renew(
+    x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor]
+) -> None:
+    """Renew h of n coordinates where it lies, as `fused_update` does, with no output."""
     _run(x, phi, state, 0.0, None)
 
 
@@ -75,6 +76,7 @@ def _run(
     run, n, layers = kernel(), x.shape[1], len(state) // 2
     assert run is not None
     sizes = (INT * (layers + 1))(len(x), *(len(h) for h in state[::2]))
+    # A block of `Row.update` is no longer than this, and has a thread already.
     threads = 1 if n <= GRAIN else torch.get_num_threads()
     rows = x.data_ptr(), x.stride(0), _pointers(state), state[0].stride(0)
     run(layers, sizes, _pointers(phi), scale, *rows, g, n, threads)
@@ -82,7 +84,7 @@ def _run(
 
 def _is_plain(x: Tensor) -> bool:
     return (
-        type(x) is Tensor
+        type(x) is Tensor  # a subclass may lie anywhere, or nowhere
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and not (x.requires_grad and torch.is_grad_enabled())

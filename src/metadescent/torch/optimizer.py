@@ -16,7 +16,7 @@ from torch.optim.optimizer import ParamsT
 
 from metadescent import zoo
 from metadescent._errors import UserError, require, require_kind
-from metadescent.torch.partitioned import load, number_of
+from metadescent.torch.partitioned import number_of, read_groups
 from metadescent.torch.row import Row
 
 
@@ -45,7 +45,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     Raises:
         UserError: if the optimizer is unknown, its file does not fit, or PyTorch has no such rule;
-            if params are no parameters; if lr or weight_decay is negative or no number; if a
+            if params are not parameters; if lr or weight_decay is negative or not a number; if a
             parameter is complex or no rule takes it. On use, if a gradient is sparse or coordinates
             that communicate are on several devices.
         TypeError, ValueError: from PyTorch, as where there are no parameters.
@@ -69,9 +69,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
         lr: float = 1.0,
         weight_decay: float = 0.0,
     ):
-        """Read the optimizer's file."""
         require_kind("params", params, Iterable, "parameters; try model.parameters()")
-        self._parts = load(zoo.path(optimizer))
+        self._parts = read_groups(zoo.path(optimizer))
         self._rows: dict[tuple[int, torch.device], Row] = {}
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
 
@@ -94,6 +93,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
                 "{'params': model.parameters()}"
             )
         super().add_param_group(param_group)
+        # After PyTorch, which makes a group of it.
         try:
             _check(self.param_groups[-1])
             for member in self._members():
@@ -128,6 +128,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
                 if given != {}:
                     self._restore(member, given)
         except UserError:
+            # PyTorch has taken the new ones by then.
             self.state, self.param_groups = before
             raise
 
@@ -136,6 +137,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        # Of a copy `state` holds other tensors, from which `_row` lays new rows.
         self._rows = {}
 
     def _members(self) -> Iterator[Member]:
@@ -159,7 +161,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
                     )
                 together.setdefault((member.number, member.p.device), []).append(member)
         for number, part in enumerate(self._parts):
-            devices = [str(device) for other, device in together if other == number]
+            devices = [str(device) for of, device in together if of == number]
             if len(devices) > 1 and part.rule.communicates:
                 raise UserError(
                     f"the parameters are on {' and '.join(devices)} and this optimizer averages "
@@ -173,12 +175,14 @@ class LearnedOptimizer(torch.optim.Optimizer):
         gradients = [p.grad.reshape(-1) for p in params if p.grad is not None]
         g = row.update(params, torch.cat(gradients).to(torch.float32))
         sizes = [p.numel() for p in params]
+        # Once a dtype, and not once a parameter.
         rounded = {dtype: g.to(dtype).split(sizes) for dtype in {p.dtype for p in params}}
         updates = [rounded[p.dtype][i].view(p.shape) for i, p in enumerate(params)]
         pairs = zip(members, updates, strict=True)
+        # A group's members come one after the other.
         for _, alike in groupby(pairs, lambda pair: id(pair[0].group)):
-            several = list(alike)
-            _apply(several[0][0].group, [m.p for m, _ in several], [g for _, g in several])
+            moves = list(alike)
+            _apply(moves[0][0].group, [m.p for m, _ in moves], [g for _, g in moves])
 
     def _row(self, members: list[Member]) -> Row:
         """Return the row that holds h of these parameters, a new one if there is none."""
@@ -238,7 +242,7 @@ def _few(keys: Iterable[Any]) -> str:
 
 
 def _check(group: dict[str, Any]) -> None:
-    """Refuse options of a group that are no numbers, or negative."""
+    """Refuse options of a group that are not numbers, or negative."""
     for name in ("lr", "weight_decay"):
         require(name, group.get(name), 0.0)
 

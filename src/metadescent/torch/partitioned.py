@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from metadescent._errors import UserError, require_kind
-from metadescent._spec import build, discovered, groups_of, links, parse
+from metadescent._names import build, discovered
+from metadescent._spec import Call, Chain, Groups, Spec, parse
 from metadescent._text import nearest
-from metadescent.torch.chained import Chained
+from metadescent.torch.chained import ChainedRule
 from metadescent.torch.rule import Rule, Tensors
 from metadescent.zoo import tensors
 from metadescent.zoo.cards import read_card
@@ -32,44 +33,31 @@ class Group:
     phi: Tensors = field(repr=False)
 
 
-def load(path: Path) -> list[Group]:
-    """Read the groups of an optimizer from its file.
-
-    Raises:
-        UserError: if the file is not an optimizer's or does not fit, or PyTorch has no such rule;
-            the sentence names it.
-
-    Example:
-        >>> from metadescent import zoo
-        >>> [(group.takes, type(group.rule).__name__) for group in load(zoo.path("mnist-lstm"))]
-        [('*', 'LSTM')]
-    """
-    spec = read_card(path)["optimizer"]
-    rules = [(takes, _rule(path, one)) for takes, one in groups_of(spec)]
+def read_groups(path: Path) -> list[Group]:
+    """Read the groups of an optimizer from its file, unless PyTorch has no such rule."""
+    spec = parse(read_card(path)["optimizer"])
+    divided = isinstance(spec, Groups)
+    rules = [(takes, _rule(path, of)) for takes, of in (spec.groups if divided else [("*", spec)])]
     # Where φ of each rule lies in the file.
-    starts = [f"rules/{number}/" for number in range(len(rules))] if "->" in spec else [""]
-    found, _ = read_tensors(path)
+    starts = [f"rules/{number}/" for number in range(len(rules))] if divided else [""]
+    leaves, _ = read_tensors(path)
     expected = {
         start + name: ("float32", shape)
         for start, (_, rule) in zip(starts, rules, strict=True)
         for name, shape in rule.phi_shapes().items()
     }
-    require_fit(path, found, expected)
+    require_fit(path, leaves, expected)
     groups = []
     for start, (takes, rule) in zip(starts, rules, strict=True):
-        phi = {name: _tensor(found[start + name]) for name in rule.phi_shapes()}
+        phi = {name: _tensor(leaves[start + name]) for name in rule.phi_shapes()}
         groups.append(Group(takes, rule, phi))
     return groups
 
 
 def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...]) -> int:
-    """Return the number of the group that takes a parameter.
-
-    Raises:
-        UserError: if none does, or a pattern would have to match a name and there is none, or one
-            that is no text.
-    """
+    """Return the number of the group that takes a parameter; a UserError if none does."""
     for number, group in enumerate(groups):
+        # No pattern, so it takes parameters that have no names too.
         if group.takes == "*":
             return number
         if name is None:
@@ -87,18 +75,18 @@ def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...]) -> 
     )
 
 
-def _rule(path: Path, spec: str) -> Rule:
-    several = links(spec)
-    if len(several) > 1:
-        return Chained([_rule(path, one) for one in several])
-    name, options = parse(spec)
+def _rule(path: Path, spec: Spec) -> Rule:
+    if isinstance(spec, Chain):
+        return ChainedRule([_rule(path, link) for link in spec.links])
     rules = discovered("metadescent.torch.rules")
-    if name not in rules:
+    name = spec.name if isinstance(spec, Call) else str(spec)
+    if not isinstance(spec, Call) or name not in rules:
         raise UserError(
             f"{path} holds {name}, which metadescent.torch does not have; {nearest(name, rules)}"
         )
-    return build(rules[name], name, options)
+    return build(rules[name], spec)
 
 
 def _tensor(leaf: tensors.Tensor) -> Tensor:
+    # A copy, as the file's bytes cannot be written to.
     return torch.tensor(np.frombuffer(leaf.data, np.float32)).reshape(leaf.shape)

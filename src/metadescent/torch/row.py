@@ -13,8 +13,7 @@ from metadescent.torch.partitioned import Group
 from metadescent.torch.rule import Tensors
 
 LARGE_BLOCK = 2**20
-"""Coordinates that a coordinatewise rule updates at a time on a device other than a CPU: enough to
-fill it, and a bound on what a step needs for itself."""
+"""A block on a device other than a CPU: enough to fill it, and a bound on a step's own memory."""
 
 
 def block(device: torch.device) -> int:
@@ -27,26 +26,20 @@ def block(device: torch.device) -> int:
 
 
 class Row:
-    """h of the coordinates of several parameters, side by side.
+    """h of the coordinates of several parameters of one device, side by side in the given order.
 
-    Arguments:
-        group: the rule and its φ.
-        params: the parameters, all on one device, in the order that they have in the row.
-        before: for each, its h so far, as in `states`; empty where it has none yet.
-
-    Attributes:
-        states: for each parameter its part of h: leaves of the rule's shapes with the parameter's
-            appended, all of them views of the row.
+    `before` has the h of each so far, empty where there is none. `states` has each one's part of
+    the row: views with the rule's shapes and the parameter's appended.
     """
 
     def __init__(self, group: Group, params: Sequence[Tensor], before: Sequence[Tensors]):
-        """Lay the parameters' h side by side."""
         self.rule, device = group.rule, params[0].device
         self.phi = {name: x.to(device) for name, x in group.phi.items()}
         ends = list(accumulate(p.numel() for p in params))
         self.places = {p: slice(end - p.numel(), end) for p, end in zip(params, ends, strict=True)}
         self.h: Tensors = {}
         for name, shape in self.rule.state_shapes().items():
+            # h₀ is 0.
             x = torch.zeros((*shape, ends[-1]), dtype=torch.float32, device=device)
             for p, state in zip(params, before, strict=True):
                 if state:
@@ -59,7 +52,7 @@ class Row:
         return {name: x.view((*x.shape[:-1], *p.shape)) for name, x in columns.items()}
 
     def holds(self, p: Tensor, state: Tensors) -> bool:
-        """Tell whether h of this parameter is here, and is what it was when it was put here."""
+        """Return whether this row has the parameter's h, and the caller has put no other there."""
         views = self.states.get(p)
         return views is not None and all(state.get(name) is x for name, x in views.items())
 
@@ -71,20 +64,22 @@ class Row:
         h = {name: _columns(x, runs) for name, x in self.h.items()}
         g = torch.empty_like(gradient)
         n = len(gradient)
-        alone = self.rule.coordinatewise
-        size = max(block(gradient.device) if alone else n, 1)
+        # Only a rule whose coordinates look at nothing else may be updated block by block.
+        is_in_blocks = self.rule.coordinatewise
+        size = max(block(gradient.device) if is_in_blocks else n, 1)
+        theta = () if is_in_blocks else params
 
-        def update(start: int) -> None:
-            here = slice(start, start + size)
-            before = {name: x[..., here] for name, x in h.items()}
-            g[here], after = self.rule.update_of(
-                () if alone else params, self.phi, gradient[here], before
-            )
+        def update_block(start: int) -> None:
+            columns = slice(start, start + size)
+            before = {name: x[..., columns] for name, x in h.items()}
+            g[columns], after = self.rule.update(self.phi, gradient[columns], before, theta)
             for name, x in before.items():
+                # What was renewed where it lies is there already.
                 if after[name] is not x:
                     x.copy_(after[name])
 
-        _for_each(range(0, n, size), update, gradient.device)
+        _for_each(range(0, n, size), update_block, gradient.device)
+        # Columns of several runs are copies, of one a view.
         if len(runs) > 1:
             self._put(runs, h)
         return g
@@ -112,18 +107,21 @@ def _columns(x: Tensor, runs: list[slice]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
-def _for_each(starts: Sequence[int], update: Callable[[int], None], device: torch.device) -> None:
+def _for_each(
+    starts: Sequence[int], update_block: Callable[[int], None], device: torch.device
+) -> None:
     """Call a function of each block; on a CPU in as many threads as PyTorch has."""
     threads = min(len(starts), torch.get_num_threads() if device.type == "cpu" else 1)
     if threads <= 1:
         for start in starts:
-            update(start)
+            update_block(start)
         return
+    # These are a thread's own, and a new one begins with the defaults.
     modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
     def in_thread(start: int) -> None:
         with torch.inference_mode(modes[1]), torch.set_grad_enabled(modes[0]):
-            update(start)
+            update_block(start)
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(in_thread, starts))

@@ -4,34 +4,24 @@
 
 A rule holds its options and no tensor. φ and h are dictionaries of tensors: φ by the paths that it
 has in a file, h with features first and coordinates last, as in the JAX rule of the same name.
-A new one is one new file in `metadescent/torch/rules`.
+A new rule is one new file in `metadescent/torch/rules`, found by discovery.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, Tensor]
+Params = Sequence[Tensor]
 
 
 class Rule(ABC):
-    """m without its φ: the interface.
-
-    Example:
-        >>> import torch
-        >>> class Descent(Rule):
-        ...     def phi_shapes(self):
-        ...         return {"rate": ()}
-        ...     def state_shapes(self):
-        ...         return {}
-        ...     def update(self, phi, gradient, state):
-        ...         return -phi["rate"] * gradient, state
-        >>> Descent().update({"rate": torch.tensor(0.5)}, torch.ones(2), {})[0].tolist()
-        [-0.5, -0.5]
-    """
+    """m without its φ: the interface."""
 
     coordinatewise = True
     """Whether no coordinate looks at another, so that a row may be updated block by block."""
@@ -48,33 +38,32 @@ class Rule(ABC):
 
     @abstractmethod
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         """Map ∇ and h of n coordinates to their g and next h.
 
         Leaves of the state are those of `state_shapes` with an axis of length n appended. They may
-        be renewed where they lie; those that are returned then are those that were given.
+        be renewed where they lie; those that are returned then are those that were given. The
+        parameters whose row this is are given unless the rule is coordinatewise.
         """
 
-    def update_of(
-        self,
-        params: Sequence[Tensor],
-        phi: Tensors,
-        gradient: Float[Tensor, " n"],
-        state: Tensors,
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
-        """Do as `update` with the row of these parameters; for rules that need θ to override."""
-        del params
-        return self.update(phi, gradient, state)
 
-
-def under(path: str, phi: Tensors) -> Tensors:
-    """Return the leaves of φ under a path, by the rest of theirs.
-
-    Example:
-        >>> import torch
-        >>> list(under("lstm", {"lstm/output/bias": torch.zeros(1), "other": torch.zeros(1)}))
-        ['output/bias']
-    """
+def under(path: str, leaves: Tensors) -> Tensors:
+    """Return the leaves under a path, by the rest of theirs."""
     start = f"{path}/"
-    return {name.removeprefix(start): x for name, x in phi.items() if name.startswith(start)}
+    return {name.removeprefix(start): x for name, x in leaves.items() if name.startswith(start)}
+
+
+def put_under(path: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo `under`."""
+    return {f"{path}/{name}": x for name, x in leaves.items()}
+
+
+def tensor_by_tensor(
+    scaled: Callable[[Tensor, Tensor], Tensor], row: Float[Tensor, " n"], params: Params
+) -> Float[Tensor, " n"]:
+    """Return the row with each parameter's part u scaled beside its θ, both flat."""
+    parts = row.split([p.numel() for p in params])
+    pairs = zip(parts, params, strict=True)
+    # Of no coordinates there is no mean, so empty parts are left out; row[:0] is for no part.
+    return torch.cat([row[:0], *(scaled(u, p.reshape(-1).to(u)) for u, p in pairs if u.numel())])

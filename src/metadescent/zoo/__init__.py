@@ -1,6 +1,6 @@
-"""Pretrained optimizers that ship with the package, `<name>.safetensors`, and their cards.
+"""Optimizers as files: saved and loaded; the pretrained ones that ship with the package.
 
-All but `load` and `save`, which are loaded when first used, does without JAX.
+Only `load` and `save` need JAX.
 
 Example:
     >>> from metadescent import zoo
@@ -8,70 +8,13 @@ Example:
     True
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 import lazy_loader
 
-from metadescent._errors import UserError, require_kind
-from metadescent._files import is_file
-from metadescent._text import nearest
-
-if TYPE_CHECKING:
-    from metadescent.zoo.file import load, save
-
-__all__ = ["card", "load", "names", "path", "save"]
-__getattr__, *_ = lazy_loader.attach(__name__, submod_attrs={"file": ["load", "save"]})
-
-_FOLDER = Path(__file__).parent / "pretrained"
-
-
-def names() -> list[str]:
-    """Return the names of the pretrained optimizers.
-
-    Example:
-        >>> "quadratic-lstm" in names()
-        True
-    """
-    return sorted(path.stem for path in _FOLDER.glob("*.safetensors"))
-
-
-def path(name: str | Path) -> Path:
-    """Return the file of an optimizer, given its name in the zoo or a path of its own.
-
-    A run folder stands for the `optimizer.safetensors` in it.
-
-    Raises:
-        UserError: if it is neither, or in a folder that may not be read.
-
-    Example:
-        >>> path("mnist-lstm").name
-        'mnist-lstm.safetensors'
-    """
-    require_kind("optimizer", name, (str, Path), "a name in the zoo or a path; try 'mnist-lstm'")
-    if str(name) in names():
-        return _FOLDER / f"{name}.safetensors"
-    given = Path(name)
-    if not is_file(given):
-        given = given / "optimizer.safetensors"
-    if is_file(given):
-        return given
-    raise UserError(
-        f"there is no pretrained optimizer and no file {str(name)!r}; {nearest(str(name), names())}"
-    )
-
-
-def card(name: str) -> str:
-    """Return the card of the pretrained optimizer `name`, in Markdown: its purpose and its making.
-
-    Example:
-        >>> card("mnist-lstm").splitlines()[0]
-        '# mnist-lstm'
-
-    Raises:
-        UserError: if there is no such optimizer.
-    """
-    require_kind("optimizer", name, str, "a name in the zoo; try 'mnist-lstm'")
-    if name not in names():
-        raise UserError(f"there is no pretrained optimizer {name!r}; {nearest(name, names())}")
-    return (_FOLDER / f"{name}.md").read_text()
+__getattr__: Callable[[str], Any]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={"catalogue": ["card", "names", "path"], "file": ["load", "save"]},
+)

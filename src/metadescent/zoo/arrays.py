@@ -17,20 +17,9 @@ from metadescent.zoo.tensors import CHECKSUM, NO_CHECKSUM, Tensor, read_tensors,
 
 
 def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
-    """Write the arrays of a pytree, each by its path, with metadata as JSON, atomically.
-
-    Example:
-        >>> import tempfile, jax.numpy as jnp
-        >>> from pathlib import Path
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder) / "x.safetensors"
-        ...     save_arrays(path, {"a": jnp.ones(2)}, {"n": 1})
-        ...     tree, metadata = load_arrays(path, {"a": jnp.zeros(2)})
-        >>> tree["a"].tolist(), metadata
-        ([1.0, 1.0], {'n': 1})
-    """
+    """Write the arrays of a pytree, each by its path, with metadata as JSON, atomically."""
     named = {name: np.asarray(leaf, order="C") for name, leaf in _by_path(tree)}
-    # First, so that nothing else in the metadata can be taken for it.
+    # The checksum's place comes first, so that nothing else in the metadata can be taken for it.
     try:
         text = json.dumps({CHECKSUM: NO_CHECKSUM, **metadata}, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -42,17 +31,13 @@ def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
 
 
 def load_arrays(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
-    """Read a pytree of the same structure, shapes and dtypes as `like`, and the metadata.
-
-    Raises:
-        UserError: if the file is missing, truncated or foreign, or a leaf is missing, unexpected,
-            or of another shape or dtype; the sentence names the leaf.
-    """
-    found, metadata = read_tensors(path)
+    """Read a pytree of the same structure, shapes and dtypes as `like`, and the metadata."""
+    tensors, metadata = read_tensors(path)
     expected = dict(_by_path(like))
-    require_fit(path, found, {n: (str(x.dtype), tuple(x.shape)) for n, x in expected.items()})
+    require_fit(path, tensors, {n: (str(x.dtype), tuple(x.shape)) for n, x in expected.items()})
     treedef = jax.tree.structure(like)
-    return treedef.unflatten(_array(found[name]) for name in expected), metadata
+    # By path, as the file has an order of its own.
+    return treedef.unflatten(_array(tensors[name]) for name in expected), metadata
 
 
 def _by_path(tree: PyTree) -> list[tuple[str, Any]]:

@@ -4,8 +4,8 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from metadescent import zoo
 from metadescent._errors import UserError
+from metadescent.zoo import catalogue
 from metadescent.zoo.tensors import read_metadata, read_tensors
 
 FORMAT = 1
@@ -15,41 +15,27 @@ DIVERGED = "diverged"
 
 
 class Facts(NamedTuple):
-    """One pretrained optimizer in short, as text.
-
-    `loss` is its mean final loss on as many fresh problems as `seeds` says, with the 95 % interval,
-    `baseline` the least among the tuned hand-designed optimizers on the same problems, `command`
-    what makes it again.
-
-    Example:
-        >>> found = facts("quadratic-lstm")
-        >>> found.horizon, found.command
-        ('100 steps', 'metadescent train quadratic --out runs/quadratic-lstm')
-    """
+    """One pretrained optimizer in short, as text."""
 
     name: str
     optimizer: str
     trained_on: str
     horizon: str
     size: str
-    seeds: str
-    loss: str
-    baseline: str
+    seeds: str  # how many fresh problems the next two are of
+    loss: str  # the mean final one, with the 95 % interval
+    baseline: str  # the least among the tuned hand-designed optimizers
     licence: str
-    command: str
+    command: str  # what makes it again
 
 
 def facts(name: str) -> Facts:
-    """Return what the card and the file of a pretrained optimizer say.
-
-    Example:
-        >>> facts("mnist-lstm").trained_on, facts("mnist-lstm").horizon
-        ('mnist', '100 steps')
-    """
-    path = zoo.path(name)
+    """Return what the card and the file of a pretrained optimizer say."""
+    path = catalogue.path(name)
     made, (leaves, _) = read_card(path), read_tensors(path)
-    summary, comparison = tables(zoo.card(name))[:2]
-    said = {row[0]: row[1] for row in summary}
+    # A card begins with what the optimizer is, and goes on with how it compares.
+    summary, comparison = tables(catalogue.card(name))[:2]
+    about = {row[0]: row[1] for row in summary}
     learned, *others = [dict(zip(comparison[0], row, strict=True)) for row in comparison[1:]]
     finite = [row for row in others if row["final loss"] != DIVERGED]
     best = min(finite, key=lambda row: float(row["final loss"]))
@@ -63,42 +49,37 @@ def facts(name: str) -> Facts:
         seeds=str(made["test"]["seeds"]),
         loss=_with_interval(learned),
         baseline=f"{_with_interval(best)}, {best['']}",
-        licence=said["licence"],
-        command=said["made again by"].strip("`"),
+        licence=about["licence"],
+        command=about["made again by"].strip("`"),
     )
 
 
 def tables(text: str) -> list[list[list[str]]]:
-    r"""Return the tables of a text in Markdown: for each, its rows of cells, the heading first.
-
-    Example:
-        >>> tables("| a | b |\n|---|---|\n| 1 | 2 |\n\nWords.")
-        [[['a', 'b'], ['1', '2']]]
-    """
-    found: list[list[list[str]]] = []
+    """Return the tables of a text in Markdown: for each, its rows of cells, the heading first."""
+    rows_by_table: list[list[list[str]]] = []
     inside = False
     for line in text.splitlines():
         if line.startswith("|") and not inside:
-            found.append([])
+            rows_by_table.append([])
         inside = line.startswith("|")
+        # The line of dashes below the heading is not a row.
         if inside and "---" not in line:
-            found[-1].append([cell.strip() for cell in line[1:-1].split("|")])
-    return found
+            rows_by_table[-1].append([cell.strip() for cell in line[1:-1].split("|")])
+    return rows_by_table
 
 
-def page() -> str:
-    r"""Return the part of the documentation's page that is about each optimizer, in Markdown.
-
-    Example:
-        >>> page().count("\n## ") == len(zoo.names())
-        True
-    """
+def all_cards() -> str:
+    """Return a table of all pretrained optimizers and then their cards, in Markdown."""
+    names = catalogue.names()
     columns = ["", "trained on", "horizon", "size", "final loss", "best tuned", "licence"]
     lines = [_row(columns), _row(["---"] * len(columns))]
-    for one in map(facts, zoo.names()):
-        name, on = f"[{one.name}](#{one.name})", f"`{one.trained_on}`"
-        lines.append(_row([name, on, one.horizon, one.size, one.loss, one.baseline, one.licence]))
-    cards = [zoo.card(name).replace("\n## ", "\n### ") for name in zoo.names()]
+    for of in map(facts, names):
+        name, trained_on = f"[{of.name}](#{of.name})", f"`{of.trained_on}`"
+        lines.append(
+            _row([name, trained_on, of.horizon, of.size, of.loss, of.baseline, of.licence])
+        )
+    # Each card becomes a section of one page, so its headings go down a level.
+    cards = [catalogue.card(name).replace("\n## ", "\n### ") for name in names]
     return "\n".join(lines) + "".join(f"\n\n#{card.rstrip()}" for card in cards) + "\n"
 
 
@@ -115,11 +96,6 @@ def read_card(path: str | Path) -> dict[str, Any]:
 
     Raises:
         UserError: if the file is not an optimizer's, or its format is newer than this package.
-
-    Example:
-        >>> from metadescent import zoo
-        >>> read_card(zoo.path("mnist-lstm"))["optimizer"]
-        'lstm(p=10.0, scale=0.1)'
     """
     metadata = read_metadata(Path(path))
     if metadata.get("format") != FORMAT:

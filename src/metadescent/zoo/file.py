@@ -11,28 +11,32 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from metadescent import zoo
 from metadescent._errors import UserError, require_kind
-from metadescent._spec import groups_of, links, parse
+from metadescent._spec import Spec, calls, parse
 from metadescent.optimizers.base import LearnedOptimizer
-from metadescent.registry import make_optimizer
+from metadescent.optimizers.partitioned import ByHand
+from metadescent.registry import make_optimizer, spec_of
+from metadescent.zoo import catalogue
 from metadescent.zoo.arrays import load_arrays, save_arrays
 from metadescent.zoo.cards import FORMAT, read_card
 
 
-def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) -> None:
+def save(
+    path: str | Path, m: LearnedOptimizer, *, optimizer: str | None = None, **card: Any
+) -> None:
     """Write an optimizer to one file.
 
     Arguments:
         path: where; usually ends in `.safetensors`.
         m: the optimizer.
-        optimizer: its specification, such as "lstm(layers=(20, 20))", for `load` to rebuild it.
+        optimizer: the specification that `load` is to rebuild it from. An optimizer of the package
+            has its own; one of a class of yours is named, such as "my_rule.py:Rule(rate=0.1)".
         card: anything JSON can hold that its user should know: what it was trained on, the budget,
             the seed, validation and test figures.
 
     Raises:
-        UserError: if an argument is of another kind, JSON cannot hold the card, or the file cannot
-            be written.
+        UserError: if an argument is of another kind, the specification is not known or makes
+            another optimizer, JSON cannot hold the card, or the file cannot be written.
 
     Example:
         >>> import jax, tempfile
@@ -40,14 +44,23 @@ def save(path: str | Path, m: LearnedOptimizer, *, optimizer: str, **card: Any) 
         >>> from metadescent.optimizers.lstm import LSTM
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder) / "m.safetensors"
-        ...     save(path, LSTM((4,), key=jax.random.key(0)), optimizer="lstm(layers=(4,))")
+        ...     save(path, LSTM((4,), key=jax.random.key(0)))
         ...     load(path).layers
         (4,)
     """
     require_kind("path", path, (str, Path), "a path; try 'mine.safetensors'")
     require_kind("m", m, LearnedOptimizer, "a metadescent.LearnedOptimizer; try LSTM(key=key)")
-    require_kind("optimizer", optimizer, str, "a specification; try 'lstm(layers=(20, 20))'")
-    metadata = {**card, "format": FORMAT, "optimizer": optimizer, "version": version("metadescent")}
+    if optimizer is not None:
+        require_kind("optimizer", optimizer, str, "a specification; try 'lstm(layers=(20, 20))'")
+    spec = str(spec_of(m)) if optimizer is None else optimizer
+    if not _makes(spec, m):
+        kind = type(m).__name__
+        raise UserError(
+            f"no specification makes this {kind}, and {spec!r} makes another; save its rules apart"
+            if optimizer is None
+            else f"optimizer is {spec!r} and m is {_own(m)}; give what makes m, or leave it out"
+        )
+    metadata = {**card, "format": FORMAT, "optimizer": spec, "version": version("metadescent")}
     save_arrays(Path(path), eqx.filter(m, eqx.is_array), metadata)
 
 
@@ -69,17 +82,45 @@ def load(name: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
         >>> tx.init(jnp.zeros(10))[0][0].shape
         (20, 10)
     """
-    path = zoo.path(name)
+    path = catalogue.path(name)
     spec = read_card(path)["optimizer"]
-    rules = [one for _, several in groups_of(spec) for one in links(several)]
-    outside = any(":" in parse(one)[0] for one in rules)
-    if make is make_optimizer and outside:
+    if make is make_optimizer and _is_outside(parse(spec)):
         # A file may not say which code to import; only its reader may.
         raise UserError(
             f"{path} holds an optimizer of a class outside the package, {spec}; hand the class in: "
             "metadescent.load(path, make=lambda spec, key: …)"
         )
+    # Shapes alone: what a file claims takes no memory before its arrays are seen to fit.
     skeleton = eqx.filter_eval_shape(make, spec, jax.random.key(0))
     arrays, static = eqx.partition(skeleton, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     phi, _ = load_arrays(path, arrays)
     return eqx.combine(phi, static)
+
+
+def _is_outside(spec: Spec) -> bool:
+    return any(":" in call.name for call in calls(spec))
+
+
+def _makes(text: str, m: LearnedOptimizer) -> bool:
+    """Tell whether a specification makes m, all but its φ."""
+    spec = parse(text)
+    if _is_outside(spec):
+        return True  # To see would be to import it, and here it need not be importable.
+    made = eqx.filter_eval_shape(lambda key: make_optimizer(spec, key), jax.random.key(0))
+    trees = [jax.tree.flatten(x, is_leaf=lambda x: isinstance(x, ByHand)) for x in (made, m)]
+    (of_made, form), (of_m, form_of_m) = trees
+    return form == form_of_m and all(map(_alike, of_made, of_m))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if isinstance(a, ByHand) and isinstance(b, ByHand):
+        # A function equals nothing but itself, so Optax's optimizers go by their calls, if known.
+        return a.spec == b.spec or None in (a.spec, b.spec)
+    return getattr(a, "shape", a) == getattr(b, "shape", b)
+
+
+def _own(m: LearnedOptimizer) -> str:
+    try:
+        return repr(str(spec_of(m)))
+    except UserError:
+        return f"another {type(m).__name__}"

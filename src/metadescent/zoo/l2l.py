@@ -22,7 +22,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def load_l2l(path: str | Path, *, p: float | None = None, scale: float | None = None) -> LSTM:
-    """Return the optimizer in an `.l2l` file, which is read without unpickling.
+    """Return the optimizer in an `.l2l` file, of which nothing is run.
 
     Arguments:
         path: the file.
@@ -49,40 +49,25 @@ def load_l2l(path: str | Path, *, p: float | None = None, scale: float | None = 
         >>> m.update(jnp.asarray([1.0, -2.0]), m.init(jnp.zeros(2)))[0].tolist()
         [-0.5, 1.0]
     """
-    return from_tables(read_tables(path), p=p, scale=scale, source=str(path))
-
-
-def from_tables(
-    tables: Tables, *, p: float | None = None, scale: float | None = None, source: str = "it"
-) -> LSTM:
-    """Return the LSTM with these weights, as `load_l2l`; `source` is what sentences name.
-
-    Example:
-        Their gates i, j, f, o of two hidden units as ours, i, f, g, o, with 1 added to f:
-
-        >>> lstm = {"w_gates": np.zeros((3, 8)), "b_gates": np.arange(8.0)}
-        >>> tables = {"lstm_1": lstm, "linear": {"w": np.ones((2, 1)), "b": np.zeros(1)}}
-        >>> from_tables(tables).cells[0].bias.tolist()
-        [0.0, 1.0, 5.0, 6.0, 2.0, 3.0, 6.0, 7.0]
-    """
+    tables = read_tables(path)
     names = [f"lstm_{n + 1}" for n in range(len(tables) - 1)]
     if set(tables) != {*names, "linear"}:
         raise UserError(
-            f"{source} has the modules {', '.join(sorted(tables)) or 'none'} and must have lstm_1, "
+            f"{path} has the modules {', '.join(sorted(tables)) or 'none'} and must have lstm_1, "
             "lstm_2, … and linear; only a coordinatewise LSTM can be converted"
         )
     layers = tuple(_length(tables[name], "b_gates") // 4 for name in names)
-    first = "w_gates" if names else "w"
-    inputs = _length(tables[[*names, "linear"][0]], first) - sum(layers[:1])
-    # Where it is neither, the shapes below say so.
+    first, array = (names[0], "w_gates") if names else ("linear", "w")
+    inputs = _length(tables[first], array) - sum(layers[:1])
+    # The gradient as it is, or the two features of appendix A; any other number fails below.
     fan_in = (1 if inputs == 1 else 2, *layers)
     for name, before, hidden in zip(names, fan_in, layers, strict=False):
         gates = {"w_gates": (before + hidden, 4 * hidden), "b_gates": (4 * hidden,)}
-        _require_shapes(source, name, tables[name], gates)
-    _require_shapes(source, "linear", tables["linear"], {"w": (fan_in[-1], 1), "b": (1,)})
+        _require_shapes(f"{name} of {path}", tables[name], gates)
+    _require_shapes(f"linear of {path}", tables["linear"], {"w": (fan_in[-1], 1), "b": (1,)})
     if inputs == 1 and p is not None:
         raise UserError(
-            f"p is {p:g}, and the first layer of {source} takes gradients as they are; leave p out"
+            f"p is {p:g}, and the first layer of {path} takes gradients as they are; leave p out"
         )
     if inputs == 2:
         p, scale = 5.0 if p is None else p, 0.01 if scale is None else scale
@@ -94,16 +79,16 @@ def _length(arrays: dict[str, NDArray], name: str) -> int:
     return arrays[name].shape[0] if name in arrays and arrays[name].ndim else 0
 
 
-def _require_shapes(source: str, module: str, arrays: dict[str, NDArray], expected: Shapes) -> None:
-    found = {name: array.shape for name, array in arrays.items()}
-    if found != expected:
+def _require_shapes(module: str, arrays: dict[str, NDArray], expected: Shapes) -> None:
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes != expected:
         raise UserError(
-            f"{module} of {source} has {_said(found) or 'nothing'} and must have "
-            f"{_said(expected)}; only a coordinatewise LSTM can be converted"
+            f"{module} has {_written(shapes) or 'nothing'} and must have {_written(expected)}; "
+            "only a coordinatewise LSTM can be converted"
         )
 
 
-def _said(shapes: Shapes) -> str:
+def _written(shapes: Shapes) -> str:
     return ", ".join(f"{name} {list(shape)}" for name, shape in shapes.items())
 
 
@@ -111,6 +96,7 @@ def _with_weights(m: LSTM, tables: Tables) -> LSTM:
     for layer, (cell, hidden) in enumerate(zip(m.cells, m.layers, strict=True)):
         theirs, inputs = tables[f"lstm_{layer + 1}"], cell.weight_ih.shape[1]
         weight = _gates(theirs["w_gates"])
+        # Ours has no constant added to f, the second of its four gates, so the bias has it.
         bias = _gates(theirs["b_gates"]).at[hidden : 2 * hidden].add(1.0)
         m = eqx.tree_at(
             lambda m, n=layer: (m.cells[n].weight_ih, m.cells[n].weight_hh, m.cells[n].bias),

@@ -25,7 +25,6 @@ _DTYPES = {
     },
 }
 
-
 CHECKSUM = "sha256"
 """Beside what a file says of itself: the SHA-256 of the file with zeros in that place."""
 NO_CHECKSUM = "0" * 64
@@ -47,17 +46,11 @@ def read_metadata(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return every leaf by its path, and the metadata.
-
-    Files from before there were checksums have none, and are not held against it.
-
-    Raises:
-        UserError: if the file is missing, truncated or foreign, or its checksum is another one.
-    """
+    """Return every leaf by its path, and the metadata; a UserError if anything does not fit."""
     data = read_bytes(path)
     metadata = _metadata(path, data)
     try:
-        found = {
+        tensors = {
             name: Tensor(_DTYPES[leaf["dtype"]], tuple(leaf["shape"]), leaf["data"])
             for name, leaf in deserialize(data)
         }
@@ -66,16 +59,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} is damaged ({error}); copy it again or retrain the optimizer"
         ) from error
     _check(path, data, metadata.pop(CHECKSUM, None))
-    return found, metadata
+    return tensors, metadata
 
 
 def sealed(data: bytes) -> bytes:
-    """Return a file that was written with `NO_CHECKSUM` with its checksum in that place.
-
-    Example:
-        >>> sealed(b"sha256: " + NO_CHECKSUM.encode())[:20]
-        b'sha256: 634e3f83408c'
-    """
+    """Return a file that was written with `NO_CHECKSUM` with its checksum in that place."""
     return data.replace(NO_CHECKSUM.encode(), _digest(data), 1)
 
 
@@ -84,38 +72,34 @@ def _digest(data: bytes) -> bytes:
 
 
 def _check(path: Path, data: bytes, expected: Any) -> None:
+    # Files from before there were checksums have none, and are not held against it.
     if expected is None:
         return
-    found = _digest(data.replace(str(expected).encode(), NO_CHECKSUM.encode(), 1)).decode()
-    if found != expected:
+    digest = _digest(data.replace(str(expected).encode(), NO_CHECKSUM.encode(), 1)).decode()
+    if digest != expected:
         raise UserError(
-            f"{path} is damaged: its SHA-256 is {found[:12]}… where {str(expected)[:12]}… was "
+            f"{path} is damaged: its SHA-256 is {digest[:12]}… where {str(expected)[:12]}… was "
             "written; copy it again or retrain the optimizer"
         )
 
 
 def require_fit(
     path: Path,
-    found: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
     expected: Mapping[str, tuple[str, tuple[int, ...]]],
 ) -> None:
-    """Check that a file has the expected leaves, each of its dtype and shape, and no other.
-
-    Raises:
-        UserError: if a leaf is missing, unexpected, or of another shape or dtype; the sentence
-            names it.
-    """
-    for name in [*expected, *found]:
-        if name not in found:
+    """Check that a file has the expected leaves, each of its dtype and shape, and no other."""
+    for name in [*expected, *tensors]:
+        if name not in tensors:
             raise UserError(f"{path} lacks the leaf {name!r}; it was saved from something else")
         if name not in expected:
             raise UserError(
                 f"{path} has an unexpected leaf {name!r}; it was saved from something else"
             )
-        got, (dtype, shape) = found[name], expected[name]
-        if (got.dtype, got.shape) != (dtype, shape):
+        leaf, (dtype, shape) = tensors[name], expected[name]
+        if (leaf.dtype, leaf.shape) != (dtype, shape):
             raise UserError(
-                f"leaf {name!r} of {path} is {got.dtype}{list(got.shape)} where "
+                f"leaf {name!r} of {path} is {leaf.dtype}{list(leaf.shape)} where "
                 f"{dtype}{list(shape)} is expected; it was saved from something else"
             )
 
@@ -127,6 +111,7 @@ def _metadata(path: Path, data: bytes) -> dict[str, Any]:
     if len(data) < 8:
         raise foreign
     (size,) = struct.unpack("<Q", data[:8])
+    # A claim is not believed: nothing is read, or made room for, beyond the file's own end.
     if size > len(data) - 8:
         raise UserError(
             f"{path} is truncated or not a .safetensors: its header claims {size:,} bytes and "

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from metadescent import zoo
-from metadescent.figures import paper as experiments
-from metadescent.figures.output import save_figure
-from metadescent.figures.paper import BUDGETS, appendix_b, figure10, update_functions
-from metadescent.figures.paper.judge import Score
+from metadescent.descent.tuning import Tuned
+from metadescent.figures.output import render
+from metadescent.figures.paper import appendix_b, experiment_of, figure10, update_functions
+from metadescent.figures.paper.appendix_b import live
+from metadescent.figures.paper.budgets import BUDGETS
+from metadescent.figures.paper.claims import Score
+from metadescent.figures.paper.experiment import reproduce
 from metadescent.figures.paper.update_functions import Shares
 from metadescent.meta.loss import forms
 from metadescent.optimizers.lstm import LSTM
@@ -39,11 +42,11 @@ def traits(
 
 
 def holds(**options: Any) -> list[bool]:
-    return [claim.holds for claim in figure10.judge(traits(**options))]
+    return [claim.holds for claim in figure10._judge(traits(**options))]
 
 
 def test_what_the_paper_sees_in_figure_10_holds_where_it_is_so() -> None:
-    claims = figure10.judge(traits())
+    claims = figure10._judge(traits())
     assert [claim.holds for claim in claims] == [True] * 3
     assert [(c.measured, c.reference) for c in claims] == [(0.3, 0.2), (3.0, 1.0), (3.0, 8.0)]
     assert {claim.section for claim in claims} == {"B"}
@@ -78,7 +81,7 @@ def shares(lstm: float = 0.7, adam: float = 0.9, opposite: float = 0.1) -> Share
     ],
 )
 def test_what_the_paper_sees_in_figures_11_to_13(found: Shares, expected: list[bool]) -> None:
-    claims = update_functions.judge(found)
+    claims = update_functions._judge(found)
     assert [claim.holds for claim in claims] == expected
     assert "opposite direction as for ADAM" in claims[2].text
 
@@ -86,7 +89,7 @@ def test_what_the_paper_sees_in_figures_11_to_13(found: Shares, expected: list[b
 def test_shares_are_counted_over_coordinates_and_steps() -> None:
     x = np.linspace(-1, 1, 101)
     down, up, line = -np.sign(x), np.sign(x), -x
-    found = update_functions.measure(
+    found = update_functions._measure(
         {
             "LSTM": np.stack([[down, up], [line, down]]),
             "sgd": np.stack([[line, line], [line, line]]),
@@ -96,11 +99,16 @@ def test_shares_are_counted_over_coordinates_and_steps() -> None:
     assert found.step_like == {"LSTM": 0.75, "sgd": 0.0, "adam": 0.75}
     assert found.opposite == pytest.approx(1 / 3)
     lines = dict.fromkeys(("LSTM", "sgd", "adam"), np.stack([[line]]))
-    assert update_functions.measure(lines).opposite == 0.0
+    assert update_functions._measure(lines).opposite == 0.0
+
+
+def test_coordinates_are_shown_that_have_a_gradient_at_every_step() -> None:
+    assert live(np.array([[1.0, 0.0], [2.0, 1.0]])).tolist() == [True, False]
+    assert live(np.zeros((2, 2))).tolist() == [True, True]
 
 
 def test_the_one_that_is_shown_treats_coordinates_for_themselves() -> None:
-    assert all(experiments.experiment(figure).OPTIMIZERS == ("mnist-lstm",) for figure in FIGURES)
+    assert all(experiment_of(figure).optimizers == ("mnist-lstm",) for figure in FIGURES)
     assert "two-phase" in forms(zoo.load("mnist-lstm"))
 
 
@@ -111,12 +119,16 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     m = LSTM((4,), p=10.0, scale=0.1, key=jax.random.key(0))
 
     def run(figure: str) -> Any:
-        said: list[str] = []
-        found = experiments.reproduce(
-            figure, budget="smoke", load={"mnist-lstm": m}.get, cache=tmp_path, progress=said.append
+        experiment, reports = experiment_of(figure), []
+        reproduction = reproduce(
+            experiment,
+            budget="smoke",
+            load={"mnist-lstm": m}.get,
+            cache=tmp_path,
+            progress=reports.append,
         )
-        assert len(said) == experiments.units(figure)
-        return found
+        assert len(reports) == experiment.units
+        return reproduction
 
     return run
 
@@ -139,9 +151,17 @@ def test_each_figure_is_measured_judged_and_drawn(tiny: Any) -> None:
     assert not np.array_equal(drawn[1], drawn[2])
 
 
-def test_two_runs_give_the_same_bytes(tiny: Any, tmp_path: Path) -> None:
-    for figure in ("figure10", "figure13"):
-        first, second = (
-            save_figure(tiny(figure).plot(), tmp_path / name)[0].read_bytes() for name in ("a", "b")
-        )
-        assert first == second
+@pytest.mark.parametrize("figure", ["figure10", "figure13"])
+def test_two_runs_give_the_same_bytes(
+    figure: str, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def tune_each(names: Any, *sizes: Any) -> dict[str, Tuned]:
+        *_, progress = sizes
+        for name in names:
+            progress(f"tuned {name}")
+        return {name: Tuned(0.1, [], [], "given") for name in names}
+
+    monkeypatch.setattr(appendix_b, "tune_each", tune_each)
+    first, second = (render(tiny(figure).plot(), ".svg") for _ in range(2))
+    assert first == second

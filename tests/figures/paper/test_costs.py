@@ -7,11 +7,11 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.cli.commands.show import comparison_rows
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
 from metadescent.figures.paper import costs
 from metadescent.problems.quadratic import Quadratic
+from metadescent.runs.report import comparison_table
 
 KEY = jax.random.key(0)
 
@@ -52,7 +52,7 @@ def test_every_optimizer_of_a_panel_is_timed_at_its_tuned_rate() -> None:
 
 
 def test_a_table_has_costs_beside_the_first_optimizers() -> None:
-    columns, rows = comparison_rows(panel()._replace(seconds={"lstm": 0.002, "sgd": 0.0005}))
+    columns, rows = comparison_table(panel()._replace(seconds={"lstm": 0.002, "sgd": 0.0005}))
     assert columns[-1] == "cost a step"
     assert [float(row[-1]) for row in rows] == pytest.approx([1.0, 0.25])
-    assert "cost a step" not in comparison_rows(panel())[0]
+    assert "cost a step" not in comparison_table(panel())[0]

@@ -13,12 +13,15 @@ import pytest
 from metadescent._errors import UserError
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
-from metadescent.figures import paper as experiments
-from metadescent.figures.paper import BUDGETS, Claim, Reproduction, experiment, figure4, panels
+from metadescent.figures.paper import experiment_of, experiments, figure4, panels
+from metadescent.figures.paper.budgets import BUDGETS
+from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.experiment import Reproduction, reproduce
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 
+FIGURE = experiment_of("figure4")
 BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34}
 
 
@@ -43,14 +46,14 @@ def measured(**replaced: Comparison) -> dict[str, Comparison]:
 
 
 def failing(**replaced: Comparison) -> list[int]:
-    return [i for i, claim in enumerate(figure4.judge(measured(**replaced))) if not claim.holds]
+    return [i for i, claim in enumerate(FIGURE.judge(measured(**replaced))) if not claim.holds]
 
 
 GAUSSIAN, UNIFORM, EQUIVALENT, FINAL, SUM, STANDARD, CONTINUES = range(7)
 
 
 def test_with_the_papers_own_levels_every_claim_holds() -> None:
-    claims = figure4.judge(measured())
+    claims = FIGURE.judge(measured())
     assert [claim.section for claim in claims] == ["3.1"] * 2 + ["3.2"] * 3 + ["figure 4", "3.2"]
     assert all(claim.holds for claim in claims)
     assert (claims[FINAL].measured, claims[FINAL].reference) == pytest.approx((0.25, 0.33))
@@ -64,7 +67,7 @@ def test_with_the_papers_own_levels_every_claim_holds() -> None:
 
 
 def test_a_claim_says_what_was_compared() -> None:
-    texts = [claim.text for claim in figure4.judge(measured())]
+    texts = [claim.text for claim in FIGURE.judge(measured())]
     assert texts[GAUSSIAN] == (
         '"the learned optimizers substantially outperform the baselines" (Gaussian W and y): loss '
         "after step 100, the LSTM's against the best baseline's; holds if it is at most 0.8 times "
@@ -130,7 +133,7 @@ def test_a_single_seed_has_no_interval() -> None:
 def test_json() -> None:
     found = measured()
     claims = [Claim("text", "3.1", 1.0, 2.0, True)]
-    written = Reproduction("figure4", found, claims, lambda: figure4.plot(found)).to_json()
+    written = Reproduction("figure4", found, claims, lambda: FIGURE.plot(found)).to_json()
     assert json.loads(json.dumps(written)) == {
         "figure": "figure4",
         "panels": {name: panel.to_json() for name, panel in found.items()},
@@ -138,11 +141,11 @@ def test_json() -> None:
             {"text": "text", "section": "3.1", "measured": 1.0, "reference": 2.0, "holds": True}
         ],
     }
-    json.dumps([claim._asdict() for claim in figure4.judge(found)])
+    json.dumps([claim._asdict() for claim in FIGURE.judge(found)])
 
 
 def test_the_plot_shows_the_second_half_to_the_right() -> None:
-    figure = figure4.plot(measured())
+    figure = FIGURE.plot(measured())
     assert [axes.get_xlim() for axes in figure.axes] == [(0, 100)] * 3 + [(100, 200)]
     assert [axes.get_ylabel() for axes in figure.axes] == ["Loss"] * 2 + ["Loss (nats)"] * 2
     assert all(axes.get_title(loc="left") for axes in figure.axes)
@@ -150,12 +153,12 @@ def test_the_plot_shows_the_second_half_to_the_right() -> None:
 
 def test_the_legend_says_lstm() -> None:
     def renamed(name: str, found: Comparison) -> Comparison:
-        curves = {figure4.SETTINGS[name].optimizer: found.curves["lstm"]} | {
+        curves = {FIGURE.settings[name].optimizer: found.curves["lstm"]} | {
             n: c for n, c in found.curves.items() if n != "lstm"
         }
         return found._replace(curves=curves)
 
-    figure = figure4.plot({name: renamed(name, found) for name, found in measured().items()})
+    figure = FIGURE.plot({name: renamed(name, found) for name, found in measured().items()})
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["LSTM", "SGD", "NAG", "RMSprop", "Adam"]
 
@@ -186,7 +189,9 @@ def test_each_panel_runs_what_the_paper_ran(
         return tiny(name)
 
     monkeypatch.setattr(panels, "compare", compare)
-    found = figure4.reproduce(budget, load=load, seed=3, cache=tmp_path, progress=said.append)
+    found = reproduce(
+        FIGURE, budget=budget, load=load, seed=3, cache=tmp_path, progress=said.append
+    )
     assert list(found.panels) == ["left", "left-uniform", "center", "right"]
     assert loaded == ["quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm"]
     effort = BUDGETS[budget]
@@ -219,8 +224,8 @@ def test_each_panel_runs_what_the_paper_ran(
 @pytest.mark.usefixtures("small_problems")
 def test_smoke() -> None:
     said: list[str] = []
-    found = experiments.reproduce("figure4", budget="smoke", load=tiny, progress=said.append)
-    assert len(said) == experiments.units("figure4")
+    found = reproduce(FIGURE, budget="smoke", load=tiny, progress=said.append)
+    assert len(said) == FIGURE.units
     assert {name: panel.steps for name, panel in found.panels.items()} == {
         "left": 10,
         "left-uniform": 10,
@@ -234,15 +239,15 @@ def test_smoke() -> None:
 
 
 def test_discovery() -> None:
-    assert experiments.experiments()["figure4"] is figure4
+    assert [experiments()["figure4"]] == figure4.EXPERIMENTS
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
     with pytest.raises(UserError) as caught:
-        experiment("figur4")
+        experiment_of("figur4")
     assert str(caught.value) == "there is no experiment named 'figur4'; did you mean 'figure4'?"
     with pytest.raises(UserError) as caught:
-        figure4.reproduce("papr", load=tiny)
+        reproduce(FIGURE, budget="papr", load=tiny)
     assert str(caught.value) == "there is no budget named 'papr'; did you mean 'paper'?"
 
 

@@ -11,13 +11,15 @@ import pytest
 from metadescent._spec import parse
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
-from metadescent.figures import paper as experiments
-from metadescent.figures.paper import BUDGETS, figure5, panels
+from metadescent.figures.paper import experiment_of, panels
+from metadescent.figures.paper.budgets import BUDGETS
+from metadescent.figures.paper.experiment import reproduce
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import problems
 
+FIGURE = experiment_of("figure5")
 BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34}
 UNITS_40, UNITS_40_200, LAYERS_2, RELU = range(4)
 
@@ -45,11 +47,11 @@ def measured(**replaced: Comparison) -> dict[str, Comparison]:
 
 
 def failing(**replaced: Comparison) -> list[int]:
-    return [i for i, claim in enumerate(figure5.judge(measured(**replaced))) if not claim.holds]
+    return [i for i, claim in enumerate(FIGURE.judge(measured(**replaced))) if not claim.holds]
 
 
 def test_with_levels_such_as_the_papers_every_claim_holds() -> None:
-    claims = figure5.judge(measured())
+    claims = FIGURE.judge(measured())
     assert len(claims) == 4
     assert all(claim.holds and claim.section == "3.2" for claim in claims)
     for claim, lstm in zip(claims, [0.25, 0.25, 0.25, 0.9], strict=True):
@@ -57,7 +59,7 @@ def test_with_levels_such_as_the_papers_every_claim_holds() -> None:
 
 
 def test_a_claim_quotes_the_paper_and_says_what_was_compared() -> None:
-    texts = [claim.text for claim in figure5.judge(measured())]
+    texts = [claim.text for claim in FIGURE.judge(measured())]
     assert texts[UNITS_40] == (
         '"the LSTM optimizer generalizes well, and continues to outperform the hand-designed '
         'baselines despite operating outside of its training regime" (40 hidden units): mean loss '
@@ -96,7 +98,7 @@ def test_divergence_supports_no_claim(loss: float) -> None:
 
 
 def test_the_plot_shows_the_second_half_beyond_the_horizon() -> None:
-    figure = figure5.plot(measured())
+    figure = FIGURE.plot(measured())
     assert [axes.get_xlim() for axes in figure.axes] == [(0, 100), (100, 200), (0, 100), (0, 100)]
     assert {axes.get_ylabel() for axes in figure.axes} == {"Loss (nats)"}
     assert len({axes.get_title(loc="left") for axes in figure.axes}) == 4
@@ -105,7 +107,7 @@ def test_the_plot_shows_the_second_half_beyond_the_horizon() -> None:
 
 
 def test_each_panel_is_a_problem_with_a_name() -> None:
-    assert {parse(setting.problem)[0] for setting in figure5.SETTINGS.values()} <= set(problems())
+    assert {parse(setting.problem)[0] for setting in FIGURE.settings.values()} <= set(problems())
 
 
 def tiny(name: str) -> LearnedOptimizer:
@@ -129,7 +131,9 @@ def test_each_panel_runs_what_the_paper_ran(
 
     monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
     monkeypatch.setattr(panels, "compare", compare)
-    found = figure5.reproduce(budget, load=load, seed=3, cache=tmp_path, progress=said.append)
+    found = reproduce(
+        FIGURE, budget=budget, load=load, seed=3, cache=tmp_path, progress=said.append
+    )
     assert list(found.panels) == ["40-units", "40-units-200", "2-layers", "relu"]
     assert loaded == ["mnist-lstm"]
     horizon, seeds = (10 if budget == "smoke" else 100), BUDGETS[budget].networks
@@ -159,8 +163,8 @@ def test_each_panel_runs_what_the_paper_ran(
 def test_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
     said: list[str] = []
-    found = experiments.reproduce("figure5", budget="smoke", load=tiny, progress=said.append)
-    assert len(said) == experiments.units("figure5")
+    found = reproduce(FIGURE, budget="smoke", load=tiny, progress=said.append)
+    assert len(said) == FIGURE.units
     assert [panel.steps for panel in found.panels.values()] == [10, 20, 10, 10]
     json.dumps(found.to_json())
     assert len(found.plot().axes) == 4

@@ -12,12 +12,14 @@ import pytest
 from metadescent._spec import parse
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
-from metadescent.figures import paper as experiments
-from metadescent.figures.paper import BUDGETS, figure6, panels
+from metadescent.figures.paper import experiment_of, figure6, panels
+from metadescent.figures.paper.budgets import BUDGETS
+from metadescent.figures.paper.experiment import reproduce
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 
+FIGURE = experiment_of("figure6")
 BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34}
 SIMILAR, ONE, TWO, THREE = range(4)
 
@@ -35,14 +37,14 @@ def comparison(
 
 
 def measured(**replaced: Comparison) -> dict[str, Comparison]:
-    found = dict.fromkeys(figure6.SETTINGS, comparison())
+    found = dict.fromkeys(FIGURE.settings, comparison())
     changed = {name.strip("_").replace("_", "-"): panel for name, panel in replaced.items()}
     assert set(changed) <= set(found)
     return found | changed
 
 
 def failing(**replaced: Comparison) -> list[int]:
-    return [i for i, claim in enumerate(figure6.judge(measured(**replaced))) if not claim.holds]
+    return [i for i, claim in enumerate(FIGURE.judge(measured(**replaced))) if not claim.holds]
 
 
 @pytest.fixture(autouse=True)
@@ -54,18 +56,18 @@ def cleared(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 
 def test_the_points() -> None:
-    networks = [parse(setting.problem) for setting in figure6.SETTINGS.values()]
+    networks = [parse(setting.problem) for setting in FIGURE.settings.values()]
     assert {name for name, _ in networks} == {"mnist"}
     assert [options["hidden"] for _, options in networks] == [
         (units,) * layers for layers in (1, 2, 3) for units in (5, 10, 20, 40, 80, 160)
     ]
-    names = list(figure6.SETTINGS)
+    names = list(FIGURE.settings)
     assert (names[2], names[-1]) == ("1-layer-20-units", "3-layers-160-units")
-    assert experiments.units("figure6") == 18 * 9
+    assert FIGURE.units == 18 * 9
 
 
 def test_ahead_everywhere_every_claim_holds() -> None:
-    claims = figure6.judge(measured())
+    claims = FIGURE.judge(measured())
     assert len(claims) == 4
     for claim in claims:
         assert claim.holds
@@ -73,7 +75,7 @@ def test_ahead_everywhere_every_claim_holds() -> None:
 
 
 def test_a_claim_quotes_the_paper_and_says_what_was_compared() -> None:
-    texts = [claim.text for claim in figure6.judge(measured())]
+    texts = [claim.text for claim in FIGURE.judge(measured())]
     quotation = (
         '"in this setting where the test-set problems are similar enough to those in the training '
         'set we see even better generalization than the baseline optimizers"'
@@ -94,7 +96,7 @@ def test_a_claim_fails_with_any_of_its_points() -> None:
     assert failing(_1_layer_5_units=behind) == [ONE]
     assert failing(_2_layers_160_units=behind) == [TWO]
     assert failing(_3_layers_10_units=behind) == [THREE]
-    claim = figure6.judge(measured(_3_layers_10_units=behind))[THREE]
+    claim = FIGURE.judge(measured(_3_layers_10_units=behind))[THREE]
     assert claim.measured == pytest.approx(0.5 / 0.33)
 
 
@@ -110,7 +112,7 @@ def test_divergence_supports_no_claim(loss: float) -> None:
 
 
 def test_the_plot_is_of_final_losses() -> None:
-    figure = figure6.plot(measured(_2_layers_5_units=comparison(lstm=1.5)))
+    figure = FIGURE.plot(measured(_2_layers_5_units=comparison(lstm=1.5)))
     one, two, three = figure.axes
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "1 hidden layer",
@@ -137,7 +139,7 @@ def test_the_plot_is_of_final_losses() -> None:
 def test_a_level_is_that_of_the_last_tenth() -> None:
     found = comparison()
     found.curves["mnist-lstm"].mean[:90] = 2.0
-    lines = figure6.plot(measured(_1_layer_20_units=found)).axes[0].lines
+    lines = FIGURE.plot(measured(_1_layer_20_units=found)).axes[0].lines
     np.testing.assert_allclose(lines[1].get_ydata(), 0.25)
 
 
@@ -162,8 +164,10 @@ def test_every_point_is_tuned_anew(
 
     monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
     monkeypatch.setattr(panels, "compare", compare)
-    found = figure6.reproduce(budget, load=load, seed=3, cache=tmp_path, progress=said.append)
-    assert list(found.panels) == list(figure6.SETTINGS)
+    found = reproduce(
+        FIGURE, budget=budget, load=load, seed=3, cache=tmp_path, progress=said.append
+    )
+    assert list(found.panels) == list(FIGURE.settings)
     assert loaded == ["mnist-lstm"]
     seeds = BUDGETS[budget].sweeps
     options = {
@@ -175,7 +179,7 @@ def test_every_point_is_tuned_anew(
         "cache": tmp_path,
     }
     assert calls == [
-        (["mnist-lstm"], setting.problem, options) for setting in figure6.SETTINGS.values()
+        (["mnist-lstm"], setting.problem, options) for setting in FIGURE.settings.values()
     ]
     assert said == [f"{name}: running" for name in found.panels]
     json.dumps(found.to_json())
@@ -195,7 +199,7 @@ def test_data_and_programs_of_one_point_are_let_go_before_the_next(
 
     monkeypatch.setattr(panels, "make_problem", make_problem)
     monkeypatch.setattr(panels, "compare", lambda *_, **__: comparison())
-    figure6.reproduce("smoke", load=tiny)
+    reproduce(FIGURE, budget="smoke", load=tiny)
     assert len(alive) == 18
 
 
@@ -203,8 +207,8 @@ def test_data_and_programs_of_one_point_are_let_go_before_the_next(
 def test_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
     said: list[str] = []
-    found = experiments.reproduce("figure6", budget="smoke", load=tiny, progress=said.append)
-    assert len(said) == experiments.units("figure6")
+    found = reproduce(FIGURE, budget="smoke", load=tiny, progress=said.append)
+    assert len(said) == FIGURE.units
     assert {panel.steps for panel in found.panels.values()} == {10}
     json.dumps(found.to_json())
     assert len(found.plot().axes) == 3

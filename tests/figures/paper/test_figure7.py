@@ -11,13 +11,15 @@ import pytest
 from metadescent._spec import parse
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
-from metadescent.figures import paper as experiments
-from metadescent.figures.paper import BUDGETS, figure7, panels
+from metadescent.figures.paper import experiment_of, figure7, panels
+from metadescent.figures.paper.budgets import BUDGETS
+from metadescent.figures.paper.experiment import reproduce
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import problems
 
+FIGURE = experiment_of("figure7")
 LSTM_, SUB, PLAIN = "cifar10-lstm", "cifar10-lstm-sub", "cifar10-plain-lstm"
 STEPS, EVERY = 100, 20
 LEVELS = {"cifar10": 0.8, "cifar5": 0.5, "cifar2": 0.1}
@@ -47,11 +49,11 @@ def comparison(
 
 def failing(**replaced: Comparison) -> list[str]:
     found = {name: comparison(name) for name in LEVELS} | replaced
-    return [claim.text for claim in figure7.judge(found) if not claim.holds]
+    return [claim.text for claim in FIGURE.judge(found) if not claim.holds]
 
 
 def test_with_levels_such_as_the_papers_every_claim_holds() -> None:
-    claims = figure7.judge({name: comparison(name) for name in LEVELS})
+    claims = FIGURE.judge({name: comparison(name) for name in LEVELS})
     assert len(claims) == 3 * 3 + 2 + 2
     assert all(claim.holds and claim.section == "3.3" for claim in claims)
     assert len({claim.text for claim in claims}) == len(claims)
@@ -63,7 +65,7 @@ def test_ahead_by_less_than_the_margin_is_not_much_more_quickly(name: str, margi
     failed = failing(**{name: comparison(name, lstm=(margin + 0.005) * BASELINES[name])})
     wanted = f"holds if it is at most {margin:g} times as much"
     assert wanted in failed[0]
-    assert figure7.SETTINGS[name].title in failed[0]
+    assert FIGURE.settings[name].title in failed[0]
 
 
 def test_held_out_images_are_judged_for_themselves() -> None:
@@ -90,7 +92,7 @@ def test_divergence_supports_no_claim(loss: float) -> None:
 
 
 def test_the_plot_has_held_out_images_above_and_minibatches_below() -> None:
-    figure = figure7.plot({name: comparison(name) for name in LEVELS})
+    figure = FIGURE.plot({name: comparison(name) for name in LEVELS})
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     labels = ("CIFAR-10", "CIFAR-5", "CIFAR-2")
     assert titles == [f"{x}, {data}" for data in ("held out", "minibatches") for x in labels]
@@ -101,8 +103,8 @@ def test_the_plot_has_held_out_images_above_and_minibatches_below() -> None:
 
 
 def test_each_panel_is_a_problem_with_a_name() -> None:
-    assert {parse(setting.problem)[0] for setting in figure7.SETTINGS.values()} <= set(problems())
-    assert all(setting.num_steps >= 1000 for setting in figure7.SETTINGS.values())
+    assert {parse(setting.problem)[0] for setting in FIGURE.settings.values()} <= set(problems())
+    assert all(setting.num_steps >= 1000 for setting in FIGURE.settings.values())
     assert BUDGETS["cpu"].convolutions.report >= 8
 
 
@@ -118,9 +120,9 @@ def test_each_panel_runs_what_the_paper_ran(monkeypatch: pytest.MonkeyPatch) -> 
         return comparison(parse(problem_name)[0])
 
     monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
-    monkeypatch.setattr(panels, "searches", lambda *_, **__: {})
+    monkeypatch.setattr(panels, "kept_searches", lambda *_, **__: {})
     monkeypatch.setattr(panels, "compare", compare)
-    figure7.reproduce("cpu", load=tiny)
+    reproduce(FIGURE, budget="cpu", load=tiny)
     assert calls == [
         ([LSTM_, PLAIN], "cifar10(batches=(1, 2, 3, 4))", 1000, 20),
         ([LSTM_, SUB], "cifar5(batches=(1, 2, 3, 4))", 1000, 20),
@@ -131,9 +133,9 @@ def test_each_panel_runs_what_the_paper_ran(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.slow
 def test_smoke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
-    monkeypatch.setattr(figure7, "KEPT", tmp_path / "none.json")
+    monkeypatch.setattr(FIGURE, "kept", tmp_path / "none.json")
     said: list[str] = []
-    found = experiments.reproduce("figure7", budget="smoke", load=tiny, progress=said.append)
-    assert len(said) == experiments.units("figure7")
+    found = reproduce(FIGURE, budget="smoke", load=tiny, progress=said.append)
+    assert len(said) == FIGURE.units
     json.dumps(found.to_json())
     assert len(found.plot().axes) == 6

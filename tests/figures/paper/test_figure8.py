@@ -12,15 +12,9 @@ import pytest
 from metadescent._spec import parse
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
-from metadescent.figures import paper as experiments
-from metadescent.figures.paper import (
-    BUDGETS,
-    experiment,
-    figure8,
-    figure8_transfer,
-    panels,
-    styling,
-)
+from metadescent.figures.paper import experiment_of, panels
+from metadescent.figures.paper.budgets import BUDGETS
+from metadescent.figures.paper.experiment import reproduce
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.convex import Convex
@@ -29,6 +23,7 @@ from metadescent.registry import problems
 STEPS = 128
 BASELINES = {"sgd": 0.5, "nag": 0.45, "rmsprop": 0.42, "adam": 0.4, "lbfgs": 0.41}
 FIGURES = ("figure8", "figure8-vgg19", "figure8-transfer")
+FIGURE8, _, FURTHER = map(experiment_of, FIGURES)
 
 
 def curve(level: float, rate: float | None, width: float = 0.01) -> Curve:
@@ -59,11 +54,11 @@ def bent(comparison: Comparison, at: slice, level: float) -> Comparison:
 
 def holds(left: Comparison | None = None, right: Comparison | None = None) -> list[bool]:
     found = {"left": left or comparison(), "right": right or comparison()}
-    return [claim.holds for claim in figure8.judge(found)]
+    return [claim.holds for claim in FIGURE8.judge(found)]
 
 
 def test_what_the_paper_says_holds_where_it_is_so() -> None:
-    claims = figure8.judge({"left": comparison(), "right": comparison(0.39)})
+    claims = FIGURE8.judge({"left": comparison(), "right": comparison(0.39)})
     assert [claim.holds for claim in claims] == [True] * 3
     assert {claim.section for claim in claims} == {"3.4"}
     measured = [(claim.measured, claim.reference) for claim in claims]
@@ -91,7 +86,7 @@ def test_from_step_20_on_it_is_below_every_baseline_at_every_step() -> None:
     assert holds(left=bent(comparison(), slice(18, 19), 9.0)) == [True, True, True]
     assert holds(left=bent(comparison(), slice(19, 20), 0.4)) == [True, False, True]
     crossed = bent(comparison(), slice(60, 61), 0.41)
-    claim = figure8.judge({"left": crossed, "right": comparison()})[1]
+    claim = FIGURE8.judge({"left": crossed, "right": comparison()})[1]
     assert not claim.holds
     assert claim.measured == pytest.approx(0.41 / 0.4)
     # Below the one that ends best is not enough where another is lower on the way.
@@ -109,11 +104,11 @@ def test_divergence_supports_no_claim(loss: float) -> None:
 
 
 def test_further_it_takes_a_tenth_more_at_most_and_no_rise() -> None:
-    names = figure8_transfer.SETTINGS
+    names = FURTHER.settings
 
     def failing(**replaced: Comparison) -> list[str]:
         found = {name: comparison(0.43) for name in names} | replaced
-        claims = figure8_transfer.judge(found)
+        claims = FURTHER.judge(found)
         assert len({claim.text for claim in claims}) == len(claims) == 2 * len(names)
         assert {claim.section for claim in claims} == {"ours"}
         return [claim.text for claim in claims if not claim.holds]
@@ -129,10 +124,10 @@ def test_further_it_takes_a_tenth_more_at_most_and_no_rise() -> None:
 
 @pytest.mark.parametrize("figure", FIGURES)
 def test_each_panel_tests_and_tunes_on_splits_of_their_own(figure: str) -> None:
-    found = experiment(figure)
-    assert figure == found.FIGURE
-    assert found.KEPT.name == f"{figure}.json"
-    for one in found.SETTINGS.values():
+    found = experiment_of(figure)
+    assert figure == found.figure
+    assert found.kept.name == f"{figure}.json"
+    for one in found.settings.values():
         (name, tested), (_, tuned) = parse(one.problem), parse(one.tuned_on)
         assert name in problems()
         assert tested | {"split": "validation"} == tuned
@@ -143,12 +138,12 @@ def test_each_panel_tests_and_tunes_on_splits_of_their_own(figure: str) -> None:
 
 
 def test_the_left_panel_is_a_hundred_test_photographs() -> None:
-    left = experiment("figure8").SETTINGS["left"]
+    left = experiment_of("figure8").settings["left"]
     assert left.problem == "neural-art(split='test', each=True)"
     assert getattr(BUDGETS["cpu"], left.seeds).report == 100
-    assert experiment("figure8").OPTIMIZERS == ("neural-art-lstm",)
-    assert experiment("figure8-vgg19").OPTIMIZERS == ("neural-art-lstm-vgg19",)
-    for one in experiment("figure8-vgg19").SETTINGS.values():
+    assert experiment_of("figure8").optimizers == ("neural-art-lstm",)
+    assert experiment_of("figure8-vgg19").optimizers == ("neural-art-lstm-vgg19",)
+    for one in experiment_of("figure8-vgg19").settings.values():
         assert parse(one.problem)[1]["net"] == "vgg19"
 
 
@@ -182,7 +177,7 @@ def test_each_panel_runs_what_it_says(
         _, given = parse(problem_name)
         assert options["tuned_on"] is made[problem_name.replace("'test'", "'validation'")]
         assert options["num_steps"] == STEPS
-        assert list(learned) == list(experiment(figure).OPTIMIZERS)
+        assert list(learned) == list(experiment_of(figure).optimizers)
         at = given.get("size", 64), given.get("style", "starry_night")
         calls[at] = options["num_seeds"], options["tune_seeds"]
         return comparison()
@@ -191,18 +186,18 @@ def test_each_panel_runs_what_it_says(
     monkeypatch.setattr(
         panels, "make_problem", lambda spec, data_dir: made.setdefault(spec, Convex(dimension=3))
     )
-    monkeypatch.setattr(panels, "searches", lambda *_, **__: {})
+    monkeypatch.setattr(panels, "kept_searches", lambda *_, **__: {})
     monkeypatch.setattr(panels, "compare", compare)
-    found = experiment(figure).reproduce("cpu", load=tiny)
+    found = reproduce(experiment_of(figure), budget="cpu", load=tiny)
     assert calls == expected
     assert found.figure == figure
 
 
 def test_the_plot_has_a_panel_for_each_setting() -> None:
-    found = experiment("figure8-transfer")
-    figure = found.plot({name: comparison() for name in found.SETTINGS})
+    found = experiment_of("figure8-transfer")
+    figure = found.plot({name: comparison() for name in found.settings})
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == [one.title for one in found.SETTINGS.values()]
+    assert titles == [one.title for one in found.settings.values()]
     shown = [text.get_text() for text in figure.legends[0].get_texts()]
     assert sorted(shown) == ["Adam", "L-BFGS", "LSTM", "NAG", "RMSprop", "SGD"]
 
@@ -211,10 +206,11 @@ def test_the_plot_has_a_panel_for_each_setting() -> None:
 @pytest.mark.parametrize("figure", FIGURES[:2])
 def test_smoke(figure: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Convex(dimension=3))
-    monkeypatch.setattr(styling, "FOLDER", tmp_path)
+    experiment = experiment_of(figure)
+    monkeypatch.setattr(experiment, "kept", tmp_path / "none.json")
     said: list[str] = []
-    found = experiments.reproduce(figure, budget="smoke", load=tiny, progress=said.append)
-    assert len(said) == experiments.units(figure)
+    found = reproduce(experiment, budget="smoke", load=tiny, progress=said.append)
+    assert len(said) == experiment.units
     assert {panel.steps for panel in found.panels.values()} == {12}
     json.dumps(found.to_json())
     assert len(found.plot().axes) == 2

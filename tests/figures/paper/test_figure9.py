@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.figures import paper as experiments
-from metadescent.figures.paper import experiment, figure9, styling
+from metadescent.figures.paper import experiment_of, figure9, styling
+from metadescent.figures.paper.experiment import reproduce
 from metadescent.figures.paper.figure9 import PIECES, Piece, Triple, beyond
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
@@ -33,7 +33,7 @@ def triple(
 
 
 def failing(*triples: Triple) -> list[str]:
-    claims = figure9.judge([triple(size=64), triple(size=128), *triples])
+    claims = figure9._judge([triple(size=64), triple(size=128), *triples])
     assert len({claim.text for claim in claims}) == len(claims) == 8
     assert {claim.section for claim in claims} == {"ours"}
     return [claim.text for claim in claims if not claim.holds]
@@ -56,6 +56,12 @@ def test_the_outermost_rows_and_columns_are_told_from_the_rest() -> None:
     corner = np.zeros((16, 16, 3))
     corner[0, 0] = 2.0
     assert beyond(corner) == (pytest.approx(1 / 60), 0.0)
+
+
+def test_a_row_of_the_border_is_a_third_of_it() -> None:
+    theta = np.zeros((4, 4, 3))
+    theta[0] = 1.5
+    assert beyond(theta) == (pytest.approx(1 / 3), 0.0)
 
 
 def test_a_saturated_border_is_seen_at_its_resolution() -> None:
@@ -93,8 +99,8 @@ def test_the_pieces_are_those_that_the_paper_describes() -> None:
     numbers = [piece.content for piece in PIECES if isinstance(piece.content, int)]
     assert numbers == list(range(figure9.TEST))
     assert {piece.content for piece in PIECES if isinstance(piece.content, str)} == set(EMBEDDED)
-    assert experiment("figure9").OPTIMIZERS == ("neural-art-lstm",)
-    assert experiment("figure9-vgg19").OPTIMIZERS == ("neural-art-lstm-vgg19",)
+    assert experiment_of("figure9").optimizers == ("neural-art-lstm",)
+    assert experiment_of("figure9-vgg19").optimizers == ("neural-art-lstm-vgg19",)
 
 
 class Mean(FeatureNetwork):
@@ -134,9 +140,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
 
 
 def test_every_piece_is_styled_and_reported(small: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    found = experiments.reproduce("figure9", budget="smoke", load=still, progress=said.append)
-    assert len(said) == experiments.units("figure9") == len(PIECES)
+    experiment, reports = experiment_of("figure9"), []
+    found = reproduce(experiment, budget="smoke", load=still, progress=reports.append)
+    assert len(reports) == experiment.units == len(PIECES)
     json.dumps(found.to_json())
     assert found.panels == {}
     assert found.measured["steps"] == 12

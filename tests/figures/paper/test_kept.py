@@ -2,7 +2,6 @@
 
 import importlib.util
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import pytest
@@ -10,9 +9,9 @@ import pytest
 from metadescent._files import write_json
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.tuning import tune
-from metadescent.figures.paper import BUDGETS, Budget, Seeds
-from metadescent.figures.paper.kept import entry, searches
-from metadescent.figures.paper.panels import Setting, searches_of
+from metadescent.figures.paper.budgets import BUDGETS, Budget, Seeds
+from metadescent.figures.paper.kept import is_kept, kept_searches, seal, to_entry
+from metadescent.figures.paper.panels import LearningCurves, Setting, searches_of
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_problem
 
@@ -28,12 +27,12 @@ def tuned():
 @pytest.fixture(scope="module")
 def file(tuned, tmp_path_factory):
     path = tmp_path_factory.mktemp("kept") / "figure.json"
-    write_json(path, {"left": {"sgd": entry("sgd", tuned, Quadratic(), KEY, **SIZES)}})
+    write_json(path, {"left": {"sgd": to_entry("sgd", tuned, Quadratic(), KEY, **SIZES)}})
     return path
 
 
 def test_a_kept_search_is_the_search(file, tuned):
-    assert searches(file, "left", Quadratic(), KEY, **SIZES) == {"sgd": tuned}
+    assert kept_searches(file, "left", Quadratic(), KEY, **SIZES) == {"sgd": tuned}
 
 
 @pytest.mark.parametrize(
@@ -48,11 +47,18 @@ def test_a_kept_search_is_the_search(file, tuned):
     ids=["panel", "problem", "key", "steps", "seeds"],
 )
 def test_of_another_search_nothing_is_used(file, panel, problem, key, sizes):
-    assert searches(file, panel, problem, key, **sizes) == {}
+    assert kept_searches(file, panel, problem, key, **sizes) == {}
+
+
+def test_a_seal_is_the_loss_of_the_first_steps_at_the_best_rate(tuned):
+    losses = seal("sgd", tuned, Quadratic(), KEY, 4)
+    assert len(losses) == 5
+    assert losses[0] > losses[-1]
 
 
 def test_without_a_file_nothing_is_used(tmp_path):
-    assert searches(tmp_path / "none.json", "left", Quadratic(), KEY, **SIZES) == {}
+    assert not is_kept(tmp_path / "none.json", "left", "sgd", 20, 4)
+    assert kept_searches(tmp_path / "none.json", "left", Quadratic(), KEY, **SIZES) == {}
 
 
 def test_what_is_kept_is_not_tuned_ahead(file, tmp_path):
@@ -79,15 +85,18 @@ def test_the_tool_keeps_the_searches_of_any_experiment(tmp_path, monkeypatch, ca
     tool = tool_of("keep_searches")
     other = "quadratic-uniform"
     one = Setting("quadratic", "", 20, "functions", "", "", ("sgd",), tuned_on=other)
-    found = SimpleNamespace(SETTINGS={"left": one}, KEPT=tmp_path / "figure.json")
-    monkeypatch.setattr(tool, "experiment", {"figure8": found}.__getitem__)
+    experiment = LearningCurves("figure8", {"left": one}, judge=lambda panels: [])
+    experiment.kept = tmp_path / "figure.json"
+    monkeypatch.setattr(tool, "experiment_of", {"figure8": experiment}.__getitem__)
     monkeypatch.setattr(tool, "budget_of", lambda _: BUDGETS["smoke"]._replace(horizon=1.0))
     monkeypatch.setattr(tool, "tuning_cache", lambda: tmp_path / "cache")
     monkeypatch.setattr("sys.argv", ["keep_searches.py", "figure8"])
     tool.main()
     assert capsys.readouterr().out.startswith("left, sgd: ")
     key, _ = problem_keys(0)
-    kept = searches(found.KEPT, "left", make_problem(other), key, num_steps=20, num_seeds=32)
+    kept = kept_searches(
+        experiment.kept, "left", make_problem(other), key, num_steps=20, num_seeds=32
+    )
     assert list(kept) == ["sgd"]
     tool.main()
     assert capsys.readouterr().out == ""

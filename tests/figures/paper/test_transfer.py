@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,18 +14,24 @@ import pytest
 
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
-from metadescent.figures import paper as experiments
-from metadescent.figures.paper import BUDGETS, panels, transfer
+from metadescent.figures.paper import experiment_of, panels, transfer
+from metadescent.figures.paper.budgets import BUDGETS
+from metadescent.figures.paper.experiment import reproduce
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import problems
 
+TRANSFER = experiment_of("transfer")
 BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34}
-KEYS = list(transfer.SETTINGS)
+KEYS = transfer.CASES
 SEEN = [key for key in KEYS if key[0] in transfer.SEEN and key != transfer.LONG]
 UNSEEN = [key for key in KEYS if key[0] in transfer.UNSEEN]
 ROBUST, PAPER = "mlp-robust-lstm", "mnist-lstm"
+
+
+def name_of(key: tuple[str, int]) -> str:
+    return f"{key[0]}-{key[1]}"
 
 
 def comparison(
@@ -44,14 +51,13 @@ def panel(key: tuple[str, int], lstm: float = 0.3, **replaced: float) -> Compari
 
 
 def measured(changed: dict[tuple[str, int], Comparison] | None = None) -> dict[str, Comparison]:
-    found = {key: panel(key) for key in KEYS} | (changed or {})
-    names = {key: f"{key[0]}-{key[1]}" for key in KEYS}
-    paper = {f"{names[key]}-paper": comparison(9.9, key[1], PAPER) for key in KEYS}
-    return {names[key]: each for key, each in found.items()} | paper
+    robust = {key: panel(key) for key in KEYS} | (changed or {})
+    paper = {f"{name_of(key)}-paper": comparison(9.9, key[1], PAPER) for key in KEYS}
+    return {name_of(key): each for key, each in robust.items()} | paper
 
 
 def failing(changed: dict[tuple[str, int], Comparison]) -> list[tuple[str, int]]:
-    claims = transfer.judge(measured(changed))
+    claims = TRANSFER.judge(measured(changed))
     return [key for key, claim in zip(KEYS, claims, strict=True) if not claim.holds]
 
 
@@ -70,17 +76,18 @@ def test_the_settings() -> None:
     assert {key[1] for key in KEYS[:-1]} == {100, 1000}
     assert not {name for name, _ in SEEN} & {name for name, _ in UNSEEN}
     for key in KEYS:
-        robust, paper = transfer.SETTINGS[key], transfer.BESIDE[key]
+        name = name_of(key)
+        robust, paper = TRANSFER.settings[name], TRANSFER.settings[f"{name}-paper"]
         tuned = ("adam",) if key == transfer.LONG else ("sgd", "nag", "rmsprop", "adam")
         assert (robust.problem, robust.num_steps) == (paper.problem, paper.num_steps) == key
-        assert (robust.optimizer, paper.optimizer) == (ROBUST, PAPER) == transfer.OPTIMIZERS
+        assert (robust.optimizer, paper.optimizer) == (ROBUST, PAPER) == TRANSFER.optimizers
         assert (robust.baselines, paper.baselines) == (tuned, ())
     # Of each: the robust one, the paper's, and each baseline tuned and run.
-    assert experiments.units("transfer") == 16 * (2 + 2 * 4) + (2 + 2 * 1)
+    assert TRANSFER.units == 16 * (2 + 2 * 4) + (2 + 2 * 1)
 
 
 def test_ahead_everywhere_every_claim_holds() -> None:
-    claims = transfer.judge(measured())
+    claims = TRANSFER.judge(measured())
     assert len(claims) == len(KEYS)
     for key, claim in zip(KEYS, claims, strict=True):
         best = 0.34 if key == transfer.LONG else 0.33
@@ -90,7 +97,7 @@ def test_ahead_everywhere_every_claim_holds() -> None:
 
 
 def test_a_claim_says_what_was_compared() -> None:
-    texts = dict(zip(KEYS, (claim.text for claim in transfer.judge(measured())), strict=True))
+    texts = dict(zip(KEYS, (claim.text for claim in TRANSFER.judge(measured())), strict=True))
     assert texts["mnist-2-layers", 1000] == (
         "mlp-robust-lstm, 2 layers, 1,000 steps: mean loss over steps 901–1000, the LSTM's against "
         "the best baseline's; holds if it is less or the 95 % intervals touch"
@@ -133,10 +140,10 @@ def test_divergence_supports_no_claim(loss: float) -> None:
 
 
 def test_the_plot_shows_the_longer_horizons() -> None:
-    figure = transfer.plot(measured())
+    figure = TRANSFER.plot(measured())
     shown = [axes for axes in figure.axes if axes.lines]
     titles = [axes.get_title(loc="left") for axes in shown]
-    assert titles == [transfer.SETTINGS[key].title for key in KEYS if key[1] > 100]
+    assert titles == [TRANSFER.settings[name_of(key)].title for key in KEYS if key[1] > 100]
     assert len(set(titles)) == 9
     assert [axes.get_xlim()[1] for axes in shown] == 8 * [1000] + [10_000]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -179,7 +186,9 @@ def test_each_panel_runs_beside_the_papers_recipe(
 
     monkeypatch.setattr(panels, "make_problem", make_problem)
     monkeypatch.setattr(panels, "compare", compare)
-    found = transfer.reproduce(budget, load=load, seed=3, cache=tmp_path, progress=said.append)
+    found = reproduce(
+        TRANSFER, budget=budget, load=load, seed=3, cache=tmp_path, progress=said.append
+    )
     assert loaded == [ROBUST, PAPER]
     # Both meet one problem, made once.
     assert len(made) == len(cleared) == len(KEYS)
@@ -209,14 +218,18 @@ def test_each_panel_runs_beside_the_papers_recipe(
 def test_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting with claims of each margin, on quadratics and beside Adam, from end to end."""
     few = [("mnist-tanh", 1000), transfer.LONG]
-    chosen = {key: transfer.SETTINGS[key]._replace(baselines=("adam",)) for key in few}
-    monkeypatch.setattr(transfer, "SETTINGS", chosen)
+    names = {f"{name_of(key)}{end}" for key in few for end in ("", "-paper")}
+    chosen = {n: s for n, s in TRANSFER.settings.items() if n in names}
+    chosen |= {n: s._replace(baselines=("adam",)) for n, s in chosen.items() if s.baselines}
+    monkeypatch.setattr(transfer, "CASES", few)
     monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: Quadratic(dimension=3))
-    said: list[str] = []
-    found = experiments.reproduce("transfer", budget="smoke", load=tiny, progress=said.append)
-    assert len(said) == 2 * 4
-    assert [each.steps for each in found.panels.values()] == [100, 100, 1000, 1000]
-    assert [list(each.curves) for each in found.panels.values()] == 2 * [[ROBUST, "adam"], [PAPER]]
-    assert len(found.claims) == 2
-    json.dumps(found.to_json())
-    assert len([axes for axes in found.plot().axes if axes.lines]) == 2
+    small = replace(TRANSFER, settings=chosen)
+    reports: list[str] = []
+    reproduction = reproduce(small, budget="smoke", load=tiny, progress=reports.append)
+    assert len(reports) == small.units == 2 * 4
+    measured = reproduction.panels.values()
+    assert [panel.steps for panel in measured] == [100, 100, 1000, 1000]
+    assert [list(panel.curves) for panel in measured] == 2 * [[ROBUST, "adam"], [PAPER]]
+    assert len(reproduction.claims) == 2
+    json.dumps(reproduction.to_json())
+    assert len([axes for axes in reproduction.plot().axes if axes.lines]) == 2

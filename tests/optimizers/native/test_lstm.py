@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metadescent._ffi import kernels
-from metadescent.optimizers import blockwise as blocks
+from metadescent.optimizers.blockwise import pull_back_blockwise
 from metadescent.optimizers.lstm import LSTM, stack
 
 pytestmark = pytest.mark.skipif(not kernels(), reason="no C++ compiler")
@@ -63,7 +63,7 @@ def test_the_derivative_is_the_references(layers: tuple[int, ...], p: float | No
         double = jax.tree.map(
             lambda x: np.asarray(x, np.float64), (m, state, gradients, cotangents)
         )
-        exact = jax.jit(lambda *xs: blocks.pull_back(rows, *xs))(*double)
+        exact = jax.jit(lambda *xs: pull_back_blockwise(rows, *xs))(*double)
         exact = jax.tree.map(np.asarray, exact)
     fused = jax.tree.map(np.asarray, fused)
     for ours, truth in zip(jax.tree.leaves(fused), jax.tree.leaves(exact), strict=True):

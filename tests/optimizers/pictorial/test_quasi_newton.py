@@ -10,11 +10,11 @@ import pytest
 
 from metadescent.optimizers.pictorial.quasi_newton import (
     WHOLE,
-    Pairs,
+    CurvaturePairs,
     Windows,
-    begin,
     direction,
     gamma,
+    no_pairs,
     remember,
 )
 
@@ -26,14 +26,16 @@ GRADIENTS = THETAS @ HESSIAN
 
 
 @jax.jit
-def along(thetas: jax.Array, gradients: jax.Array) -> tuple[Pairs, jax.Array]:
+def along(thetas: jax.Array, gradients: jax.Array) -> tuple[CurvaturePairs, jax.Array]:
     """The pairs after all steps, and H ∇ after each."""
 
-    def step(pairs: Pairs, at: tuple[jax.Array, jax.Array]) -> tuple[Pairs, jax.Array]:
+    def step(
+        pairs: CurvaturePairs, at: tuple[jax.Array, jax.Array]
+    ) -> tuple[CurvaturePairs, jax.Array]:
         pairs = remember(pairs, *at)
         return pairs, direction(pairs, at[1])
 
-    return jax.lax.scan(step, begin(thetas[0], MEMORY), (thetas, gradients))
+    return jax.lax.scan(step, no_pairs(thetas[0], MEMORY), (thetas, gradients))
 
 
 def test_it_is_optaxs(assert_close: Callable) -> None:
@@ -56,7 +58,7 @@ def times(matrix: np.ndarray) -> Callable[[jax.Array], jax.Array]:
     return lambda q: jnp.asarray(matrix, q.dtype) @ q
 
 
-def formula(pairs: Pairs, P: np.ndarray, windows: np.ndarray) -> np.ndarray:
+def formula(pairs: CurvaturePairs, P: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """H as a matrix: Σ_i w_i ρ_i ⟨s, q⟩_i s is S M S q, S diagonal and M = Σ_i ρ_i w_i w_iᵀ."""
     H = P
     for s, y in zip(*(np.asarray(x, np.float64) for x in (pairs.s, pairs.y)), strict=True):
@@ -98,8 +100,8 @@ def test_windows_apart_are_directions_apart(assert_close: Callable) -> None:
     # The second half is turned around, so that it is not the same as the first.
     theta = jnp.concatenate([THETAS, 2 * THETAS[::-1]], 1)
     g = jnp.concatenate([GRADIENTS, 2 * GRADIENTS[::-1]], 1)
-    pairs = begin(theta[0], STEPS)
-    one, other = begin(THETAS[0], STEPS), begin(THETAS[0], STEPS)
+    pairs = no_pairs(theta[0], STEPS)
+    one, other = no_pairs(THETAS[0], STEPS), no_pairs(THETAS[0], STEPS)
     for t in range(STEPS):
         pairs = remember(pairs, theta[t], g[t])
         one = remember(one, theta[t, :5], g[t, :5])
@@ -143,7 +145,7 @@ def test_the_derivative_by_the_gradient_is_h(assert_close: Callable) -> None:
 def test_with_all_directions_known_it_is_newtons(assert_close: Callable) -> None:
     """Of a quadratic, whose steps are conjugate to each other."""
     values, vectors = jnp.linalg.eigh(HESSIAN)
-    pairs, theta = begin(jnp.zeros(5), 5), jnp.zeros(5)
+    pairs, theta = no_pairs(jnp.zeros(5), 5), jnp.zeros(5)
     for step in [jnp.zeros(5), *vectors.T]:
         theta = theta + step
         pairs = remember(pairs, theta, HESSIAN @ theta)
@@ -152,7 +154,7 @@ def test_with_all_directions_known_it_is_newtons(assert_close: Callable) -> None
 
 
 def test_before_the_first_pair_it_is_nothing() -> None:
-    pairs = remember(begin(THETAS[0], MEMORY), THETAS[0], GRADIENTS[0])
+    pairs = remember(no_pairs(THETAS[0], MEMORY), THETAS[0], GRADIENTS[0])
     assert int(pairs.steps) == 1
     assert not gamma(pairs).any()
     assert not direction(pairs, GRADIENTS[0]).any()
@@ -174,7 +176,7 @@ def test_before_the_first_pair_it_is_nothing() -> None:
 )
 def test_a_pair_without_positive_curvature_is_not_remembered(s: list, y: list) -> None:
     """Nor one that is not finite, or whose products are not."""
-    pairs = remember(begin(jnp.zeros(2), 2), jnp.zeros(2), jnp.zeros(2))
+    pairs = remember(no_pairs(jnp.zeros(2), 2), jnp.zeros(2), jnp.zeros(2))
     pairs = remember(pairs, jnp.asarray([1.0, 1.0]), jnp.asarray([2.0, 2.0]))
     after = remember(pairs, jnp.asarray([1.0, 1.0]) + jnp.asarray(s), 2.0 + jnp.asarray(y))
     np.testing.assert_array_equal(after.s, pairs.s)

@@ -9,11 +9,11 @@ import pytest
 
 from metadescent.optimizers.pictorial.quasi_newton import (
     WHOLE,
-    Pairs,
+    CurvaturePairs,
     Windows,
-    begin,
     direction,
     gamma,
+    no_pairs,
     remember,
 )
 from metadescent.optimizers.pictorial.windowed_newton import windowed_direction
@@ -26,8 +26,8 @@ THETAS = jax.random.normal(jax.random.key(0), (STEPS, *SHAPE))
 GRADIENTS = jnp.tanh(THETAS)
 
 
-def after(thetas: jax.Array, gradients: jax.Array) -> Pairs:
-    pairs = begin(thetas[0], STEPS)
+def after(thetas: jax.Array, gradients: jax.Array) -> CurvaturePairs:
+    pairs = no_pairs(thetas[0], STEPS)
     for theta, gradient in zip(thetas, gradients, strict=True):
         pairs = remember(pairs, theta, gradient)
     return pairs
@@ -95,7 +95,7 @@ def test_before_the_first_pair_it_is_nothing() -> None:
 def test_what_is_remembered_has_no_derivative() -> None:
     """Not even where nothing is, and γ, of which a root is taken, is 0."""
 
-    def moved(s: jax.Array, pairs: Pairs) -> jax.Array:
+    def moved(s: jax.Array, pairs: CurvaturePairs) -> jax.Array:
         pairs = pairs._replace(s=s)
         return windowed_direction(pairs, GRADIENTS[2], BLURS, **OPTIONS).sum()
 

@@ -33,14 +33,19 @@ from metadescent.problems.quadratic import Quadratic
 KEY = jax.random.key(1)
 M = LSTM((3,), p=None, key=jax.random.key(0))
 MESH = mesh_of()
+METHOD: dict[str, Any] = {
+    "meta_optimizer": optax.adam(1e-2),
+    "key": KEY,
+    "estimator": Truncated(problems=4),
+}
 PARAMETERS = jax.make_mesh((4,), ("parameters",), axis_types=(AxisType.Auto,))
 EXPLICIT = jax.make_mesh((4,), ("parameters",))
 
 
-def apart(found: Any, expected: Any) -> float:
+def apart(actual: Any, expected: Any) -> float:
     """Return the largest difference between two pytrees' leaves, in units of the leaf's largest."""
     worst = 0.0
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         a, b = np.asarray(a), np.asarray(b)
         worst = max(worst, float(np.max(np.abs(a - b)) / max(np.max(np.abs(b)), 1e-12)))
     return worst
@@ -58,7 +63,7 @@ def shares(tree: Any) -> list[float]:
 
 def meta_gradients() -> dict[str, Any]:
     """Two segments of an episode, by every estimator, on one device and on four."""
-    found = {}
+    distances = {}
     cases = {
         "two phases": Truncated(problems=8),
         "recomputed": Truncated(problems=8, form="recompute"),
@@ -75,16 +80,15 @@ def meta_gradients() -> dict[str, Any]:
             second, _, losses = estimator.estimate(m, Quadratic(dimension=3), carry, KEY, ones)
             return first, second, losses
 
-        found[name] = apart(both(OnEach(whole.part(4), MESH), M), both(whole, M))
-    return found
+        distances[name] = apart(both(OnEach(whole.part(4), MESH), M), both(whole, M))
+    return distances
 
 
 def run() -> dict[str, Any]:
     """One epoch of meta-training on one device and on four."""
-    schedule = Schedule(1, 2, 6, 3, 8, average=0.5, estimator=Truncated(problems=4))
-    sizes = {"meta_optimizer": optax.adam(1e-2), "key": KEY}
-    ((one, shown),) = meta_train(M, Quadratic(dimension=3), schedule, **sizes)
-    ((four, seen),) = meta_train(M, Quadratic(dimension=3), schedule, spread=Spread(MESH), **sizes)
+    schedule = Schedule(epochs=1, episodes=2, steps=6, unroll=3, validation_problems=8, average=0.5)
+    ((one, shown),) = meta_train(M, Quadratic(dimension=3), schedule, **METHOD)
+    ((four, seen),) = meta_train(M, Quadratic(dimension=3), schedule, spread=Spread(MESH), **METHOD)
     return {
         "φ": apart(four.m, one.m),
         "validation": apart(seen.validation, shown.validation),
@@ -114,31 +118,29 @@ class SometimesFaulty(Problem):
 
 def not_finite() -> dict[str, Any]:
     """Three epochs in which some meta-steps are NaN, under each policy that goes on."""
-    found = {}
+    by_policy = {}
     for policy in ("skip", "restart-from-best"):
         schedule = Schedule(
             epochs=3,
             episodes=2,
-            num_steps=4,
+            steps=4,
             unroll=2,
             validation_problems=4,
             average=0.5,
             on_nonfinite=policy,
-            estimator=Truncated(problems=4),
         )
-        sizes = {"meta_optimizer": optax.adam(1e-2), "key": KEY}
         one, four = (
-            list(meta_train(M, SometimesFaulty(), schedule, spread=spread, **sizes))
+            list(meta_train(M, SometimesFaulty(), schedule, spread=spread, **METHOD))
             for spread in (None, Spread(MESH))
         )
-        found[policy] = {
+        by_policy[policy] = {
             "states": apart([state for state, _ in four], [state for state, _ in one]),
             "broken": [
                 [int(jnp.isnan(info.meta_losses).sum()) for _, info in run] for run in (one, four)
             ],
             "best epoch": int(one[-1][0].best_epoch),
         }
-    return found
+    return by_policy
 
 
 def sharded_parameters() -> dict[str, Any]:
@@ -147,7 +149,7 @@ def sharded_parameters() -> dict[str, Any]:
     gradients = jax.tree.map(jnp.sin, params)
     tx = optax.chain(optax.clip(1.0), M.as_optax())
     whole, _ = jax.jit(tx.update)(gradients, tx.init(params), params)
-    found: dict[str, Any] = {"model": kind}
+    measured: dict[str, Any] = {"model": kind}
     for name, mesh in {"auto": PARAMETERS, "explicit": EXPLICIT}.items():
 
         def lay_out(x: Any, mesh: Any = mesh) -> Any:
@@ -159,12 +161,12 @@ def sharded_parameters() -> dict[str, Any]:
             with jax.set_mesh(mesh):
                 state = init(placed)
                 updates, after = jax.jit(tx.update)(pushed, state, placed)
-            found[f"{name}, {how}"] = {
+            measured[f"{name}, {how}"] = {
                 "apart": apart(updates, whole),
                 "h": max(shares(state)),
                 "h after": max(shares(after)),
             }
-    return found
+    return measured
 
 
 def model() -> tuple[Any, str]:
@@ -209,7 +211,7 @@ def exchanges(text: str) -> list[str]:
 
 def averages() -> dict[str, Any]:
     """Global averaging cells over 8 sharded coordinates, and over 10, which 4 do not divide."""
-    m, found = LSTMGAC((3,), 2, key=KEY), {}
+    m, measured = LSTMGAC((3,), 2, key=KEY), {}
     for name, shapes in {
         "even": [(8,)],
         "uneven": [(10,)],
@@ -227,11 +229,11 @@ def averages() -> dict[str, Any]:
             g, h = m.update(theta, h)
             return m.update(jax.tree.map(jnp.add, theta, g), h)
 
-        found[name] = {
+        measured[name] = {
             "apart": apart(two(placed, m.init(placed)), two(theta, m.init(theta))),
             "h": max(shares(m.init(placed))),
         }
-    return found
+    return measured
 
 
 class Bowl(Optimizee):
@@ -284,7 +286,7 @@ def coordinates(size: int, compare: bool = True) -> dict[str, Any]:
 
     sharding = NamedSharding(PARAMETERS, P("parameters"))
     begin, (loss, gradient, end), compiled = meta_step(Bowls(size, sharding))
-    found = {
+    measured = {
         "loss": float(loss),
         "begin": max(shares((begin.theta, begin.state))),
         "end": max(shares((end.theta, end.state))),
@@ -292,9 +294,9 @@ def coordinates(size: int, compare: bool = True) -> dict[str, Any]:
     }
     if compare:
         _, expected, _ = meta_step(Bowls(size))
-        found["apart"] = apart((loss, gradient, end), expected)
-        found["exchanges"] = sorted(set(exchanges(compiled().as_text())))
-    return found
+        measured["apart"] = apart((loss, gradient, end), expected)
+        measured["exchanges"] = sorted(set(exchanges(compiled().as_text())))
+    return measured
 
 
 if __name__ == "__main__":

@@ -27,25 +27,25 @@ def on_four_devices(*names: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Any]:
+def results() -> dict[str, Any]:
     return on_four_devices(
         *("meta_gradients", "run", "not_finite", "kernels", "averages", "coordinates"),
         "sharded_parameters",
     )
 
 
-def test_four_devices_give_the_meta_gradient_of_one(found: dict[str, Any]) -> None:
-    assert set(found["meta_gradients"]) >= {"two phases", "recomputed", "pes", "imitation"}
-    assert max(found["meta_gradients"].values()) < ROUNDING
+def test_four_devices_give_the_meta_gradient_of_one(results: dict[str, Any]) -> None:
+    assert set(results["meta_gradients"]) >= {"two phases", "recomputed", "pes", "imitation"}
+    assert max(results["meta_gradients"].values()) < ROUNDING
 
 
-def test_four_devices_train_and_validate_as_one(found: dict[str, Any]) -> None:
-    assert max(found["run"].values()) < ROUNDING
+def test_four_devices_train_and_validate_as_one(results: dict[str, Any]) -> None:
+    assert max(results["run"].values()) < ROUNDING
 
 
 @pytest.mark.parametrize("policy", ["skip", "restart-from-best"])
-def test_four_devices_meet_what_is_not_finite_as_one(policy: str, found: dict[str, Any]) -> None:
-    case = found["not_finite"][policy]
+def test_four_devices_meet_what_is_not_finite_as_one(policy: str, results: dict[str, Any]) -> None:
+    case = results["not_finite"][policy]
     one, four = case["broken"]
     assert one == four
     assert 0 < sum(one) < 12
@@ -53,20 +53,20 @@ def test_four_devices_meet_what_is_not_finite_as_one(policy: str, found: dict[st
     assert case["states"] < ROUNDING
 
 
-def test_kernels_run_within_a_map_and_not_on_what_may_be_sharded(found: dict[str, Any]) -> None:
+def test_kernels_run_within_a_map_and_not_on_what_may_be_sharded(results: dict[str, Any]) -> None:
     from metadescent._ffi import kernels
 
-    assert found["kernels"]["kernel in the map"] is bool(kernels())
-    assert found["kernels"]["kernel on shards"] is False
-    assert found["kernels"]["apart"] < ROUNDING
+    assert results["kernels"]["kernel in the map"] is bool(kernels())
+    assert results["kernels"]["kernel on shards"] is False
+    assert results["kernels"]["apart"] < ROUNDING
 
 
-def test_a_coordinatewise_update_needs_no_exchange(found: dict[str, Any]) -> None:
-    assert found["kernels"]["exchanges"] == []
+def test_a_coordinatewise_update_needs_no_exchange(results: dict[str, Any]) -> None:
+    assert results["kernels"]["exchanges"] == []
 
 
-def test_the_state_takes_the_sharding_of_the_parameters(found: dict[str, Any]) -> None:
-    cases = dict(found["sharded_parameters"])
+def test_the_state_takes_the_sharding_of_the_parameters(results: dict[str, Any]) -> None:
+    cases = dict(results["sharded_parameters"])
     assert cases.pop("model") in ("flax", "equinox")
     assert len(cases) == 4
     for name, case in cases.items():
@@ -76,16 +76,16 @@ def test_the_state_takes_the_sharding_of_the_parameters(found: dict[str, Any]) -
         assert case["h after"] < 0.3, name
 
 
-def test_global_averages_are_of_the_coordinates_of_all_devices(found: dict[str, Any]) -> None:
-    for name, case in found["averages"].items():
+def test_global_averages_are_of_the_coordinates_of_all_devices(results: dict[str, Any]) -> None:
+    for name, case in results["averages"].items():
         assert case["apart"] < ROUNDING, name
-    assert found["averages"]["even"]["h"] == 0.25
+    assert results["averages"]["even"]["h"] == 0.25
 
 
 def test_of_sharded_coordinates_the_gradient_of_phi_alone_is_exchanged(
-    found: dict[str, Any],
+    results: dict[str, Any],
 ) -> None:
-    case = found["coordinates"]
+    case = results["coordinates"]
     assert case["apart"] < ROUNDING
     assert case["exchanges"] == ["all-reduce"]
     assert case["begin"] == case["end"] == 0.25

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,21 +18,21 @@ import numpy as np
 import pytest
 
 from metadescent.meta.schedule import OnNonfinite
-from metadescent.meta.state import initial_state
 from metadescent.problems.quadratic import Quadratic
 from metadescent.registry import make_problem, recipe_of
-from metadescent.runs import folder as runs
-from metadescent.runs.checkpoint import latest_epoch, load_checkpoint
+from metadescent.runs.checkpoint import latest_epoch
 from metadescent.runs.cluster import gang
-from metadescent.runs.cluster.launch import MAIN
+from metadescent.runs.cluster.launcher import MAIN
 from metadescent.runs.cluster.seats import Seat
 from metadescent.runs.log import read_metrics
+from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
+from metadescent.runs.signals import Patience
+from metadescent.runs.training import NonFiniteError, finished_state, train
 
 NAME, PROBLEM = "quadratic(dimension=2)", Quadratic(dimension=2)
-DEFAULT = replace(Recipe(), **recipe_of(NAME))
 RECIPE = replace(
-    DEFAULT,
+    Recipe(**recipe_of(NAME)),
     optimizer="lstm(layers=(2,), p=None)",
     steps=4,
     unroll=2,
@@ -43,18 +43,17 @@ RECIPE = replace(
 )
 
 
-def words_of(recipe: Recipe, default: Recipe) -> list[str]:
-    """The flags that make the one out of the other."""
-    return [
-        word
-        for name, value in asdict(recipe).items()
-        if value != asdict(default)[name]
-        for word in (f"--{name.replace('_', '-')}", str(value))
-    ]
+PLAN = plan_of(RECIPE)
 
 
-def command(*more: str) -> list[str]:
-    return [sys.executable, "-c", MAIN, "train", NAME, *words_of(RECIPE, DEFAULT), *more]
+@pytest.fixture(scope="module")
+def command(flags_of: Callable) -> Callable[..., list[str]]:
+    """The words that train with this recipe, and with more flags."""
+
+    def of(*more: str) -> list[str]:
+        return [sys.executable, "-c", MAIN, "train", NAME, *flags_of(RECIPE), *more]
+
+    return of
 
 
 @contextmanager
@@ -70,15 +69,13 @@ def started(words: list[str], **options: Any) -> Iterator[subprocess.Popen]:
 
 
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+def alone(trained: Callable) -> list[Any]:
     """The states and infos of the run of one process."""
-    return list(runs.train(tmp_path_factory.mktemp("alone"), PROBLEM, NAME, RECIPE))
+    return trained(RECIPE)[1]
 
 
 def assert_as_one(folder: Path, alone: list[Any]) -> None:
-    like = initial_state(runs.initial_optimizer(RECIPE), runs.meta_optimizer_of(RECIPE))
-    state = load_checkpoint(folder / "checkpoints", like)
-    assert state is not None
+    state = finished_state(folder, PLAN)
     expected = alone[-1][0]
     assert int(state.epoch) == int(expected.epoch)
     for a, b in zip(jax.tree.leaves(state.m), jax.tree.leaves(expected.m), strict=True):
@@ -98,15 +95,16 @@ def wait_for(true: Callable[[], bool], process: subprocess.Popen, seconds: float
     assert true(), process.communicate()
 
 
+@pytest.mark.slow
 def test_two_processes_of_which_one_is_killed_and_one_goes_on_do_as_one(
-    tmp_path: Path, alone: list[Any]
+    command: Callable, tmp_path: Path, alone: list[Any]
 ) -> None:
     with started(command("--out", str(tmp_path), "--processes", "2")) as process:
         wait_for(lambda: latest_epoch(tmp_path / "checkpoints") >= 2, process)
-        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        assert len(found) == 2
+        pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        assert len(pids) == 2
         killed_at = time.monotonic()
-        os.kill(int(found[1]), signal.SIGKILL)
+        os.kill(int(pids[1]), signal.SIGKILL)
         out, said = process.communicate(timeout=60)
     assert time.monotonic() - killed_at < 20
     assert process.returncode == 75
@@ -114,12 +112,12 @@ def test_two_processes_of_which_one_is_killed_and_one_goes_on_do_as_one(
     assert "Traceback" not in said
     assert "Gloo" not in out
     assert 2 <= latest_epoch(tmp_path / "checkpoints") < RECIPE.epochs
-    assert list(runs.train(tmp_path, PROBLEM, NAME, RECIPE, resume=True))
+    assert list(train(tmp_path, PROBLEM, NAME, PLAN, resume=True))
     assert_as_one(tmp_path, alone)
 
 
 @pytest.mark.slow
-def test_four_processes_do_as_one(tmp_path: Path, alone: list[Any]) -> None:
+def test_four_processes_do_as_one(command: Callable, tmp_path: Path, alone: list[Any]) -> None:
     with started(command("--out", str(tmp_path), "--processes", "4")) as process:
         _, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
@@ -127,7 +125,9 @@ def test_four_processes_do_as_one(tmp_path: Path, alone: list[Any]) -> None:
 
 
 @pytest.mark.slow
-def test_two_hosts_with_names_of_their_own_do_as_one(tmp_path: Path, alone: list[Any]) -> None:
+def test_two_hosts_with_names_of_their_own_do_as_one(
+    command: Callable, tmp_path: Path, alone: list[Any]
+) -> None:
     with two_hosts(tmp_path) as hosts:
         seat = ["--coordinator", f"{hosts[0][0]}:5017", "--processes", "2"]
         words = command("--out", str(tmp_path / "run"), *seat)
@@ -165,7 +165,7 @@ def open_mpi(number: int) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("starter", [slurm, open_mpi])
 def test_what_starts_several_processes_has_them_find_each_other(
-    starter: Callable[[int], dict[str, str]], tmp_path: Path, alone: list[Any]
+    command: Callable, starter: Callable[[int], dict[str, str]], tmp_path: Path, alone: list[Any]
 ) -> None:
     words = command("--out", str(tmp_path))
     with (
@@ -183,7 +183,7 @@ def test_what_starts_several_processes_has_them_find_each_other(
     ("lost", "by"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGTERM)]
 )
 def test_of_processes_that_were_started_one_by_one_none_outlives_another(
-    lost: int, by: signal.Signals, tmp_path: Path
+    command: Callable, lost: int, by: signal.Signals, tmp_path: Path
 ) -> None:
     # One that is free: other tests may run beside this one.
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -201,7 +201,9 @@ def test_of_processes_that_were_started_one_by_one_none_outlives_another(
 
 
 @pytest.mark.slow
-def test_a_signal_to_the_one_that_watches_lets_the_epoch_at_hand_be_saved(tmp_path: Path) -> None:
+def test_a_signal_to_the_one_that_watches_lets_the_epoch_at_hand_be_saved(
+    command: Callable, tmp_path: Path
+) -> None:
     with started(
         command("--out", str(tmp_path), "--epochs", "100000", "--processes", "2", "--restarts", "1")
     ) as process:
@@ -217,7 +219,7 @@ def test_a_signal_to_the_one_that_watches_lets_the_epoch_at_hand_be_saved(tmp_pa
 @pytest.mark.slow
 @pytest.mark.parametrize(("told", "ends"), [((0, 1), [143, 143]), ((0,), [143, 0])])
 def test_processes_that_were_started_one_by_one_end_the_epoch_at_hand_together(
-    told: tuple[int, ...], ends: list[int], tmp_path: Path
+    command: Callable, told: tuple[int, ...], ends: list[int], tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         coordinator = f"127.0.0.1:{server.getsockname()[1]}"
@@ -256,16 +258,18 @@ def faulty():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", get_args(OnNonfinite))
-def test_processes_meet_what_is_not_finite_as_one(policy: OnNonfinite, tmp_path: Path) -> None:
+def test_processes_meet_what_is_not_finite_as_one(
+    policy: OnNonfinite, tmp_path: Path, flags_of: Callable
+) -> None:
     (tmp_path / "faulty.py").write_text(FAULTY)
     name = f"{tmp_path / 'faulty.py'}:faulty"
-    recipe = replace(RECIPE, epochs=6, on_nonfinite=policy)
-    words = [name, *words_of(recipe, Recipe()), "--out", str(tmp_path / "two"), "--processes", "2"]
+    plan = plan_of(replace(RECIPE, epochs=6, on_nonfinite=policy))
+    words = [name, *flags_of(plan.recipe, name), "--out", str(tmp_path / "two"), "--processes", "2"]
     with started([sys.executable, "-c", MAIN, "train", *words]) as process:
         _, said = process.communicate(timeout=600)
-    run = runs.train(tmp_path / "one", make_problem(name), name, recipe)
+    run = train(tmp_path / "one", make_problem(name), name, plan)
     if policy == "stop":
-        with pytest.raises(runs.NonFiniteError) as caught:
+        with pytest.raises(NonFiniteError) as caught:
             list(run)
         expected = str(caught.value).replace(str(tmp_path / "one"), str(tmp_path / "two"))
         assert (process.returncode, said.splitlines()[-1]) == (2, f"metadescent: {expected}")
@@ -277,10 +281,8 @@ def test_processes_meet_what_is_not_finite_as_one(policy: OnNonfinite, tmp_path:
         assert [line[count] for line in two] == [line[count] for line in one]
     assert 0 < sum(line["nonfinite"] for line in one) < 12
     assert int(end.best_epoch) > 0
-    like = initial_state(runs.initial_optimizer(recipe), runs.meta_optimizer_of(recipe))
-    found = load_checkpoint(tmp_path / "two" / "checkpoints", like)
-    assert found is not None
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(end), strict=True):
+    by_two = finished_state(tmp_path / "two", plan)
+    for a, b in zip(jax.tree.leaves(by_two), jax.tree.leaves(end), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
@@ -323,11 +325,34 @@ def two_hosts(folder: Path) -> Iterator[list[tuple[str, list[str]]]]:
             subprocess.run(["ip", "netns", "del", space], capture_output=True, check=False)
 
 
+def test_a_process_that_is_alone_leads_and_has_nobody_to_agree_with() -> None:
+    with gang.seated(None):
+        assert gang.is_leader()
+    assert gang.agreed(b"begin") == b"begin"
+    # One problem cannot be shared out, so there is nothing to spread over devices.
+    assert gang.lead(NAME, Recipe(problems=1)) is None
+
+
+def test_who_follows_does_so_until_the_leader_says_that_this_is_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    messages = iter([gang.END])
+    monkeypatch.setattr(gang, "agreed", lambda _: next(messages))
+    gang.follow(None, Patience())
+    assert next(messages, None) is None
+
+
+def test_as_many_devices_are_used_as_share_the_problems_evenly() -> None:
+    assert gang.usable(Recipe(problems=6, validation_problems=64), 4) == 2
+    assert gang.usable(Recipe(problems=8, validation_problems=64), 4) == 4
+    gang.check_devices(Recipe(problems=8), 4)
+
+
 def test_devices_that_cannot_share_the_problems_are_told_how_many_can(sentence: Callable) -> None:
-    assert sentence(gang.check, Recipe(problems=6, validation_problems=64), 4) == (
+    assert sentence(gang.check_devices, Recipe(problems=6, validation_problems=64), 4) == (
         "problems is 6, which 4 devices cannot share evenly; try --problems 8, or 2 in place of 4"
     )
-    assert sentence(gang.check, Recipe(problems=3, validation_problems=64), 3) == (
+    assert sentence(gang.check_devices, Recipe(problems=3, validation_problems=64), 3) == (
         "validation-problems is 64, which 3 devices cannot share evenly; try "
         "--validation-problems 66, or 1 in place of 3"
     )

@@ -15,7 +15,7 @@ A new experiment is one new file here, found by discovery: what its list `EXPERI
 import importlib
 import pkgutil
 
-from metadescent._spec import look_up
+from metadescent._names import look_up
 from metadescent.figures.paper.experiment import Experiment
 
 

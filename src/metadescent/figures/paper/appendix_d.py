@@ -24,7 +24,6 @@ quadratics, and at most three tenths of the LSTM's on Gaussian ones, with 95 % i
 touch. What a step costs stands in each panel's table.
 """
 
-import math
 from functools import partial
 
 import jax
@@ -146,9 +145,7 @@ def _claim(
 def _best(panel: Comparison, names: tuple[str, ...]) -> tuple[str, Score]:
     """Return who has the least loss after the last step, among those for whom it is finite."""
     scores = {name: score(panel.curves[name], 1) for name in names}
-    return min(
-        scores.items(), key=lambda pair: pair[1].value if math.isfinite(pair[1].value) else math.inf
-    )
+    return min(scores.items(), key=lambda pair: pair[1].rank)
 
 
 LABELS = {

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from metadescent._spec import look_up
+from metadescent._names import look_up
 
 Kind = Literal[
     "functions",

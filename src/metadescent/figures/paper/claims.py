@@ -38,6 +38,12 @@ class Score(NamedTuple):
     low: float
     high: float
 
+    @property
+    def rank(self) -> float:
+        """Return what to compare scores by, the least being the best."""
+        # NaN compares with nothing, so it would win or lose by its place.
+        return self.value if math.isfinite(self.value) else math.inf
+
 
 def score(curve: Curve, last: int) -> Score:
     """Average a curve over its last steps, or sum it if these are all."""
@@ -68,12 +74,8 @@ def learned_and_baselines(comparison: Comparison) -> tuple[Curve, dict[str, Curv
 def rivals(comparison: Comparison, last: int) -> tuple[Score, Score]:
     """Return the scores of the learned optimizer and of the best baseline that is finite."""
     learned, baselines = learned_and_baselines(comparison)
-    best = min(
-        (score(curve, last) for curve in baselines.values()),
-        # NaN compares with nothing, so it would win or lose by its place.
-        key=lambda rival: rival.value if math.isfinite(rival.value) else math.inf,
-    )
-    return score(learned, last), best
+    scores = [score(curve, last) for curve in baselines.values()]
+    return score(learned, last), min(scores, key=lambda rival: rival.rank)
 
 
 def ahead(better: Score, worse: Score, margin: float = 1.0) -> bool:

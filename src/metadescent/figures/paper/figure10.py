@@ -11,68 +11,71 @@ sees there is judged on many trajectories, over all coordinates that have a grad
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import jax
 
 from metadescent.descent.proposals import Histories, choose, histories, scene
 from metadescent.descent.traits import size, time_scale
-from metadescent.descent.tuning_cache import Progress
-from metadescent.figures.paper import Claim, Reproduction
-from metadescent.figures.paper.appendix_b import LEARNED, Cast, Experiment, less, live, more, scores
-from metadescent.figures.paper.judge import Score
+from metadescent.figures.paper.appendix_b import (
+    LEARNED,
+    Setup,
+    UpdatesExperiment,
+    less,
+    live,
+    mean_of,
+    more,
+)
+from metadescent.figures.paper.claims import Claim, Score
+from metadescent.figures.paper.experiment import Context, Reproduction
 from metadescent.figures.proposals import draw_histories, history_panels
-
-if TYPE_CHECKING:
-    import matplotlib.figure
 
 SHOWN = 2
 
 Traits = dict[str, dict[str, Score]]
 
 
-class Figure10(Experiment):
-    """The experiment behind the figure."""
+class Figure10(UpdatesExperiment):
+    """Histories of updates."""
 
-    FIGURE = "figure10"
+    figure = "figure10"
 
-    def show(self, found: Cast, seed: int, progress: Progress) -> Reproduction:
+    def show(self, setup: Setup, context: Context) -> Reproduction:
         """Measure all trajectories, and draw the first."""
-        first, traits = measure(found)
-        progress("traced updates")
-        measured = found.to_json() | {
+        first, traits = _measure(setup)
+        context.progress("traced updates")
+        measured = setup.to_json() | {
             trait: {name: score._asdict() for name, score in by_name.items()}
             for trait, by_name in traits.items()
         }
-        chosen = choose(first.gradients, SHOWN, seed).tolist()
-        return Reproduction(self.FIGURE, {}, judge(traits), lambda: plot(first, chosen), measured)
+        coordinates = choose(first.gradients, SHOWN, context.seed).tolist()
+        panels = history_panels(first, coordinates, [LEARNED])
+        return Reproduction(
+            self.figure, {}, _judge(traits), lambda: draw_histories(panels), measured
+        )
 
 
 EXPERIMENTS = [Figure10()]
 
 
-def measure(found: Cast) -> tuple[Histories, Traits]:
+def _measure(setup: Setup) -> tuple[Histories, Traits]:
     """Return the histories of the first trajectory, and traits of updates over all of them."""
     first: Histories | None = None
     values: dict[str, dict[str, list[float]]] = {
-        trait: {name: [] for name in found.optimizers} for trait in ("size", "time scale")
+        trait: {name: [] for name in setup.optimizers} for trait in ("size", "time scale")
     }
-    for key in jax.random.split(found.key, found.seeds.report):
-        seen = histories(found.optimizers, scene(found.problem, key), num_steps=found.num_steps)
+    for key in jax.random.split(setup.key, setup.seeds.report):
+        seen = histories(setup.optimizers, scene(setup.problem, key), num_steps=setup.num_steps)
         first = first or seen
         columns = live(seen.gradients)
         for name, updates in seen.updates.items():
             values["size"][name].append(size(updates[:, columns]))
             values["time scale"][name].append(time_scale(updates[:, columns]))
     assert first is not None
-    return first, {t: {n: scores(v) for n, v in names.items()} for t, names in values.items()}
+    return first, {t: {n: mean_of(v) for n, v in names.items()} for t, names in values.items()}
 
 
-def judge(traits: Mapping[str, Mapping[str, Score]]) -> list[Claim]:
-    """Return what the paper sees in figure 10, judged on measured traits.
-
-    Source: appendix B.
-    """
+def _judge(traits: Mapping[str, Mapping[str, Score]]) -> list[Claim]:
+    """Return what the paper sees in figure 10, in appendix B."""
     sizes, scales = traits["size"], traits["time scale"]
     lasting = "the steps in which the autocorrelation of updates falls to 1/e, the LSTM's against"
     return [
@@ -90,8 +93,3 @@ def judge(traits: Mapping[str, Mapping[str, Score]]) -> list[Claim]:
             scales["adam"],
         ),
     ]
-
-
-def plot(seen: Histories, coordinates: list[int]) -> "matplotlib.figure.Figure":
-    """Draw the histories of some coordinates, one above the other."""
-    return draw_histories(history_panels(seen, coordinates, [LEARNED]))

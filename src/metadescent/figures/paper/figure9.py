@@ -21,7 +21,6 @@ The paper claims nothing in numbers here. What is judged is ours, over all pictu
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,9 +30,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from metadescent.descent.trace import descend
-from metadescent.descent.tuning_cache import Progress
 from metadescent.figures.axes import arrange
-from metadescent.figures.paper import Claim, Load, Reproduction, budget_of
+from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.experiment import Context, Experiment, Reproduction
 from metadescent.figures.paper.styling import OPTIMIZERS, STEPS, TITLES
 from metadescent.figures.style import COLUMN_WIDTH
 from metadescent.optimizers.base import LearnedOptimizer
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 BORDER, FEW, PART = 3.0, 0.02, 0.25
 SIZES = (64, 128)
-NEW = ("great_wave", "composition_vii", "the_scream", "shipwreck_minotaur")
 
 
 class Piece(NamedTuple):
@@ -60,6 +58,7 @@ class Piece(NamedTuple):
     size: int
 
 
+# Content and style of the pictures to the right.
 GALLERY = (
     ("grace_hopper", "composition_vii"),
     ("china", "the_scream"),
@@ -68,7 +67,6 @@ GALLERY = (
     ("china", "great_wave"),
     ("flower", "composition_vii"),
 )
-"""Content and style of the pictures to the right."""
 PIECES = (
     Piece(0, "starry_night", 64),
     Piece(1, "great_wave", 128),
@@ -92,57 +90,29 @@ class Triple(NamedTuple):
     after: Terms
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """The experiment behind the figure, for one network."""
+class Gallery(Experiment):
+    """The figure for one network; a budget says how many steps, and nothing is tuned."""
 
-    FIGURE: str
-    net: str
+    units = len(PIECES)
 
-    UNITS = len(PIECES)
+    def __init__(self, figure: str, net: str):
+        self.figure, self.net = figure, net
+        self.optimizers = (OPTIMIZERS[net],)
 
-    @property
-    def OPTIMIZERS(self) -> tuple[str, ...]:  # noqa: N802
-        """Return the optimizer that was trained on this network."""
-        return (OPTIMIZERS[self.net],)
-
-    def reproduce(
-        self,
-        budget: str = "cpu",
-        *,
-        load: Load,
-        data_dir: str | Path | None = None,
-        seed: int = 0,
-        cache: Path | None = None,
-        progress: Progress = lambda _: None,
-    ) -> Reproduction:
-        """Style the pictures, and judge them.
-
-        Arguments:
-            budget: "smoke", "cpu" or "paper"; it has only the number of steps.
-            load: returns an optimizer by name; it is asked once.
-            data_dir: the folder that holds networks, photographs and styles, if not the usual one.
-            seed: draws the noise in θ₀.
-            cache: is not used.
-            progress: is told what is going on.
-
-        Raises:
-            UserError: if there is no such budget, or data or an embedded picture is missing.
-
-        Source: section 3.4, figure 9, and appendix C.
-        """
-        del cache
-        num_steps = budget_of(budget).steps(STEPS)
-        (name,) = self.OPTIMIZERS
-        m, features = load(name), network(self.net, data_dir)
-        pictures = [_pictures(piece, data_dir) for piece in PIECES]
+    def run(self, context: Context) -> Reproduction:
+        """Style the pictures, and judge them."""
+        num_steps = context.budget.steps(STEPS)
+        (name,) = self.optimizers
+        m, features = context.learned[name], network(self.net, context.data_dir)
+        # All are read before the first is styled, so that a missing one is found out at once.
+        pictures = [_pictures(piece, context.data_dir) for piece in PIECES]
         triples = []
         for number, (piece, (content, style)) in enumerate(zip(PIECES, pictures, strict=True)):
-            key = jax.random.fold_in(jax.random.key(seed), number)
+            key = jax.random.fold_in(jax.random.key(context.seed), number)
             triples.append(styled(m, features, piece, content, style, key, num_steps))
-            progress(f"{piece.content} in the style of {TITLES[piece.style]}")
+            context.progress(f"{piece.content} in the style of {TITLES[piece.style]}")
         measured = {"optimizer": name, "steps": num_steps, "pictures": [*map(_to_json, triples)]}
-        return Reproduction(self.FIGURE, {}, judge(triples), lambda: plot(triples), measured)
+        return Reproduction(self.figure, {}, _judge(triples), lambda: _draw(triples), measured)
 
 
 EXPERIMENTS = [Gallery("figure9", "squeezenet"), Gallery("figure9-vgg19", "vgg19")]
@@ -152,6 +122,7 @@ def _pictures(piece: Piece, data_dir: str | Path | None) -> tuple[np.ndarray, np
     style = read_picture(style_path(piece.style, data_dir), piece.size)
     if isinstance(piece.content, str):
         return read_picture(content_path(piece.content), piece.size), style
+    # Every so many, so that they are spread over the split.
     photographs = load_content(None, piece.size, "test", data_dir)
     return photographs[piece.content * len(photographs) // TEST], style
 
@@ -176,22 +147,15 @@ def styled(
 
 
 def beyond(theta: np.ndarray) -> tuple[float, float]:
-    """Return the share of values beyond black and white, of outermost rows and columns and within.
-
-    Example:
-        >>> theta = np.zeros((4, 4, 3))
-        >>> theta[0] = 1.5
-        >>> tuple(round(share, 3) for share in beyond(theta))
-        (0.333, 0.0)
-    """
-    out = ~(np.abs(theta) <= 1.0)
+    """Return the shares of values beyond black and white: of the border, and of the rest."""
+    out = ~(np.abs(theta) <= 1.0)  # NaN is beyond, too
     inside = out[1:-1, 1:-1]
     rest = out.size - inside.size
     return float((out.sum() - inside.sum()) / rest), float(inside.mean())
 
 
-def judge(triples: Sequence[Triple]) -> list[Claim]:
-    """Return what we claim of styled pictures, judged on these."""
+def _judge(triples: Sequence[Triple]) -> list[Claim]:
+    """Return what we claim of styled pictures."""
     claims = []
     for size in SIZES:
         chosen = [triple for triple in triples if triple.piece.size == size]
@@ -238,7 +202,7 @@ def judge(triples: Sequence[Triple]) -> list[Claim]:
     return claims
 
 
-def plot(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
+def _draw(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
     """Draw the triples, two in a row: content, result, style."""
 
     def draw(axes: "matplotlib.axes.Axes", panel: tuple[np.ndarray, str]) -> None:

@@ -53,7 +53,7 @@ def seal(
     name: str, tuned: Tuned, problem: Problem, key: PRNGKeyArray, num_seeds: int
 ) -> list[float]:
     """Return the mean loss after each of the first steps of a baseline at its best rate."""
-    m = BASELINES[name].make(tuned.rate)
+    m = BASELINES[name].at(tuned.rate)
     curves = learning_curves(m, problem, key, num_steps=FIRST, num_seeds=num_seeds)
     return np.asarray(curves).mean(0).tolist()
 

@@ -72,8 +72,8 @@ class Setting(NamedTuple):
 
     def panel(self, curves: Mapping[str, Curve], **options: Any) -> Panel:
         """Return curves as a panel of the figure."""
-        labels = {"title": self.title, "x_label": self.x_label, "y_label": self.y_label}
-        return Panel(curves, **labels | options)
+        texts = {"title": self.title, "x_label": self.x_label, "y_label": self.y_label}
+        return Panel(curves, **{**texts, **options})
 
 
 @dataclass

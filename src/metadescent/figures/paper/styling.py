@@ -7,7 +7,7 @@ gradients: L-BFGS, whose line search takes several a step, makes fewer steps.
 
 from collections.abc import Callable, Mapping
 
-from metadescent._spec import call
+from metadescent._spec import Call
 from metadescent.descent.baselines import STANDARD
 from metadescent.figures.paper.budgets import Kind
 from metadescent.figures.paper.claims import Claim
@@ -37,7 +37,7 @@ def setting(
 
     def problem(split: str) -> str:
         # "each": every photograph of the split once before one comes again.
-        return call("neural-art", changed | {"split": split, "each": True})
+        return str(Call("neural-art", changed | {"split": split, "each": True}))
 
     return Setting(
         problem("test"),

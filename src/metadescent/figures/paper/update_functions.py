@@ -22,10 +22,10 @@ import numpy as np
 from jaxtyping import Float
 
 from metadescent.descent.traits import STEP_SHARE, steps_of
-from metadescent.descent.tuning_cache import Progress
-from metadescent.figures.paper import Claim, Reproduction
-from metadescent.figures.paper.appendix_b import LEARNED, Cast, Experiment
-from metadescent.figures.pictures import FUNCTION_STEPS, pictures
+from metadescent.figures.paper.appendix_b import LEARNED, Setup, UpdatesExperiment
+from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.experiment import Context, Reproduction
+from metadescent.figures.pictures import FUNCTION_STEPS, pictures_of
 
 MOST_COORDINATES = 32
 OFTEN = 0.5
@@ -39,60 +39,53 @@ class Shares(NamedTuple):
     opposite: float
 
 
-class UpdateFunctions(Experiment):
-    """The experiment behind one of the figures.
-
-    Example:
-        >>> UpdateFunctions(12).FIGURE
-        'figure12'
-    """
+class UpdateFunctions(UpdatesExperiment):
+    """One of the figures, by its number."""
 
     def __init__(self, number: int):
-        """Say which figure."""
-        self.number, self.FIGURE = number, f"figure{number}"
+        self.number, self.figure = number, f"figure{number}"
 
-    def show(self, found: Cast, seed: int, progress: Progress) -> Reproduction:
+    def show(self, setup: Setup, context: Context) -> Reproduction:
         """Vary gradients along a trajectory."""
-        drawn = pictures(
-            found.optimizers,
-            found.problem,
-            jax.random.fold_in(found.key, self.number),
-            num_steps=min(FUNCTION_STEPS, found.num_steps),
-            count=min(MOST_COORDINATES, found.seeds.report),
-            seed=seed + self.number,
+        pictures = pictures_of(
+            setup.optimizers,
+            setup.problem,
+            # A trajectory of its own for each figure, and coordinates of its own.
+            jax.random.fold_in(setup.key, self.number),
+            num_steps=min(FUNCTION_STEPS, setup.num_steps),
+            count=min(MOST_COORDINATES, setup.seeds.report),
+            seed=context.seed + self.number,
         )
-        progress("varied gradients")
-        shares, coordinate = measure(drawn.curves), drawn.coordinates[0]
-        measured = found.to_json() | {
+        context.progress("varied gradients")
+        shares, coordinate = _measure(pictures.curves), pictures.coordinates[0]
+        measured = setup.to_json() | {
             "coordinate": coordinate,
-            "coordinates": len(drawn.coordinates),
+            "coordinates": len(pictures.coordinates),
             **shares._asdict(),
         }
         return Reproduction(
-            self.FIGURE, {}, judge(shares), lambda: drawn.functions(coordinate), measured
+            self.figure, {}, _judge(shares), lambda: pictures.functions(coordinate), measured
         )
 
 
 EXPERIMENTS = [UpdateFunctions(number) for number in (11, 12, 13)]
 
 
-def measure(curves: Mapping[str, Float[np.ndarray, "steps k points"]]) -> Shares:
+def _measure(curves: Mapping[str, Float[np.ndarray, "steps k points"]]) -> Shares:
     """Return how many curves are step-like, and which way the LSTM's steps go."""
     steps = {name: steps_of(curve) for name, curve in curves.items()}
     step_like = {name: share >= STEP_SHARE for name, (share, _) in steps.items()}
     other_way = np.sign(steps[LEARNED][1]) == -np.sign(steps["adam"][1])
     mine = step_like[LEARNED]
     return Shares(
-        {name: float(found.mean()) for name, found in step_like.items()},
+        {name: float(are_steps.mean()) for name, are_steps in step_like.items()},
+        # Where none is step-like, none goes the other way.
         float(other_way[mine].mean()) if mine.any() else 0.0,
     )
 
 
-def judge(shares: Shares) -> list[Claim]:
-    """Return what the paper sees in figures 11 to 13, judged on measured curves.
-
-    Source: appendix B.
-    """
+def _judge(shares: Shares) -> list[Claim]:
+    """Return what the paper sees in figures 11 to 13, in appendix B."""
     shape = "the share of step-like curves, over coordinates and steps"
     return [
         _at_least(

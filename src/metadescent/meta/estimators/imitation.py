@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import require, require_choice
 from metadescent.descent.episode import draw
-from metadescent.descent.unrolling import Trajectory, exact, rule_for, start
+from metadescent.descent.unrolling import Step, Trajectory, rule_for, side_by_side, start, walk
 from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.base import Problem
@@ -88,19 +88,19 @@ class Imitation(Estimator):
 
         def distances(phi: PyTree) -> tuple[Array, tuple[Lesson, Array]]:
             rule = rule_for(eqx.combine(phi, static), fs)
+            # As in `unroll`, only h is kept for the way back.
             look_on = jax.checkpoint(lambda *arguments: rule.update(*arguments))
-
-            def step(carry: Lesson, _: object) -> tuple[Lesson, Array]:
-                (theta, state, t), h = carry
-                gradient = exact(fs, theta, jax.random.fold_in(keys.minibatch, t))[1]
-                delta, state = teacher.update(gradient, state, theta)
-                g, h = look_on(gradient, h, theta)
-                apart = _mean_square(jax.tree.map(jnp.subtract, g, delta)) / 2
-                moved = Trajectory(optax.apply_updates(theta, delta), state, t + 1)
-                return Lesson(moved, h), apart
-
-            lesson, losses = jax.lax.scan(step, carry, length=len(weights))
-            return jnp.mean(weights @ losses), (lesson, losses)
+            end, losses = walk(
+                side_by_side([teacher.update, look_on]),
+                fs,
+                carry.teacher._replace(state=[carry.teacher.state, carry.h]),
+                keys.minibatch,
+                num_steps=len(weights),
+                observe=_apart,
+                lead=lambda proposed: proposed[0],
+            )
+            state, h = end.state
+            return jnp.mean(weights @ losses), (Lesson(end._replace(state=state), h), losses)
 
         gradient, (carry, losses) = jax.grad(distances, has_aux=True)(phi)
         return gradient, carry, losses
@@ -108,6 +108,12 @@ class Imitation(Estimator):
     def _rule(self) -> optax.GradientTransformation:
         make: Any = getattr(optax, self.teacher)
         return make(self.rate)
+
+
+def _apart(step: Step) -> Float[Array, " problems"]:
+    """Return ½ ‖g_t − Δ_t‖² / n."""
+    delta, g = step.g
+    return _mean_square(jax.tree.map(jnp.subtract, g, delta)) / 2
 
 
 def _mean_square(tree: PyTree) -> Float[Array, " problems"]:

@@ -25,7 +25,7 @@ from metadescent.descent.unrolling import Trajectory, unroll
 from metadescent.meta.estimators.base import Estimator, chosen
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.problems.batch import located, split
+from metadescent.problems.batch import located, split_keys
 
 
 class Pairs(NamedTuple):
@@ -74,7 +74,7 @@ class PES(Estimator):
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Pairs:
         # A pair has a key of its own: a part of a batch draws the pairs that the whole does.
         problem, place = located(problem)
-        keys = split(key, self.problems, place)
+        keys = split_keys(key, self.problems, place)
         start = jax.vmap(lambda key: start_batch(m, problem, key, 1))(keys)
         phi = eqx.filter(m, eqx.is_inexact_array)
         none = jax.tree.map(lambda x: jnp.zeros((self.problems, *x.shape), x.dtype), phi)
@@ -120,7 +120,7 @@ class PES(Estimator):
             gradient = jax.tree.map(lambda x: slope * x, xi)
             return gradient, Pairs(plus, minus, xi), (losses_plus + losses_minus) / 2
 
-        keys = split(key, self.problems, place)
+        keys = split_keys(key, self.problems, place)
         gradients, carry, losses = jax.vmap(estimate_pair)(carry, keys)
         return jax.tree.map(lambda x: x.mean(0), gradients), carry, losses.T
 

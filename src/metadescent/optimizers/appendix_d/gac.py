@@ -5,9 +5,7 @@ hˡ, cˡ  = LSTMˡ(hˡ⁻¹, hˡ, cˡ)            of every coordinate
 hˡ_j    ← (1/n) Σ_i hˡ_j(i)              over all n coordinates i, if cell j is a GAC
 g       = scale · (w·hᴸ + b)
 
-The mean replaces what a GAC passes on: to the layer above, to the output, and to its own layer at
-the next step. Its cell state c stays the coordinate's own. The paper does not say how many cells of
-a layer are GACs; 5 of 20 is this project's choice.
+The paper does not say how many cells of a layer are GACs; 5 of 20 is this project's choice.
 """
 
 from collections.abc import Sequence
@@ -27,13 +25,10 @@ class LSTMGAC(Communicating):
 
     Arguments:
         layers: hidden units of each layer, at least one.
-        averaging: GACs in each layer: its first cells. With 0 this is the LSTM.
+        averaging: GACs in each layer: its first cells, at most all. With 0 this is the LSTM.
         p: the constant of the preprocessing of appendix A, or None for none.
         scale: factor on the output.
         key: draws φ, as for the LSTM.
-
-    Raises:
-        UserError: if there is no layer, or more GACs than a layer has cells.
 
     Source: appendix D, "Global averaging cells".
 
@@ -58,7 +53,6 @@ class LSTMGAC(Communicating):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         if not layers:
             raise UserError("layers is empty; give one layer or more, such as (20, 20)")
         require("averaging", averaging, 0)
@@ -70,7 +64,6 @@ class LSTMGAC(Communicating):
             )
 
     def init_row(self, n: int) -> LSTMState:
-        """Return zeros: the h and c of every layer, units × coordinates."""
         zeros = [jnp.zeros((units, n), phi_dtype(self)) for units in self.lstm.layers]
         return tuple((h, h) for h in zeros)
 
@@ -90,19 +83,14 @@ class LSTMGAC(Communicating):
         after = []
         for cell, (h, c) in zip(self.lstm.cells, state, strict=True):
             h, c = layer(cell, x, h, c)
+            # The mean is what goes on: up, and to this layer's next step. c stays as it is.
             x = average(h, self.averaging)
             after.append((x, c))
         return x, tuple(after)
 
 
 def average(h: Float[Array, "cells n"], count: int) -> Float[Array, "cells n"]:
-    """Return h with each of its first `count` rows replaced by the row's mean.
-
-    Example:
-        >>> import jax.numpy as jnp
-        >>> average(jnp.asarray([[1.0, 3.0], [5.0, 6.0]]), 1).tolist()
-        [[2.0, 2.0], [5.0, 6.0]]
-    """
+    """Return h with each of its first `count` rows replaced by the row's mean."""
     averaging, alone = h[:count], h[count:]
     means = jnp.broadcast_to(averaging.mean(axis=1, keepdims=True), averaging.shape)
     return jnp.concatenate([means, alone])

@@ -7,17 +7,8 @@ M_0     = γ I
 
 In BFGS M is the inverse Hessian approximation, r a gradient or a difference of two, and an update
 of M takes three writes. The paper's are the heads, the memory, the LSTM+GAC as controller and the
-step of delay by which i is fed back. It says no more; the rest is this project's:
-
-* g is one more output of the controller, which sees i_{t−1}; and M_0 is γ times the identity.
-* The right write vectors are divided by n, so that ⟨b, r⟩ is a mean over coordinates as a GAC's is.
-  Where vectors have entries of order one, a write changes M by a matrix of norm of order one,
-  whatever n is; and BFGS, which is made of ratios of sums over coordinates, need not know n.
-* i enters through arsinh, which is i where that is small and a signed logarithm where it is large.
-  The preprocessing of appendix A would not do: the meta-gradient flows through i, as it does not
-  through ∇, and would be multiplied by slopes of up to e^p.
-* The write heads' initial weights are a tenth of the others', so that M starts near M_0 and stays
-  there until meta-training finds a use for it. None is 0, or neither a nor b would ever learn.
+step of delay by which i is fed back. The rest is this project's: M_0, g as one more output of the
+controller, and what comments say below.
 """
 
 from abc import abstractmethod
@@ -35,18 +26,13 @@ from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.base import phi_dtype
 from metadescent.optimizers.lstm import LSTM, LSTMState, truncated_normal
 
+# The write heads' initial weights beside the others': M starts near M_0, and stays there until
+# meta-training finds a use for it. At 0 neither a nor b would ever learn.
 SMALL = 0.1
 
 
 class Emission(NamedTuple):
-    """What a controller emits for n coordinates: the update, read vectors, write vectors.
-
-    Example:
-        >>> m = LSTMController((4,), 2, 10.0, 0.1, reads=1, writes=3, key=jax.random.key(0))
-        >>> emitted, h = m(jnp.ones(5), jnp.zeros((1, 5)), m.init_row(5))
-        >>> emitted.g.shape, emitted.r.shape, emitted.a.shape, emitted.b.shape
-        ((5,), (1, 5), (3, 5), (3, 5))
-    """
+    """What a controller emits for n coordinates: the update, read vectors, write vectors."""
 
     g: Float[Array, " n"]
     r: Float[Array, "reads n"]
@@ -55,15 +41,7 @@ class Emission(NamedTuple):
 
 
 class NTMState(NamedTuple):
-    """h of the controller, the read results i of the step before, and what M is made of.
-
-    Example:
-        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
-        >>> m = NTMBFGS((4,), averaging=2, gamma=0.5, key=jax.random.key(0))
-        >>> state = m.init(jnp.zeros(2))
-        >>> state.i.tolist(), state.memory.tolist()
-        ([[0.0, 0.0]], [[0.5, 0.0], [0.0, 0.5]])
-    """
+    """h of the controller, the read results i of the step before, and what M is made of."""
 
     h: PyTree[Array]
     i: Float[Array, "reads n"]
@@ -71,28 +49,9 @@ class NTMState(NamedTuple):
 
 
 class Driver(eqx.Module):
-    """What goes between gradient, memory and update in a step: the interface.
+    """What goes between gradient, memory and update in a step: the interface."""
 
-    `reads` and `writes` count its heads.
-
-    Example:
-        >>> class Prompt(Driver):
-        ...     rate: jax.Array
-        ...     reads: int = 1
-        ...     writes: int = 1
-        ...     def init_row(self, n):
-        ...         return ()
-        ...     def step(self, m, gradient, state):
-        ...         i = m.read(state.memory, gradient[None])
-        ...         return -self.rate * i[0], state._replace(i=i)
-        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
-        >>> m = NTMBFGS((4,), averaging=2, gamma=0.5, key=jax.random.key(0))
-        >>> m = eqx.tree_at(lambda m: m.controller, m, Prompt(jnp.asarray(1.0)))
-        >>> m.update(jnp.ones(2), m.init(jnp.zeros(2)))[0].tolist()
-        [-0.5, -0.5]
-    """
-
-    reads: eqx.AbstractVar[int]
+    reads: eqx.AbstractVar[int]  # heads
     writes: eqx.AbstractVar[int]
 
     @abstractmethod
@@ -107,27 +66,7 @@ class Driver(eqx.Module):
 
 
 class Controller(Driver):
-    """A driver that goes in the paper's order: it emits vectors, then M is read and written.
-
-    Example:
-        What is read at one step is heard at the next:
-
-        >>> class Reader(Controller):
-        ...     rate: jax.Array
-        ...     reads: int = 1
-        ...     writes: int = 1
-        ...     def init_row(self, n):
-        ...         return ()
-        ...     def __call__(self, gradient, results, state):
-        ...         none = jnp.zeros((1, gradient.size))
-        ...         return Emission(-self.rate * results[0], gradient[None], none, none), state
-        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
-        >>> m = NTMBFGS((4,), averaging=2, key=jax.random.key(0))
-        >>> m = eqx.tree_at(lambda m: m.controller, m, Reader(jnp.asarray(0.5)))
-        >>> _, state = m.update(jnp.asarray([2.0, 4.0]), m.init(jnp.zeros(2)))
-        >>> m.update(jnp.zeros(2), state)[0].tolist()
-        [-1.0, -2.0]
-    """
+    """A driver that goes in the paper's order: it emits vectors, then M is read and written."""
 
     @abstractmethod
     def __call__(
@@ -147,16 +86,7 @@ class Controller(Driver):
 
 
 class LSTMController(Controller):
-    """An LSTM+GAC with heads: linear functions of its last layer's h, alike for all coordinates.
-
-    Example:
-        What was read changes what is written:
-
-        >>> m = LSTMController((4,), 2, 10.0, 0.1, reads=1, writes=3, key=jax.random.key(0))
-        >>> of = lambda i: m(jnp.ones(5), jnp.full((1, 5), i), m.init_row(5))[0]
-        >>> bool((of(0.0).a == of(0.0).a).all()), bool((of(0.0).a == of(1.0).a).all())
-        (True, False)
-    """
+    """An LSTM+GAC with heads: linear functions of its last layer's h, alike for all coordinates."""
 
     gac: LSTMGAC
     heads: eqx.nn.Linear
@@ -174,7 +104,6 @@ class LSTMController(Controller):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("reads", reads, 1)
         require("writes", writes, 1)
         self.reads, self.writes = reads, writes
@@ -198,23 +127,21 @@ class LSTMController(Controller):
     def __call__(
         self, gradient: Float[Array, " n"], results: Float[Array, "reads n"], state: LSTMState
     ) -> tuple[Emission, LSTMState]:
+        # arsinh is i where that is small and a signed logarithm where it is large. Appendix A would
+        # not do: the meta-gradient flows through i, as it does not through ∇, and would be
+        # multiplied by slopes of up to e^p.
         x = jnp.concatenate([self.gac.lstm.features(gradient), jnp.arcsinh(results)])
         h, state = self.gac.run(x, state)
         vectors = self.heads.weight @ h + cast(Array, self.heads.bias)[:, None]
         r, a, b = jnp.split(vectors, [self.reads, self.reads + self.writes])
+        # Over n, ⟨b, r⟩ is a mean over coordinates as a GAC's is. Where vectors have entries of
+        # order one, a write then changes M by a matrix of norm of order one, whatever n is; and
+        # BFGS, which is made of ratios of sums over coordinates, need not know n.
         return Emission(self.gac.lstm.emit(h), r, a, b / max(gradient.size, 1)), state
 
 
 class NTM(Communicating):
-    """A controller and a memory; a subclass says how M is kept.
-
-    Example:
-        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
-        >>> m = NTMBFGS((4,), averaging=2, writes=1, key=jax.random.key(0))
-        >>> M = m.write(m.init_memory(2), jnp.asarray([[1.0, 0.0]]), jnp.asarray([[0.0, 3.0]]))
-        >>> M.tolist(), m.read(M, jnp.ones((1, 2))).tolist()
-        ([[1.0, 3.0], [0.0, 1.0]], [[4.0, 1.0]])
-    """
+    """A controller and a memory; a subclass says how M is kept."""
 
     controller: eqx.AbstractVar[Driver]
 
@@ -233,7 +160,7 @@ class NTM(Communicating):
         """Return M + Σ a bᵀ."""
 
     def init_row(self, n: int) -> NTMState:
-        """Return h₀, M_0 and, as nothing has been read yet, zeros for i."""
+        # Nothing has been read yet.
         i = jnp.zeros((self.controller.reads, n), phi_dtype(self))
         return NTMState(self.controller.init_row(n), i, self.init_memory(n))
 

@@ -3,7 +3,7 @@
 i_t     = M_t r_t
 M_{t+1} = M_t + Σ a_t b_tᵀ,     M_0 = γ I
 
-`optimizers/ntm.py` has the controller, its heads, and what the paper leaves open about them.
+`ntm` has the controller, its heads, and what the paper leaves open about them.
 """
 
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ class NTMBFGS(NTM):
         writes: write heads.
         gamma: M_0 is this times the identity; 0 for an empty memory.
         limit: refuse a θ of more coordinates than this.
-        secants: None for the appendix's controller; a number for that of `optimizers/secants.py`,
+        secants: None for the appendix's controller; a number for that of `secants`,
             which begins by writing this share of what Broyden's second method would.
         key: draws φ.
 
     Raises:
-        UserError: if a count or γ means nothing; from `init`, if θ has too many coordinates.
+        UserError: from `init`, if θ has too many coordinates.
 
     Source: appendix D, "NTM-BFGS optimizer", figures 14 and 15.
 
@@ -69,7 +69,6 @@ class NTMBFGS(NTM):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("gamma", gamma, 0.0)
         require("limit", limit, 1)
         self.gamma, self.limit = gamma, limit

@@ -2,8 +2,8 @@
 
 M_t = γ I + Σ_{t−K ≤ s < t} a_s b_sᵀ,     i_t = γ r_t + Σ_s a_s ⟨b_s, r_t⟩
 
-M is never formed: a read is two thin products. While nothing has been forgotten this is NTM-BFGS.
-`optimizers/ntm.py` has the controller, its heads, and what the paper leaves open about them.
+While nothing has been forgotten this is NTM-BFGS.
+`ntm` has the controller, its heads, and what the paper leaves open about them.
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,7 @@ from metadescent.optimizers.base import phi_dtype
 
 
 class History(NamedTuple):
-    """The write vectors of the last K steps; those of step t are at t mod K.
-
-    Example:
-        Of three steps the third takes the place of the first:
-
-        >>> import jax
-        >>> m = NTMLBFGS((4,), averaging=2, writes=1, history=2, key=jax.random.key(0))
-        >>> memory = m.init_memory(1)
-        >>> for a in (5.0, 6.0, 7.0):
-        ...     memory = m.write(memory, jnp.full((1, 1), a), jnp.ones((1, 1)))
-        >>> memory.a.ravel().tolist(), int(memory.t)
-        ([7.0, 6.0], 3)
-    """
+    """The write vectors of the last K steps; those of step t are at t mod K."""
 
     a: Float[Array, "K writes n"]
     b: Float[Array, "K writes n"]
@@ -49,12 +37,9 @@ class NTMLBFGS(NTM):
         writes: write heads.
         gamma: what M is where nothing was written is this times the identity; 0 for nothing.
         history: K, the steps whose writes are remembered, all write heads of each.
-        secants: None for the appendix's controller; a number for that of `optimizers/secants.py`,
+        secants: None for the appendix's controller; a number for that of `secants`,
             which begins by writing this share of what Broyden's second method would.
         key: draws φ.
-
-    Raises:
-        UserError: if a count or γ means nothing.
 
     Source: appendix D, "NTM-L-BFGS optimizer".
 
@@ -85,7 +70,6 @@ class NTMLBFGS(NTM):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("gamma", gamma, 0.0)
         require("history", history, 1)
         self.gamma, self.history = gamma, history
@@ -97,6 +81,7 @@ class NTMLBFGS(NTM):
         return History(empty, empty, jnp.asarray(0))
 
     def read(self, memory: History, r: Float[Array, "reads n"]) -> Float[Array, "reads n"]:
+        # First with b: two thin products, and nothing of n × n.
         shares = jnp.einsum("kwn,rn->rkw", memory.b, r)
         return self.gamma * r + jnp.einsum("rkw,kwn->rn", shares, memory.a)
 

@@ -8,27 +8,13 @@ M_{t+1} = M_t + Σ a bᵀ
 g     = −(1 + κ) i + κ s + scale · (w·h + b) rms i,     i = M_{t+1} ∇_t
 
 Every κ is an output of its own, coordinate by coordinate. A hat means: over the root mean square,
-which is never taken for less than e^−p. Where this departs from the appendix:
+which is never taken for less than e^−p. Before training this is Broyden's second method, or a share
+of it: the least change of M that makes M y = s. It has no line search and no division by ⟨s, y⟩.
 
-* *Prompt reads.* M is read before the write heads speak and again for the update: the order of the
-  appendix's skeleton of BFGS, g_t = read(M_t, θ_t). In its figure 15 the controller hears of a read
-  a step later, so that an iteration of BFGS takes several gradients.
-* *Secants.* The controller remembers the last step and ∇ there, and so sees what BFGS sees.
-* *Factors.* The heads emit factors of order one for these vectors, so steps may shrink with ∇ by
-  orders of magnitude though cells lie between −1 and 1. With c f for f and γ/c for γ the path is
-  the same, as long as nothing is as small as e^−p.
-* What the LSTM+GAC sees, and every root mean square, is held constant in the meta-gradient, as the
-  paper holds ∇: near a minimum their derivatives are as large as the vectors are small.
-
-* *Safeguards*, for want of a line search. No step has more than `REACH` times the size of the
-  first, except to go back: where ∇ is not finite, or has more than that many times its smallest
-  size so far, the step goes to the θ that had the smallest. M begins anew as M_0 then, and also
-  where M ∇ is more than `WILD` times as long as M_0 ∇, or is not finite. A ∇ that is as large where
-  the smallest was is another f's, as with minibatches, and becomes the smallest.
-
-All factors begin at 0 but `first`, that of s − My in the first head, and one of each b. What this
-writes is that share of the least change of M that makes M y = s: Broyden's second method. It has no
-line search and no division by ⟨s, y⟩, which BFGS has. With 0 nothing is written yet.
+Unlike the appendix's controller this one remembers the last step and ∇ there, reads M before it
+writes and again for the update, and emits factors of order one for these vectors, so that steps may
+shrink with ∇ by orders of magnitude though cells lie between −1 and 1. With c f for f and γ/c for γ
+the path is the same, as long as nothing is as small as e^−p.
 
 Source: Broyden (1965), "A class of methods for solving nonlinear simultaneous equations".
 """
@@ -48,58 +34,34 @@ from metadescent.optimizers.appendix_d.ntm import NTM, Driver, NTMState
 from metadescent.optimizers.base import phi_dtype
 from metadescent.optimizers.lstm import LSTM, LSTMState
 
-FEATURES = 5
-"""Besides those of the gradient."""
-FACTORS = 4
-"""Of a write head: one for a and three for b."""
+FEATURES = 5  # besides those of the gradient
+FACTORS = 4  # of a write head: one for a and three for b
+# Safeguards, for want of a line search: how many times its least so far ∇ may grow, and how many
+# times the first a step may; and how many times as long as M_0 ∇ M ∇ may be.
 REACH = 100.0
 WILD = 1e6
-LEAST = 1e-15
-"""The least root mean square where p is None."""
+LEAST = 1e-15  # the least root mean square where p is None
 
 
 class Past(NamedTuple):
-    """h of the LSTM+GAC, the last step and gradient, and what was measured; 0 for none.
-
-    `first_step` is the first step's size, `least` the smallest size of ∇ so far, and `away` where θ
-    is as seen from the θ that had it.
-
-    Example:
-        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
-        >>> m = NTMBFGS((4,), averaging=2, scale=0.0, secants=1.0, key=jax.random.key(0))
-        >>> _, state = m.update(jnp.asarray([3.0, 4.0]), m.init(jnp.zeros(2)))
-        >>> past = state.h
-        >>> past.s.tolist(), past.gradient.tolist(), float(past.least)  # √((9 + 16) / 2)
-        ([-3.0, -4.0], [3.0, 4.0], 3.5355)
-    """
+    """h of the LSTM+GAC, the last step and gradient, and what was measured; 0 for none."""
 
     h: LSTMState
     s: Float[Array, " n"]
     gradient: Float[Array, " n"]
-    first_step: Float[Array, ""]
-    least: Float[Array, ""]
-    away: Float[Array, " n"]
+    first_step: Float[Array, ""]  # its size
+    least: Float[Array, ""]  # the smallest size of ∇ so far
+    away: Float[Array, " n"]  # where θ is, as seen from the θ that had it
 
 
 class Secants(Driver):
-    """A controller that sees secants and emits factors.
-
-    Example:
-        Told to begin with the whole of Broyden's change, it makes M y = s. Of f(θ) = ½ Σ Hθ²:
-
-        >>> from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
-        >>> m = NTMBFGS((4,), averaging=2, scale=0.0, secants=1.0, key=jax.random.key(0))
-        >>> H = jnp.asarray([1.0, 3.0])
-        >>> s, state = m.update(H, m.init(H))
-        >>> _, state = m.update(H + H * s, state)
-        >>> s.tolist(), (state.memory @ (H * s)).round(3).tolist()
-        ([-1.0, -3.0], [-1.0, -3.0])
-    """
+    """A controller that sees secants and emits factors."""
 
     gac: LSTMGAC
     heads: eqx.nn.Linear
     reads: int = eqx.field(static=True)
     writes: int = eqx.field(static=True)
+    secants: float = eqx.field(static=True)
 
     def __init__(
         self,
@@ -113,19 +75,19 @@ class Secants(Driver):
         first: float,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("writes", writes, 1)
         require("secants", first, 0.0)
         if reads != 1:
             raise UserError(
                 f"reads is {reads} and a controller on secants has one read head; try reads=1"
             )
-        self.reads, self.writes = reads, writes
+        self.reads, self.writes, self.secants = reads, writes, first
         gac = LSTMGAC(layers, averaging, p, scale, key=key)
         features = gac.lstm.cells[0].input_size + FEATURES
         cell = LSTM.on_features(features, layers, scale, key=key).cells[0]
         self.gac = eqx.tree_at(lambda m: m.lstm.cells[0], gac, cell)
         hidden, count = gac.lstm.layers[-1], FACTORS * writes + 2
+        # All factors begin at 0 but `first`, that of s − My in the first head, and one of each b.
         factors = jnp.zeros((writes, FACTORS)).at[0, 0].set(first)
         for head in range(writes):
             factors = factors.at[head, 1 + head % 3].set(1.0)
@@ -147,6 +109,8 @@ class Secants(Driver):
         size = self._size(gradient)
         is_whole = jnp.isfinite(size)
         gradient = jnp.where(is_whole, gradient, past.gradient)
+        # A ∇ that is as large where the smallest was is another f's, as with minibatches, and
+        # becomes the smallest; anywhere else the step goes back there.
         is_far = ~is_whole | ((past.least > 0) & (size > REACH * past.least))
         is_home = jnp.all(past.away == 0)
         is_least = is_whole & ((past.least == 0) | (size < past.least) | (is_far & is_home))
@@ -154,6 +118,8 @@ class Secants(Driver):
         memory, i, is_lost = self._kept(m, state.memory, gradient, is_far)
         s, y = jnp.where(is_lost, 0.0, past.s), gradient - past.gradient
         My = i - state.i[0]
+        # What the LSTM+GAC sees, and every size, is constant in the meta-gradient, as ∇ is in the
+        # paper: near a minimum their derivatives are as large as the vectors are small.
         h, after = self.gac.run(self._see(gradient, past.gradient, s, y, i, My), past.h)
         factors = self.heads.weight @ h + cast(Array, self.heads.bias)[:, None]
         of_heads = factors[:-2].reshape(self.writes, FACTORS, -1)
@@ -162,6 +128,7 @@ class Secants(Driver):
         b = (of_heads[:, 1:] * jnp.stack([y / rho, s / self._size(s), My / self._size(My)])).sum(1)
         # Without a step there is no secant.
         a = jnp.where(jnp.any(s != 0), a, 0.0)
+        # Read again, so that the update has what has just been written.
         memory, i, _ = self._kept(m, m.write(memory, a, b / max(s.size, 1)), gradient, is_far)
         g = -(1.0 + factors[-2]) * i + factors[-1] * s + self.gac.lstm.emit(h) * self._size(i)
         length = self._size(g)
@@ -184,9 +151,9 @@ class Secants(Driver):
     def _kept(
         self, m: NTM, memory: PyTree[Array], gradient: Float[Array, " n"], is_lost: Bool[Array, ""]
     ) -> tuple[PyTree[Array], Float[Array, " n"], Bool[Array, ""]]:
-        """Return M, or M_0 where M is lost or wild, what that makes of ∇, and whether it is M_0."""
+        """Return M, or M_0 where M is lost or wild, what it makes of ∇, and whether it is M_0."""
         begin = m.init_memory(gradient.size)
-        plain, i = (m.read(one, gradient[None])[0] for one in (begin, memory))
+        plain, i = (m.read(M, gradient[None])[0] for M in (begin, memory))
         # So that NaN counts as wild.
         is_lost = is_lost | ~(self._size(i) <= WILD * self._size(plain))
         kept = jax.tree.map(lambda x, now: jnp.where(is_lost, x, now), begin, memory)

@@ -9,8 +9,7 @@
 // are computed together and never leave the registers before the nonlinearities have been applied.
 // In pull_back the weights' gradients are formed once a tile, over all its steps, not once a step.
 //
-// `metadescent/native/lstm.py` calls this; `metadescent/optimizers/lstm.py` is the reference in
-// JAX.
+// `lstm.py` beside this calls it; `metadescent/optimizers/lstm.py` is the reference in JAX.
 
 #include <algorithm>
 #include <cstdint>

@@ -8,18 +8,14 @@ x_t      = (l_β, B l_β for each blur B, a_β, n, log₁₀(1 + t)/4)     all �
 h_t, c_t = LSTM(x_t, h_{t−1}, c_{t−1})                              of each pixel
 g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all colours of a pixel
 
-Pixels do not change alone: what a feature network sees are edges, spots and colours, and along
-these f is curved otherwise than along single coordinates. A rule that treats every coordinate for
-itself cannot tell one from the other. B is a Gaussian blur, so sums over x_t are filters of the
-gradient, and A mixes colours. H, of the last K steps, is L-BFGS's and knows what no filter does:
-along which pictures f is curved here; and v lets each pixel trust it more or less.
+What a feature network sees are edges, spots and colours, along which f is curved otherwise than
+along single coordinates. B is a Gaussian blur, so sums over x_t are filters of the gradient, and A
+mixes colours. H, of the last K steps, knows what no filter does: along which pictures f is curved
+here; and v lets each pixel trust it more or less.
 
-Before training W is small, v is 0, and A x_t is a step of L-BFGS and half a one of Adam, whose
-momentum has the β in the middle; without a memory it is all of Adam's.
-
-Source: moments on several time scales, a clock and the factor of time are those of `anytime`; a
-recurrent network that descends on pictures and sees neighbours is from Putzky and Welling (2017),
-"Recurrent inference machines for solving inverse problems".
+Source: moments, clock and factor of time are those of `anytime`; a recurrent network that descends
+on pictures and sees neighbours is from Putzky and Welling (2017), "Recurrent inference machines for
+solving inverse problems".
 """
 
 from collections.abc import Sequence
@@ -33,16 +29,16 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent._errors import UserError, require, require_kind
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
-from metadescent.optimizers.pictorial import quasi_newton
 from metadescent.optimizers.pictorial.blur import blurred
+from metadescent.optimizers.pictorial.quasi_newton import CurvaturePairs, no_pairs, remember
 from metadescent.optimizers.pictorial.windowed_newton import windowed_direction
 from metadescent.optimizers.rnnprop import grow
 
 COLOURS = 3
-LONGEST = 0.5
+LONGEST = 0.5  # the root mean square of n
 Planes = Float[Array, "_ height width"]
 Moments = tuple[Planes, Planes, Float[Array, ""]]
-PictureState = tuple[Moments, tuple[Planes, Planes], quasi_newton.Pairs | None]
+PictureState = tuple[Moments, tuple[Planes, Planes], CurvaturePairs | None]
 
 
 class Pictorial(LearnedOptimizer):
@@ -53,7 +49,8 @@ class Pictorial(LearnedOptimizer):
 
     Arguments:
         units: hidden units.
-        betas: decays of the moments, the fastest first; with that in the middle it begins as Adam.
+        betas: decays of the moments, the fastest first, each from 0 to 0.99999; with that in the
+            middle it begins as Adam.
         blurs: standard deviations of the blurs, in pixels.
         tau: steps after which the steps' length begins to fall.
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
@@ -64,9 +61,7 @@ class Pictorial(LearnedOptimizer):
         key: draws φ.
 
     Raises:
-        UserError: if there is no unit or no β, a β is not from 0 to 0.99999, a blur, τ, the scale,
-            the window or the fine factor is not positive, or the clock, the memory or the coarse
-            factor is negative; on use, if θ is not given.
+        UserError: on use, if it has a memory and θ is not given.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -106,7 +101,6 @@ class Pictorial(LearnedOptimizer):
         *,
         key: PRNGKeyArray,
     ):
-        """Draw φ."""
         require("units", units, 1)
         require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.9, 0.99)")
         require_kind("blurs", blurs, Sequence, "a list or tuple of widths; try (1.5, 6.0)")
@@ -131,6 +125,8 @@ class Pictorial(LearnedOptimizer):
         features = whole + own + newton + 1
         cell_key, output_key = jax.random.split(key)
         self.cell = lstm_cell(features, units, cell_key)
+        # Before training W is small, v is 0, and A x_t is a step of L-BFGS and half a one of Adam,
+        # whose momentum has the β in the middle; without a memory it is all of Adam's.
         self.output = 0.1 * truncated_normal(output_key, (COLOURS, units), units)
         colour = jnp.arange(COLOURS)
         adam = whole + COLOURS * (len(betas) // 2) + colour
@@ -138,22 +134,24 @@ class Pictorial(LearnedOptimizer):
         self.mix = mix.at[:, whole + own : -1].set(jnp.eye(COLOURS)[:, :newton])
         self.trust = jnp.zeros(units if memory else 0)
 
+    @property
+    def units(self) -> int:
+        return self.output.shape[1]
+
     def init(self, params: PyTree) -> State:
-        """Return zeros for every picture: m_β, √v, the number of steps, h and c, and no pairs."""
         return jax.tree.map(self._begin, params)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
-        """Run each leaf's pixels through the LSTM."""
         del extra_args
         if params is None and self.memory:
             raise UserError("pictorial follows the steps of θ and was given none; pass params")
         leaves, treedef = jax.tree.flatten(updates)
         states = treedef.flatten_up_to(state)
         thetas = leaves if params is None else treedef.flatten_up_to(params)
-        found = [self._leaf(*each) for each in zip(leaves, states, thetas, strict=True)]
-        return treedef.unflatten([g for g, _ in found]), treedef.unflatten([h for _, h in found])
+        moved = [self._leaf(*each) for each in zip(leaves, states, thetas, strict=True)]
+        return treedef.unflatten([g for g, _ in moved]), treedef.unflatten([h for _, h in moved])
 
     def update_picture(
         self,
@@ -166,9 +164,9 @@ class Pictorial(LearnedOptimizer):
         x, moments = self.features(gradient, before)
         n = jnp.zeros_like(gradient)
         if pairs is not None:
-            pairs = quasi_newton.remember(pairs, theta, gradient)
+            pairs = remember(pairs, theta, gradient)
             n = self._newton(pairs, gradient)
-            x = jnp.concatenate([x[:-1], n, x[-1:]])
+            x = jnp.concatenate([x[:-1], n, x[-1:]])  # before the clock
         h, c = layer(self.cell, x, h, c)
         g = jnp.tensordot(self.output, h, 1) + jnp.tensordot(self.mix, x, 1)
         if pairs is not None:
@@ -187,6 +185,7 @@ class Pictorial(LearnedOptimizer):
         root = grow(root, gradient, self.betas[-1])
         clock = jnp.log10(1 + jnp.minimum(t, self.clock)) / 4
         t = t + 1
+        # Both without their bias.
         free = means / (1 - beta**t)
         size = root / jnp.sqrt(1 - self.betas[-1] ** t)
         own = free / jnp.tile(size, again)
@@ -196,9 +195,9 @@ class Pictorial(LearnedOptimizer):
         return jnp.concatenate([whole, *around, own, time]), (means, root, t)
 
     def _newton(
-        self, pairs: quasi_newton.Pairs, gradient: Float[Array, "3 height width"]
+        self, pairs: CurvaturePairs, gradient: Float[Array, "3 height width"]
     ) -> Float[Array, "3 height width"]:
-        """Return n."""
+        """Return n, shortened to `LONGEST`."""
         d = windowed_direction(
             pairs, gradient, self.blurs, window=self.window, fine=self.fine, coarse=self.coarse
         )
@@ -218,7 +217,7 @@ class Pictorial(LearnedOptimizer):
         moments = zeros(COLOURS * len(self.betas)), zeros(COLOURS), t
         if not self.memory:
             return moments, (h, h), None
-        pairs = quasi_newton.begin(jnp.zeros((COLOURS, *pixels), t.dtype), self.memory)
+        pairs = no_pairs(jnp.zeros((COLOURS, *pixels), t.dtype), self.memory)
         pairs = jax.tree.map(lambda x: jnp.broadcast_to(x, (*before, *x.shape)), pairs)
         return moments, (h, h), pairs
 

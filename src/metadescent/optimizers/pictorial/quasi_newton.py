@@ -8,12 +8,8 @@ H_0   = P,      or γ without it,     γ = Σ βᵏ ⟨s, y⟩ / Σ βᵏ ⟨y, 
 
 One window, and β = 0, are L-BFGS: H_j = Vᵀ H_{j−1} V + ρ s sᵀ and γ is of the last pair. Where θ is
 a picture, and what happens in one corner has little to do with another, a pair says something else
-in each window. With P another such direction, of smaller windows, one is within the other.
-
-A pair counts only if ⟨s, y⟩ is more than `LEAST` ‖s‖ ‖y‖, so that H is positive definite: one that
-does not, over all θ, is not remembered, and in a window it is left out. H ∇ is 0 as long as there
-is none. Unlike Optax's `scale_by_lbfgs` this holds the pairs constant in the meta-gradient, where
-they would be divided by what is small: ∂(H ∇)/∂∇ is H.
+in each window. With P another such direction, of smaller windows, one is within the other. H ∇ is 0
+as long as there is no pair.
 
 Source: Nocedal and Wright (2006), "Numerical optimization", algorithm 7.4.
 """
@@ -25,19 +21,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+# A pair counts only if ⟨s, y⟩ is more than this times ‖s‖ ‖y‖, so that H is positive definite. One
+# that does not, over all θ, is not remembered; in a window it is left out.
 LEAST = 1e-2
 
 
 class Windows(NamedTuple):
-    """Where inner products are taken: `gather` sums an array by w_i, and `spread` is its transpose.
-
-    Example:
-        Two windows, each of half of θ:
-
-        >>> halves = Windows(lambda x: x.reshape(2, -1).sum(1), lambda c: jnp.repeat(c, 2))
-        >>> halves.gather(jnp.arange(4.0)).tolist(), halves.spread(jnp.arange(2.0)).tolist()
-        ([1.0, 5.0], [0.0, 0.0, 1.0, 1.0])
-    """
+    """Where inner products are taken: `gather` sums an array by w_i; `spread` is its transpose."""
 
     gather: Callable[[Array], Array]
     spread: Callable[[Array], Array]
@@ -46,44 +36,28 @@ class Windows(NamedTuple):
 WHOLE = Windows(jnp.sum, lambda coefficient: coefficient)
 
 
-class Pairs(NamedTuple):
-    """What is remembered: the last θ and ∇, the pairs with the newest last, and how many there are.
-
-    `steps` counts how many θ there were. Places that no pair has taken yet hold zeros.
-
-    Example:
-        >>> none = begin(jnp.zeros(2), memory=3)
-        >>> none.s.shape, int(none.steps)
-        ((3, 2), 0)
-    """
+class CurvaturePairs(NamedTuple):
+    """What is remembered: the last θ and ∇, and the pairs with the newest last."""
 
     theta: Float[Array, "*n"]
     gradient: Float[Array, "*n"]
-    s: Float[Array, "K *n"]
+    s: Float[Array, "K *n"]  # 0 where there is no pair yet
     y: Float[Array, "K *n"]
-    steps: Int[Array, ""]
+    steps: Int[Array, ""]  # how many θ there were
 
 
-def begin(theta: Float[Array, "*n"], memory: int) -> Pairs:
-    """Return room for as many pairs as `memory` says, for θ of this shape and dtype.
-
-    Example:
-        >>> begin(jnp.zeros(2), memory=3).y.shape
-        (3, 2)
-    """
+def no_pairs(theta: Float[Array, "*n"], memory: int) -> CurvaturePairs:
+    """Return room for as many pairs as `memory` says, for θ of this shape and dtype."""
     zeros, none = jnp.zeros_like(theta), jnp.zeros((memory, *theta.shape), theta.dtype)
-    return Pairs(zeros, zeros, none, none, jnp.zeros((), jnp.int32))
+    return CurvaturePairs(zeros, zeros, none, none, jnp.zeros((), jnp.int32))
 
 
-def remember(pairs: Pairs, theta: Float[Array, "*n"], gradient: Float[Array, "*n"]) -> Pairs:
-    """Add the pair of the last step, in place of the oldest.
-
-    Example:
-        >>> pairs = remember(begin(jnp.zeros(1), memory=2), jnp.asarray([3.0]), jnp.asarray([6.0]))
-        >>> pairs = remember(pairs, jnp.asarray([1.0]), jnp.asarray([2.0]))
-        >>> pairs.s.tolist(), pairs.y.tolist()
-        ([[0.0], [-2.0]], [[0.0], [-4.0]])
-    """
+def remember(
+    pairs: CurvaturePairs, theta: Float[Array, "*n"], gradient: Float[Array, "*n"]
+) -> CurvaturePairs:
+    """Add the pair of the last step, in place of the oldest."""
+    # Unlike Optax's `scale_by_lbfgs` this holds pairs constant in the meta-gradient, where they
+    # would be divided by what is small: ∂(H ∇)/∂∇ is H.
     theta, gradient = jax.lax.stop_gradient((theta, gradient))
     s, y = theta - pairs.theta, gradient - pairs.gradient
     # What is not finite, or has products that are not, compares as False.
@@ -93,20 +67,13 @@ def remember(pairs: Pairs, theta: Float[Array, "*n"], gradient: Float[Array, "*n
     def pushed(old: Array, new: Array) -> Array:
         return jnp.where(is_sound, jnp.concatenate([old[1:], new[None]]), old)
 
-    return Pairs(theta, gradient, pushed(pairs.s, s), pushed(pairs.y, y), pairs.steps + 1)
+    return CurvaturePairs(theta, gradient, pushed(pairs.s, s), pushed(pairs.y, y), pairs.steps + 1)
 
 
-def gamma(pairs: Pairs, over: Windows = WHOLE, beta: float = 0.0) -> Float[Array, "*n_or_1"]:
-    """Return γ, of each coordinate the mean of its windows'; 0 where there is no pair.
-
-    Example:
-        Of f(θ) = θ² it is 1 over the second derivative:
-
-        >>> pairs = remember(begin(jnp.zeros(1), memory=2), jnp.asarray([3.0]), jnp.asarray([6.0]))
-        >>> pairs = remember(pairs, jnp.asarray([1.0]), jnp.asarray([2.0]))
-        >>> float(gamma(pairs))
-        0.5
-    """
+def gamma(
+    pairs: CurvaturePairs, over: Windows = WHOLE, beta: float = 0.0
+) -> Float[Array, "*n_or_1"]:
+    """Return γ, of each coordinate the mean of its windows'; 0 where there is no pair."""
     sy, yy, is_sound = _products(pairs, over)
     ages = jnp.arange(len(sy))[::-1].reshape(-1, *[1] * (sy.ndim - 1))
     weights = jnp.where(is_sound, jnp.asarray(beta, sy.dtype) ** ages, 0.0)
@@ -115,25 +82,15 @@ def gamma(pairs: Pairs, over: Windows = WHOLE, beta: float = 0.0) -> Float[Array
 
 
 def direction(
-    pairs: Pairs,
+    pairs: CurvaturePairs,
     gradient: Float[Array, "*n"],
     P: Callable[[Array], Array] | None = None,
     over: Windows = WHOLE,
 ) -> Float[Array, "*n"]:
-    """Return H ∇: where a step of −H ∇ would be Newton's, as far as the pairs know.
-
-    P says what they do not, and has to be linear, symmetric and positive definite.
-
-    Example:
-        Of f(θ) = θ² one pair knows all:
-
-        >>> pairs = remember(begin(jnp.zeros(1), memory=2), jnp.asarray([3.0]), jnp.asarray([6.0]))
-        >>> pairs = remember(pairs, jnp.asarray([1.0]), jnp.asarray([2.0]))
-        >>> direction(pairs, jnp.asarray([2.0])).tolist()
-        [1.0]
-    """
+    """Return H ∇ of pairs and a P that is linear, symmetric and positive definite."""
     gather, spread = over
     sy, _, is_sound = _products(pairs, over)
+    # The inner `where` divides only by what counts.
     rho = jnp.where(is_sound, 1 / jnp.where(is_sound, sy, 1.0), 0.0)
 
     def backward(q: Array, pair: tuple[Array, Array, Array]) -> tuple[Array, Array]:
@@ -145,15 +102,17 @@ def direction(
         s, y, rho, alpha = pair
         return r + spread(alpha - rho * gather(y * r)) * s, None
 
+    # The two loops of algorithm 7.4: from the newest pair to the oldest, and back.
     each = pairs.s, pairs.y, rho
     q, alphas = jax.lax.scan(backward, gradient, each, reverse=True)
     r = gamma(pairs, over) * q if P is None else P(q)
     return jax.lax.scan(forward, r, (*each, alphas))[0]
 
 
-def _products(pairs: Pairs, over: Windows) -> tuple[Array, Array, Array]:
+def _products(pairs: CurvaturePairs, over: Windows) -> tuple[Array, Array, Array]:
     """Return ⟨s, y⟩ and ⟨y, y⟩ of every pair in every window, and whether the pair counts there."""
     products = jax.vmap(over.gather)
     s, y = pairs.s, pairs.y
+    # A pair of zeros does not count: 0 is not more than 0.
     sy, ss, yy = (products(a * b) for a, b in ((s, y), (s, s), (y, y)))
     return sy, yy, sy > LEAST * jnp.sqrt(ss) * jnp.sqrt(yy)

@@ -6,10 +6,9 @@ H_0 = Γ (fine I + coarse Σ_B B²) Γ                                  B: a blu
 Γ²  = γ of each window, where a pair has half the weight of the next one
 
 To L-BFGS a pair is one curvature along one whole picture. But corners have little to do with each
-other, and in each window the same pair tells a curvature of its own: so twenty pairs speak of many
-times as many directions. Of the rest they say nothing. L-BFGS has γ there, which is mean to what is
-hardly curved; the two factors are how much more it should be, for all changes and for those that
-the blurs leave.
+other: in each window the same pair tells a curvature of its own. Where the pairs say nothing L-BFGS
+has γ, which is too little for what is hardly curved; the two factors are how much more it should
+be, for all changes and for those that the blurs leave.
 
 Source: ours; L-BFGS is that of `quasi_newton`.
 """
@@ -21,14 +20,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metadescent.optimizers.pictorial.blur import blurred
-from metadescent.optimizers.pictorial.quasi_newton import Pairs, direction, gamma
+from metadescent.optimizers.pictorial.quasi_newton import CurvaturePairs, direction, gamma
 from metadescent.optimizers.pictorial.windows import gaussian_windows
 
-FADE = 0.5
+FADE = 0.5  # the weight of a pair in γ beside the next one's
 
 
 def windowed_direction(
-    pairs: Pairs,
+    pairs: CurvaturePairs,
     gradient: Float[Array, "3 height width"],
     blurs: Sequence[float],
     *,
@@ -36,26 +35,7 @@ def windowed_direction(
     fine: float,
     coarse: float,
 ) -> Float[Array, "3 height width"]:
-    """Return H ∇, which is 0 as long as there is no pair.
-
-    Arguments:
-        pairs: of pictures, colours first.
-        gradient: ∇.
-        blurs: standard deviations, in pixels.
-        window: standard deviation of the windows and their distance, in pixels.
-        fine, coarse: factors in H_0, the first above zero and the other not below.
-
-    Example:
-        Of f(θ) = Σ θ² one pair knows all, along itself:
-
-        >>> from metadescent.optimizers.pictorial.quasi_newton import begin, remember
-        >>> theta = jnp.ones((3, 1, 2))
-        >>> pairs = remember(begin(theta, memory=2), 3 * theta, 6 * theta)
-        >>> pairs = remember(pairs, theta, 2 * theta)
-        >>> d = windowed_direction(pairs, 2 * theta, (1.5,), window=6.0, fine=4.0, coarse=8.0)
-        >>> d[0].round(3).tolist()
-        [[1.0, 1.0]]
-    """
+    """Return H ∇, which is 0 as long as there is no pair; widths are standard deviations."""
     # No derivative is for what is remembered, and a root of 0 has none.
     pairs = jax.lax.stop_gradient(pairs)
     windows = gaussian_windows(window, *gradient.shape[1:])

@@ -13,18 +13,7 @@ from metadescent.optimizers.pictorial.quasi_newton import Windows
 
 
 def gaussian_windows(sigma: float, height: int, width: int) -> Windows:
-    """Return windows of a standard deviation of so many pixels, for colours × height × width.
-
-    Example:
-        One window is the whole picture, and many hold of it what is there:
-
-        >>> import jax.numpy as jnp, numpy as np
-        >>> picture = jnp.zeros((3, 2, 9)).at[:, :, 8].set(1.0)
-        >>> gaussian_windows(9.0, 2, 9).gather(picture).tolist()
-        [[6.0]]
-        >>> np.asarray(gaussian_windows(3.0, 2, 9).gather(picture)).round(2).tolist()
-        [[0.28, 1.73, 3.99]]
-    """
+    """Return windows of a standard deviation of so many pixels, for colours × height × width."""
     down, across = _matrix(height, sigma), _matrix(width, sigma)
 
     def gather(z: Float[Array, "colours height width"]) -> Float[Array, "rows columns"]:
@@ -39,6 +28,7 @@ def gaussian_windows(sigma: float, height: int, width: int) -> Windows:
 
 def _matrix(n: int, sigma: float) -> np.ndarray:
     """Return w_i(x), windows × pixels."""
+    # As far apart as they are wide, the outer ones half as far from the border.
     windows = max(1, round(n / max(sigma, 1.0)))
     centres = (np.arange(windows) + 0.5) * n / windows - 0.5
     exponents = -(((np.arange(n) - centres[:, None]) / sigma) ** 2) / 2

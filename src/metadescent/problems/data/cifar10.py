@@ -5,11 +5,9 @@ the official binary version. In each, a record is one byte, the label, and 1024 
 by row.
 """
 
-import gzip
 import hashlib
 import lzma
 import tarfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -28,7 +26,6 @@ _ARCHIVE = store.Remote(
 )
 _FOLDERS = ("cifar10", "cifar10/cifar-10-batches-bin", "", "cifar-10-batches-bin")
 _RECORD = 1 + 3 * 32 * 32
-_DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 _TEST, _START = "test_batch.bin", "test_batch_first1000.bin"
 # How many images each file holds, and the MD5 of its bytes.
@@ -52,7 +49,7 @@ _BATCHES: dict[int | str, tuple[str, ...]] = {
 def load_cifar10(
     data_dir: Path | str | None = None, batches: Sequence[int | str] = (1, 2, 3, 4, 5)
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Images, uint8 0 to 255 of shape (n, 32, 32, 3), and labels, int32 0 to 9 of shape (n,).
+    """Return images, uint8 0 to 255 of shape (n, 32, 32, 3), and labels, int32 0 to 9, (n,).
 
     `batches` says which, and in which order: 1 to 5 are the training batches, "test" is the test
     batch, each of 10,000 images, and "test-first-1000" is the start of the latter. To hold images
@@ -65,7 +62,8 @@ def load_cifar10(
     that are not there come out of the official archive, which is looked for as `store.fetch` does,
     and downloaded if it is missing. It is never unpacked on the disk.
 
-    Raises `UserError` if a batch can be neither found nor downloaded, or is not what it should be.
+    Raises:
+        UserError: if a batch can be neither found nor downloaded, or is not what it should be.
 
     Example:
         >>> import tempfile
@@ -82,12 +80,14 @@ def load_cifar10(
         raise UserError(f"CIFAR-10 has the batches {', '.join(map(repr, _BATCHES))}, and {what}.")
     directory = store.data_dir(data_dir)
     paths = {batch: _find(directory, *_BATCHES[batch]) for batch in batches}
+    # The archive is opened once for all batches that are nowhere else.
     packed = [_BATCHES[batch][-1] for batch in batches if paths[batch] is None]
     members = _unpack(directory, packed) if packed else {}
     parts = []
     for batch in batches:
         path, member = paths[batch], _BATCHES[batch][-1]
         content = members[member] if path is None else _read(path)
+        # The start of the test batch may come out of the whole.
         end = _FILES[_START][0] * _RECORD if batch == "test-first-1000" else None
         parts.append(_decode(str(path or member), content[:end]))
     images, labels = zip(*parts, strict=True)
@@ -95,7 +95,7 @@ def load_cifar10(
 
 
 def _find(directory: Path, *names: str) -> Path | None:
-    """The first of some files that lies in the data folder, plain or as `.xz`."""
+    """Return the first of some files that lies in the data folder, plain or as `.xz`."""
     places = (
         directory / folder / (name + suffix)
         for name in names
@@ -106,23 +106,20 @@ def _find(directory: Path, *names: str) -> Path | None:
 
 
 def _read(path: Path) -> bytes:
-    """The records in a file; those in an `.xz` must be the official ones."""
-    try:
+    """Return the records in a file; those in an `.xz` must be the official ones."""
+    with store.reading(path):
         if path.suffix != ".xz":
             return path.read_bytes()
         with lzma.open(path) as stream:
             return _official(stream.read(_enough(path.stem)), path.stem, str(path))
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """The records in some files of the archive, by the files' names; nothing goes to the disk."""
+    """Return the records in some files of the archive, by name; nothing goes to the disk."""
     try:
         path = store.fetch(_ARCHIVE, directory)
     except UserError as error:
+        # The start of the test batch is easily taken for the whole.
         start = _find(directory, _START)
         if _TEST not in names or start is None:
             raise
@@ -130,28 +127,24 @@ def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
             f"{start} holds only the first 1000 images of the test batch, which "
             f"batches=('test-first-1000',) loads; for all of it, {error}"
         ) from error
-    wanted, found = set(names), {}
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                # A link leads elsewhere, or to itself.
-                if name in wanted and member.isreg() and (stream := archive.extractfile(member)):
-                    content = stream.read(_enough(name))
-                    found[name] = _official(content, name, f"{name} in {path}")
-                    wanted.remove(name)
-                if not wanted:
-                    return found
-    except _DAMAGE as error:
-        raise _damaged(path, error) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    wanted, records = set(names), {}
+    with store.reading(path), tarfile.open(path) as archive:
+        for member in archive:
+            name = PurePosixPath(member.name).name
+            # A link leads elsewhere, or to itself.
+            if name in wanted and member.isreg() and (stream := archive.extractfile(member)):
+                content = stream.read(_enough(name))
+                records[name] = _official(content, name, f"{name} in {path}")
+                wanted.remove(name)
+            # A packed tar has no index: what is behind the last one would be unpacked for nothing.
+            if not wanted:
+                return records
     missing = " and ".join(sorted(wanted))
     raise UserError(f"{path} is without {missing}: delete it so that it is fetched again.")
 
 
 def _enough(name: str) -> int:
-    """How many bytes tell a file from any other, whatever a packed one would swell to."""
+    """Return how many bytes tell a file from any other, whatever a packed one would swell to."""
     return _FILES[name][0] * _RECORD + 1
 
 
@@ -165,11 +158,6 @@ def _official(content: bytes, name: str, source: str) -> bytes:
     return content
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    what = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
-    return UserError(f"{path} is damaged ({what}): delete it so that it is fetched again.")
-
-
 def _decode(source: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     if not content or len(content) % _RECORD:
         raise UserError(
@@ -181,5 +169,6 @@ def _decode(source: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.
     outside = labels[labels > 9]
     if outside.size:
         raise UserError(f"{source} holds the label {outside[0]}, and labels run from 0 to 9.")
+    # As the networks take them: colours last.
     colours_first = records[:, 1:].reshape(-1, 3, 32, 32)
     return np.ascontiguousarray(colours_first.transpose(0, 2, 3, 1)), labels

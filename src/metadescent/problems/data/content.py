@@ -26,21 +26,7 @@ _NEEDED = 1920
 
 
 def split_names(names: list[str], split: str) -> list[str]:
-    """The pictures of a split, by their names, sorted.
-
-    Pictures are ordered by the SHA-256 of their names, without folders: an order that has nothing
-    to do with what they show, and that is the same everywhere. The first 1800 are for training, the
-    next 20 for validation and the next 100 for tests; "all" are all of them, in no split.
-
-    Raises `UserError` if there is no such split, or there are too few pictures for splits.
-
-    Example:
-        >>> names = [f"{n}.jpg" for n in range(2000)]
-        >>> [len(split_names(names, split)) for split in ("train", "validation", "test", "all")]
-        [1800, 20, 100, 2000]
-
-    Source: section 3.4 has the sizes.
-    """
+    """Return the names in a split, sorted; "all" are all of them, in no split."""
     if split == "all":
         return sorted(names)
     if not isinstance(split, str) or split not in _SPLITS:
@@ -50,6 +36,7 @@ def split_names(names: list[str], split: str) -> list[str]:
             f"there are {len(names)} pictures and the paper's splits take {_NEEDED}; "
             'try split="all"'
         )
+    # The order of hashes has nothing to do with what pictures show, and is the same everywhere.
     begin, count = _SPLITS[split]
     return sorted(sorted(names, key=_digest)[begin : begin + count])
 
@@ -60,12 +47,15 @@ def load_content(
     split: str = "train",
     data_dir: str | Path | None = None,
 ) -> NDArray[np.uint8]:
-    """The content pictures of a split, of shape (pictures, size, size, 3).
+    """Return the content pictures of a split, of shape (pictures, size, size, 3).
 
     `source` is a folder or a zip of pictures, or the name of an embedded one; if not given, the
-    photographs of Tiny ImageNet in `store.data_dir(data_dir)`.
+    photographs of Tiny ImageNet in `store.data_dir(data_dir)`. `split` is "train" (1800), or
+    "validation" (20), or "test" (100), or "all". The splits share no picture, and depend on nothing
+    but the pictures' names.
 
-    Raises `UserError` if they are not there, or are too few for the split.
+    Raises:
+        UserError: if they are not there, or are too few for the split.
 
     Example:
         >>> import tempfile
@@ -85,6 +75,7 @@ def load_content(
                 f"{source} is missing and has no public home; name a folder or a zip of pictures "
                 'of your own: content="photographs", split="all"'
             )
+    # A file of that name comes first.
     if source in EMBEDDED and not Path(source).exists():
         (name,) = split_names([str(source)], split)
         return read_picture(embedded_path(name), size)[None]
@@ -92,14 +83,7 @@ def load_content(
 
 
 def content_path(content: str) -> Path:
-    """The file of one content: a path of one's own or the name of an embedded picture.
-
-    Raises `UserError` if it is neither.
-
-    Example:
-        >>> content_path("grace_hopper").name
-        'grace_hopper.jpg'
-    """
+    """Return the file of one content: a path of one's own or the name of an embedded picture."""
     if Path(content).exists():
         return Path(content)
     if content in EMBEDDED:
@@ -111,10 +95,7 @@ def content_path(content: str) -> Path:
 
 
 def style_path(style: str, data_dir: str | Path | None = None) -> Path:
-    """The file of a style: a path of one's own, a name in the data folder's `style`, or `EMBEDDED`.
-
-    Raises `UserError` if it is none of these.
-    """
+    """Return the file of a style: one's own, or by name of the folder `style`, or of `EMBEDDED`."""
     folder = store.data_dir(data_dir) / "style"
     named = [folder / f"{style}{ending}" for ending in WRITTEN]
     for path in (Path(style), *named):
@@ -122,9 +103,9 @@ def style_path(style: str, data_dir: str | Path | None = None) -> Path:
             return path
     if style in EMBEDDED:
         return embedded_path(style)
-    found = sorted({path.stem for path in folder.glob("*") if path.suffix.lower() in WRITTEN})
-    known = ", ".join([*found, *embedded_names()])
-    where = "" if found else f"{folder} has none, "
+    styles = sorted({path.stem for path in folder.glob("*") if path.suffix.lower() in WRITTEN})
+    known = ", ".join([*styles, *embedded_names()])
+    where = "" if styles else f"{folder} has none, "
     raise UserError(
         f"there is no style and no file {style!r}; {where}known are {known}, "
         "or name a picture's file"
@@ -132,4 +113,5 @@ def style_path(style: str, data_dir: str | Path | None = None) -> Path:
 
 
 def _digest(name: str) -> bytes:
+    # Without folders: pictures that are moved stay in their split.
     return hashlib.sha256(PurePosixPath(name).name.encode()).digest()

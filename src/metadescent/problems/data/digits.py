@@ -16,12 +16,13 @@ _SHAPE = (1797, 65)
 
 
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Images, uint8 0 to 16 of shape (1797, 64), and labels, int32 0 to 9 of shape (1797,).
+    """Return images, uint8 0 to 16 of shape (1797, 64), and labels, int32 0 to 9 of shape (1797,).
 
     Pixels run row by row, 0 for the paper and 16 for the ink. The file is read out of an installed
     scikit-learn.
 
-    Raises `UserError` if scikit-learn is not installed, or its copy is not what it should be.
+    Raises:
+        UserError: if scikit-learn is not installed, or its copy is not what it should be.
 
     Example:
         >>> images, labels = load_digits()

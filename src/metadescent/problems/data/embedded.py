@@ -12,7 +12,7 @@ from metadescent._errors import UserError
 
 
 class Embedded(NamedTuple):
-    """The package that a picture comes with, its place there, and what installs the package."""
+    """The package that a picture comes with, its place in it, and what installs the package."""
 
     package: str
     place: str
@@ -27,37 +27,25 @@ EMBEDDED = {
 
 
 def embedded_path(name: str) -> Path:
-    """The file of an embedded picture.
-
-    Raises `UserError` if it comes with a package that is not installed.
-
-    Example:
-        >>> embedded_path("grace_hopper").name
-        'grace_hopper.jpg'
-    """
+    """Return the file of an embedded picture, which must be installed."""
     package, place, installed_by = EMBEDDED[name]
-    found = _found(name)
-    if found is None:
+    path = _installed(name)
+    if path is None:
         raise UserError(
             f"the picture {name!r} comes with {package}, which has no {place} here; "
             f'try pip install "{installed_by}"'
         )
-    return found
+    return path
 
 
 def embedded_names() -> list[str]:
-    """The names of the embedded pictures that are there, sorted.
-
-    Example:
-        >>> "grace_hopper" in embedded_names()
-        True
-    """
-    return [name for name in sorted(EMBEDDED) if _found(name)]
+    """Return the names of the embedded pictures that are installed, sorted."""
+    return [name for name in sorted(EMBEDDED) if _installed(name)]
 
 
-def _found(name: str) -> Path | None:
-    """Find a file of a package without importing it, which would take long."""
+def _installed(name: str) -> Path | None:
     package, place, _ = EMBEDDED[name]
+    # Unlike an import this takes no time; a package may lie in several folders, or in none.
     spec = find_spec(package)
     folders = [] if spec is None else spec.submodule_search_locations or []
     paths = (Path(folder, place) for folder in folders)

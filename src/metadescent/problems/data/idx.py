@@ -12,7 +12,6 @@ Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digi
 import gzip
 import lzma
 import math
-import zlib
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import Any
@@ -21,24 +20,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metadescent._errors import UserError, require_kind
+from metadescent.problems.data import store
 
 _DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _MOST_DIMENSIONS = 8
 _CHUNK = 1 << 20
 # Of a packed file, which may be a thousandth as long; MNIST's images are a twentieth of it.
 _MOST_BYTES = 1 << 30
-_DAMAGE = (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 def read_idx(path: Path | str) -> NDArray[Any]:
-    """The array in one IDX file, `path`, plain or compressed with gzip or xz, whatever its name.
+    """Return the array in one IDX file, plain or compressed with gzip or xz, whatever its name.
 
     The shape and the type are the file's own; the byte order is the machine's. No more is read or
     allocated than the file really holds, and no more than its header declares and one byte; of a
     compressed one, no more than 1 GiB.
 
-    Raises `UserError` if the file cannot be read, does not start as IDX does, holds fewer or more
-    bytes than its header declares, or unpacks to more than 1 GiB.
+    Raises:
+        UserError: if the file cannot be read, does not start as IDX does, holds fewer or more bytes
+            than its header declares, or unpacks to more than 1 GiB.
 
     Example:
         >>> import tempfile
@@ -51,15 +51,8 @@ def read_idx(path: Path | str) -> NDArray[Any]:
     """
     require_kind("path", path, (str, Path), "the path of an IDX file; try 'digits.gz'")
     path = Path(path)
-    try:
-        with _open(path) as stream:
-            return _read(stream, path)
-    except _DAMAGE as error:
-        raise UserError(
-            f"{path} is damaged ({error}): delete it so that it is fetched again."
-        ) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
+    with store.reading(path), _open(path) as stream:
+        return _read(stream, path)
 
 
 def _open(path: Path) -> BufferedIOBase:
@@ -73,6 +66,7 @@ def _open(path: Path) -> BufferedIOBase:
 
 
 def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
+    # Zero, zero, the type, the number of dimensions.
     magic = stream.read(4)
     valid = len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in _DTYPES
     if not (valid and 1 <= magic[3] <= _MOST_DIMENSIONS):
@@ -89,15 +83,17 @@ def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
         )
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     expected = math.prod(shape) * dtype.itemsize
+    # A plain file ends where it ends; a packed one may swell to anything.
     most = expected if isinstance(stream, BufferedReader) else min(expected, _MOST_BYTES)
     values = _read_at_most(stream, most + 1)
     if most < len(values) <= expected:
         raise UserError(f"{path} unpacks to more than {most:,} bytes; unpack it if it is meant to")
     if len(values) != expected:
-        found = f"{len(values)}" if len(values) < expected else f"at least {len(values)}"
+        # One byte more than expected is read, and no further.
+        count = f"{len(values)}" if len(values) < expected else f"at least {len(values)}"
         raise UserError(
             f"{path} does not fit its header: expected {expected} bytes for shape {shape} of "
-            f"{dtype.name}, found {found}."
+            f"{dtype.name}, found {count}."
         )
     try:
         array = np.frombuffer(values, dtype).reshape(shape)

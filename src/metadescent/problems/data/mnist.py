@@ -51,15 +51,16 @@ _SPLITS = {
 def load_mnist(
     data_dir: Path | str | None = None, split: str = "train"
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """Images, uint8 0 to 255 of shape (n, 784), and labels, int32 0 to 9 of shape (n,).
+    """Return images, uint8 0 to 255 of shape (n, 784), and labels, int32 0 to 9 of shape (n,).
 
     `split` is "train" (60,000 images) or "test" (10,000). Pixels run row by row, 0 for the paper
     and 255 for the ink. The files are looked for in `store.data_dir(data_dir)`, and downloaded if
     they are missing; files of one's own in the same format and under the same names, uncompressed,
     serve as well, with any number of images.
 
-    Raises `UserError` if a file can be neither found nor downloaded, is not what it should be, or
-    if the images and the labels do not fit each other.
+    Raises:
+        UserError: if a file can be neither found nor downloaded, is not what it should be, or if
+            the images and the labels do not fit each other.
 
     Example:
         >>> import tempfile
@@ -92,6 +93,7 @@ def load_mnist(
 def _read(path: Path, *item: int) -> NDArray[np.uint8]:
     array = read_idx(path)
     if array.shape[1:] != item or array.dtype != np.uint8:
+        # ('n', 28, 28) is written (n, 28, 28).
         expected = str(("n", *item)).replace("'", "")
         raise UserError(
             f"{path} holds {array.dtype} of shape {array.shape} "

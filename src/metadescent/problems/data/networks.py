@@ -20,26 +20,22 @@ FILES = {
     "squeezenet": "squeezenet1_1_features.safetensors",
     "vgg19": "vgg19_conv1_1_to_conv5_1.safetensors",
 }
+# Of blue, green and red, over ImageNet: what the networks' input is less by.
 MEAN = (103.939, 116.779, 123.68)
-"""Of blue, green and red, over ImageNet: what the networks' input is less by."""
 
 Shape = tuple[int, ...]
 Weights = dict[str, NDArray[np.float32]]
 
 
 def network_path(name: str, data_dir: str | Path | None = None) -> Path:
-    """The place of a network's file in the data folder, `nets`; it need not be there yet."""
+    """Return the place of a network's file in the data folder; it need not be there yet."""
     return store.data_dir(data_dir) / "nets" / FILES[name]
 
 
 def load_network(
     name: str, shapes: Mapping[str, Shape], data_dir: str | Path | None = None
 ) -> Weights:
-    """The weights of a network, float32, by name: those in `shapes`, which must have these shapes.
-
-    Raises `UserError` if the file is missing or damaged, or an array is missing or has another
-    shape.
-    """
+    """Return the weights of a network, float32, by name: those in `shapes`, and of these shapes."""
     path = network_path(name, data_dir)
     try:
         arrays = load(path.read_bytes())
@@ -58,7 +54,7 @@ def load_network(
 def fitting(
     arrays: Mapping[str, NDArray], name: str, shape: Shape, source: str
 ) -> NDArray[np.float32]:
-    """The array of that name, float32, which must have that shape; the sentence names `source`."""
+    """Return the array of that name, float32, which must have that shape; errors name `source`."""
     if name not in arrays:
         raise UserError(f"{source} lacks {name}; it is of another network, or a part of this one")
     if arrays[name].shape != shape:

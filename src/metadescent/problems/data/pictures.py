@@ -39,19 +39,7 @@ Pixels = NDArray[np.uint8]
 
 
 def read_picture(path: Path | str, size: int) -> Pixels:
-    """The middle square of one picture, uint8 0 to 255 of shape (size, size, 3).
-
-    Raises `UserError` if the file cannot be read, is no picture or a damaged one, or has so many
-    pixels that it would take the memory.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "red.png")
-        ...     write_picture(path, np.full((2, 2, 3), [255, 0, 0], np.uint8))
-        ...     read_picture(path, 1)
-        array([[[255,   0,   0]]], dtype=uint8)
-    """
+    """Return the middle square of one picture, uint8 0 to 255 of shape (size, size, 3)."""
     require("size", size, 1)
     path = Path(path)
     try:
@@ -64,29 +52,16 @@ def read_picture(path: Path | str, size: int) -> Pixels:
 
 
 def picture_names(source: Path | str) -> list[str]:
-    """The names of the pictures in a folder or a zip, and in the folders inside of it, sorted.
-
-    A picture is what has the ending of one; hidden files are left out.
-
-    Raises `UserError` if there is no such folder or zip, or it has no picture.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("b.png", "a.jpg", "notes.txt"):
-        ...         Path(folder, name).touch()
-        ...     picture_names(folder)
-        ['a.jpg', 'b.png']
-    """
+    """Return the names of the pictures in a folder or a zip, and in folders within, sorted."""
     source = Path(source)
     if source.is_dir():
         paths = (path.relative_to(source) for path in source.rglob("*") if path.is_file())
-        found = [path.as_posix() for path in paths]
+        files = [path.as_posix() for path in paths]
     else:
         with _opened(source) as archive:
             # A name may be empty, which `ZipInfo.is_dir` does not expect.
-            found = [name for name in archive.namelist() if not name.endswith("/")]
-    names = sorted(name for name in found if _is_picture(PurePosixPath(name)))
+            files = [name for name in archive.namelist() if not name.endswith("/")]
+    names = sorted(name for name in files if _is_picture(PurePosixPath(name)))
     if not names:
         raise UserError(
             f"there is no picture in {source}; known are files that end in "
@@ -96,21 +71,7 @@ def picture_names(source: Path | str) -> list[str]:
 
 
 def read_pictures(source: Path | str, size: int, names: Sequence[str] | None = None) -> Pixels:
-    """The pictures of a folder or a zip that have these names, in this order; all if not given.
-
-    The shape is (pictures, size, size, 3).
-
-    Raises `UserError` as `read_picture` and `picture_names` do.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name, value in {"black.png": 0, "white.png": 255}.items():
-        ...         write_picture(Path(folder, name), np.full((2, 3, 3), value, np.uint8))
-        ...     pictures = read_pictures(folder, 1)
-        >>> pictures.shape, pictures[:, 0, 0, 0].tolist()
-        ((2, 1, 1, 3), [0, 255])
-    """
+    """Return the pictures of a folder or a zip that have these names, in this order; or all."""
     require("size", size, 1)
     source = Path(source)
     if names is None:
@@ -122,20 +83,7 @@ def read_pictures(source: Path | str, size: int, names: Sequence[str] | None = N
 
 
 def write_picture(path: Path | str, pixels: Pixels) -> None:
-    """Write a picture of shape (height, width, 3), atomically.
-
-    The file's ending names the format.
-
-    Raises `UserError` if the ending is none of `WRITTEN`, or the file cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = Path(folder, "green.png")
-        ...     write_picture(path, np.full((4, 6, 3), [0, 255, 0], np.uint8))
-        ...     read_picture(path, 1)
-        array([[[  0, 255,   0]]], dtype=uint8)
-    """
+    """Write a picture of shape (height, width, 3), atomically, in the format of the ending."""
     from PIL import Image
 
     path, content = Path(path), io.BytesIO()
@@ -145,12 +93,7 @@ def write_picture(path: Path | str, pixels: Pixels) -> None:
 
 
 def format_of(path: Path) -> str:
-    """The format that a picture is written in, by the file's ending.
-
-    Example:
-        >>> format_of(Path("holiday.jpg"))
-        'JPEG'
-    """
+    """Return the format that a picture is written in, by the file's ending."""
     if path.suffix.lower() not in WRITTEN:
         raise UserError(
             f"{str(path)!r} names no format that pictures are written in; "
@@ -160,6 +103,7 @@ def format_of(path: Path) -> str:
 
 
 def _is_picture(name: PurePosixPath) -> bool:
+    # macOS puts a folder of its own into zips, with hidden twins of all files.
     hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
     return name.suffix.lower() in READ and not hidden
 
@@ -180,6 +124,7 @@ def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
 def _read_member(archive: zipfile.ZipFile, name: str, source: Path, size: int) -> Pixels:
     where = f"{name} in {source}"
     try:
+        # One byte more than is allowed tells a member that is too large.
         with archive.open(name) as stream:
             content = stream.read(_MOST_BYTES + 1)
     except _DAMAGE as error:
@@ -210,13 +155,14 @@ def _decode(stream: io.BytesIO | io.BufferedReader, where: str, size: int) -> Pi
 
 
 def _reason(error: BaseException) -> str:
-    """Return the start of what an error says: some have the file's own bytes in them."""
+    """Return the start of an error's text: some have the file's own bytes in them."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _square(image: "Image.Image", where: str, size: int) -> Pixels:
     from PIL import Image, ImageOps
 
+    # First the camera's note, which is lost with the next change.
     upright = _eight_bits(ImageOps.exif_transpose(image), where)
     if upright.has_transparency_data:
         upright = upright.convert("RGBA")
@@ -227,7 +173,7 @@ def _square(image: "Image.Image", where: str, size: int) -> Pixels:
 
 
 def _eight_bits(image: "Image.Image", where: str) -> "Image.Image":
-    """Pixels of 16 bits as their upper eight, where Pillow's own conversion would cut them off."""
+    """Return pixels of 16 bits as their upper eight; Pillow's own conversion clips them at 255."""
     from PIL import Image
 
     if not image.mode.startswith(("I", "F")):

@@ -1,12 +1,12 @@
-"""Where data files lie on disk, and how a missing one gets there.
+"""Where data files lie on disk, how a missing one gets there, and what is said of a damaged one."""
 
-A data folder is chosen by `data_dir`; `fetch` returns a file's place in it, after a download with a
-checksum if the file was missing.
-"""
-
+import gzip
 import hashlib
+import lzma
 import os
 import sys
+import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +17,7 @@ from metadescent._errors import UserError, require_kind
 from metadescent._files import is_file
 
 _COMPRESSIONS = ("", ".gz", ".xz")
+_DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 class Remote(NamedTuple):
@@ -36,7 +37,7 @@ class Remote(NamedTuple):
 
 
 def data_dir(explicit: Path | str | None = None) -> Path:
-    """The folder that holds the data sets; it need not exist yet.
+    """Return the folder that holds the data sets; it need not exist yet.
 
     That is `explicit` if given, else the environment variable `METADESCENT_DATA` if set and not
     empty, else the platform's cache folder. The variable is read at each call.
@@ -56,15 +57,16 @@ def data_dir(explicit: Path | str | None = None) -> Path:
 
 
 def fetch(remote: Remote, directory: Path | str) -> Path:
-    """The place of one file under `directory`, downloaded first if it is missing.
+    """Return the place of one file under `directory`, downloaded first if it is missing.
 
     The file is looked for at its path and then directly in `directory`, in each place first under
     its exact name, then uncompressed, as `.gz` and as `.xz`. Under its exact name it must have the
     published checksum; under another name it is taken as it is. A download goes to its path, and
     appears there only when it is complete and its checksum is right.
 
-    Raises `UserError` if a file's checksum is wrong, or if the file is missing and no public home
-    could be reached.
+    Raises:
+        UserError: if a file's checksum is wrong, or if the file is missing and no public home could
+            be reached.
 
     Example:
         >>> import tempfile
@@ -79,12 +81,28 @@ def fetch(remote: Remote, directory: Path | str) -> Path:
         "directory", directory, (str, Path), "a folder; try metadescent.problems.data.data_dir()"
     )
     home = Path(directory) / remote.path
-    found = _find(home, Path(directory))
-    if found is None:
+    path = _find(home, Path(directory))
+    if path is None:
         return _download(remote, home)
-    if found.name == home.name:
-        _check(found, remote.sha256)
-    return found
+    # A file of another name is one's own, or unpacked: its checksum is not known.
+    if path.name == home.name:
+        _check(path, remote.sha256)
+    return path
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raise a UserError in place of what goes wrong while a file, packed or not, is read."""
+    try:
+        yield
+    except _DAMAGE as error:  # first, because gzip's is an OSError too
+        # tarfile says on a line of its own why each way to unpack failed.
+        reason = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
+        raise UserError(
+            f"{path} is damaged ({reason}): delete it so that it is fetched again."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _find(home: Path, directory: Path) -> Path | None:
@@ -96,16 +114,16 @@ def _find(home: Path, directory: Path) -> Path | None:
 
 def _check(path: Path, expected: str) -> None:
     with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
-    if found != expected:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    if sha256 != expected:
         raise UserError(
-            f"{path} has SHA-256 {found} where {expected} is expected: "
+            f"{path} has SHA-256 {sha256} where {expected} is expected: "
             "delete it so that it is fetched again."
         )
 
 
 def _download(remote: Remote, home: Path) -> Path:
-    import pooch
+    import pooch  # here, because what is on disk needs neither it nor requests
 
     failures = []
     for url in remote.urls:
@@ -143,7 +161,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _progress_bar(name: str) -> Iterator[Any]:
-    """A bar in the form that pooch asks for, or False where no one is looking."""
+    """Give a bar in the form that pooch asks for, or False where there is no terminal."""
     if not sys.stderr.isatty():
         yield False
         return
@@ -164,6 +182,7 @@ class _Bar:
         self._progress, self._task = progress, task
 
     def update(self, size: int) -> None:
+        # Seen from the first byte on: a home that cannot be reached shows no bar.
         total = self.total or None
         self._progress.update(self._task, total=total, advance=size, visible=True)
 
@@ -171,4 +190,4 @@ class _Bar:
         self._progress.update(self._task, completed=0)
 
     def close(self) -> None:
-        """Nothing to do: the bar's context ends it, also after a failure."""
+        pass  # The bar's context ends it, also after a failure.

@@ -33,37 +33,27 @@ def from_torchvision(
     source: str,
     caffe: bool = False,
 ) -> Weights:
-    """The arrays that `shapes` lists, from the state of torchvision's network.
+    """Return the arrays that `shapes` lists, from the state of torchvision's network.
 
-    `net` is "vgg19" or "squeezenet"; `source` is what the sentences of errors name. With `caffe`
-    the checkpoint is one of those that take blue, green and red less their mean, as this package
-    does, and only its axes are turned.
-
-    Raises `UserError` if an array is missing or of another shape.
+    With `caffe` its input is already blue, green and red less their mean. Errors name `source`.
     """
+    # Each once, in the order of `shapes`: a layer has a kernel and a bias.
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in shapes))
     places = _VGG19 if net == "vgg19" else map(_squeezenet_place, layers)
-    found: Weights = {}
+    weights: Weights = {}
     for layer, place in zip(layers, places, strict=True):
         down, right, before, after = shapes[f"{layer}.kernel"]
-        name, there = f"features.{place}", (after, before, down, right)
-        kernel = fitting(state, f"{name}.weight", there, source).transpose(2, 3, 1, 0)
+        name, oihw = f"features.{place}", (after, before, down, right)
+        kernel = fitting(state, f"{name}.weight", oihw, source).transpose(2, 3, 1, 0)
         bias = fitting(state, f"{name}.bias", (after,), source)
-        found |= {f"{layer}.kernel": kernel, f"{layer}.bias": bias}
-    first = layers[0]
-    if not caffe:
-        kernel, bias = _take_up(found[f"{first}.kernel"], found[f"{first}.bias"])
-        found |= {f"{first}.kernel": kernel, f"{first}.bias": bias}
-    return {name: np.ascontiguousarray(array) for name, array in found.items()}
+        if layer == layers[0] and not caffe:
+            kernel, bias = _take_up(kernel, bias)
+        weights |= {f"{layer}.kernel": kernel, f"{layer}.bias": bias}
+    return {name: np.ascontiguousarray(array) for name, array in weights.items()}
 
 
 def read_checkpoint(path: Path | str) -> dict[str, NDArray]:
-    """The arrays of a checkpoint by name, from a `.safetensors` or, by PyTorch, a `.pth`.
-
-    Nothing in the file is run: PyTorch reads it with `weights_only`.
-
-    Raises `UserError` if the file cannot be read, or is a `.pth` and PyTorch is not installed.
-    """
+    """Return the arrays of a checkpoint by name, from a `.safetensors` or, by PyTorch, a `.pth`."""
     path = Path(path)
     if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise UserError(f"{path} is no checkpoint; it must end in .safetensors, .pth or .pt")
@@ -72,6 +62,7 @@ def read_checkpoint(path: Path | str) -> dict[str, NDArray]:
             return load(path.read_bytes())
         import torch
 
+        # `weights_only`: nothing that a file has pickled is run.
         with path.open("rb") as stream:
             state = torch.load(stream, map_location="cpu", weights_only=True)
         return {name: value.numpy() for name, value in state.items()}
@@ -97,9 +88,10 @@ def _squeezenet_place(layer: str) -> str:
 def _take_up(
     kernel: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The first layer for pixels from 0 to 255 in blue, green and red, less their mean."""
+    """Return the first layer for pixels from 0 to 255 in blue, green and red, less their mean."""
     scale = 255 * np.asarray(_STD[::-1])
     shift = (np.asarray(MEAN) - 255 * np.asarray(_MEAN[::-1])) / scale
+    # In double precision: the bias sums up 27 products for each channel.
     turned = kernel[:, :, ::-1].astype(np.float64)
     moved = bias + np.einsum("ijco,c->o", turned, shift)
     return (turned / scale[:, None]).astype(np.float32), moved.astype(np.float32)

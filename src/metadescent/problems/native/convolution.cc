@@ -6,8 +6,7 @@
 // with zeros around x. The derivative in x is the first, with the window turned round. All may have
 // further axes in front: that many separate convolutions.
 //
-// `metadescent/native/convolution.py` calls this; `metadescent/problems/convolution.py` has the
-// reference in JAX.
+// `problems/native/convolution.py` calls this; `problems/convolution.py` has the reference in JAX.
 
 #include "convolution.h"
 

@@ -7,8 +7,7 @@
 //
 // All may have further axes in front: that many separate batches of images.
 //
-// `metadescent/native/pooling.py` calls this; `metadescent/problems/pooling.py` has the reference
-// in JAX.
+// `problems/native/pooling.py` calls this; `problems/pooling.py` has the reference in JAX.
 
 #include <algorithm>
 #include <cstdint>

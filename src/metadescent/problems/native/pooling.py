@@ -1,4 +1,7 @@
-"""Maxima of squares and moments of channels: what `pooling.cc` computes, as JAX functions."""
+"""Maxima of squares and moments of channels: what `pooling.cc` computes, as JAX functions.
+
+None of them can be differentiated; `problems/pooling.py` has the derivatives.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -10,26 +13,21 @@ Maps = Float[Array, "_ _ _ c"]
 Channels = Float[Array, " c"]
 
 
-def pool(z: Maps) -> tuple[Maps, Channels, Channels]:
-    """Return the maximum of each square of 2 × 2, and every channel's mean and variance.
-
-    Cannot be differentiated.
-    """
+def pool_maps(z: Maps) -> tuple[Maps, Channels, Channels]:
+    """Return the maximum of each square of 2 × 2, and every channel's mean and variance."""
     n, height, width, channels = z.shape
     shapes = ((n, height // 2, width // 2, channels), (channels,), (channels,))
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    # Under `vmap` all arrays get an axis in front, which the kernel goes along.
     call = jax.ffi.ffi_call(kernels()["pool"], results, vmap_method="broadcast_all")
     m, mean, variance = call(z)
     return m, mean, variance
 
 
-def unpool(
+def unpool_maps(
     z: Maps, m: Maps, mean: Channels, dm: Maps, dmean: Channels, dvariance: Channels
 ) -> Maps:
-    """Return the cotangent of z, given what `pool` returns of it and the cotangents of that.
-
-    Cannot be differentiated.
-    """
+    """Return the cotangent of z, given what `pool_maps` returns and the cotangents of that."""
     result = jax.ShapeDtypeStruct(z.shape, jnp.float32)
     call = jax.ffi.ffi_call(kernels()["unpool"], result, vmap_method="broadcast_all")
     return call(z, m, mean, dm, dmean, dvariance)

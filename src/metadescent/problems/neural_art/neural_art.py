@@ -35,21 +35,7 @@ ON_ACCELERATORS = 64
 
 
 class Terms(NamedTuple):
-    """The three losses of a picture, before they are weighed.
-
-    Example:
-        Each of the first two is 1 where nothing is seen, such as black where white is wanted:
-
-        >>> class Colours(FeatureNetwork):
-        ...     style_layers, content_layer, least_size = ("a",), "a", 2
-        ...     def __call__(self, pixels, layers):
-        ...         return {"a": pixels / 255}
-        >>> white = jnp.full((1, 4, 4, 3), 255, jnp.uint8)
-        >>> f = NeuralArt(Colours(), white, white[0]).of(white[0])
-        >>> content, style, reg = f.terms(jnp.full((4, 4, 3), -1.0))
-        >>> float(content), float(style), float(reg)
-        (1.0, 1.0, 0.0)
-    """
+    """The three losses of a picture, before they are weighed."""
 
     content: Float[Array, ""]
     style: Float[Array, ""]
@@ -57,27 +43,11 @@ class Terms(NamedTuple):
 
 
 class StyledPicture(Optimizee):
-    """f of one pair of content and style; θ is the styled picture, height × width × colours.
-
-    θ is −1 for black and 1 for white and may go beyond; `to_pixels` and `to_theta` convert. f is
-    not stochastic: `loss` ignores its key.
-
-    θ₀ is the content or plain grey, with Gaussian noise of standard deviation `theta_std` on it;
-    the white noise that Gatys et al. begin with is grey with much of it, such as 0.5.
-
-    Example:
-        >>> class Colours(FeatureNetwork):
-        ...     style_layers, content_layer, least_size = ("a",), "a", 2
-        ...     def __call__(self, pixels, layers):
-        ...         return {"a": pixels / 255}
-        >>> white, key = jnp.full((1, 4, 4, 3), 255, jnp.uint8), jax.random.key(0)
-        >>> f = NeuralArt(Colours(), white, white[0], alpha=2.0, beta=3.0).of(white[0])
-        >>> [float(f.loss(jnp.full((4, 4, 3), level), key)) for level in (1.0, -1.0)]
-        [0.0, 5.0]
-    """
+    """f of one pair of content and style; θ is the styled picture, −1 for black and 1 for white."""
 
     network: FeatureNetwork
     content: Picture
+    # Of the content, and of the style: computed once, when f is drawn.
     features: Features
     grams: dict[str, Float[Array, "_ _"]]
     alpha: float = eqx.field(static=True)
@@ -87,56 +57,28 @@ class StyledPicture(Optimizee):
     theta_std: float = eqx.field(static=True)
 
     def init(self, key: PRNGKeyArray) -> Styled:
-        """Draw θ₀."""
+        """Draw θ₀: the content or plain grey, with Gaussian noise on it."""
+        # The white noise that Gatys et al. begin with is grey with a `theta_std` of such as 0.5.
         content = to_theta(self.content)
         middle = content if self.start == "content" else jnp.zeros_like(content)
         return middle + self.theta_std * jax.random.normal(key, content.shape)
 
     def loss(self, theta: Styled, key: PRNGKeyArray) -> Float[Array, ""]:
-        """Return f(θ)."""
         del key
-        found = self.terms(theta)
-        return self.alpha * found.content + self.beta * found.style + self.gamma * found.reg
+        terms = self.terms(theta)
+        return self.alpha * terms.content + self.beta * terms.style + self.gamma * terms.reg
 
     def terms(self, theta: Styled) -> Terms:
         """Return L_content, L_style and L_reg of a picture."""
         layer = self.network.content_layer
-        found = self.network(_as_pixels(theta), (layer, *self.grams))
-        style = [_relative(gram(found[name]), target) for name, target in self.grams.items()]
-        content = _relative(found[layer], self.features)
+        seen = self.network(_as_pixels(theta), (layer, *self.grams))
+        style = [_relative(gram(seen[name]), target) for name, target in self.grams.items()]
+        content = _relative(seen[layer], self.features)
         return Terms(content, jnp.mean(jnp.stack(style)), roughness(theta))
 
 
 class NeuralArt(Problem):
-    """Pictures drawn from a set, each to be had in one style (section 3.4).
-
-    What f compares with is computed once, when f is drawn: the content's features in `sample`, the
-    style's Gram matrices here.
-
-    Arguments:
-        network: where the features come from.
-        contents: pictures, uint8, pictures × height × width × 3, 0 for black.
-        style: a picture, uint8, height × width × 3, of any size that the network takes.
-        alpha, beta, gamma: the weights of content, style and smoothness.
-        start: whether θ₀ is the content or grey, before noise.
-        theta_std: standard deviation of the noise in θ₀.
-        each: a batch goes through the contents in turn, in an order that is drawn once and for all,
-            before one comes a second time; otherwise each of its optimizees draws its own.
-
-    Raises:
-        UserError: if a picture is too small for the network or a weight is negative.
-
-    Example:
-        >>> class Colours(FeatureNetwork):
-        ...     style_layers, content_layer, least_size = ("a",), "a", 2
-        ...     def __call__(self, pixels, layers):
-        ...         return {"a": pixels / 255}
-        >>> pictures = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
-        >>> f = NeuralArt(Colours(), pictures, pictures[0]).sample(jax.random.key(0))
-        >>> theta = f.init(jax.random.key(1))
-        >>> theta.shape, bool(f.loss(theta, jax.random.key(2)) > 0)
-        ((4, 4, 3), True)
-    """
+    """Pictures drawn from a set, each to be had in one style (section 3.4)."""
 
     network: FeatureNetwork
     contents: UInt8[Array, "pictures height width 3"]
@@ -151,15 +93,15 @@ class NeuralArt(Problem):
     def __init__(
         self,
         network: FeatureNetwork,
-        contents: np.ndarray | Array,
-        style: np.ndarray | Array,
+        contents: np.ndarray | Array,  # uint8, pictures × height × width × 3
+        style: np.ndarray | Array,  # of any size that the network takes
         *,
         alpha: float = ALPHA,
         beta: float = BETA,
         gamma: float = GAMMA,
         start: str = "content",
         theta_std: float = 0.02,
-        each: bool = False,
+        each: bool = False,  # a batch goes through the contents in turn, instead of drawing each
     ):
         for name, value in {"alpha": alpha, "beta": beta, "gamma": gamma}.items():
             require(name, value, 0.0)
@@ -189,6 +131,7 @@ class NeuralArt(Problem):
         """Draw the content, or take that of a number."""
         if not self.each:
             return self.sample(key)
+        # One order for all keys: a content has the same number in every batch.
         order = jax.random.permutation(jax.random.key(0), len(self.contents))
         return self.of(self.contents[order[number % len(order)]])
 
@@ -218,38 +161,23 @@ class NeuralArt(Problem):
 
 @eqx.filter_jit
 def _grams(network: FeatureNetwork, style: Picture) -> dict[str, Float[Array, "_ _"]]:
-    found = network(style.astype(float), network.style_layers)
-    return {layer: gram(features) for layer, features in found.items()}
+    seen = network(style.astype(float), network.style_layers)
+    return {layer: gram(features) for layer, features in seen.items()}
 
 
 def roughness(theta: Styled) -> Float[Array, ""]:
-    """Return L_reg, the mean square of the steps from each pixel to the next, down and across.
-
-    Example:
-        >>> float(roughness(jnp.zeros((4, 4, 3)).at[:, 2:].set(2.0)).round(3))
-        1.333
-    """
+    """Return L_reg, the mean square of the steps from each pixel to the next, down and across."""
     down, across = theta[1:] - theta[:-1], theta[:, 1:] - theta[:, :-1]
     return jnp.mean(down**2) + jnp.mean(across**2)
 
 
 def to_theta(pixels: UInt8[Array | np.ndarray, "height width 3"]) -> Styled:
-    """Return a picture as θ: from 0 … 255 to −1 … 1.
-
-    Example:
-        >>> to_theta(np.asarray([[[0, 51, 255]]], np.uint8)).round(2).tolist()
-        [[[-1.0, -0.6, 1.0]]]
-    """
+    """Return a picture as θ: from 0 … 255 to −1 … 1."""
     return jnp.asarray(pixels).astype(float) / 127.5 - 1.0
 
 
 def to_pixels(theta: Styled) -> UInt8[np.ndarray, "height width 3"]:
-    """Return θ as a picture, rounded; what is beyond black and white is cut off.
-
-    Example:
-        >>> to_pixels(jnp.asarray([[[-1.0, 0.0, 3.0]]])).tolist()
-        [[[0, 128, 255]]]
-    """
+    """Return θ as a picture, rounded; what is beyond black and white is cut off."""
     return np.clip(np.rint(_as_pixels(np.asarray(theta, float))), 0, 255).astype(np.uint8)
 
 
@@ -257,7 +185,8 @@ def _as_pixels(theta: Any) -> Any:
     return 127.5 * (theta + 1.0)
 
 
-def _relative(found: Array, target: Array) -> Float[Array, ""]:
-    """Return Σ (found − target)² / Σ target²."""
+def _relative(actual: Array, target: Array) -> Float[Array, ""]:
+    """Return Σ (actual − target)² / Σ target²."""
+    # A target in which nothing is seen makes 0 / tiny, where 0 / 0 would be NaN.
     tiny = jnp.finfo(target.dtype).tiny
-    return jnp.sum((found - target) ** 2) / jnp.maximum(jnp.sum(target**2), tiny)
+    return jnp.sum((actual - target) ** 2) / jnp.maximum(jnp.sum(target**2), tiny)

@@ -8,9 +8,7 @@ place, and ▽ is the maximum over 3 × 3 at every second place.
 
 At the picture's edges it is mirrored, so that each of these halves height and width and leaves no
 pixel out; away from them the features are those of the trained network, which has zeros around e₃
-and nothing around the rest. `features.mirrored` says why. Of an even number of places, every second
-are the first, third, … or the second, fourth, …: the halvings take turns, so that no side of the
-picture is left with much fewer windows than the one across.
+and nothing around the rest. `features.mirrored` says why.
 """
 
 from collections.abc import Collection
@@ -56,19 +54,10 @@ SHAPES = _shapes()
 
 
 class SqueezeNet(ft.FeatureNetwork):
-    """SqueezeNet 1.1 up to fire9.
+    """SqueezeNet 1.1 up to fire9."""
 
-    Layers are conv1 and fire2 … fire9, the output of a whole module. Where VGG-19 compares style at
-    the first layer of each resolution, so does this, and where it compares content at the second
-    layer of an eighth of the resolution, so does this: fire5 sees a window of 63 × 63 pixels,
-    conv4_2 one of 84 × 84.
-
-    Example:
-        >>> network = SqueezeNet({name: np.zeros(shape) for name, shape in SHAPES.items()})
-        >>> network(jnp.zeros((64, 64, 3)), ["fire2"])["fire2"].shape
-        (16, 16, 128)
-    """
-
+    # As in VGG-19: style at the first layer of each resolution, content at the second layer of an
+    # eighth of it. fire5 sees a window of 63 × 63 pixels, conv4_2 one of 84 × 84.
     style_layers = ("conv1", "fire2", "fire4", "fire6")
     content_layer = "fire5"
     least_size = 16
@@ -81,19 +70,16 @@ class SqueezeNet(ft.FeatureNetwork):
         self.parts = {name: ft.weights(arrays, name) for name in sorted(names)}
 
     def __call__(self, pixels: ft.Image, layers: Collection[str]) -> dict[str, ft.Features]:
-        x, found = ft.as_input(pixels), {}
-        for layer in LAYERS:
-            if layer in _POOLED:
-                x = reduce(jnp.maximum, _every_second(x, late=layer != "fire4"))
-            x = self._conv1(x) if layer == "conv1" else self._fire(layer, x)
-            if layer in layers:
-                found[layer] = x[0]
-            if len(found) == len(set(layers)):
-                break
-        return found
+        return ft.features_at(layers, pixels, LAYERS, self._step)
 
-    def _conv1(self, x: ft.Maps) -> ft.Maps:
-        return ft.relu_product(_every_second(x, late=False), *self.parts["conv1"])
+    def _step(self, layer: str, x: ft.Maps) -> ft.Maps:
+        if layer == "conv1":
+            return ft.relu_product(_every_second(x, late=False), *self.parts["conv1"])
+        # The halvings take turns between early and late places, so that no side of the picture is
+        # left with much fewer windows than the one across.
+        if layer in _POOLED:
+            x = reduce(jnp.maximum, _every_second(x, late=layer != "fire4"))
+        return self._fire(layer, x)
 
     def _fire(self, layer: str, x: ft.Maps) -> ft.Maps:
         squeeze, small, large = (self.parts[f"{layer}.{part}"] for part in PARTS)
@@ -103,14 +89,12 @@ class SqueezeNet(ft.FeatureNetwork):
 
 
 def _every_second(x: ft.Maps, late: bool) -> list[ft.Maps]:
-    """Return what the windows around every second place see, from the second on where `late`.
-
-    Of an odd number it is always from the first on, which leaves both sides alike.
-    """
+    """Return what the windows around every second place see, from the second on where `late`."""
+    # Of an odd number it is always from the first on, which leaves both sides alike.
     down, right = (int(late and side % 2 == 0) for side in x.shape[1:3])
     return ft.windows(ft.mirrored(x, 1, 1)[:, down:, right:], 3, 2)
 
 
-def squeezenet(data_dir: str | Path | None = None) -> SqueezeNet:
+def load_squeezenet(data_dir: str | Path | None = None) -> SqueezeNet:
     """Return SqueezeNet 1.1 with the weights in the data folder."""
     return SqueezeNet(load_network("squeezenet", SHAPES, data_dir))

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from metadescent.problems.data.networks import load_network
 from metadescent.problems.neural_art import features as ft
 
+# By block.
 _CHANNELS = {1: 64, 2: 128, 3: 256, 4: 512, 5: 512}
 _DEPTHS = {1: 2, 2: 2, 3: 4, 4: 4, 5: 1}
 LAYERS = tuple(f"conv{block}_{n}" for block, depth in _DEPTHS.items() for n in range(1, depth + 1))
@@ -31,18 +32,9 @@ SHAPES = {
 
 
 class VGG19(ft.FeatureNetwork):
-    """VGG-19 up to conv5_1, with mean-pooling.
+    """VGG-19 up to conv5_1, with mean-pooling."""
 
-    Layers are conv1_1 … conv5_1. Style is compared at the first layer of each resolution and
-    content at conv4_2, as by Gatys et al.
-
-    Example:
-        >>> import numpy as np
-        >>> network = VGG19({name: np.zeros(shape) for name, shape in SHAPES.items()})
-        >>> network(jnp.zeros((9, 9, 3)), ["conv2_1"])["conv2_1"].shape
-        (5, 5, 128)
-    """
-
+    # As by Gatys et al.: style at the first layer of each resolution.
     style_layers = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
     content_layer = "conv4_2"
     least_size = 16
@@ -54,16 +46,13 @@ class VGG19(ft.FeatureNetwork):
         self.layers = {layer: ft.weights(arrays, layer) for layer in LAYERS}
 
     def __call__(self, pixels: ft.Image, layers: Collection[str]) -> dict[str, ft.Features]:
-        x, found = ft.as_input(pixels), {}
-        for layer in LAYERS:
-            if layer.endswith("_1") and layer != "conv1_1":
-                x = reduce(jnp.add, ft.windows(_even(x), 2, 2)) / 4
-            x = ft.relu_convolution(x, *self.layers[layer])
-            if layer in layers:
-                found[layer] = x[0]
-            if len(found) == len(set(layers)):
-                break
-        return found
+        return ft.features_at(layers, pixels, LAYERS, self._step)
+
+    def _step(self, layer: str, x: ft.Maps) -> ft.Maps:
+        # A block begins with the mean of each square of 2 × 2 of the block before.
+        if layer.endswith("_1") and layer != "conv1_1":
+            x = reduce(jnp.add, ft.windows(_even(x), 2, 2)) / 4
+        return ft.relu_convolution(x, *self.layers[layer])
 
 
 def _even(x: ft.Maps) -> ft.Maps:
@@ -72,6 +61,6 @@ def _even(x: ft.Maps) -> ft.Maps:
     return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode="reflect")
 
 
-def vgg19(data_dir: str | Path | None = None) -> VGG19:
+def load_vgg19(data_dir: str | Path | None = None) -> VGG19:
     """Return VGG-19 with the weights in the data folder."""
     return VGG19(load_network("vgg19", SHAPES, data_dir))

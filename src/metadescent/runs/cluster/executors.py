@@ -17,16 +17,18 @@ from typing import Any, NamedTuple
 import jax
 
 from metadescent._errors import LostError, UserError
-from metadescent.runs.cluster.launch import cores, keep_to, share
+from metadescent.runs.cluster.cores import keep_to, own_cores, share_of
 
 
 class Engine(NamedTuple):
     """How to open an executor, and how many tasks to hand it at a time; None for all.
 
+    Any `concurrent.futures.Executor` will do.
+
     Example:
         >>> from concurrent.futures import ThreadPoolExecutor
-        >>> with Engine(partial(ThreadPoolExecutor, 2)).open() as executor:
-        ...     list(executor.map(abs, [-2, 1]))
+        >>> from metadescent.runs.cluster import sweep
+        >>> sweep(abs, [-2, 1], Engine(partial(ThreadPoolExecutor, 2)))
         [2, 1]
     """
 
@@ -51,18 +53,11 @@ def engine_of(workers: int = 1, scheduler: str | None = None) -> Engine:
     if workers > 1:
         # One more for each to go on with.
         return Engine(partial(_processes, workers), 2 * workers)
-    return Engine(InThisProcess, 1)
+    return Engine(InProcess, 1)
 
 
-class InThisProcess(Executor):
-    """Runs each task when it is submitted, here.
-
-    Example:
-        >>> with InThisProcess() as executor:
-        ...     future = executor.submit(int, "no number")
-        >>> type(future.exception()).__name__
-        'ValueError'
-    """
+class InProcess(Executor):
+    """Runs each task when it is submitted, in this process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """Run a task and return its outcome."""
@@ -76,6 +71,7 @@ class InThisProcess(Executor):
 
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
+    """Open a pool of processes of this machine."""
     # Never forked: JAX has threads.
     context = multiprocessing.get_context("spawn")
     before = set(multiprocessing.active_children())
@@ -86,7 +82,7 @@ def _processes(workers: int) -> Iterator[Executor]:
         initargs=(
             context.Value("i", 0),
             workers,
-            cores(),
+            own_cores(),
             getattr(jax.config, "jax_compilation_cache_dir", None),
         ),
     )
@@ -103,24 +99,32 @@ def _processes(workers: int) -> Iterator[Executor]:
 
 def _begin(begun: Any, workers: int, all_cores: list[int], compiled: str | None) -> None:
     """Take a share of the cores, before JAX counts them, and end when the parent does."""
+    # Workers number themselves, as a pool starts each when it likes.
     with begun.get_lock():
         index, begun.value = begun.value % workers, begun.value + 1
-    keep_to(share(all_cores, workers, index))
+    keep_to(share_of(all_cores, workers, index))
     if compiled is not None:
-        jax.config.update("jax_compilation_cache_dir", compiled)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        keep_compiled(compiled)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
 
 
+def keep_compiled(folder: str) -> None:
+    """Let JAX keep programs that took it half a second or more in a folder."""
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
 def _end_with(sentinel: int) -> None:
+    """End this process when what the sentinel stands for has ended."""
     connection.wait([sentinel])
     os._exit(LostError.status)
 
 
 @contextmanager
 def _cluster(address: str) -> Iterator[Executor]:
+    """Open what a scheduler of Dask leads to."""
     try:
         dask = importlib.import_module("distributed")
     except ImportError as error:
@@ -137,6 +141,7 @@ def _cluster(address: str) -> Iterator[Executor]:
         ) from error
     with client:
         try:
+            # Impure: Dask would take two tasks of the same words for one.
             yield client.get_executor(pure=False)
         except dask.KilledWorker as error:
             raise BrokenExecutor(str(error)) from error

@@ -33,9 +33,10 @@ from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.signals import Patience, Stopped
 
-BEGIN, EPOCH, END = b"B", b"E", b"X"
+BEGIN, EPOCH, END = b"B", b"E", b"X"  # what the leader's messages begin with
 SECONDS_TO_PART = 10
 AT_HAND = "after the epoch at hand"
+# Words in which JAX, gloo and NCCL say that another process is gone; they have no exception for it.
 LOST = ("gloo", "coordination", "heartbeat", "connection", "socket", "unavailable", "nccl", "peer")
 
 
@@ -46,13 +47,6 @@ def seated(seat: Seat | None) -> Iterator[None]:
     Raises:
         LostError: if another process ends before its time.
         UserError: if the others are not found.
-
-    Example:
-        A process that is alone has no seat to take, and leads:
-
-        >>> with seated(None):
-        ...     is_leader()
-        True
     """
     if seat is None:
         yield
@@ -60,13 +54,14 @@ def seated(seat: Seat | None) -> Iterator[None]:
     _initialize(seat)
     try:
         with _quiet():
-            jax.block_until_ready(agreed(b""))  # gloo says on the standard output that it connects
+            # gloo says on the standard output that it connects.
+            jax.block_until_ready(agreed(b""))
         yield
         if is_leader():
             agreed(END)
     except (UserError, Stopped) as error:
         if is_leader():
-            agreed(END)  # the others wait for a word
+            agreed(END)  # The others wait for a word.
         else:
             atexit.register(_leave, error.status)
         raise
@@ -95,34 +90,21 @@ def _leave(status: int) -> None:
 
 
 def is_leader() -> bool:
-    """Tell whether this process leads, as one that is alone does.
-
-    Example:
-        >>> is_leader() == (jax.process_index() == 0)
-        True
-    """
+    """Tell whether this process leads, as one that is alone does."""
     return jax.process_index() == 0
 
 
 def lead(problem_name: str, recipe: Recipe) -> Spread | None:
     """Return where to spread a run's problems, having told the others; None for one device.
 
-    A process that is alone takes as many of its devices as share the problems evenly. If there are
-    others, all devices of all of them take part.
-
     Raises:
-        UserError: if they cannot share the problems evenly.
-
-    Example:
-        One problem cannot be shared out, so there is nothing to spread over devices:
-
-        >>> lead("quadratic", Recipe(problems=1)) is None
-        True
+        UserError: if the devices of several processes cannot share the problems evenly.
     """
     if jax.process_count() == 1:
+        # As many of its devices as share the problems evenly.
         devices = usable(recipe, jax.device_count())
         return Spread(mesh_of(jax.devices()[:devices])) if devices > 1 else None
-    check(recipe, jax.device_count())
+    check_devices(recipe, jax.device_count())
     agreed(BEGIN + json.dumps({"problem": problem_name, "recipe": asdict(recipe)}).encode())
     return Spread(mesh_of(), lambda state: _send(EPOCH, state))
 
@@ -131,18 +113,7 @@ def follow(data_dir: Path | None, patience: Patience) -> None:
     """Do what the leader says, until it says that this is the end.
 
     Raises:
-        Stopped: an epoch after a signal to this process alone. A signal to all of them reaches the
-            leader after it has sent the epoch at hand at worst, and this process has to end that
-            epoch with it; by the next one the leader has heard.
-
-    Example:
-        Where the leader's first word is that this is the end:
-
-        >>> from unittest import mock
-        >>> with mock.patch("metadescent.runs.cluster.gang.agreed", return_value=END) as agreed:
-        ...     follow(None, Patience())
-        >>> agreed.call_count
-        1
+        Stopped: an epoch after a signal to this process alone.
     """
     compute: Callable[[bytes], None] | None = None
     heard = False
@@ -150,6 +121,9 @@ def follow(data_dir: Path | None, patience: Patience) -> None:
         if message[:1] == BEGIN:
             compute = _begun(data_dir=data_dir, **json.loads(message[1:]))
         elif compute is not None:
+            # An epoch late. A signal to all of them reaches the leader after it has sent the epoch
+            # at hand at worst, and this process has to end that epoch with it; by the next one the
+            # leader has heard.
             if heard:
                 patience.check(AT_HAND)
             heard = patience.number is not None
@@ -163,7 +137,7 @@ def _begun(problem: str, recipe: dict[str, Any], data_dir: Path | None) -> Calla
     recipe["init"] = ""
     plan = plan_of(Recipe(**recipe))
     like, f = plan.initial_state, everywhere(make_problem(problem, data_dir), spread.mesh)
-    # While the leader compiles too.
+    # Compiled while the leader compiles too.
     footprint(like, f, plan.recipe, plan.estimator, plan.meta_optimizer, spread)
 
     def compute(data: bytes) -> None:
@@ -182,25 +156,13 @@ def _begun(problem: str, recipe: dict[str, Any], data_dir: Path | None) -> Calla
 
 
 def usable(recipe: Recipe, devices: int) -> int:
-    """Return the largest number of devices that share a recipe's problems evenly.
-
-    Example:
-        >>> usable(Recipe(problems=6, validation_problems=64), 4)
-        2
-    """
+    """Return the largest number of devices that share a recipe's problems evenly."""
     sizes = (recipe.problems, recipe.validation_problems)
     return max(n for n in range(1, devices + 1) if all(size % n == 0 for size in sizes))
 
 
-def check(recipe: Recipe, devices: int) -> None:
-    """Raise a UserError if devices cannot share a recipe's problems evenly.
-
-    Example:
-        >>> check(Recipe(problems=8), 4)
-        >>> check(Recipe(problems=6), 4)
-        Traceback (most recent call last):
-        metadescent.UserError: problems is 6, which 4 devices cannot share evenly; try ...
-    """
+def check_devices(recipe: Recipe, devices: int) -> None:
+    """Raise a UserError if devices cannot share a recipe's problems evenly."""
     for name in ("problems", "validation_problems"):
         size = getattr(recipe, name)
         if size % devices:
@@ -213,12 +175,7 @@ def check(recipe: Recipe, devices: int) -> None:
 
 
 def agreed(data: bytes) -> bytes:
-    """Return the leader's bytes, on every process; each has to ask at the same time.
-
-    Example:
-        >>> agreed(b"begin")  # of a process that is alone
-        b'begin'
-    """
+    """Return the leader's bytes, on every process; each has to ask at the same time."""
     if jax.process_count() == 1:
         return data
     size = int(multihost_utils.broadcast_one_to_all(np.asarray(len(data))))
@@ -230,23 +187,27 @@ def agreed(data: bytes) -> bytes:
 
 
 def _send(kind: bytes, state: MetaState) -> None:
+    """Send the arrays of a state round, one after the other, without their names and shapes."""
     leaves = jax.tree.leaves(eqx.filter(state, eqx.is_array))
     agreed(kind + b"".join(np.asarray(leaf).tobytes() for leaf in leaves))
 
 
 def _received(data: bytes, like: MetaState) -> MetaState:
+    """Return the state that was sent, in which shapes are those of another."""
     arrays, static = eqx.partition(like, eqx.is_array)
     leaves, treedef = jax.tree.flatten(arrays)
-    found, at = [], 0
+    received, offset = [], 0
     for leaf in leaves:
-        flat = np.frombuffer(data, leaf.dtype, leaf.size, at)
-        found.append(jnp.asarray(flat.reshape(leaf.shape)))
-        at += leaf.nbytes
-    return eqx.combine(treedef.unflatten(found), static)
+        flat = np.frombuffer(data, leaf.dtype, leaf.size, offset)
+        received.append(jnp.asarray(flat.reshape(leaf.shape)))
+        offset += leaf.nbytes
+    return eqx.combine(treedef.unflatten(received), static)
 
 
 def _initialize(seat: Seat) -> None:
+    """Let JAX connect this process with the others."""
     host = (seat.coordinator or "").rpartition(":")[0]
+    # On one machine nobody else is to be let in.
     bind = seat.coordinator if host in ("127.0.0.1", "localhost") else None
     # It would take SIGTERM for a notice of things to come, and the process would stay.
     jax.config.update("jax_enable_preemption_service", False)
@@ -276,6 +237,7 @@ def _initialize(seat: Seat) -> None:
 def _quiet() -> Iterator[None]:
     """Send what libraries print on the standard output nowhere."""
     sys.stdout.flush()
+    # The descriptor itself: what is written in C++ does not pass through `sys.stdout`.
     kept = os.dup(1)
     try:
         with open(os.devnull, "w") as nowhere:

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadescent._errors import LostError, UserError
+from metadescent.runs.cluster.cores import kept_to, own_cores, share_of
 from metadescent.runs.signals import handed_on
 
 SECONDS_BETWEEN_LOOKS = 0.02
-TAIL = 4000
+TAIL = 4000  # bytes of what a process said
 LIFELINE = "METADESCENT_LIFELINE"
 FOR_GOOD = (2, 130, 143)
-"""Statuses that say that starting again is no use: those of `UserError`, Ctrl-C and SIGTERM."""
+"""Statuses after which starting again is of no use: those of `UserError`, Ctrl-C and SIGTERM."""
 
 
 class Ended(NamedTuple):
@@ -45,22 +46,18 @@ class Ended(NamedTuple):
         return f"process {self.process} ended with status {self.status}"
 
 
-def launch(words: Sequence[str], processes: int, restarts: int) -> int:
-    """Run a command as so many processes; return the exit status.
+def needs(processes: int, restarts: int) -> bool:
+    """Tell whether a command is to be launched; raise a UserError where it cannot be."""
+    if processes > 1 and os.name != "posix":
+        raise UserError(f"--processes is {processes}, and this system has one only; leave it out")
+    return processes > 0 or restarts > 0
 
-    Arguments:
-        words: what comes after `metadescent`.
-        processes: how many.
-        restarts: how often they may all be started again.
+
+def launch(words: Sequence[str], processes: int, restarts: int) -> int:
+    """Run what comes after `metadescent` as so many processes; return the exit status.
 
     Raises:
         LostError: if one of them was lost, and there are no restarts left; says which and how.
-
-    Example:
-        A command that is wrong is not started again, however often that may be:
-
-        >>> launch(["descend"], processes=1, restarts=3)
-        2
     """
     words = list(words)
     while ended := _run(words, processes):
@@ -69,6 +66,7 @@ def launch(words: Sequence[str], processes: int, restarts: int) -> int:
         sys.stderr.write(ended.errors)
         if ended.status in FOR_GOOD:
             return ended.status
+        # Before it had a handler, which would have had a status of its own.
         if ended.status in (-signal.SIGINT, -signal.SIGTERM):
             return 128 - ended.status
         what = f"{ended}, and the others were ended" if processes > 1 else str(ended)
@@ -90,14 +88,14 @@ def _run(words: Sequence[str], processes: int) -> Ended | None:
         handed_on(children[0].send_signal) as patience,
     ):
         while True:
-            found = [child.poll() for child in children]
-            ended = {i: status for i, status in enumerate(found) if status}
-            if ended:
+            statuses = [child.poll() for child in children]
+            failed = {i: status for i, status in enumerate(statuses) if status}
+            if failed:
                 # A process that loses another one fails too: the first cause is what was killed.
-                index = min(ended, key=lambda i: (ended[i] not in (-9, -15), ended[i] > 0, i))
-                errors = _end_of(_errors(Path(folder), index))
-                return Ended(index, ended[index], errors, patience.number)
-            if all(status == 0 for status in found):
+                index = min(failed, key=lambda i: (failed[i] not in (-9, -15), failed[i] > 0, i))
+                errors = Path(folder, str(index)).read_bytes()[-TAIL:].decode(errors="replace")
+                return Ended(index, failed[index], errors, patience.number)
+            if all(status == 0 for status in statuses):
                 return None
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
@@ -106,24 +104,26 @@ def _run(words: Sequence[str], processes: int) -> Ended | None:
 def _started(
     words: Sequence[str], processes: int, folder: Path
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start the processes, whose errors go to a folder; kill what is left of them in the end."""
+    """Start the processes, whose errors go to files in a folder; kill what is left in the end."""
     address = f"127.0.0.1:{_free_port()}"
     children: list[subprocess.Popen[bytes]] = []
-    mine = cores()
+    mine = own_cores()
     try:
         for index in range(processes):
             seat = [] if processes == 1 else _seat(address, processes, index)
+            # A child has the cores that this process has as it starts it.
             with (
-                open(_errors(folder, index), "wb") as errors,
-                _limited_to(share(mine, processes, index), mine),
+                open(folder / str(index), "wb") as errors,
+                kept_to(share_of(mine, processes, index), afterwards=mine),
             ):
                 # Process 0 alone is seen; of the others, what one says when it fails.
                 child = subprocess.Popen(
-                    [sys.executable, "-c", MAIN, *_alone(words), *seat],
+                    [sys.executable, "-c", MAIN, *_passed_on(words), *seat],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL if index else None,
                     stderr=errors if index else None,
                     env={**os.environ, LIFELINE: "1"},
+                    # Ctrl-C reaches this process alone, which hands it on to the first.
                     start_new_session=True,
                 )
             children.append(child)
@@ -150,55 +150,23 @@ main()
 
 
 def _seat(address: str, processes: int, index: int) -> list[str]:
+    """Return the flags that give a process its seat."""
     seat = {"coordinator": address, "processes": processes, "process-id": index}
     return [word for flag, value in seat.items() for word in (f"--{flag}", str(value))]
 
 
-def _alone(words: Sequence[str]) -> list[str]:
+def _passed_on(words: Sequence[str]) -> list[str]:
     """Return the words without those flags that are for this process."""
     kept: list[str] = []
     skip = False
     for word in words:
         name, equals, _ = word.partition("=")
+        # `--processes 2` are two words, `--processes=2` is one.
         if skip or name.replace("_", "-") in ("--processes", "--restarts"):
             skip = not skip and not equals
             continue
         kept.append(word)
     return kept
-
-
-def share(cores: Sequence[int], processes: int, index: int) -> list[int]:
-    """Return the cores of one of several processes; where there are too few, all of them.
-
-    Example:
-        >>> share([0, 1, 2, 3, 4], 2, 0), share([0, 1, 2, 3, 4], 2, 1), share([0], 2, 1)
-        ([0, 1], [2, 3, 4], [0])
-    """
-    if len(cores) < processes:
-        return list(cores)
-    begin, end = (len(cores) * i // processes for i in (index, index + 1))
-    return list(cores[begin:end])
-
-
-def cores() -> list[int]:
-    """Return the cores that this process may use; none where the system does not say."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-
-
-def keep_to(some: Sequence[int]) -> None:
-    """Let this process, and those that it starts, use some cores only, where that can be done."""
-    if some and hasattr(os, "sched_setaffinity"):
-        with suppress(OSError):
-            os.sched_setaffinity(0, some)
-
-
-@contextmanager
-def _limited_to(some: Sequence[int], mine: Sequence[int]) -> Iterator[None]:
-    keep_to(some)
-    try:
-        yield
-    finally:
-        keep_to(mine)
 
 
 def hang_on() -> None:
@@ -208,6 +176,7 @@ def hang_on() -> None:
 
 
 def _until_closed() -> None:
+    # The other end of standard input is held by the launcher: it closes as that one ends.
     with suppress(OSError):
         while os.read(0, 1024):
             pass
@@ -215,21 +184,6 @@ def _until_closed() -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def _errors(folder: Path, index: int) -> Path:
-    return folder / f"process-{index}"
-
-
-def _end_of(file: Path) -> str:
-    return file.read_bytes()[-TAIL:].decode(errors="replace")
-
-
-def needs(processes: int, restarts: int) -> bool:
-    """Tell whether a command is to be launched; raise a UserError where it cannot be."""
-    if processes > 1 and os.name != "posix":
-        raise UserError(f"--processes is {processes}, and this system has one only; leave it out")
-    return processes > 0 or restarts > 0
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]

@@ -18,10 +18,6 @@ class Seat(NamedTuple):
     """Where process 0 is found, how many processes there are, and which of them this is.
 
     All three are None where JAX finds out by itself.
-
-    Example:
-        >>> seat_of("node1:5000", 2, 1, {}) == Seat("node1:5000", processes=2, process_id=1)
-        True
     """
 
     coordinator: str | None = None
@@ -32,23 +28,12 @@ class Seat(NamedTuple):
 def seat_of(
     coordinator: str | None, processes: int, process_id: int | None, environ: Mapping[str, str]
 ) -> Seat | None:
-    """Return this process's seat among others, None if it has none to train with.
+    """Return this process's seat among others by flags, which go before the environment.
 
-    Arguments:
-        coordinator: the flag; HOST:PORT at which process 0 listens.
-        processes: the flag; 0 if not given.
-        process_id: the flag.
-        environ: the environment, which a flag goes before.
+    None if it has none to train with. `processes` is 0 where its flag is not given.
 
     Raises:
         UserError: if a part is missing or makes no sense.
-
-    Example:
-        >>> seat_of("node1:5000", 4, 2, {})
-        Seat(coordinator='node1:5000', processes=4, process_id=2)
-        >>> seat_of(None, 0, None, {"SLURM_STEP_NUM_TASKS": "8"})
-        Seat(coordinator=None, processes=None, process_id=None)
-        >>> seat_of(None, 4, None, {})
     """
     coordinator = coordinator or environ.get("JAX_COORDINATOR_ADDRESS")
     if coordinator is None:
@@ -57,7 +42,9 @@ def seat_of(
                 f"this is process {process_id} and nothing says where process 0 is; try "
                 "--coordinator HOST:PORT"
             )
+        # With --processes alone it is the launcher of others, not one of them.
         return Seat() if processes == 0 and _is_started_with_others(environ) else None
+    # At the last colon: an address of IPv6 has several.
     host, colon, port = coordinator.rpartition(":")
     if not (host and colon and port.isdigit()):
         raise UserError(f"the coordinator is {coordinator!r} and must be HOST:PORT")

@@ -42,36 +42,41 @@ def sweep(
         Exception: what the function raises; what was finished by then is kept.
 
     Example:
-        >>> from metadescent.runs.cluster.executors import engine_of
+        >>> from metadescent.runs.cluster import engine_of
         >>> sweep(abs, [-2, 1], engine_of())
         [2, 1]
     """
-    found: dict[int, Any] = {}
+    results: dict[int, Any] = {}
+
+    def note(index: int, result: Any) -> None:
+        results[index] = result
+        report(tasks[index], result)
+
+    def finish(index: int, result: Any) -> None:
+        # First of all: what comes after may fail.
+        keep(tasks[index], result)
+        note(index, result)
+
     for index, task in enumerate(tasks):
         result = kept(task)
         if result is not None:
-            found[index] = result
-            report(task, result)
-
-    def finish(index: int, result: Any) -> None:
-        keep(tasks[index], result)
-        found[index] = result
-        report(tasks[index], result)
-
+            note(index, result)
     lost = 0
-    while len(found) < len(tasks):
-        before = len(found)
+    while len(results) < len(tasks):
+        before = len(results)
+        waiting = [index for index in range(len(tasks)) if index not in results]
         try:
-            _once(function, tasks, engine, [i for i in range(len(tasks)) if i not in found], finish)
+            _once(function, tasks, engine, waiting, finish)
         except (BrokenExecutor, CancelledError) as error:
-            lost = lost + 1 if len(found) == before else 1
+            # Anew from 1 where something was finished: then it is not the tasks that kill.
+            lost = lost + 1 if len(results) == before else 1
             if lost >= PATIENCE:
                 raise LostError(
-                    f"{len(tasks) - len(found)} of {len(tasks)} tasks are not done, as workers "
+                    f"{len(tasks) - len(results)} of {len(tasks)} tasks are not done, as workers "
                     f"were lost {lost} times ({error}); what is done is kept: try fewer workers, "
                     "or ones with more memory"
                 ) from error
-    return [found[index] for index in range(len(tasks))]
+    return [results[index] for index in range(len(tasks))]
 
 
 def _once(
@@ -86,8 +91,8 @@ def _once(
         running: dict[Future[Any], int] = {}
         while waiting or running:
             while waiting and (engine.width is None or len(running) < engine.width):
-                running[executor.submit(function, tasks[waiting[0]])] = waiting[0]
-                del waiting[0]
+                index = waiting.pop(0)
+                running[executor.submit(function, tasks[index])] = index
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             # Whatever is finished is kept, before a failure ends this.
             for future in sorted(done, key=_failed):

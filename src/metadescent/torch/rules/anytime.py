@@ -11,21 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Rule, Shapes, Tensors, under
-from metadescent.torch.rules.lstm import LSTM
+from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
+from metadescent.torch.rules.lstm import LSTMRule
 from metadescent.torch.rules.rnnprop import grow_, squares
 
 
-class Anytime(Rule):
-    """The LSTM of the paper behind signs of progress, with steps that shorten.
-
-    Arguments:
-        layers, betas, tau, clock, scale: as for `metadescent.optimizers.Anytime`.
-
-    Example:
-        >>> sorted(Anytime(layers=(4,), betas=(0.9,)).state_shapes())
-        ['c0', 'h0', 'm0', 's0', 't', 'w0']
-    """
+class AnytimeRule(Rule):
+    """The LSTM of the paper behind signs of progress, with steps that shorten."""
 
     def __init__(
         self,
@@ -35,13 +27,11 @@ class Anytime(Rule):
         clock: float = 200.0,
         scale: float = 0.1,
     ):
-        """Keep the options."""
         self.betas, self.tau, self.clock = tuple(betas), tau, clock
-        self.lstm = LSTM.on_features(len(self.betas) + 3, layers, scale)
+        self.lstm = LSTMRule.on_features(len(self.betas) + 3, layers, scale)
 
     def phi_shapes(self) -> Shapes:
-        """Return the LSTM's."""
-        return {f"lstm/{name}": shape for name, shape in self.lstm.phi_shapes().items()}
+        return put_under("lstm", self.lstm.phi_shapes())
 
     def state_shapes(self) -> Shapes:
         """Return those of m, √v and their weight of each β, of t, and the LSTM's h and c."""
@@ -53,9 +43,9 @@ class Anytime(Rule):
         return moments | {"t": ()}
 
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
     ) -> tuple[Float[Tensor, " n"], Tensors]:
-        """Run n coordinates' signs of progress through the LSTM."""
+        # Before `features`, which counts this step.
         factor = (state["t"] / self.tau).add_(1).rsqrt_()
         x, moments = self.features(gradient, state)
         g, h = self.lstm.run(under("lstm", phi), x, state)
@@ -64,31 +54,30 @@ class Anytime(Rule):
     def features(
         self, gradient: Float[Tensor, " n"], state: Tensors
     ) -> tuple[Float[Tensor, "features n"], Tensors]:
-        """Return x and the moments, which are renewed where they lie.
-
-        Each operation goes over memory once, and x is written where it stays: on a row that no
-        cache holds, what counts is how many passes there are.
-        """
+        """Return x and the moments, which are renewed where they lie."""
         count = len(self.betas)
+        # Each operation passes memory once, and x is written where it stays: on a row that no
+        # cache holds, what counts is how many passes there are.
         x = gradient.new_empty((count + 3, *gradient.shape))
         now, adam, clock = x[count:]
         torch.clamp(state["t"], max=self.clock, out=clock).add_(1).log_()
         clock.mul_(0.25 / math.log(10))
         state["t"].add_(1)
-        square, one = squares(gradient), gradient.new_ones(())
+        square, unit = squares(gradient), gradient.new_ones(())
         for n, beta in enumerate(self.betas):
             m, s, w = (state[f"{k}{n}"] for k in "msw")
             m.lerp_(gradient, 1 - beta)
             grow_(s, square, beta)
-            w.lerp_(one, 1 - beta)  # 1 − βᵗ
+            w.lerp_(unit, 1 - beta)  # 1 − βᵗ
             root = w.sqrt()
             if n == 0:
                 torch.mul(gradient, root, out=now).div_(s)
                 torch.div(m, w, out=adam)
+            # With one β it is the first and the last, so this is no `elif`.
             if n == count - 1:
                 adam.mul_(root).div_(s)
             torch.div(m, root.mul_(s), out=x[n])
         return x, {name: state[name] for name in self.moments()}
 
 
-NAMED = {"anytime": Anytime}
+NAMED = {"anytime": AnytimeRule}

@@ -1,0 +1,54 @@
+"""The hand-designed optimizers that a command compares with: their names, and their tuning."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from metadescent.cli.console import progress
+from metadescent.cli.tables import tuning_cache
+from metadescent.cli.words import check_baseline
+from metadescent.descent.baselines import BASELINES
+from metadescent.runs.cluster.executors import engine_of
+from metadescent.runs.cluster.tasks import Tuning, run_tunings
+
+
+def baselines_of(text: str) -> list[str]:
+    """Return the hand-designed optimizers that a list names."""
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        check_baseline(name)
+    return names
+
+
+def name_of(optimizer: str) -> str:
+    """Return what the results call a learned optimizer; never the name of a hand-designed one."""
+    name = Path(optimizer).name.removesuffix(".safetensors")
+    return f"learned {name}" if name in BASELINES else name
+
+
+def tune_ahead(
+    searches: Sequence[tuple[str, str, int, int]],
+    *,
+    seed: int,
+    workers: int,
+    scheduler: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Where there are workers, have them tune what is not in the cache yet.
+
+    `searches` has the hand-designed optimizer, the problem, the steps and the seeds of each.
+    """
+    if workers == 1 and scheduler is None:
+        return
+    # A worker may be in another folder.
+    data = str(data_dir.resolve()) if data_dir else None
+    tasks = [
+        Tuning(name, problem, data, seed, steps, seeds)
+        for name, problem, steps, seeds in dict.fromkeys(searches)
+    ]
+    with progress("tune", len(tasks)) as report:
+        run_tunings(
+            tasks,
+            engine_of(workers, scheduler),
+            tuning_cache(),
+            lambda task: report(f"tuned {task.name} on {task.problem}", 1),
+        )

@@ -1,0 +1,89 @@
+"""`convert`: public weights as the files that this package reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from metadescent._errors import UserError, require
+from metadescent.cli.command import Command
+from metadescent.cli.words import DataDir, File
+
+
+@dataclass(frozen=True)
+class Convert(Command):
+    """Convert public weights: the authors' .l2l, or PyTorch's VGG-19 or SqueezeNet 1.1."""
+
+    place = 13
+
+    checkpoint: Positional[Annotated[Path, arg(metavar="CHECKPOINT")]]
+    """File to read; of a network, torchvision's .safetensors or, where PyTorch is, .pth."""
+    kind: Positional[Annotated[Literal["lstm", "squeezenet", "vgg19"], arg(metavar="KIND")]]
+    """What it holds: lstm for the authors' optimizer, squeezenet or vgg19 for neural art."""
+    p: Annotated[float | None, arg(metavar="P")] = None
+    """Of an lstm: the constant of its preprocessing, the authors' 5 if not given."""
+    scale: Annotated[float | None, arg(metavar="SCALE")] = None
+    """Of an lstm: the factor on its output; the authors' 0.01, or 1 without preprocessing."""
+    caffe: bool = False
+    """The network takes blue, green, red from 0 to 255, as Caffe's did, not torchvision's."""
+    out: File = None
+    """Write here; if not given, an lstm beside CHECKPOINT and a network in the data folder."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        if self.p is not None:
+            require("p", self.p, 0.1, 80.0)
+        if self.scale is not None:
+            require("scale", self.scale, 0.0)
+
+    def run(self) -> None:
+        """Convert, unless something is there already."""
+        from metadescent.cli.console import output
+
+        out = self.out or self._place()
+        if out.exists():
+            raise UserError(f"{out} is there already; delete it or choose another place with --out")
+        if self.kind == "lstm":
+            # A specification has brackets, which are not markup.
+            output().print(f"{self._optimizer(out)}: {out}", markup=False)
+        else:
+            output().print(f"{self._network(out)} arrays of {self.kind}: {out}")
+
+    def _place(self) -> Path:
+        from metadescent.problems.data.networks import network_path
+
+        if self.kind == "lstm":
+            return self.checkpoint.with_suffix(".safetensors")
+        return network_path(self.kind, self.data_dir)
+
+    def _optimizer(self, out: Path) -> str:
+        """Write the authors' LSTM as one of ours; return its specification."""
+        import hashlib
+
+        from metadescent._files import read_bytes
+        from metadescent.zoo.file import save
+        from metadescent.zoo.l2l import load_l2l
+
+        m = load_l2l(self.checkpoint, p=self.p, scale=self.scale)
+        spec = f"lstm(layers={m.layers}, p={m.p}, scale={m.scale})"
+        # So that the card says which file of the authors' it was.
+        digest = hashlib.sha256(read_bytes(self.checkpoint)).hexdigest()
+        origin = {"file": self.checkpoint.name, "sha256": digest}
+        save(out, m, optimizer=spec, converted_from=origin)
+        return spec
+
+    def _network(self, out: Path) -> int:
+        """Write torchvision's network as one of neural art; return the number of its arrays."""
+        from safetensors.numpy import save
+
+        from metadescent._files import write_atomically
+        from metadescent.problems.data.torchvision import from_torchvision, read_checkpoint
+        from metadescent.problems.neural_art import squeezenet, vgg19
+
+        state = read_checkpoint(self.checkpoint)
+        shapes = {"squeezenet": squeezenet.SHAPES, "vgg19": vgg19.SHAPES}[self.kind]
+        arrays = from_torchvision(self.kind, state, shapes, str(self.checkpoint), self.caffe)
+        write_atomically(out, save(arrays))
+        return len(arrays)

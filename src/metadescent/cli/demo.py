@@ -1,0 +1,78 @@
+"""`demo`: the whole of it on quadratics, from scratch."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from metadescent._errors import require
+from metadescent.cli.command import Command
+from metadescent.runs.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Demo(Command):
+    """Learn an optimizer for quadratics and compare it with tuned hand-designed ones (minutes)."""
+
+    place = 2
+
+    out: Path = Path("runs/demo")
+    """Folder for the optimizer, the figure and the figures behind it."""
+    epochs: int = 50
+    """Epochs of meta-training."""
+    seeds: int = 1000
+    """Fresh functions to compare on."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("epochs", self.epochs, 1)
+        require("seeds", self.seeds, 1)
+
+    def run(self) -> None:
+        """Train, compare, draw."""
+        from metadescent._files import write_json
+        from metadescent.cli.console import output, progress
+        from metadescent.cli.tables import print_comparison, save_curves
+        from metadescent.cli.training import train
+        from metadescent.descent.baselines import STANDARD
+        from metadescent.descent.comparison import compare
+        from metadescent.registry import make_problem, recipe_of
+
+        began = time.monotonic()
+        recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
+        folder = self.out / "quadratic-lstm"
+        _forget(folder)
+        state = train(folder, "quadratic", recipe, None, resume=False)
+        problem = make_problem("quadratic")
+        with progress("compare", 2 * len(STANDARD) + 1) as report:
+            comparison = compare(
+                {"LSTM": state.best},
+                problem,
+                "quadratic",
+                num_steps=recipe.steps,
+                num_seeds=self.seeds,
+                # A rate that diverges on one function in a thousand must be seen to, before the
+                # report.
+                tune_seeds=4 * self.seeds,
+                seed=recipe.seed + 1,
+                progress=lambda text: report(text, 1),
+            )
+        print_comparison(comparison)
+        save_curves(comparison, self.out / "demo")
+        write_json(self.out / "demo.json", comparison.to_json())
+        seconds = time.monotonic() - began
+        output().print(
+            f"The optimizer is {folder / 'optimizer.safetensors'}, the curves are "
+            f"{self.out / 'demo.png'}; {seconds:.0f} s in all."
+        )
+
+
+def _forget(folder: Path) -> None:
+    """Remove what a demo before this one left in a folder, and nothing else."""
+    from metadescent._files import locked
+    from metadescent.runs.folder import CHECKPOINTS, CONFIG, METRICS
+
+    with locked(folder):
+        for path in [*(folder / CHECKPOINTS).glob("epoch-*.safetensors"), folder / METRICS]:
+            path.unlink(missing_ok=True)
+        # Last, as it is what makes the folder a run's.
+        (folder / CONFIG).unlink(missing_ok=True)

@@ -1,0 +1,92 @@
+"""`evaluate`: an optimizer against hand-designed ones, each at its best rate."""
+
+from dataclasses import dataclass
+
+from metadescent._errors import require
+from metadescent.cli.command import Command
+from metadescent.cli.words import (
+    PAPERS,
+    DataDir,
+    File,
+    Names,
+    Optimizer,
+    Problem,
+    Scheduler,
+    Workers,
+)
+
+
+@dataclass(frozen=True)
+class Evaluate(Command):
+    """Compare an optimizer with tuned hand-designed ones on fresh problems."""
+
+    place = 5
+
+    optimizer: Optimizer
+    """Pretrained optimizer, its file, or a run folder."""
+    problem: Problem
+    """Problem to optimize."""
+    steps: int = 100
+    """Optimization steps."""
+    seeds: int = 64
+    """Fresh problems."""
+    tune_seeds: int = 0
+    """Problems that each rate is tuned on; 0: as many as `seeds`, and at least 32."""
+    against: Names = PAPERS
+    """Hand-designed optimizers, each tuned for this problem and horizon; lbfgs is known too."""
+    json: File = None
+    """Write the curves here."""
+    plot: File = None
+    """Write the learning curves here, as .svg and .png."""
+    seed: int = 0
+    """Draws the problems."""
+    workers: Workers = 1
+    scheduler: Scheduler = None
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        for name in ("steps", "seeds", "workers"):
+            require(name, getattr(self, name), 1)
+        require("tune_seeds", self.tune_seeds, 0)
+        require("seed", self.seed, 0, 2**32 - 1)
+
+    def run(self) -> None:
+        """Tune, compare, print."""
+        from metadescent import zoo
+        from metadescent._files import write_json
+        from metadescent.cli.baselines import baselines_of, name_of, tune_ahead
+        from metadescent.cli.console import progress
+        from metadescent.cli.tables import print_comparison, save_curves, tuning_cache
+        from metadescent.descent.comparison import compare
+        from metadescent.registry import make_problem
+
+        names = baselines_of(self.against)
+        m = zoo.load(self.optimizer)
+        problem = make_problem(self.problem, self.data_dir)
+        tune_seeds = self.tune_seeds or max(self.seeds, 32)
+        tune_ahead(
+            [(name, self.problem, self.steps, tune_seeds) for name in names],
+            seed=self.seed,
+            workers=self.workers,
+            scheduler=self.scheduler,
+            data_dir=self.data_dir,
+        )
+        with progress("evaluate", 2 * len(names) + 1) as report:
+            comparison = compare(
+                {name_of(self.optimizer): m},
+                problem,
+                self.problem,
+                baselines=names,
+                num_steps=self.steps,
+                num_seeds=self.seeds,
+                tune_seeds=tune_seeds,
+                seed=self.seed,
+                cache=tuning_cache(),
+                progress=lambda text: report(text, 1),
+            )
+        print_comparison(comparison)
+        if self.json:
+            write_json(self.json, comparison.to_json())
+        if self.plot:
+            save_curves(comparison, self.plot)

@@ -1,0 +1,138 @@
+"""A picture is θ: what `stylize` has optimizers do to it, and what it keeps of that."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from metadescent import zoo
+from metadescent._errors import UserError
+from metadescent._text import nearest, number
+from metadescent.cli.console import Reporter, output, progress, table
+from metadescent.cli.stylize import Stylize
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.curves import Curve
+from metadescent.descent.trace import Visited, curve_of, descend
+from metadescent.descent.unrolling import AnyOptimizer
+from metadescent.figures.curves import Panel, draw_curves
+from metadescent.figures.output import save_figure
+from metadescent.figures.paper.styling import OPTIMIZERS
+from metadescent.problems.data.content import content_path, style_path
+from metadescent.problems.data.pictures import format_of, read_picture, write_picture
+from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
+from metadescent.problems.neural_art.tiny_imagenet import network
+
+
+def paint(command: Stylize) -> None:
+    """Do what `stylize` was told to."""
+    # Before hours of work: a name that no picture can be written to.
+    format_of(command.out)
+    command = replace(command, optimizer=command.optimizer or OPTIMIZERS[command.net])
+    names = [command.optimizer]
+    if command.compare:
+        names += [name for name in BASELINES if name != command.optimizer]
+    # A rate that was named is for the optimizer that was named.
+    rules = {name: _rule(name, command.rate if i == 0 else None) for i, name in enumerate(names)}
+    f, style = _problem(command)
+    with progress("stylize", command.steps * len(rules)) as report:
+        best, curve = _run(command, f, command.optimizer, rules[command.optimizer], report)
+        if not np.isfinite(curve.mean).any():
+            what = "a lower --rate" if command.optimizer in BASELINES else "another optimizer"
+            raise UserError(f"the loss is not finite under {command.optimizer}; try {what}")
+        curves = {command.optimizer: curve}
+        for name in names[1:]:
+            _, curves[name] = _run(command, f, name, rules[name], report)
+    picture = to_pixels(best.theta)
+    write_picture(command.out, picture)
+    output().print(f"Styled picture: {command.out}")
+    if command.compare:
+        _compare(command, np.concatenate([f.content, picture, style], axis=1), curves)
+
+
+def reported(
+    way: Iterator[Visited], name: str, command: Stylize, report: Reporter
+) -> Iterator[Visited]:
+    """Pass on what is visited, with a word on each; write the frames that are wanted."""
+    every = command.frames if name == command.optimizer else 0
+    done = due = 0
+    for visited in way:
+        report(f"{name}, loss {number(float(visited.loss))}", visited.gradients - done)
+        done = visited.gradients
+        if every and done >= due:
+            place = command.out.with_stem(f"{command.out.stem}-{done:04d}")
+            write_picture(place, to_pixels(visited.theta))
+            # A line search takes several gradients and may pass one that is due.
+            due = (done // every + 1) * every
+        yield visited
+    report(f"{name} is done", command.steps - done)
+
+
+def _run(
+    command: Stylize,
+    f: StyledPicture,
+    name: str,
+    rule: tuple[AnyOptimizer, float | None],
+    report: Reporter,
+) -> tuple[Visited, Curve]:
+    """Return the best θ that an optimizer visits, and its learning curve."""
+    m, rate = rule
+    key = jax.random.key(command.seed)
+    way = descend(m, f, f.init(key), key, num_gradients=command.steps)
+    visits = reported(way, name, command, report)
+    best = next(visits)
+    steps = [best]
+    for visited in visits:
+        # Large pictures would fill the memory.
+        steps.append(visited._replace(theta=None))
+        if visited.loss < best.loss:
+            best = visited
+    losses = curve_of(steps, command.steps)
+    return best, Curve(losses, losses, losses, rate)
+
+
+def _problem(command: Stylize) -> tuple[StyledPicture, np.ndarray]:
+    content = read_picture(content_path(str(command.content)), command.size)
+    style = read_picture(style_path(str(command.style), command.data_dir), command.size)
+    weights = {name: getattr(command, name) for name in ("alpha", "beta", "gamma")}
+    problem = NeuralArt(
+        network(command.net, command.data_dir),
+        content[None],
+        style,
+        start=command.start,
+        # Those of the problem where none was said.
+        **{name: weight for name, weight in weights.items() if weight is not None},
+    )
+    return eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0]), style
+
+
+def _rule(name: str, rate: float | None) -> tuple[AnyOptimizer | Any, float | None]:
+    """Return an optimizer by name, and its rate if it has one."""
+    if name in BASELINES:
+        chosen = BASELINES[name].usual_rate if rate is None else rate
+        return BASELINES[name].at(chosen), chosen
+    if rate is not None:
+        raise UserError(f"{name} has no rate; leave --rate out or take {', '.join(BASELINES)}")
+    try:
+        return zoo.load(name), None
+    except UserError as error:
+        known = [*BASELINES, *zoo.names()]
+        if Path(name).exists():
+            raise
+        raise UserError(f"there is no optimizer {name!r}; {nearest(name, known)}") from error
+
+
+def _compare(command: Stylize, strip: np.ndarray, curves: dict[str, Curve]) -> None:
+    """Write the strip of pictures and the learning curves, and print how each has done."""
+    stem = command.out.stem
+    strip_path = command.out.with_stem(f"{stem}-strip")
+    write_picture(strip_path, strip)
+    drawn = draw_curves([Panel(curves, x_label="Gradients evaluated")])
+    curve_paths = save_figure(drawn, command.out.with_name(f"{stem}-curves"))
+    rows = [[name, number(curve.rate), number(curve.final)] for name, curve in curves.items()]
+    title = f"{command.size} × {command.size} pixels, {command.steps} gradients"
+    output().print(table(title, ["", "rate", "loss"], rows))
+    output().print(f"Content, result and style: {strip_path}\nLearning curves: {curve_paths[-1]}")

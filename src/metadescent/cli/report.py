@@ -1,0 +1,60 @@
+"""`report`: all that there is to say of a run, on one page."""
+
+from dataclasses import dataclass
+
+from metadescent._errors import require
+from metadescent.cli.command import Command
+from metadescent.cli.words import PAPERS, DataDir, File, Names, Run
+
+
+@dataclass(frozen=True)
+class Report(Command):
+    """Write one page of HTML on a run: configuration, curves, comparison, pictures and verdicts."""
+
+    place = 9
+
+    folder: Run
+    """Run folder."""
+    out: File = None
+    """File to write; report.html in the run's folder if not given."""
+    seeds: int = 32
+    """Fresh problems to compare on."""
+    against: Names = PAPERS
+    """Hand-designed optimizers, each tuned for this problem and horizon."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("seeds", self.seeds, 2)
+
+    def run(self) -> None:
+        """Write the page, and print its verdicts."""
+        from metadescent._files import write_atomically
+        from metadescent.cli.baselines import baselines_of
+        from metadescent.cli.console import output, progress
+        from metadescent.cli.tables import tuning_cache
+        from metadescent.cli.verdicts import print_findings
+        from metadescent.registry import make_problem
+        from metadescent.runs.checkup import best_of, read_checkup
+        from metadescent.runs.folder import read_config
+        from metadescent.runs.report import count_reports, run_page
+
+        names, checkup = baselines_of(self.against), read_checkup(self.folder)
+        problem_name = read_config(self.folder)["problem"]
+        problem = make_problem(problem_name, self.data_dir)
+        m = best_of(self.folder, checkup.recipe)
+        with progress("report", count_reports(names)) as report:
+            text, findings = run_page(
+                checkup,
+                m,
+                problem,
+                problem_name,
+                baselines=names,
+                num_seeds=self.seeds,
+                cache=tuning_cache(),
+                progress=lambda text: report(text, 1),
+            )
+        path = self.out or self.folder / "report.html"
+        write_atomically(path, text)
+        print_findings(findings)
+        output().print(f"Report: {path}")

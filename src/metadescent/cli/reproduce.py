@@ -1,0 +1,122 @@
+"""`reproduce`: a figure of the paper, and its claims judged."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from metadescent._errors import require
+from metadescent.cli.command import Command
+from metadescent.cli.words import DataDir, File, Scheduler, Workers
+from metadescent.runs.recipe import Recipe, recipe_from
+
+
+@dataclass(frozen=True)
+class Reproduce(Command):
+    """Make a figure of the paper, and judge the paper's claims about it."""
+
+    place = 11
+
+    figure: Positional[Annotated[str, arg(metavar="FIGURE")]]
+    """Such as figure4."""
+    budget: Literal["smoke", "cpu", "paper"] = "cpu"
+    """Seconds, minutes or hours."""
+    retrain: bool = False
+    """Train the optimizers anew instead of taking the pretrained ones."""
+    json: File = None
+    """Write panels and claims here."""
+    out: Path = Path("runs")
+    """Folder for the figure."""
+    seed: int = 0
+    """Draws the problems."""
+    workers: Workers = 1
+    scheduler: Scheduler = None
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("workers", self.workers, 1)
+        require("seed", self.seed, 0, 2**32 - 1)
+
+    def run(self) -> None:
+        """Measure, judge, draw."""
+        from metadescent import zoo
+        from metadescent._files import write_json
+        from metadescent._text import number
+        from metadescent.cli.baselines import tune_ahead
+        from metadescent.cli.console import output, progress, table
+        from metadescent.cli.tables import print_comparison, tuning_cache
+        from metadescent.figures.output import save_figure
+        from metadescent.figures.paper import experiment_of
+        from metadescent.figures.paper.budgets import budget_of
+        from metadescent.figures.paper.experiment import reproduce
+
+        experiment = experiment_of(self.figure)
+        # Before the bar of the experiment begins, as meta-training draws its own.
+        if self.retrain:
+            learned = self._retrained(experiment.optimizers)
+        else:
+            learned = {name: zoo.load(name) for name in experiment.optimizers}
+        tune_ahead(
+            experiment.searches(budget_of(self.budget), self.seed),
+            seed=self.seed,
+            workers=self.workers,
+            scheduler=self.scheduler,
+            data_dir=self.data_dir,
+        )
+        with progress(self.figure, experiment.units) as report:
+            reproduction = reproduce(
+                experiment,
+                load=learned.__getitem__,
+                budget=self.budget,
+                data_dir=self.data_dir,
+                seed=self.seed,
+                cache=tuning_cache(),
+                progress=lambda text: report(text, 1),
+            )
+        for comparison in reproduction.panels.values():
+            print_comparison(comparison)
+        rows = [
+            [
+                claim.text,
+                claim.section,
+                number(claim.measured),
+                number(claim.reference),
+                "yes" if claim.holds else "no",
+            ]
+            for claim in reproduction.claims
+        ]
+        columns = ["the paper says", "section", "measured", "against", "holds"]
+        output().print(table(self.figure, columns, rows, text=["the paper says"]))
+        save_figure(reproduction.plot(), self.out / self.figure)
+        output().print(f"Figure: {self.out / self.figure}.png")
+        if self.json:
+            write_json(self.json, reproduction.to_json())
+
+    def _retrained(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Train optimizers as their cards say, after the stages before; return them by name."""
+        from metadescent import zoo
+        from metadescent.cli.training import train, train_ahead
+        from metadescent.zoo.cards import read_card
+
+        stages = {name: self._stages(read_card(zoo.path(name)), name) for name in names}
+        train_ahead(stages, self.workers, self.scheduler, self.data_dir)
+        learned = {}
+        for name in names:
+            for folder, problem, recipe in stages[name]:
+                # Each stage but the last is there for the one that goes on from it.
+                state = train(folder, problem, recipe, self.data_dir, resume=folder.exists())
+                learned[name] = state.best
+        return learned
+
+    def _stages(self, card: dict[str, Any], name: str) -> list[tuple[Path, str, Recipe]]:
+        """Return the folders, problems and recipes that an optimizer's card speaks of, in order."""
+        recipe = recipe_from(card["recipe"], f"the card of {name}")
+        if self.budget == "smoke":
+            recipe = replace(recipe, epochs=2, episodes=2)
+        before: list[tuple[Path, str, Recipe]] = []
+        if card.get("before"):
+            before = self._stages(card["before"], f"{name}-before")
+            recipe = replace(recipe, init=str(before[-1][0]))
+        return [*before, (self.out / self.budget / name, card["trained_on"], recipe)]

@@ -1,0 +1,75 @@
+"""`stylize`: one picture in the style of another, by one optimizer or by all of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from metadescent._errors import require
+from metadescent.cli.command import Command
+from metadescent.cli.words import DataDir
+from metadescent.descent.baselines import BASELINES
+
+
+@dataclass(frozen=True)
+class Stylize(Command):
+    """Paint a picture in the style of another (section 3.4)."""
+
+    place = 12
+
+    content: Positional[Annotated[Path, arg(metavar="CONTENT")]]
+    """Picture to paint, of which the middle square is taken; grace_hopper, china and flower are
+    embedded."""
+    style: Positional[Annotated[Path, arg(metavar="STYLE")]]
+    """Picture to take the style from, an embedded one, or a name in the data folder such as
+    starry_night."""
+    out: Annotated[Path, arg(metavar="PATH")] = Path("styled.png")
+    """Write the result here: .png, .jpg or .webp."""
+    size: int = 256
+    """Height and width of the result in pixels."""
+    steps: int = 128
+    """Gradients to evaluate, those of a line search among them."""
+    optimizer: Annotated[
+        str,
+        arg(
+            metavar="NAME",
+            help="Learned optimizer by name, file or run folder, or hand-designed one: "
+            f"{', '.join(BASELINES)}; if empty, the pretrained one of the network.",
+        ),
+    ] = ""
+    rate: Annotated[float | None, arg(metavar="RATE")] = None
+    """Learning rate of a hand-designed optimizer; one that was tried out if not given."""
+    compare: bool = False
+    """Run all hand-designed optimizers too; write a strip of three pictures and the curves."""
+    frames: int = 0
+    """Write the picture after every so many gradients too; 0: never."""
+    net: Literal["squeezenet", "vgg19"] = "squeezenet"
+    """Network whose features are compared."""
+    start: Literal["content", "noise"] = "content"
+    """Begin with the content picture or with grey."""
+    alpha: Annotated[float | None, arg(metavar="α")] = None
+    """Weight of the content."""
+    beta: Annotated[float | None, arg(metavar="β")] = None
+    """Weight of the style."""
+    gamma: Annotated[float | None, arg(metavar="γ")] = None
+    """Weight of smoothness."""
+    seed: int = 0
+    """Draws the noise in the first picture."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("size", self.size, 16, 4096)
+        require("steps", self.steps, 1)
+        require("frames", self.frames, 0)
+        require("seed", self.seed, 0, 2**32 - 1)
+        for name in ("alpha", "beta", "gamma", "rate"):
+            if getattr(self, name) is not None:
+                require(name, getattr(self, name), 0.0)
+
+    def run(self) -> None:
+        """Paint."""
+        from metadescent.cli.painting import paint
+
+        paint(self)

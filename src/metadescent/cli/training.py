@@ -1,0 +1,257 @@
+"""Meta-training as a person sees it: once, in stages, several times, in search of a rate."""
+
+import math
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metadescent._errors import UserError
+from metadescent._text import number
+from metadescent.cli.console import output, progress, table
+from metadescent.cli.train import Train
+from metadescent.cli.verdicts import print_summary
+from metadescent.meta.schedule import Form
+from metadescent.meta.state import MetaState
+from metadescent.registry import make_problem
+from metadescent.runs import training
+from metadescent.runs.checkpoint import latest_epoch
+from metadescent.runs.cluster import gang, tasks
+from metadescent.runs.cluster.executors import engine_of
+from metadescent.runs.cluster.sweeps import sweep
+from metadescent.runs.curriculum import improved, keep_optimizer, stages
+from metadescent.runs.events import event_log
+from metadescent.runs.fit import fitted
+from metadescent.runs.folder import CHECKPOINTS, check_free
+from metadescent.runs.log import read_metrics
+from metadescent.runs.metrics import line_of, nonfinite_note
+from metadescent.runs.plan import plan_of
+from metadescent.runs.recipe import Recipe
+from metadescent.runs.search import trials
+from metadescent.runs.signals import patient
+
+
+def carry_out(command: Train) -> None:
+    """Do what `train` was told to."""
+    recipe = command.recipe
+    # What cannot start should not claim a folder.
+    recipe.check_horizon()
+    if command.search:
+        check_free(command.folder, command.resume)
+        recipe = _search(command)
+    if command.seeds > 1:
+        _train_seeds(command, recipe)
+    elif command.horizons:
+        _train_in_stages(command, recipe)
+    else:
+        _train_once(command, recipe)
+
+
+def train(
+    folder: Path,
+    problem_name: str,
+    recipe: Recipe,
+    data_dir: Path | None,
+    *,
+    resume: bool,
+    budget: int | float = math.inf,
+    tensorboard: bool = False,
+) -> MetaState:
+    """Meta-train in a folder with a progress bar; return the last state.
+
+    With a budget of memory, a new run takes the quickest form that fits it.
+    """
+    check_free(folder, resume)
+    problem = make_problem(problem_name, data_dir)
+    state: MetaState | None = None
+    done = latest_epoch(folder / CHECKPOINTS) if resume else 0
+    spread = gang.lead(problem_name, recipe)
+    plan = plan_of(recipe)
+    bar, events = progress("meta-train", recipe.epochs, done), event_log(folder, tensorboard)
+    with events as log, bar as report:
+        plan = fitted(
+            folder,
+            problem,
+            problem_name,
+            plan,
+            resume=resume,
+            say=_say,
+            budget=budget,
+            spread=spread,
+        )
+        if plan.recipe != recipe:
+            # The other processes have to compute in the same form.
+            spread = gang.lead(problem_name, plan.recipe)
+        run = training.train(
+            folder, problem, problem_name, plan, resume=resume, spread=spread, warn=_warn
+        )
+        with patient() as patience:
+            for state, info in run:
+                line = line_of(state, info, plan.recipe, 0.0)
+                report(
+                    f"meta-loss {number(line['meta_loss'])}, "
+                    f"validation {number(line['validation_loss'])} "
+                    f"(best {number(line['best_loss'])}), "
+                    f"meta-rate {plan.meta_rate_at(line['epoch']):.2g}{nonfinite_note(line)}",
+                    1,
+                )
+                if tensorboard:
+                    log(read_metrics(folder)[-1])
+                # Its checkpoint has been written by now.
+                where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
+                patience.check(f"after {where}; go on with train --resume")
+    return state if state is not None else training.finished_state(folder, plan)
+
+
+def train_ahead(
+    stages: Mapping[str, Sequence[tuple[Path, str, Recipe]]],
+    workers: int,
+    scheduler: str | None,
+    data_dir: Path | None,
+) -> None:
+    """Where there are workers, have each train one of the optimizers, after the stages before."""
+    if workers == 1 and scheduler is None:
+        return
+    chains = [
+        [tasks.training_of(folder, problem, data_dir, recipe) for folder, problem, recipe in runs]
+        for runs in stages.values()
+    ]
+    with progress("retrain", len(chains)) as report:
+        sweep(
+            tasks.run_in_turn,
+            chains,
+            engine_of(workers, scheduler),
+            report=lambda chain, _: report(Path(chain[-1].folder).name, 1),
+        )
+
+
+def _train(folder: Path, command: Train, recipe: Recipe) -> MetaState:
+    return train(
+        folder,
+        command.problem,
+        recipe,
+        command.data_dir,
+        resume=command.resume,
+        budget=command.budget,
+        tensorboard=command.tensorboard,
+    )
+
+
+def _train_once(command: Train, recipe: Recipe) -> None:
+    folder = command.folder
+    state = _train(folder, command, recipe)
+    if int(state.best_epoch) == 0:
+        print_summary(folder)
+        raise UserError(
+            f"no validation in {folder} was finite, so no optimizer is kept; try --meta-rate "
+            f"{recipe.meta_rate / 3:.1g} in another folder"
+        )
+    output().print(
+        f"Best validation loss {number(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
+        f"{folder / 'optimizer.safetensors'}"
+    )
+    print_summary(folder)
+
+
+def _train_in_stages(command: Train, recipe: Recipe) -> None:
+    """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
+    problem = make_problem(command.problem, command.data_dir)
+    all_stages = stages(command.folder, recipe, command.horizons)
+    kept: Path | None = None
+    for index, stage in enumerate(all_stages, 1):
+        output().print(f"Stage {index} of {len(all_stages)}: {stage.recipe.steps} steps.")
+        state = _train(stage.folder, command, stage.recipe)
+        better = improved(stage, problem, state)
+        kept = keep_optimizer(command.folder, stage.folder if better else stage.recipe.init)
+        if not better:
+            output().print("It did not improve on what it began with: the curriculum ends.")
+            break
+        output().print(
+            f"Best validation loss {number(float(state.best_loss))} at "
+            f"{stage.recipe.validation_steps} steps, epoch {int(state.best_epoch)}."
+        )
+        print_summary(stage.folder)
+    output().print(f"Best optimizer: {kept}")
+
+
+def _search(command: Train) -> Recipe:
+    """Return the recipe with the meta-rate that did best in short trials (section 3)."""
+    recipe = command.recipe
+    candidates = trials(recipe, command.search)
+    folders = [command.folder / "search" / f"trial-{index}" for index in range(len(candidates))]
+    form, losses = _train_all("search", folders, candidates, command)
+    rates = [trial.meta_rate for trial in candidates]
+    ranked = sorted(zip(losses, rates, strict=True))
+    least, best = ranked[0]
+    if least == math.inf:
+        raise UserError(
+            f"no trial of {len(ranked)} kept a finite meta-loss; try --clip "
+            f"{recipe.clip / 4:.2g}, or a smaller scale of the optimizer's output"
+        )
+    rows = [[f"{rate:.3g}", number(loss)] for loss, rate in ranked]
+    output().print(table("Random search", ["meta-rate", "validation loss"], rows))
+    return replace(recipe, meta_rate=best, form=form)
+
+
+def _train_seeds(command: Train, recipe: Recipe) -> None:
+    """Train with several seeds; the best of them by validation is the folder's optimizer."""
+    recipes = [replace(recipe, seed=recipe.seed + index) for index in range(command.seeds)]
+    folders = [command.folder / f"seed-{seeded.seed}" for seeded in recipes]
+    if not command.resume:
+        for folder in folders:
+            check_free(folder, resume=False)
+    _, losses = _train_all("seeds", folders, recipes, command)
+    rows = [[str(seeded.seed), number(loss)] for seeded, loss in zip(recipes, losses, strict=True)]
+    output().print(table("Seeds", ["seed", "validation loss"], rows))
+    finite = [loss for loss in losses if loss < math.inf]
+    if not finite:
+        raise UserError(
+            f"no seed of {len(losses)} kept a finite meta-loss; try --meta-rate "
+            f"{recipe.meta_rate / 3:.1g}"
+        )
+    # One value has no standard deviation.
+    spread = f", standard deviation {number(statistics.stdev(finite))}" if len(finite) > 1 else ""
+    output().print(
+        f"Mean {number(statistics.mean(finite))}{spread}, of {len(finite)} of {len(losses)}."
+    )
+    best = folders[losses.index(min(losses))]
+    kept = keep_optimizer(command.folder, best)
+    output().print(f"Best validation loss {number(min(losses))}: {kept}")
+
+
+def _train_all(
+    title: str, folders: Sequence[Path], recipes: Sequence[Recipe], command: Train
+) -> tuple[Form, list[float]]:
+    """Train several times, on the workers that there are; return the form, and the losses."""
+    problem = make_problem(command.problem, command.data_dir)
+    with progress(title, len(recipes)) as report:
+        # In the form of the first, as they differ in nothing that takes memory.
+        form = fitted(
+            folders[0],
+            problem,
+            command.problem,
+            plan_of(recipes[0]),
+            resume=True,
+            say=_say,
+            budget=command.budget,
+        ).recipe.form
+        runs = [
+            tasks.training_of(folder, command.problem, command.data_dir, replace(recipe, form=form))
+            for folder, recipe in zip(folders, recipes, strict=True)
+        ]
+
+        def tell(run: tasks.Training, loss: float) -> None:
+            rate, seed = run.recipe["meta_rate"], run.recipe["seed"]
+            report(f"meta-rate {rate:.2g}, seed {seed}: validation {number(loss)}", 1)
+
+        losses = tasks.run_trainings(runs, engine_of(command.workers, command.scheduler), tell)
+    return form, losses
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _warn(text: str) -> None:
+    print(f"Warning: {text}.", file=sys.stderr)

@@ -1,0 +1,71 @@
+"""`tune`: the best rate of a hand-designed optimizer, problem by problem."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from metadescent._errors import UserError, require
+from metadescent.cli.command import Command
+from metadescent.cli.words import DataDir, Scheduler, Workers, check_baseline
+from metadescent.descent.baselines import BASELINES
+
+
+@dataclass(frozen=True)
+class Tune(Command):
+    """Find the learning rate that serves a hand-designed optimizer best."""
+
+    place = 6
+
+    name: Positional[Annotated[str, arg(metavar=f"{{{','.join(BASELINES)}}}")]]
+    """Hand-designed optimizer."""
+    problems: Positional[Annotated[tuple[str, ...], arg(metavar="PROBLEM …")]]
+    """Problems to tune it for, each by itself."""
+    steps: int = 100
+    """Horizon."""
+    seeds: int = 64
+    """Problems a rate."""
+    seed: int = 0
+    """Draws the problems."""
+    workers: Workers = 1
+    scheduler: Scheduler = None
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        check_baseline(self.name)
+        for name in ("steps", "seeds", "workers"):
+            require(name, getattr(self, name), 1)
+        require("seed", self.seed, 0, 2**32 - 1)
+
+    def run(self) -> None:
+        """Search, and print the grid of each search."""
+        from metadescent._text import number
+        from metadescent.cli.baselines import tune_ahead
+        from metadescent.cli.console import output, table
+        from metadescent.cli.tables import tuning_cache
+        from metadescent.descent.comparison import problem_keys
+        from metadescent.descent.tuning_cache import cached_tune
+        from metadescent.registry import make_problem
+
+        # An empty tuple is one to the parser.
+        if not self.problems:
+            raise UserError("there is no problem to tune for; name one or more, such as quadratic")
+        tune_ahead(
+            [(self.name, problem, self.steps, self.seeds) for problem in self.problems],
+            seed=self.seed,
+            workers=self.workers,
+            scheduler=self.scheduler,
+            data_dir=self.data_dir,
+        )
+        key, _ = problem_keys(self.seed)
+        for problem_name in self.problems:
+            problem = make_problem(problem_name, self.data_dir)
+            tuned = cached_tune(self.name, problem, key, self.steps, self.seeds, tuning_cache())
+            rows = [
+                [f"{rate:.3g}", number(loss), "best" if rate == tuned.rate else ""]
+                for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True)
+            ]
+            title = f"{self.name} on {problem_name}"
+            output().print(table(title, ["rate", "final loss", ""], rows))
+            output().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}.")

@@ -1,0 +1,100 @@
+"""`visualize`: what an optimizer proposes, and what others would have proposed in its place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from metadescent._errors import require
+from metadescent.cli.command import Command
+from metadescent.cli.words import DataDir, File, Names, Optimizer, Problem
+
+
+@dataclass(frozen=True)
+class Visualize(Command):
+    """Draw the updates an optimizer proposes, and those others would have proposed (appendix B)."""
+
+    place = 10
+
+    optimizer: Optimizer
+    """Pretrained optimizer, its file, or a run folder."""
+    problem: Problem
+    """Problem to optimize."""
+    steps: int = 100
+    """Steps of the trajectory; functions of the gradient are drawn for the first 32."""
+    coordinates: int = 2
+    """Coordinates to draw, by chance among those that have a gradient."""
+    against: Names = "sgd,adam"
+    """Hand-designed optimizers, each tuned for this problem and horizon."""
+    seeds: int = 32
+    """Problems that each rate is judged on."""
+    out: File = None
+    """Folder for the pictures; runs/visualize/OPTIMIZER if not given."""
+    seed: int = 0
+    """Draws the problem and the coordinates."""
+    data_dir: DataDir = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that mean nothing."""
+        require("steps", self.steps, 1)
+        require("coordinates", self.coordinates, 1)
+        require("seeds", self.seeds, 1)
+        require("seed", self.seed, 0, 2**32 - 1)
+
+    def run(self) -> None:
+        """Tune, trace, draw."""
+        import numpy as np
+
+        from metadescent import zoo
+        from metadescent._text import number
+        from metadescent.cli.baselines import baselines_of, name_of
+        from metadescent.cli.console import output, progress, table
+        from metadescent.cli.tables import tuning_cache
+        from metadescent.descent.baselines import BASELINES
+        from metadescent.descent.comparison import problem_keys
+        from metadescent.descent.traits import size, time_scale
+        from metadescent.descent.tuning_cache import tune_each
+        from metadescent.figures.output import save_figure
+        from metadescent.figures.pictures import FUNCTION_STEPS, pictures_of
+        from metadescent.registry import make_problem
+
+        names, m = baselines_of(self.against), zoo.load(self.optimizer)
+        name = name_of(self.optimizer)
+        problem = make_problem(self.problem, self.data_dir)
+        tune_key, key = problem_keys(self.seed)
+        with progress("visualize", len(names) + 1) as report:
+            tuned = tune_each(
+                names,
+                problem,
+                tune_key,
+                self.steps,
+                self.seeds,
+                tuning_cache(),
+                lambda text: report(text, 1),
+            )
+            drawn = pictures_of(
+                {name: m} | {rule: BASELINES[rule].at(t.rate) for rule, t in tuned.items()},
+                problem,
+                key,
+                num_steps=self.steps,
+                count=self.coordinates,
+                seed=self.seed,
+            )
+            report("traced updates", 1)
+        rows = [
+            [
+                rule,
+                # What is learned has no rate.
+                number(tuned[rule].rate if rule in tuned else None),
+                number(size(np.asarray(updates))),
+                number(time_scale(np.asarray(updates))),
+            ]
+            for rule, updates in drawn.seen.updates.items()
+        ]
+        title = f"Updates along one trajectory of {name} on {self.problem}, {self.steps} steps"
+        output().print(table(title, ["", "rate", "mean |g|", "time scale (steps)"], rows))
+        folder = self.out or Path("runs") / "visualize" / name
+        save_figure(drawn.histories(), folder / "histories")
+        output().print(f"Histories of updates: {folder / 'histories'}.png")
+        for coordinate in drawn.coordinates:
+            path = folder / f"function-{coordinate}"
+            save_figure(drawn.functions(coordinate), path)
+            output().print(f"Coordinate {coordinate}, {FUNCTION_STEPS} steps at most: {path}.png")

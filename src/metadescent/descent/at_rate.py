@@ -1,0 +1,28 @@
+"""A hand-designed optimizer whose rate is an array: one compiled program serves all its rates."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+
+class AtRate(eqx.Module):
+    """`make(rate)`, as an Optax transformation that is made anew where it is traced."""
+
+    make: Callable[[Any], optax.GradientTransformation] = eqx.field(static=True)
+    # From a float it is weakly typed, so that θ of half the precision keeps its own.
+    rate: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+
+    def init(self, params: PyTree) -> PyTree:
+        """Return the state for parameters θ of this structure."""
+        return self.make(self.rate).init(params)
+
+    def update(
+        self, updates: PyTree, state: PyTree, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[PyTree, PyTree]:
+        """Map gradients and state to updates and the next state, as `make(rate)` does."""
+        rule = optax.with_extra_args_support(self.make(self.rate))
+        return rule.update(updates, state, params, **extra_args)

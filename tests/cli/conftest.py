@@ -1,0 +1,170 @@
+"""What tests of commands share: the least training there is, and small files to work on.
+
+Nothing here imports metadescent before a test asks for it, and jaxtyping's hook is in place.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+TINY = {
+    "optimizer": "lstm(layers=(4,), p=None, scale=1.0)",
+    "steps": 4,
+    "unroll": 2,
+    "problems": 2,
+    "epochs": 2,
+    "episodes": 2,
+    "validation_problems": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    """Choices of a recipe that trains in no time."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def flags() -> list[str]:
+    """The same as words; a flag that comes after them goes before."""
+    return [
+        word for name, value in TINY.items() for word in ("--" + name.replace("_", "-"), str(value))
+    ]
+
+
+@pytest.fixture
+def train(metadescent: Callable, flags: list[str]) -> Callable:
+    """Run `train` on little work."""
+
+    def run(*words: str, problem: str = "quadratic") -> tuple[int, str, str]:
+        return metadescent("train", problem, *flags, *words)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def save() -> Callable:
+    """Write the file of an optimizer that has learned nothing."""
+    import jax
+
+    from metadescent import zoo
+    from metadescent.registry import make_optimizer
+
+    def of(path: Path, **card: Any) -> Path:
+        m = make_optimizer(TINY["optimizer"], jax.random.key(0))
+        zoo.save(path, m, optimizer=TINY["optimizer"], **card)
+        return path
+
+    return of
+
+
+@pytest.fixture
+def m(save: Callable, tmp_path: Path) -> str:
+    """The file of an optimizer."""
+    return str(save(tmp_path / "mine.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run, which no test changes."""
+    from metadescent import cli
+
+    folder = tmp_path_factory.mktemp("trained") / "r"
+    words = (
+        *("train", "quadratic(dimension=2)", "--optimizer", "lstm(layers=(4,), p=None, scale=0.3)"),
+        *("--steps", "4", "--unroll", "2", "--problems", "4", "--epochs", "2", "--episodes", "4"),
+        *("--meta-rate", "0.01", "--validation-problems", "4", "--out", str(folder)),
+    )
+    cli._parse(words).run()
+    return folder
+
+
+@pytest.fixture
+def run(metadescent: Callable, trained: Path) -> Path:
+    """The folder of a run, in the folder where commands run."""
+    return shutil.copytree(trained, Path("r"))
+
+
+@pytest.fixture(scope="session")
+def one_sentence() -> Callable:
+    """What a command that failed says, which is one line, on the error stream, and no traceback."""
+
+    def of(result: tuple[int, str, str]) -> str:
+        status, out, said = result
+        assert (status, out) == (2, "")
+        assert said.startswith("metadescent: ")
+        assert said.count("\n") == 1
+        return said.removeprefix("metadescent: ").rstrip("\n")
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def check_evaluation() -> Callable:
+    """Check that a comparison is written as docs/command-line.md says."""
+
+    def check(found: Any, problem: str, learned: str, *, steps: int, seeds: int) -> None:
+        assert list(found) == [
+            "problem",
+            "steps",
+            "seeds",
+            "curves",
+            "hardware",
+            "versions",
+            "minutes",
+        ]
+        assert (found["problem"], found["steps"], found["seeds"]) == (problem, steps, seeds)
+        assert list(found["curves"]) == [learned, "sgd", "nag", "rmsprop", "adam"]
+        for name, curve in found["curves"].items():
+            assert list(curve) == ["mean", "ci95", "final", "sum", "rate"]
+            mean, (low, high) = np.asarray(curve["mean"]), np.transpose(curve["ci95"])
+            assert mean.shape == low.shape == high.shape == (steps,)
+            assert (low <= mean).all()
+            assert (mean <= high).all()
+            assert curve["final"] == mean[-1]
+            assert curve["sum"] == pytest.approx(mean.sum())
+            assert (curve["rate"] is None) == (name == learned)
+        assert isinstance(found["hardware"], str)
+        assert {"python", "jax", "metadescent"} <= set(found["versions"])
+        assert found["minutes"] >= 0
+
+    return check
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imported() -> None:
+    """Import what commands do, so that no test is charged with it."""
+    from metadescent import registry
+    from metadescent.cli import painting, training  # noqa: F401
+
+    registry.optimizers()
+    registry.problems()
+    registry.make_estimator("truncated")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a network, drawn at random, and a style."""
+    from safetensors.numpy import save
+
+    from metadescent.problems.data.networks import network_path
+    from metadescent.problems.data.pictures import write_picture
+    from metadescent.problems.neural_art import squeezenet
+
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: rng.normal(size=shape, scale=np.sqrt(2 / np.prod(shape[:-1] or (100,))))
+        for name, shape in squeezenet.SHAPES.items()
+    }
+    path = network_path("squeezenet", folder)
+    path.parent.mkdir()
+    path.write_bytes(save({name: array.astype(np.float32) for name, array in arrays.items()}))
+    for name in ("style/waves.png", "photo.png"):
+        pixels = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
+        write_picture(folder / name, pixels)
+    return folder

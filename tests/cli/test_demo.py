@@ -1,0 +1,38 @@
+"""`demo`: the whole of it, from scratch."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metadescent import registry
+from metadescent.descent.baselines import STANDARD
+
+
+def test_demo_learns_compares_draws_and_may_be_repeated(
+    check_evaluation: Callable,
+    tiny: dict,
+    metadescent: Callable,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "recipe_of", lambda problem: tiny)
+    for _ in range(2):
+        status, out, _ = metadescent("demo", "--epochs", "2", "--seeds", "3", "--out", "d")
+        assert status == 0
+        assert all(name in out for name in ("LSTM", *STANDARD))
+    found = json.loads((tmp_path / "d" / "demo.json").read_text())
+    check_evaluation(found, "quadratic", "LSTM", steps=4, seeds=3)
+    assert {path.name for path in (tmp_path / "d").iterdir()} == {
+        "quadratic-lstm",
+        "demo.json",
+        "demo.png",
+        "demo.svg",
+    }
+
+
+@pytest.mark.slow
+def test_demo_as_it_is(metadescent: Callable) -> None:
+    assert metadescent("demo", "--epochs", "1", "--seeds", "8")[0] == 0
+    assert Path("runs/demo/demo.png").is_file()

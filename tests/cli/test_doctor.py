@@ -1,0 +1,54 @@
+"""`doctor` on a run, and what `train` says at its end."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+def test_train_ends_with_a_summary_of_its_own_log(train: Callable) -> None:
+    status, out, _ = train("--out", "r")
+    assert status == 0
+    verdict = re.search(
+        r"^(learning|not yet): best validation loss \S+; doing nothing has", out, re.M
+    )
+    assert verdict, out
+    assert verdict.start() > out.index("Best validation loss")
+    line = json.loads(Path("r", "metrics.jsonl").read_text().splitlines()[-1])
+    assert len(line["gradient_norms"]) == 2
+    assert line["saturated_inputs"] is None  # there is no preprocessing
+    assert 0 < line["hidden"] < 1
+
+
+@pytest.mark.usefixtures("run")
+def test_the_doctor_measures_and_says_what_it_finds(metadescent: Callable) -> None:
+    status, out, said = metadescent("doctor", "r", "--seeds", "4", "--json", "found.json")
+    assert status == 0, said
+    found = json.loads(Path("found.json").read_text())
+    assert found["findings"]
+    for finding in found["findings"]:
+        assert f"{finding['verdict']}: {finding['numbers']}." in out
+    for name in ("update ÷ gradient", "loss at the horizon of 4 steps", "loss after 8 steps"):
+        assert name in found["measured"]
+        assert name in out
+    status, out, _ = metadescent("doctor", "r", "--seeds", "4", "--on", "convex(dimension=2)")
+    assert status == 0
+    assert "fresh problems of convex(dimension=2)" in out
+
+
+@pytest.mark.parametrize("command", ["doctor", "report"])
+def test_a_folder_that_is_no_run_is_named(command: str, metadescent: Callable) -> None:
+    status, out, said = metadescent(command, "nowhere")
+    assert (status, out) == (2, "")
+    assert said == (
+        "metadescent: nowhere is not a run folder: its config.json is missing or damaged\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["doctor", "report"])
+def test_one_problem_has_no_interval(command: str, metadescent: Callable) -> None:
+    status, _, said = metadescent(command, "r", "--seeds", "1")
+    assert status == 2
+    assert said.splitlines()[-1] == "metadescent: seeds is 1 and must be at least 2"

@@ -1,0 +1,78 @@
+"""`evaluate`: what is compared, drawn and written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metadescent.zoo import catalogue
+
+EVALUATE = ("--steps", "4", "--seeds", "3")
+
+
+def test_the_json_of_evaluate_is_as_documented(
+    check_evaluation: Callable, m: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    status, out, _ = metadescent("evaluate", m, "quadratic", *EVALUATE, "--json", "e.json")
+    assert status == 0
+    found = json.loads((tmp_path / "e.json").read_text())
+    check_evaluation(found, "quadratic", "mine", steps=4, seeds=3)
+    for name in found["curves"]:
+        assert name in out
+
+
+def test_every_number_that_evaluate_writes_is_json(
+    m: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    # One seed has no interval.
+    words = ("evaluate", m, "quadratic", "--steps", "4", "--seeds", "1", "--against=")
+    assert metadescent(*words, "--json", "e.json")[0] == 0
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    found = json.loads((tmp_path / "e.json").read_text(), parse_constant=refuse)
+    assert found["curves"]["mine"]["ci95"] == 4 * [[None, None]]
+
+
+def test_evaluate_takes_a_name_a_file_or_a_run_folder(
+    save: Callable, m: str, metadescent: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    save(tmp_path / "run" / "optimizer.safetensors")
+    save(tmp_path / "zoo" / "theirs.safetensors")
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path / "zoo")
+    curves = {}
+    for given, name in ((m, "mine"), ("run", "run"), ("theirs", "theirs")):
+        words = ("evaluate", given, "quadratic", *EVALUATE, "--against=", "--json", "e.json")
+        assert metadescent(*words)[0] == 0
+        found = json.loads((tmp_path / "e.json").read_text())["curves"]
+        assert list(found) == [name]
+        curves[name] = found[name]["mean"]
+    assert curves["mine"] == curves["run"] == curves["theirs"]
+
+
+def test_the_seed_draws_the_problems(m: str, metadescent: Callable, tmp_path: Path) -> None:
+    def final(seed: str) -> float:
+        words = ("evaluate", m, "quadratic", *EVALUATE, "--against=", "--json", "e.json")
+        assert metadescent(*words, "--seed", seed)[0] == 0
+        return json.loads((tmp_path / "e.json").read_text())["curves"]["mine"]["final"]
+
+    assert final("0") == final("0") != final("1")
+
+
+def test_evaluate_draws_the_curves(m: str, metadescent: Callable, tmp_path: Path) -> None:
+    words = ("evaluate", m, "quadratic", *EVALUATE, "--against", "sgd", "--plot", "figures/e.svg")
+    assert metadescent(*words)[0] == 0
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"e.svg", "e.png"}
+
+
+def test_an_optimizer_called_adam_is_not_taken_for_adam(
+    save: Callable, metadescent: Callable, tmp_path: Path
+) -> None:
+    save(tmp_path / "adam.safetensors")
+    words = ("evaluate", "adam.safetensors", "quadratic", *EVALUATE, "--against", "adam")
+    assert metadescent(*words, "--json", "e.json")[0] == 0
+    curves = json.loads((tmp_path / "e.json").read_text())["curves"]
+    assert [curve["rate"] is None for curve in curves.values()] == [True, False]

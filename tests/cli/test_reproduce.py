@@ -1,0 +1,66 @@
+"""`reproduce`: a figure, its claims, and its optimizers trained anew."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metadescent.runs.recipe import Recipe
+from metadescent.zoo import catalogue
+
+
+@pytest.fixture
+def small_mnist(tmp_path: Path) -> str:
+    """A folder with 40 images in MNIST's own format, which show how large their label is."""
+    labels = np.arange(40) % 10
+    images = np.where(np.arange(28) < 2 * labels[:, None, None] + 5, 255, 0) * np.ones((28, 1))
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
+        header = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
+        (folder / name).write_bytes(header + array.astype(np.uint8).tobytes())
+    return str(folder)
+
+
+@pytest.fixture
+def small_zoo(save: Callable, tiny: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optimizers that have learned nothing, under the names of the pretrained ones."""
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path / "zoo")
+    for name in ("quadratic", "quadratic-uniform", "mnist"):
+        file = tmp_path / "zoo" / f"{name}-lstm.safetensors"
+        save(file, trained_on=name, recipe=asdict(Recipe(**tiny)))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_zoo")
+def test_reproduce_draws_the_figure_and_judges_the_claims(
+    check_evaluation: Callable, small_mnist: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    words = ("reproduce", "figure4", "--budget", "smoke", "--data-dir", small_mnist)
+    status, _, said = metadescent(*words, "--json", "f.json", "--out", "o")
+    assert status == 0, said
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {"figure4.png", "figure4.svg"}
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert list(found) == ["figure", "panels", "claims"]
+    assert found["figure"] == "figure4"
+    assert {"left", "center", "right"} <= set(found["panels"])
+    for panel in found["panels"].values():
+        name, steps, seeds = (panel[key] for key in ("problem", "steps", "seeds"))
+        check_evaluation(panel, name, f"{name}-lstm", steps=steps, seeds=seeds)
+    assert len(found["claims"]) >= 3
+    for claim in found["claims"]:
+        assert list(claim) == ["text", "section", "measured", "reference", "holds"]
+        assert isinstance(claim["holds"], bool)
+
+    # Trained anew, the optimizers are others, and the baselines are what they were.
+    status, _, said = metadescent(*words, "--json", "again.json", "--out", "o", "--retrain")
+    assert status == 0, said
+    runs = {path.parent.name for path in (tmp_path / "o").rglob("config.json")}
+    assert runs == {"quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm"}
+    again = json.loads((tmp_path / "again.json").read_text())
+    for before, after in zip(found["panels"].values(), again["panels"].values(), strict=True):
+        for name, curve in before["curves"].items():
+            assert (after["curves"][name] == curve) == (curve["rate"] is not None)

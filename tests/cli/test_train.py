@@ -1,0 +1,155 @@
+"""`train`: what a run leaves, prints and refuses."""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from metadescent import zoo
+from metadescent.registry import recipe_of
+from metadescent.runs.recipe import Recipe
+from metadescent.zoo.cards import read_card
+
+
+def test_train_leaves_a_run_and_says_where(tiny: dict, train: Callable, tmp_path: Path) -> None:
+    status, out, said = train()
+    assert status == 0
+    assert said.splitlines()[-1].startswith("meta-train 2/2")
+    assert all(word in said for word in ("meta-loss ", "validation ", "meta-rate ", " left"))
+    run = tmp_path / "runs" / "quadratic"
+    assert f"{Path('runs', 'quadratic', 'optimizer.safetensors')}" in out
+    assert {path.name for path in run.iterdir()} == {
+        ".lock",
+        "config.json",
+        "metrics.jsonl",
+        "checkpoints",
+        "optimizer.safetensors",
+    }
+    assert json.loads((run / "config.json").read_text()) == {
+        "problem": "quadratic",
+        "recipe": {**asdict(Recipe()), **recipe_of("quadratic"), **tiny},
+    }
+    assert zoo.load(run).layers == (4,)
+
+
+def test_train_twice_needs_resume_and_then_has_nothing_to_do(
+    train: Callable, tmp_path: Path
+) -> None:
+    _, first, _ = train("--out", "r")
+    before = (tmp_path / "r" / "optimizer.safetensors").read_bytes()
+    status, out, said = train("--out", "r")
+    assert (status, out) == (2, "")
+    assert said == (
+        "metadescent: r already holds a run; go on with it by --resume or choose another folder\n"
+    )
+    assert train("--out", "r", "--resume")[:2] == (0, first)
+    assert (tmp_path / "r" / "optimizer.safetensors").read_bytes() == before
+
+
+def test_resume_with_other_flags_says_what_differs(flags: list[str], train: Callable) -> None:
+    train("--out", "r")
+    status, _, said = train("--out", "r", "--resume", "--clip", "1")
+    assert status == 2
+    assert said.splitlines()[-1] == (
+        "metadescent: r belongs to another configuration: its clip is 20.0 and 1.0 was asked for; "
+        "repeat the run's own flags or choose another folder"
+    )
+
+
+def test_search_takes_the_meta_rate_that_did_best(train: Callable, tmp_path: Path) -> None:
+    status, out, _ = train("--out", "r", "--search", "2")
+    assert status == 0
+    found = {}
+    for trial in (tmp_path / "r" / "search").iterdir():
+        rate = json.loads((trial / "config.json").read_text())["recipe"]["meta_rate"]
+        lines = (trial / "metrics.jsonl").read_text().splitlines()
+        found[rate] = min(json.loads(line)["validation_loss"] for line in lines)
+        assert f"{rate:.3g}" in out
+    assert len(found) == 2
+    config = json.loads((tmp_path / "r" / "config.json").read_text())
+    assert config["recipe"]["meta_rate"] == min(found, key=found.__getitem__)
+
+
+MINE = """
+import equinox as eqx, jax, jax.numpy as jnp
+from metadescent import Optimizee, Problem
+
+class Bowl(Optimizee):
+    bad: jax.Array
+
+    def init(self, key):
+        return jax.random.normal(key, (2,))
+
+    def loss(self, theta, key):
+        return jnp.where(self.bad, jnp.nan, jnp.sum(theta**2))
+
+class Bowls(Problem):
+    share: float = 0.0
+
+    def sample(self, key):
+        return Bowl(jax.random.bernoulli(key, self.share))
+"""
+
+
+def test_train_on_a_problem_of_one_s_own(train: Callable, tmp_path: Path) -> None:
+    (tmp_path / "bowls.py").write_text(MINE)
+    status, _, said = train("--out", "r", problem="bowls.py:Bowls")
+    assert status == 0, said
+    assert read_card(zoo.path("r"))["trained_on"] == "bowls.py:Bowls"
+
+
+def test_train_on_problems_side_by_side_by_an_estimator_of_one_s_choice(
+    flags: list[str], tiny: dict, train: Callable
+) -> None:
+    both = "quadratic(dimension=2) + convex(dimension=3)"
+    status, _, said = train("--estimator", "pes(std=0.1)", problem=both)
+    assert status == 0, said
+    assert re.match(r"Predicted peak memory \S+ \S+ \(pes\), ", said)
+    card = read_card(zoo.path(str(Path("runs", both))))
+    assert card["trained_on"] == both
+    assert card["recipe"]["estimator"] == "pes(std=0.1)"
+    # The first problem's recipe, but for the flags.
+    assert card["recipe"] == {
+        **asdict(Recipe()),
+        **recipe_of("quadratic"),
+        **json.loads(json.dumps(tiny)),
+        "estimator": "pes(std=0.1)",
+    }
+
+
+def test_a_class_that_a_file_lacks_gets_the_nearest(train: Callable, tmp_path: Path) -> None:
+    (tmp_path / "bowls.py").write_text(MINE)
+    status, _, said = train(problem="bowls.py:Bowlz")
+    assert status == 2
+    assert said == "metadescent: bowls.py has no Problem named 'Bowlz'; did you mean 'Bowls'?\n"
+
+
+def test_a_meta_loss_that_is_not_finite_gets_a_sentence(train: Callable, tmp_path: Path) -> None:
+    (tmp_path / "bowls.py").write_text(MINE)
+    words, problem = ("--epochs", "50", "--out", "r"), "bowls.py:Bowls(share=0.1)"
+    status, out, said = train(*words, problem=problem)
+    assert (status, out) == (2, "")
+    *_, last = said.splitlines()
+    assert last.startswith("metadescent: the meta-loss or its gradient ceased to be finite (loss ")
+    assert "Traceback" not in said
+    # Again by --resume: the same sentence, and the checkpoint is still there.
+    kept = {path: path.read_bytes() for path in Path("r").rglob("*.*")}
+    assert train(*words, "--resume", problem=problem)[2].splitlines()[-1] == last
+    assert {path: path.read_bytes() for path in Path("r").rglob("*.*")} == kept
+
+
+def test_on_a_full_disk_training_says_so(train: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    status, out, said = train("--out", "r")
+    assert (status, out) == (2, "")
+    *_, last = said.splitlines()
+    assert last.startswith(f"metadescent: the disk is full: {Path('r', 'config.json')} (")
+    assert "Traceback" not in said

@@ -1,0 +1,164 @@
+"""Baselines: Torch7's, told once, and one compiled program for all rates of one."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.descent.curves import learning_curves
+from metadescent.problems.base import Optimizee, Problem
+
+KEY = jax.random.key(0)
+SIZES = {"num_steps": 6, "num_seeds": 2}
+TRACED: list[int] = []
+
+
+class Bowl(Optimizee):
+    """f(θ) = ‖θ‖⁴, which notes every time that it is traced."""
+
+    def init(self, key: jax.Array) -> jax.Array:
+        return jax.random.normal(key, (2,))
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        TRACED.append(1)
+        return jnp.sum(theta**2) ** 2
+
+
+class Bowls(Problem):
+    def sample(self, key: jax.Array) -> Bowl:
+        return Bowl()
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_all_rates_share_one_program(name: str) -> None:
+    slow, quick = (BASELINES[name].at(rate) for rate in (0.001, 0.01))
+    curves = learning_curves(slow, Bowls(), KEY, **SIZES)
+    before = len(TRACED)
+    assert not np.array_equal(learning_curves(quick, Bowls(), KEY, **SIZES), curves)
+    assert len(TRACED) == before
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("name", BASELINES)
+def test_at_a_rate_it_is_what_optax_makes_of_the_rate(name: str, dtype: Any) -> None:
+    theta = jnp.asarray([1.0, -2.0], dtype)
+
+    @eqx.filter_jit
+    def two_steps(rule: Any) -> Any:
+        state, moved = rule.init(theta), theta
+        for _ in range(2):
+            value, gradient = jax.value_and_grad(loss)(moved)
+            extra = {"value": value, "grad": gradient, "value_fn": loss}
+            g, state = rule.update(gradient, state, moved, **extra)
+            moved = moved + g
+        return moved
+
+    made = optax.with_extra_args_support(MADE[name](0.1))
+    moved, by_hand = (two_steps(rule) for rule in (BASELINES[name].at(0.1), made))
+    assert moved.dtype == by_hand.dtype == dtype
+    np.testing.assert_allclose(moved.astype(float), by_hand.astype(float), rtol=1e-5)
+
+
+def loss(theta: jax.Array) -> jax.Array:
+    return jnp.sum(theta**2) ** 2
+
+
+# As the paper's: Torch7's other values. L-BFGS has Optax's.
+MADE = {
+    "sgd": optax.sgd,
+    "nag": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
+    "rmsprop": lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-8, eps_in_sqrt=False),
+    "adam": optax.adam,
+    "lbfgs": optax.lbfgs,
+}
+
+
+def test_the_papers_four_take_minibatches() -> None:
+    assert STANDARD == ("sgd", "nag", "rmsprop", "adam")
+    assert not any(BASELINES[name].searches_along_line for name in STANDARD)
+
+
+def test_each_has_a_look_of_its_own() -> None:
+    for look in ("label", "color", "dashes"):
+        assert len({getattr(baseline, look) for baseline in BASELINES.values()}) == len(BASELINES)
+
+
+def test_names_are_read_without_jax() -> None:
+    program = (
+        "import sys; from metadescent.descent.baselines import BASELINES, STANDARD;"
+        "assert 'adam' in BASELINES;"
+        "assert not {'jax', 'optax', 'equinox', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def torch7_sgd(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
+    xs = []
+    for _ in range(steps):
+        x -= rate * slope(x)
+        xs.append(x)
+    return xs
+
+
+def torch7_nag(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
+    """optim.nag: the gradient is taken where momentum leads, and those points are listed."""
+    velocity, xs = 0.0, []
+    for _ in range(steps + 1):
+        ahead = x + 0.9 * velocity
+        xs.append(ahead)
+        velocity = 0.9 * velocity - rate * slope(ahead)
+        x += velocity
+    return xs[1:]
+
+
+def torch7_rmsprop(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
+    mean_square, xs = 0.0, []
+    for _ in range(steps):
+        mean_square = 0.99 * mean_square + 0.01 * slope(x) ** 2
+        x -= rate * slope(x) / (mean_square**0.5 + 1e-8)
+        xs.append(x)
+    return xs
+
+
+def torch7_adam(slope: Callable, x: float, rate: float, steps: int) -> list[float]:
+    mean = mean_square = 0.0
+    xs = []
+    for t in range(1, steps + 1):
+        mean = 0.9 * mean + 0.1 * slope(x)
+        mean_square = 0.999 * mean_square + 0.001 * slope(x) ** 2
+        corrected = rate * (1 - 0.999**t) ** 0.5 / (1 - 0.9**t)
+        x -= corrected * mean / (mean_square**0.5 + 1e-8)
+        xs.append(x)
+    return xs
+
+
+TORCH7 = {"sgd": torch7_sgd, "nag": torch7_nag, "rmsprop": torch7_rmsprop, "adam": torch7_adam}
+
+
+# Optax's Adam adds ε after the correction for bias and Torch7's before, which tells near ε only.
+@pytest.mark.parametrize(
+    ("name", "scale"), [*((name, 1.0) for name in STANDARD), ("rmsprop", 1e-6)]
+)
+def test_baselines_step_as_torch7s_do(name: str, scale: float) -> None:
+    rate, steps = 0.1, 4
+
+    def slope(x: float) -> float:
+        return scale * (2 * x + 1)
+
+    tx = BASELINES[name].at(rate)
+    x = jnp.asarray(0.0)
+    state, xs = tx.init(x), []
+    for _ in range(steps):
+        update, state = tx.update(jnp.asarray(slope(x)), state, x)
+        x = optax.apply_updates(x, update)
+        xs.append(float(x))
+    expected = TORCH7[name](slope, 0.0, rate, steps)
+    np.testing.assert_allclose(xs, expected, rtol=1e-5)

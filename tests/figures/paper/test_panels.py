@@ -1,0 +1,123 @@
+"""Panels of learning curves are an experiment: run, judged, drawn and written from end to end."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from metadescent.descent.comparison import Comparison, problem_keys
+from metadescent.descent.tuning import Tuned
+from metadescent.descent.tuning_cache import keep_tuned
+from metadescent.figures.paper import panels
+from metadescent.figures.paper.budgets import BUDGETS, Budget, Seeds
+from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.experiment import Panels, reproduce
+from metadescent.figures.paper.panels import LearningCurves, Setting
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problems.base import Problem
+from metadescent.registry import make_problem
+
+F, G = "quadratic(dimension=2)", "quadratic(dimension=3)"
+SETTINGS = {
+    "first": Setting(F, "mine", 20, "functions", "First", "Loss", ("sgd",)),
+    "again": Setting(F, "mine", 40, "functions", "Again", "Loss", ("sgd",), second_half=True),
+    "other": Setting(G, "mine", 20, "functions", "Other", "Loss", ("sgd",)),
+}
+
+
+def tiny(name: str) -> LSTM:
+    return LSTM((2,), p=None, scale=0.1, key=jax.random.key(len(name)))
+
+
+def judge(measured: Panels) -> list[Claim]:
+    return [
+        Claim("", "3", panel.curves["mine"].final, panel.curves["sgd"].final, True)
+        for panel in measured.values()
+    ]
+
+
+def test_a_budget_is_seeds_and_a_part_of_the_horizon() -> None:
+    assert (BUDGETS["smoke"].steps(100), BUDGETS["paper"].steps(100)) == (10, 100)
+    assert all(BUDGETS["smoke"].steps(of) % 2 == 0 for of in range(1, 200))
+    assert BUDGETS["cpu"].seeds("networks") == BUDGETS["cpu"].networks
+
+
+def test_from_end_to_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With one optimizer of each kind, and a rate that was tuned before."""
+    monkeypatch.setitem(BUDGETS, "smoke", Budget(*[Seeds(2, 2)] * 8, horizon=0.1))
+    still = jax.tree.map(jax.numpy.zeros_like, tiny("mine"))
+    by_hand = {"still": lambda: still}
+    setting = Setting(F, "mine", 40, "functions", "First", "Loss", ("sgd",), by_hand=by_hand)
+    experiment = LearningCurves("mine", {"first": setting}, judge)
+    assert experiment.optimizers == ("mine",)
+    tuned = Tuned(0.125, [], [], "by hand")
+    keep_tuned(tuned, tmp_path, "sgd", make_problem(F), problem_keys(0)[0], 4, 2)
+    reports: list[str] = []
+    reproduction = reproduce(
+        experiment, budget="smoke", load=tiny, cache=tmp_path, progress=reports.append
+    )
+    assert len(reports) == experiment.units == 1 + 1 + 2
+    (panel,) = reproduction.panels.values()
+    assert panel.steps == 4
+    assert {name: curve.rate for name, curve in panel.curves.items()} == {
+        "mine": None,
+        "still": None,
+        "sgd": 0.125,
+    }
+    assert len(set(panel.curves["still"].mean.tolist())) == 1
+    (claim,) = reproduction.claims
+    assert (claim.measured, claim.reference) == tuple(
+        panel.curves[name].final for name in ("mine", "sgd")
+    )
+    json.dumps(reproduction.to_json())
+    (axes,) = reproduction.plot().axes
+    assert axes.get_title(loc="left") == "First"
+    shown = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    assert shown == ["LSTM", "still", "SGD"]
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_panels_of_one_problem_share_it(
+    one_by_one: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And one by one, each problem is made when its turn comes and let go after it."""
+    events: list[str] = []
+
+    def make_one(spec: str, data_dir: Path) -> Problem:
+        assert data_dir == tmp_path
+        events.append(f"make {spec}")
+        return make_problem(spec)
+
+    def compare(rules: Any, problem: Problem, name: str, **options: Any) -> Comparison:
+        assert problem == make_problem(name)
+        events.append(f"compare {name} {options['num_steps']}")
+        return Comparison(name, options["num_steps"], 2, {}, {}, 0.5)
+
+    monkeypatch.setattr(panels, "make_problem", make_one)
+    monkeypatch.setattr(panels, "compare", compare)
+    monkeypatch.setattr(jax, "clear_caches", lambda: events.append("clear"))
+    experiment = LearningCurves("mine", SETTINGS, lambda panels: [], one_by_one=one_by_one)
+    reproduction = reproduce(experiment, load=tiny, data_dir=tmp_path)
+    assert list(reproduction.panels) == list(SETTINGS)
+    first, again, other = f"compare {F} 20", f"compare {F} 40", f"compare {G} 20"
+    assert events == (
+        [f"make {F}", first, again, "clear", f"make {G}", other, "clear"]
+        if one_by_one
+        else [f"make {F}", f"make {G}", first, again, other]
+    )
+
+
+def test_searches_that_come_with_the_package_are_of_seed_0() -> None:
+    experiment = LearningCurves("figure7", {}, judge, keeps_searches=True)
+    assert experiment.kept is not None
+    assert experiment.kept.is_file()
+    panel, (name, *_) = next(iter(json.loads(experiment.kept.read_text()).items()))
+    entry = json.loads(experiment.kept.read_text())[panel][name]
+    sizes = entry["num_steps"], entry["num_seeds"]
+    budget = BUDGETS["cpu"]._replace(convolutions=Seeds(8, sizes[1]))
+    setting = Setting("f", "mine", sizes[0], "convolutions", "", "", (name,))
+    experiment = LearningCurves("figure7", {panel: setting}, judge, keeps_searches=True)
+    assert experiment.searches(budget, seed=0) == []
+    assert experiment.searches(budget, seed=1) == [(name, "f", *sizes)]
