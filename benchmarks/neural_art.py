@@ -99,7 +99,7 @@ def problem(net: str, size: int, data_dir: str | None, style: str = "starry_nigh
 
 
 def gradients(nets: list[str], size: int, data_dir: str | None) -> None:
-    print(f"One gradient of f at {size} × {size}; {load()}:")
+    print(f"One gradient of f at {size} × {size}; {load_average()}:")
     for net in nets:
         f = eqx.filter_jit(lambda p: p.sample(jax.random.key(0)))(problem(net, size, data_dir))
 
@@ -121,8 +121,8 @@ def side_by_side(nets: list[str], size: int, data_dir: str | None) -> None:
                 return jax.grad(lambda x: fs.loss(x, jax.random.key(0)).sum())(theta)
 
             taken = milliseconds(gradient, fs.init(jax.random.key(0)), fs) / count
-            said = f"{net}: {taken:.1f} ms a gradient of {count} pictures of {size} × {size}"
-            print(f"{said}; {load()}", flush=True)
+            line = f"{net}: {taken:.1f} ms a gradient of {count} pictures of {size} × {size}"
+            print(f"{line}; {load_average()}", flush=True)
 
 
 def meta_steps(nets: list[str], size: int, data_dir: str | None) -> None:
@@ -157,7 +157,7 @@ def meta_steps(nets: list[str], size: int, data_dir: str | None) -> None:
             times.append(time.perf_counter() - began)
         print(
             f"{net}, {rule}: the meta-step of {recipe.unroll} steps on {begin.theta.size:,} "
-            f"coordinates takes {min(times[1:]):.2f} s; {load()}; "
+            f"coordinates takes {min(times[1:]):.2f} s; {load_average()}; "
             f"the process has held {most_memory():.2f} GiB",
             flush=True,
         )
@@ -168,13 +168,13 @@ def terms(
 ) -> None:
     print("| network | | f | content | style | smoothness |\n|---|---|---|---|---|---|")
     for net in nets:
-        p, found = problem(net, size, data_dir), []
+        p, values = problem(net, size, data_dir), []
         at = eqx.filter_jit(lambda f, theta: (f.loss(theta, jax.random.key(0)), *f.terms(theta)))
         for k in range(count):
             f, key = eqx.filter_jit(NeuralArt.of)(p, p.contents[k]), jax.random.key(k)
             way = list(descend(optax.adam(rate), f, f.init(key), key, num_gradients=steps))
-            found.append([[float(x) for x in at(f, way[t].theta)] for t in (0, -1)])
-        for when, row in zip(("θ₀", f"θ_{steps}"), np.mean(found, axis=0), strict=True):
+            values.append([[float(x) for x in at(f, way[t].theta)] for t in (0, -1)])
+        for when, row in zip(("θ₀", f"θ_{steps}"), np.mean(values, axis=0), strict=True):
             print(f"| {net} | {when} | " + " | ".join(f"{x:.3f}" for x in row) + " |", flush=True)
 
 
@@ -187,19 +187,19 @@ def rates(nets: list[str], size: int, data_dir: str | None, count: int, steps: i
         ]
         print(f"| {net}, {size} × {size}, {steps} gradients | rate: f over the least |\n|---|---|")
         for name, grid in RATES.items():
-            found = np.empty((len(grid), len(fs)))
+            finals = np.empty((len(grid), len(fs)))
             for i, rate in enumerate(grid):
                 for j, f in enumerate(fs):
                     key = jax.random.key(j)
                     m = BASELINES[name].at(rate)
                     *_, last = descend(m, f, f.init(key), key, num_gradients=steps)
-                    found[i, j] = last.loss
-            over = np.nan_to_num(found / np.nanmin(found, axis=0), nan=np.inf).mean(1)
+                    finals[i, j] = last.loss
+            over = np.nan_to_num(finals / np.nanmin(finals, axis=0), nan=np.inf).mean(1)
             row = ", ".join(f"{rate:g}: {x:.3f}" for rate, x in zip(grid, over, strict=True))
             print(f"| {name} | {row} |", flush=True)
 
 
-def load() -> str:
+def load_average() -> str:
     return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 

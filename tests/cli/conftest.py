@@ -3,8 +3,10 @@
 Nothing here imports metadescent before a test asks for it, and jaxtyping's hook is in place.
 """
 
+import io
 import shutil
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -69,24 +71,21 @@ def m(save: Callable, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run, which no test changes."""
+def trained(tmp_path_factory: pytest.TempPathFactory, flags: list[str]) -> tuple[Path, str, str]:
+    """A run on little work, which no test changes: its folder, and what it printed."""
     from metadescent import cli
 
-    folder = tmp_path_factory.mktemp("trained") / "r"
-    words = (
-        *("train", "quadratic(dimension=2)", "--optimizer", "lstm(layers=(4,), p=None, scale=0.3)"),
-        *("--steps", "4", "--unroll", "2", "--problems", "4", "--epochs", "2", "--episodes", "4"),
-        *("--meta-rate", "0.01", "--validation-problems", "4", "--out", str(folder)),
-    )
-    cli._parse(words).run()
-    return folder
+    out, said = io.StringIO(), io.StringIO()
+    folder = tmp_path_factory.mktemp("trained")
+    with chdir(folder), redirect_stdout(out), redirect_stderr(said):
+        cli._parse(["train", "quadratic", *flags]).run()
+    return folder / "runs" / "quadratic", out.getvalue(), said.getvalue()
 
 
 @pytest.fixture
-def run(metadescent: Callable, trained: Path) -> Path:
-    """The folder of a run, in the folder where commands run."""
-    return shutil.copytree(trained, Path("r"))
+def run(metadescent: Callable, trained: tuple[Path, str, str]) -> Path:
+    """The same run in a folder r, where commands run."""
+    return shutil.copytree(trained[0], Path("r"))
 
 
 @pytest.fixture(scope="session")
@@ -138,6 +137,9 @@ def check_evaluation() -> Callable:
 @pytest.fixture(scope="session", autouse=True)
 def _imported() -> None:
     """Import what commands do, so that no test is charged with it."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_svg  # noqa: F401
+
     from metadescent import registry
     from metadescent.cli import painting, training  # noqa: F401
 

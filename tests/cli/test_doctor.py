@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 
-def test_train_ends_with_a_summary_of_its_own_log(train: Callable) -> None:
-    status, out, _ = train("--out", "r")
-    assert status == 0
+def test_train_ends_with_a_summary_of_its_own_log(trained: tuple[Path, str, str]) -> None:
+    run, out, _ = trained
     verdict = re.search(
         r"^(learning|not yet): best validation loss \S+; doing nothing has", out, re.M
     )
     assert verdict, out
     assert verdict.start() > out.index("Best validation loss")
-    line = json.loads(Path("r", "metrics.jsonl").read_text().splitlines()[-1])
+    line = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
     assert len(line["gradient_norms"]) == 2
     assert line["saturated_inputs"] is None  # there is no preprocessing
     assert 0 < line["hidden"] < 1
@@ -24,7 +23,7 @@ def test_train_ends_with_a_summary_of_its_own_log(train: Callable) -> None:
 
 @pytest.mark.usefixtures("run")
 def test_the_doctor_measures_and_says_what_it_finds(metadescent: Callable) -> None:
-    status, out, said = metadescent("doctor", "r", "--seeds", "4", "--json", "found.json")
+    status, out, said = metadescent("doctor", "r", "--json", "found.json")
     assert status == 0, said
     found = json.loads(Path("found.json").read_text())
     assert found["findings"]
@@ -33,9 +32,11 @@ def test_the_doctor_measures_and_says_what_it_finds(metadescent: Callable) -> No
     for name in ("update ÷ gradient", "loss at the horizon of 4 steps", "loss after 8 steps"):
         assert name in found["measured"]
         assert name in out
-    status, out, _ = metadescent("doctor", "r", "--seeds", "4", "--on", "convex(dimension=2)")
+    # On another problem, which happens to be the same and so needs no other program.
+    status, out, _ = metadescent("doctor", "r", "--on", "quadratic(dimension=10)")
     assert status == 0
-    assert "fresh problems of convex(dimension=2)" in out
+    assert "32 fresh problems of quadratic(dimension=10)" in out
+    assert "no problem named 'qudratic'" in metadescent("doctor", "r", "--on", "qudratic")[2]
 
 
 @pytest.mark.parametrize("command", ["doctor", "report"])

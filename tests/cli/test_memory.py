@@ -43,12 +43,14 @@ def form_in(folder: str) -> str:
     return json.loads(Path(folder, "config.json").read_text())["recipe"]["form"]
 
 
-def test_train_says_what_it_will_take(train: Callable) -> None:
-    _, _, said = train("--out", "r")
+@pytest.mark.usefixtures("run")
+def test_train_says_what_it_will_take(trained: tuple[Path, str, str], train: Callable) -> None:
+    *_, said = trained
     size = r"[\d.]+ [KMGT]iB"
     assert re.match(rf"Predicted peak memory {size} \(two-phase\), {size} available\.\n", said)
     assert said.count("Predicted") == 1
     assert "Warning" not in said
+    # Where nothing is left to do, nothing will be taken.
     assert "Predicted" not in train("--out", "r", "--resume")[2]
 
 

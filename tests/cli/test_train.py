@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +17,12 @@ from metadescent.runs.recipe import Recipe
 from metadescent.zoo.cards import read_card
 
 
-def test_train_leaves_a_run_and_says_where(tiny: dict, train: Callable, tmp_path: Path) -> None:
-    status, out, said = train()
-    assert status == 0
+def test_train_leaves_a_run_and_says_where(
+    trained: tuple[Path, str, str], tiny: dict[str, Any]
+) -> None:
+    run, out, said = trained
     assert said.splitlines()[-1].startswith("meta-train 2/2")
     assert all(word in said for word in ("meta-loss ", "validation ", "meta-rate ", " left"))
-    run = tmp_path / "runs" / "quadratic"
     assert f"{Path('runs', 'quadratic', 'optimizer.safetensors')}" in out
     assert {path.name for path in run.iterdir()} == {
         ".lock",
@@ -38,21 +39,21 @@ def test_train_leaves_a_run_and_says_where(tiny: dict, train: Callable, tmp_path
 
 
 def test_train_twice_needs_resume_and_then_has_nothing_to_do(
-    train: Callable, tmp_path: Path
+    run: Path, trained: tuple[Path, str, str], train: Callable
 ) -> None:
-    _, first, _ = train("--out", "r")
-    before = (tmp_path / "r" / "optimizer.safetensors").read_bytes()
+    before = (run / "optimizer.safetensors").read_bytes()
     status, out, said = train("--out", "r")
     assert (status, out) == (2, "")
     assert said == (
         "metadescent: r already holds a run; go on with it by --resume or choose another folder\n"
     )
+    first = trained[1].replace(str(Path("runs", "quadratic")), "r")
     assert train("--out", "r", "--resume")[:2] == (0, first)
-    assert (tmp_path / "r" / "optimizer.safetensors").read_bytes() == before
+    assert (run / "optimizer.safetensors").read_bytes() == before
 
 
-def test_resume_with_other_flags_says_what_differs(flags: list[str], train: Callable) -> None:
-    train("--out", "r")
+@pytest.mark.usefixtures("run")
+def test_resume_with_other_flags_says_what_differs(train: Callable) -> None:
     status, _, said = train("--out", "r", "--resume", "--clip", "1")
     assert status == 2
     assert said.splitlines()[-1] == (

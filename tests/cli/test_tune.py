@@ -1,11 +1,11 @@
 """`tune`: the best rate is inside the grid, and is kept."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from metadescent.descent import tuning_cache
 from metadescent.descent.tuning import Tuned
 
 
@@ -23,7 +23,7 @@ def test_tune_prints_the_best_rate_and_the_grid_and_keeps_them(
     def search(*_: Any, **__: Any) -> Tuned:
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(sys.modules["metadescent.descent.tuning_cache"], "tune", search)
+    monkeypatch.setattr(tuning_cache, "tune", search)
     assert metadescent(*words)[1] == out
     status, _, said = metadescent(*words, "--seed", "1")
     assert status == 1

@@ -22,7 +22,7 @@ def mine(tmp_path: Path) -> str:
 def test_histories_and_functions_are_drawn_twice_alike(
     metadescent: Callable, mine: str, tmp_path: Path
 ) -> None:
-    words = ("visualize", mine, "quadratic(dimension=3)", "--steps", "5", "--seeds", "8")
+    words = ("visualize", mine, "quadratic(dimension=3)", "--steps", "3", "--seeds", "8")
     status, out, said = metadescent(*words, "--out", "one", "--against", "sgd")
     assert status == 0, said
     files = sorted(path.name for path in (tmp_path / "one").iterdir())

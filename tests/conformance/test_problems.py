@@ -73,19 +73,33 @@ def problem(named: Named, tmp_path_factory: pytest.TempPathFactory) -> Problem:
     pytest.skip(str(reason))
 
 
+# Compiled whole: operation by operation takes several times as long.
+
+
 @pytest.fixture(scope="module")
 def f(problem: Problem) -> Optimizee:
-    return problem.sample(KEY)
+    return eqx.filter_jit(lambda problem: problem.sample(KEY))(problem)
 
 
 @pytest.fixture(scope="module")
-def theta(f: Optimizee) -> Any:
-    return f.init(KEY)
+def init(f: Optimizee) -> Callable[[jax.Array], Any]:
+    return jax.jit(lambda key: f.init(key))
 
 
 @pytest.fixture(scope="module")
-def value_and_gradient(f: Optimizee, theta: Any) -> tuple[jax.Array, Any]:
-    return jax.jit(lambda theta: jax.value_and_grad(f.loss)(theta, KEY))(theta)
+def theta(init: Callable[[jax.Array], Any]) -> Any:
+    return init(KEY)
+
+
+@pytest.fixture(scope="module")
+def slope(f: Optimizee) -> Callable[[Any], tuple[jax.Array, Any]]:
+    """f and its gradient, at any θ."""
+    return jax.jit(lambda theta: jax.value_and_grad(f.loss)(theta, KEY))
+
+
+@pytest.fixture(scope="module")
+def value_and_gradient(slope: Callable, theta: Any) -> tuple[jax.Array, Any]:
+    return slope(theta)
 
 
 def arrays(tree: Any) -> Any:
@@ -95,12 +109,14 @@ def arrays(tree: Any) -> Any:
 def test_the_same_key_is_the_same_f(
     problem: Problem, f: Optimizee, theta: Any, assert_same_bits: Callable
 ) -> None:
-    assert_same_bits(arrays(problem.sample(KEY)), arrays(f))
-    assert_same_bits(f.init(KEY), theta)
+    # Traced anew: what is drawn by something else than the key would be drawn anew too.
+    again = eqx.filter_jit(lambda problem: problem.sample(KEY))(problem)
+    assert_same_bits(arrays(again), arrays(f))
+    assert_same_bits(jax.jit(lambda key: again.init(key))(KEY), theta)
 
 
-def test_another_key_is_another_start(f: Optimizee, theta: Any) -> None:
-    pairs = zip(jax.tree.leaves(theta), jax.tree.leaves(f.init(OTHER)), strict=True)
+def test_another_key_is_another_start(init: Callable[[jax.Array], Any], theta: Any) -> None:
+    pairs = zip(jax.tree.leaves(theta), jax.tree.leaves(init(OTHER)), strict=True)
     assert any(not np.array_equal(a, b) for a, b in pairs)
 
 
@@ -125,14 +141,14 @@ def test_the_loss_is_a_finite_scalar_with_a_finite_gradient(
 
 
 def test_a_small_step_downhill_goes_down(
-    f: Optimizee, theta: Any, value_and_gradient: tuple[jax.Array, Any]
+    slope: Callable, theta: Any, value_and_gradient: tuple[jax.Array, Any]
 ) -> None:
     loss, gradient = value_and_gradient
     squared = sum(float(jnp.sum(leaf**2)) for leaf in jax.tree.leaves(gradient))
     # By a thousandth of the loss, were f a plane.
     rate = 1e-3 * abs(float(loss)) / squared
     below = jax.tree.map(lambda x, g: x - rate * g, theta, gradient)
-    assert float(f.loss(below, KEY)) < float(loss)
+    assert float(slope(below)[0]) < float(loss)
 
 
 def test_f_goes_through_jit_as_an_argument(
@@ -149,26 +165,35 @@ def test_a_batch_is_its_optimizees_one_by_one(problem: Problem, assert_close: Ca
         thetas = fs.init(KEY)
         return thetas, fs.loss(thetas, KEY)
 
+    @eqx.filter_jit
+    def alone(problem: Problem, key: jax.Array) -> tuple[Any, jax.Array]:
+        f = problem.sample(key)
+        theta = f.init(key)
+        return theta, f.loss(theta, key)
+
     thetas, losses = batch(problem)
     assert losses.shape == (2,)
     for b, key in enumerate(jax.random.split(KEY, 2)):
-        f = problem.sample(key)
-        theta = f.init(key)
+        theta, loss = alone(problem, key)
         assert_close(jax.tree.map(lambda x, b=b: x[b], thetas), theta)
-        assert_close(losses[b], f.loss(theta, key), rtol=1e-4)
+        assert_close(losses[b], loss, rtol=1e-4)
 
 
 def test_what_the_problem_holds_is_not_copied_for_each_f(problem: Problem) -> None:
-    held = {id(leaf) for leaf in jax.tree.leaves(problem)}
-    for leaf in jax.tree.leaves(eqx.filter(problem.sample(KEY), eqx.is_array)):
-        # Anything large was handed through from the problem, or is drawn with the key.
-        if id(leaf) not in held:
-            assert leaf.size < 1_000_000
-    fs = Batch.sample(problem, KEY, 3)
-    for leaf in jax.tree.leaves(eqx.filter(fs.shared, eqx.is_array)):
-        assert id(leaf) in held
-    for leaf in jax.tree.leaves(fs.own):
-        assert leaf.shape[0] == 3
+    def check(problem: Problem) -> None:
+        held = {id(leaf) for leaf in jax.tree.leaves(problem)}
+        for leaf in jax.tree.leaves(eqx.filter(problem.sample(KEY), eqx.is_array)):
+            # Anything large was handed through from the problem, or is drawn with the key.
+            if id(leaf) not in held:
+                assert leaf.size < 1_000_000
+        fs = Batch.sample(problem, KEY, 3)
+        for leaf in jax.tree.leaves(eqx.filter(fs.shared, eqx.is_array)):
+            assert id(leaf) in held
+        for leaf in jax.tree.leaves(fs.own):
+            assert leaf.shape[0] == 3
+
+    # Traced and not computed, as in every program that draws a batch.
+    eqx.filter_eval_shape(check, problem)
 
 
 def test_its_recipe_differs_from_the_defaults_in_things_that_exist(named: Named) -> None:
@@ -176,7 +201,7 @@ def test_its_recipe_differs_from_the_defaults_in_things_that_exist(named: Named)
     assert named.recipe.keys() <= defaults.keys()
     recipe = Recipe(**named.recipe)
     assert recipe.steps % recipe.unroll == 0
-    make_optimizer(recipe.optimizer, KEY)
+    eqx.filter_eval_shape(lambda key: make_optimizer(recipe.optimizer, key), KEY)
 
 
 def test_its_summary_is_one_line(named: Named) -> None:

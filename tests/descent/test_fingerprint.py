@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metadescent.descent.fingerprint import fingerprint
+from metadescent.descent.fingerprint import fingerprint_of
 from metadescent.problems.base import Problem
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convex import Convex
@@ -45,7 +45,7 @@ def test_a_fingerprint_tells_options_data_and_code_apart(mine: Path) -> None:
     other = images.copy()
     other[3, 1] = 1
     prints = [
-        fingerprint(problem)
+        fingerprint_of(problem)
         for problem in (
             make_problem("quadratic"),
             make_problem("quadratic(dimension=3)"),
@@ -58,15 +58,15 @@ def test_a_fingerprint_tells_options_data_and_code_apart(mine: Path) -> None:
         )
     ]
     assert len(set(prints)) == len(prints)
-    assert fingerprint(make_problem("quadratic")) == prints[0]
-    assert fingerprint(MLPClassification(images.copy(), labels)) == prints[4]
+    assert fingerprint_of(make_problem("quadratic")) == prints[0]
+    assert fingerprint_of(MLPClassification(images.copy(), labels)) == prints[4]
 
 
 def test_a_fingerprint_is_of_functions_wherever_a_problem_keeps_them(tmp_path: Path) -> None:
     path = tmp_path / "kept.py"
     path.write_text(KEPT)
     written = [f"{path}:{kind}(c={c})" for kind in ("Static", "Leaf", "Listed") for c in (1.0, 2.0)]
-    once, again = ([fingerprint(make_problem(spec)) for spec in written] for _ in range(2))
+    once, again = ([fingerprint_of(make_problem(spec)) for spec in written] for _ in range(2))
     assert once == again
     assert len(set(once)) == len(once)
 
@@ -138,17 +138,17 @@ def test_a_fingerprint_is_of_all_parts(mine: Path, tmp_path: Path) -> None:
         MLPClassification(images, labels),
         MLPClassification(images + 1, labels),
     ]
-    prints = [fingerprint(wrap(problem)) for wrap in wraps for problem in inner]
+    prints = [fingerprint_of(wrap(problem)) for wrap in wraps for problem in inner]
     assert len(set(prints)) == len(prints)
     again = MLPClassification(images.copy(), labels)
-    assert fingerprint(Together([Convex(), Logarithm(again)])) == prints[-2]
+    assert fingerprint_of(Together([Convex(), Logarithm(again)])) == prints[-2]
 
 
 def test_a_fingerprint_is_of_the_file_and_not_of_its_name(mine: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / mine.name
     other.parent.mkdir()
     other.write_text(MINE.replace("theta**2", "2 * theta**2"))
-    assert fingerprint(make_problem(f"{mine}:Bowls")) != fingerprint(make_problem(f"{other}:Bowls"))
+    assert fingerprint_of(make_problem(f"{mine}:Bowls")) != fingerprint_of(make_problem(f"{other}:Bowls"))
 
 
 FUNCTIONS = """
@@ -172,10 +172,10 @@ def test_a_fingerprint_is_of_the_file_that_its_functions_are_in(tmp_path: Path) 
     functions = tmp_path / "my_functions.py"
     functions.write_text(FUNCTIONS)
     spec = f"{functions}:scaled"
-    once, again = fingerprint(make_problem(spec)), fingerprint(make_problem(spec))
+    once, again = fingerprint_of(make_problem(spec)), fingerprint_of(make_problem(spec))
     assert once == again
-    assert fingerprint(make_problem(f"{spec}(size=2.0)")) != once
+    assert fingerprint_of(make_problem(f"{spec}(size=2.0)")) != once
     functions.write_text(f"{FUNCTIONS}# The same program, in another file.")
-    assert fingerprint(make_problem(spec)) != once
+    assert fingerprint_of(make_problem(spec)) != once
     functions.write_text(FUNCTIONS.replace("FACTOR = 3.0", "FACTOR = 4.0"))
-    assert fingerprint(make_problem(spec)) != once
+    assert fingerprint_of(make_problem(spec)) != once

@@ -19,6 +19,7 @@ from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.quadratic import Quadratic
 
 KEY = jax.random.key(0)
+LBFGS = optax.lbfgs()  # one rule, and so one program for all that is run with it
 PROBLEM, BUDGET = Quadratic(dimension=3), 12
 
 
@@ -44,7 +45,7 @@ class Bowls(Problem):
 
 @pytest.fixture(scope="module")
 def curves() -> np.ndarray:
-    return np.asarray(learning_curves(optax.lbfgs(), PROBLEM, KEY, num_steps=BUDGET, num_seeds=3))
+    return np.asarray(learning_curves(LBFGS, PROBLEM, KEY, num_steps=BUDGET, num_seeds=3))
 
 
 def test_side_by_side_they_go_the_way_of_one(curves: np.ndarray) -> None:
@@ -53,7 +54,7 @@ def test_side_by_side_they_go_the_way_of_one(curves: np.ndarray) -> None:
     thetas = fs.init(keys.theta)
     for b in range(3):
         f = eqx.combine(jax.tree.map(lambda leaf, b=b: leaf[b], fs.own), fs.shared)
-        way = descend(optax.lbfgs(), f, thetas[b], KEY, num_gradients=BUDGET)
+        way = descend(LBFGS, f, thetas[b], KEY, num_gradients=BUDGET)
         np.testing.assert_allclose(curves[b], curve_of(way, BUDGET), rtol=1e-3, atol=1e-6)
 
 
@@ -75,7 +76,7 @@ def test_a_search_at_the_minimum_ends() -> None:
         def init(self, key: jax.Array) -> jax.Array:
             return jnp.zeros(2)
 
-    curve = learning_curves(optax.lbfgs(), AtRest(jnp.zeros(())), KEY, num_steps=4, num_seeds=1)
+    curve = learning_curves(LBFGS, AtRest(jnp.zeros(())), KEY, num_steps=4, num_seeds=1)
     np.testing.assert_array_equal(curve, np.zeros((1, 4)))
 
 

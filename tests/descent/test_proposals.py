@@ -1,6 +1,7 @@
 """What optimizers would have proposed: on their own trajectory, what they do."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -45,13 +46,18 @@ WHERE = scene(Noises(), jax.random.key(1))
 def own_updates(rule: AnyOptimizer, where: Scene = WHERE) -> np.ndarray:
     """The updates of a rule that runs alone, written as a loop."""
     theta, state = where.theta, rule.init(where.theta)
-    found = []
-    for t in range(STEPS):
+
+    @jax.jit
+    def step(theta: Any, state: Any, t: int) -> Any:
         _, gradient = exact(where.f, theta, jax.random.fold_in(where.minibatch, t))
         g, state = rule.update(gradient, state, theta)
-        theta = optax.apply_updates(theta, g)
-        found.append(ravel_pytree(g)[0])
-    return np.stack(found)
+        return optax.apply_updates(theta, g), state, ravel_pytree(g)[0]
+
+    updates = []
+    for t in range(STEPS):
+        theta, state, g = step(theta, state, t)
+        updates.append(g)
+    return np.stack(updates)
 
 
 @pytest.mark.parametrize(("name", "rule"), [("adam", ADAM), ("sgd", SGD), ("lstm", LSTM_4)])
@@ -98,19 +104,19 @@ def test_a_function_passes_through_what_happened(leader: AnyOptimizer) -> None:
     seen = histories(optimizers, WHERE, num_steps=STEPS)
     chosen = np.array([3, 0])
     # Coordinate by coordinate, the gradients of all steps: step t stands at column t.
-    found = functions(optimizers, WHERE, chosen, seen.gradients[:, chosen].T, num_steps=STEPS)
+    proposed = functions(optimizers, WHERE, chosen, seen.gradients[:, chosen].T, num_steps=STEPS)
     for name, updates in seen.updates.items():
-        actual = np.stack([found[name][t, :, t] for t in range(STEPS)])
+        actual = np.stack([proposed[name][t, :, t] for t in range(STEPS)])
         np.testing.assert_allclose(actual, updates[:, chosen], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 def test_coordinates_at_once_or_one_by_one_are_the_same_function() -> None:
     one_by_one: LearnedOptimizer = ByHand(LSTM_4.as_optax())
     values = np.linspace(-3, 3, 7, dtype=np.float32) * np.ones((4, 1), np.float32)
-    found = functions(
+    both = functions(
         {"lstm": LSTM_4, "one by one": one_by_one}, WHERE, np.arange(4), values, num_steps=3
     )
-    np.testing.assert_allclose(found["lstm"], found["one by one"], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(both["lstm"], both["one by one"], rtol=1e-4, atol=1e-6)
 
 
 def test_another_coordinates_values_do_not_matter() -> None:
@@ -123,9 +129,9 @@ def test_another_coordinates_values_do_not_matter() -> None:
 
 def test_adams_first_function_is_a_step_and_sgds_a_line() -> None:
     values = np.array([[-9.0, -0.1, 0.1, 9.0]], np.float32)
-    found = functions({"lstm": LSTM_4, **ALL}, WHERE, np.array([0]), values, num_steps=1)
-    np.testing.assert_allclose(found["adam"][0, 0], [0.1, 0.1, -0.1, -0.1], rtol=1e-3)
-    np.testing.assert_allclose(found["sgd"][0, 0], -0.05 * values[0], rtol=1e-6)
+    first = functions({"lstm": LSTM_4, **ALL}, WHERE, np.array([0]), values, num_steps=1)
+    np.testing.assert_allclose(first["adam"][0, 0], [0.1, 0.1, -0.1, -0.1], rtol=1e-3)
+    np.testing.assert_allclose(first["sgd"][0, 0], -0.05 * values[0], rtol=1e-6)
 
 
 def test_coordinates_without_a_gradient_are_drawn_last() -> None:

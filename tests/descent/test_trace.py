@@ -15,6 +15,7 @@ from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee
 from metadescent.problems.quadratic import Quadratic
 
+LBFGS = optax.lbfgs()  # one rule, and so one program for all that is run with it
 F, KEY = Quadratic(dimension=3).sample(jax.random.key(0)), jax.random.key(1)
 THETA = F.init(KEY)
 
@@ -52,20 +53,20 @@ def test_between_the_thetas_of_a_line_search_the_loss_stays() -> None:
 @pytest.mark.parametrize("steps", [1, 4])
 def test_every_gradient_of_a_line_search_counts(steps: int) -> None:
     CALLS.clear()
-    *_, last = islice(descend(optax.lbfgs(), Counted(), THETA, KEY, num_gradients=100), steps + 1)
+    *_, last = islice(descend(LBFGS, Counted(), THETA, KEY, num_gradients=100), steps + 1)
     jax.effects_barrier()
     assert last.gradients == len(CALLS) > steps
 
 
 @pytest.mark.parametrize("budget", [1, 2, 7])
 def test_no_line_search_goes_beyond_the_budget(budget: int) -> None:
-    way = list(descend(optax.lbfgs(), F, THETA, KEY, num_gradients=budget))
-    whole = list(descend(optax.lbfgs(), F, THETA, KEY, num_gradients=50))
+    way = list(descend(LBFGS, F, THETA, KEY, num_gradients=budget))
+    whole = list(descend(LBFGS, F, THETA, KEY, num_gradients=50))
     within = [visited.gradients for visited in whole if visited.gradients <= budget]
     assert [visited.gradients for visited in way] == within
 
 
 def test_lbfgs_minimizes_a_quadratic() -> None:
-    *_, last = descend(optax.lbfgs(), F, THETA, KEY, num_gradients=50)
+    *_, last = descend(LBFGS, F, THETA, KEY, num_gradients=50)
     assert float(last.loss) < 1e-6
     np.testing.assert_allclose(last.loss, F.loss(last.theta, KEY), atol=1e-6)

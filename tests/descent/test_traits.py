@@ -10,10 +10,10 @@ NOISE = RNG.normal(size=(2000, 20))
 
 
 def momentum(beta: float) -> np.ndarray:
-    found = np.zeros_like(NOISE)
+    velocity = np.zeros_like(NOISE)
     for t in range(1, len(NOISE)):
-        found[t] = beta * found[t - 1] + NOISE[t]
-    return found
+        velocity[t] = beta * velocity[t - 1] + NOISE[t]
+    return velocity
 
 
 @pytest.mark.parametrize("beta", [0.5, 0.9])

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
+from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.descent.tuning import Tuned, tune
 from metadescent.problems.base import Optimizee, Problem
@@ -77,7 +77,7 @@ def test_rates_that_diverge_are_never_best() -> None:
 
 def test_all_rates_at_once_are_one_by_one(tuned: Tuned) -> None:
     for rate, loss in list(zip(tuned.grid, tuned.final_losses, strict=True))[::4]:
-        curves = learning_curves(optax.sgd(rate), bowls(1.0), KEY, **SIZES)
+        curves = learning_curves(BASELINES["sgd"].at(rate), bowls(1.0), KEY, **SIZES)
         assert loss == pytest.approx(float(final_loss(curves).mean()), rel=1e-3)
 
 

@@ -1,7 +1,9 @@
 """Vitals: what they count is what a loop by hand counts, and the curves are those of the unroll."""
 
 from collections.abc import Callable
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,21 +21,28 @@ from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.from_function import FromFunction
 from metadescent.problems.quadratic import Quadratic
 
+fast_checked_curves = eqx.filter_jit(checked_curves)
 KEY, PROBLEM = jax.random.key(0), Quadratic(dimension=2)
 M = LSTM((3, 2), p=1.0, scale=0.1, key=KEY)
 SQUARE = FromFunction(lambda theta, key: theta**2, lambda key: jnp.full((), 3.0))
 
 
 def test_curves_and_vitals_are_those_of_a_loop_by_hand(assert_close: Callable) -> None:
-    curves, vitals = checked_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3)
+    curves, vitals = fast_checked_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3)
     assert_close(curves, learning_curves(M, PROBLEM, KEY, num_steps=5, num_seeds=3))
     fs, keys = draw(PROBLEM, KEY, 3)
     theta, state, _ = start_batch(M, PROBLEM, KEY, 3)
     np.testing.assert_allclose(vitals.start, fs.loss(theta, keys.minibatch).mean(), rtol=1e-6)
     gradients, moves = [], []
-    for _ in range(5):
+
+    @jax.jit
+    def step(theta: jax.Array, state: Any) -> Any:
         gradient = jax.grad(lambda x: fs.loss(x, keys.minibatch).sum())(theta)
         g, state = M.update(gradient, state)
+        return gradient, g, state
+
+    for _ in range(5):
+        gradient, g, state = step(theta, state)
         theta = theta + g
         gradients.append(np.asarray(gradient))
         moves.append(np.asarray(g))
@@ -50,7 +59,7 @@ def test_curves_and_vitals_are_those_of_a_loop_by_hand(assert_close: Callable) -
 
 
 def test_the_vitals_of_one_step_of_sgd() -> None:
-    _, vitals = checked_curves(optax.sgd(0.25), SQUARE, KEY, num_steps=1, num_seeds=2)
+    _, vitals = fast_checked_curves(optax.sgd(0.25), SQUARE, KEY, num_steps=1, num_seeds=2)
     shown = (vitals.start, vitals.gradient, vitals.update_ratio)
     assert [float(x) for x in shown] == [9.0, 6.0, 0.25]
 
@@ -61,7 +70,7 @@ def test_a_rule_that_goes_on_whatever_the_gradient_is_does_not_turn_round_with_i
 
 
 def test_what_an_optimizer_does_not_have_is_nan() -> None:
-    _, vitals = checked_curves(optax.sgd(0.1), PROBLEM, KEY, num_steps=2, num_seeds=2)
+    _, vitals = fast_checked_curves(optax.sgd(0.1), PROBLEM, KEY, num_steps=2, num_seeds=2)
     assert float(vitals.update_ratio) == pytest.approx(0.1)
     for value in (vitals.saturated_inputs, vitals.hidden, vitals.saturated_hidden):
         assert np.isnan(value)

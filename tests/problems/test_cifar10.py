@@ -79,8 +79,8 @@ def test_they_take_the_same_options(folder: Path, name: str) -> None:
 
 
 def test_a_subset_has_its_labels(folder: Path, sentence: Callable) -> None:
-    found = sentence(make_problem, "cifar2(labels=(3, 4))", folder)
-    assert found.startswith("cifar2 has no option 'labels'; ")
+    error = sentence(make_problem, "cifar2(labels=(3, 4))", folder)
+    assert error.startswith("cifar2 has no option 'labels'; ")
 
 
 @pytest.mark.parametrize("labels", [(), (3,), (3, 3), (3, 10), (-1, 3)])

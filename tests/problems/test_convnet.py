@@ -90,8 +90,8 @@ def test_the_loss_is_the_cross_entropy(architecture: dict) -> None:
     expected = by_hand(theta, IMAGES)
     np.testing.assert_allclose(logits(f, theta, IMAGES), expected, rtol=1e-4, atol=1e-4)
     log_softmax = expected - np.log(np.exp(expected).sum(1, keepdims=True))
-    found = cross_entropy(f, theta, jnp.asarray(IMAGES), jnp.asarray(LABELS))
-    assert float(found) == pytest.approx(-log_softmax[np.arange(12), LABELS].mean(), rel=1e-5)
+    entropy = cross_entropy(f, theta, jnp.asarray(IMAGES), jnp.asarray(LABELS))
+    assert float(entropy) == pytest.approx(-log_softmax[np.arange(12), LABELS].mean(), rel=1e-5)
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
@@ -101,6 +101,8 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
         assert theta["conv"][0]["w"].dtype == jnp.float64
         slopes = gradient(f, theta, KEY)
         rng = np.random.default_rng(2)
+        # In NumPy, where nothing is compiled for each shape.
+        theta, slopes = jax.tree.map(np.asarray, (theta, slopes))
         for _ in range(5):
             way = jax.tree.map(lambda x: rng.normal(size=x.shape), theta)
             ahead, behind = (
@@ -154,13 +156,13 @@ def test_batch_normalization_takes_scale_and_bias_away(name: str, index: int) ->
     theta = change(drawn(f), name, index, "w", lambda w: 100 * w)
     moved = change(theta, name, index, "w", lambda w: 7 * w)
     moved = change(moved, name, index, "b", lambda b: b + 3)
-    found, expected = (logits(f, t, IMAGES) for t in (moved, theta))
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    actual, expected = (logits(f, t, IMAGES) for t in (moved, theta))
+    np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-3)
     # Not so for another sign, nor for β.
     flipped = change(theta, name, index, "w", lambda w: -w)
     shifted = change(theta, name, index, "beta", lambda beta: beta + 1)
-    for other in (flipped, shifted):
-        assert np.abs(logits(f, other, IMAGES) - expected).max() > 0.1
+    for changed in (flipped, shifted):
+        assert np.abs(logits(f, changed, IMAGES) - expected).max() > 0.1
 
 
 def test_the_gradient_of_a_bias_under_normalization_is_0() -> None:

@@ -71,13 +71,13 @@ def test_under_vmap_it_is_one_by_one(axes: tuple, assert_close: Callable) -> Non
     if axes[1] is None:
         kernel = kernel[0]
 
-    def one(b: int) -> tuple[jax.Array, jax.Array]:
+    def alone(b: int) -> tuple[jax.Array, jax.Array]:
         pair = (x if axes[0] is None else x[b], kernel if axes[1] is None else kernel[b])
         return jax.grad(loss(by_xla), (0, 1))(*pair)
 
-    found = jax.jit(jax.vmap(jax.grad(loss(convolve), (0, 1)), axes))(x, kernel)
-    expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(one, range(3)))
-    assert_close(found, expected, atol=1e-5)
+    together = jax.jit(jax.vmap(jax.grad(loss(convolve), (0, 1)), axes))(x, kernel)
+    expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *map(alone, range(3)))
+    assert_close(together, expected, atol=1e-5)
 
 
 def test_in_a_loop_and_side_by_side_all_are_of_the_fast_form(

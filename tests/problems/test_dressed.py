@@ -35,23 +35,23 @@ KEY = jax.random.key(0)
 def test_a_problem_is_dressed_from_the_inside_out(
     options: dict[str, Any], kinds: list[type]
 ) -> None:
-    problem, found = dress(Convex(dimension=2), **options), []
+    problem, wrappers = dress(Convex(dimension=2), **options), []
     while True:
-        found.append(type(problem))
+        wrappers.append(type(problem))
         if isinstance(problem, Rescaled):
             assert problem.r == 0.5
         if not isinstance(problem, Logarithm | Rescaled):
             break
         problem = problem.problem
-    assert found == kinds
+    assert wrappers == kinds
 
 
 def test_dressed_in_both_it_is_the_logarithm_of_the_rescaled(assert_close: Callable) -> None:
     both: Any = dress(Quadratic(dimension=3), rescale=2.0, log=True).sample(KEY)
     theta = both.init(KEY)
-    there = both.f.c * theta
-    assert_close(there, both.f.f.init(KEY))
-    assert_close(both.loss(theta, KEY), jnp.log(both.f.f.loss(there, KEY) + EPSILON))
+    unscaled = both.f.c * theta
+    assert_close(unscaled, both.f.f.init(KEY))
+    assert_close(both.loss(theta, KEY), jnp.log(both.f.f.loss(unscaled, KEY) + EPSILON))
 
 
 @pytest.fixture

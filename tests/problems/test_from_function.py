@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.descent.fingerprint import fingerprint
+from metadescent.descent.fingerprint import fingerprint_of
 from metadescent.problems.batch import Batch
 from metadescent.problems.from_function import FromFunction
 
@@ -171,7 +171,7 @@ def test_a_fingerprint_is_of_the_functions_and_of_what_they_close_over() -> None
         FromFunction(mean, init, DATA, batch_size=2),
         FromFunction(mean, init, DATA, batch_size=3),
     ]
-    prints = [fingerprint(problem) for problem in problems]
+    prints = [fingerprint_of(problem) for problem in problems]
     assert len(set(prints)) == len(prints)
-    assert fingerprint(about(2.0)) == prints[1]
-    assert fingerprint(nested(1.0)) == prints[3]
+    assert fingerprint_of(about(2.0)) == prints[1]
+    assert fingerprint_of(nested(1.0)) == prints[3]

@@ -26,9 +26,9 @@ def perceptrons() -> MLPClassification:
 def test_its_gradient_is_c_times_the_gradient_there(assert_close: Callable) -> None:
     scaled = Rescaled(perceptrons(), r=2.0).sample(KEY)
     theta = scaled.init(KEY)
-    there = jax.tree.map(jnp.multiply, scaled.c, theta)
-    assert_close(there, scaled.f.init(KEY))
-    ours, plain = jax.grad(scaled.loss)(theta, KEY), jax.grad(scaled.f.loss)(there, KEY)
+    unscaled = jax.tree.map(jnp.multiply, scaled.c, theta)
+    assert_close(unscaled, scaled.f.init(KEY))
+    ours, plain = jax.grad(scaled.loss)(theta, KEY), jax.grad(scaled.f.loss)(unscaled, KEY)
     assert_close(ours, jax.tree.map(jnp.multiply, scaled.c, plain))
 
 

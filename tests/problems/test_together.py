@@ -1,6 +1,7 @@
 """Problems side by side: values add up, and nothing else of one is felt by another."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import equinox as eqx
@@ -51,11 +52,11 @@ def both() -> Sum:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_value_is_the_sum(count: int, assert_close: Callable) -> None:
-    found = Together([Convex(dimension=n + 1) for n in range(count)]).sample(KEY)
-    theta = found.init(KEY)
+    f = Together([Convex(dimension=n + 1) for n in range(count)]).sample(KEY)
+    theta = f.init(KEY)
     assert [x.shape for x in theta] == [(n + 1,) for n in range(count)]
-    values = [f.loss(x, KEY) for f, x in zip(found.parts, theta, strict=True)]
-    assert_close(found.loss(theta, KEY), sum(values, start=jnp.zeros(())))
+    values = [f.loss(x, KEY) for f, x in zip(f.parts, theta, strict=True)]
+    assert_close(f.loss(theta, KEY), sum(values, start=jnp.zeros(())))
 
 
 def test_the_gradient_of_each_part_is_its_own(both: Sum, assert_same_bits: Callable) -> None:
@@ -85,10 +86,10 @@ def test_parts_are_drawn_started_and_estimated_independently() -> None:
 
 
 def test_a_batch_shares_the_data_of_every_part() -> None:
-    mlp, other = perceptrons(), perceptrons()
-    fs = Batch.sample(Together([mlp, Quadratic(dimension=3), other]), KEY, 4)
+    mlp, mlp_too = perceptrons(), perceptrons()
+    fs = Batch.sample(Together([mlp, Quadratic(dimension=3), mlp_too]), KEY, 4)
     assert fs.shared.parts[0].images is mlp.f.images
-    assert fs.shared.parts[2].images is other.f.images
+    assert fs.shared.parts[2].images is mlp_too.f.images
     assert {x.shape for x in jax.tree.leaves(fs.own)} == {(4, 3, 3), (4, 3)}
     assert jax.eval_shape(lambda: fs.loss(fs.init(KEY), KEY)).shape == (4,)
 
@@ -105,9 +106,13 @@ def test_a_coordinatewise_rule_meets_each_part_as_if_alone(
         end, losses = unroll(m, f, begin, KEY, num_steps=4)
         return losses.sum(), end
 
-    slope = eqx.filter_jit(eqx.filter_value_and_grad(run, has_aux=True))
-    (loss, end), gradient = slope(m, both, theta)
-    alone = [slope(m, f, x) for f, x in zip(both.parts, theta, strict=True)]
+    slope = eqx.filter_value_and_grad(run, has_aux=True)
+
+    @eqx.filter_jit
+    def slopes(m: LSTM, both: Sum, theta: Any) -> tuple:
+        return slope(m, both, theta), list(map(partial(slope, m), both.parts, theta))
+
+    ((loss, end), gradient), alone = slopes(m, both, theta)
     assert_close(end.theta, tuple(end.theta for (_, end), _ in alone), rtol=1e-4)
     assert_close(end.state, tuple(end.state for (_, end), _ in alone), rtol=1e-4)
     assert_close(loss, sum(loss for (loss, _), _ in alone), rtol=1e-4)

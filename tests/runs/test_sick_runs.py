@@ -36,6 +36,7 @@ RECIPE = Recipe(
     meta_rate=0.01,
     validation_problems=64,
 )
+PREPROCESSED = "lstm(layers=(4,), p=10.0, scale=0.1)"
 SICK = (
     doctor.BAD_DATA,
     doctor.ONE_FUNCTION,
@@ -79,7 +80,7 @@ WITH_NAN = Regression(X.at[7].set(jnp.nan), REGRESSION.y)
 
 class Times(Optimizee):
     f: Optimizee
-    factor: float
+    factor: jax.Array
 
     def init(self, key):
         return self.f.init(key)
@@ -88,19 +89,20 @@ class Times(Optimizee):
         return self.factor * self.f.loss(theta, key)
 
 
-class Faint(Problem):
-    """Quadratics whose loss, and so their gradients, are a hundred-millionth of what they were."""
+class Quadratics(Problem):
+    """Quadratics times a factor, or one of them whatever the key; all in the same programs."""
+
+    factor: jax.Array
+    same: jax.Array
 
     def sample(self, key):
-        return Times(Quadratic(dimension=2).sample(key), 1e-8)
+        key = jnp.where(self.same, jax.random.key(3), key)
+        return Times(Quadratic(dimension=2).sample(key), self.factor)
 
 
-class Same(Problem):
-    """One quadratic, whatever the key."""
-
-    def sample(self, key):
-        del key
-        return Quadratic(dimension=2).sample(jax.random.key(3))
+QUADRATICS = Quadratics(jnp.asarray(1.0), jnp.asarray(False))
+FAINT = Quadratics(jnp.asarray(1e-8), jnp.asarray(False))
+SAME = Quadratics(jnp.asarray(1.0), jnp.asarray(True))
 
 
 class Valley(Optimizee):
@@ -155,33 +157,33 @@ def verdicts(tmp_path: Path, cache: Path) -> Callable:
 
 
 def test_a_meta_rate_a_hundred_times_too_high(verdicts: Callable) -> None:
-    assert doctor.META_RATE in verdicts(Quadratic(dimension=2), meta_rate=1.0)
+    assert doctor.META_RATE in verdicts(QUADRATICS, meta_rate=1.0)
 
 
 def test_a_phi_of_zeros_has_a_dead_output(verdicts: Callable, tmp_path: Path) -> None:
     zeros = jax.tree.map(jnp.zeros_like, make_optimizer(RECIPE.optimizer, jax.random.key(0)))
     artifact.save(tmp_path / "zeros.safetensors", zeros, optimizer=RECIPE.optimizer)
-    said = verdicts(Quadratic(dimension=2), init=str(tmp_path / "zeros.safetensors"))
+    said = verdicts(QUADRATICS, init=str(tmp_path / "zeros.safetensors"))
     assert doctor.DEAD in said
     assert doctor.NOT_YET in said
 
 
 def test_nan_in_the_data(verdicts: Callable) -> None:
-    assert verdicts(WITH_NAN) == [doctor.BAD_DATA]
+    assert verdicts(WITH_NAN, optimizer=PREPROCESSED) == [doctor.BAD_DATA]
 
 
 def test_no_preprocessing_of_tiny_gradients(verdicts: Callable) -> None:
-    said = verdicts(Faint())
+    said = verdicts(FAINT)
     assert doctor.BLIND in said
     assert doctor.DEAD not in said
 
 
 def test_an_unroll_of_one(verdicts: Callable) -> None:
-    assert doctor.SHORT_SIGHTED in verdicts(Quadratic(dimension=2), unroll=1)
+    assert doctor.SHORT_SIGHTED in verdicts(QUADRATICS, unroll=1)
 
 
 def test_one_function_only(verdicts: Callable) -> None:
-    assert doctor.ONE_FUNCTION in verdicts(Same())
+    assert doctor.ONE_FUNCTION in verdicts(SAME)
 
 
 def test_diverging_past_the_horizon(verdicts: Callable) -> None:
@@ -201,8 +203,8 @@ def test_diverging_past_the_horizon(verdicts: Callable) -> None:
 @pytest.mark.parametrize(
     ("problem", "optimizer"),
     [
-        (Quadratic(dimension=2), RECIPE.optimizer),
-        (REGRESSION, "lstm(layers=(4,), p=10.0, scale=0.1)"),
+        (QUADRATICS, RECIPE.optimizer),
+        (REGRESSION, PREPROCESSED),
         (Convex(dimension=3), "rnnprop(layers=(4,), scale=0.1)"),
     ],
     ids=["quadratics", "regression", "convex"],

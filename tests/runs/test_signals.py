@@ -1,6 +1,5 @@
 """Signals: a training ends the epoch at hand first; a second signal ends it at once."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -8,11 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from metadescent.runs.checkpoint import latest_epoch
+from metadescent import zoo
+from metadescent.runs.log import read_metrics
+from metadescent.runs.plan import plan_of
+from metadescent.runs.recipe import Recipe
 from metadescent.runs.signals import TOGETHER, Stopped, handed_on, patient
+from metadescent.runs.training import finished_state
 
 BOTH = pytest.mark.parametrize(
     ("number", "status", "word"),
@@ -65,57 +69,95 @@ def test_the_first_is_handed_on_and_a_second_is_not(monkeypatch: pytest.MonkeyPa
     assert handed == [signal.SIGINT]
 
 
-# A training whose second epoch is slow and, as what is compiled, a call in which Python sees no
-# signal: the derivation of a key is one.
+# What is compiled is a call in which Python sees no signal: the derivation of a key is one.
+BUSY = """
+import hashlib, pathlib, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from metadescent.runs.signals import patient
+with patient():
+    pathlib.Path("begun").touch()
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000_000)  # minutes
+"""
+# A training whose second epoch is such a call.
 SLOW = """
 import hashlib, pathlib, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from metadescent import cli
-from metadescent.cli import training
-module = sys.modules["metadescent.meta.train"]
-rounds, real = int(sys.argv.pop()), module.epoch
-def epoch(state, *args):
+from metadescent.meta import train
+real = train.run_epoch
+def run_epoch(state, *args):
     if int(state.epoch) == 1:
         pathlib.Path("begun").touch()
-        hashlib.pbkdf2_hmac("sha256", b"", b"", rounds)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 3_000_000)
     return real(state, *args)
-module.epoch = epoch
+train.run_epoch = run_epoch
 cli.main()
 """
-FLAGS = ["--optimizer", "lstm(layers=(2,),p=None,scale=1.0)", "--steps", "4", "--unroll", "2"]
-FLAGS += ["--problems", "2", "--epochs", "4", "--episodes", "2", "--validation-problems", "2"]
+SAID = "metadescent: the epoch at hand is ended and saved first; a second signal ends all at once"
 
 
 @contextmanager
-def training(folder: Path, rounds: int) -> Iterator[subprocess.Popen]:
-    command = [sys.executable, "-c", SLOW, "train", "quadratic(dimension=2)", "--out", "run"]
-    words = [*command, *FLAGS, str(rounds)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
+def begun(folder: Path, program: str, *words: str) -> Iterator[subprocess.Popen]:
+    """A process that is at what it does by now."""
+    command = [sys.executable, "-c", program, *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
         try:
-            wait_until((folder / "begun").exists, process)
+            deadline = time.monotonic() + 120
+            while process.poll() is None and time.monotonic() < deadline:
+                if (folder / "begun").exists():
+                    break
+                time.sleep(0.005)
+            assert (folder / "begun").exists()
             yield process
         finally:
             process.kill()
 
 
-def wait_until(reached: Callable[[], bool], process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while not reached() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    assert reached()
+@BOTH
+def test_a_second_signal_ends_what_is_at_hand_at_once(
+    number: signal.Signals, status: int, word: str, tmp_path: Path
+) -> None:
+    with begun(tmp_path, BUSY) as process:
+        process.send_signal(number)
+        time.sleep(TOGETHER + 0.2)
+        assert process.poll() is None
+        process.send_signal(number)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert said.splitlines() == [SAID, f"metadescent: {word}"]
 
 
-def lines(folder: Path) -> list[int]:
-    text = (folder / "run" / "metrics.jsonl").read_text()
-    return [json.loads(line)["epoch"] for line in text.splitlines()]
+RECIPE = Recipe(
+    optimizer="lstm(layers=(2,), p=None, scale=1.0)",
+    steps=4,
+    unroll=2,
+    problems=2,
+    epochs=4,
+    episodes=2,
+    meta_rate=0.03,
+    average=0.5,
+    validation_problems=2,
+)
+
+
+def numbers(folder: Path) -> list[dict[str, Any]]:
+    """What a run has logged, but for its clock."""
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_metrics(folder)]
 
 
 @pytest.mark.slow
 @BOTH
 def test_the_epoch_at_hand_is_kept_and_resumed(
-    number: signal.Signals, status: int, word: str, tmp_path: Path, metadescent: Callable
+    number: signal.Signals,
+    status: int,
+    word: str,
+    tmp_path: Path,
+    metadescent: Callable,
+    trained: Callable,
+    flags_of: Callable,
 ) -> None:
-    with training(tmp_path, 3_000_000) as process:
+    words = ["train", "quadratic(dimension=2)", "--out", "run", *flags_of(RECIPE)]
+    with begun(tmp_path, SLOW, *words) as process:
         process.send_signal(number)
         time.sleep(0.05)
         process.send_signal(number)  # whoever starts a program may send what its group gets as well
@@ -124,37 +166,10 @@ def test_the_epoch_at_hand_is_kept_and_resumed(
     assert said.splitlines()[-1] == (
         f"metadescent: {word} after epoch 2 of 4, which is saved in run; go on with train --resume"
     )
-    first = (
-        "metadescent: the epoch at hand is ended and saved first; a second signal ends all at once"
-    )
-    assert first in said.splitlines()
-    assert lines(tmp_path) == [1, 2]
-    assert latest_epoch(tmp_path / "run" / "checkpoints") == 2
-    words = ["train", "quadratic(dimension=2)", "--out", "run", *FLAGS]
+    assert SAID in said.splitlines()
+    assert "Traceback" not in said
+    assert [line["epoch"] for line in read_metrics(tmp_path / "run")] == [1, 2]
+    assert int(finished_state(tmp_path / "run", plan_of(RECIPE)).epoch) == 2
+    assert zoo.load(tmp_path / "run")
     assert metadescent(*words, "--resume")[0] == 0
-    assert metadescent(*words[:3], "whole", *words[4:])[0] == 0
-    numbers = [
-        [
-            {k: v for k, v in json.loads(line).items() if k != "seconds"}
-            for line in text.splitlines()
-        ]
-        for text in ((tmp_path / run / "metrics.jsonl").read_text() for run in ("run", "whole"))
-    ]
-    assert numbers[0] == numbers[1]
-    assert len(numbers[0]) == 4
-
-
-@pytest.mark.slow
-@BOTH
-def test_a_second_signal_ends_the_epoch_at_hand_at_once(
-    number: signal.Signals, status: int, word: str, tmp_path: Path
-) -> None:
-    with training(tmp_path, 2_000_000_000) as process:  # minutes
-        process.send_signal(number)
-        time.sleep(TOGETHER + 0.2)
-        assert process.poll() is None
-        process.send_signal(number)
-        _, said = process.communicate(timeout=30)
-    assert process.returncode == status
-    assert said.splitlines()[-1] == f"metadescent: {word}"
-    assert lines(tmp_path) == [1]
+    assert numbers(tmp_path / "run") == numbers(trained(RECIPE)[0])

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from metadescent import zoo
 from metadescent.zoo import cards, catalogue
-from metadescent.zoo import file as artifact
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -37,22 +36,22 @@ def test_tables_are_read_as_they_are_written(tables: list[list[list[str]]]) -> N
 
 @pytest.mark.parametrize("name", zoo.names())
 def test_its_facts_are_those_of_its_card_and_of_its_file(name: str) -> None:
-    found, text = cards.facts(name), zoo.card(name)
-    made = artifact.read_card(zoo.path(name))
-    assert (found.name, found.optimizer) == (name, made["optimizer"])
-    assert f"| made again by | `{found.command}` |" in text
-    assert f"| licence | {found.licence} |" in text
-    assert f"| trained on | `{found.trained_on}`, horizon {found.horizon} |" in text
-    assert f"## On {found.seeds} fresh problems, {found.horizon}" in text
-    final, low, high = numbers(found.loss)
+    facts, text = cards.facts(name), zoo.card(name)
+    made = cards.read_card(zoo.path(name))
+    assert (facts.name, facts.optimizer) == (name, made["optimizer"])
+    assert f"| made again by | `{facts.command}` |" in text
+    assert f"| licence | {facts.licence} |" in text
+    assert f"| trained on | `{facts.trained_on}`, horizon {facts.horizon} |" in text
+    assert f"## On {facts.seeds} fresh problems, {facts.horizon}" in text
+    final, low, high = numbers(facts.loss)
     assert final == float(f"{made['test']['final']:.4g}")
     assert low < final < high
     assert f"| {name} | learned | {final:.4g} | {low:.4g} – {high:.4g} |" in text
-    value, baseline = numbers(found.baseline)[0], found.baseline.split()[-1]
+    value, baseline = numbers(facts.baseline)[0], facts.baseline.split()[-1]
     losses = {row[0]: row[2] for row in cards.tables(text)[1] if row[0] not in ("", name)}
     finite = {name: float(loss) for name, loss in losses.items() if loss != "diverged"}
     assert finite[baseline] == value == min(finite.values())
-    assert found.size.startswith(f"{parameters(name):,} parameters, ")
+    assert facts.size.startswith(f"{parameters(name):,} parameters, ")
 
 
 def numbers(text: str) -> list[float]:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from metadescent.optimizers.lstm import LSTM
-from metadescent.zoo import file as artifact
+from metadescent.zoo.cards import read_card
+from metadescent.zoo.file import load
 from metadescent.zoo.l2l import load_l2l
 
 PARITY = Path(os.environ.get("METADESCENT_DATA", "")) / "parity"
@@ -177,8 +178,8 @@ def test_convert_writes_an_optimizer_that_loads(
     status, out, said = metadescent("convert", str(path), "lstm", "--scale", "0.02")
     there, spec = path.with_suffix(".safetensors"), "lstm(layers=(3, 2), p=5.0, scale=0.02)"
     assert (status, out, said) == (0, f"{spec}: {there}\n", "")
-    assert_same_bits(artifact.load(there), load_l2l(path, scale=0.02))
-    card = artifact.read_card(there)
+    assert_same_bits(load(there), load_l2l(path, scale=0.02))
+    card = read_card(there)
     assert card["optimizer"] == spec
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert card["converted_from"] == {"file": "cw.l2l-0", "sha256": digest}

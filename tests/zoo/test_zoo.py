@@ -18,10 +18,12 @@ from metadescent._errors import UserError
 from metadescent.descent.curves import learning_curves
 from metadescent.optimizers.lstm import LSTM
 from metadescent.registry import make_problem, recipe_of
-from metadescent.runs import folder as runs
+from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
+from metadescent.runs.training import train
 from metadescent.zoo import catalogue
-from metadescent.zoo import file as artifact
+from metadescent.zoo.cards import read_card
+from metadescent.zoo.file import save
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,10 +37,20 @@ def test_it_loads_and_its_phi_is_finite(name: str) -> None:
     assert all(np.isfinite(leaf).all() for leaf in leaves)
 
 
-@pretrained
+# Networks, pictures and memories take long to compile.
+LIGHT = re.compile(r"(quadratic|quadratic-uniform|ill-conditioned)-(lstm|gac)")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if LIGHT.fullmatch(name) else pytest.mark.slow)
+        for name in zoo.names()
+    ],
+)
 def test_it_optimizes_what_it_was_trained_on(name: str) -> None:
     """In 100 steps to half of f, or in the first tenth of a run of 1000 to four fifths."""
-    card = artifact.read_card(zoo.path(name))
+    card = read_card(zoo.path(name))
     trained_on, part = card["trained_on"], 0.5 if card["recipe"]["steps"] <= 200 else 0.8
     try:
         problem = make_problem(trained_on)
@@ -55,7 +67,7 @@ def test_it_optimizes_what_it_was_trained_on(name: str) -> None:
 def test_the_command_on_its_card_is_its_recipe(name: str) -> None:
     (line,) = re.findall(r"`(metadescent train .+?)` \|", zoo.card(name))
     commands = [cli._parse(shlex.split(command)[1:]) for command in line.split(" && ")]
-    stages = [artifact.read_card(zoo.path(name))]
+    stages = [read_card(zoo.path(name))]
     while stages[0].get("before"):
         stages.insert(0, stages[0]["before"])
     earlier = [""] + [str(command.out) for command in commands]
@@ -67,7 +79,7 @@ def test_the_command_on_its_card_is_its_recipe(name: str) -> None:
 
 @pretrained
 def test_its_card_and_its_file_say_the_same(name: str) -> None:
-    text, made = zoo.card(name), artifact.read_card(zoo.path(name))
+    text, made = zoo.card(name), read_card(zoo.path(name))
     assert text.startswith(f"# {name}\n")
     for value in (
         made["optimizer"],
@@ -86,7 +98,7 @@ def test_its_card_and_its_file_say_the_same(name: str) -> None:
 
 @pretrained
 def test_it_is_the_best_of_its_validation_curve(name: str) -> None:
-    made = artifact.read_card(zoo.path(name))
+    made = read_card(zoo.path(name))
     curve = made["validation"]["curve"]
     assert len(curve) == made["budget"]["epoch"]
     assert made["validation"]["loss"] == pytest.approx(curve[-1], rel=1e-5, abs=0)
@@ -130,13 +142,16 @@ def test_the_command_on_the_card_trains_like_it_again(tmp_path: Path) -> None:
     name, epochs = "quadratic-lstm", 5
     (line,) = re.findall(r"`(metadescent train .+?)` \|", zoo.card(name))
     command = cli._parse(shlex.split(line)[1:])
-    training = runs.train(
-        tmp_path / "run", make_problem(command.problem), command.problem, command.recipe
+    training = train(
+        tmp_path / "run",
+        make_problem(command.problem),
+        command.problem,
+        plan_of(command.recipe),
     )
-    found = [float(info.validation_loss) for _, info in itertools.islice(training, epochs)]
-    said = artifact.read_card(zoo.path(name))["validation"]["curve"][:epochs]
-    np.testing.assert_allclose(found[:2], said[:2], rtol=0.2)
-    assert min(found) < 1.25 * min(said)
+    losses = [float(info.validation_loss) for _, info in itertools.islice(training, epochs)]
+    on_card = read_card(zoo.path(name))["validation"]["curve"][:epochs]
+    np.testing.assert_allclose(losses[:2], on_card[:2], rtol=0.2)
+    assert min(losses) < 1.25 * min(on_card)
 
 
 # Names and files of one's own.
@@ -146,22 +161,22 @@ def test_the_command_on_the_card_trains_like_it_again(tmp_path: Path) -> None:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A zoo with one optimizer."""
     monkeypatch.setattr(catalogue, "FOLDER", tmp_path / "zoo")
-    save(tmp_path / "zoo" / "quadratic-lstm.safetensors", seed=1)
+    saved(tmp_path / "zoo" / "quadratic-lstm.safetensors", seed=1)
     (tmp_path / "zoo" / "quadratic-lstm.md").write_text("# quadratic-lstm")
     return tmp_path
 
 
-def save(path: Path, *, seed: int) -> LSTM:
+def saved(path: Path, *, seed: int) -> LSTM:
     m = LSTM((2,), key=jax.random.key(seed))
-    artifact.save(path, m, optimizer="lstm(layers=(2,))")
+    save(path, m)
     return m
 
 
 def test_a_name_a_file_and_a_run_folder_are_all_optimizers(
     folder: Path, assert_same_bits: Callable
 ) -> None:
-    mine = save(folder / "mine.safetensors", seed=2)
-    run = save(folder / "run" / "optimizer.safetensors", seed=3)
+    mine = saved(folder / "mine.safetensors", seed=2)
+    run = saved(folder / "run" / "optimizer.safetensors", seed=3)
     assert zoo.names() == ["quadratic-lstm"]
     assert_same_bits(zoo.load("quadratic-lstm"), LSTM((2,), key=jax.random.key(1)))
     assert_same_bits(zoo.load(folder / "mine.safetensors"), mine)

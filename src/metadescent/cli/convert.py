@@ -63,16 +63,16 @@ class Convert(Command):
         import hashlib
 
         from metadescent._files import read_bytes
+        from metadescent.registry import spec_of
         from metadescent.zoo.file import save
         from metadescent.zoo.l2l import load_l2l
 
         m = load_l2l(self.checkpoint, p=self.p, scale=self.scale)
-        spec = f"lstm(layers={m.layers}, p={m.p}, scale={m.scale})"
         # So that the card says which file of the authors' it was.
         digest = hashlib.sha256(read_bytes(self.checkpoint)).hexdigest()
         origin = {"file": self.checkpoint.name, "sha256": digest}
-        save(out, m, optimizer=spec, converted_from=origin)
-        return spec
+        save(out, m, converted_from=origin)
+        return str(spec_of(m))
 
     def _network(self, out: Path) -> int:
         """Write torchvision's network as one of neural art; return the number of its arrays."""

@@ -14,7 +14,7 @@ import numpy as np
 from metadescent.problems.base import Problem
 
 
-def fingerprint(problem: Problem) -> str:
+def fingerprint_of(problem: Problem) -> str:
     """Return a digest of the code, in all files that it is in, the options and the data of one."""
     leaves, treedef = jax.tree.flatten(problem)
     # A function is written with its address, which changes from process to process.

@@ -23,7 +23,7 @@ from metadescent.descent import (
     tuning,
     unrolling,
 )
-from metadescent.descent.fingerprint import fingerprint
+from metadescent.descent.fingerprint import fingerprint_of
 from metadescent.descent.tuning import Tuned, tune
 from metadescent.optimizers import base as optimizers_base
 from metadescent.problems import base as problems_base
@@ -115,7 +115,7 @@ def keep_tuned(
 def _tuning_file(
     cache: Path, name: str, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Path:
-    question = [fingerprint(problem), jax.random.key_data(key).tolist(), num_steps, num_seeds]
+    question = [fingerprint_of(problem), jax.random.key_data(key).tolist(), num_steps, num_seeds]
     # A rate that other code found is never reported.
     code = [inspect.getsource(module) for module in CODE]
     written = json.dumps([name, *question, code, version("optax")])

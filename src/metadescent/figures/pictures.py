@@ -86,6 +86,7 @@ def pictures_of(
     where = scene(problem, key)
     seen = histories(optimizers, where, num_steps=num_steps)
     first = min(FUNCTION_STEPS, num_steps)
+    # By chance, so that what is shown is not what was looked for.
     chosen = choose(seen.gradients, count, seed)
     values = around(seen.gradients[:first, chosen])
     curves = functions(optimizers, where, chosen, values, num_steps=first)

@@ -10,8 +10,8 @@ from typing import Any
 
 from metadescent.descent.baselines import BASELINES
 
+# Width in inches of one column of a two-column page; a figure of two panels a row has two.
 COLUMN_WIDTH = 3.4
-"""Width in inches of one column of a two-column page; a figure of two panels a row has two."""
 
 
 # Colours are Okabe and Ito's; its yellow is too light for a line. Dashes are in line widths.

@@ -73,10 +73,10 @@ def all_cards() -> str:
     names = catalogue.names()
     columns = ["", "trained on", "horizon", "size", "final loss", "best tuned", "licence"]
     lines = [_row(columns), _row(["---"] * len(columns))]
-    for of in map(facts, names):
-        name, trained_on = f"[{of.name}](#{of.name})", f"`{of.trained_on}`"
+    for row in map(facts, names):
+        link, problem = f"[{row.name}](#{row.name})", f"`{row.trained_on}`"
         lines.append(
-            _row([name, trained_on, of.horizon, of.size, of.loss, of.baseline, of.licence])
+            _row([link, problem, row.horizon, row.size, row.loss, row.baseline, row.licence])
         )
     # Each card becomes a section of one page, so its headings go down a level.
     cards = [catalogue.card(name).replace("\n## ", "\n### ") for name in names]

@@ -6,6 +6,7 @@ matrix, (inputs + hidden) × 4 hidden, gates in the order i, j, f, o, and a cons
 one of ours has two matrices, transposed, the order i, f, g, o, and no constant.
 """
 
+from functools import partial
 from pathlib import Path
 
 import equinox as eqx
@@ -71,8 +72,9 @@ def load_l2l(path: str | Path, *, p: float | None = None, scale: float | None = 
         )
     if inputs == 2:
         p, scale = 5.0 if p is None else p, 0.01 if scale is None else scale
-    m = LSTM(layers, p, 1.0 if scale is None else scale, key=jax.random.key(0))
-    return _with_weights(m, tables)
+    make = partial(LSTM, layers, p, 1.0 if scale is None else scale)
+    # Shapes alone are drawn, as every number is replaced.
+    return _with_weights(eqx.filter_eval_shape(make, key=jax.random.key(0)), tables)
 
 
 def _length(arrays: dict[str, NDArray], name: str) -> int:
@@ -93,20 +95,20 @@ def _written(shapes: Shapes) -> str:
 
 
 def _with_weights(m: LSTM, tables: Tables) -> LSTM:
-    for layer, (cell, hidden) in enumerate(zip(m.cells, m.layers, strict=True)):
-        theirs, inputs = tables[f"lstm_{layer + 1}"], cell.weight_ih.shape[1]
-        weight = _gates(theirs["w_gates"])
-        # Ours has no constant added to f, the second of its four gates, so the bias has it.
-        bias = _gates(theirs["b_gates"]).at[hidden : 2 * hidden].add(1.0)
+    for layer, hidden in enumerate(m.layers):
+        weight, bias = (_gates(tables[f"lstm_{layer + 1}"][x]) for x in ("w_gates", "b_gates"))
+        # Ours has no constant added to f, the second of its gates, so the bias has it.
+        bias[hidden : 2 * hidden] += 1.0
         m = eqx.tree_at(
             lambda m, n=layer: (m.cells[n].weight_ih, m.cells[n].weight_hh, m.cells[n].bias),
             m,
-            (weight[:, :inputs], weight[:, inputs:], bias),
+            tuple(map(jnp.asarray, (weight[:, :-hidden], weight[:, -hidden:], bias))),
         )
-    w, b = (jnp.asarray(tables["linear"][name].astype(np.float32)) for name in ("w", "b"))
-    return eqx.tree_at(lambda m: (m.output.weight, m.output.bias), m, (w.T, b))
+    w, b = (jnp.asarray(tables["linear"][x].astype(np.float32).T) for x in ("w", "b"))
+    return eqx.tree_at(lambda m: (m.output.weight, m.output.bias), m, (w, b))
 
 
-def _gates(array: NDArray) -> jax.Array:
+def _gates(array: NDArray) -> NDArray:
+    # Their j is our g; ours come in the order of PyTorch.
     i, j, f, o = np.split(array.astype(np.float32), 4, axis=-1)
-    return jnp.asarray(np.concatenate([i, f, j, o], axis=-1).T)
+    return np.concatenate([i, f, j, o], axis=-1).T

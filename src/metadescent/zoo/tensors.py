@@ -12,6 +12,7 @@ from safetensors import SafetensorError, deserialize
 from metadescent._errors import UserError
 from metadescent._files import read_bytes
 
+# What safetensors calls a dtype, and what NumPy and JAX call it.
 _DTYPES = {
     "BOOL": "bool",
     "BF16": "bfloat16",
@@ -64,6 +65,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def sealed(data: bytes) -> bytes:
     """Return a file that was written with `NO_CHECKSUM` with its checksum in that place."""
+    # The header comes first, so the first such place is not among the arrays.
     return data.replace(NO_CHECKSUM.encode(), _digest(data), 1)
 
 

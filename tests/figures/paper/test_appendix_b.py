@@ -163,5 +163,6 @@ def test_two_runs_give_the_same_bytes(
         return {name: Tuned(0.1, [], [], "given") for name in names}
 
     monkeypatch.setattr(appendix_b, "tune_each", tune_each)
+    monkeypatch.setattr(update_functions, "FUNCTION_STEPS", 4)
     first, second = (render(tiny(figure).plot(), ".svg") for _ in range(2))
     assert first == second

@@ -69,12 +69,6 @@ def failing(**changed: Comparison) -> list[int]:
     return [index for index, claim in enumerate(claims) if not claim.holds]
 
 
-@pytest.fixture(autouse=True)
-def _cleared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the programs of other tests."""
-    monkeypatch.setattr(jax, "clear_caches", lambda: None)
-
-
 def test_the_settings() -> None:
     assert {parse(setting.problem)[0] for setting in SETTINGS.values()} <= set(problems())
     for name, setting in SETTINGS.items():
@@ -132,7 +126,12 @@ def test_what_nobody_learned_is_none_of_the_three() -> None:
     assert claims[0].measured == pytest.approx(0.02)
 
 
-def test_broydens_second_method(assert_close: Callable) -> None:
+@pytest.fixture(scope="module")
+def m() -> LearnedOptimizer:
+    return appendix_d.broyden(0.5)
+
+
+def test_broydens_second_method(m: LearnedOptimizer, assert_close: Callable) -> None:
     """B ← B + (s − B y) yᵀ/⟨y, y⟩ from B = γ I, and θ ← θ − B ∇, as in Broyden (1965)."""
     gamma, n = 0.5, 4
     W, y0 = np.array([[2.0, 1, 0, 0], [0, 1, 0.5, 0], [0, 0, 0.7, 0.2], [0, 0, 0, 0.4]]), np.ones(n)
@@ -140,7 +139,6 @@ def test_broydens_second_method(assert_close: Callable) -> None:
     def slope(theta: Any) -> np.ndarray:
         return W.T @ (W @ np.asarray(theta) - y0)
 
-    m = appendix_d.broyden(gamma)
     update = eqx.filter_jit(m.update)
     theta = by_hand = np.zeros(n)
     state, B = m.init(jnp.asarray(theta, jnp.float32)), gamma * np.eye(n)
@@ -199,7 +197,7 @@ def tiny(name: str) -> LearnedOptimizer:
 
 @pytest.mark.parametrize("budget", ["smoke", "cpu"])
 def test_each_panel_runs_what_it_says(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, budget: str
+    m: LearnedOptimizer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, budget: str
 ) -> None:
     calls, loaded, said, timed = [], [], [], []
 
@@ -208,8 +206,6 @@ def test_each_panel_runs_what_it_says(
         calls.append((name, tuple(learned), options))
         progress("running")
         return comparison(name, steps=options["num_steps"])
-
-    m = LSTM((2,), key=KEY)
 
     def load(name: str) -> LearnedOptimizer:
         loaded.append(name)

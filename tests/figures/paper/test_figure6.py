@@ -47,14 +47,6 @@ def failing(**replaced: Comparison) -> list[int]:
     return [i for i, claim in enumerate(FIGURE.judge(measured(**replaced))) if not claim.holds]
 
 
-@pytest.fixture(autouse=True)
-def cleared(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """Keep the programs of other tests; one entry for each time that they would have gone."""
-    times: list[None] = []
-    monkeypatch.setattr(jax, "clear_caches", lambda: times.append(None))
-    return times
-
-
 def test_the_points() -> None:
     networks = [parse(setting.problem) for setting in FIGURE.settings.values()]
     assert {name for name, _ in networks} == {"mnist"}

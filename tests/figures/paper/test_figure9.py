@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,6 @@ from metadescent.figures.paper import experiment_of, figure9, styling
 from metadescent.figures.paper.experiment import reproduce
 from metadescent.figures.paper.figure9 import PIECES, Piece, Triple, beyond
 from metadescent.optimizers.base import LearnedOptimizer
-from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.data.content import TINY_IMAGENET
 from metadescent.problems.data.embedded import EMBEDDED
 from metadescent.problems.data.pictures import write_picture
@@ -99,6 +99,7 @@ def test_the_pieces_are_those_that_the_paper_describes() -> None:
     numbers = [piece.content for piece in PIECES if isinstance(piece.content, int)]
     assert numbers == list(range(figure9.TEST))
     assert {piece.content for piece in PIECES if isinstance(piece.content, str)} == set(EMBEDDED)
+    assert experiment_of("figure9").units == len(PIECES)
     assert experiment_of("figure9").optimizers == ("neural-art-lstm",)
     assert experiment_of("figure9-vgg19").optimizers == ("neural-art-lstm-vgg19",)
 
@@ -114,13 +115,18 @@ class Mean(FeatureNetwork):
         return {"a": jnp.asarray(pixels) / 255.0}
 
 
-def still(name: str) -> LearnedOptimizer:
+class Still(LearnedOptimizer):
     """An optimizer that does not move."""
-    return jax.tree.map(jnp.zeros_like, LSTM((2,), p=None, key=jax.random.key(0)))
+
+    def init(self, params: Any) -> Any:
+        return ()
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        return jax.tree.map(jnp.zeros_like, updates), state
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let contents and styles be plain, each of a colour of its own, and the network simple."""
     pytest.importorskip("sklearn")
 
@@ -136,28 +142,33 @@ def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
         return np.full((8, 8, 3), 3 * len(path.stem), np.uint8)
 
     monkeypatch.setattr(figure9, "read_picture", read_picture)
-    return {}
 
 
-def test_every_piece_is_styled_and_reported(small: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    experiment, reports = experiment_of("figure9"), []
-    found = reproduce(experiment, budget="smoke", load=still, progress=reports.append)
-    assert len(reports) == experiment.units == len(PIECES)
-    json.dumps(found.to_json())
-    assert found.panels == {}
-    assert found.measured["steps"] == 12
-    pieces = [(p["content"], p["style"], p["size"]) for p in found.measured["pictures"]]
-    assert pieces == list(PIECES)
-    figure = found.plot()
-    assert len(figure.axes) == 3 * len(PIECES)
+# The first four have both sizes, and a photograph of either kind.
+@pytest.mark.parametrize("count", [4, pytest.param(len(PIECES), marks=pytest.mark.slow)])
+@pytest.mark.usefixtures("small")
+def test_every_piece_is_styled_and_reported(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces, reports = PIECES[:count], []
+    monkeypatch.setattr(figure9, "PIECES", pieces)
+    reproduction = reproduce(
+        experiment_of("figure9"), budget="smoke", load=lambda name: Still(), progress=reports.append
+    )
+    assert len(reports) == count
+    json.dumps(reproduction.to_json())
+    assert reproduction.panels == {}
+    assert reproduction.measured["steps"] == 12
+    pictures = reproduction.measured["pictures"]
+    assert [(p["content"], p["style"], p["size"]) for p in pictures] == list(pieces)
+    figure = reproduction.plot()
+    assert len(figure.axes) == 3 * count
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles[1::3] == [f"{styling.TITLES[p.style]}, {p.size} × {p.size}" for p in PIECES]
+    assert titles[1::3] == [f"{styling.TITLES[p.style]}, {p.size} × {p.size}" for p in pieces]
 
 
 def test_a_triple_is_content_result_and_style() -> None:
     content, style = (np.full((8, 8, 3), value, np.uint8) for value in (200, 30))
     found = figure9.styled(
-        still(""), Mean(), PIECES[0], content, style, jax.random.key(0), num_steps=3
+        Still(), Mean(), PIECES[0], content, style, jax.random.key(0), num_steps=3
     )
     # It does not move, so the result is θ₀: the content with a little noise.
     assert abs(found.theta - to_theta(content)).max() < 0.1

@@ -8,7 +8,7 @@ import pytest
 
 from metadescent._files import write_json
 from metadescent.descent.comparison import problem_keys
-from metadescent.descent.tuning import tune
+from metadescent.descent.tuning import Tuned, tune
 from metadescent.figures.paper.budgets import BUDGETS, Budget, Seeds
 from metadescent.figures.paper.kept import is_kept, kept_searches, seal, to_entry
 from metadescent.figures.paper.panels import LearningCurves, Setting, searches_of
@@ -80,9 +80,17 @@ def test_rates_are_searched_on_the_problem_that_is_named_for_it():
     assert searches_of({"left": other}, budget) == [("sgd", other.tuned_on, 20, 4)]
 
 
-def test_the_tool_keeps_the_searches_of_any_experiment(tmp_path, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def tool():
+    path = Path(__file__).parents[3] / "tools" / "keep_searches.py"
+    spec = importlib.util.spec_from_file_location("keep_searches", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_tool_keeps_the_searches_of_any_experiment(tool, tmp_path, monkeypatch, capsys):
     """By its figure's name, on the problem that rates are tuned on; and does none of them twice."""
-    tool = tool_of("keep_searches")
     other = "quadratic-uniform"
     one = Setting("quadratic", "", 20, "functions", "", "", ("sgd",), tuned_on=other)
     experiment = LearningCurves("figure8", {"left": one}, judge=lambda panels: [])
@@ -90,6 +98,14 @@ def test_the_tool_keeps_the_searches_of_any_experiment(tmp_path, monkeypatch, ca
     monkeypatch.setattr(tool, "experiment_of", {"figure8": experiment}.__getitem__)
     monkeypatch.setattr(tool, "budget_of", lambda _: BUDGETS["smoke"]._replace(horizon=1.0))
     monkeypatch.setattr(tool, "tuning_cache", lambda: tmp_path / "cache")
+
+    def cached_tune(name, problem, key, num_steps, num_seeds, cache):
+        assert (name, problem, num_steps, num_seeds) == ("sgd", make_problem(other), 20, 32)
+        assert (jax.random.key_data(key) == jax.random.key_data(problem_keys(0)[0])).all()
+        assert cache == tmp_path / "cache"
+        return Tuned(0.1, [0.01, 0.1, 1.0], [3.0, 1.0, 2.0], "by hand")
+
+    monkeypatch.setattr(tool, "cached_tune", cached_tune)
     monkeypatch.setattr("sys.argv", ["keep_searches.py", "figure8"])
     tool.main()
     assert capsys.readouterr().out.startswith("left, sgd: ")
@@ -100,11 +116,3 @@ def test_the_tool_keeps_the_searches_of_any_experiment(tmp_path, monkeypatch, ca
     assert list(kept) == ["sgd"]
     tool.main()
     assert capsys.readouterr().out == ""
-
-
-def tool_of(name):
-    path = Path(__file__).parents[3] / "tools" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from metadescent.descent.comparison import Comparison, problem_keys
@@ -15,11 +16,12 @@ from metadescent.figures.paper.budgets import BUDGETS, Budget, Seeds
 from metadescent.figures.paper.claims import Claim
 from metadescent.figures.paper.experiment import Panels, reproduce
 from metadescent.figures.paper.panels import LearningCurves, Setting
-from metadescent.optimizers.lstm import LSTM
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.registry import make_problem
+from metadescent.problems.quadratic import Quadratic
 
-F, G = "quadratic(dimension=2)", "quadratic(dimension=3)"
+F, G = "f", "g"
+PROBLEMS = {F: Quadratic(dimension=2), G: Quadratic(dimension=3)}
 SETTINGS = {
     "first": Setting(F, "mine", 20, "functions", "First", "Loss", ("sgd",)),
     "again": Setting(F, "mine", 40, "functions", "Again", "Loss", ("sgd",), second_half=True),
@@ -27,8 +29,21 @@ SETTINGS = {
 }
 
 
-def tiny(name: str) -> LSTM:
-    return LSTM((2,), p=None, scale=0.1, key=jax.random.key(len(name)))
+class Steps(LearnedOptimizer):
+    """Gradient descent, as if its rate had been learned."""
+
+    rate: jax.Array
+
+    def init(self, params: Any) -> Any:
+        return ()
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        return jax.tree.map(lambda gradient: -self.rate * gradient, updates), state
+
+
+def tiny(name: str) -> Steps:
+    assert name == "mine"
+    return Steps(jnp.asarray(0.01))
 
 
 def judge(measured: Panels) -> list[Claim]:
@@ -46,14 +61,14 @@ def test_a_budget_is_seeds_and_a_part_of_the_horizon() -> None:
 
 def test_from_end_to_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With one optimizer of each kind, and a rate that was tuned before."""
+    monkeypatch.setattr(panels, "make_problem", lambda spec, data_dir: PROBLEMS[spec])
     monkeypatch.setitem(BUDGETS, "smoke", Budget(*[Seeds(2, 2)] * 8, horizon=0.1))
-    still = jax.tree.map(jax.numpy.zeros_like, tiny("mine"))
-    by_hand = {"still": lambda: still}
+    by_hand = {"still": lambda: Steps(jnp.asarray(0.0))}
     setting = Setting(F, "mine", 40, "functions", "First", "Loss", ("sgd",), by_hand=by_hand)
     experiment = LearningCurves("mine", {"first": setting}, judge)
     assert experiment.optimizers == ("mine",)
     tuned = Tuned(0.125, [], [], "by hand")
-    keep_tuned(tuned, tmp_path, "sgd", make_problem(F), problem_keys(0)[0], 4, 2)
+    keep_tuned(tuned, tmp_path, "sgd", PROBLEMS[F], problem_keys(0)[0], 4, 2)
     reports: list[str] = []
     reproduction = reproduce(
         experiment, budget="smoke", load=tiny, cache=tmp_path, progress=reports.append
@@ -88,10 +103,10 @@ def test_panels_of_one_problem_share_it(
     def make_one(spec: str, data_dir: Path) -> Problem:
         assert data_dir == tmp_path
         events.append(f"make {spec}")
-        return make_problem(spec)
+        return PROBLEMS[spec]
 
     def compare(rules: Any, problem: Problem, name: str, **options: Any) -> Comparison:
-        assert problem == make_problem(name)
+        assert problem is PROBLEMS[name]
         events.append(f"compare {name} {options['num_steps']}")
         return Comparison(name, options["num_steps"], 2, {}, {}, 0.5)
 

@@ -61,14 +61,6 @@ def failing(changed: dict[tuple[str, int], Comparison]) -> list[tuple[str, int]]
     return [key for key, claim in zip(KEYS, claims, strict=True) if not claim.holds]
 
 
-@pytest.fixture(autouse=True)
-def cleared(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """Keep the programs of other tests; one entry for each time that they would have gone."""
-    times: list[None] = []
-    monkeypatch.setattr(jax, "clear_caches", lambda: times.append(None))
-    return times
-
-
 def test_the_settings() -> None:
     assert len(SEEN) == len(UNSEEN) == 8
     assert [*sorted(SEEN + UNSEEN), transfer.LONG] == [*sorted(KEYS[:-1]), KEYS[-1]]

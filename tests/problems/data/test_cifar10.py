@@ -15,7 +15,7 @@ import pytest
 
 from metadescent.problems.data import cifar10, load_cifar10
 
-REAL = [Path(os.environ.get("METADESCENT_DATA", "")), Path(__file__).parents[4] / "shared" / "data"]
+REAL = Path(os.environ.get("METADESCENT_DATA", ""))
 FIRST_1000 = [103, 89, 100, 103, 90, 86, 112, 102, 106, 109]
 BATCH_5 = [1014, 1014, 952, 1016, 997, 1025, 980, 977, 1003, 1022]
 WHERE = (
@@ -93,8 +93,8 @@ def by_hand(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     return images, table[:, 0]
 
 
-def assert_is(found: tuple[np.ndarray, np.ndarray], content: bytes) -> None:
-    images, labels = found
+def assert_is(loaded: tuple[np.ndarray, np.ndarray], content: bytes) -> None:
+    images, labels = loaded
     assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
     assert images.flags.c_contiguous
     expected_images, expected_labels = by_hand(content)
@@ -161,9 +161,9 @@ def test_what_is_packed_must_be_the_official_batch(
         "less": records(1)[:-1],
     }
     sums = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
-    found = sentence(load_cifar10, tmp_path, (1,))
-    assert found.startswith(f"{path} {expected.format(**sums)}")
-    assert found.endswith(": delete it so that it is fetched again.")
+    error = sentence(load_cifar10, tmp_path, (1,))
+    assert error.startswith(f"{path} {expected.format(**sums)}")
+    assert error.endswith(": delete it so that it is fetched again.")
 
 
 @pytest.mark.parametrize("size", [0, 1, 3072, 2 * 3073 + 5])
@@ -220,9 +220,9 @@ def test_the_archive_may_be_packed_otherwise(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("official")
 def test_a_truncated_archive_is_refused(tmp_path: Path, sentence: Callable) -> None:
     path = write(tmp_path / "cifar10" / "cifar-10-binary.tar.gz", ARCHIVE[:-1])
-    found = sentence(load_cifar10, tmp_path)
-    assert found.startswith(f"{path} has SHA-256 ")
-    assert found.endswith(" is expected: delete it so that it is fetched again.")
+    error = sentence(load_cifar10, tmp_path)
+    assert error.startswith(f"{path} has SHA-256 ")
+    assert error.endswith(" is expected: delete it so that it is fetched again.")
 
 
 @pytest.mark.usefixtures("official")
@@ -240,9 +240,9 @@ def test_an_archive_of_another_name_is_checked_too(
     tmp_path: Path, sentence: Callable, content: bytes, expected: str
 ) -> None:
     path = write(tmp_path / "cifar-10-binary.tar", content)
-    found = sentence(load_cifar10, tmp_path, (4, "test"))
-    assert found.startswith(expected.format(path))
-    assert found.endswith(": delete it so that it is fetched again.")
+    error = sentence(load_cifar10, tmp_path, (4, "test"))
+    assert error.startswith(expected.format(path))
+    assert error.endswith(": delete it so that it is fetched again.")
 
 
 @pytest.mark.usefixtures("official")
@@ -296,10 +296,9 @@ def test_unknown_batches(tmp_path: Path, sentence: Callable, batches: tuple, wha
     ("batch", "counts"), [("test-first-1000", FIRST_1000), (5, BATCH_5)], ids=["test", "5"]
 )
 def test_the_real_one(batch: int | str, counts: list[int]) -> None:
-    folder = next((f for f in REAL if list((f / "cifar10").glob("*_batch_*"))), None)
-    if folder is None:
+    if not list((REAL / "cifar10").glob("*_batch_*")):
         pytest.skip("CIFAR-10 is not on this disk")
-    images, labels = load_cifar10(folder, (batch,))
+    images, labels = load_cifar10(REAL, (batch,))
     assert images.shape == (sum(counts), 32, 32, 3)
     assert np.bincount(labels).tolist() == counts
     # Neighbours in a column, in a row and in colour are alike; unrelated values are 70 apart.

@@ -54,9 +54,9 @@ def test_splits_that_there_are_not(sentence: Callable) -> None:
 def test_contents_of_one_s_own(tmp_path: Path) -> None:
     for value in (30, 10, 20):
         write_picture(tmp_path / f"{value}.png", np.full((5, 5, 3), value, np.uint8))
-    found = load_content(tmp_path, 4, "all")
-    assert found.shape == (3, 4, 4, 3)
-    assert found[:, 0, 0, 0].tolist() == [10, 20, 30]
+    contents = load_content(tmp_path, 4, "all")
+    assert contents.shape == (3, 4, 4, 3)
+    assert contents[:, 0, 0, 0].tolist() == [10, 20, 30]
 
 
 def test_missing_contents(tmp_path: Path, sentence: Callable) -> None:
@@ -87,9 +87,9 @@ def test_a_style_is_a_name_or_a_file(tmp_path: Path, sentence: Callable) -> None
 def test_an_embedded_picture_is_a_content_and_a_style(tmp_path: Path) -> None:
     path = content_path("grace_hopper")
     assert style_path("grace_hopper", tmp_path) == path
-    found = load_content("grace_hopper", 32, "all")
-    np.testing.assert_array_equal(found, read_picture(path, 32)[None])
-    assert found.std() > 30
+    contents = load_content("grace_hopper", 32, "all")
+    np.testing.assert_array_equal(contents, read_picture(path, 32)[None])
+    assert contents.std() > 30
 
 
 def test_a_file_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_what_is_neither_lists_what_is_embedded(sentence: Callable) -> None:
 def test_the_real_ones() -> None:
     if not REAL.is_file():
         pytest.skip("the photographs are not on this disk")
-    found = load_content(size=64, split="validation")
-    assert found.shape == (20, 64, 64, 3)
-    assert 20 < found.mean() < 200
-    assert len({picture.tobytes() for picture in found}) == 20
+    contents = load_content(size=64, split="validation")
+    assert contents.shape == (20, 64, 64, 3)
+    assert 20 < contents.mean() < 200
+    assert len({picture.tobytes() for picture in contents}) == 20

@@ -12,7 +12,7 @@ from metadescent.problems.data.pictures import read_picture
 
 def test_the_names_are_those_of_pictures_that_are_there() -> None:
     assert embedded_names() == sorted(
-        name for name, one in EMBEDDED.items() if find_spec(one.package)
+        name for name, picture in EMBEDDED.items() if find_spec(picture.package)
     )
     for name in embedded_names():
         assert read_picture(embedded_path(name), 16).std() > 20

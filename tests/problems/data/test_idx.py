@@ -102,9 +102,9 @@ def test_a_shape_beyond_numpy(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", [b"", b"\0\0", b"<html>", b"\0\0\x0a\x01", b"\0\0\x08\0"])
 def test_not_idx(tmp_path: Path, start: bytes) -> None:
-    found = start[:4].hex(" ") or "(none)"
+    written = start[:4].hex(" ") or "(none)"
     assert sentence(tmp_path, start) == (
-        f"FILE is not an IDX file: it starts with the bytes {found} "
+        f"FILE is not an IDX file: it starts with the bytes {written} "
         "where 00 00, a type from 08 to 0e and the number of dimensions are expected."
     )
 

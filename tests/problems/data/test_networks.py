@@ -36,21 +36,21 @@ def write(folder: Path, arrays: dict[str, np.ndarray]) -> Path:
 def state() -> dict[str, np.ndarray]:
     """A checkpoint of torchvision's layout: OIHW."""
     draw = np.random.default_rng(0).normal
-    found = {}
+    arrays = {}
     for layer, place in PLACES.items():
         down, right, before, after = SHORT[f"{layer}.kernel"]
-        found[f"features.{place}.weight"] = draw(size=(after, before, down, right))
-        found[f"features.{place}.bias"] = draw(size=after)
-    return {name: array.astype(np.float32) for name, array in found.items()}
+        arrays[f"features.{place}.weight"] = draw(size=(after, before, down, right))
+        arrays[f"features.{place}.bias"] = draw(size=after)
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def test_arrays_come_as_float32_and_others_stay_out(tmp_path: Path) -> None:
     kernel = np.arange(12, dtype=np.float16).reshape(1, 1, 3, 4)
     write(tmp_path, {"a.kernel": kernel, "b.kernel": kernel})
-    found = load_network("squeezenet", {"a.kernel": (1, 1, 3, 4)}, tmp_path)
-    assert list(found) == ["a.kernel"]
-    assert found["a.kernel"].dtype == np.float32
-    np.testing.assert_array_equal(found["a.kernel"], kernel)
+    arrays = load_network("squeezenet", {"a.kernel": (1, 1, 3, 4)}, tmp_path)
+    assert list(arrays) == ["a.kernel"]
+    assert arrays["a.kernel"].dtype == np.float32
+    np.testing.assert_array_equal(arrays["a.kernel"], kernel)
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path, sentence: Callable) -> None:
@@ -75,9 +75,9 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, sentence: Callable) -> Non
 def test_the_real_ones_have_the_shapes(name: str) -> None:
     if not network_path(name, DATA or None).is_file():
         pytest.skip("the network is not on this disk")
-    found = load_network(name, SHAPES[name])
-    assert all(np.isfinite(array).all() for array in found.values())
-    assert all(array.std() > 0 for array in found.values())
+    arrays = load_network(name, SHAPES[name])
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    assert all(array.std() > 0 for array in arrays.values())
 
 
 def first_layer(pixels: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
@@ -88,25 +88,25 @@ def first_layer(pixels: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.
 def test_a_converted_first_layer_gives_the_same_for_other_pixels() -> None:
     """In torchvision's units and in this package's, on one picture."""
     checkpoint = state()
-    found = from_torchvision("squeezenet", checkpoint, SHORT, "it")
+    arrays = from_torchvision("squeezenet", checkpoint, SHORT, "it")
     picture = np.random.default_rng(1).integers(0, 256, (6, 7, 3)).astype(float)
     theirs = (picture / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     kernel = checkpoint["features.0.weight"].transpose(2, 3, 1, 0)
     expected = first_layer(theirs, kernel, checkpoint["features.0.bias"])
     ours = picture[..., ::-1] - MEAN
     np.testing.assert_allclose(
-        first_layer(ours, found["conv1.kernel"], found["conv1.bias"]), expected, atol=1e-4
+        first_layer(ours, arrays["conv1.kernel"], arrays["conv1.bias"]), expected, atol=1e-4
     )
 
 
 def test_axes_are_turned_and_nothing_else_of_later_layers_or_caffe_s() -> None:
     checkpoint = state()
-    found = from_torchvision("squeezenet", checkpoint, SHORT, "it", caffe=True)
-    assert {name: array.shape for name, array in found.items()} == SHORT
+    arrays = from_torchvision("squeezenet", checkpoint, SHORT, "it", caffe=True)
+    assert {name: array.shape for name, array in arrays.items()} == SHORT
     for layer, place in PLACES.items():
         weight = checkpoint[f"features.{place}.weight"]
-        np.testing.assert_array_equal(found[f"{layer}.kernel"], weight.transpose(2, 3, 1, 0))
-        np.testing.assert_array_equal(found[f"{layer}.bias"], checkpoint[f"features.{place}.bias"])
+        np.testing.assert_array_equal(arrays[f"{layer}.kernel"], weight.transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(arrays[f"{layer}.bias"], checkpoint[f"features.{place}.bias"])
 
 
 def test_a_checkpoint_of_another_network_is_refused(sentence: Callable) -> None:
@@ -125,8 +125,8 @@ def test_a_checkpoint_of_another_network_is_refused(sentence: Callable) -> None:
 def test_checkpoints_are_read_from_safetensors(tmp_path: Path, sentence: Callable) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(save(state()))
-    found = read_checkpoint(path)
-    np.testing.assert_array_equal(found["features.0.bias"], state()["features.0.bias"])
+    arrays = read_checkpoint(path)
+    np.testing.assert_array_equal(arrays["features.0.bias"], state()["features.0.bias"])
     path.write_bytes(b"nonsense")
     assert sentence(read_checkpoint, path).startswith(f"{path} is damaged or no checkpoint: ")
     assert sentence(read_checkpoint, tmp_path / "b.safetensors") == (
@@ -142,7 +142,7 @@ def test_checkpoints_are_read_by_pytorch_where_it_is(tmp_path: Path, sentence: C
     torch = pytest.importorskip("torch")
     path = tmp_path / "a.pth"
     torch.save({name: torch.from_numpy(array) for name, array in state().items()}, path)
-    found = read_checkpoint(path)
-    np.testing.assert_array_equal(found["features.0.weight"], state()["features.0.weight"])
+    arrays = read_checkpoint(path)
+    np.testing.assert_array_equal(arrays["features.0.weight"], state()["features.0.weight"])
     path.write_bytes(b"nonsense")
     assert sentence(read_checkpoint, path).startswith(f"{path} is damaged or no checkpoint: ")

@@ -82,26 +82,26 @@ def kinds() -> dict[str, tuple[Image.Image, str, list[int]]]:
 @pytest.mark.parametrize("kind", kinds())
 def test_every_kind_becomes_red_green_and_blue(tmp_path: Path, kind: str) -> None:
     image, ending, colour = kinds()[kind]
-    found = read_picture(save(tmp_path / f"a{ending}", image), 4)
-    assert (found.shape, found.dtype) == ((4, 4, 3), np.uint8)
-    np.testing.assert_array_equal(found, np.broadcast_to(colour, (4, 4, 3)))
+    pixels = read_picture(save(tmp_path / f"a{ending}", image), 4)
+    assert (pixels.shape, pixels.dtype) == ((4, 4, 3), np.uint8)
+    np.testing.assert_array_equal(pixels, np.broadcast_to(colour, (4, 4, 3)))
 
 
 def test_a_transparent_colour_of_a_palette_is_white(tmp_path: Path) -> None:
     image = Image.new("P", (4, 4), 0)
     image.putpalette([0, 255, 0, 255, 0, 0])
     image.putpixel((3, 3), 1)
-    found = read_picture(save(tmp_path / "a.gif", image, transparency=0), 4)
-    assert found[0, 0].tolist() == WHITE
-    assert found[3, 3].tolist() == RED
+    pixels = read_picture(save(tmp_path / "a.gif", image, transparency=0), 4)
+    assert pixels[0, 0].tolist() == WHITE
+    assert pixels[3, 3].tolist() == RED
 
 
 def test_what_the_camera_held_sideways_is_turned_upright(tmp_path: Path) -> None:
     image = Image.fromarray(noise(4, 4))
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned a quarter to the right
-    found = read_picture(save(tmp_path / "a.png", image, exif=exif), 4)
-    np.testing.assert_array_equal(found, np.rot90(np.asarray(image), -1))
+    pixels = read_picture(save(tmp_path / "a.png", image, exif=exif), 4)
+    np.testing.assert_array_equal(pixels, np.rot90(np.asarray(image), -1))
 
 
 def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
@@ -114,9 +114,9 @@ def test_a_folder_and_a_zip_of_it_are_the_same_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     for seed, name in enumerate(["b.png", "a/d.PNG", "c.png"]):
         save(folder / name, noise(5, 5, seed))
-    for other in ("notes.txt", ".hidden.png", "__MACOSX/b.png"):
-        (folder / other).parent.mkdir(exist_ok=True)
-        (folder / other).write_text("no picture")
+    for name in ("notes.txt", ".hidden.png", "__MACOSX/b.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("no picture")
     archive = tmp_path / "all.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for path in folder.rglob("*"):
@@ -151,26 +151,26 @@ def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path, sentence:
     save(tmp_path / "deep.tif", Image.new("F", (3, 3), 0.5))
     bomb(tmp_path / "bomb.png")
 
-    def said(name: str, size: int = 4) -> str:
+    def error(name: str, size: int = 4) -> str:
         return sentence(read_picture, tmp_path / name, size).replace(f"{tmp_path}", "X")
 
     unknown = " is not a picture of a known format; try a JPEG or PNG"
-    assert said("text.png") == f"X/text.png{unknown}"
-    assert said("empty.png") == f"X/empty.png{unknown}"
-    assert said("cut.png").startswith("X/cut.png is a damaged picture: ")
-    assert said("cut.png").endswith("; save it again")
-    assert said("deep.tif") == (
+    assert error("text.png") == f"X/text.png{unknown}"
+    assert error("empty.png") == f"X/empty.png{unknown}"
+    assert error("cut.png").startswith("X/cut.png is a damaged picture: ")
+    assert error("cut.png").endswith("; save it again")
+    assert error("deep.tif") == (
         "X/deep.tif has pixels of 32 bits, whose black and white are not known; "
         "save it with 8 or 16 bits"
     )
-    assert said("bomb.png") == (
+    assert error("bomb.png") == (
         f"X/bomb.png has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
     )
-    assert said("none.png") == (
+    assert error("none.png") == (
         "cannot read X/none.png: No such file or directory; give the file of a picture"
     )
-    assert said("") == "cannot read X: Is a directory; give the file of a picture"
-    assert said("whole.png", 0) == "size is 0 and must be at least 1"
+    assert error("") == "cannot read X: Is a directory; give the file of a picture"
+    assert error("whole.png", 0) == "size is 0 and must be at least 1"
 
 
 def test_a_source_without_pictures_is_refused(tmp_path: Path, sentence: Callable) -> None:
@@ -216,7 +216,7 @@ def test_pictures_are_written_by_their_ending(tmp_path: Path, ending: str) -> No
     path = tmp_path / f"a{ending}"
     write_picture(path, np.full((8, 8, 3), 100, np.uint8))
     np.testing.assert_allclose(read_picture(path, 8).astype(int), 100, atol=3)
-    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_an_unknown_ending_is_refused_and_nothing_is_written(
@@ -250,10 +250,10 @@ def test_a_damaged_zip_is_refused_in_a_short_sentence(
         second = data.index(b"PK\x01\x02") + 6
         data[second : second + 1] = change
     path.write_bytes(data)
-    said = sentence(read_pictures, path, 4)
-    assert said.startswith(("a.png in ", "cannot read "))
-    assert str(path) in said
-    assert len(said) < 500
+    error = sentence(read_pictures, path, 4)
+    assert error.startswith(("a.png in ", "cannot read "))
+    assert str(path) in error
+    assert len(error) < 500
 
 
 def test_a_member_without_a_name_is_no_picture(tmp_path: Path) -> None:

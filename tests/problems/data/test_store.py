@@ -57,11 +57,11 @@ def test_the_exact_name_is_checked(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, CONTENT)
     assert fetch(REMOTE, str(tmp_path)) == path
     write(path)
-    found = hashlib.sha256(b"one's own bytes").hexdigest()
+    sha256 = hashlib.sha256(b"one's own bytes").hexdigest()
     with pytest.raises(UserError) as caught:
         fetch(REMOTE, tmp_path)
     assert str(caught.value) == (
-        f"{path} has SHA-256 {found} where {SHA256} is expected: "
+        f"{path} has SHA-256 {sha256} where {SHA256} is expected: "
         "delete it so that it is fetched again."
     )
 

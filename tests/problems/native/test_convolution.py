@@ -35,8 +35,8 @@ def by_xla(x: jax.Array, window: jax.Array) -> jax.Array:
 def test_a_window_slides_as_it_does_in_xla(case: tuple[int, ...], assert_close: Callable) -> None:
     n, height, width, inputs, outputs, *size = case
     x, window = drawn(n, height, width, inputs, seed=0), drawn(*size, inputs, outputs, seed=1)
-    found = jax.jit(convolution.slide)(x, window)
-    assert_close(found, by_xla(x, window), rtol=1e-5, atol=2e-5)
+    actual = jax.jit(convolution.slide)(x, window)
+    assert_close(actual, by_xla(x, window), rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -45,14 +45,14 @@ def test_the_windows_cotangent_is_xlas(case: tuple[int, ...], assert_close: Call
     x, dy = drawn(n, height, width, inputs, seed=0), drawn(n, height, width, outputs, seed=1)
     zero = jnp.zeros((*size, inputs, outputs))
     expected = jax.vjp(lambda window: by_xla(x, window), zero)[1](dy)[0]
-    found = jax.jit(lambda x, dy: convolution.pull_window(x, dy, tuple(size)))(x, dy)
-    assert_close(found, expected, rtol=1e-5, atol=2e-5)
+    actual = jax.jit(lambda x, dy: convolution.pull_window(x, dy, tuple(size)))(x, dy)
+    assert_close(actual, expected, rtol=1e-5, atol=2e-5)
 
 
 def test_more_images_than_chunks(assert_close: Callable) -> None:
     x, dy = drawn(21, 2, 2, 1, seed=0), drawn(21, 2, 2, 1, seed=1)
-    found = jax.jit(lambda x, dy: convolution.pull_window(x, dy, (1, 1)))(x, dy)
-    assert_close(found, (x * dy).sum((0, 1, 2)).reshape(1, 1, 1, 1), rtol=1e-5)
+    actual = jax.jit(lambda x, dy: convolution.pull_window(x, dy, (1, 1)))(x, dy)
+    assert_close(actual, (x * dy).sum((0, 1, 2)).reshape(1, 1, 1, 1), rtol=1e-5)
 
 
 def test_none_at_all() -> None:

@@ -47,6 +47,19 @@ def art(**options: object) -> NeuralArt:
     return NeuralArt(**options)
 
 
+# Compiled whole: operation by operation takes several times as long.
+_sample = eqx.filter_jit(lambda problem: problem.sample(KEY))
+terms_of = eqx.filter_jit(lambda f, theta: f.terms(theta))
+loss_of = eqx.filter_jit(lambda f, theta, key: f.loss(theta, key))
+slope_of = eqx.filter_jit(lambda f, theta: jax.value_and_grad(f.loss)(theta, KEY))
+init_of = eqx.filter_jit(lambda f, key: f.init(key))
+
+
+def f_of(**options: object) -> StyledPicture:
+    """Return the f of a problem with these options."""
+    return _sample(art(**options))
+
+
 def a_theta() -> jax.Array:
     return jnp.asarray(np.random.default_rng(3).normal(size=(4, 5, 3), scale=0.5))
 
@@ -76,58 +89,58 @@ def by_hand(f: StyledPicture, theta: np.ndarray) -> list[float]:
 
 
 def test_f_is_the_sum_of_its_weighed_terms() -> None:
-    f = art(alpha=2.0, beta=3.0, gamma=5.0).sample(KEY)
+    f = f_of(alpha=2.0, beta=3.0, gamma=5.0)
     theta = a_theta()
     expected = by_hand(f, np.asarray(theta, float))
-    np.testing.assert_allclose(f.terms(theta), expected, rtol=1e-4)
-    np.testing.assert_allclose(f.loss(theta, KEY), np.dot(expected, [2, 3, 5]), rtol=1e-4)
-    assert f.loss(theta, jax.random.key(1)) == f.loss(theta, KEY)
+    np.testing.assert_allclose(terms_of(f, theta), expected, rtol=1e-4)
+    np.testing.assert_allclose(loss_of(f, theta, KEY), np.dot(expected, [2, 3, 5]), rtol=1e-4)
+    assert loss_of(f, theta, jax.random.key(1)) == loss_of(f, theta, KEY)
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
     with jax.enable_x64(True):
-        f = art().sample(KEY)
-        theta, direction = a_theta().astype(float), jnp.asarray(np.ones((4, 5, 3)))
-        direction = direction.at[1, 2].set(-2.0)
-        slope = jnp.vdot(jax.grad(f.loss)(theta, KEY), direction)
-        ends = [f.loss(theta + h * direction, KEY) for h in (1e-6, -1e-6)]
+        f = f_of()
+        theta, direction = np.asarray(a_theta(), float), np.ones((4, 5, 3))
+        direction[1, 2] = -2.0
+        slope = np.vdot(slope_of(f, theta)[1], direction)
+        ends = [float(slope_of(f, theta + h * direction)[0]) for h in (1e-6, -1e-6)]
         np.testing.assert_allclose(slope, (ends[0] - ends[1]) / 2e-6, rtol=1e-6)
 
 
 def test_the_content_has_no_content_loss_and_the_style_no_style_loss() -> None:
-    f = art().sample(KEY)
-    assert float(f.terms(to_theta(f.content)).content) < 1e-9
-    assert float(f.terms(a_theta()).style) > 1e-3
-    same = art(contents=STYLE[None]).sample(KEY)
-    assert float(same.terms(to_theta(STYLE)).style) < 1e-9
-    assert float(same.terms(jnp.full((6, 4, 3), 0.3)).reg) == 0
+    f = f_of()
+    assert float(terms_of(f, to_theta(f.content)).content) < 1e-9
+    assert float(terms_of(f, a_theta()).style) > 1e-3
+    same = f_of(contents=STYLE[None])
+    assert float(terms_of(same, to_theta(STYLE)).style) < 1e-9
+    assert float(terms_of(same, jnp.full((6, 4, 3), 0.3)).reg) == 0
 
 
 def test_style_knows_no_places_and_no_sizes() -> None:
     """Under a network that looks at single pixels."""
     theta = a_theta()
-    f, turned = (art(style=style).sample(KEY) for style in (STYLE, np.tile(STYLE[::-1], (2, 2, 1))))
-    np.testing.assert_allclose(turned.terms(theta).style, f.terms(theta).style, rtol=1e-4)
+    f, turned = (f_of(style=style) for style in (STYLE, np.tile(STYLE[::-1], (2, 2, 1))))
+    np.testing.assert_allclose(terms_of(turned, theta).style, terms_of(f, theta).style, rtol=1e-4)
 
 
 def test_the_size_of_a_layer_s_features_does_not_matter() -> None:
     theta = a_theta()
-    f, larger = (art(network=Small(scale)).sample(KEY) for scale in (1.0, 100.0))
-    np.testing.assert_allclose(larger.loss(theta, KEY), f.loss(theta, KEY), rtol=1e-4)
+    f, larger = (f_of(network=Small(scale)) for scale in (1.0, 100.0))
+    np.testing.assert_allclose(loss_of(larger, theta, KEY), loss_of(f, theta, KEY), rtol=1e-4)
 
 
 def test_a_picture_in_which_nothing_is_seen_costs_1_for_content_and_1_for_style() -> None:
     """Black, under this network: all features are 0."""
-    terms = art().sample(KEY).terms(jnp.full((4, 5, 3), -1.0))
+    terms = terms_of(f_of(), jnp.full((4, 5, 3), -1.0))
     np.testing.assert_allclose(terms, [1, 1, 0], rtol=1e-6)
 
 
 def test_where_it_starts() -> None:
-    at_content = art(theta_std=0.0).sample(KEY)
-    np.testing.assert_array_equal(to_pixels(at_content.init(KEY)), at_content.content)
+    at_content = f_of(theta_std=0.0)
+    np.testing.assert_array_equal(to_pixels(init_of(at_content, KEY)), at_content.content)
     wide = np.zeros((1, 60, 60, 3), np.uint8)
     for start, middle in (("content", -1.0), ("noise", 0.0)):
-        theta = art(contents=wide, start=start, theta_std=0.5).sample(KEY).init(KEY)
+        theta = init_of(f_of(contents=wide, start=start, theta_std=0.5), KEY)
         assert abs(float(theta.mean()) - middle) < 0.02
         assert abs(float(theta.std()) - 0.5) < 0.02
 
@@ -168,22 +181,23 @@ def test_what_does_not_fit_is_refused(sentence: Callable) -> None:
 
 def test_f_and_its_gradient_are_finite_where_the_network_sees_nothing() -> None:
     blind = eqx.tree_at(lambda n: n.kernels, Small(), (jnp.zeros((3, 4)), jnp.zeros((4, 5))))
-    f = art(network=blind).sample(KEY)
-    value, gradient = jax.value_and_grad(f.loss)(a_theta(), KEY)
+    f = f_of(network=blind)
+    value, gradient = slope_of(f, a_theta())
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
 
 def test_a_batch_may_go_through_the_contents_in_turn() -> None:
     problem = art(each=True, contents=pictures(7, 4, 5, 3))
-    fs = Batch.sample(problem, KEY, 9)
+    batch = eqx.filter_jit(Batch.sample)
+    fs = batch(problem, KEY, 9)
     drawn = [picture.tobytes() for picture in np.asarray(fs.own.content)]
     assert sorted(drawn[:7]) == sorted(picture.tobytes() for picture in problem.contents)
     assert drawn[:7] != [picture.tobytes() for picture in problem.contents]
     assert drawn[7:] == drawn[:2]
-    other = Batch.sample(problem, jax.random.key(1), 9)
-    np.testing.assert_array_equal(other.own.content, fs.own.content)
-    assert not np.array_equal(other.init(KEY)[0], other.init(jax.random.key(1))[0])
+    again = batch(problem, jax.random.key(1), 9)
+    np.testing.assert_array_equal(again.own.content, fs.own.content)
+    assert not np.array_equal(init_of(again, KEY)[0], init_of(again, jax.random.key(1))[0])
 
 
 def test_large_pictures_are_styled_one_at_a_time() -> None:

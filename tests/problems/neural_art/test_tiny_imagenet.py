@@ -45,10 +45,10 @@ def test_its_name_takes_literals(folder: Path, sentence: Callable) -> None:
     assert set(problem.grams) == {"conv1", "fire2", "fire4", "fire6"}
     assert isinstance(make_problem(f"neural-art({own}, log=True)", folder), Logarithm)
     style = str(folder / "photos" / "1.png")
-    other = make_problem(f"neural-art({own}, style={style!r})", folder)
-    assert not np.array_equal(other.grams["conv1"], problem.grams["conv1"])
-    found = sentence(make_problem, f"neural-art({own}, net='resnet')", folder)
-    assert found == "there is no network 'resnet'; known are squeezenet, vgg19"
+    in_another_style = make_problem(f"neural-art({own}, style={style!r})", folder)
+    assert not np.array_equal(in_another_style.grams["conv1"], problem.grams["conv1"])
+    error = sentence(make_problem, f"neural-art({own}, net='resnet')", folder)
+    assert error == "there is no network 'resnet'; known are squeezenet, vgg19"
     assert sentence(make_problem, f"neural-art({own}, net='vgg19')", folder).startswith(
         f"{network_path('vgg19', folder)} is missing; "
     )

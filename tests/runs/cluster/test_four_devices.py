@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+# Programs for four devices take long to compile.
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parent / "on_four_devices.py"
 ROUNDING = 1e-5
 
@@ -91,7 +94,6 @@ def test_of_sharded_coordinates_the_gradient_of_phi_alone_is_exchanged(
     assert case["begin"] == case["end"] == 0.25
 
 
-@pytest.mark.slow
 def test_no_device_holds_the_state_of_ten_million_coordinates() -> None:
     case = on_four_devices("ten million")["ten million"]
     assert case["finite"]

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from metadescent.cli import baselines
-from metadescent.descent import tuning_cache
-from metadescent.descent.comparison import compare
+from metadescent.descent import comparison, tuning_cache
 from metadescent.descent.tuning import Tuned
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
@@ -186,11 +186,17 @@ def test_rates_that_were_tuned_ahead_are_those_that_are_asked_for(
         # The second time all of them are in the cache.
         monkeypatch.setattr(tasks, "tune", searched_again)
 
+    def ones(rule: Any, problem: Any, key: Any, *, num_steps: int, num_seeds: int) -> Any:
+        return jnp.ones((num_seeds, num_steps))
+
+    # What the rates are for is not run.
+    monkeypatch.setattr(comparison, "learning_curves", ones)
+
     def curves(seed: int) -> Any:
         m = {"mine": LSTM((2,), key=jax.random.key(0))}
         sizes = {"num_steps": 4, "num_seeds": 2, "tune_seeds": 5}
         chosen = ["sgd", "adam"]
-        return compare(
+        return comparison.compare(
             m, Quadratic(dimension=2), NAME, baselines=chosen, seed=seed, cache=tmp_path, **sizes
         ).curves
 

@@ -151,6 +151,7 @@ def outperforms_throughout(
 
     `over` says what the points are.
     """
+    # The rival may be another baseline at each point.
     pairs = [rivals(comparison, last) for comparison in points.values()]
     steps = next(iter(points.values())).steps
     return Claim(

@@ -95,6 +95,6 @@ def reproduce(
     Raises:
         UserError: if there is no such budget, or data is missing.
     """
-    effort = budget_of(budget)
+    effort = budget_of(budget)  # refused before anything is loaded
     learned = {name: load(name) for name in experiment.optimizers}
     return experiment.run(Context(learned, effort, data_dir, seed, cache, progress))

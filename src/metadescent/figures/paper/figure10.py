@@ -29,7 +29,7 @@ from metadescent.figures.paper.claims import Claim, Score
 from metadescent.figures.paper.experiment import Context, Reproduction
 from metadescent.figures.proposals import draw_histories, history_panels
 
-SHOWN = 2
+SHOWN = 2  # coordinates
 
 Traits = dict[str, dict[str, Score]]
 
@@ -65,7 +65,7 @@ def _measure(setup: Setup) -> tuple[Histories, Traits]:
     }
     for key in jax.random.split(setup.key, setup.seeds.report):
         seen = histories(setup.optimizers, scene(setup.problem, key), num_steps=setup.num_steps)
-        first = first or seen
+        first = first or seen  # is drawn; all of them are measured
         columns = live(seen.gradients)
         for name, updates in seen.updates.items():
             values["size"][name].append(size(updates[:, columns]))

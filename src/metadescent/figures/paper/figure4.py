@@ -34,8 +34,8 @@ from metadescent.figures.paper.claims import (
 from metadescent.figures.paper.experiment import Panels
 from metadescent.figures.paper.panels import LearningCurves, Setting
 
-MARGIN = 0.8
-EQUIVALENT = 1.25
+MARGIN = 0.8  # is substantial
+EQUIVALENT = 1.25  # the largest ratio that is roughly one
 
 SETTINGS = {
     "left": Setting(
@@ -113,6 +113,7 @@ def _equivalent(comparison: Comparison, last: int) -> Claim:
 def _continues(comparison: Comparison) -> Claim:
     learned, baselines = learned_and_baselines(comparison)
     half = comparison.steps // 2
+    # Of the baselines that have not diverged by then.
     best = np.fmin.reduce([curve.mean[half:] for curve in baselines.values()])
     ratio = float(np.max(learned.mean[half:] / best))
     return Claim(

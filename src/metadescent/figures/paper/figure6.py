@@ -68,6 +68,7 @@ def _judge(panels: Panels) -> list[Claim]:
         '"in this setting where the test-set problems are similar enough to those in the training '
         'set we see even better generalization than the baseline optimizers"'
     )
+    # What is similar enough: within a factor of two.
     similar = [n for n in HIDDEN if TRAINED_ON <= 2 * n <= 4 * TRAINED_ON]
     return [
         _at(panels, better, layers, hidden)

@@ -65,6 +65,7 @@ def _judge(panels: Panels) -> list[Claim]:
     quickly = '"the LSTM optimizer learns much more quickly than the baseline optimizers"'
     claims = []
     for name, setting in SETTINGS.items():
+        # A claim is about one learned optimizer.
         alone = _with(LSTM, panels[name])
         held_out = _held_out(alone)
         title, last = setting.title, tenth(alone.steps)
@@ -118,7 +119,7 @@ def _boost(panels: Panels, small: str, large: str) -> Claim:
         "3.3",
         few,
         many,
-        bool(0 < few < many < np.inf),
+        bool(0 < few < many < np.inf),  # NaN fails every comparison
     )
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-BORDER, FEW, PART = 3.0, 0.02, 0.25
+BORDER, FEW, PART = 3.0, 0.02, 0.25  # ours, as above
 SIZES = (64, 128)
 
 
@@ -108,6 +108,7 @@ class Gallery(Experiment):
         pictures = [_pictures(piece, context.data_dir) for piece in PIECES]
         triples = []
         for number, (piece, (content, style)) in enumerate(zip(PIECES, pictures, strict=True)):
+            # Noise of its own for each picture.
             key = jax.random.fold_in(jax.random.key(context.seed), number)
             triples.append(styled(m, features, piece, content, style, key, num_steps))
             context.progress(f"{piece.content} in the style of {TITLES[piece.style]}")

@@ -1,7 +1,4 @@
-"""Experiments that are panels of learning curves: what the panels compare, and the running of them.
-
-Every panel has learned optimizers beside baselines tuned for its own problem and horizon.
-"""
+"""Experiments that are panels of learning curves: learned optimizers beside tuned baselines."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -47,12 +44,12 @@ class Setting(NamedTuple):
     y_label: str
     baselines: tuple[str, ...] = STANDARD
     beside: tuple[str, ...] = ()
-    by_hand: Mapping[str, Callable[[], LearnedOptimizer]] = {}
+    by_hand: Mapping[str, Callable[[], LearnedOptimizer]] = {}  # made when the panel is run
     held_out: str = ""
     tuned_on: str = ""
     timed: bool = False
     x_label: str = "Step"
-    second_half: bool = False  # of the steps is all that is drawn
+    second_half: bool = False  # whether the first half of the steps is not drawn
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -183,6 +180,7 @@ def _compare_panel(
     tune_key, report_key = problem_keys(context.seed)
     options: dict[str, Any] = {}
     if setting.held_out:
+        # A small budget's horizon need not be a multiple.
         every = POINT if num_steps % POINT == 0 else 1
         options = {"held_out": problems[setting.held_out], "every": every}
     if setting.tuned_on:

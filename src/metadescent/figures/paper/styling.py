@@ -33,6 +33,7 @@ def setting(
 ) -> Setting:
     """Return the panel of a style and a size."""
     chosen = {"net": net, "style": style, "size": size}
+    # A problem's name says only what is not the default.
     changed = {name: value for name, value in chosen.items() if value != TRAINED[name]}
 
     def problem(split: str) -> str:

@@ -28,8 +28,8 @@ from metadescent.figures.paper.experiment import Context, Reproduction
 from metadescent.figures.pictures import FUNCTION_STEPS, pictures_of
 
 MOST_COORDINATES = 32
-OFTEN = 0.5
-SOMETIMES = 0.01
+OFTEN = 0.5  # of the curves
+SOMETIMES = 0.01  # of the step-like curves
 
 
 class Shares(NamedTuple):

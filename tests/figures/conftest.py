@@ -1,0 +1,3 @@
+"""Figures are drawn here, so Matplotlib is imported before any test is timed."""
+
+import matplotlib.figure  # noqa: F401
