@@ -76,9 +76,9 @@ def test_the_new_content_is_on_the_disk_before_it_takes_the_name(
 
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path, sentence: Callable) -> None:
     (tmp_path / "file").write_text("in the way")
-    found = sentence(write_atomically, tmp_path / "file" / "x", "content")
-    assert found.startswith(f"cannot write {tmp_path / 'file' / 'x'}: ")
-    assert found.endswith("; choose another place")
+    said = sentence(write_atomically, tmp_path / "file" / "x", "content")
+    assert said.startswith(f"cannot write {tmp_path / 'file' / 'x'}: ")
+    assert said.endswith("; choose another place")
 
 
 def test_a_target_that_is_a_folder_is_named(tmp_path: Path, sentence: Callable) -> None:

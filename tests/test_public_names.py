@@ -117,7 +117,7 @@ def test_a_public_name_is_not_hidden_by_a_module_of_its_name(room: str) -> None:
         assert find_spec(f"metadescent.{name}") is None
 
 
-@pytest.mark.parametrize("room", [*SUBMODULES, "figures", "runs"])
+@pytest.mark.parametrize("room", [*sorted(SUBMODULES), "figures", "runs"])
 def test_every_public_name_is_listed(room: str) -> None:
     for module in (metadescent, importlib.import_module(f"metadescent.{room}")):
         assert set(module.__all__) <= set(dir(module))

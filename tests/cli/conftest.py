@@ -4,6 +4,7 @@ Nothing here imports metadescent before a test asks for it, and jaxtyping's hook
 """
 
 import io
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import chdir, redirect_stderr, redirect_stdout
@@ -71,15 +72,39 @@ def m(save: Callable, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, flags: list[str]) -> tuple[Path, str, str]:
-    """A run on little work, which no test changes: its folder, and what it printed."""
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable:
+    """Do what words ask for in a folder of their own; return it and what was printed.
+
+    For what several tests look at and none changes.
+    """
+    import pooch
+
     from metadescent import cli
 
-    out, said = io.StringIO(), io.StringIO()
-    folder = tmp_path_factory.mktemp("trained")
-    with chdir(folder), redirect_stdout(out), redirect_stderr(said):
-        cli._parse(["train", "quadratic", *flags]).run()
-    return folder / "runs" / "quadratic", out.getvalue(), said.getvalue()
+    def of(*words: str) -> tuple[Path, str, str]:
+        folder, out, said = tmp_path_factory.mktemp("once"), io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pooch, "os_cache", lambda project: folder / "cache" / project)
+            with chdir(folder), redirect_stdout(out), redirect_stderr(said):
+                cli._parse(words).run()
+        return folder, out.getvalue(), said.getvalue()
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def trained(once: Callable, flags: list[str]) -> tuple[Path, str, str]:
+    """A run on little work: its folder, and what was printed."""
+    folder, out, said = once("train", "quadratic", *flags)
+    return folder / "runs" / "quadratic", out, said
+
+
+@pytest.fixture(scope="session")
+def evaluated(once: Callable, trained: tuple[Path, str, str]) -> tuple[dict[str, Any], str]:
+    """What `evaluate` says of that run, as JSON and in print."""
+    words = ("--steps", "4", "--seeds", "3", "--tune-seeds", "12", "--json", "e.json")
+    folder, out, _ = once("evaluate", str(trained[0]), "quadratic", *words)
+    return json.loads((folder / "e.json").read_text()), out
 
 
 @pytest.fixture

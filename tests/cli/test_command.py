@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from metadescent import cli
-from metadescent.cli.command import commands
+from metadescent.cli.command import Command, commands
 from metadescent.cli.train import Train
 from metadescent.cli.words import Optimizer, Problem, Run
 from metadescent.runs.recipe import Recipe
@@ -91,7 +91,8 @@ def test_help_imports_nothing_heavy() -> None:
 GREET = """
 from dataclasses import dataclass
 from metadescent.cli.command import Command
-from metadescent.cli.tune import Tune  # another's, which is not listed twice
+# Another file's command is not listed twice.
+from metadescent.cli.tune import Tune
 
 @dataclass(frozen=True)
 class GreetTwice(Command):
@@ -120,6 +121,12 @@ def test_a_command_is_one_file(
         vars(cli).pop("greet", None)
     monkeypatch.setattr(cli, "__path__", room)
     assert commands() == COMMANDS
+
+
+def test_every_command_is_a_frozen_dataclass_that_runs() -> None:
+    for kind in COMMANDS.values():
+        assert kind.__dataclass_params__.frozen
+        assert kind.run is not Command.run
 
 
 def test_help_begins_with_what_a_stranger_needs() -> None:

@@ -10,6 +10,8 @@ from metadescent import registry
 from metadescent.descent.baselines import STANDARD
 
 
+# Its programs are those that the evaluation takes, too.
+@pytest.mark.usefixtures("evaluated")
 def test_demo_learns_compares_draws_and_may_be_repeated(
     check_evaluation: Callable,
     tiny: dict,

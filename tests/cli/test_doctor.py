@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,20 +22,28 @@ def test_train_ends_with_a_summary_of_its_own_log(trained: tuple[Path, str, str]
     assert 0 < line["hidden"] < 1
 
 
-@pytest.mark.usefixtures("run")
-def test_the_doctor_measures_and_says_what_it_finds(metadescent: Callable) -> None:
-    status, out, said = metadescent("doctor", "r", "--json", "found.json")
-    assert status == 0, said
-    found = json.loads(Path("found.json").read_text())
+@pytest.fixture(scope="module")
+def examined(once: Callable, trained: tuple[Path, str, str]) -> tuple[dict[str, Any], str]:
+    """What the doctor says of a run, as JSON and in print."""
+    folder, out, _ = once("doctor", str(trained[0]), "--json", "found.json")
+    return json.loads((folder / "found.json").read_text()), out
+
+
+def test_the_doctor_measures_and_says_what_it_finds(examined: tuple[dict[str, Any], str]) -> None:
+    found, out = examined
     assert found["findings"]
     for finding in found["findings"]:
         assert f"{finding['verdict']}: {finding['numbers']}." in out
     for name in ("update ÷ gradient", "loss at the horizon of 4 steps", "loss after 8 steps"):
         assert name in found["measured"]
         assert name in out
-    # On another problem, which happens to be the same and so needs no other program.
-    status, out, _ = metadescent("doctor", "r", "--on", "quadratic(dimension=10)")
-    assert status == 0
+
+
+@pytest.mark.usefixtures("run", "examined")
+def test_the_doctor_takes_another_problem(metadescent: Callable) -> None:
+    # The same by another name, so that it needs no other program.
+    status, out, said = metadescent("doctor", "r", "--on", "quadratic(dimension=10)")
+    assert status == 0, said
     assert "32 fresh problems of quadratic(dimension=10)" in out
     assert "no problem named 'qudratic'" in metadescent("doctor", "r", "--on", "qudratic")[2]
 

@@ -5,14 +5,20 @@ from pathlib import Path
 
 import pytest
 
+WORDS = ("--against", "sgd")
 
-@pytest.mark.usefixtures("run")
-def test_a_report_is_one_small_page(metadescent: Callable) -> None:
-    words = ("report", "r", "--against", "sgd")
-    status, out, said = metadescent(*words)
-    assert status == 0, said
-    assert f"Report: {Path('r', 'report.html')}" in out
-    text = Path("r", "report.html").read_text()
+
+@pytest.fixture(scope="module")
+def reported(once: Callable, trained: tuple[Path, str, str]) -> tuple[Path, str]:
+    """Where a report is, and what is printed."""
+    folder, out, _ = once("report", str(trained[0]), *WORDS, "--out", "first.html")
+    return folder / "first.html", out
+
+
+def test_a_report_is_one_small_page(reported: tuple[Path, str]) -> None:
+    path, out = reported
+    assert "Report: first.html" in out
+    text = path.read_text()
     assert len(text.encode()) < 1_000_000
     for heading in (
         *("The doctor says", "Meta-training", "Comparison", "What it does"),
@@ -21,5 +27,13 @@ def test_a_report_is_one_small_page(metadescent: Callable) -> None:
         assert f"<h2>{heading}</h2>" in text
     assert text.count("<img ") == 4
     assert "lstm(layers=(4,), p=None, scale=1.0)" in text
-    assert metadescent(*words, "--out", "again.html")[0] == 0
-    assert Path("again.html").read_text() == text
+
+
+@pytest.mark.usefixtures("run")
+def test_the_same_report_is_the_same_page_and_lies_in_the_run(
+    reported: tuple[Path, str], metadescent: Callable
+) -> None:
+    status, out, said = metadescent("report", "r", *WORDS)
+    assert status == 0, said
+    assert f"Report: {Path('r', 'report.html')}" in out
+    assert Path("r", "report.html").read_text() == reported[0].read_text()

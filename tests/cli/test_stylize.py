@@ -53,6 +53,7 @@ def test_a_frame_that_a_line_search_passes_comes_after_it(
     assert names == [f"styled-{n:04d}.png" for n in (0, 4, 6, 13)]
 
 
+@pytest.mark.slow
 def test_compare_adds_the_strip_and_everybody_s_curves(
     stylize: Callable, data: Path, tmp_path: Path
 ) -> None:

@@ -3,39 +3,45 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import pytest
 
-from metadescent.registry import make_optimizer
-from metadescent.zoo import file as artifact
-
-SPEC = "lstm(layers=(4,), p=None, scale=1.0)"
+WORDS = ("quadratic(dimension=3)", "--steps", "3", "--seeds", "8", "--against", "sgd")
 
 
-@pytest.fixture
-def mine(tmp_path: Path) -> str:
-    path = tmp_path / "mine.safetensors"
-    artifact.save(path, make_optimizer(SPEC, jax.random.key(0)), optimizer=SPEC)
-    return str(path)
+@pytest.fixture(scope="module")
+def mine(save: Callable, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save(tmp_path_factory.mktemp("mine") / "mine.safetensors"))
 
 
-def test_histories_and_functions_are_drawn_twice_alike(
-    metadescent: Callable, mine: str, tmp_path: Path
-) -> None:
-    words = ("visualize", mine, "quadratic(dimension=3)", "--steps", "3", "--seeds", "8")
-    status, out, said = metadescent(*words, "--out", "one", "--against", "sgd")
-    assert status == 0, said
-    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+@pytest.fixture(scope="module")
+def drawn(once: Callable, mine: str) -> tuple[Path, str]:
+    """A folder with pictures, and what is printed."""
+    folder, out, _ = once("visualize", mine, *WORDS, "--out", "one")
+    return folder / "one", out
+
+
+def test_histories_and_functions_are_drawn(drawn: tuple[Path, str]) -> None:
+    folder, out = drawn
+    files = sorted(path.name for path in folder.iterdir())
     assert len([name for name in files if name.startswith("function-")]) == 4
     assert files[-2:] == ["histories.png", "histories.svg"]
     assert "mean |g|" in out
     assert "time scale" in out
     assert 0 < out.index("\n mine ") < out.index("\n sgd ")
     assert all(str(Path("one", name)) in out for name in files if name.endswith(".png"))
-    assert metadescent(*words, "--out", "two", "--against", "sgd")[0] == 0
-    for name in files:
-        first, second = ((tmp_path / folder / name).read_bytes() for folder in ("one", "two"))
-        assert first == second, name
+
+
+def test_they_are_drawn_twice_alike(
+    drawn: tuple[Path, str], metadescent: Callable, mine: str, tmp_path: Path
+) -> None:
+    assert metadescent("visualize", mine, *WORDS, "--out", "two")[0] == 0
+    first, second = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (drawn[0], tmp_path / "two")
+    )
+    assert first.keys() == second.keys()
+    for name in first:
+        assert first[name] == second[name], name
 
 
 def test_an_unknown_follower_is_a_sentence(metadescent: Callable, mine: str) -> None:

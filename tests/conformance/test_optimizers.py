@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from metadescent.descent.episode import start_batch
@@ -69,6 +70,15 @@ def two_steps_in_a_loop(rule: Any, theta: Any, **extra: Any) -> tuple[Any, Any]:
     return jax.tree.map(lambda g: g[-1], updates), state
 
 
+def inside_optax(m: LearnedOptimizer) -> dict[str, Any]:
+    """Wrappings of Optax's that leave updates as they are."""
+    tx = m.as_optax()
+    return {
+        "chain": optax.chain(optax.identity(), tx, optax.scale(1.0)),
+        "MultiSteps": optax.MultiSteps(tx, every_k_schedule=1).gradient_transformation(),
+    }
+
+
 @pytest.fixture(scope="module")
 def moved(m: LearnedOptimizer) -> dict[str, tuple[Any, Any]]:
     """Updates and states that the checks look at, from one compiled program."""
@@ -81,6 +91,7 @@ def moved(m: LearnedOptimizer) -> dict[str, tuple[Any, Any]]:
             "at once": two_steps_in_a_loop(m.over_batch(), BATCH),
             "one by one": two_steps_in_a_loop(OverBatch(m), BATCH),
             "odd": two_steps_in_a_loop(m, ODD),
+            **{k: two_steps_in_a_loop(tx, THETA) for k, tx in inside_optax(m).items()},
         }
 
     return everything(m)
@@ -127,9 +138,18 @@ def test_jit_changes_nothing(m: LearnedOptimizer, moved: dict, assert_close: Cal
 def test_it_is_an_optax_transformation_that_takes_extra_arguments(
     m: LearnedOptimizer, moved: dict, assert_close: Callable
 ) -> None:
-    """`test_optax.py` has it inside of Optax's own."""
     assert_close(moved["as_optax"], moved["alone"], rtol=1e-4)
     assert structure(moved["as_optax"][1]) == structure(jax.eval_shape(m.as_optax().init, THETA))
+
+
+@pytest.mark.parametrize("wrap", ["chain", "MultiSteps"])
+def test_inside_optax_it_is_what_it_is_alone(
+    m: LearnedOptimizer, moved: dict, wrap: str, assert_close: Callable
+) -> None:
+    """`test_optax.py` has more of them."""
+    updates, state = moved[wrap]
+    assert_close(updates, moved["alone"][0], rtol=1e-4)
+    assert structure(state) == structure(jax.eval_shape(inside_optax(m)[wrap].init, THETA))
 
 
 def test_a_batch_is_its_members_one_by_one(moved: dict, assert_close: Callable) -> None:

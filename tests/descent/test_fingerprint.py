@@ -148,7 +148,9 @@ def test_a_fingerprint_is_of_the_file_and_not_of_its_name(mine: Path, tmp_path: 
     other = tmp_path / "elsewhere" / mine.name
     other.parent.mkdir()
     other.write_text(MINE.replace("theta**2", "2 * theta**2"))
-    assert fingerprint_of(make_problem(f"{mine}:Bowls")) != fingerprint_of(make_problem(f"{other}:Bowls"))
+    assert fingerprint_of(make_problem(f"{mine}:Bowls")) != fingerprint_of(
+        make_problem(f"{other}:Bowls")
+    )
 
 
 FUNCTIONS = """

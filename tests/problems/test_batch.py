@@ -46,7 +46,7 @@ def images(examples: int = 64, pixels: int = 16) -> tuple[np.ndarray, np.ndarray
 
 PROBLEMS: dict[str, Problem] = {
     "quadratic": Quadratic(dimension=3),
-    "classifier": MLPClassification(*images(), hidden=(2,), batch_size=4),
+    "classifier": MLPClassification(*images(), hidden=(), batch_size=4),
     "own and shared": Pick(jnp.arange(12.0).reshape(4, 3)),
 }
 
@@ -68,15 +68,14 @@ def test_a_batch_is_single_optimizees_drawn_with_the_same_keys(
     assert losses.shape == (SIZE,)
 
     @jax.jit
-    def alone(b: jax.Array) -> tuple[Any, jax.Array]:
-        keys = (jax.random.split(key, SIZE)[b] for key in (f_key, theta_key, loss_key))
-        f_alone, theta_alone, loss_alone = keys
-        f = problem.sample(f_alone)
-        theta = f.init(theta_alone)
-        return theta, f.loss(theta, loss_alone)
+    def alone(f_key: jax.Array, theta_key: jax.Array, loss_key: jax.Array) -> tuple:
+        f = problem.sample(f_key)
+        theta = f.init(theta_key)
+        return theta, f.loss(theta, loss_key)
 
-    for b in range(SIZE):
-        assert_close(jax.tree.map(lambda x, b=b: x[b], (thetas, losses)), alone(b))
+    keys = (jax.random.split(key, SIZE) for key in (f_key, theta_key, loss_key))
+    for b, each in enumerate(zip(*keys, strict=True)):
+        assert_close(jax.tree.map(lambda x, b=b: np.asarray(x)[b], (thetas, losses)), alone(*each))
 
 
 def test_each_loss_depends_on_its_own_theta_only() -> None:

@@ -27,7 +27,7 @@ def convnet(**options: Any) -> ConvNet:
 # Compiled whole: operation by operation takes several times as long.
 init = eqx.filter_jit(lambda f, key: f.init(key))
 loss = eqx.filter_jit(lambda f, theta, key: f.loss(theta, key))
-gradient = eqx.filter_jit(lambda f, theta, key: jax.grad(f.loss)(theta, key))
+slope = eqx.filter_jit(lambda f, theta, key: jax.value_and_grad(f.loss)(theta, key))
 cross_entropy = eqx.filter_jit(lambda f, theta, x, y: f.cross_entropy(theta, x, y))
 _logits = eqx.filter_jit(lambda f, theta, x: f.logits(theta, x))
 
@@ -99,18 +99,18 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
         f = convnet()
         theta = drawn(f)
         assert theta["conv"][0]["w"].dtype == jnp.float64
-        slopes = gradient(f, theta, KEY)
+        slopes = slope(f, theta, KEY)[1]
         rng = np.random.default_rng(2)
         # In NumPy, where nothing is compiled for each shape.
         theta, slopes = jax.tree.map(np.asarray, (theta, slopes))
         for _ in range(5):
             way = jax.tree.map(lambda x: rng.normal(size=x.shape), theta)
             ahead, behind = (
-                float(loss(f, jax.tree.map(lambda x, d, h=h: x + h * d, theta, way), KEY))
+                float(slope(f, jax.tree.map(lambda x, d, h=h: x + h * d, theta, way), KEY)[0])
                 for h in (1e-6, -1e-6)
             )
-            slope = sum(map(np.vdot, jax.tree.leaves(slopes), jax.tree.leaves(way)))
-            assert (ahead - behind) / 2e-6 == pytest.approx(float(slope), rel=1e-6)
+            expected = sum(map(np.vdot, jax.tree.leaves(slopes), jax.tree.leaves(way)))
+            assert (ahead - behind) / 2e-6 == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_by_default_it_is_the_network_of_the_authors() -> None:
@@ -167,7 +167,7 @@ def test_batch_normalization_takes_scale_and_bias_away(name: str, index: int) ->
 
 def test_the_gradient_of_a_bias_under_normalization_is_0() -> None:
     f = convnet()
-    slopes = gradient(f, drawn(f), KEY)
+    slopes = slope(f, drawn(f), KEY)[1]
     for layer in [*slopes["conv"], *slopes["fc"]]:
         assert not layer["b"].any()
         assert layer["w"].any()

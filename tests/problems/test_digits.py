@@ -1,5 +1,6 @@
 """The digits reach the network as fractions of full ink."""
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def test_logistic_regression_is_convex_and_has_no_hidden_layer() -> None:
     f = NAMED["digits-logistic"].make(batch_size=9).sample(jax.random.key(0))
     assert (f.widths, f.batch_size) == ((64, 10), 9)
     key = jax.random.key(1)
-    init, loss = jax.jit(f.init), jax.jit(f.loss)
+    init, loss = eqx.filter_jit(f.init), eqx.filter_jit(f.loss)
     a, b = (jax.tree.map(lambda x: 10 * x, init(k)) for k in jax.random.split(key))
     middle = jax.tree.map(lambda x, y: (x + y) / 2, a, b)
     assert float(loss(middle, key)) < float(loss(a, key) + loss(b, key)) / 2

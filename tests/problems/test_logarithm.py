@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,7 +64,7 @@ def test_a_batch_of_logarithms_shares_the_data() -> None:
 
 
 def test_to_a_rule_that_minds_no_scale_the_first_step_is_the_same(assert_close: Callable) -> None:
-    log, m = Logarithm(Quadratic(dimension=3)).sample(KEY), RNNProp((3,), key=KEY)
+    log, m = Logarithm(Quadratic(dimension=3)).sample(KEY), eqx.filter_jit(RNNProp)((3,), key=KEY)
     theta = log.init(KEY)
     step = jax.jit(lambda gradient: m.update(gradient, m.init(theta), theta)[0])
     ours, plain = (step(jax.grad(f.loss)(theta, KEY)) for f in (log, log.f))

@@ -65,6 +65,7 @@ class Evaluate(Command):
         m = zoo.load(self.optimizer)
         problem = make_problem(self.problem, self.data_dir)
         tune_seeds = self.tune_seeds or max(self.seeds, 32)
+        # What workers tune, `compare` finds in the cache.
         tune_ahead(
             [(name, self.problem, self.steps, tune_seeds) for name in names],
             seed=self.seed,

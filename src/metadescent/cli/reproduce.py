@@ -113,6 +113,7 @@ class Reproduce(Command):
     def _stages(self, card: dict[str, Any], name: str) -> list[tuple[Path, str, Recipe]]:
         """Return the folders, problems and recipes that an optimizer's card speaks of, in order."""
         recipe = recipe_from(card["recipe"], f"the card of {name}")
+        # To see that it runs, not what it learns.
         if self.budget == "smoke":
             recipe = replace(recipe, epochs=2, episodes=2)
         before: list[tuple[Path, str, Recipe]] = []

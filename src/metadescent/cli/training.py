@@ -141,6 +141,7 @@ def _train(folder: Path, command: Train, recipe: Recipe) -> MetaState:
 def _train_once(command: Train, recipe: Recipe) -> None:
     folder = command.folder
     state = _train(folder, command, recipe)
+    # Epoch 0: the best is still φ as drawn.
     if int(state.best_epoch) == 0:
         print_summary(folder)
         raise UserError(
@@ -184,6 +185,7 @@ def _search(command: Train) -> Recipe:
     rates = [trial.meta_rate for trial in candidates]
     ranked = sorted(zip(losses, rates, strict=True))
     least, best = ranked[0]
+    # The least is infinite only if all are.
     if least == math.inf:
         raise UserError(
             f"no trial of {len(ranked)} kept a finite meta-loss; try --clip "

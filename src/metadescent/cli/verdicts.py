@@ -24,4 +24,5 @@ def print_findings(findings: Sequence[Finding]) -> None:
 
 def _plain(text: str) -> str:
     """Return a text in which nothing is markup."""
+    # Rich would take [0.1, 0.2] for a style.
     return text.replace("[", r"\[")

@@ -59,6 +59,7 @@ class Visualize(Command):
         names, m = baselines_of(self.against), zoo.load(self.optimizer)
         name = name_of(self.optimizer)
         problem = make_problem(self.problem, self.data_dir)
+        # Rates are not tuned on the problem that is drawn.
         tune_key, key = problem_keys(self.seed)
         with progress("visualize", len(names) + 1) as report:
             tuned = tune_each(
