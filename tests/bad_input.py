@@ -51,14 +51,14 @@ class Only(md.Problem):
 
 
 def meta_train(**changed: Any) -> Any:
-    given = {"m": LSTM, "problem": QUADRATIC, "schedule": md.Schedule(num_steps=4, unroll=2)}
+    given = {"m": LSTM, "problem": QUADRATIC, "schedule": md.Schedule(steps=4, unroll=2)}
     given |= {"meta_optimizer": optax.adam(0.1), "key": KEY} | changed
     m, problem, schedule = (given.pop(name) for name in ("m", "problem", "schedule"))
     return next(iter(md.meta_train(m, problem, schedule, **given)))
 
 
 def scheduled(**numbers: Any) -> Any:
-    return meta_train(schedule=md.Schedule(num_steps=4, unroll=2)._replace(**numbers))
+    return meta_train(schedule=md.Schedule(**{"steps": 4, "unroll": 2, **numbers}))
 
 
 def unrolled(**changed: Any) -> Any:
@@ -101,13 +101,13 @@ CALLS: dict[str, Any] = {
     "Spread: mesh": lambda: meta_train(spread=md.meta.Spread(jax.make_mesh((1,), ("model",)))),
     "mesh_of: devices": lambda: md.meta.mesh_of("all"),
     "mesh_of: none": lambda: md.meta.mesh_of([]),
-    "Schedule: steps": lambda: scheduled(num_steps=3),
+    "Schedule: steps": lambda: scheduled(steps=3),
     "Schedule: unroll": lambda: scheduled(unroll=0.5),
     "Schedule: epochs": lambda: scheduled(epochs="many"),
     "Schedule: patience": lambda: scheduled(patience=-1),
     "Schedule: average": lambda: scheduled(average=1.0),
     "Schedule: on_nonfinite": lambda: scheduled(on_nonfinite="ignore"),
-    "Schedule: estimator": lambda: scheduled(estimator="pes"),
+    "meta_train: estimator": lambda: meta_train(estimator="pes"),
     "unroll: m": lambda: unrolled(m="adam"),
     "unroll: trajectory": lambda: unrolled(at=jnp.ones(2)),
     "unroll: key": lambda: unrolled(key=jnp.ones(2)),

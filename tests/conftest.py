@@ -4,8 +4,11 @@ Environment variables rather than JAX's own configuration, so that tests which s
 their own hand them on, and so that tests without JAX stay without it.
 """
 
+import ctypes
+import gc
 import os
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +29,8 @@ QUICK_TO_COMPILE = (
 )
 os.environ.setdefault("XLA_FLAGS", QUICK_TO_COMPILE)
 
+MOST_BYTES = 1_500_000_000
+"""What a worker holds, at the end of a module, before it forgets programs."""
 CPU_SECONDS = float(os.environ.get("METADESCENT_TEST_CPU_SECONDS", "3"))
 """The most that a test may take which is not marked slow; machines differ."""
 
@@ -85,14 +90,26 @@ def _few_programs():
     """Forget compiled programs before they are too many for the system.
 
     Each of them maps a hundred regions of memory or more, and past the 65,530 that Linux allows a
-    process the next one to be compiled or loaded crashes it.
+    process the next one to be compiled or loaded crashes it. They are what a worker's memory grows
+    by, too; read from the cache on disk, they are soon there again.
     """
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and len(maps.read_bytes().splitlines()) > 20_000:
+    status, maps = Path("/proc/self/statm"), Path("/proc/self/maps")
+    if not status.exists():
+        return
+    resident = int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    if resident > MOST_BYTES or len(maps.read_bytes().splitlines()) > 20_000:
         import jax
 
         jax.clear_caches()
+        gc.collect()
+        # What the C library keeps of it goes back to the system.
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        if os.environ.get("TRACE_RSS"):
+            after = int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            with open(os.environ["TRACE_RSS"], "a") as file:
+                print(os.getpid(), resident >> 20, after >> 20, os.environ.get("PYTEST_CURRENT_TEST"), file=file)
 
 
 @pytest.fixture(scope="session")

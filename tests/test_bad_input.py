@@ -53,13 +53,13 @@ SENTENCES = {
         "the horizon of 3 steps is not a multiple of the unroll of 2; try --steps 2"
     ),
     "Schedule: unroll": "unroll is 0.5 and must be a whole number, at least 1",
-    "Schedule: epochs": "epochs is 'many' and must be a whole number, at least 0",
+    "Schedule: epochs": "epochs is 'many' and must be a whole number, at least 1",
     "Schedule: patience": "patience is -1 and must be at least 0",
     "Schedule: average": "average is 1.0 and must be from 0 to 0.999999",
     "Schedule: on_nonfinite": (
         "there is no policy on_nonfinite 'ignore'; known are stop, skip, restart-from-best"
     ),
-    "Schedule: estimator": "estimator is 'pes' and must be an estimator; try Truncated()",
+    "meta_train: estimator": "estimator is 'pes' and must be an estimator; try Truncated()",
     "unroll: m": (
         "m is 'adam' and must be a learned optimizer or one of Optax's; try "
         "metadescent.load('mnist-lstm') or optax.adam(1e-3)"
@@ -250,9 +250,9 @@ SENTENCES = {
 }
 # Names that are modules, are refused by others, or take anything that there is to take.
 WITHOUT = {
-    "data", "estimators", "optimizers", "problems", "zoo",
-    "Coordinatewise", "Estimator", "LearnedOptimizer", "Optimizee", "Problem", "Trajectory",
-    "UserError",
+    "data", "descent", "meta", "optimizers", "problems", "zoo",
+    "Batch", "Coordinatewise", "Estimator", "LearnedOptimizer", "Optimizee", "Problem",
+    "Trajectory", "UserError", "descend", "start", "start_batch",
 }  # fmt: skip
 
 
@@ -275,7 +275,9 @@ def test_what_cannot_be_is_refused_in_a_sentence(call: str, said: dict[str, str]
 def test_every_public_name_refuses_something(said: dict[str, str]) -> None:
     assert said.keys() == SENTENCES.keys()
     refused = {call.partition(":")[0] for call in said}
-    assert set(metadescent.__all__) - refused == WITHOUT
+    rooms = ("descent", "meta", "optimizers", "problems")
+    shown = {name for room in rooms for name in getattr(metadescent, room).__all__}
+    assert {*metadescent.__all__, *shown} - refused == WITHOUT
     # What has no argument cannot be given a wrong one.
     names = {f"data.{name}" for name in metadescent.problems.data.__all__}
     assert names - refused == {"data.Remote", "data.load_digits"}

@@ -49,7 +49,7 @@ def recipe_of(spec: str) -> dict[str, Any]:
 
 
 def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
-    """Return the problem that a specification names.
+    """Return the problem that `spec` names, with its data in `data_dir` or the usual place.
 
     Raises:
         UserError: if the name or an option is unknown, the problem's data is missing, or the
@@ -110,7 +110,7 @@ def _try_out(problem: Problem, name: str) -> None:
 
 
 def make_optimizer(spec: str | Spec, key: PRNGKeyArray) -> LearnedOptimizer:
-    """Return the optimizer that a specification names, with φ drawn from `key`.
+    """Return the optimizer that `spec` names, with φ drawn from `key`.
 
     Beside the package's own there are those of Optax: `optax.adam(learning_rate=0.001)`.
 
@@ -162,7 +162,7 @@ def _of_optax(call: Call) -> optax.GradientTransformation:
 
 
 def make_estimator(spec: str, **given: Any) -> Estimator:
-    """Return the estimator of the meta-gradient that a specification names.
+    """Return the estimator of the meta-gradient that `spec` names.
 
     What is `given` are values for the options that the specification leaves open; those that this
     estimator does not have are left out.

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,29 @@ def problem(named: Named, tmp_path_factory: pytest.TempPathFactory) -> Problem:
     pytest.skip(str(reason))
 
 
-# Compiled whole: operation by operation takes several times as long.
+def drawing(problem: Problem) -> Callable[[jax.Array], tuple[Optimizee, Any, jax.Array]]:
+    """Return what draws f, θ₀ and f(θ₀) by one key.
+
+    Compiled whole: operation by operation takes several times as long.
+    """
+
+    @eqx.filter_jit
+    def draw(problem: Problem, key: jax.Array) -> tuple[Optimizee, Any, jax.Array]:
+        f = problem.sample(key)
+        theta = f.init(key)
+        return f, theta, f.loss(theta, key)
+
+    return partial(draw, problem)
 
 
 @pytest.fixture(scope="module")
-def f(problem: Problem) -> Optimizee:
-    return eqx.filter_jit(lambda problem: problem.sample(KEY))(problem)
+def draw(problem: Problem) -> Callable[[jax.Array], tuple[Optimizee, Any, jax.Array]]:
+    return drawing(problem)
+
+
+@pytest.fixture(scope="module")
+def f(draw: Callable) -> Optimizee:
+    return draw(KEY)[0]
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +105,8 @@ def init(f: Optimizee) -> Callable[[jax.Array], Any]:
 
 
 @pytest.fixture(scope="module")
-def theta(init: Callable[[jax.Array], Any]) -> Any:
-    return init(KEY)
+def theta(draw: Callable) -> Any:
+    return draw(KEY)[1]
 
 
 @pytest.fixture(scope="module")
@@ -110,9 +128,9 @@ def test_the_same_key_is_the_same_f(
     problem: Problem, f: Optimizee, theta: Any, assert_same_bits: Callable
 ) -> None:
     # Traced anew: what is drawn by something else than the key would be drawn anew too.
-    again = eqx.filter_jit(lambda problem: problem.sample(KEY))(problem)
+    again, same_theta, _ = drawing(problem)(KEY)
     assert_same_bits(arrays(again), arrays(f))
-    assert_same_bits(jax.jit(lambda key: again.init(key))(KEY), theta)
+    assert_same_bits(same_theta, theta)
 
 
 def test_another_key_is_another_start(init: Callable[[jax.Array], Any], theta: Any) -> None:
@@ -158,23 +176,19 @@ def test_f_goes_through_jit_as_an_argument(
     np.testing.assert_allclose(loss, value_and_gradient[0], rtol=1e-5)
 
 
-def test_a_batch_is_its_optimizees_one_by_one(problem: Problem, assert_close: Callable) -> None:
+def test_a_batch_is_its_optimizees_one_by_one(
+    problem: Problem, draw: Callable, assert_close: Callable
+) -> None:
     @eqx.filter_jit
     def batch(problem: Problem) -> tuple[Any, jax.Array]:
         fs = Batch.sample(problem, KEY, 2)
         thetas = fs.init(KEY)
         return thetas, fs.loss(thetas, KEY)
 
-    @eqx.filter_jit
-    def alone(problem: Problem, key: jax.Array) -> tuple[Any, jax.Array]:
-        f = problem.sample(key)
-        theta = f.init(key)
-        return theta, f.loss(theta, key)
-
     thetas, losses = batch(problem)
     assert losses.shape == (2,)
     for b, key in enumerate(jax.random.split(KEY, 2)):
-        theta, loss = alone(problem, key)
+        _, theta, loss = draw(key)
         assert_close(jax.tree.map(lambda x, b=b: x[b], thetas), theta)
         assert_close(losses[b], loss, rtol=1e-4)
 

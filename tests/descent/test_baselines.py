@@ -67,9 +67,11 @@ def test_at_a_rate_it_is_what_optax_makes_of_the_rate(name: str, dtype: Any) -> 
 
     made = optax.with_extra_args_support(MADE[name](0.1))
     moved, by_hand = (two_steps(rule) for rule in (BASELINES[name].at(0.1), made))
+    # A rate that is traced is rounded elsewhere.
+    rtol = 1e-5 if dtype == jnp.float32 else 1e-2
     # In half the precision θ stays in it, else the loop would have refused.
     assert moved.dtype == by_hand.dtype == dtype
-    np.testing.assert_allclose(moved.astype(float), by_hand.astype(float), rtol=1e-5)
+    np.testing.assert_allclose(moved.astype(float), by_hand.astype(float), rtol=rtol, atol=rtol)
 
 
 def loss(theta: jax.Array) -> jax.Array:

@@ -17,7 +17,7 @@ from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convex import Convex
 from metadescent.problems.quadratic import Quadratic
-from metadescent.problems.together import Sum, Together
+from metadescent.problems.together import SumFunction, Together
 
 KEY = jax.random.key(0)
 PARTS = (Quadratic(dimension=3), Convex(dimension=2))
@@ -46,7 +46,7 @@ def perceptrons() -> MLPClassification:
 
 
 @pytest.fixture(scope="module")
-def both() -> Sum:
+def both() -> SumFunction:
     return Together(PARTS).sample(KEY)
 
 
@@ -59,7 +59,9 @@ def test_the_value_is_the_sum(count: int, assert_close: Callable) -> None:
     assert_close(f.loss(theta, KEY), sum(values, start=jnp.zeros(())))
 
 
-def test_the_gradient_of_each_part_is_its_own(both: Sum, assert_same_bits: Callable) -> None:
+def test_the_gradient_of_each_part_is_its_own(
+    both: SumFunction, assert_same_bits: Callable
+) -> None:
     theta = both.init(KEY)
     ours = jax.grad(both.loss)(theta, KEY)
     alone = tuple(jax.grad(f.loss)(x, KEY) for f, x in zip(both.parts, theta, strict=True))
@@ -95,7 +97,7 @@ def test_a_batch_shares_the_data_of_every_part() -> None:
 
 
 def test_a_coordinatewise_rule_meets_each_part_as_if_alone(
-    both: Sum, assert_close: Callable
+    both: SumFunction, assert_close: Callable
 ) -> None:
     """Trajectories side by side are those one by one, and meta-gradients add up."""
     m, theta = LSTM((3,), key=jax.random.key(1)), both.init(KEY)
@@ -109,7 +111,7 @@ def test_a_coordinatewise_rule_meets_each_part_as_if_alone(
     slope = eqx.filter_value_and_grad(run, has_aux=True)
 
     @eqx.filter_jit
-    def slopes(m: LSTM, both: Sum, theta: Any) -> tuple:
+    def slopes(m: LSTM, both: SumFunction, theta: Any) -> tuple:
         return slope(m, both, theta), list(map(partial(slope, m), both.parts, theta))
 
     ((loss, end), gradient), alone = slopes(m, both, theta)

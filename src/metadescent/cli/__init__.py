@@ -90,12 +90,10 @@ def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
 
 
 def _keep_compiled() -> None:
-    """Let JAX keep what it compiles in the platform's cache folder, unless it is told where.
-
-    The library itself leaves JAX as it finds it.
-    """
-    import jax
+    """Let the command line's JAX keep programs in the platform's cache, unless it is told where."""
     import pooch
+
+    from metadescent.runs.cluster.executors import keep_compiled
 
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
@@ -105,9 +103,7 @@ def _keep_compiled() -> None:
     except OSError:
         return
     if os.access(folder, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        # Smaller programs are compiled as quickly as they are read.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        keep_compiled(str(folder))
 
 
 def _parse(words: Sequence[str]) -> Command:
@@ -120,8 +116,7 @@ def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
     """Return the command that the words name, over these defaults if they are of its kind."""
     kinds: Sequence[Any] = [
         Annotated[
-            kind,
-            subcommand(name, default=defaults) if type(defaults) is kind else subcommand(name),
+            kind, subcommand(name, default=defaults) if type(defaults) is kind else subcommand(name)
         ]
         for name, kind in commands().items()
     ]

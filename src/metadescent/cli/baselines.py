@@ -26,17 +26,14 @@ def name_of(optimizer: str) -> str:
 
 
 def tune_ahead(
-    searches: Sequence[tuple[str, str, int, int]],
+    searches: Sequence[tuple[str, str, int, int]],  # optimizer, problem, steps, seeds
     *,
     seed: int,
     workers: int,
     scheduler: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Where there are workers, have them tune what is not in the cache yet.
-
-    `searches` has the hand-designed optimizer, the problem, the steps and the seeds of each.
-    """
+    """Where there are workers, have them tune what is not in the cache yet."""
     if workers == 1 and scheduler is None:
         return
     # A worker may be in another folder.

@@ -11,22 +11,14 @@ from metadescent._errors import UserError
 
 
 class NoReaderError(BaseException):
-    """Whoever read the standard output has gone, as `head` does: there is no one to say it to.
+    """Whoever read the standard output has gone, as `head` does: there is no one to say it to."""
 
-    The status is that of a program which SIGPIPE ends.
-    """
-
-    status = 128 + getattr(signal, "SIGPIPE", 13)
+    status = 128 + getattr(signal, "SIGPIPE", 13)  # that of a program which SIGPIPE ends
 
 
 @contextmanager
 def written() -> Iterator[None]:
-    """Let what is printed until the context ends reach the standard output, or say that it cannot.
-
-    Raises:
-        UserError: if it cannot be written.
-        NoReaderError: if its reader is gone.
-    """
+    """Let what is printed until the context ends reach standard output, or say that it cannot."""
     _open_what_is_closed()
     before = sys.stdout
     sys.stdout = watched = cast(Any, _Watched(before))
@@ -75,14 +67,12 @@ class _Watched:
 
 
 def _open_what_is_closed() -> None:
-    """Take the places of standard streams that are closed, or the first file opened would have one.
-
-    In the place of the standard output nothing can be written, so that what should be is missed.
-    """
+    """Take the places of closed standard streams, or the first file opened would have one."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
+            # Nothing can be written for the standard output, so that what should be is missed.
             os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115

@@ -55,13 +55,10 @@ def train(
     data_dir: Path | None,
     *,
     resume: bool,
-    budget: int | float = math.inf,
+    budget: int | float = math.inf,  # of memory; a new run takes the quickest form that fits it
     tensorboard: bool = False,
 ) -> MetaState:
-    """Meta-train in a folder with a progress bar; return the last state.
-
-    With a budget of memory, a new run takes the quickest form that fits it.
-    """
+    """Meta-train in a folder with a progress bar; return the last state."""
     check_free(folder, resume)
     problem = make_problem(problem_name, data_dir)
     state: MetaState | None = None

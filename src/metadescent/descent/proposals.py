@@ -62,10 +62,7 @@ def functions(
     *,
     num_steps: int,
 ) -> dict[str, Float[Array, "num_steps k points"]]:
-    """Return g_t of single coordinates, columns of `histories`, as functions of their own ∇_t.
-
-    Histories and the gradients of all other coordinates are held: figures 11 to 13.
-    """
+    """Return g_t of single coordinates as functions of their own ∇_t, all else held (figure 11)."""
     _check(optimizers, num_steps)
     size = sum(jnp.size(leaf) for leaf in jax.tree.leaves(where.theta))
     for coordinate in np.asarray(coordinates).tolist():
@@ -84,11 +81,8 @@ def functions(
 def choose(
     gradients: Float[Array | np.ndarray, "steps coordinates"], count: int, seed: int
 ) -> Int[np.ndarray, " count"]:
-    """Draw coordinates at random, those first whose gradient is least often 0.
-
-    Where f does not depend on a coordinate, as on the weights of a pixel that is always black, its
-    picture says nothing.
-    """
+    """Draw coordinates at random, those first whose gradient is least often 0."""
+    # Where f does not depend on one, as on the weights of a pixel always black, it says nothing.
     zeros = (np.asarray(gradients) == 0).sum(0)
     order = np.random.default_rng(seed).permutation(len(zeros))
     # A stable sort leaves those of as many zeros in random order.
@@ -98,11 +92,8 @@ def choose(
 def around(
     gradients: Float[Array | np.ndarray, "steps k"], span: float = 10.0, points: int = 101
 ) -> Float[np.ndarray, "k points"]:
-    """Return, for each coordinate, evenly spaced gradients up to `span` times its largest |∇_t|.
-
-    The paper does not say how far its figures reach; ten times as far as what was seen shows where
-    a function levels off.
-    """
+    """Return, for each coordinate, evenly spaced gradients up to `span` times its largest |∇_t|."""
+    # Beyond what was seen, to where a function levels off; the paper does not say how far.
     largest = np.abs(np.asarray(gradients)).max(0)
     return span * np.where(largest > 0, largest, 1.0)[:, None] * np.linspace(-1.0, 1.0, points)
 

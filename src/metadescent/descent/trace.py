@@ -38,6 +38,7 @@ def descend(
     Arguments:
         m: a learned optimizer or any Optax transformation.
         f: one optimizee. A line search needs one whose loss ignores its key.
+        theta: θ₀.
         key: the minibatch of step t is drawn from `fold_in(key, t)`, as in `unroll`.
 
     Source: figure 2.

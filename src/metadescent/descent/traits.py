@@ -18,9 +18,7 @@ def size(updates: Float[np.ndarray, "steps coordinates"]) -> float:
     return float(np.abs(np.asarray(updates, np.float64)).mean())
 
 
-def autocorrelation(
-    updates: Float[np.ndarray, "steps coordinates"],
-) -> Float[np.ndarray, " lags"]:
+def autocorrelation(updates: Float[np.ndarray, "steps coordinates"]) -> Float[np.ndarray, " lags"]:
     """Return how updates resemble those of the same coordinate some steps before.
 
         ρ_k = Σ_t (g_t − ḡ)(g_{t+k} − ḡ) / Σ_t (g_t − ḡ)²

@@ -14,15 +14,7 @@ from jaxtyping import PRNGKeyArray
 
 from metadescent._errors import UserError
 from metadescent._files import write_json
-from metadescent.descent import (
-    at_rate,
-    baselines,
-    curves,
-    episode,
-    line_search,
-    tuning,
-    unrolling,
-)
+from metadescent.descent import at_rate, baselines, curves, episode, line_search, tuning, unrolling
 from metadescent.descent.fingerprint import fingerprint_of
 from metadescent.descent.tuning import Tuned, tune
 from metadescent.optimizers import base as optimizers_base

@@ -12,7 +12,7 @@ __getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "curves": ["Panel", "draw_curves", "draw_panel"],
+        "curves": ["Panel", "draw_curves"],
         "output": ["save_figure"],
         "sweeps": ["draw_sweeps"],
     },

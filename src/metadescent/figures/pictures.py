@@ -24,15 +24,12 @@ FUNCTION_STEPS = 32
 
 
 class Pictures(NamedTuple):
-    """What one trajectory shows of some coordinates; a picture is drawn when it is asked for.
-
-    `values` and `curves` have, of each of the coordinates, gradients and the updates at them.
-    """
+    """What one trajectory shows of some coordinates; a picture is drawn when it is asked for."""
 
     seen: Histories
     coordinates: list[int]
-    values: Float[np.ndarray, "k points"]
-    curves: Mapping[str, Float[np.ndarray, "steps k points"]]
+    values: Float[np.ndarray, "k points"]  # gradients
+    curves: Mapping[str, Float[np.ndarray, "steps k points"]]  # the updates at them
 
     def histories(self) -> "matplotlib.figure.Figure":
         """Draw the updates of all coordinates, one above the other (figure 10)."""
@@ -62,26 +59,9 @@ def pictures_of(
     count: int = 2,
     seed: int = 0,
 ) -> Pictures:
-    """Trace a trajectory of the first optimizer, and what the others would have proposed.
+    """Trace a trajectory of the first optimizer, and what the others would have proposed there.
 
-    Arguments:
-        optimizers: by name; the first one leads, and is drawn as a learned one.
-        key: draws f, θ₀ and the minibatches.
-        num_steps: the length of the histories.
-        count: how many coordinates to look at; `seed` draws them among those with a gradient.
-
-    Raises:
-        UserError: if there is no optimizer, or no step.
-
-    Source: appendix B.
-
-    Example:
-        >>> import jax, optax
-        >>> from metadescent.problems.quadratic import Quadratic
-        >>> both = {"mine": optax.sgd(0.02), "adam": optax.adam(0.1)}
-        >>> pictures = pictures_of(both, Quadratic(dimension=3), jax.random.key(0), num_steps=4)
-        >>> len(pictures.coordinates), pictures.curves["adam"].shape
-        (2, (4, 2, 101))
+    `count` coordinates are looked at, which `seed` draws among those with a gradient.
     """
     where = scene(problem, key)
     seen = histories(optimizers, where, num_steps=num_steps)

@@ -32,23 +32,18 @@ class HistoryPanel(NamedTuple):
 
 
 class FunctionPanel(NamedTuple):
-    """One coordinate's update at one step, as a function of the gradient.
-
-    `actual` has, for each optimizer, the gradient that was seen and the update at it.
-    """
+    """One coordinate's update at one step, as a function of the gradient."""
 
     gradients: Float[np.ndarray, " points"]
     updates: Mapping[str, Float[np.ndarray, " points"]]
-    actual: Mapping[str, tuple[float, float]]
+    actual: Mapping[str, tuple[float, float]]  # the gradient that was seen, the update at it
     learned: Sequence[str]
     title: str | None = None
     labels: Mapping[str, str] = {}
 
 
 def history_panels(
-    seen: Histories,
-    coordinates: Sequence[int],
-    learned: Sequence[str],
+    seen: Histories, coordinates: Sequence[int], learned: Sequence[str]
 ) -> list[HistoryPanel]:
     """Return a panel for each of some coordinates."""
     updates = {name: np.asarray(g) for name, g in seen.updates.items()}

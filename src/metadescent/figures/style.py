@@ -15,21 +15,11 @@ COLUMN_WIDTH = 3.4
 
 
 # Colours are Okabe and Ito's; its yellow is too light for a line. Dashes are in line widths.
-_LEARNED = [
-    ("#D55E00", ""),
-    ("#56B4E9", "o"),
-    ("#E69F00", "s"),
-    ("#000000", "^"),
-    ("#009E73", "D"),
-]
+_LEARNED = [("#D55E00", ""), ("#56B4E9", "o"), ("#E69F00", "s"), ("#000000", "^"), ("#009E73", "D")]
 
 
 # Of what is neither learned nor among the baselines, which have theirs in `descent.baselines`.
-_OTHERS = [
-    ("#E69F00", (5.0, 1.4, 2.0, 1.4)),
-    ("#0072B2", (2.0, 2.8)),
-    ("#009E73", (9.0, 3.0)),
-]
+_OTHERS = [("#E69F00", (5.0, 1.4, 2.0, 1.4)), ("#7A7A7A", (2.0, 2.8)), ("#009E73", (9.0, 3.0))]
 
 
 STYLE: dict[Any, Any] = {

@@ -79,12 +79,7 @@ def check_spread(spread: Any) -> None:
 
 
 class OnEach(Estimator):
-    """An estimator on every device of a mesh, each with its part of the problems.
-
-    Arguments:
-        estimator: for the part of one device.
-        mesh: of one axis, as from `mesh_of`.
-    """
+    """An estimator on every device of a mesh, each with its part of the problems."""
 
     estimator: Estimator
     mesh: Mesh = eqx.field(static=True)
@@ -107,15 +102,9 @@ class OnEach(Estimator):
     ) -> tuple[PyTree, PyTree, Float[Array, "unroll problems"]]:
         """Return the mean of all devices' estimates, which is the only thing they exchange."""
 
-        def estimate_part(
-            problem: Problem,
-            carry: PyTree,
-            m: LearnedOptimizer,
-            key: PRNGKeyArray,
-            weights: Float[Array, " unroll"],
-        ) -> tuple[PyTree, PyTree, Array]:
+        def estimate_part(problem: Problem, carry: PyTree, m: LearnedOptimizer, *rest: Any) -> Any:
             carry = jax.tree.map(lambda x: x[0], carry)  # this device's own
-            gradient, carry, losses = self.estimator.estimate(m, problem, carry, key, weights)
+            gradient, carry, losses = self.estimator.estimate(m, problem, carry, *rest)
             # One row, so that there is one exchange.
             row, unravel = ravel_pytree(gradient)
             return unravel(jax.lax.pmean(row, AXIS)), _boxed(carry), losses
@@ -135,11 +124,7 @@ def on_each(
 ) -> Any:
     """Run `function(part of the problem, part of carry, *arguments)` on every device.
 
-    Arguments:
-        mesh: of one axis, as from `mesh_of`.
-        problem: each device gets a `Part` of it.
-        carry: its leaves are cut along their first axis.
-        out: how the results of all devices are put together, as `jax.shard_map` takes it.
+    Leaves of `carry` are cut along their first axis; `out` is `jax.shard_map`'s `out_specs`.
     """
     # Static parts are closed over: `shard_map` takes arrays.
     whole, static = eqx.partition((problem, arguments), eqx.is_array)
@@ -149,7 +134,6 @@ def on_each(
         part = Part(problem, Place(jax.lax.axis_index(AXIS), mesh.size))
         return function(part, carry, *arguments)
 
-    # Types of replication are not checked: nothing is differentiated through the map.
     mapped = jax.shard_map(
         on_part, mesh=mesh, in_specs=(P(), P(AXIS)), out_specs=out, check_vma=False
     )

@@ -23,11 +23,7 @@ from metadescent.problems.base import Problem
 
 
 class Epoch(NamedTuple):
-    """What comes of an epoch.
-
-    That is φ, its average, the meta-optimizer's state, the validation, and of each meta-step the
-    loss, the gradient's norm and the size of φ's change, each episodes × segments.
-    """
+    """What comes of an epoch; `shown` are losses, gradients' norms and sizes of φ's changes."""
 
     m: LearnedOptimizer
     average: LearnedOptimizer
@@ -46,28 +42,16 @@ def run_epoch(
     weights: Float[Array, " steps"],
     mesh: Mesh | None = None,
 ) -> Epoch:
-    """Train for one epoch and validate; on all devices of a mesh, if there is one.
-
-    All processes whose devices are in the mesh have to call this with the same arguments, each
-    having put the problem `everywhere`.
-    """
+    """Train for one epoch and validate; all processes of a mesh call it with the same arguments."""
     # The same validation problems in every epoch.
     validation_key, training_key = jax.random.split(key)
     # A function of the epoch alone, so a resumed run draws what the unbroken one would have drawn.
     epoch_key = jax.random.fold_in(training_key, state.epoch)
     begin = (state.m, state.average, state.meta_optimizer, epoch_key, weights, validation_key)
     m, average, opt_state, epoch_key, weights, validation_key = everywhere(begin, mesh)
-    m, average, opt_state, shown = _train_epoch(
-        m,
-        average,
-        opt_state,
-        problem,
-        epoch_key,
-        weights,
-        _spread_over(estimator, mesh),
-        meta_optimizer,
-        *_sizes(schedule),
-    )
+    parts = _spread_over(estimator, mesh)
+    training = (m, average, opt_state, problem, epoch_key, weights, parts, meta_optimizer)
+    m, average, opt_state, shown = _train_epoch(*training, *_sizes(schedule))
     validation = compiled_validation(
         average, problem, validation_key, *validation_sizes(schedule), mesh
     )
@@ -148,11 +132,7 @@ def footprint(
     meta_optimizer: optax.GradientTransformation,
     spread: Spread | None = None,
 ) -> Footprint:
-    """Return what the compiler sets aside for an epoch of `meta_train`, and for its validation.
-
-    JAX keeps what is compiled here, so `meta_train` with the very same arguments need not. Of
-    several devices it is what each of them takes.
-    """
+    """Return what the compiler sets aside, on each device, for an epoch and for its validation."""
     mesh = spread.mesh if spread else None
     # Keys and weights of the shapes that they will have; their numbers do not matter.
     given = (state, problem, jax.random.key(0), jnp.ones(schedule.steps))

@@ -69,8 +69,9 @@ def meta_loss(
 
     Example:
         >>> import jax
-        >>> from metadescent.optimizers.lstm import LSTM
-        >>> from metadescent.problems.quadratic import Quadratic
+        >>> from metadescent import LSTM
+        >>> from metadescent.descent import start_batch
+        >>> from metadescent.problems import Quadratic
         >>> m, problem, key = LSTM((4,), key=jax.random.key(0)), Quadratic(), jax.random.key(1)
         >>> begin = start_batch(m, problem, key, 3)
         >>> L, (end, losses) = meta_loss(m, problem, begin, key, num_problems=3, num_steps=5)
@@ -78,7 +79,6 @@ def meta_loss(
         ((5, 3), True)
     """
     fs, keys = draw(problem, key, num_problems)
-    # The truncation: no gradient flows into where the segment begins.
     trajectory = jax.lax.stop_gradient(trajectory)
     if weights is None:
         weights = jnp.ones(num_steps)
@@ -116,11 +116,7 @@ def forms(m: AnyOptimizer, second_derivatives: bool = False, log: float = 0.0) -
 def form_for(
     m: AnyOptimizer, form: Form, second_derivatives: bool = False, log: float = 0.0
 ) -> Known:
-    """Return `form`, or the quickest one if it is "auto".
-
-    Raises:
-        UserError: if two phases are asked for where they do not apply, or there is no such form.
-    """
+    """Return `form`, or the quickest one if it is "auto"; a UserError if it does not suit m."""
     require_choice("form", form, get_args(Form))
     suited = forms(m, second_derivatives, log)
     if form == "auto":
@@ -153,13 +149,9 @@ def _two_phase(
     if fs.place is not None:
         sample = jax.random.fold_in(sample, fs.place.index)
     end, losses, gradients = record(rule, fs, trajectory, keys.minibatch, num_steps=len(weights))
+    shares = weights / fs.size  # the meta-loss is a mean over problems
     gradient = meta_gradient(
-        rule,
-        trajectory.state,
-        gradients,
-        weights / fs.size,  # the meta-loss is a mean over problems
-        num_coordinates=num_coordinates,
-        key=sample,
+        rule, trajectory.state, gradients, shares, num_coordinates=num_coordinates, key=sample
     )
     # The value of L, with the meta-gradient just computed as its derivative at φ.
     phi, constant = (eqx.filter(x, eqx.is_inexact_array) for x in (m, rule))

@@ -56,7 +56,6 @@ class Schedule:
     next epoch with the best φ."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
         for name in ("steps", "unroll", "epochs", "episodes", "validation_problems"):
             require(name, getattr(self, name), 1)
         for name in ("validation_steps", "patience", "least_epochs"):

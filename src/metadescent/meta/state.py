@@ -30,11 +30,7 @@ class MetaState(NamedTuple):
 
 
 def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformation) -> MetaState:
-    """Return the state before the first epoch; also the template that a checkpoint is read into.
-
-    Raises:
-        UserError: if m has no φ.
-    """
+    """Return the state before the first epoch; also the template that a checkpoint is read into."""
     phi = eqx.filter(m, eqx.is_inexact_array)
     if not jax.tree.leaves(phi):
         raise UserError("the optimizer has no parameters φ to train; try lstm, or tune its rate")

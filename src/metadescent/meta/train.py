@@ -1,8 +1,7 @@
 """Meta-training:  φ ← φ − α ∂L/∂φ, segment by segment of the unroll (section 3).
 
-An *episode* optimizes a fresh batch of problems for `steps` steps and updates φ after each `unroll`
-of them. An *epoch* is a number of episodes, one compiled program, after which φ is frozen and
-validated. The best φ by final validation loss is kept, and training may stop early.
+After each epoch, one compiled program, φ is frozen and validated. The best φ by final validation
+loss is kept, and training may stop early.
 """
 
 from collections.abc import Iterator

@@ -41,11 +41,7 @@ def suits(m: object) -> bool:
 def record(
     m: LearnedOptimizer, f: Optimizee, trajectory: Trajectory, key: PRNGKeyArray, *, num_steps: int
 ) -> tuple[Trajectory, Float[Array, "num_steps ..."], Theta]:
-    """Phase one: unroll as `unroll` does, and return ∇_0 … ∇_{num_steps} too, stacked along time.
-
-    Nothing here is differentiated. All coordinates of all leaves go through a coordinatewise rule
-    as one row.
-    """
+    """Phase one: unroll as `unroll` does, and return ∇_0 … ∇_{num_steps} too, time first."""
     update = m.update
     if isinstance(m, Coordinatewise):
         rows = m.ravel_state(trajectory.theta, trajectory.state)
@@ -89,18 +85,8 @@ def meta_gradient(
 ) -> PyTree:
     """Phase two: return d/dφ Σ_t w_t f(θ_t), summed over a batch if there is one.
 
-    Arguments:
-        m: the rule, one that `suits`.
-        state: h at the start of the segment, in θ's structure.
-        gradients: ∇_0 … ∇_T, each leaf with time as its first axis.
-        weights: w_1 … w_T.
-        num_coordinates: estimate from this many coordinates, drawn with probability in proportion
-            to Σ_t |λ_t| and weighted by its inverse: unbiased, at a fraction of the cost. Groups
-            get equal shares. All coordinates if None.
-        key: draws the sample; without one, all coordinates are taken.
-
-    Returns:
-        The gradient, as a module of m's structure with arrays where φ is.
+    With `num_coordinates` and `key` it is estimated from so many coordinates, drawn in proportion
+    to Σ_t |λ_t| and weighted by the inverse: unbiased, at a fraction of the cost.
     """
     if isinstance(m, Coordinatewise):
         return _of_one(m, state, gradients, weights, num_coordinates, key)
@@ -132,7 +118,6 @@ def _of_one(
 ) -> Coordinatewise:
     first = jax.tree.map(lambda x: x[0], gradients)
     inputs = jax.vmap(lambda tree: ravel_pytree(tree)[0])(gradients)
-    # λ_t = Σ_{s>t} w_s ∇_s, a suffix sum.
     cotangents = jnp.cumsum((weights[:, None] * inputs[1:])[::-1], axis=0)[::-1]
     rows = m.ravel_state(first, state)
     # ∇_T has no update after it.

@@ -33,13 +33,7 @@ def validate(
     schedule: Schedule,
     mesh: Mesh | None = None,
 ) -> Validation:
-    """Return what the schedule's validation says of a frozen φ.
-
-    Spread over the devices of a mesh, vitals are the means of those of each device.
-
-    Raises:
-        UserError: if the problems cannot be spread evenly.
-    """
+    """Return what the schedule's validation says of a frozen φ; vitals are means over devices."""
     return compiled_validation(m, problem, key, *validation_sizes(schedule), mesh)
 
 

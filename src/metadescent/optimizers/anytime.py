@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require, require_kind
-from metadescent.optimizers.base import Coordinatewise
+from metadescent.optimizers.base import Elementwise
 from metadescent.optimizers.lstm import LSTM, LSTMState
 from metadescent.optimizers.rnnprop import grow
 
@@ -30,7 +30,7 @@ Moments = tuple[tuple[tuple[Row, Row, Row], ...], Row]
 AnytimeState = tuple[Moments, LSTMState]
 
 
-class Anytime(Coordinatewise):
+class Anytime(Elementwise):
     """The LSTM of the paper behind signs of progress, with steps that shorten.
 
     Arguments:
@@ -78,11 +78,6 @@ class Anytime(Coordinatewise):
         h = self.lstm.init_coordinate()
         zero = jnp.zeros((), self.lstm.output.weight.dtype)
         return (((zero, zero, zero),) * len(self.betas), zero), h
-
-    def update_coordinates(
-        self, gradient: Float[Array, " n"], state: AnytimeState
-    ) -> tuple[Float[Array, " n"], AnytimeState]:
-        return self.update_array(gradient, state)
 
     def update_array(
         self, gradient: Float[Array, "*n"], state: AnytimeState

@@ -147,10 +147,7 @@ class Coordinatewise(LearnedOptimizer):
         """
 
     def pull_back(
-        self,
-        state: PyTree[Array],
-        inputs: Float[Array, "T n"],
-        cotangents: Float[Array, "T n"],
+        self, state: PyTree[Array], inputs: Float[Array, "T n"], cotangents: Float[Array, "T n"]
     ) -> "Coordinatewise":
         """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates that start at h and are fed ∇_0 … ∇_{T−1}.
 
@@ -214,6 +211,15 @@ class Coordinatewise(LearnedOptimizer):
     def over_batch(self) -> "LearnedOptimizer":
         # B optimizees of N coordinates are B·N coordinates.
         return self
+
+
+class Elementwise(Coordinatewise):
+    """A rule that needs no row: a subclass defines `update_array`, for coordinates in any shape."""
+
+    def update_coordinates(
+        self, gradient: Float[Array, " n"], state: PyTree[Array]
+    ) -> tuple[Float[Array, " n"], PyTree[Array]]:
+        return self.update_array(gradient, state)
 
 
 def phi_dtype(m: LearnedOptimizer) -> np.dtype:

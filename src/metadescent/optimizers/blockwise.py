@@ -23,11 +23,7 @@ def pull_back_blockwise(
     *,
     block: int = 4096,
 ) -> Module:
-    """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ of a rule for n coordinates, none of which looks at another.
-
-    It has m's structure, with None where φ is not. `update` maps m, and the input and h of some
-    coordinates, to their g and next h; coordinates lie along the last axis of all that is given.
-    """
+    """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates, of m's structure with None where φ is not."""
     n = inputs.shape[-1]
     # As few blocks as need be, and those alike. A block's h of all steps stays in the cache.
     blocks = -(-n // block)

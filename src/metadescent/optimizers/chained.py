@@ -11,7 +11,13 @@ from typing import Any
 from jaxtyping import Array, Float, PyTree
 
 from metadescent._errors import UserError
-from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer, State, Updates
+from metadescent.optimizers.base import (
+    Coordinatewise,
+    Elementwise,
+    LearnedOptimizer,
+    State,
+    Updates,
+)
 
 
 def chain(rules: Sequence[LearnedOptimizer]) -> "Chained | InTurn":
@@ -76,7 +82,7 @@ class InTurn(LearnedOptimizer):
         return InTurn([rule.over_batch() for rule in self.rules])
 
 
-class Chained(Coordinatewise):
+class Chained(Elementwise):
     """Coordinatewise rules of which each is fed what the one before it returns.
 
     The first of `rules` is fed ∇; a UserError if there is none, or one is not coordinatewise.
@@ -105,11 +111,6 @@ class Chained(Coordinatewise):
 
     def init_coordinate(self) -> PyTree[Array]:
         return tuple(rule.init_coordinate() for rule in self.rules)
-
-    def update_coordinates(
-        self, gradient: Float[Array, " n"], state: PyTree[Array]
-    ) -> tuple[Float[Array, " n"], PyTree[Array]]:
-        return self.update_array(gradient, state)
 
     def update_array(
         self, gradient: Float[Array, "*n"], state: PyTree[Array]

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent import _ffi
 from metadescent._errors import UserError, require, require_kind
-from metadescent.optimizers.base import Coordinatewise
+from metadescent.optimizers.base import Elementwise
 from metadescent.optimizers.blockwise import pull_back_blockwise
 from metadescent.optimizers.native.lstm import lstm_pull_back, lstm_update, lstm_vjp
 from metadescent.optimizers.preprocess import log_and_sign
@@ -25,7 +25,7 @@ from metadescent.optimizers.preprocess import log_and_sign
 LSTMState = tuple[tuple[Float[Array, "_ *n"], Float[Array, "_ *n"]], ...]
 
 
-class LSTM(Coordinatewise):
+class LSTM(Elementwise):
     """A stack of LSTM layers with forget gates, the same for every coordinate.
 
     Arguments:
@@ -93,11 +93,6 @@ class LSTM(Coordinatewise):
     def init_coordinate(self) -> LSTMState:
         dtype = self.output.weight.dtype
         return tuple((jnp.zeros(n, dtype), jnp.zeros(n, dtype)) for n in self.layers)
-
-    def update_coordinates(
-        self, gradient: Float[Array, " n"], state: LSTMState
-    ) -> tuple[Float[Array, " n"], LSTMState]:
-        return self.run(self.features(gradient), state)
 
     def update_array(
         self, gradient: Float[Array, "*n"], state: LSTMState

@@ -21,10 +21,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require
 from metadescent.optimizers.anytime import Anytime, AnytimeState
-from metadescent.optimizers.base import Coordinatewise
+from metadescent.optimizers.base import Elementwise
 
 
-class Modulated(Coordinatewise):
+class Modulated(Elementwise):
     """An LSTM that weighs the coordinates of the gradient's momentum.
 
     Arguments:
@@ -64,11 +64,6 @@ class Modulated(Coordinatewise):
     def init_coordinate(self) -> AnytimeState:
         return self.anytime.init_coordinate()
 
-    def update_coordinates(
-        self, gradient: Float[Array, " n"], state: AnytimeState
-    ) -> tuple[Float[Array, " n"], AnytimeState]:
-        return self.update_array(gradient, state)
-
     def update_array(
         self, gradient: Float[Array, "*n"], state: AnytimeState
     ) -> tuple[Float[Array, "*n"], AnytimeState]:
@@ -77,7 +72,6 @@ class Modulated(Coordinatewise):
         weight, h = self.anytime.lstm.run(x, h)
         (mean, *_), (_, root, filled) = moments[0][0], moments[0][-1]
         beta = self.anytime.betas[0]
-        # Nesterov's look ahead.
         ahead = beta * mean + (1 - beta) * gradient
         # √v is never 0, and its weight, 1 − β′ᵗ, takes out the bias.
         size = jnp.log(root) - jnp.log(filled) / 2

@@ -8,10 +8,10 @@ from abc import abstractmethod
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metadescent.optimizers.base import Coordinatewise
+from metadescent.optimizers.base import Elementwise
 
 
-class OfTime(Coordinatewise):
+class OfTime(Elementwise):
     """A factor that depends on the step alone; φ is a row p."""
 
     p: Float[Array, " parameters"]
@@ -22,11 +22,6 @@ class OfTime(Coordinatewise):
 
     def init_coordinate(self) -> Float[Array, ""]:
         return jnp.zeros((), self.p.dtype)
-
-    def update_coordinates(
-        self, gradient: Float[Array, " n"], state: Float[Array, " n"]
-    ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-        return self.update_array(gradient, state)
 
     def update_array(
         self, gradient: Float[Array, "*n"], state: Float[Array, "*n"]

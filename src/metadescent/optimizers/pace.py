@@ -45,12 +45,7 @@ class Pace(OfTime):
     horizon: float = eqx.field(static=True)
 
     def __init__(
-        self,
-        horizon: float = 1000.0,
-        corners: int = 6,
-        linear: bool = False,
-        *,
-        key: PRNGKeyArray,
+        self, horizon: float = 1000.0, corners: int = 6, linear: bool = False, *, key: PRNGKeyArray
     ):
         require("horizon", horizon, 1e-6)
         require("corners", corners, 2)

@@ -86,7 +86,6 @@ class Partitioned(LearnedOptimizer):
 
         def label(keys: tuple[Any, ...], leaf: Any) -> str:
             path, shape = path_of(keys), jnp.shape(leaf)[self.batched :]
-            # The first that takes it has it.
             for number, takes in enumerate(self.takes):
                 if fnmatch.fnmatch(path, takes) if isinstance(takes, str) else takes(path, shape):
                     return str(number)
@@ -113,13 +112,11 @@ class Partitioned(LearnedOptimizer):
 
     def split(self, tree: PyTree, labels: PyTree[str]) -> list[PyTree]:
         """Return, for each group, a tree with its own leaves alone."""
-
-        def part(name: str) -> PyTree:
-            return jax.tree.map(
-                lambda x, group: x if group == name else optax.MaskedNode(), tree, labels
-            )
-
-        return [part(name) for name in self._names()]
+        masked = optax.MaskedNode()
+        return [
+            jax.tree.map(lambda x, group, name=name: x if group == name else masked, tree, labels)
+            for name in self._names()
+        ]
 
     def states(self, state: State) -> list[State]:
         """Return, for each group, the state of its optimizer."""

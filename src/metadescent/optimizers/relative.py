@@ -49,12 +49,7 @@ class Relative(LearnedOptimizer):
     ceiling: float = eqx.field(static=True)
 
     def __init__(
-        self,
-        rate: float = 0.03,
-        floor: float = 0.1,
-        ceiling: float = 10.0,
-        *,
-        key: PRNGKeyArray,
+        self, rate: float = 0.03, floor: float = 0.1, ceiling: float = 10.0, *, key: PRNGKeyArray
     ):
         require("rate", rate, 1e-12)
         require("floor", floor, 1e-12)

@@ -19,14 +19,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require
-from metadescent.optimizers.base import Coordinatewise
+from metadescent.optimizers.base import Elementwise
 from metadescent.optimizers.lstm import LSTM, LSTMState
 
 Moments = tuple[Float[Array, "*n"], Float[Array, "*n"], Float[Array, "*n"]]
 RNNPropState = tuple[Moments, LSTMState]
 
 
-class RNNProp(Coordinatewise):
+class RNNProp(Elementwise):
     """The LSTM of the paper behind gradients that are normalized by their moments.
 
     Arguments:
@@ -58,15 +58,9 @@ class RNNProp(Coordinatewise):
         self.lstm, self.beta = LSTM(layers, scale=scale, key=key), beta
 
     def init_coordinate(self) -> RNNPropState:
-        """Return zeros: m, √v, their weight, and the LSTM's h and c."""
         h = self.lstm.init_coordinate()
         zero = jnp.zeros((), self.lstm.output.weight.dtype)
         return (zero, zero, zero), h
-
-    def update_coordinates(
-        self, gradient: Float[Array, " n"], state: RNNPropState
-    ) -> tuple[Float[Array, " n"], RNNPropState]:
-        return self.update_array(gradient, state)
 
     def update_array(
         self, gradient: Float[Array, "*n"], state: RNNPropState

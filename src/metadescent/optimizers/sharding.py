@@ -5,7 +5,6 @@ nothing but φ's gradient, as long as h, which is many times as large as θ, is 
 """
 
 import math
-from collections.abc import Callable
 
 import jax
 import jax.core
@@ -27,17 +26,19 @@ def spread_like(h: Float[Array, "*features"], leaf: Array) -> Float[Array, "..."
 
     if is_on_one_device() or not isinstance(leaf, jax.Array):
         return spread()
+    whole = (None,) * h.ndim
     # An array knows where it lies, a tracer only on a mesh with explicit axes.
     if not isinstance(leaf, jax.core.Tracer):
         sharding = leaf.sharding
         if not isinstance(sharding, NamedSharding):
             return spread()
-        return _laid_out(spread, NamedSharding(sharding.mesh, P(*_whole(h), *sharding.spec)))
+        # Made in its place, never whole on one device.
+        place = NamedSharding(sharding.mesh, P(*whole, *sharding.spec))
+        return jax.jit(spread, out_shardings=place)()
     sharding = jax.typeof(leaf).sharding
     if AxisType.Explicit in sharding.mesh.axis_types:
-        return jax.sharding.reshard(
-            spread(), NamedSharding(sharding.mesh, P(*_whole(h), *sharding.spec))
-        )
+        place = NamedSharding(sharding.mesh, P(*whole, *sharding.spec))
+        return jax.sharding.reshard(spread(), place)
     # Otherwise XLA decides; whatever that is, h goes with θ.
     return shard_alike(spread(), jnp.broadcast_to(leaf, shape).astype(h.dtype))[0]
 
@@ -65,12 +66,3 @@ def rows_like(rows: PyTree[Array], params: PyTree[Array]) -> PyTree[Array]:
         return jax.device_put(row, NamedSharding(mesh, spec))
 
     return jax.tree.map(lay_out, rows)
-
-
-def _whole(h: Array) -> tuple[None, ...]:
-    return (None,) * h.ndim
-
-
-def _laid_out(spread: Callable[[], Array], sharding: NamedSharding) -> Array:
-    # Made in its place, never whole on one device.
-    return jax.jit(spread, out_shardings=sharding)()

@@ -1,10 +1,7 @@
 """f and p(f): what is optimized, and the distribution that it is drawn from.
 
-    an `Optimizee` is one function f(θ), perhaps estimated on minibatches;
-    a `Problem` is the distribution p(f) over which an optimizer is meta-trained.
-
-A new problem is one new file in this room: a `Problem`, the `Optimizee` that it draws and, if the
-command line should know it by name, an entry in the module's `NAMED`.
+an `Optimizee` is one function f(θ), perhaps estimated on minibatches;
+a `Problem` is the distribution p(f) over which an optimizer is meta-trained.
 """
 
 from abc import abstractmethod

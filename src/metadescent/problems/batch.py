@@ -32,7 +32,6 @@ class Part(Problem):
     place: Place
 
     def sample(self, key: PRNGKeyArray) -> Optimizee:
-        """Draw one f, as the whole does."""
         return self.whole.sample(key)
 
 

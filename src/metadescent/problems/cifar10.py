@@ -43,16 +43,10 @@ def make_cifar10(
         raise UserError(
             f"no image in batches {batches!r} has one of the labels {labels!r}; try others"
         )
+    # Indexing copies 150 MB, which the whole set can do without.
+    images = images if kept.all() else images[kept]
     problem = ConvNetClassification(
-        # Indexing copies 150 MB, which the whole set can do without.
-        images if kept.all() else images[kept],
-        classes[kinds[kept]],
-        channels,
-        hidden,
-        len(labels),
-        kernel,
-        batch_size,
-        theta_std,
+        images, classes[kinds[kept]], channels, hidden, len(labels), kernel, batch_size, theta_std
     )
     return dress(problem, rescale=rescale, log=log)
 

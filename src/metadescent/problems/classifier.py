@@ -51,10 +51,7 @@ class Classifier(Optimizee):
         return self.cross_entropy(theta, self.images[chosen], self.labels[chosen])
 
     def cross_entropy(
-        self,
-        theta: MLPTheta,
-        images: UInt8[Array, "batch pixels"],
-        labels: Int[Array, " batch"],
+        self, theta: MLPTheta, images: UInt8[Array, "batch pixels"], labels: Int[Array, " batch"]
     ) -> Float[Array, ""]:
         """Return the mean cross-entropy of the network on given examples."""
         activate = getattr(jax.nn, self.activation)
@@ -121,15 +118,8 @@ class MLPClassification(Problem):
             )
         classes = int(labels.max()) + 1
         widths = (images.shape[1], *hidden, classes)
-        self.f = Classifier(
-            jnp.asarray(images),
-            jnp.asarray(labels),
-            widths,
-            activation,
-            batch_size,
-            theta_std,
-            white,
-        )
+        examples = jnp.asarray(images), jnp.asarray(labels)
+        self.f = Classifier(*examples, widths, activation, batch_size, theta_std, white)
 
     def sample(self, key: PRNGKeyArray) -> Classifier:
         del key  # Only θ₀ and the minibatches are random.

@@ -36,7 +36,6 @@ ConvNetTheta = dict[str, list[Layer]]
 class ConvNet(Optimizee):
     """The cross-entropy of a small convolutional network on minibatches drawn with replacement."""
 
-    # Bytes become floats minibatch by minibatch, so the data set stays a quarter of the size.
     images: UInt8[Array, "examples height width colours"]
     labels: Int[Array, " examples"]
     channels: tuple[int, ...] = eqx.field(static=True)
@@ -158,17 +157,8 @@ class ConvNetClassification(Problem):
                 f"there is a label {largest}, and {classes} classes end at {classes - 1}; "
                 f"try classes={largest + 1}"
             )
-        self.f = ConvNet(
-            jnp.asarray(images),
-            jnp.asarray(labels),
-            tuple(channels),
-            tuple(hidden),
-            classes,
-            kernel,
-            batch_size,
-            theta_std,
-            white,
-        )
+        examples, sizes = map(jnp.asarray, (images, labels)), map(tuple, (channels, hidden))
+        self.f = ConvNet(*examples, *sizes, classes, kernel, batch_size, theta_std, white)
 
     def sample(self, key: PRNGKeyArray) -> ConvNet:
         del key  # Only θ₀ and the minibatches are random.

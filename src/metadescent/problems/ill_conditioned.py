@@ -91,10 +91,7 @@ def rotation(key: PRNGKeyArray, n: int) -> Float[Array, "n n"]:
 
 
 def make_ill_conditioned(
-    dimension: int = 10,
-    condition: float = 100.0,
-    spectrum: str = "geometric",
-    log: bool = False,
+    dimension: int = 10, condition: float = 100.0, spectrum: str = "geometric", log: bool = False
 ) -> Problem:
     """Return the problem, with the logarithm of f if wanted."""
     return dress(IllConditioned(dimension, condition, spectrum), log=log)

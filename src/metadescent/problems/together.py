@@ -19,7 +19,7 @@ from metadescent._errors import UserError, require_kind
 from metadescent.problems.base import Optimizee, Problem, Theta
 
 
-class Sum(Optimizee):
+class SumFunction(Optimizee):
     """f₁(θ¹) + … + f_K(θᴷ); θ is the tuple of the parts'."""
 
     parts: tuple[Optimizee, ...]
@@ -63,6 +63,6 @@ class Together(Problem):
             require_kind("a part", part, Problem, "a metadescent.Problem; try Quadratic()")
         self.parts = tuple(parts)
 
-    def sample(self, key: PRNGKeyArray) -> Sum:
+    def sample(self, key: PRNGKeyArray) -> SumFunction:
         keys = jax.random.split(key, len(self.parts))
-        return Sum(tuple(p.sample(key) for p, key in zip(self.parts, keys, strict=True)))
+        return SumFunction(tuple(p.sample(key) for p, key in zip(self.parts, keys, strict=True)))

@@ -34,10 +34,7 @@ def load_checkpoint(
 ) -> MetaState | None:
     """Return the newest state that can be read, of `like`'s structure; None if there is none.
 
-    `warn` is told, in one sentence, where a newer one could not be read.
-
-    Raises:
-        UserError: if there are checkpoints and none can be read; the sentence is the newest one's.
+    `warn` is told where a newer one could not be read. Where none can, its UserError is raised.
     """
     arrays, static = eqx.partition(like, eqx.is_array)
     errors = []

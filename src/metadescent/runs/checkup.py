@@ -86,11 +86,7 @@ class Checkup(NamedTuple):
 
 
 def read_checkup(folder: Path) -> Checkup:
-    """Return what a run's folder says of it.
-
-    Raises:
-        UserError: if the folder holds no run.
-    """
+    """Return what a run's folder says of it, or raise a UserError where it holds no run."""
     recipe = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
     phi = eqx.filter(make_optimizer(recipe.optimizer, jax.random.key(0)), eqx.is_inexact_array)
     leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(phi)]

@@ -37,11 +37,7 @@ class Stage(NamedTuple):
 
 
 def stages(folder: Path, recipe: Recipe, horizons: Sequence[int]) -> list[Stage]:
-    """Return the runs that make up a curriculum, each to go on from the one before.
-
-    Raises:
-        UserError: if the horizons do not increase, or one is not a multiple of the unroll.
-    """
+    """Return the runs that make up a curriculum, each to go on from the one before."""
     if not horizons or list(horizons) != sorted(set(horizons)):
         given = ", ".join(map(str, horizons))
         raise UserError(f"the horizons of a curriculum are {given or 'none'}; try 100,200,500")
@@ -76,11 +72,7 @@ def stages(folder: Path, recipe: Recipe, horizons: Sequence[int]) -> list[Stage]
 
 
 def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
-    """Return whether a finished stage did better than the φ that it began with.
-
-    Raises:
-        UserError: if it began with a fresh draw of φ and no validation was finite.
-    """
+    """Return whether a finished stage did better than the φ that it began with."""
     if stage.recipe.init:
         return float(state.best_loss) < validate_init(stage.recipe, problem)
     # A fresh draw is worth nothing: any φ of finite loss is better.

@@ -31,11 +31,7 @@ def scalars(line: Mapping[str, Any]) -> dict[str, float]:
 
 @contextmanager
 def event_log(folder: Path, wanted: bool = True) -> Iterator[EventLog]:
-    """Write metrics as TensorBoard's event files in a run's folder; where not wanted, write none.
-
-    Raises:
-        UserError: if tensorboardX is not installed.
-    """
+    """Write metrics as TensorBoard's event files in a run's folder; none where not wanted."""
     if not wanted:
         yield lambda line: None
         return

@@ -61,11 +61,7 @@ def fitted(
     budget: int | float = math.inf,
     spread: Spread | None = None,
 ) -> Plan:
-    """Return the plan in the first form that fits the budget, having said what that will take.
-
-    Raises:
-        UserError: if none does, or where `train` could not start.
-    """
+    """Return the plan in the first form that fits the budget, having said what that will take."""
     check_free(folder, resume)
     tried: list[tuple[Prediction, Plan]] = []
     for candidate in _candidates(folder, plan, pick=budget < math.inf):
@@ -114,9 +110,6 @@ def predict(
     """Return what `train` with the same arguments will take; None if nothing is left to do.
 
     This compiles the run's programs, which `train` then finds compiled, and writes nothing.
-
-    Raises:
-        UserError: where `train` could not start.
     """
     check_folder(folder, problem_name, plan.recipe, resume)
     state = plan.initial_state

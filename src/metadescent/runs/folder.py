@@ -60,11 +60,7 @@ def claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a run's folder says it is: {"problem": its name, "recipe": {choice: value}}.
-
-    Raises:
-        UserError: if there is no such file, or it may not be read, is damaged or not of that form.
-    """
+    """Return what a run's folder says it is: {"problem": its name, "recipe": {choice: value}}."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except PermissionError as error:

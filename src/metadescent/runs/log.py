@@ -14,11 +14,7 @@ _NEEDED = ("epoch", "meta_loss", "gradient_norm", "validation_loss", "best_loss"
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return what a run has logged, a dictionary of numbers an epoch.
-
-    Raises:
-        UserError: if a line is damaged; the sentence says which.
-    """
+    """Return what a run has logged, a dictionary of numbers an epoch."""
     path = folder / METRICS
     if not is_file(path):
         return []

@@ -14,11 +14,7 @@ from metadescent._errors import UserError
 
 
 def parse_bytes(text: str) -> int:
-    """Return the size that a text such as 500 MB, 2GiB or 2G, which is the same, states.
-
-    Raises:
-        UserError: if it states none.
-    """
+    """Return the size that a text such as 500 MB, 2GiB or 2G, which is the same, states."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(?:([KMGT]?)(i?)B?)", text.strip(), re.IGNORECASE)
     if not match or (match[3] and not match[2]):
         raise UserError(f"{text!r} is no amount of memory; try 2GiB or 500MB")

@@ -112,9 +112,6 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     such as the scale of the output. It may be a partition where `recipe.init` is not: then every
     learned group starts from that φ. It may be a chain where `recipe.init` is not: then its first
     rule starts from that φ, and the others as drawn.
-
-    Raises:
-        UserError: if `recipe.init` is no optimizer, or one whose φ does not fit.
     """
     key = _keys(recipe)[0]
     if not recipe.init:

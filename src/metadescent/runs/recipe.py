@@ -70,11 +70,7 @@ class Recipe(Schedule):
 
 
 def recipe_from(choices: dict[str, Any], source: object) -> Recipe:
-    """Return a recipe from its choices by name, as JSON has them; what is left out is the default.
-
-    Raises:
-        UserError: if there is no such choice, or it has no such value; the sentence names `source`.
-    """
+    """Return a recipe from its choices by name, as JSON has them; errors name `source`."""
     kinds = {field.name: field.type for field in fields(Recipe)}
     for name, value in choices.items():
         if name not in kinds:

@@ -18,14 +18,7 @@ from metadescent.meta.state import MetaState
 from metadescent.meta.train import MetaInfo, meta_train
 from metadescent.problems.base import Problem
 from metadescent.runs.checkpoint import load_checkpoint, save_checkpoint
-from metadescent.runs.folder import (
-    CHECKPOINTS,
-    METRICS,
-    OPTIMIZER,
-    STOPPED,
-    check_folder,
-    claim,
-)
+from metadescent.runs.folder import CHECKPOINTS, METRICS, OPTIMIZER, STOPPED, check_folder, claim
 from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite
 from metadescent.runs.plan import Plan
@@ -142,11 +135,7 @@ def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path
 
 
 def _save_best(
-    folder: Path,
-    state: MetaState,
-    problem_name: str,
-    recipe: Recipe,
-    metrics: list[dict[str, Any]],
+    folder: Path, state: MetaState, problem_name: str, recipe: Recipe, metrics: list[dict[str, Any]]
 ) -> None:
     """Write the best φ so far, with all that it takes to make it again."""
     epoch = int(state.epoch)

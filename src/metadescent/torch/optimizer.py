@@ -62,12 +62,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(
-        self,
-        params: ParamsT,
-        optimizer: str | Path,
-        *,
-        lr: float = 1.0,
-        weight_decay: float = 0.0,
+        self, params: ParamsT, optimizer: str | Path, *, lr: float = 1.0, weight_decay: float = 0.0
     ):
         require_kind("params", params, Iterable, "parameters; try model.parameters()")
         self._parts = read_groups(zoo.path(optimizer))

@@ -15,6 +15,5 @@ import lazy_loader
 
 __getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={"catalogue": ["card", "names", "path"], "file": ["load", "save"]},
+    __name__, submod_attrs={"catalogue": ["card", "names", "path"], "file": ["load", "save"]}
 )

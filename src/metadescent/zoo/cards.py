@@ -92,11 +92,7 @@ def _with_interval(row: dict[str, str]) -> str:
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """Return what an optimizer's file says of it, without reading φ.
-
-    Raises:
-        UserError: if the file is not an optimizer's, or its format is newer than this package.
-    """
+    """Return what an optimizer's file says of it, without reading φ."""
     metadata = read_metadata(Path(path))
     if metadata.get("format") != FORMAT:
         raise UserError(

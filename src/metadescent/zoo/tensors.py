@@ -86,9 +86,7 @@ def _check(path: Path, data: bytes, expected: Any) -> None:
 
 
 def require_fit(
-    path: Path,
-    tensors: Mapping[str, Tensor],
-    expected: Mapping[str, tuple[str, tuple[int, ...]]],
+    path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[str, tuple[int, ...]]]
 ) -> None:
     """Check that a file has the expected leaves, each of its dtype and shape, and no other."""
     for name in [*expected, *tensors]:

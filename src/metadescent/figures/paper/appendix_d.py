@@ -3,25 +3,18 @@
 The paper describes LSTM+GAC, NTM-BFGS and NTM-L-BFGS and gives no figures, so these are the first:
 
     quadratic       ‖Wθ − y‖² with Gaussian W and y, 10 dimensions (section 3.1)
-    rotated-10, -20 quadratics of condition number 1000 in 10 and 20 dimensions, at random angles,
-                    where no rule that treats the coordinates alone can undo it
-    logistic        logistic regression on the 8×8 digits, all of them in each gradient; with the
-                    optimizers that were meta-trained on rotated quadratics in 10 dimensions
+    rotated-10, -20 quadratics of condition number 1000 at random angles, where no rule that treats
+                    the coordinates alone can undo it; meta-trained in 10 dimensions
+    logistic        logistic regression on all the 8×8 digits, by the optimizers of rotated-10
     mnist           the MLP of section 3.2, whose 15,910 coordinates NTM-BFGS refuses
 
-*Broyden* is NTM-BFGS on secants before it has learned anything, with `secants=1.0` and no output of
-its LSTM: Broyden's second method with the same safeguards, written down by hand. What the learned
-one has below it was learned.
+*Broyden* is NTM-BFGS on secants before it has learned anything, written down by hand: what the
+learned one has below it was learned. L-BFGS is charged for every gradient that its line search
+takes, and is no rival in the claims on first-order baselines.
 
-Baselines are tuned for each panel's own problem and horizon. L-BFGS is charged for every gradient
-that its line search takes, and left out where minibatches make a line search pointless; it is no
-rival in the claims on first-order baselines. On 20 dimensions nothing was meta-trained: the
-optimizers are those of 10.
-
-The claims are ours. They are judged by the loss after the last step: that of the best of the three
-is to be at most a tenth of the LSTM's, and of the best first-order baseline's, on rotated
-quadratics, and at most three tenths of the LSTM's on Gaussian ones, with 95 % intervals that do not
-touch. What a step costs stands in each panel's table.
+The claims are ours, judged by the loss after the last step: the best of the three has at most a
+tenth of the LSTM's, and of the best first-order baseline's, on rotated quadratics, and at most
+three tenths of the LSTM's on Gaussian ones, with 95 % intervals that do not touch.
 """
 
 from functools import partial
@@ -79,9 +72,7 @@ def _setting(
 SETTINGS = {
     "quadratic": _setting("quadratic", "quadratic", "Quadratics, Gaussian W and y", gamma=0.0125),
     "rotated-10": _setting(
-        "ill-conditioned(condition=1000.0)",
-        "ill-conditioned",
-        "Rotated quadratics, 10 dimensions",
+        "ill-conditioned(condition=1000.0)", "ill-conditioned", "Rotated quadratics, 10 dimensions"
     ),
     "rotated-20": _setting(
         "ill-conditioned(condition=1000.0, dimension=20)",
@@ -95,12 +86,7 @@ SETTINGS = {
         networks=True,
     ),
     "mnist": _setting(
-        "mnist",
-        "mnist",
-        "MNIST",
-        kinds=("lstm", "gac", "ntm-l-bfgs"),
-        networks=True,
-        exact=False,
+        "mnist", "mnist", "MNIST", kinds=("lstm", "gac", "ntm-l-bfgs"), networks=True, exact=False
     ),
 }
 

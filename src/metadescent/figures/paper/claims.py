@@ -18,14 +18,10 @@ LESS = "it is less and the 95 % intervals are apart"
 
 
 class Claim(NamedTuple):
-    """Something that the paper says of a figure, and the two numbers that decide whether it holds.
+    """What the paper says of a figure, and the two numbers that decide whether it holds."""
 
-    `text` quotes the paper and says what `measured` and `reference` are and when the claim holds;
-    `section` is where in the paper it stands.
-    """
-
-    text: str
-    section: str
+    text: str  # quotes the paper; says what the two numbers are and when the claim holds
+    section: str  # of the paper
     measured: float
     reference: float
     holds: bool
@@ -126,10 +122,7 @@ def within(text: str, section: str, comparison: Comparison, last: int, margin: f
 def outperforms_in_pairs(
     quotation: str, section: str, comparison: Comparison, margin: float = 1.0
 ) -> Claim:
-    """Judge that the learned optimizer is ahead of every baseline on the same problems, at the end.
-
-    No 95 % interval of the difference to a baseline, over problems, may reach down to zero.
-    """
+    """Judge that the learned optimizer ends ahead of every baseline on the same problems."""
     # A baseline that diverged on some problems has no interval, and needs none.
     margins = [curve for curve in comparison.margins.values() if math.isfinite(curve.final)]
     above_zero = bool(margins) and all(curve.low[-1] > 0 for curve in margins)
@@ -147,10 +140,7 @@ def outperforms_in_pairs(
 def outperforms_throughout(
     quotation: str, section: str, points: Mapping[str, Comparison], over: str, last: int
 ) -> Claim:
-    """Judge that the learned optimizer is ahead of the best baseline at each of the points.
-
-    `over` says what the points are.
-    """
+    """Judge that the learned optimizer is ahead of the best baseline at each of the points."""
     # The rival may be another baseline at each point.
     pairs = [rivals(comparison, last) for comparison in points.values()]
     steps = next(iter(points.values())).steps

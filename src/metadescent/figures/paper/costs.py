@@ -19,13 +19,11 @@ TURNS = 5
 def seconds_a_step(
     rules: Mapping[str, AnyOptimizer], problem: Problem, key: PRNGKeyArray, num_steps: int
 ) -> dict[str, float]:
-    """Return the time of a step of each rule, the gradient of f included.
-
-    A rule that searches along a line is given as many gradients as the others have steps.
-    """
+    """Return the time of a step of each rule, the gradient of f included."""
 
     def run(m: AnyOptimizer) -> float:
         began = time.perf_counter()
+        # A search along a line is given as many gradients as the others have steps.
         curves = learning_curves(m, problem, key, num_steps=num_steps, num_seeds=1)
         jax.block_until_ready(curves)
         return (time.perf_counter() - began) / num_steps

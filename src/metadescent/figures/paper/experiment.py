@@ -36,16 +36,13 @@ class Context(NamedTuple):
 
 
 class Reproduction(NamedTuple):
-    """A figure of the paper, measured anew: its panels, and the claims judged on them.
-
-    `measured` has what is behind a figure that compares no learning curves, as JSON has it.
-    """
+    """A figure of the paper, measured anew: its panels, and the claims judged on them."""
 
     figure: str
     panels: Panels
     claims: list[Claim]
     plot: "Callable[[], matplotlib.figure.Figure]"  # Matplotlib is imported when it is called
-    measured: Mapping[str, Any] = {}
+    measured: Mapping[str, Any] = {}  # what is behind a figure of no learning curves
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema of `metadescent reproduce --json`."""
@@ -84,16 +81,8 @@ def reproduce(
 ) -> Reproduction:
     """Run an experiment, and judge what the paper claims about its figure.
 
-    Arguments:
-        load: returns the optimizer of a name; it is asked once for each.
-        budget: "smoke", "cpu" or "paper".
-        data_dir: the folder that holds the data, if not the usual one.
-        seed: draws the problems, and those that baselines are tuned on.
-        cache: folder where the tuned rates are kept and looked up; none if not given.
-        progress: is told what is being done, `experiment.units` times in all.
-
-    Raises:
-        UserError: if there is no such budget, or data is missing.
+    `load` is asked once for each optimizer. `seed` draws the problems, and those that baselines are
+    tuned on. `cache` is where tuned rates are kept. `progress` hears of `experiment.units` things.
     """
     effort = budget_of(budget)  # refused before anything is loaded
     learned = {name: load(name) for name in experiment.optimizers}

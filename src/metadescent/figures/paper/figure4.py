@@ -2,22 +2,19 @@
 
 What the paper shows, with the levels read off its plots (± 15 %):
 
-    left     ‖Wθ − y‖², 10 dimensions, 100 steps (section 3.1). At step 100: LSTM .04, Adam .05,
-             RMSprop .06, NAG .085, SGD .2.
-    center   training an MLP 784-20-10 on MNIST for 100 steps (section 3.2). At step 100: LSTM .25;
-             Adam, RMSprop and NAG .33; SGD .45.
-    right    the same optimizer on for another 100 steps. At step 200: LSTM .22; Adam, RMSprop and
-             NAG .28; SGD .33.
+    left     ‖Wθ − y‖², 10 dimensions (section 3.1). At step 100: LSTM .04, Adam .05, RMSprop .06,
+             NAG .085, SGD .2.
+    center   an MLP 784-20-10 on MNIST (section 3.2). At step 100: LSTM .25; Adam, RMSprop and NAG
+             .33; SGD .45.
+    right    on for another 100 steps. At step 200: LSTM .22; Adam, RMSprop and NAG .28; SGD .33.
 
 The text draws W and y from a Gaussian, but the levels of the left plot are those of the uniform
 entries of the authors' code. Panel "left" takes the text at its word, "left-uniform" the code.
 
-The paper leaves open how much is much. Here, to outperform "substantially" or "by a significant
-margin" is to reach at most `MARGIN` times the loss of the best baseline, SGD included, with 95 %
-intervals that do not touch; four fifths is what the plots show (.04 to .05, .25 to .33). "Roughly
-equivalent" are losses within a factor `EQUIVALENT` of each other: less than what sets SGD apart in
-the center plot (.45 to .33). Baselines are tuned for the final loss at the horizon that they are
-run for: to the right 200 steps, though the optimizer was meta-trained for 100.
+To outperform "substantially" or "by a significant margin" is here to reach at most `MARGIN` times
+the loss of the best baseline with 95 % intervals that do not touch, as the plots show (.04 to .05,
+.25 to .33). "Roughly equivalent" are losses within a factor `EQUIVALENT`: less than what sets SGD
+apart in the center plot. Baselines are tuned for the horizon that they are run for.
 """
 
 import numpy as np
@@ -39,36 +36,24 @@ EQUIVALENT = 1.25  # the largest ratio that is roughly one
 
 SETTINGS = {
     "left": Setting(
-        problem="quadratic",
-        optimizer="quadratic-lstm",
-        num_steps=100,
-        seeds="functions",
-        title="Quadratics, Gaussian W and y",
-        y_label="Loss",
+        "quadratic", "quadratic-lstm", 100, "functions", "Quadratics, Gaussian W and y", "Loss"
     ),
     "left-uniform": Setting(
-        problem="quadratic-uniform",
-        optimizer="quadratic-uniform-lstm",
-        num_steps=100,
-        seeds="functions",
-        title="Quadratics, uniform W and y",
-        y_label="Loss",
+        "quadratic-uniform",
+        "quadratic-uniform-lstm",
+        100,
+        "functions",
+        "Quadratics, uniform W and y",
+        "Loss",
     ),
-    "center": Setting(
-        problem="mnist",
-        optimizer="mnist-lstm",
-        num_steps=100,
-        seeds="networks",
-        title="MNIST",
-        y_label="Loss (nats)",
-    ),
+    "center": Setting("mnist", "mnist-lstm", 100, "networks", "MNIST", "Loss (nats)"),
     "right": Setting(
-        problem="mnist",
-        optimizer="mnist-lstm",
-        num_steps=200,
-        seeds="networks",
-        title="MNIST, beyond the training horizon",
-        y_label="Loss (nats)",
+        "mnist",
+        "mnist-lstm",
+        200,
+        "networks",
+        "MNIST, beyond the training horizon",
+        "Loss (nats)",
         second_half=True,  # as in the paper
     ),
 }

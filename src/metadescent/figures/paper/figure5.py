@@ -1,17 +1,12 @@
 """Figure 5: the optimizer learned on one network, on three that it was not meta-trained for.
 
-`mnist-lstm` was meta-trained on an MLP 784-20-10 with sigmoids, for 100 steps. What the paper shows
-(section 3.2, "Generalization to different architectures"), each time changing one thing:
+`mnist-lstm` was meta-trained on an MLP 784-20-10 with sigmoids. The paper (section 3.2,
+"Generalization to different architectures") changes one thing each time, for 100 steps: 40 hidden
+units instead of 20, two hidden layers instead of one, ReLU instead of sigmoid.
 
-    left     40 hidden units instead of 20
-    center   two hidden layers of 20 instead of one; "very hard, because the hidden layers are very
-             narrow"
-    right    ReLU instead of sigmoid
-
-Of the horizon the text says "each optimization was run for 100 steps". Panel "40-units-200" is not
-the paper's: it carries the optimizer to another network *and* to twice its horizon. Baselines are
-tuned for each panel's own problem and horizon. To outperform them is to have less final loss than
-the best, SGD included, with 95 % intervals that do not touch; to generalize no longer is to have
+Panel "40-units-200" is not the paper's: it carries the optimizer to twice its horizon, too.
+Baselines are tuned for each panel's own problem and horizon. To outperform them is to have less
+final loss than the best, with 95 % intervals that do not touch; to generalize no longer is to have
 more, with intervals that do not touch either.
 """
 

@@ -1,16 +1,12 @@
 """Figure 6: final loss on MNIST as the number of hidden units and the number of layers vary.
 
-`mnist-lstm` was meta-trained on one hidden layer of 20 units; here it trains networks of one, two
-and three hidden layers of 5 to 160 units each, with sigmoids, for 100 steps. The text does not say
-which numbers of units and layers the paper's own figure has. Every point is a comparison of its
-own, with the rates of the baselines tuned anew for that very network.
+`mnist-lstm` trains networks of one to three hidden layers of 5 to 160 units, with sigmoids, for 100
+steps; the text does not say which the paper's own figure has. Baselines are tuned at every point.
 
-The paper says of the figure: "in this setting where the test-set problems are similar enough to
-those in the training set we see even better generalization than the baseline optimizers". How
-similar is enough it leaves open. So the claim is judged four times: within a factor of two of the
-units that the optimizer was meta-trained on, and over all units for each number of layers. It holds
-where the LSTM has less final loss than the best baseline, SGD included, at every point, with 95 %
-intervals that do not touch.
+How similar is similar enough the paper leaves open. So its claim is judged four times: within a
+factor of two of the units that the optimizer was meta-trained on, and over all units for each
+number of layers. It holds where the LSTM has less final loss than the best baseline at every point,
+with 95 % intervals that do not touch.
 """
 
 from collections.abc import Sequence

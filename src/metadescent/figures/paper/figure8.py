@@ -1,22 +1,18 @@
 """Figure 8: neural art, against hand-designed optimizers.
 
-The LSTM was meta-trained on photographs of 64 × 64 pixels in the style of The Starry Night, for 128
-steps. It styles photographs that it was not trained on, beside baselines tuned for each panel,
+The LSTM was meta-trained on photographs of 64 × 64 pixels in the style of The Starry Night. It
+styles photographs that it was not trained on, beside baselines tuned for each panel: to the left in
+the training style at the training resolution, to the right in another at twice the resolution.
 
-    left     in the training style at the training resolution
-    right    in another style, The Great Wave, at twice the resolution
-
-The paper's words are that "the LSTM optimizer outperforms all standard optimizers if the resolution
-and style image are the same as the ones on which it was trained", and that "it continues to perform
-very well when both the resolution and style are changed at test time". How much is enough is ours:
+The paper's words do not say how much is enough; this is ours:
 
     left     at most `MARGIN` times the best baseline's final loss, with intervals of the difference
              to each that did not diverge, over the same photographs, above zero; and less than
              every baseline's at each step from `FIRST` on
     right    no more than the best baseline's final loss
 
-L-BFGS, the usual choice for this task, is one of the baselines; the paper has none. f draws no
-minibatch, so the final loss is that after the last step. `figure8` is about features of SqueezeNet,
+f draws no minibatch, so the final loss is that after the last step. L-BFGS is one of the baselines;
+the paper has none. `figure8` is about features of SqueezeNet,
 `figure8-vgg19` about those of VGG-19, with fewer photographs and an optimizer of its own.
 """
 
@@ -40,10 +36,7 @@ def _judge(panels: Panels) -> list[Claim]:
     ]
 
 
-_SQUEEZENET = {
-    "left": setting("pictures"),
-    "right": setting("large_pictures", "great_wave", 128),
-}
+_SQUEEZENET = {"left": setting("pictures"), "right": setting("large_pictures", "great_wave", 128)}
 _VGG19 = {
     "left": setting("large_pictures", net="vgg19"),
     "right": setting("huge_pictures", "great_wave", 128, "vgg19"),

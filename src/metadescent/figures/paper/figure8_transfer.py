@@ -1,13 +1,8 @@
 """Figure 8 carried further: larger pictures and more styles than the paper has.
 
-`neural-art-lstm`, meta-trained on 64 × 64 pixels in one style, beside baselines tuned for each
-panel,
-
-    256, 512    in the style of The Great Wave at 256 × 256 and 512 × 512
-    the others  at 64 × 64 in three styles that are in no other panel
-
-Photographs are of 64 × 64 pixels and are enlarged where a panel's are larger. What is claimed is
-ours: that the final loss is at most `MARGIN` times the best baseline's, and that the LSTM does not
+`neural-art-lstm` in the style of The Great Wave at 256 × 256 and 512 × 512, and at 64 × 64 in three
+styles that are in no other panel. Photographs are enlarged where a panel's are larger. The claims
+are ours: the final loss is at most `MARGIN` times the best baseline's, and the LSTM does not
 diverge: at the end f is at most `RISE` times the least that it was on the way.
 """
 

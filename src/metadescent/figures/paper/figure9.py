@@ -1,13 +1,8 @@
 """Figure 9 and appendix C: pictures that the LSTM styled, each between its content and its style.
 
-In the first row, as in figure 9,
-
-    left     a test photograph in the training style at the training resolution, 64 × 64
-    right    a test photograph in another style at 128 × 128
-
-and below a gallery as in appendix C, where to the right are the embedded photographs in four styles
-that the optimizer was not trained on. Test photographs are every so many of the test split, not
-chosen. A result is θ after 128 steps.
+In the first row, as in figure 9, a test photograph in the training style and resolution, 64 × 64,
+and one in another style at 128 × 128; below a gallery as in appendix C. Test photographs are every
+so many of the test split, not chosen. A result is θ after 128 steps.
 
 The paper claims nothing in numbers here. What is judged is ours, over all pictures of a resolution:
 
@@ -16,8 +11,6 @@ The paper claims nothing in numbers here. What is judged is ours, over all pictu
                 most `BORDER` times that of the rest, or at most `FEW`
     style       L_style is at most `PART` of what it is for the photograph
     content     L_content is below 1, which it is where the network sees nothing
-
-`figure9` is about features of SqueezeNet, `figure9-vgg19` about those of VGG-19.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,10 +1,8 @@
 """Searches for baselines' rates that are kept with an experiment, where they take longer than it.
 
-`searches/FIGURE.json` beside this file has, panel by panel and baseline by baseline, the outcome of
-a search as `metadescent.descent.tuning.tune` returns it, the grid with all its final losses, and
-the losses of the best rate's first steps. The latter are its seal: whoever wants to use the outcome
-runs these steps anew, and where other losses come out, because the problem, its data, the draw of
-minibatches, the optimizer or the unroll is not what it was, the search is done again.
+`searches/FIGURE.json` beside this file has, panel by panel and baseline by baseline, what `tune`
+returned and the losses of the best rate's first steps. These are its seal: they are run anew before
+the outcome is used, and where other losses come out the search is done again.
 
 `python tools/keep_searches.py FIGURE` writes the file.
 """
@@ -30,13 +28,7 @@ CLOSE = 0.002
 
 
 def kept_searches(
-    path: Path,
-    panel: str,
-    problem: Problem,
-    key: PRNGKeyArray,
-    *,
-    num_steps: int,
-    num_seeds: int,
+    path: Path, panel: str, problem: Problem, key: PRNGKeyArray, *, num_steps: int, num_seeds: int
 ) -> dict[str, Tuned]:
     """Return the searches of a panel in a file that are what new ones would be, by baseline."""
     searches = {}

@@ -29,12 +29,7 @@ POINT = 20
 
 
 class Setting(NamedTuple):
-    """What a panel runs, how many of a budget's seeds it takes, and how it is headed.
-
-    Beside `optimizer` it may have others that were learned and some that are written down by hand.
-    With `held_out`, a problem, losses on other data are measured too. Baselines are tuned on
-    `tuned_on`, if that is another problem.
-    """
+    """What a panel runs, how many of a budget's seeds it takes, and how it is headed."""
 
     problem: str
     optimizer: str
@@ -43,10 +38,10 @@ class Setting(NamedTuple):
     title: str
     y_label: str
     baselines: tuple[str, ...] = STANDARD
-    beside: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()  # other optimizers that were learned
     by_hand: Mapping[str, Callable[[], LearnedOptimizer]] = {}  # made when the panel is run
-    held_out: str = ""
-    tuned_on: str = ""
+    held_out: str = ""  # a problem of other data, on which losses are measured too
+    tuned_on: str = ""  # the problem that baselines are tuned on, if it is another
     timed: bool = False
     x_label: str = "Step"
     second_half: bool = False  # whether the first half of the steps is not drawn
@@ -75,20 +70,17 @@ class Setting(NamedTuple):
 
 @dataclass
 class LearningCurves(Experiment):
-    """An experiment whose claims are judged on panels of learning curves.
-
-    With `one_by_one`, data and compiled programs are let go after the panels of each problem: all
-    together would take more memory maps than Linux gives a process. With `keeps_searches`, searches
-    for rates come with the package. `draw` is needed where the figure is not panel beside panel.
-    """
+    """An experiment whose claims are judged on panels of learning curves."""
 
     figure: str
     settings: Mapping[str, Setting]
     judge: Callable[[Panels], list[Claim]]
-    draw: "Callable[[Panels], matplotlib.figure.Figure] | None" = None
+    draw: "Callable[[Panels], matplotlib.figure.Figure] | None" = None  # None: side by side
     labels: Mapping[str, str] | None = None
+    # Data and compiled programs are let go after the panels of each problem: all together would
+    # take more memory maps than Linux gives a process.
     one_by_one: bool = False
-    keeps_searches: bool = False
+    keeps_searches: bool = False  # searches for rates come with the package
 
     def __post_init__(self) -> None:
         """Derive from the settings who runs, and how much there is to report."""
@@ -137,10 +129,7 @@ class LearningCurves(Experiment):
 def searches_of(
     settings: Mapping[str, Setting], budget: Budget, kept: Path | None = None
 ) -> list[tuple[str, str, int, int]]:
-    """Return the searches for rates that `compare_panels` does: baseline, problem, steps, seeds.
-
-    Those in the file `kept` are not among them.
-    """
+    """Return the searches for rates that `compare_panels` does and that the file `kept` has not."""
     searches = []
     for panel, setting in settings.items():
         sizes = budget.steps(setting.num_steps), budget.seeds(setting.seeds).tune

@@ -1,17 +1,12 @@
 """Figures 11, 12 and 13: g_t of one coordinate as a function of its gradient ∇_t.
 
-Appendix B, "proposed update as a function of current gradient": the first 32 steps of a trajectory
-of the LSTM, with the history of gradients held. Each figure has a trajectory and a coordinate of
-its own, both drawn by chance. What the paper sees is judged on more coordinates of the same
-trajectory, at every step:
+Appendix B: the first 32 steps of a trajectory of the LSTM, with the history of gradients held. What
+the paper sees is judged on more coordinates of the same trajectory, at every step:
 
     "often step-like"     a curve is step-like if at least half of all the change in g falls within
                           a tenth of the range of gradients; "often" is at least half of the curves
     "opposite direction"  of the step-like curves, those whose step has the opposite sign of
                           Adam's; "sometimes" is at least one in a hundred
-
-The paper does not say how far its gradients reach. Here it is ten times the largest that the
-coordinate saw in these steps.
 """
 
 from collections.abc import Mapping

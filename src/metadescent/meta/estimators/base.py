@@ -3,9 +3,6 @@
 An episode is T steps on optimizees that its key stands for. `begin` starts it; `estimate` goes on
 for as many steps as it is given weights and returns an estimate of the meta-gradient, after which φ
 may change.
-
-A new estimator is one new file in `metadescent/estimators`: a final subclass of `Estimator`, and an
-entry in the module's `NAMED`.
 """
 
 import fnmatch
@@ -85,11 +82,7 @@ class Estimator(eqx.Module):
 
 
 def share(problems: int, parts: int) -> int:
-    """Return how many of the problems each part has.
-
-    Raises:
-        UserError: if they do not fall into so many equal parts.
-    """
+    """Return how many of the problems each part has; a UserError if these are not equal."""
     if problems % parts:
         raise UserError(
             f"the {problems} problems of a meta-step are no multiple of the {parts} devices that "
@@ -99,11 +92,7 @@ def share(problems: int, parts: int) -> int:
 
 
 def chosen(phi: PyTree, leaves: str) -> PyTree:
-    """Tell for each leaf of φ whether its path is as `leaves` says, with a shell's wildcards.
-
-    Raises:
-        UserError: if that is so of none.
-    """
+    """Tell for each leaf of φ whether its path is as `leaves` says; a UserError if none is."""
     paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(phi)]
     which = [fnmatch.fnmatch(path, leaves) for path in paths]
     if not any(which):

@@ -64,7 +64,6 @@ class Imitation(Estimator):
     rate: float = eqx.field(static=True, default=0.01)
 
     def __check_init__(self) -> None:
-        """Refuse what means nothing."""
         require_choice("teacher", self.teacher, get_args(Teacher))
         require("problems", self.problems, 1)
         require("rate", self.rate, 1e-12)
@@ -111,15 +110,11 @@ class Imitation(Estimator):
 
 
 def _apart(step: Step) -> Float[Array, " problems"]:
-    """Return ½ ‖g_t − Δ_t‖² / n."""
+    """Return ½ ‖g_t − Δ_t‖² / n of each optimizee."""
     delta, g = step.g
-    return _mean_square(jax.tree.map(jnp.subtract, g, delta)) / 2
-
-
-def _mean_square(tree: PyTree) -> Float[Array, " problems"]:
-    """Return the mean over all coordinates of each optimizee."""
-    leaves = [x.reshape(len(x), -1) for x in jax.tree.leaves(tree)]
-    return jnp.mean(jnp.concatenate(leaves, axis=1) ** 2, axis=1)
+    differences = jax.tree.leaves(jax.tree.map(jnp.subtract, g, delta))
+    rows = jnp.concatenate([x.reshape(len(x), -1) for x in differences], axis=1)
+    return jnp.mean(rows**2, axis=1) / 2
 
 
 NAMED = {"imitation": Imitation}

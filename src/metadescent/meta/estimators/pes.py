@@ -66,7 +66,6 @@ class PES(Estimator):
     leaves: str = eqx.field(static=True, default="*")
 
     def __check_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
         require("problems", self.problems, 1)
         require("std", self.std, 1e-12)
         require_kind("leaves", self.leaves, str, "a pattern of paths; try 'output/*'")
@@ -98,11 +97,9 @@ class PES(Estimator):
             # Another ε in each segment.
             noise = jax.random.fold_in(keys.coordinates, pair.plus.step)
             leaves, treedef = jax.tree.flatten(phi)
+            draws = zip(stds, jax.random.split(noise, len(leaves)), leaves, strict=True)
             epsilon = treedef.unflatten(
-                std * jax.random.normal(k, x.shape, x.dtype)
-                for std, k, x in zip(
-                    stds, jax.random.split(noise, len(leaves)), leaves, strict=True
-                )
+                std * jax.random.normal(k, x.shape, x.dtype) for std, k, x in draws
             )
 
             def run(sign: float, begin: Trajectory) -> tuple[Trajectory, Array]:

@@ -64,7 +64,6 @@ class Truncated(Estimator):
     leaves: str = eqx.field(static=True, default="*")
 
     def __check_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
         require("problems", self.problems, 1)
         require("coordinates", self.coordinates, 0)
         require("feedback", self.feedback, 0.0, 1.0)

@@ -70,10 +70,7 @@ class Controller(Driver):
 
     @abstractmethod
     def __call__(
-        self,
-        gradient: Float[Array, " n"],
-        results: Float[Array, "reads n"],
-        state: PyTree[Array],
+        self, gradient: Float[Array, " n"], results: Float[Array, "reads n"], state: PyTree[Array]
     ) -> tuple[Emission, PyTree[Array]]:
         """Map ∇_t, i_{t−1} and h_t to what is emitted and h_{t+1}."""
 
@@ -160,7 +157,6 @@ class NTM(Communicating):
         """Return M + Σ a bᵀ."""
 
     def init_row(self, n: int) -> NTMState:
-        # Nothing has been read yet.
         i = jnp.zeros((self.controller.reads, n), phi_dtype(self))
         return NTMState(self.controller.init_row(n), i, self.init_memory(n))
 

@@ -135,18 +135,9 @@ class Secants(Driver):
         is_long = (past.first_step > 0) & (length > REACH * past.first_step)
         g = jnp.where(is_long, REACH * past.first_step / length, 1.0) * g
         g = jnp.where(is_far & ~is_least, -away, g)
-        return g, NTMState(
-            Past(
-                after,
-                g,
-                gradient,
-                jnp.where(is_whole & (past.first_step == 0), length, past.first_step),
-                least,
-                away + g,
-            ),
-            i[None],
-            memory,
-        )
+        first_step = jnp.where(is_whole & (past.first_step == 0), length, past.first_step)
+        past = Past(after, g, gradient, first_step, least, away + g)
+        return g, NTMState(past, i[None], memory)
 
     def _kept(
         self, m: NTM, memory: PyTree[Array], gradient: Float[Array, " n"], is_lost: Bool[Array, ""]

@@ -185,7 +185,6 @@ class Pictorial(LearnedOptimizer):
         root = grow(root, gradient, self.betas[-1])
         clock = jnp.log10(1 + jnp.minimum(t, self.clock)) / 4
         t = t + 1
-        # Both without their bias.
         free = means / (1 - beta**t)
         size = root / jnp.sqrt(1 - self.betas[-1] ** t)
         own = free / jnp.tile(size, again)

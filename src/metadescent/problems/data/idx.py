@@ -36,6 +36,9 @@ def read_idx(path: Path | str) -> NDArray[Any]:
     allocated than the file really holds, and no more than its header declares and one byte; of a
     compressed one, no more than 1 GiB.
 
+    Arguments:
+        path: of the file.
+
     Raises:
         UserError: if the file cannot be read, does not start as IDX does, holds fewer or more bytes
             than its header declares, or unpacks to more than 1 GiB.

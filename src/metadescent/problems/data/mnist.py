@@ -20,31 +20,22 @@ _MIRRORS = (
 )
 
 
-def _remote(name: str, sha256: str) -> store.Remote:
-    return store.Remote(f"mnist/{name}", tuple(mirror + name for mirror in _MIRRORS), sha256)
+_SHA256 = {
+    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+
+
+def _remote(stem: str) -> store.Remote:
+    name = f"{stem}.gz"
+    return store.Remote(f"mnist/{name}", tuple(mirror + name for mirror in _MIRRORS), _SHA256[stem])
 
 
 _SPLITS = {
-    "train": (
-        _remote(
-            "train-images-idx3-ubyte.gz",
-            "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        ),
-        _remote(
-            "train-labels-idx1-ubyte.gz",
-            "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-        ),
-    ),
-    "test": (
-        _remote(
-            "t10k-images-idx3-ubyte.gz",
-            "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-        ),
-        _remote(
-            "t10k-labels-idx1-ubyte.gz",
-            "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-        ),
-    ),
+    "train": (_remote("train-images-idx3-ubyte"), _remote("train-labels-idx1-ubyte")),
+    "test": (_remote("t10k-images-idx3-ubyte"), _remote("t10k-labels-idx1-ubyte")),
 }
 
 

@@ -47,10 +47,7 @@ def features_at(
     names: Collection[str],
     step: Callable[[str, Maps], Maps],
 ) -> dict[str, Features]:
-    """Return the features at some layers of a chain with these names, and compute no others.
-
-    `step(name, x)` is a layer with its ReLU.
-    """
+    """Return features at some layers of a chain whose layers are `step(name, x)`, and no others."""
     x, features = as_input(pixels), {}
     for name in names:
         x = step(name, x)

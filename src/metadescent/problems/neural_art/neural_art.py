@@ -123,7 +123,6 @@ class NeuralArt(Problem):
         self.start, self.theta_std, self.each = start, float(theta_std), each
 
     def sample(self, key: PRNGKeyArray) -> StyledPicture:
-        """Draw the content."""
         index = jax.random.randint(key, (), 0, len(self.contents))
         return self.of(self.contents[index])
 
@@ -146,16 +145,9 @@ class NeuralArt(Problem):
         """Return f for a content of one's own."""
         layer = self.network.content_layer
         features = self.network(content.astype(float), [layer])[layer]
+        weights = self.alpha, self.beta, self.gamma
         return StyledPicture(
-            self.network,
-            content,
-            features,
-            self.grams,
-            self.alpha,
-            self.beta,
-            self.gamma,
-            self.start,
-            self.theta_std,
+            self.network, content, features, self.grams, *weights, self.start, self.theta_std
         )
 
 

@@ -7,6 +7,5 @@ import lazy_loader
 
 __getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={"executors": ["Engine", "engine_of"], "sweeps": ["sweep"]},
+    __name__, submod_attrs={"executors": ["Engine", "engine_of"], "sweeps": ["sweep"]}
 )

@@ -113,6 +113,7 @@ def _begin(begun: Any, workers: int, all_cores: list[int], compiled: str | None)
 def keep_compiled(folder: str) -> None:
     """Let JAX keep programs that took it half a second or more in a folder."""
     jax.config.update("jax_compilation_cache_dir", folder)
+    # Smaller programs are compiled as quickly as they are read.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 

@@ -44,9 +44,7 @@ LOST = ("gloo", "coordination", "heartbeat", "connection", "socket", "unavailabl
 def seated(seat: Seat | None) -> Iterator[None]:
     """Take a seat among other processes until the context ends, with which this one trains.
 
-    Raises:
-        LostError: if another process ends before its time.
-        UserError: if the others are not found.
+    Raises a LostError where another ends before its time, a UserError where they are not found.
     """
     if seat is None:
         yield
@@ -80,10 +78,8 @@ def seated(seat: Seat | None) -> Iterator[None]:
 
 
 def _leave(status: int) -> None:
-    """End this process without a word to the others, who are gone or will see.
-
-    To part from them, as JAX does at exit, it would wait for each, in vain, and abort.
-    """
+    """End this process without a word to the others, who are gone or will see."""
+    # To part from them, as JAX does at exit, it would wait for each, in vain, and abort.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
@@ -95,11 +91,7 @@ def is_leader() -> bool:
 
 
 def lead(problem_name: str, recipe: Recipe) -> Spread | None:
-    """Return where to spread a run's problems, having told the others; None for one device.
-
-    Raises:
-        UserError: if the devices of several processes cannot share the problems evenly.
-    """
+    """Return where to spread a run's problems, having told the others; None for one device."""
     if jax.process_count() == 1:
         # As many of its devices as share the problems evenly.
         devices = usable(recipe, jax.device_count())
@@ -110,11 +102,7 @@ def lead(problem_name: str, recipe: Recipe) -> Spread | None:
 
 
 def follow(data_dir: Path | None, patience: Patience) -> None:
-    """Do what the leader says, until it says that this is the end.
-
-    Raises:
-        Stopped: an epoch after a signal to this process alone.
-    """
+    """Do what the leader says, until it says that this is the end or a signal has asked for it."""
     compute: Callable[[bytes], None] | None = None
     heard = False
     while (message := agreed(b""))[:1] != END:

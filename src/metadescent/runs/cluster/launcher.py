@@ -54,11 +54,7 @@ def needs(processes: int, restarts: int) -> bool:
 
 
 def launch(words: Sequence[str], processes: int, restarts: int) -> int:
-    """Run what comes after `metadescent` as so many processes; return the exit status.
-
-    Raises:
-        LostError: if one of them was lost, and there are no restarts left; says which and how.
-    """
+    """Run the words as so many processes; return the status. A LostError says which was lost."""
     words = list(words)
     while ended := _run(words, processes):
         if ended.asked:

@@ -15,10 +15,7 @@ STARTERS = {"Slurm": "SLURM_STEP_NUM_TASKS", "Open MPI": "OMPI_COMM_WORLD_SIZE"}
 
 
 class Seat(NamedTuple):
-    """Where process 0 is found, how many processes there are, and which of them this is.
-
-    All three are None where JAX finds out by itself.
-    """
+    """Where process 0 is, how many there are, which this is; all None where JAX finds out."""
 
     coordinator: str | None = None
     processes: int | None = None
@@ -31,9 +28,6 @@ def seat_of(
     """Return this process's seat among others by flags, which go before the environment.
 
     None if it has none to train with. `processes` is 0 where its flag is not given.
-
-    Raises:
-        UserError: if a part is missing or makes no sense.
     """
     coordinator = coordinator or environ.get("JAX_COORDINATOR_ADDRESS")
     if coordinator is None:

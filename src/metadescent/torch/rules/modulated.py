@@ -24,7 +24,6 @@ class ModulatedRule(Rule):
         self.anytime = AnytimeRule(layers, betas, clock=clock, scale=scale)
 
     def phi_shapes(self) -> Shapes:
-        """Return the LSTM's, and the power's."""
         return {"p": ()} | put_under("anytime", self.anytime.phi_shapes())
 
     def state_shapes(self) -> Shapes:
@@ -35,7 +34,6 @@ class ModulatedRule(Rule):
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         x, moments = self.anytime.features(gradient, state)
         weight, h = self.anytime.lstm.run(under("anytime/lstm", phi), x, state)
-        # Nesterov's look ahead.
         ahead = torch.lerp(moments["m0"], gradient, 1 - self.anytime.betas[0])
         last = len(self.anytime.betas) - 1
         size = moments[f"s{last}"].log() - moments[f"w{last}"].log() / 2

@@ -20,7 +20,6 @@ class RNNPropRule(Rule):
         return put_under("lstm", self.lstm.phi_shapes())
 
     def state_shapes(self) -> Shapes:
-        """Return those of m, √v, their weight, and the LSTM's h and c."""
         return {"m": (), "s": (), "w": ()} | self.lstm.state_shapes()
 
     def update(
