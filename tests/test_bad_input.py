@@ -252,7 +252,7 @@ SENTENCES = {
 WITHOUT = {
     "data", "descent", "meta", "optimizers", "problems", "zoo",
     "Batch", "Coordinatewise", "Estimator", "LearnedOptimizer", "Optimizee", "Problem",
-    "Trajectory", "UserError", "descend", "start", "start_batch",
+    "Trajectory", "UserError", "descend", "start_batch",
 }  # fmt: skip
 
 

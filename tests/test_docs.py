@@ -16,6 +16,7 @@ DOCS = ROOT / "docs"
 PAGES = {path.name: path.read_text() for path in sorted(DOCS.glob("*.md"))}
 # Tests of their own run the code of these two, and look at what comes of it.
 ELSEWHERE = {"pytorch.md", "your-own-problem.md"}
+LONG = {"paper.md", "tutorial.md"}  # they meta-train
 
 
 def blocks(page: str) -> list[str]:
@@ -35,13 +36,18 @@ def run(page: str) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "page",
-    [page for page in PAGES if blocks(page) and page not in {*ELSEWHERE, "jax.md", "choosing.md"}],
+    [
+        pytest.param(page, marks=pytest.mark.slow) if page in LONG else page
+        for page in PAGES
+        if blocks(page) and page not in {*ELSEWHERE, "jax.md", "choosing.md"}
+    ],
 )
 def test_its_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(list(run(page))) == len(blocks(page))
 
 
+@pytest.mark.slow
 def test_a_model_of_flax_and_one_of_equinox_learn() -> None:
     flax, equinox, wrapped = (dict(names) for names in run("jax.md"))
     assert 0 < float(flax["loss"]) < 0.5  # log 10 = 2.3 at first
@@ -50,6 +56,7 @@ def test_a_model_of_flax_and_one_of_equinox_learn() -> None:
     assert float(abs(wrapped["theta"]["w"] - 1).max()) > 0
 
 
+@pytest.mark.slow
 def test_the_line_that_was_changed_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """At step 100 the first model's loss is below Adam's at its default rate."""
     page = PAGES["jax.md"]

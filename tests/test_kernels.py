@@ -11,6 +11,7 @@ import pytest
 from metadescent._ffi import KERNELS, kernels, library
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not kernels(), reason="no C++ compiler")
 def test_they_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path)
@@ -51,6 +52,7 @@ def test_a_compiler_that_fails_is_worth_a_warning(
     assert list((tmp_path / "cache" / "native").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not kernels(), reason="no C++ compiler")
 def test_a_library_that_cannot_be_kept_is_used_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

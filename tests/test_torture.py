@@ -23,6 +23,7 @@ def torture(*words: str) -> list[list[str]]:
     return [row.rsplit(maxsplit=3) for row in rows]
 
 
+@pytest.mark.slow
 def test_a_thousand_mutated_files_are_read_or_refused_in_a_sentence() -> None:
     *kinds, total = torture("--only", "files", "--share", "0.01")
     assert len(kinds) == 14
@@ -105,6 +106,7 @@ print(count)
 """
 
 
+@pytest.mark.slow
 def test_everything_is_imported_and_loaded_with_pickle_forbidden() -> None:
     program = WITHOUT_PICKLE.replace("{torch}", str(find_spec("torch") is not None))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -157,7 +157,8 @@ class ConvNetClassification(Problem):
                 f"there is a label {largest}, and {classes} classes end at {classes - 1}; "
                 f"try classes={largest + 1}"
             )
-        examples, sizes = map(jnp.asarray, (images, labels)), map(tuple, (channels, hidden))
+        examples = jnp.asarray(images), jnp.asarray(labels)
+        sizes = tuple(channels), tuple(hidden)
         self.f = ConvNet(*examples, *sizes, classes, kernel, batch_size, theta_std, white)
 
     def sample(self, key: PRNGKeyArray) -> ConvNet:

@@ -301,8 +301,9 @@ def test_the_real_one(batch: int | str, counts: list[int]) -> None:
     images, labels = load_cifar10(REAL, (batch,))
     assert images.shape == (sum(counts), 32, 32, 3)
     assert np.bincount(labels).tolist() == counts
+    # Of a thousand, as many as the start of the test batch has.
+    values, labels = images[:1000].astype(np.float32), labels[:1000]
     # Neighbours in a column, in a row and in colour are alike; unrelated values are 70 apart.
-    values = images.astype(np.float32)
     assert all(np.abs(np.diff(values, axis=axis)).mean() < 20 for axis in (1, 2, 3))
     # The sky over aeroplanes and ships is blue, and frogs are not.
     mean = [values[labels == kind].mean((0, 1, 2)) for kind in range(10)]
