@@ -106,3 +106,78 @@ def _few_programs():
         # What the C library keeps of it goes back to the system.
         with suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+@pytest.fixture(scope="session")
+def sentence():
+    """Return the sentence of the UserError that a call raises; any other outcome is a failure."""
+    from metadescent._errors import UserError
+
+    def of(call, *args, **kwargs):
+        with pytest.raises(UserError) as caught:
+            call(*args, **kwargs)
+        return str(caught.value)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def assert_close():
+    """Check that two pytrees have one structure, and leaves that agree."""
+    import jax
+    import numpy as np
+
+    def check(actual, expected, *, rtol=1e-5, atol=1e-6):
+        assert jax.tree.structure(actual) == jax.tree.structure(expected)
+        for (path, a), b in zip(
+            jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True
+        ):
+            name = jax.tree_util.keystr(path)
+            np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=name)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def assert_same_bits():
+    """Check that two pytrees have one structure, and leaves of one dtype, shape and bit pattern."""
+    import jax
+    import numpy as np
+
+    def bits(leaf):
+        array = np.asarray(leaf)
+        return array.dtype, array.shape, array.tobytes()
+
+    def check(actual, expected):
+        assert jax.tree.structure(actual) == jax.tree.structure(expected)
+        for (path, a), b in zip(
+            jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True
+        ):
+            assert bits(a) == bits(b), f"{jax.tree_util.keystr(path)}: {a} is not {b}"
+
+    return check
+
+
+@pytest.fixture
+def metadescent(tmp_path, monkeypatch, capsys):
+    """Run the command line in a folder of its own; return (exit status, output, errors)."""
+    import signal
+
+    import pooch
+
+    from metadescent.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+
+    def run(*words):
+        status = 0
+        try:
+            main(list(words))
+        except SystemExit as stop:
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    yield run
+    signal.signal(signal.SIGTERM, on_sigterm)

@@ -67,6 +67,7 @@ def test_the_line_that_was_changed_pays(monkeypatch: pytest.MonkeyPatch) -> None
     assert learned < float(next(run("jax.md"))["loss"])
 
 
+@pytest.mark.slow
 def test_the_sizes_of_states_are_those_that_are_said() -> None:
     (names,) = run("choosing.md")
     for kind, size in names["sizes"].items():

@@ -66,6 +66,7 @@ def text_of(script: str, tool: Any) -> str:
     return (tool.FOLDER / f"{script}.py").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [path.stem for path in SCRIPTS if path.stem not in LARGE])
 def test_at_step_100_the_loss_is_below_adam_s_where_the_table_says_so(
     script: str, tool: Any

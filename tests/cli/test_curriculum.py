@@ -55,6 +55,7 @@ def left_in(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_curriculum_leaves_its_stages_and_the_best_of_them(
     train_in_stages: Callable, tmp_path: Path
 ) -> None:
@@ -77,6 +78,7 @@ def test_a_curriculum_leaves_its_stages_and_the_best_of_them(
     assert zoo.load("r").layers == (2,)
 
 
+@pytest.mark.slow
 def test_a_stage_that_does_not_improve_ends_the_curriculum(
     train_in_stages: Callable, tmp_path: Path
 ) -> None:

@@ -160,6 +160,7 @@ def test_a_resumed_run_keeps_its_form(train: Callable, assert_same_bits: Callabl
     assert "its form is 'segments' and 'recompute' was asked for" in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("peaks")
 def test_a_search_has_one_form(train: Callable) -> None:
     words = ("--out", "r", "--search", "2", "--memory-budget", "100MiB")

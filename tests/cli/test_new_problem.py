@@ -17,6 +17,7 @@ TINY = shlex.split(
 )
 
 
+@pytest.mark.slow
 def test_it_trains_as_it_is_by_the_commands_that_it_names(metadescent: Callable) -> None:
     status, out, said = metadescent("new-problem", "blur")
     assert (status, said) == (0, "")

@@ -31,6 +31,7 @@ def stylize(metadescent: Callable, data: Path) -> Callable:
     return run
 
 
+@pytest.mark.slow
 def test_it_writes_the_picture_and_its_frames(stylize: Callable, tmp_path: Path) -> None:
     status, out, said = stylize("--out", "a/b.png", "--frames", "2")
     assert (status, out) == (0, f"Styled picture: {Path('a', 'b.png')}\n"), said
@@ -76,6 +77,7 @@ def test_every_network_has_a_pretrained_optimizer() -> None:
     assert set(OPTIMIZERS.values()) <= set(zoo.names())
 
 
+@pytest.mark.slow
 def test_it_paints_by_the_optimizer_of_the_network(
     stylize: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_resume_with_other_flags_says_what_differs(train: Callable) -> None:
     )
 
 
+@pytest.mark.slow
 def test_search_takes_the_meta_rate_that_did_best(train: Callable, tmp_path: Path) -> None:
     status, out, _ = train("--out", "r", "--search", "2")
     assert status == 0
@@ -104,6 +105,7 @@ def test_train_on_a_problem_of_one_s_own(train: Callable, tmp_path: Path) -> Non
     assert read_card(zoo.path("r"))["trained_on"] == "bowls.py:Bowls"
 
 
+@pytest.mark.slow
 def test_train_on_problems_side_by_side_by_an_estimator_of_one_s_choice(
     flags: list[str], tiny: dict, train: Callable
 ) -> None:

@@ -59,9 +59,16 @@ def with_a_nan(tx: Any) -> Any:
     return updates, before.inner_state, after.inner_state
 
 
+# Hundreds of small programs, where others have a few.
+LONG = {"pictorial"}
+IN_TURN = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in optimizers()
+]
+
+
 @pytest.fixture(
     scope="module",
-    params=[*optimizers(), "* -> lstm", "lstm >> relative", "anytime >> proportional"],
+    params=[*IN_TURN, "* -> lstm", "lstm >> relative", "anytime >> proportional"],
 )
 def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Updates of every kind, from one compiled program."""

@@ -41,7 +41,14 @@ def write_cifar10(folder: Path) -> None:
         (folder / f"data_batch_{batch}.bin").write_bytes(content.tobytes())
 
 
-@pytest.fixture(scope="module", params=problems())
+# Several networks, one beside the other.
+LONG = {"mnist-classifiers"}
+IN_TURN = [
+    pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in problems()
+]
+
+
+@pytest.fixture(scope="module", params=IN_TURN)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -148,6 +148,7 @@ def held_out(problem: Problem, other: Problem, every: int = 2) -> tuple[jax.Arra
     return held_out_curves(SGD, problem, other, KEY, num_steps=6, num_seeds=SEEDS, every=every)
 
 
+@pytest.mark.slow
 def test_held_out_data_is_looked_at_and_not_learned_from() -> None:
     plain = learning_curves(SGD, NoisyProblem(), KEY, num_steps=6, num_seeds=SEEDS)
     for other in (NoisyProblem(), Quiet()):

@@ -110,8 +110,8 @@ def ours(problem: Problem, **options: Any) -> Callable[[Any], jax.Array]:
     ("rule", "distribution", "second_derivatives"),
     [
         ("coordinatewise", "deterministic", False),
-        ("coordinatewise", "stochastic", False),
-        ("coordinatewise", "stochastic", True),
+        pytest.param("coordinatewise", "stochastic", False, marks=pytest.mark.slow),
+        pytest.param("coordinatewise", "stochastic", True, marks=pytest.mark.slow),
         ("talking", "stochastic", False),
         ("talking", "deterministic", True),
     ],
@@ -125,8 +125,10 @@ def test_value_and_meta_gradient_are_those_of_plain_loops(
     assert_close(value_and_slope(ours(problem, **options), m), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("second_derivatives", [False, True])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("second_derivatives", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "rule", [pytest.param("coordinatewise", marks=pytest.mark.slow), "talking"]
+)
 def test_every_form_has_the_same_value_and_meta_gradient(
     rule: str, second_derivatives: bool, assert_close: Callable
 ) -> None:

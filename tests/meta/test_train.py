@@ -106,6 +106,7 @@ def test_what_its_memory_is_read_from_is_what_it_runs(
     assert min(found) > 0
 
 
+@pytest.mark.slow
 def test_memory_goes_with_the_problems() -> None:
     few, many = (
         footprint(
@@ -298,6 +299,7 @@ def test_an_improvement_renews_patience() -> None:
     assert over(100, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator",
     [PES(problems=64, std=0.03), Imitation(problems=8, rate=0.3)],

@@ -97,7 +97,9 @@ OPTIMIZEES: dict[str, Callable[[], Optimizee]] = {
 
 
 @pytest.mark.parametrize(("float64", "tolerance"), [(False, 1e-5), (True, 1e-12)])
-@pytest.mark.parametrize("name", OPTIMIZEES)
+@pytest.mark.parametrize(
+    "name", ["one quadratic", pytest.param("a batch of MLPs", marks=pytest.mark.slow)]
+)
 def test_two_phases_are_one_from_a_carried_state_on(
     name: str, float64: bool, tolerance: float
 ) -> None:

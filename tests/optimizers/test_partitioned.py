@@ -72,6 +72,7 @@ def test_an_optimizer_by_hand_gets_what_it_needs(assert_close: Callable) -> None
     assert_close(updates, jax.tree.map(lambda x: -0.5 * 1.1 * x, THETA))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hand", [False, True])
 def test_two_phases_are_automatic_differentiation(hand: bool, assert_close: Callable) -> None:
     m = Partitioned([("conv/*", lstm()), ("*", optax.adam(0.01))]) if hand else two()
@@ -91,6 +92,7 @@ def test_two_phases_are_automatic_differentiation(hand: bool, assert_close: Call
     assert_close(found, slope("recompute"), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_sample_of_all_coordinates_is_exact(assert_close: Callable) -> None:
     m = two()
     begin = start_batch(m, NETWORK, KEY, 1)
@@ -107,6 +109,7 @@ def test_a_sample_of_all_coordinates_is_exact(assert_close: Callable) -> None:
     assert_close(slope(10_000), slope(None), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_group_without_leaves_learns_nothing() -> None:
     m = Partitioned([("nowhere", lstm()), ("*", lstm(1))])
     begin = start_batch(m, NETWORK, KEY, 1)

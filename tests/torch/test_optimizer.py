@@ -440,6 +440,7 @@ print(*{name.partition(".")[0] for name in sys.modules} & {"equinox", "jax", "ja
 """
 
 
+@pytest.mark.slow
 def test_a_step_is_taken_without_jax() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

@@ -221,6 +221,12 @@ class Elementwise(Coordinatewise):
     ) -> tuple[Float[Array, " n"], PyTree[Array]]:
         return self.update_array(gradient, state)
 
+    @abstractmethod
+    def update_array(
+        self, gradient: Float[Array, "*shape"], state: PyTree[Array]
+    ) -> tuple[Float[Array, "*shape"], PyTree[Array]]:
+        """Map ∇ and h of one leaf of θ, in its own shape, to their g and next h."""
+
 
 def phi_dtype(m: LearnedOptimizer) -> np.dtype:
     """Return the dtype of φ, in which a rule computes."""

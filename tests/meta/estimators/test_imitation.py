@@ -89,7 +89,12 @@ def by_hand(m: LearnedOptimizer, teacher: optax.GradientTransformation, problem:
 
 
 @pytest.mark.parametrize(
-    ("teacher", "make"), [("adam", optax.adam), ("rmsprop", optax.rmsprop), ("sgd", optax.sgd)]
+    ("teacher", "make"),
+    [
+        pytest.param("adam", optax.adam, marks=pytest.mark.slow),
+        ("rmsprop", optax.rmsprop),
+        ("sgd", optax.sgd),
+    ],
 )
 def test_the_loss_is_the_mean_squared_distance(
     teacher: Teacher, make: Callable, assert_close: Callable

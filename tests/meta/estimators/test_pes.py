@@ -130,6 +130,7 @@ def test_the_truth_is_that_of_finite_differences() -> None:
             assert float((up - down) / (2 * h)) == pytest.approx(float(exact[i]), rel=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unroll", [1, 2])
 def test_it_has_no_bias_where_truncation_has_the_wrong_sign(
     unroll: int, keys: jax.Array, truth: np.ndarray

@@ -62,6 +62,7 @@ def broyden(A: np.ndarray, minimum: np.ndarray, theta: np.ndarray, steps: int) -
     return tuple(map(np.asarray, zip(*found, strict=True)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [NTMBFGS, NTMLBFGS])
 def test_untrained_it_is_broydens_second_method(kind: type) -> None:
     """And so ends at the minimum of a quadratic, as that does within 2n steps (Gay, 1979)."""

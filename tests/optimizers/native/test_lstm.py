@@ -20,7 +20,7 @@ CASES = [
     ((5,), None, 31),
     ((5,), 10.0, 33),
     ((20, 20), 10.0, 130),
-    ((3, 8, 2), None, 32),
+    pytest.param((3, 8, 2), None, 32, marks=pytest.mark.slow),
     ((20, 20), 10.0, 4133),
 ]
 each_case = pytest.mark.parametrize(("layers", "p", "n"), CASES)

@@ -270,6 +270,7 @@ def test_a_picture_of_one_colour_is_one_pixel_at_any_resolution(
     assert_close(updates(M, jnp.tile(pixel, (1, *size, 1))), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (0, 4)])
 def test_pictures_are_of_any_size_and_the_state_is_of_pixels(size: tuple[int, int]) -> None:
     picture = jnp.ones((*size, 3))
@@ -302,6 +303,7 @@ def test_coordinates_of_what_is_no_picture_have_no_order(assert_close: Callable)
     assert_close(updates(M, wide), expected)
 
 
+@pytest.mark.slow
 def test_pictures_of_a_batch_and_of_a_tree_are_for_themselves(assert_close: Callable) -> None:
     pictures = GRADIENTS, -2 * GRADIENTS[:, :4, 1:3]
     expected = tuple(updates(M, picture) for picture in pictures)
@@ -312,6 +314,7 @@ def test_pictures_of_a_batch_and_of_a_tree_are_for_themselves(assert_close: Call
         assert_close(together[:, b], updates(M, batch[:, b]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_picture_of_low_precision_is_computed_in_phis() -> None:
     picture = GRADIENTS[0].astype(jnp.bfloat16)
     g, h = M.update(picture, M.init(picture), picture)
