@@ -12,6 +12,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,9 @@ def strike(folder: Path, kind: str, chance: random.Random) -> bool:
         time.sleep(chance.uniform(0.0, 0.03))
     else:
         time.sleep(chance.uniform(0.0, 3.0))
-    os.kill(process.pid or 0, number)
+    # It may have ended before the blow fell, which then does not count.
+    with suppress(ProcessLookupError):
+        os.kill(process.pid or 0, number)
     process.join(PATIENCE)
     if process.exitcode == 0:
         return False
@@ -138,7 +141,8 @@ def refuse(folder: Path) -> bool:
     """Start a second process while one trains; then kill that one, whose lock must go with it."""
     first, held = start(folder), folder / LOCK
     wait(lambda: held.exists() and held.read_text() == str(first.pid), first)
-    os.kill(first.pid or 0, signal.SIGSTOP)
+    with suppress(ProcessLookupError):
+        os.kill(first.pid or 0, signal.SIGSTOP)
     second = start(folder, said="second")
     second.join(PATIENCE)
     first.kill()
