@@ -36,6 +36,7 @@ class Demo(Command):
         from metadescent.descent.baselines import STANDARD
         from metadescent.descent.comparison import compare
         from metadescent.registry import make_problem, recipe_of
+        from metadescent.runs.folder import OPTIMIZER
 
         began = time.monotonic()
         recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
@@ -61,7 +62,7 @@ class Demo(Command):
         write_json(self.out / "demo.json", comparison.to_json())
         seconds = time.monotonic() - began
         output().print(
-            f"The optimizer is {folder / 'optimizer.safetensors'}, the curves are "
+            f"The optimizer is {folder / OPTIMIZER}, the curves are "
             f"{self.out / 'demo.png'}; {seconds:.0f} s in all."
         )
 

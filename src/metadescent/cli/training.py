@@ -23,7 +23,7 @@ from metadescent.runs.cluster.sweeps import sweep
 from metadescent.runs.curriculum import improved, keep_optimizer, stages
 from metadescent.runs.events import event_log
 from metadescent.runs.fit import fitted
-from metadescent.runs.folder import CHECKPOINTS, check_free
+from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, check_free
 from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite_note
 from metadescent.runs.plan import plan_of
@@ -147,7 +147,7 @@ def _train_once(command: Train, recipe: Recipe) -> None:
         )
     output().print(
         f"Best validation loss {number(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
-        f"{folder / 'optimizer.safetensors'}"
+        f"{folder / OPTIMIZER}"
     )
     print_summary(folder)
 
