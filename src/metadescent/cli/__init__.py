@@ -1,6 +1,7 @@
 """`metadescent …`: the command line. Imports JAX only once there is something to compute."""
 
 # `list` in here is a command's module, once it is imported.
+import dataclasses
 import errno
 import functools
 import operator
@@ -13,12 +14,12 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import tyro
-from tyro.conf import subcommand
+from tyro.conf import arg, subcommand
 
 from metadescent._errors import UserError
 from metadescent.cli import streams
 from metadescent.cli.command import Command, commands
-from metadescent.runs.cluster import launcher
+from metadescent.runs.cluster.lifeline import hang_on
 from metadescent.runs.signals import Stopped, Terminated, terminate
 
 DEBUG = "--debug"
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _obey(words: Sequence[str], debug: bool) -> None:
-    launcher.hang_on()
+    hang_on()
     signal.signal(signal.SIGTERM, terminate)
     command = _parse(words)
     status = command.launch([*words, DEBUG] if debug else words)
@@ -120,10 +121,16 @@ def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
         ]
         for name, kind in commands().items()
     ]
-    return tyro.cli(
-        functools.reduce(operator.or_, kinds),
+    # A class with the union as its field: around a bare union tyro puts a generic one, and looks
+    # for that field's words in the source of `typing`, which takes 0.1 s.
+    union = Annotated[
+        functools.reduce(operator.or_, kinds), arg(name="", help="Each has a --help of its own.")
+    ]
+    line: Any = tyro.cli(
+        dataclasses.make_dataclass("Line", [("command", union)]),
         args=words,
         prog="metadescent",
         description="Learn optimization algorithms by gradient descent. "
         f"{DEBUG} after any words shows the traceback of a mistake in this program.",
     )
+    return line.command

@@ -12,7 +12,6 @@ from tyro.conf import OmitArgPrefixes, arg
 from metadescent._errors import UserError, require
 from metadescent.cli.command import Command
 from metadescent.cli.words import DataDir, File, Problem, Scheduler, Workers
-from metadescent.runs.cluster import launcher
 from metadescent.runs.cluster.seats import Seat, seat_of
 from metadescent.runs.memory import parse_bytes
 from metadescent.runs.recipe import Recipe
@@ -103,6 +102,8 @@ class Train(Command):
 
     def launch(self, words: Sequence[str]) -> int | None:
         """Start processes of this machine and watch over them, where there are to be any."""
+        from metadescent.runs.cluster import launcher
+
         if not launcher.needs(self.processes, self.restarts):
             return None
         seat = self._seat()

@@ -93,7 +93,7 @@ def meta_gradient(
     m = cast(Partitioned, m)
     # Who takes which leaf does not change with time.
     labels = m.labels(jax.tree.map(lambda x: x[0], gradients))
-    groups = zip(m.rules, m.states(state), m.split(gradients, labels), strict=True)
+    groups = zip(m.rules, m.states(state), m.shares(gradients, labels), strict=True)
     if num_coordinates is not None:
         # Equal shares, to the groups that learn.
         num_coordinates = max(1, num_coordinates // sum(map(has_phi, m.rules)))

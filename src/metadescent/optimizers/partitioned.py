@@ -110,7 +110,7 @@ class Partitioned(LearnedOptimizer):
     def threshold(self) -> float:
         return max(rule.threshold() for rule in self.rules)
 
-    def split(self, tree: PyTree, labels: PyTree[str]) -> list[PyTree]:
+    def shares(self, tree: PyTree, labels: PyTree[str]) -> list[PyTree]:
         """Return, for each group, a tree with its own leaves alone."""
         masked = optax.MaskedNode()
         return [

@@ -16,7 +16,7 @@ from metadescent.runs.cluster.cores import own_cores
 # What a process does, and which of them does it: told by the words, as `train` is.
 PART = """
 import os, signal, sys, time
-from metadescent.runs.cluster.launcher import hang_on
+from metadescent.runs.cluster.lifeline import hang_on
 hang_on()
 words = sys.argv[1:]
 me = words[words.index("--process-id") + 1] if "--process-id" in words else "0"

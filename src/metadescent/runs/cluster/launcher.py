@@ -12,20 +12,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from metadescent._errors import LostError, UserError
 from metadescent.runs.cluster.cores import kept_to, own_cores, share_of
+from metadescent.runs.cluster.lifeline import LIFELINE
 from metadescent.runs.signals import handed_on
 
 SECONDS_BETWEEN_LOOKS = 0.02
 TAIL = 4000  # bytes of what a process said
-LIFELINE = "METADESCENT_LIFELINE"
 FOR_GOOD = (2, 130, 143)
 """Statuses after which starting again is of no use: those of `UserError`, Ctrl-C and SIGTERM."""
 
@@ -163,20 +162,6 @@ def _passed_on(words: Sequence[str]) -> list[str]:
             continue
         kept.append(word)
     return kept
-
-
-def hang_on() -> None:
-    """End this process when the one that launched it ends, if it was launched."""
-    if os.environ.pop(LIFELINE, None):
-        threading.Thread(target=_until_closed, daemon=True).start()
-
-
-def _until_closed() -> None:
-    # The other end of standard input is held by the launcher: it closes as that one ends.
-    with suppress(OSError):
-        while os.read(0, 1024):
-            pass
-    os._exit(LostError.status)
 
 
 def _free_port() -> int:
