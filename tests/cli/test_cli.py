@@ -116,7 +116,7 @@ def test_a_second_run_compiles_nothing_that_the_first_did(tmp_path: Path) -> Non
     kept = []
     for out in "ab":
         words = ["train", "quadratic", "--epochs", "1", "--episodes", "1", "--out", out]
-        program = [sys.executable, "-c", "from metadescent.cli import main; main()", *words]
+        program = [sys.executable, "-c", "from metadescent.cli import program; program()", *words]
         done = subprocess.run(program, env=environment, cwd=tmp_path, capture_output=True)
         assert done.returncode == 0, done.stderr
         kept.append({path.name for path in tmp_path.glob("metadescent/jax/*-cache")})

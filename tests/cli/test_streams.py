@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-PROGRAM = "from metadescent.cli import main; main()"
+PROGRAM = "from metadescent.cli import program; program()"
 FULL = "metadescent: cannot write the standard output: {}; send it to another place\n"
 
 

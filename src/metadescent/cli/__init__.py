@@ -20,11 +20,18 @@ from metadescent._errors import UserError
 from metadescent.cli import streams
 from metadescent.cli.command import Command, commands
 from metadescent.runs.cluster.lifeline import hang_on
-from metadescent.runs.signals import Stopped, Terminated, terminate
+from metadescent.runs.signals import Stopped, Terminated, on_time, terminate
 
 DEBUG = "--debug"
 PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC}
 """What is wrong with a place that was named, and not with this program."""
+
+
+def program() -> None:
+    """Be `metadescent …` as a process of its own, which ends soon after a signal."""
+    streams.open_what_is_closed()
+    with on_time():
+        main()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -19,7 +19,7 @@ class NoReaderError(BaseException):
 @contextmanager
 def written() -> Iterator[None]:
     """Let what is printed until the context ends reach standard output, or say that it cannot."""
-    _open_what_is_closed()
+    open_what_is_closed()
     before = sys.stdout
     sys.stdout = watched = cast(Any, _Watched(before))
     try:
@@ -66,7 +66,7 @@ class _Watched:
             ) from error
 
 
-def _open_what_is_closed() -> None:
+def open_what_is_closed() -> None:
     """Take the places of closed standard streams, or the first file opened would have one."""
     for number in range(3):
         try:

@@ -133,9 +133,9 @@ class Train(Command):
                 carry_out(self)
                 return
             with patient() as patience:
-                gang.follow(self.data_dir, patience)
+                gang.follow(self.data_dir)
         # The leader has said that this is the end: they part as they would without a signal.
-        patience.check(gang.AT_HAND)
+        patience.check("after the epoch at hand")
 
     def _seat(self) -> Seat | None:
         return seat_of(self.coordinator, self.processes, self.process_id, os.environ)

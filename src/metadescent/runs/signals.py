@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: they end a command at once, and a training after the epoch at hand."""
+"""SIGINT and SIGTERM end a process within two seconds; a training saves its epoch if it can."""
 
 import os
 import signal
@@ -7,12 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 WORDS = {signal.SIGINT: "stopped", signal.SIGTERM: "terminated"}
-TOGETHER = 1.0
-"""Seconds in which two signals are one: `timeout` and others send what the group gets, too."""
+GRACE = 1.5
+"""Seconds after a signal in which what is at hand may end by itself."""
 
 
 class Terminated(BaseException):
@@ -35,6 +35,45 @@ def terminate(signum: int, frame: Any) -> None:
     raise Terminated
 
 
+@contextmanager
+def on_time() -> Iterator[None]:
+    """Have this process end within GRACE seconds of SIGINT or SIGTERM, whatever it is at.
+
+    Python sees a signal between two of its own instructions only, and a program of XLA's is one,
+    for which JAX waits at exit too. So a thread that the system wakes counts the seconds, and exit
+    hooks are left out: all that is written is whole or not there. An ignored signal stays so.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)  # as the system asks of a descriptor that a signal writes to
+    # Until the process is gone, exit hooks and all: so the thread holds both ends.
+    threading.Thread(target=_watch, args=(ours, theirs), daemon=True).start()
+    # The system writes the number of each signal to `theirs`, whatever Python is at.
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    except SystemExit as end:
+        if end.code in [128 + number for number in WORDS]:
+            for stream in (sys.stdout, sys.stderr):
+                # Nobody may read it any more.
+                with suppress(OSError):
+                    stream.flush()
+            os._exit(end.code)
+        raise
+
+
+def _watch(signals: socket.socket, _: socket.socket) -> None:
+    """Note the first signal; end this process GRACE seconds later."""
+    # Others, such as SIGCHLD, are nobody's to end for.
+    while (number := signals.recv(1)[0]) not in WORDS:
+        pass
+    time.sleep(GRACE)
+    # A bar of progress hides the cursor. Nothing buffered: this is not the main thread.
+    cursor = "\x1b[?25h\n" if os.isatty(2) else ""
+    word = WORDS[signal.Signals(number)]
+    os.write(2, f"{cursor}metadescent: {word}; what was saved before is kept\n".encode())
+    os._exit(128 + number)
+
+
 class Patience:
     """Whether a signal has asked for the end."""
 
@@ -47,87 +86,30 @@ class Patience:
 
 
 @contextmanager
-def patient() -> Iterator[Patience]:
-    """Until the context ends, have the first SIGINT or SIGTERM noted, and a second end the process.
-
-    Python sees a signal between two of its own instructions only, and an epoch is one. So a thread
-    that the system wakes says at once that the first has come, and ends the process at the second:
-    all that is written is whole or not there. Where a signal is ignored, it stays so.
-    """
+def patient(hand: Callable[[int], object] = lambda number: None) -> Iterator[Patience]:
+    """Until the context ends, have SIGINT and SIGTERM noted, and the first handed on."""
     patience = Patience()
 
     def note(signum: int, frame: Any) -> None:
-        # The first stays: a second says nothing new of why.
-        patience.number = patience.number or signum
-
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)  # as the system asks of a descriptor that a signal writes to
-    watch = threading.Thread(target=_watch, args=(ours,), daemon=True)
-    watch.start()
-    # The system writes the number of each signal to `theirs`, whatever Python is at.
-    wakeup = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    try:
-        with _handled_by(note):
-            yield patience
-    finally:
-        signal.set_wakeup_fd(wakeup)
-        theirs.close()
-        watch.join()
-        ours.close()
-
-
-@contextmanager
-def handed_on(hand: Callable[[int], object]) -> Iterator[Patience]:
-    """Until the context ends, hand the first SIGINT or SIGTERM on; a second does as before."""
-    patience = Patience()
-    first = 0.0
-
-    def note(signum: int, frame: Any) -> None:
-        nonlocal first
+        # A second says nothing new of why.
         if patience.number is None:
-            first, patience.number = time.monotonic(), signum
+            patience.number = signum
             hand(signum)
-        elif time.monotonic() - first > TOGETHER:
-            # As if nothing had been noted.
-            signal.signal(signum, before[signal.Signals(signum)])
-            signal.raise_signal(signum)
 
-    with _handled_by(note) as before:
+    with _handled_by(note):
         yield patience
 
 
 @contextmanager
-def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[dict[signal.Signals, Any]]:
-    """Handle the signals that are not ignored until the context ends; yield who did before."""
+def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Handle the signals that are not ignored until the context ends."""
     handlers = {number: signal.getsignal(number) for number in WORDS}
     # None: a handler that was not set from Python, and could not be put back.
     before = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
     try:
         for number in before:
             signal.signal(number, handler)
-        yield before
+        yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-def _watch(signals: socket.socket) -> None:
-    """Say that the first signal has come; end this process at a second."""
-    first: float | None = None
-    while numbers := signals.recv(1):
-        number = numbers[0]
-        if number not in WORDS:  # SIGCHLD, say
-            continue
-        if first is None:
-            first = time.monotonic()
-            print(
-                "metadescent: the epoch at hand is ended and saved first; a second signal ends all "
-                "at once",
-                file=sys.stderr,
-                flush=True,
-            )
-        elif time.monotonic() - first > TOGETHER:
-            # A bar of progress hides the cursor. Nothing buffered: this is not the main thread.
-            cursor = "\x1b[?25h\n" if os.isatty(2) else ""
-            os.write(2, f"{cursor}metadescent: {WORDS[signal.Signals(number)]}\n".encode())
-            os._exit(128 + number)

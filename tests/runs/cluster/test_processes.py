@@ -27,7 +27,6 @@ from metadescent.runs.cluster.seats import Seat
 from metadescent.runs.log import read_metrics
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
-from metadescent.runs.signals import Patience
 from metadescent.runs.training import NonFiniteError, finished_state, train
 
 NAME, PROBLEM = "quadratic(dimension=2)", Quadratic(dimension=2)
@@ -338,7 +337,7 @@ def test_who_follows_does_so_until_the_leader_says_that_this_is_the_end(
 ) -> None:
     messages = iter([gang.END])
     monkeypatch.setattr(gang, "agreed", lambda _: next(messages))
-    gang.follow(None, Patience())
+    gang.follow(None)
     assert next(messages, None) is None
 
 

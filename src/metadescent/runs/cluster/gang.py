@@ -31,11 +31,10 @@ from metadescent.registry import make_problem
 from metadescent.runs.cluster.seats import Seat
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
-from metadescent.runs.signals import Patience, Stopped
+from metadescent.runs.signals import Stopped
 
 BEGIN, EPOCH, END = b"B", b"E", b"X"  # what the leader's messages begin with
 SECONDS_TO_PART = 10
-AT_HAND = "after the epoch at hand"
 # Words in which JAX, gloo and NCCL say that another process is gone; they have no exception for it.
 LOST = ("gloo", "coordination", "heartbeat", "connection", "socket", "unavailable", "nccl", "peer")
 
@@ -55,11 +54,10 @@ def seated(seat: Seat | None) -> Iterator[None]:
             # gloo says on the standard output that it connects.
             jax.block_until_ready(agreed(b""))
         yield
-        if is_leader():
-            agreed(END)
+        _part()
     except (UserError, Stopped) as error:
         if is_leader():
-            agreed(END)  # The others wait for a word.
+            _part()  # The others wait for a word.
         else:
             atexit.register(_leave, error.status)
         raise
@@ -75,6 +73,13 @@ def seated(seat: Seat | None) -> Iterator[None]:
         interrupted = 130 if isinstance(error, KeyboardInterrupt) else 1
         atexit.register(_leave, getattr(error, "status", interrupted))
         raise
+
+
+def _part() -> None:
+    """Part from the others, having told those that follow: at exit a signal leaves no time."""
+    if is_leader():
+        agreed(END)
+    jax.distributed.shutdown()
 
 
 def _leave(status: int) -> None:
@@ -101,20 +106,13 @@ def lead(problem_name: str, recipe: Recipe) -> Spread | None:
     return Spread(mesh_of(), lambda state: _send(EPOCH, state))
 
 
-def follow(data_dir: Path | None, patience: Patience) -> None:
-    """Do what the leader says, until it says that this is the end or a signal has asked for it."""
+def follow(data_dir: Path | None) -> None:
+    """Do what the leader says, until it says that this is the end."""
     compute: Callable[[bytes], None] | None = None
-    heard = False
     while (message := agreed(b""))[:1] != END:
         if message[:1] == BEGIN:
             compute = _begun(data_dir=data_dir, **json.loads(message[1:]))
         elif compute is not None:
-            # An epoch late. A signal to all of them reaches the leader after it has sent the epoch
-            # at hand at worst, and this process has to end that epoch with it; by the next one the
-            # leader has heard.
-            if heard:
-                patience.check(AT_HAND)
-            heard = patience.number is not None
             compute(message[1:])
 
 

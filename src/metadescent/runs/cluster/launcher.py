@@ -21,7 +21,7 @@ from typing import NamedTuple
 from metadescent._errors import LostError, UserError
 from metadescent.runs.cluster.cores import kept_to, own_cores, share_of
 from metadescent.runs.cluster.lifeline import LIFELINE
-from metadescent.runs.signals import handed_on
+from metadescent.runs.signals import patient
 
 SECONDS_BETWEEN_LOOKS = 0.02
 TAIL = 4000  # bytes of what a process said
@@ -80,7 +80,7 @@ def _run(words: Sequence[str], processes: int) -> Ended | None:
     with (
         tempfile.TemporaryDirectory() as folder,
         _started(words, processes, Path(folder)) as children,
-        handed_on(children[0].send_signal) as patience,
+        patient(children[0].send_signal) as patience,
     ):
         while True:
             statuses = [child.poll() for child in children]
@@ -138,9 +138,9 @@ MAIN = """
 from signal import SIG_DFL, SIG_IGN, SIGINT, getsignal, signal
 before = getsignal(SIGINT)
 signal(SIGINT, SIG_IGN if before is SIG_IGN else SIG_DFL)
-from metadescent.cli import main
+from metadescent.cli import program
 signal(SIGINT, before)
-main()
+program()
 """
 
 
