@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from blows import EPOCHS, STAGES, Blow, train
+from blows import EPOCH, EPOCHS, STAGES, Blow, begun, train
 
 from metadescent._errors import UserError
 from metadescent._files import LOCK
@@ -29,12 +29,14 @@ from metadescent.zoo.tensors import CHECKSUM, read_tensors
 
 PER_VICTIM = 6
 PATIENCE = 300.0
+SECONDS_TO_END = 4.0  # after a signal, of which half are for a busy machine
 
 KINDS = {
     "SIGKILL at a random moment": 60,
     "SIGKILL within a write": 60,
     "SIGTERM": 20,
     "SIGINT (Ctrl-C)": 20,
+    "a signal in a program that does not end": 20,
     "disk full at a random write": 30,
     "newest checkpoint truncated": 20,
     "newest checkpoint with a flipped bit": 20,
@@ -91,6 +93,8 @@ def strike(folder: Path, kind: str, chance: random.Random) -> bool:
             return False
         expect(process, folder, -signal.SIGKILL if deadly else 2, "" if deadly else "disk is full")
         return True
+    if kind.endswith("does not end"):
+        return interrupt(folder, chance)
     number, status, word = {
         "SIGKILL": (signal.SIGKILL, -signal.SIGKILL, ""),
         "SIGTERM": (signal.SIGTERM, 143, "metadescent: terminated"),
@@ -110,6 +114,23 @@ def strike(folder: Path, kind: str, chance: random.Random) -> bool:
     if process.exitcode == 0:
         return False
     expect(process, folder, status, word)
+    return True
+
+
+def interrupt(folder: Path, chance: random.Random) -> bool:
+    """Ask a process to end while it is in an epoch that does not."""
+    begun(folder).unlink(missing_ok=True)
+    process = start(folder, Blow(chance.randrange(5), EPOCH, deadly=False))
+    wait(begun(folder).exists, process)
+    if not begun(folder).exists():
+        return False
+    number, word = chance.choice([(signal.SIGTERM, "terminated"), (signal.SIGINT, "stopped")])
+    os.kill(process.pid or 0, number)
+    asked = time.monotonic()
+    process.join(PATIENCE)
+    if time.monotonic() - asked > SECONDS_TO_END:
+        raise LostError(f"it ended {time.monotonic() - asked:.1f} s after it was asked to")
+    expect(process, folder, 128 + number, f"metadescent: {word}; what was saved before is kept")
     return True
 
 
