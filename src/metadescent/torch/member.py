@@ -82,7 +82,7 @@ class Member(NamedTuple):
             if name not in state:
                 state[name] = shard.zeros(self.p, shape, dtype)
             x = state[name]
-            self._require_shape(name, x, shape)
+            self._require_shape(name, x, shape, "del optimizer.state[p] begins anew")
             # The caller may have put another in its place, or the parameter on another device.
             x = shard.like(self.p, x.to(self.p.device, dtype)).contiguous()
             if x is not state[name]:
@@ -94,6 +94,8 @@ class Member(NamedTuple):
         """Return h from a state that was saved, in a precision that PyTorch would change."""
         leaves = self.leaves()
         require_kind(f"the state of {self.called}", given, dict, "a dict of tensors")
+        if hasattr(self.p, shard.IS_FLAT):
+            given = shard.of_features(given)
         if given.keys() != leaves.keys():
             raise UserError(
                 f"the state of {self.called} has {', '.join(sorted(given))} where "
@@ -101,18 +103,20 @@ class Member(NamedTuple):
             )
         for name, (shape, _) in leaves.items():
             require_kind(f"{name} of {self.called}", given[name], Tensor, "a tensor")
-            self._require_shape(name, given[name], shape)
+            self._require_shape(
+                name, given[name], shape, "it was saved from another optimizer or model"
+            )
         return {
             name: shard.like(self.p, given[name].to(self.p.device, dtype, copy=True)).contiguous()
             for name, (_, dtype) in leaves.items()
         }
 
-    def _require_shape(self, name: str, x: Tensor, shape: tuple[int, ...]) -> None:
+    def _require_shape(self, name: str, x: Tensor, shape: tuple[int, ...], hint: str) -> None:
         expected = (*shape, *self.p.shape)
         if x.shape != expected:
             raise UserError(
                 f"{name} of {self.called} has shape {tuple(x.shape)} where {expected} is expected; "
-                "it was saved from another optimizer or model"
+                f"{hint}"
             )
 
 

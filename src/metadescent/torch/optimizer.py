@@ -108,6 +108,14 @@ class LearnedOptimizer(torch.optim.Optimizer):
             self.param_groups.pop()
             raise
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as PyTorch does; of what FSDP1 has flattened, feature by feature."""
+        given = super().state_dict()
+        for index, member in zip(_ids(given), self._members(), strict=True):
+            if hasattr(member.p, shard.IS_FLAT) and index in given["state"]:
+                given["state"][index] = shard.by_feature(given["state"][index], member.p)
+        return given
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned; what follows is what would have followed.
 
@@ -121,11 +129,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
         # A hook of the caller's may have changed it; ours is the last and sees what is loaded.
         with self.register_load_state_dict_pre_hook(lambda _, given: last.update(self._own(given))):
             super().load_state_dict(state_dict)
-        ids = chain.from_iterable(group["params"] for group in last["param_groups"])
         try:
             for group in self.param_groups:
                 _check(group)
-            for index, member in zip(ids, self._members(), strict=True):
+            for index, member in zip(_ids(last), self._members(), strict=True):
                 given = last["state"].get(index, {})
                 if given != {}:
                     self.state[member.p] = member.restored(given)
@@ -217,6 +224,11 @@ class LearnedOptimizer(torch.optim.Optimizer):
                     + f" it into LearnedOptimizer(params, {saved['optimizer']!r})"
                 )
         return given
+
+
+def _ids(given: dict[str, Any]) -> Iterator[Any]:
+    """Return what a state calls each parameter of every group."""
+    return chain.from_iterable(group["params"] for group in given["param_groups"])
 
 
 def _few(keys: Iterable[Any]) -> str:

@@ -116,6 +116,8 @@ def cut(sizes: Sequence[int], size: int) -> list[Block]:
     blocks: list[Block] = []
     end, room = 0, 0
     for number, n in enumerate(sizes):
+        if n == 0:
+            continue
         # A call takes as long as copies of h of so few coordinates.
         small = n < size // 8
         if small and n <= room:
@@ -128,6 +130,6 @@ def cut(sizes: Sequence[int], size: int) -> list[Block]:
                 stop = min(start + size, n)
                 columns = slice(end + start, end + stop)
                 blocks.append(Block(columns, [(number, slice(start, stop))]))
-            room = size - n if small and n else 0
+            room = size - n if small else 0
         end += n
     return blocks

@@ -5,6 +5,7 @@ summed over the parts. `hasattr` asks for a DTensor, as its module takes long to
 """
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -59,6 +60,25 @@ def over_parts(x: Tensor, p: Any, how: Literal["sum", "max"]) -> Tensor:
 
     places = [Replicate() if place.is_replicate() else Partial(how) for place in p.placements]
     return DTensor.from_local(x, p.device_mesh, places, run_check=False).full_tensor()
+
+
+def by_feature(state: dict[str, Tensor], p: Tensor) -> dict[str, Tensor]:
+    """Return h with a leaf of θ's shape for each feature, as FSDP1 asks where it gathers states."""
+    leaves = {}
+    for name, x in state.items():
+        rows = enumerate(x) if x.ndim > p.ndim else ()
+        # FSDP1 refuses flags.
+        leaves |= {f"{name}.{k}": row.clone() for k, row in rows} or {name: x.float()}
+    return leaves
+
+
+def of_features(leaves: dict[str, Any]) -> dict[str, Any]:
+    """Undo `by_feature`, whatever order FSDP1 has put the leaves in."""
+    whole, rows = dict(leaves), {}
+    for name in leaves:
+        if part := re.fullmatch(r"(.+)\.(\d+)", str(name)):
+            rows.setdefault(part[1], {})[int(part[2])] = whole.pop(name)
+    return whole | {name: torch.stack([x[k] for k in sorted(x)]) for name, x in rows.items()}
 
 
 def mean_square(x: Tensor, p: Tensor) -> Tensor:
