@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
@@ -18,8 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FullyShardedDataParallel as FSDP
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 from metadescent import UserError
@@ -103,7 +103,10 @@ def compare(name: str, mesh: DeviceMesh, folder: Path) -> None:
 
 def compare_flat(name: str, *, use_orig_params: bool) -> None:
     """Compare steps of what FSDP1 has flattened, where a rule measures no whole tensor."""
-    alone, shared = model(), FSDP(model(), use_orig_params=use_orig_params, device_id=CPU)
+    alone, shared = (
+        model(),
+        FullyShardedDataParallel(model(), use_orig_params=use_orig_params, device_id=CPU),
+    )
     # Of a feature that is always 0, weights are at rest.
     x = torch.tensor([[1.0, 0.0, -2.0], [0.5, 0.0, 3.0]])
 
@@ -118,14 +121,16 @@ def compare_flat(name: str, *, use_orig_params: bool) -> None:
     optimizer = LearnedOptimizer(shared.parameters(), name, **OPTIONS)
     for _ in range(2):
         step(shared, optimizer)
-    state = FSDP.optim_state_dict(shared, optimizer)
+    state = FullyShardedDataParallel.optim_state_dict(shared, optimizer)
     # Of pieces that PyTorch shows, AdamW's states are loaded to other steps too.
     if not use_orig_params:
         optimizer = LearnedOptimizer(shared.parameters(), name, **OPTIONS)
-        optimizer.load_state_dict(FSDP.optim_state_dict_to_load(shared, optimizer, state))
+        optimizer.load_state_dict(
+            FullyShardedDataParallel.optim_state_dict_to_load(shared, optimizer, state)
+        )
     for _ in range(2):
         step(shared, optimizer)
-    with FSDP.summon_full_params(shared):
+    with FullyShardedDataParallel.summon_full_params(shared):
         ours, theirs = (
             torch.cat([p.detach().reshape(-1) for p in m.parameters()]) for m in (shared, alone)
         )
@@ -136,13 +141,9 @@ def compare_flat(name: str, *, use_orig_params: bool) -> None:
 def refuse_flat(name: str) -> None:
     """See that what a rule would measure of a piece is refused where the optimizer is made."""
     for use_orig_params in (False, True):
-        shared = FSDP(model(), use_orig_params=use_orig_params, device_id=CPU)
-        try:
+        shared = FullyShardedDataParallel(model(), use_orig_params=use_orig_params, device_id=CPU)
+        with pytest.raises(UserError, match="is flattened by FSDP1 and this optimizer measures"):
             LearnedOptimizer(shared.parameters(), name)
-        except UserError as error:
-            assert "flattened by FSDP1" in str(error)
-        else:
-            raise AssertionError(name)
 
 
 def work(rank: int, folder: str, names: list[str]) -> None:

@@ -135,9 +135,7 @@ def test_blocks_are_the_row_in_pieces(sizes: list[int]) -> None:
     ends = torch.tensor(sizes, dtype=torch.long).cumsum(0).tolist()
     columns = []
     for piece in row.cut(sizes, 64):
-        parts = [
-            torch.arange(ends[k] - sizes[k], ends[k])[inside] for k, inside in piece.parts
-        ]
+        parts = [torch.arange(ends[k] - sizes[k], ends[k])[inside] for k, inside in piece.parts]
         assert torch.equal(torch.cat(parts), torch.arange(sum(sizes))[piece.columns])
         assert 0 < len(torch.cat(parts)) <= 64
         columns += torch.cat(parts).tolist()

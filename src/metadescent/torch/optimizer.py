@@ -185,8 +185,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
         part, device = members[0].part, members[0].p.device
         thetas = [shard.local(m.p) for m in members]
         sizes = [theta.numel() for theta in thetas]
-        states = [m.state_here(self.state[m.p]) for m in members]
         gradient = torch.cat([m.gradient() for m in members]).to(torch.float32)
+        states = [m.state_here(self.state[m.p]) for m in members]
         row = Row.of(part.rule.state_shapes(), states, sizes, device)
         g = part.rule.update_row(part.on(device), gradient, row, [m.p for m in members])
         if any(m.group["at_rest"] for m in members):
