@@ -71,21 +71,20 @@ class Member(NamedTuple):
 
     def leaves(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """Return, of each leaf of h, the shape of one coordinate's and the dtype."""
-        shapes = self.part.rule.state_shapes()
-        leaves = {name: (shape, torch.float32) for name, shape in shapes.items()}
+        leaves = {name: (shape, torch.float32) for name, shape in self.part.shapes.items()}
         return leaves | ({AWAKE: ((), torch.bool)} if self.group["at_rest"] else {})
 
     def state_here(self, state: Tensors) -> Tensors:
         """Return the part of a state that is here, which is made h₀ where there is none yet."""
-        here = {}
+        here, device, is_shared = {}, self.p.device, shard.is_shared(self.p)
         for name, (shape, dtype) in self.leaves().items():
             if name not in state:
                 state[name] = shard.zeros(self.p, shape, dtype)
             x = state[name]
             self._require_shape(name, x, shape, "del optimizer.state[p] begins anew")
             # The caller may have put another in its place, or the parameter on another device.
-            x = shard.like(self.p, x.to(self.p.device, dtype)).contiguous()
-            if x is not state[name]:
+            if x.device != device or x.dtype != dtype or is_shared or not x.is_contiguous():
+                x = shard.like(self.p, x.to(device, dtype)).contiguous()
                 state[name] = x
             here[name] = shard.local(x)
         return here

@@ -187,7 +187,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         sizes = [theta.numel() for theta in thetas]
         gradient = torch.cat([m.gradient() for m in members]).to(torch.float32)
         states = [m.state_here(self.state[m.p]) for m in members]
-        row = Row.of(part.rule.state_shapes(), states, sizes, device)
+        row = Row.of(part.shapes, states, sizes, device)
         g = part.rule.update_row(part.on(device), gradient, row, [m.p for m in members])
         if any(m.group["at_rest"] for m in members):
             rest(g, gradient, states, sizes)

@@ -9,6 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from metadescent._names import build, discovered
 from metadescent._spec import Call, Chain, Groups, Spec, parse
 from metadescent._text import nearest
 from metadescent.torch.chained import ChainedRule
-from metadescent.torch.rule import Rule, Tensors
+from metadescent.torch.rule import Rule, Shapes, Tensors
 from metadescent.zoo import tensors
 from metadescent.zoo.cards import read_card
 from metadescent.zoo.tensors import read_tensors, require_fit
@@ -39,6 +40,11 @@ class Group:
     rule: Rule
     phi: Tensors = field(repr=False)
     _copies: dict[torch.device, Tensors] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """The shape of each leaf of one coordinate's h."""
+        return self.rule.state_shapes()
 
     def on(self, device: torch.device) -> Tensors:
         """Return φ on a device, where it stays."""
