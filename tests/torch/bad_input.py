@@ -49,7 +49,8 @@ CALLS: dict[str, Any] = {
     "group: nothing": lambda: make([{}]),
     "name: a number": lambda: number_of([Group("conv/*", LSTMRule((2,)), {})], 3, (1,)),  # pyright: ignore
     "lr: a text": lambda: make(lr="fast"),
-    "lr: a tensor": lambda: make(lr=torch.tensor(0.5)),
+    "lr: a tensor of two": lambda: make(lr=torch.ones(2)),
+    "lr: a tensor below 0": lambda: make(lr=torch.tensor(-0.5)),
     "lr: NaN": lambda: make(lr=NAN),
     "lr: of a group": lambda: make([{"params": [ZERO], "lr": None}]),
     "weight_decay: NaN": lambda: make(weight_decay=NAN),

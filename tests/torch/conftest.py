@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-collect_ignore = ["bad_input.py"]  # a program, which `test_bad_input.py` starts
+collect_ignore = ["bad_input.py", "sharded.py"]  # programs that tests start
 collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
 
 

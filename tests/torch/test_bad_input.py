@@ -37,7 +37,8 @@ SENTENCES = {
         "the name of a parameter is 3 and must be a text; try model.named_parameters()"
     ),
     "lr: a text": "lr is 'fast' and must be a number, at least 0",
-    "lr: a tensor": "lr is tensor(0.5000) and must be a number, at least 0",
+    "lr: a tensor of two": "lr is tensor([1., 1.]) and must be a number, at least 0",
+    "lr: a tensor below 0": "lr is -0.5 and must be at least 0",
     "lr: NaN": "lr is nan and must be at least 0",
     "lr: of a group": "lr is None and must be a number, at least 0",
     "weight_decay: NaN": "weight_decay is nan and must be at least 0",

@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from metadescent.torch import LearnedOptimizer, row
 
 SPEC = "anytime(layers=(3,), betas=(0.5, 0.99))"
+GAC = "lstm-gac(layers=(3, 2), averaging=2)"
 LOOKING = {"view", "reshape", "slice", "split", "split_with_sizes", "unsqueeze", "select", "detach"}
 LOOKING |= {"alias", "expand", "_unsafe_view", "as_strided", "_reshape_alias"}
 
@@ -25,6 +26,18 @@ class Count(TorchDispatchMode):
         if name not in LOOKING:
             self.operations.append(name)
         return func(*args, **(kwargs or {}))
+
+
+class Largest(TorchDispatchMode):
+    """Has the most numbers that an operation returned, but for views."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and func.overloadpacket.__name__ not in LOOKING:
+            self.elements = max(self.elements, result.numel())
+        return result
 
 
 def parameters(count: int) -> list[torch.nn.Parameter]:
@@ -80,13 +93,50 @@ def test_threads_share_the_blocks_and_change_no_bit(
     assert torch.equal(*thetas)
 
 
-def test_what_state_shows_is_the_row_itself(saved: Callable) -> None:
+@pytest.mark.parametrize("spec", [SPEC, "lstm-gac(layers=(3,), averaging=1)"])
+def test_h_of_a_parameter_is_its_own_and_renewed_where_it_lies(spec: str, saved: Callable) -> None:
+    """So that what is kept, sent or pickled of a state is no more than the state."""
     theta = parameters(3)
-    optimizer = LearnedOptimizer(theta, saved(SPEC))
+    optimizer = LearnedOptimizer(theta, saved(spec))
     optimizer.step()
-    before = [optimizer.state[p] for p in theta]
+    before = {p: dict(optimizer.state[p]) for p in theta}
     optimizer.step()
-    assert all(optimizer.state[p] is state for p, state in zip(theta, before, strict=True))
-    pointers = {state["t"].untyped_storage().data_ptr() for state in before}
-    assert len(pointers) == 1
-    assert all((state["t"] == 2).all() for state in before)
+    for p in theta:
+        for name, x in optimizer.state[p].items():
+            assert x is before[p][name]
+            assert x.is_contiguous()
+            assert x.untyped_storage().nbytes() == x.numel() * x.element_size()
+
+
+LINKS = ["proportional", "relative", "warm-up"]
+
+
+@pytest.mark.parametrize("spec", [SPEC, *(f"{SPEC} >> {link}" for link in LINKS), GAC])
+def test_a_step_holds_no_more_than_blocks_of_its_own(
+    spec: str, saved: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the links of a chain, and whether all tensors have gradients or all but one."""
+    monkeypatch.setattr(row, "block", lambda device: 256)
+    theta = [torch.nn.Parameter(torch.ones(64, 64)) for _ in range(4)]
+    for p in theta:
+        p.grad = torch.ones_like(p)
+    optimizer = LearnedOptimizer(theta, saved(spec))
+    optimizer.step()
+    for _ in range(2):
+        with Largest() as largest:
+            optimizer.step()
+        # A row of ∇, and features of it.
+        assert largest.elements <= 4 * 64 * 64
+        theta[1].grad = None
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [0, 3, 0], [5, 1, 1, 90, 2, 0, 3, 30, 9], [8] * 40])
+def test_blocks_are_the_row_in_pieces(sizes: list[int]) -> None:
+    ends = torch.tensor(sizes, dtype=torch.long).cumsum(0).tolist()
+    columns = []
+    for piece in row.cut(sizes, 64):
+        parts = [torch.arange(ends[k] - sizes[k], ends[k])[inside] for k, inside in piece.parts]
+        assert torch.equal(torch.cat(parts), torch.arange(sum(sizes))[piece.columns])
+        assert 0 < len(torch.cat(parts)) <= 64
+        columns += torch.cat(parts).tolist()
+    assert columns == list(range(sum(sizes)))

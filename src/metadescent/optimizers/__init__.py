@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "anytime": ["Anytime"],
+        "at_rest": ["AtRest"],
         "appendix_d.gac": ["LSTMGAC"],
         "appendix_d.ntm_bfgs": ["NTMBFGS"],
         "appendix_d.ntm_l_bfgs": ["NTMLBFGS"],

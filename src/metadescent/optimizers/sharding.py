@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from jax.experimental.shard_alike import shard_alike
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, PyTree, Shaped
 
 from metadescent._ffi import is_on_one_device
 
 
-def spread_like(h: Float[Array, "*features"], leaf: Array) -> Float[Array, "..."]:
+def spread_like(h: Shaped[Array, "*features"], leaf: Array) -> Shaped[Array, "..."]:
     """Return one coordinate's h for every coordinate of a leaf of θ, lying where these lie."""
     shape = (*h.shape, *jnp.shape(leaf))
 

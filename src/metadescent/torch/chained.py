@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from metadescent.torch.row import Row
 from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
 
 
@@ -35,3 +36,13 @@ class ChainedRule(Rule):
             g, h = rule.update(under(path, phi), g, under(path, state), params)
             after |= put_under(path, h)
         return g, after
+
+    def update_row(
+        self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
+    ) -> Float[Tensor, " n"]:
+        # Rule by rule, so that only those that measure a whole tensor need more than a block.
+        for path, rule in self.rules.items():
+            states = [under(path, h) for h in row.states]
+            own = Row(states, row.blocks, row.device)
+            gradient = rule.update_row(under(path, phi), gradient, own, params)
+        return gradient

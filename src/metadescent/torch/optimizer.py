@@ -1,14 +1,14 @@
 """θ ← θ − lr·wd·θ + lr·g: a learned optimizer as a `torch.optim.Optimizer`.
 
-All parameters that one rule moves on one device are one row of coordinates, whatever their groups
-and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and a step takes as many
-kernels for a thousand tensors as for one, but for gathering ∇ and adding g.
+All parameters that one rule moves on one device are one row of coordinates, whatever their
+groups and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and small tensors share
+kernels.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,17 +16,10 @@ from torch.optim.optimizer import ParamsT
 
 from metadescent import zoo
 from metadescent._errors import UserError, require, require_kind
-from metadescent.torch.partitioned import number_of, read_groups
+from metadescent.torch import shard
+from metadescent.torch.member import Member, rest, shape_of
+from metadescent.torch.partitioned import fingerprint, number_of, read_groups
 from metadescent.torch.row import Row
-
-
-class Member(NamedTuple):
-    """A parameter, the number of its rule, its group and what to call it."""
-
-    p: Tensor
-    number: int
-    group: dict[str, Any]
-    called: str
 
 
 class LearnedOptimizer(torch.optim.Optimizer):
@@ -39,15 +32,20 @@ class LearnedOptimizer(torch.optim.Optimizer):
         lr: factor on what the optimizer says; 1 is what it was trained for. May differ by group,
             and schedulers may change it.
         weight_decay: λ of decoupled weight decay. May differ by group.
+        maximize: whether to go up instead of down. May differ by group.
+        at_rest: whether a coordinate keeps its value, but for weight decay, until its gradient is
+            first not 0: padding rows, masked and unused weights. May differ by group.
 
     h is kept, and the arithmetic done, in float32; updates are rounded to the parameter's dtype.
-    A parameter whose gradient is None keeps its value and its h.
+    A parameter whose gradient is None keeps its value and its h. Of a DTensor each process moves
+    its part. Groups name the optimizer and its fingerprint, as `repr` and `state_dict` show.
 
     Raises:
         UserError: if the optimizer is unknown, its file does not fit, or PyTorch has no such rule;
             if params are not parameters; if lr or weight_decay is negative or not a number; if a
-            parameter is complex or no rule takes it. On use, if a gradient is sparse or coordinates
-            that communicate are on several devices.
+            parameter is complex, no rule takes it, or the rule needs more of it than this process
+            has. On use, if a gradient is sparse, a state is another parameter's or coordinates that
+            communicate are on several devices.
         TypeError, ValueError: from PyTorch, as where there are no parameters.
 
     Example:
@@ -62,12 +60,22 @@ class LearnedOptimizer(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: ParamsT, optimizer: str | Path, *, lr: float = 1.0, weight_decay: float = 0.0
+        self,
+        params: ParamsT,
+        optimizer: str | Path,
+        *,
+        lr: float | Tensor = 1.0,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        at_rest: bool = False,
     ):
         require_kind("params", params, Iterable, "parameters; try model.parameters()")
-        self._parts = read_groups(zoo.path(optimizer))
-        self._rows: dict[tuple[int, torch.device], Row] = {}
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        path = zoo.path(optimizer)
+        self._parts = read_groups(path)
+        self._identity = {"optimizer": str(optimizer), "fingerprint": fingerprint(path)}
+        self._names: dict[Tensor, str] = {}
+        options = {"lr": lr, "weight_decay": weight_decay, "maximize": maximize, "at_rest": at_rest}
+        super().__init__(params, options | self._identity)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -89,71 +97,78 @@ class LearnedOptimizer(torch.optim.Optimizer):
             )
         super().add_param_group(param_group)
         # After PyTorch, which makes a group of it.
+        group = self.param_groups[-1]
+        group.update(self._identity)
+        self._names.update(zip(group["params"], group.get("param_names", ()), strict=False))
         try:
-            _check(self.param_groups[-1])
+            _check(group)
             for member in self._members():
-                if member.p.is_complex():
-                    raise UserError(
-                        f"{member.called} is {member.p.dtype} and must be real; split it into real "
-                        "and imaginary parts"
-                    )
+                member.check()
         except UserError:
             self.param_groups.pop()
             raise
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state as PyTorch does; of what FSDP1 has flattened, feature by feature."""
+        given = super().state_dict()
+        for index, member in zip(_ids(given), self._members(), strict=True):
+            if hasattr(member.p, shard.IS_FLAT) and index in given["state"]:
+                given["state"][index] = shard.by_feature(given["state"][index], member.p)
+        return given
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned; what follows is what would have followed.
 
         Raises:
-            UserError: if it is no state, or that of another kind of optimizer.
+            UserError: if it is no state, or that of another optimizer: of another rule or φ.
             ValueError: if its groups are not as many or as large as these, from PyTorch.
         """
         require_kind("state_dict", state_dict, dict, "a dict; try optimizer.state_dict()")
         last: dict[str, Any] = {}
         before = self.state, self.param_groups
         # A hook of the caller's may have changed it; ours is the last and sees what is loaded.
-        with self.register_load_state_dict_pre_hook(lambda _, given: last.update(_whole(given))):
+        with self.register_load_state_dict_pre_hook(lambda _, given: last.update(self._own(given))):
             super().load_state_dict(state_dict)
-        ids = chain.from_iterable(group["params"] for group in last["param_groups"])
         try:
             for group in self.param_groups:
                 _check(group)
-            for index, member in zip(ids, self._members(), strict=True):
+            for index, member in zip(_ids(last), self._members(), strict=True):
                 given = last["state"].get(index, {})
                 if given != {}:
-                    self._restore(member, given)
+                    self.state[member.p] = member.restored(given)
         except UserError:
             # PyTorch has taken the new ones by then.
             self.state, self.param_groups = before
             raise
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"_parts": self._parts}
+        own = {"_parts": self._parts, "_identity": self._identity, "_names": self._names}
+        return super().__getstate__() | own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        # Of a copy `state` holds other tensors, from which `_row` lays new rows.
-        self._rows = {}
+        # A state from before there were these has none.
+        for group in self.param_groups:
+            for name, value in ({"maximize": False, "at_rest": False} | self._identity).items():
+                group.setdefault(name, value)
 
     def _members(self) -> Iterator[Member]:
         """Return every parameter of every group."""
         for group in self.param_groups:
-            names = group.get("param_names", [None] * len(group["params"]))
-            for name, p in zip(names, group["params"], strict=True):
-                shape = tuple(p.shape)
-                called = f"the parameter {name}" if name else f"a parameter of shape {shape}"
-                yield Member(p, number_of(self._parts, name, shape), group, called)
+            params, names = group["params"], group.get("param_names", [])
+            # Whoever puts other parameters into a group may leave its names as they were.
+            names = names if len(names) == len(params) else [None] * len(params)
+            for named, p in zip(names, params, strict=True):
+                name = self._names.get(p, named)
+                number = number_of(self._parts, name, shape_of(p))
+                yield Member(p, number, self._parts[number], group, name)
 
     def _moving(self) -> list[list[Member]]:
         """Return the parameters that have a gradient, those together that share a row."""
         together: dict[tuple[int, torch.device], list[Member]] = {}
         for member in self._members():
             if member.p.grad is not None:
-                if member.p.grad.layout != torch.strided:
-                    raise UserError(
-                        f"the gradient of {member.called} is sparse and must be dense; try "
-                        "sparse=False in the embedding"
-                    )
+                member.check()
                 together.setdefault((member.number, member.p.device), []).append(member)
         for number, part in enumerate(self._parts):
             devices = [str(device) for of, device in together if of == number]
@@ -162,73 +177,58 @@ class LearnedOptimizer(torch.optim.Optimizer):
                     f"the parameters are on {' and '.join(devices)} and this optimizer averages "
                     "over all of them; put them on one device"
                 )
-        return list(together.values())
+        # Small ones side by side. DTensors go by their whole size, in one order everywhere.
+        return [sorted(members, key=lambda m: m.p.numel()) for members in together.values()]
 
     def _move(self, members: list[Member]) -> None:
         """Add lr·g to the parameters of one row."""
-        params, row = [member.p for member in members], self._row(members)
-        gradients = [p.grad.reshape(-1) for p in params if p.grad is not None]
-        g = row.update(params, torch.cat(gradients).to(torch.float32))
-        sizes = [p.numel() for p in params]
+        part, device = members[0].part, members[0].p.device
+        thetas = [shard.local(m.p) for m in members]
+        sizes = [theta.numel() for theta in thetas]
+        gradient = torch.cat([m.gradient() for m in members]).to(torch.float32)
+        states = [m.state_here(self.state[m.p]) for m in members]
+        row = Row.of(part.shapes, states, sizes, device)
+        g = part.rule.update_row(part.on(device), gradient, row, [m.p for m in members])
+        if any(m.group["at_rest"] for m in members):
+            rest(g, gradient, states, sizes)
         # Once a dtype, and not once a parameter.
-        rounded = {dtype: g.to(dtype).split(sizes) for dtype in {p.dtype for p in params}}
-        updates = [rounded[p.dtype][i].view(p.shape) for i, p in enumerate(params)]
-        pairs = zip(members, updates, strict=True)
-        # A group's members come one after the other.
-        for _, alike in groupby(pairs, lambda pair: id(pair[0].group)):
-            moves = list(alike)
-            _apply(moves[0][0].group, [m.p for m, _ in moves], [g for _, g in moves])
-
-    def _row(self, members: list[Member]) -> Row:
-        """Return the row that holds h of these parameters, a new one if there is none."""
-        number, device = members[0].number, members[0].p.device
-        row = self._rows.get((number, device))
-        if row is None or not all(row.holds(m.p, self.state[m.p]) for m in members):
-            moving = {m.p for m in members}
-            # In the order of groups, so that a run that was resumed has the same row.
-            params = [
-                m.p
-                for m in self._members()
-                if (m.number, m.p.device) == (number, device)
-                and (m.p in moving or self.state.get(m.p))
+        rounded = {dtype: g.to(dtype).split(sizes) for dtype in {x.dtype for x in thetas}}
+        by_group: dict[int, list[int]] = {}
+        for number, member in enumerate(members):
+            by_group.setdefault(id(member.group), []).append(number)
+        for numbers in by_group.values():
+            moving = [thetas[k] for k in numbers]
+            updates = [
+                rounded[x.dtype][k].view(x.shape) for k, x in zip(numbers, moving, strict=True)
             ]
-            row = Row(self._parts[number], params, [self.state.get(p, {}) for p in params])
-            self._rows[number, device] = row
-            # Dictionaries of the caller's own: one that is changed is told from the row's.
-            self.state.update({p: dict(h) for p, h in row.states.items()})
-        return row
+            _apply(members[numbers[0]].group, moving, updates)
 
-    def _restore(self, member: Member, given: Any) -> None:
-        """Take h from a state that was saved, in its own precision, which PyTorch would change."""
-        p, shapes = member.p, self._parts[member.number].rule.state_shapes()
-        expected = {name: (*shape, *p.shape) for name, shape in shapes.items()}
-        require_kind(f"the state of {member.called}", given, dict, "a dict of tensors")
-        if given.keys() != expected.keys():
+    def _own(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the state of an optimizer, once it is seen to be one, and this one's."""
+        if not {"state", "param_groups"} <= given.keys():
             raise UserError(
-                f"the state of {member.called} has {', '.join(sorted(given))} where "
-                f"{', '.join(sorted(expected))} are expected; it was saved from another optimizer"
+                f"state_dict has {_few(given)} where state and param_groups are expected; try "
+                "optimizer.state_dict()"
             )
-        for name, shape in expected.items():
-            require_kind(f"{name} of {member.called}", given[name], Tensor, "a tensor")
-            if given[name].shape != shape:
+        require_kind("the state of state_dict", given["state"], dict, "a dict")
+        own = self._identity
+        for group in given["param_groups"]:
+            # States from before there were fingerprints are taken by their form.
+            saved = own | {name: group[name] for name in own if name in group}
+            if saved["fingerprint"] != own["fingerprint"]:
                 raise UserError(
-                    f"{name} of {member.called} has shape {tuple(given[name].shape)} where {shape} "
-                    "is expected; it was saved from another optimizer or model"
+                    "the state was saved from {optimizer} of fingerprint {fingerprint}".format(
+                        **saved
+                    )
+                    + " and this is {optimizer} of {fingerprint}; load".format(**own)
+                    + f" it into LearnedOptimizer(params, {saved['optimizer']!r})"
                 )
-        self.state[p] = {
-            name: x.to(p.device, torch.float32, copy=True) for name, x in given.items()
-        }
+        return given
 
 
-def _whole(given: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of an optimizer, once it is seen to be one."""
-    if not {"state", "param_groups"} <= given.keys():
-        raise UserError(
-            f"state_dict has {_few(given)} where state and param_groups are expected; try "
-            "optimizer.state_dict()"
-        )
-    require_kind("the state of state_dict", given["state"], dict, "a dict")
-    return given
+def _ids(given: dict[str, Any]) -> Iterator[Any]:
+    """Return what a state calls each parameter of every group."""
+    return chain.from_iterable(group["params"] for group in given["param_groups"])
 
 
 def _few(keys: Iterable[Any]) -> str:
@@ -239,12 +239,20 @@ def _few(keys: Iterable[Any]) -> str:
 def _check(group: dict[str, Any]) -> None:
     """Refuse options of a group that are not numbers, or negative."""
     for name in ("lr", "weight_decay"):
-        require(name, group.get(name), 0.0)
+        x = group.get(name)
+        # As in PyTorch's own, a rate may be a tensor, which a program may change where it lies.
+        require(name, x.item() if isinstance(x, Tensor) and x.numel() == 1 else x, 0.0)
 
 
 def _apply(group: dict[str, Any], params: list[Tensor], updates: list[Tensor]) -> None:
     """θ ← θ − lr·wd·θ + lr·g for parameters of one group."""
     lr, weight_decay = group["lr"], group["weight_decay"]
-    if weight_decay:
+    if isinstance(lr, Tensor):
+        # Of no axis, so that it leaves dtypes as they are.
+        lr = lr.to(params[0].device).reshape(())
+        updates, factor = list(torch._foreach_mul(updates, lr)), 1.0  # pyright: ignore[reportPrivateImportUsage]
+    else:
+        factor = lr
+    if isinstance(weight_decay, Tensor) or weight_decay:
         torch._foreach_mul_(params, 1 - lr * weight_decay)  # pyright: ignore[reportPrivateImportUsage]
-    torch._foreach_add_(params, updates, alpha=lr)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_add_(params, updates, alpha=factor)  # pyright: ignore[reportPrivateImportUsage]

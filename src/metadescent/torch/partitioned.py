@@ -5,8 +5,11 @@ The file of one optimizer is a partition of one group, which takes everything. A
 is its name, with slashes for dots.
 """
 
+import hashlib
+import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +21,15 @@ from metadescent._names import build, discovered
 from metadescent._spec import Call, Chain, Groups, Spec, parse
 from metadescent._text import nearest
 from metadescent.torch.chained import ChainedRule
-from metadescent.torch.rule import Rule, Tensors
+from metadescent.torch.rule import Rule, Shapes, Tensors
 from metadescent.zoo import tensors
 from metadescent.zoo.cards import read_card
 from metadescent.zoo.tensors import read_tensors, require_fit
+
+WRAPPERS = re.compile(
+    r"^module\.|(?:^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
+)
+"""What DDP, torch.compile, FSDP1 and activation checkpoints put into the names of parameters."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,18 @@ class Group:
     takes: str
     rule: Rule
     phi: Tensors = field(repr=False)
+    _copies: dict[torch.device, Tensors] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def shapes(self) -> Shapes:
+        """The shape of each leaf of one coordinate's h."""
+        return self.rule.state_shapes()
+
+    def on(self, device: torch.device) -> Tensors:
+        """Return φ on a device, where it stays."""
+        if device not in self._copies:
+            self._copies[device] = {name: x.to(device) for name, x in self.phi.items()}
+        return self._copies[device]
 
 
 def read_groups(path: Path) -> list[Group]:
@@ -54,7 +74,16 @@ def read_groups(path: Path) -> list[Group]:
     return groups
 
 
-def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...]) -> int:
+def fingerprint(path: Path) -> str:
+    """Return twelve digits that tell an optimizer, its rule and φ, from every other."""
+    leaves, made = read_tensors(path)
+    digest = hashlib.sha256(str(parse(made["optimizer"])).encode())
+    for name, leaf in sorted(leaves.items()):
+        digest.update(f"\n{name} {leaf.dtype} {leaf.shape} ".encode() + leaf.data)
+    return digest.hexdigest()[:12]
+
+
+def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...] | None) -> int:
     """Return the number of the group that takes a parameter; a UserError if none does."""
     for number, group in enumerate(groups):
         # No pattern, so it takes parameters that have no names too.
@@ -66,7 +95,8 @@ def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...]) -> 
                 "pass model.named_parameters()"
             )
         require_kind("the name of a parameter", name, str, "a text; try model.named_parameters()")
-        if fnmatch(name.replace(".", "/"), group.takes):
+        paths = name.replace(".", "/"), WRAPPERS.sub("", name).replace(".", "/")
+        if any(fnmatch(path, group.takes) for path in paths):
             return number
     takes = ", ".join(group.takes for group in groups)
     raise UserError(
@@ -89,4 +119,5 @@ def _rule(path: Path, spec: Spec) -> Rule:
 
 def _tensor(leaf: tensors.Tensor) -> Tensor:
     # A copy, as the file's bytes cannot be written to.
-    return torch.tensor(np.frombuffer(leaf.data, np.float32)).reshape(leaf.shape)
+    x = torch.tensor(np.frombuffer(leaf.data, np.float32), device="cpu")
+    return x.reshape(leaf.shape)

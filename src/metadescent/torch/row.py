@@ -1,23 +1,30 @@
-"""The coordinates of several parameters in one row, so that a step takes few kernels."""
+"""Several parameters side by side in one row, which a rule goes through block by block.
+
+h of each parameter is its own, a contiguous tensor a leaf. A large parameter is cut into blocks,
+which are views of its h; small ones are put together into a block, so that a step takes few
+kernels, and what was renewed is put back. Nothing else is copied, and a step's own memory is that
+of the blocks at work.
+"""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from metadescent.torch import native
-from metadescent.torch.partitioned import Group
-from metadescent.torch.rule import Tensors
+
+Shapes = dict[str, tuple[int, ...]]
+Tensors = dict[str, Tensor]
 
 LARGE_BLOCK = 2**20
 """A block on a device other than a CPU: enough to fill it, and a bound on a step's own memory."""
 
 
 def block(device: torch.device) -> int:
-    """Return how many coordinates a coordinatewise rule updates at a time."""
+    """Return how many coordinates are updated at a time."""
     if device.type != "cpu":
         return LARGE_BLOCK
     # What the cache holds of all gates; with the kernel, which keeps them in registers, as many as
@@ -25,103 +32,104 @@ def block(device: torch.device) -> int:
     return 8192 if native.kernel() is None else native.GRAIN
 
 
+class Block(NamedTuple):
+    """Columns of the row, and whose they are: of each part its parameter's number and columns."""
+
+    columns: slice
+    parts: list[tuple[int, slice]]
+
+
 class Row:
-    """h of the coordinates of several parameters of one device, side by side in the given order.
+    """h of several parameters, flat, in the order in which their coordinates are in the row."""
 
-    `before` has the h of each so far, empty where there is none. `states` has each one's part of
-    the row: views with the rule's shapes and the parameter's appended.
-    """
+    def __init__(self, states: Sequence[Tensors], blocks: Sequence[Block], device: torch.device):
+        self.states, self.blocks, self.device = states, blocks, device
 
-    def __init__(self, group: Group, params: Sequence[Tensor], before: Sequence[Tensors]):
-        self.rule, device = group.rule, params[0].device
-        self.phi = {name: x.to(device) for name, x in group.phi.items()}
-        ends = list(accumulate(p.numel() for p in params))
-        self.places = {p: slice(end - p.numel(), end) for p, end in zip(params, ends, strict=True)}
-        self.h: Tensors = {}
-        for name, shape in self.rule.state_shapes().items():
-            # h₀ is 0.
-            x = torch.zeros((*shape, ends[-1]), dtype=torch.float32, device=device)
-            for p, state in zip(params, before, strict=True):
-                if state:
-                    x[..., self.places[p]] = state[name].reshape(*shape, p.numel()).to(x)
-            self.h[name] = x
-        self.states = {p: self._state_of(p) for p in params}
+    @classmethod
+    def of(
+        cls, shapes: Shapes, states: Sequence[Tensors], sizes: Sequence[int], device: torch.device
+    ) -> "Row":
+        """Return the row of parameters of these sizes, each with h of the rule's shapes."""
+        flat = [
+            {name: state[name].view((*shape, n)) for name, shape in shapes.items()}
+            for state, n in zip(states, sizes, strict=True)
+        ]
+        return cls(flat, cut(sizes, block(device)), device)
 
-    def _state_of(self, p: Tensor) -> Tensors:
-        columns = {name: x[..., self.places[p]] for name, x in self.h.items()}
-        return {name: x.view((*x.shape[:-1], *p.shape)) for name, x in columns.items()}
-
-    def holds(self, p: Tensor, state: Tensors) -> bool:
-        """Return whether this row has the parameter's h, and the caller has put no other there."""
-        views = self.states.get(p)
-        return views is not None and all(state.get(name) is x for name, x in views.items())
-
-    def update(
-        self, params: Sequence[Tensor], gradient: Float[Tensor, " n"]
+    def each(
+        self,
+        update: Callable[[Tensor, Tensors], tuple[Tensor, Tensors]],
+        gradient: Float[Tensor, " n"],
     ) -> Float[Tensor, " n"]:
-        """Map ∇ of some of the parameters, in the row's order, to their g, and renew their h."""
-        runs = self._runs(params)
-        h = {name: _columns(x, runs) for name, x in self.h.items()}
+        """Map ∇ to g by a function of ∇ and h of one block, which returns its g and next h."""
         g = torch.empty_like(gradient)
-        n = len(gradient)
-        # Only a rule whose coordinates look at nothing else may be updated block by block.
-        is_in_blocks = self.rule.coordinatewise
-        size = max(block(gradient.device) if is_in_blocks else n, 1)
-        theta = () if is_in_blocks else params
 
-        def update_block(start: int) -> None:
-            columns = slice(start, start + size)
-            before = {name: x[..., columns] for name, x in h.items()}
-            g[columns], after = self.rule.update(self.phi, gradient[columns], before, theta)
-            for name, x in before.items():
-                # What was renewed where it lies is there already.
-                if after[name] is not x:
-                    x.copy_(after[name])
+        def update_block(part: Block) -> None:
+            h = self.take(part)
+            g[part.columns], after = update(gradient[part.columns], h)
+            self.put(part, h, after)
 
-        _for_each(range(0, n, size), update_block, gradient.device)
-        # Columns of several runs are copies, of one a view.
-        if len(runs) > 1:
-            self._put(runs, h)
+        self.for_each(update_block, self.blocks)
         return g
 
-    def _runs(self, params: Sequence[Tensor]) -> list[slice]:
-        """Return the columns of some parameters, those that touch as one."""
-        runs: list[slice] = []
-        for place in (self.places[p] for p in params):
-            if runs and runs[-1].stop == place.start:
-                runs[-1] = slice(runs[-1].start, place.stop)
-            else:
-                runs.append(place)
-        return runs
+    def take(self, part: Block) -> Tensors:
+        """Return h of a block: views of one parameter's, copies of several."""
+        (number, columns), *others = part.parts
+        if not others:
+            return {name: x[..., columns] for name, x in self.states[number].items()}
+        return {
+            name: torch.cat([self.states[k][name] for k, _ in part.parts], dim=-1)
+            for name in self.states[number]
+        }
 
-    def _put(self, runs: list[slice], h: Tensors) -> None:
+    def put(self, part: Block, h: Tensors, after: Tensors) -> None:
+        """Keep the next h of a block, of which `take` returned `h`."""
+        sizes = [columns.stop - columns.start for _, columns in part.parts]
         for name, x in h.items():
-            parts = x.split([run.stop - run.start for run in runs], dim=-1)
-            for run, part in zip(runs, parts, strict=True):
-                self.h[name][..., run] = part
+            if len(sizes) > 1:
+                whole = [self.states[k][name] for k, _ in part.parts]
+                torch._foreach_copy_(whole, after[name].split(sizes, dim=-1))  # pyright: ignore[reportPrivateImportUsage]
+            # What was renewed where it lies is there already.
+            elif after[name] is not x:
+                x.copy_(after[name])
+
+    def for_each(self, function: Callable[[Any], None], parts: Sequence[Any]) -> None:
+        """Call a function of each part; on a CPU in as many threads as PyTorch has."""
+        threads = min(len(parts), torch.get_num_threads() if self.device.type == "cpu" else 1)
+        if threads <= 1:
+            for part in parts:
+                function(part)
+            return
+        # These are a thread's own, and a new one begins with the defaults.
+        modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+        def in_thread(part: Any) -> None:
+            with torch.inference_mode(modes[1]), torch.set_grad_enabled(modes[0]):
+                function(part)
+
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(in_thread, parts))
 
 
-def _columns(x: Tensor, runs: list[slice]) -> Tensor:
-    """Return columns of a leaf: a view of one run, a copy of several."""
-    parts = [x[..., run] for run in runs]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-
-
-def _for_each(
-    starts: Sequence[int], update_block: Callable[[int], None], device: torch.device
-) -> None:
-    """Call a function of each block; on a CPU in as many threads as PyTorch has."""
-    threads = min(len(starts), torch.get_num_threads() if device.type == "cpu" else 1)
-    if threads <= 1:
-        for start in starts:
-            update_block(start)
-        return
-    # These are a thread's own, and a new one begins with the defaults.
-    modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-
-    def in_thread(start: int) -> None:
-        with torch.inference_mode(modes[1]), torch.set_grad_enabled(modes[0]):
-            update_block(start)
-
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(in_thread, starts))
+def cut(sizes: Sequence[int], size: int) -> list[Block]:
+    """Return blocks of at most `size` coordinates of parameters of these sizes."""
+    blocks: list[Block] = []
+    end, room = 0, 0
+    for number, n in enumerate(sizes):
+        if n == 0:
+            continue
+        # A call takes as long as copies of h of so few coordinates.
+        small = n < size // 8
+        if small and n <= room:
+            before = blocks.pop()
+            columns = slice(before.columns.start, end + n)
+            blocks.append(Block(columns, [*before.parts, (number, slice(0, n))]))
+            room -= n
+        else:
+            for start in range(0, n, size):
+                stop = min(start + size, n)
+                columns = slice(end + start, end + stop)
+                blocks.append(Block(columns, [(number, slice(start, stop))]))
+            room = size - n if small else 0
+        end += n
+    return blocks

@@ -8,15 +8,16 @@ A new rule is one new file in `metadescent/torch/rules`, found by discovery.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Shapes = dict[str, tuple[int, ...]]
-Tensors = dict[str, Tensor]
+from metadescent.torch.row import Row, Shapes, Tensors
+from metadescent.torch.shard import local
+
 Params = Sequence[Tensor]
 
 
@@ -24,7 +25,7 @@ class Rule(ABC):
     """m without its φ: the interface."""
 
     coordinatewise = True
-    """Whether no coordinate looks at another, so that a row may be updated block by block."""
+    """Whether no coordinate looks at another, so that any part of a row may be updated alone."""
     communicates = False
     """Whether coordinates of one parameter look at those of another."""
 
@@ -44,8 +45,17 @@ class Rule(ABC):
 
         Leaves of the state are those of `state_shapes` with an axis of length n appended. They may
         be renewed where they lie; those that are returned then are those that were given. The
-        parameters whose row this is are given unless the rule is coordinatewise.
+        parameters whose row this is are given to a rule that looks at θ.
         """
+
+    def update_row(
+        self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
+    ) -> Float[Tensor, " n"]:
+        """Map ∇ of all coordinates of some parameters to their g, and renew their h.
+
+        A rule that is not coordinatewise says here what it does with the blocks of a row.
+        """
+        return row.each(lambda x, h: self.update(phi, x, h), gradient)
 
 
 def under(path: str, leaves: Tensors) -> Tensors:
@@ -59,11 +69,28 @@ def put_under(path: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{path}/{name}": x for name, x in leaves.items()}
 
 
-def tensor_by_tensor(
-    scaled: Callable[[Tensor, Tensor], Tensor], row: Float[Tensor, " n"], params: Params
-) -> Float[Tensor, " n"]:
-    """Return the row with each parameter's part u scaled beside its θ, both flat."""
-    parts = row.split([p.numel() for p in params])
-    pairs = zip(parts, params, strict=True)
-    # Of no coordinates there is no mean, so empty parts are left out; row[:0] is for no part.
-    return torch.cat([row[:0], *(scaled(u, p.reshape(-1).to(u)) for u, p in pairs if u.numel())])
+class TensorByTensor(Rule):
+    """A rule without h that scales each parameter's part of a row, beside its θ."""
+
+    coordinatewise = False
+
+    @abstractmethod
+    def scaled(self, phi: Tensors, u: Tensor, theta: Tensor, p: Tensor) -> Tensor:
+        """Return u scaled, which is flat as θ is; of a DTensor p both are this process's part."""
+
+    def state_shapes(self) -> Shapes:
+        return {}
+
+    def update(
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        thetas = [local(p).reshape(-1) for p in params]
+        parts = zip(gradient.split([x.numel() for x in thetas]), thetas, params, strict=True)
+        # Of no coordinates there is no mean, so empty ones are left out; [:0] is for no part.
+        g = [self.scaled(phi, u, theta.to(u), p) for u, theta, p in parts if p.numel()]
+        return torch.cat([gradient[:0], *g]), state
+
+    def update_row(
+        self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
+    ) -> Float[Tensor, " n"]:
+        return self.update(phi, gradient, {}, params)[0]

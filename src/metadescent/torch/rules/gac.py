@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from metadescent.torch.row import Block, Row
 from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
 from metadescent.torch.rules.lstm import LSTMRule, run_layer
 
@@ -34,20 +35,34 @@ class LSTMGACRule(Rule):
     def update(
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
     ) -> tuple[Float[Tensor, " n"], Tensors]:
-        phi, after = under("lstm", phi), {}
-        x = self.lstm.features(gradient)
-        for number in range(len(self.lstm.layers)):
-            h, c = run_layer(phi, number, x, state)
+        whole = slice(0, len(gradient))
+        row = Row([state], [Block(whole, [(0, whole)])], gradient.device)
+        return self.update_row(phi, gradient, row, params), row.states[0]
+
+    def update_row(
+        self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
+    ) -> Float[Tensor, " n"]:
+        phi, numbers = under("lstm", phi), range(len(row.blocks))
+        h = [row.take(part) for part in row.blocks]
+        x = [self.lstm.features(gradient[part.columns]) for part in row.blocks]
+        for layer in range(len(self.lstm.layers)):
+            row.for_each(lambda k, layer=layer, x=x: _renew(phi, layer, x[k], h[k]), numbers)
             # The mean is what goes on: up, and to this layer's next step. c stays as it is.
-            x = _averaged(h, self.averaging)
-            after |= {f"h{number}": x, f"c{number}": c}
-        return self.lstm.emit(phi, x), after
+            x = [state[f"h{layer}"] for state in h]
+            averaging = [y[: self.averaging] for y in x]
+            total = sum((y.sum(dim=1, keepdim=True) for y in averaging), gradient.new_zeros(()))
+            for y in averaging:
+                y.copy_(total / len(gradient))
+        for part, state in zip(row.blocks, h, strict=True):
+            row.put(part, state, state)
+        return torch.cat([gradient[:0], *(self.lstm.emit(phi, y) for y in x)])
 
 
-def _averaged(h: Float[Tensor, "cells n"], count: int) -> Float[Tensor, "cells n"]:
-    """Return h with each of its first `count` rows replaced by the row's mean."""
-    averaging, alone = h[:count], h[count:]
-    return torch.cat([averaging.mean(dim=1, keepdim=True).expand_as(averaging), alone])
+def _renew(phi: Tensors, layer: int, x: Float[Tensor, "features n"], state: Tensors) -> None:
+    """Put the next h and c of one layer in the place of those before."""
+    for name, y in zip((f"h{layer}", f"c{layer}"), run_layer(phi, layer, x, state), strict=True):
+        if y is not state[name]:
+            state[name].copy_(y)
 
 
 NAMED = {"lstm-gac": LSTMGACRule}

@@ -1,18 +1,16 @@
 """Longer steps for larger tensors, in PyTorch; `optimizers/proportional.py` has its equations."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors, tensor_by_tensor
+from metadescent.torch.rule import Shapes, TensorByTensor, Tensors
+from metadescent.torch.shard import mean_square
 
 SIZE = 0.03
 
 
-class ProportionalRule(Rule):
+class ProportionalRule(TensorByTensor):
     """Updates scaled by a learned power of θ's size, tensor by tensor."""
-
-    coordinatewise = False
 
     # φ has all but the ceiling.
     def __init__(
@@ -23,20 +21,11 @@ class ProportionalRule(Rule):
     def phi_shapes(self) -> Shapes:
         return {"p": (3,)}
 
-    def state_shapes(self) -> Shapes:
-        return {}
-
-    def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+    def scaled(self, phi: Tensors, u: Tensor, theta: Tensor, p: Tensor) -> Tensor:
         rate, floor, power = phi["p"]
-
-        def scaled(u: Tensor, theta: Tensor) -> Tensor:
-            square = theta.square().mean()
-            size = torch.sqrt(square + torch.exp(2 * floor)).clamp(max=self.ceiling)
-            return torch.exp(rate + power * torch.log(size / SIZE)) * u
-
-        return tensor_by_tensor(scaled, gradient, params), state
+        square = mean_square(theta, p)
+        size = torch.sqrt(square + torch.exp(2 * floor)).clamp(max=self.ceiling)
+        return torch.exp(rate + power * torch.log(size / SIZE)) * u
 
 
 NAMED = {"proportional": ProportionalRule}

@@ -1,16 +1,14 @@
 """Steps as long as θ is, in PyTorch; `optimizers/relative.py` has its equations."""
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors, tensor_by_tensor
+from metadescent.torch.rule import Shapes, TensorByTensor, Tensors
+from metadescent.torch.shard import largest, mean_square
 
 
-class RelativeRule(Rule):
+class RelativeRule(TensorByTensor):
     """Updates scaled to a learned part of θ, tensor by tensor."""
-
-    coordinatewise = False
 
     # φ has the rate and the floor.
     def __init__(self, rate: float = 0.03, floor: float = 0.1, ceiling: float = 10.0):
@@ -19,24 +17,15 @@ class RelativeRule(Rule):
     def phi_shapes(self) -> Shapes:
         return {"p": (2,)}
 
-    def state_shapes(self) -> Shapes:
-        return {}
-
-    def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+    def scaled(self, phi: Tensors, u: Tensor, theta: Tensor, p: Tensor) -> Tensor:
         rate, floor = phi["p"].exp()
-
-        def scaled(u: Tensor, theta: Tensor) -> Tensor:
-            # By the largest first, so that no square is too large or too small for the dtype.
-            largest = u.abs().amax()
-            u = u / torch.where(largest > 0, largest, 1.0)
-            square = u.square().mean()
-            size = torch.sqrt(theta.square().mean() + floor**2)
-            size = size * torch.rsqrt(1 + (size / self.ceiling) ** 2)
-            return rate * size * u * torch.rsqrt(torch.where(square > 0, square, 1.0))
-
-        return tensor_by_tensor(scaled, gradient, params), state
+        # By the largest first, so that no square is too large or too small for the dtype.
+        top = largest(u, p)
+        u = u / torch.where(top > 0, top, 1.0)
+        square = mean_square(u, p)
+        size = torch.sqrt(mean_square(theta, p) + floor**2)
+        size = size * torch.rsqrt(1 + (size / self.ceiling) ** 2)
+        return rate * size * u * torch.rsqrt(torch.where(square > 0, square, 1.0))
 
 
 NAMED = {"relative": RelativeRule}

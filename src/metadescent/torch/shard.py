@@ -1,0 +1,105 @@
+"""Parameters of which each process holds a part: DTensors, as FSDP2 and tensor parallelism make.
+
+A rule that looks at no other coordinate runs on the part; what is measured of a whole tensor is
+summed over the parts. `hasattr` asks for a DTensor, as its module takes long to import.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+IS_FLAT = "_fsdp_flattened"
+"""What FSDP1 sets on its flat parameters and on the pieces of them that it shows."""
+
+
+def is_shared(x: Tensor) -> bool:
+    """Return whether a tensor is a DTensor."""
+    return hasattr(x, "device_mesh")
+
+
+def local(x: Any) -> Tensor:
+    """Return the part of a tensor that this process holds."""
+    return x.to_local() if is_shared(x) else x
+
+
+def like(p: Any, x: Any) -> Any:
+    """Return a tensor of θ's shape, or h of it with features first, laid out as θ is."""
+    if not is_shared(p):
+        return x.full_tensor() if is_shared(x) else x
+    from torch.distributed.tensor import distribute_tensor
+
+    places = _places(p, x.ndim - p.ndim)
+    if is_shared(x):
+        return x if x.placements == places else x.redistribute(p.device_mesh, places)
+    return distribute_tensor(x, p.device_mesh, places)
+
+
+def zeros(p: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return a leaf of h₀ of one parameter, whose coordinates each have that shape of it."""
+    part = local(p)
+    x = torch.zeros((*shape, *part.shape), dtype=dtype, device=part.device)
+    if not is_shared(p):
+        return x
+    from torch.distributed.tensor import DTensor
+
+    whole = torch.Size((*shape, *p.shape))
+    stride = tuple(math.prod(whole[axis + 1 :]) for axis in range(len(whole)))
+    places = _places(p, len(shape))
+    return DTensor.from_local(x, p.device_mesh, places, run_check=False, shape=whole, stride=stride)
+
+
+def over_parts(x: Tensor, p: Any, how: Literal["sum", "max"]) -> Tensor:
+    """Return the sum or maximum of what each process has measured of its part of θ."""
+    if not is_shared(p):
+        return x
+    from torch.distributed.tensor import DTensor, Partial, Replicate
+
+    places = [Replicate() if place.is_replicate() else Partial(how) for place in p.placements]
+    return DTensor.from_local(x, p.device_mesh, places, run_check=False).full_tensor()
+
+
+def by_feature(state: dict[str, Tensor], p: Tensor) -> dict[str, Tensor]:
+    """Return h with a leaf of θ's shape for each feature, as FSDP1 asks where it gathers states."""
+    leaves = {}
+    for name, x in state.items():
+        rows = enumerate(x) if x.ndim > p.ndim else ()
+        # FSDP1 refuses flags.
+        leaves |= {f"{name}.{k}": row.clone() for k, row in rows} or {name: x.float()}
+    return leaves
+
+
+def of_features(leaves: dict[str, Any]) -> dict[str, Any]:
+    """Undo `by_feature`, whatever order FSDP1 has put the leaves in."""
+    whole, rows = dict(leaves), {}
+    for name in leaves:
+        if part := re.fullmatch(r"(.+)\.(\d+)", str(name)):
+            rows.setdefault(part[1], {})[int(part[2])] = whole.pop(name)
+    return whole | {name: torch.stack([x[k] for k in sorted(x)]) for name, x in rows.items()}
+
+
+def mean_square(x: Tensor, p: Tensor) -> Tensor:
+    """Return the mean of x² over all of θ, given the part of x that belongs to ours."""
+    return over_parts(x.square().sum(), p, "sum") / p.numel()
+
+
+def largest(x: Tensor, p: Tensor) -> Tensor:
+    """Return the maximum of |x| over all of θ."""
+    return over_parts(x.abs().amax() if x.numel() else x.new_zeros(()), p, "max")
+
+
+def _places(p: Any, count: int) -> tuple[Any, ...]:
+    """Return where θ's axes lie, behind that many more."""
+
+    def behind(place: Any) -> Any:
+        if place.is_replicate():
+            return place
+        # FSDP over tensor parallelism strides its parts.
+        more = {"split_factor": place.split_factor} if hasattr(place, "split_factor") else {}
+        make: Callable = type(place)
+        return make(place.dim + count, **more)
+
+    return tuple(map(behind, p.placements))
