@@ -159,6 +159,7 @@ def _reason(error: BaseException) -> str:
 def _square(image: "ImageFile.ImageFile", where: str, size: int) -> Pixels:
     from PIL import Image, ImageOps
 
+    _scale_clear(image)
     turn_upright(image)
     upright = _eight_bits(image, where)
     try:
@@ -175,6 +176,17 @@ def _square(image: "ImageFile.ImageFile", where: str, size: int) -> Pixels:
     return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS))
 
 
+def _scale_clear(image: "ImageFile.ImageFile") -> None:
+    """Bring the colour that is transparent to the eight bits that Pillow brings the others to."""
+    clear = image.info.get("transparency")
+    # How the pixels are stored, such as "L;4".
+    stored = image.tile[0][3] if image.format == "PNG" and image.tile else None
+    if isinstance(clear, int) and stored in ("L;2", "L;4"):
+        image.info["transparency"] = clear * (85 if stored == "L;2" else 17)
+    if isinstance(clear, tuple) and stored == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
 def _eight_bits(image: "ImageFile.ImageFile", where: str) -> "Image.Image":
     """Return pixels of 16 bits as their upper eight; Pillow's own conversion clips them at 255."""
     from PIL import Image
@@ -183,7 +195,7 @@ def _eight_bits(image: "ImageFile.ImageFile", where: str) -> "Image.Image":
         return image
     # A TIFF says how many bits it has, and whether 0 is white.
     tags = getattr(image, "tag_v2", {})
-    (bits,) = tags.get(258, (16 if image.mode.startswith("I;") or image.format == "PPM" else 32,))
+    (bits,) = tags.get(258, (32 if image.mode == "F" else 16,))
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         raise UserError(
             f"{where} has pixels of {bits} bits{'' if bits > 16 else ' with a sign'}, whose black "
