@@ -100,7 +100,7 @@ def _check_whole(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
 
 def _check_rounded(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
     if array.dtype.kind == "c":
-        array = np.stack([array.real, array.imag], -1)
+        array = np.stack([np.real(array), np.imag(array)], -1)
     narrow = np.finfo(narrow).dtype
     # Each column by itself: values may be in other units than those beside them.
     array = array.reshape(len(array) if array.ndim else 1, -1)

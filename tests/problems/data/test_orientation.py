@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from metadescent.problems.data.orientation import orientation
+from metadescent.problems.data.orientation import camera_note
 from metadescent.problems.data.pictures import _decode
 
 CORNERS = np.zeros((8, 8, 3), np.uint8)
@@ -88,27 +88,27 @@ def test_a_tiff_is_turned_once(compression: str) -> None:
 @pytest.mark.parametrize("kind", [1, 3, 4])
 def test_the_note_may_be_of_one_two_or_four_bytes(kind: int, order: str) -> None:
     content = exif(6, order, kind=kind)
-    assert orientation({"exif": content}) == 6
+    assert camera_note({"exif": content}) == 6
     raw = f"\nexif\n{len(content):8}\n{content.hex()}\n"
-    assert orientation({"Raw profile type exif": raw}) == 6
+    assert camera_note({"Raw profile type exif": raw}) == 6
 
 
 def test_what_is_no_note_leaves_the_picture_as_it_is() -> None:
     whole = exif(6, ">")
     for size in range(len(whole) - 60):
-        assert orientation({"exif": whole[:size]}) in (1, 6)
+        assert camera_note({"exif": whole[:size]}) in (1, 6)
     for note in (0, 9, 65535):
-        assert orientation({"exif": exif(note, "<")}) == 1
+        assert camera_note({"exif": exif(note, "<")}) == 1
     for raw in ("zzzz", "\nexif\n      10\nzzzz", "\nexif\n 3\n4d4", "\nexif\n"):
-        assert orientation({"Raw profile type exif": raw}) == 1
-    assert orientation({"exif": b"\xff" * 40, "xmp": b"\xff tiff:Orientation='9'"}) == 1
-    assert orientation({}) == 1
+        assert camera_note({"Raw profile type exif": raw}) == 1
+    assert camera_note({"exif": b"\xff" * 40, "xmp": b"\xff tiff:Orientation='9'"}) == 1
+    assert camera_note({}) == 1
 
 
 def test_without_exif_the_note_of_xmp_counts() -> None:
     attribute, element = '<x tiff:Orientation="6"/>', "<tiff:Orientation>8</tiff:Orientation>"
-    assert orientation({"XML:com.adobe.xmp": attribute}) == 6
-    assert orientation({"xmp": element.encode()}) == 8
-    assert orientation({"xmp": attribute.replace('"', "'").encode()}) == 6
-    assert orientation({"xmp": attribute.encode(), "exif": exif(3, "<")}) == 3
-    assert orientation({"xmp": (1, 2)}) == 1
+    assert camera_note({"XML:com.adobe.xmp": attribute}) == 6
+    assert camera_note({"xmp": element.encode()}) == 8
+    assert camera_note({"xmp": attribute.replace('"', "'").encode()}) == 6
+    assert camera_note({"xmp": attribute.encode(), "exif": exif(3, "<")}) == 3
+    assert camera_note({"xmp": (1, 2)}) == 1

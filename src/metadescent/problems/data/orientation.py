@@ -31,7 +31,7 @@ def turn_upright(image: "ImageFile.ImageFile") -> None:
     # PNG may have its note behind the pixels; TIFF is turned while it is loaded.
     if not is_tiff:
         image.load()
-    note = orientation(image.info)
+    note = camera_note(image.info)
     for key in ("exif", "Raw profile type exif", *_XMP):
         image.info.pop(key, None)
     exif = image.getexif()
@@ -44,7 +44,7 @@ def turn_upright(image: "ImageFile.ImageFile") -> None:
     ImageOps.exif_transpose(image, in_place=True)
 
 
-def orientation(info: Mapping[Any, Any]) -> int:
+def camera_note(info: Mapping[Any, Any]) -> int:
     """Return the note, from 1 to 8, among what goes with a picture; 1, for upright, without one."""
     exif = info.get("exif") or b""
     # In a PNG of ImageMagick's it is in hexadecimal digits, below its name and length.
@@ -56,7 +56,7 @@ def orientation(info: Mapping[Any, Any]) -> int:
     # A table that is cut off ends there.
     with suppress(struct.error):
         note = _tagged(exif[header.end() - 4 :], "<" if header[1] else ">") if header else None
-        if note in range(1, 9):
+        if note is not None and 1 <= note <= 8:
             return note
     text = next((str(info[key]) for key in _XMP if info.get(key)), "")
     xmp = re.search(r"tiff:Orientation(?:\s*=\s*\\?[\"']|>)\s*([1-8])", text)
