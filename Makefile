@@ -5,13 +5,14 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+CONSTRAINTS := constraints.txt
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all fresh coverage torture mutants bench lint audit docs format clean
+.PHONY: help demo test test-all test-lowest fresh coverage torture mutants bench lint audit docs format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.dev  ## Meta-train a small optimizer and compare it with tuned baselines
 	$(BIN)/metadescent demo $(ARGS)
@@ -19,7 +20,7 @@ demo: $(VENV)/.dev  ## Meta-train a small optimizer and compare it with tuned ba
 # Data that lies beside the repository is used unless METADESCENT_DATA names another folder.
 ifeq ($(METADESCENT_DATA),)
 ifneq ($(wildcard ../shared/data),)
-test test-all coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
+test test-all test-lowest coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
 endif
 endif
 # The slowest are named at the end; a test that takes more than 3 s of processor time is marked slow.
@@ -29,6 +30,10 @@ test: $(VENV)/.dev  ## Run the tests of every law and door, and the examples, wi
 
 test-all: $(VENV)/.dev  ## Run the long tests too: kills, several processes, every figure
 	$(PYTEST) $(ARGS)
+
+# Beside .venv, as most of what it installs is of another version.
+test-lowest:  ## Run the tests on the lowest versions that pyproject.toml allows
+	@$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test
 
 fresh: $(VENV)/.dev  ## Install into a new environment elsewhere, and load the zoo with no network
 	$(BIN)/python tools/clean_install.py $(ARGS)
@@ -67,7 +72,7 @@ clean:  ## Remove caches and build products; .venv and runs stay
 
 # Set-up. A stamp is written last, so an interrupted set-up starts again at the next call.
 
-$(VENV)/.dev: pyproject.toml constraints.txt
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS)
 	@$(MAKE_VENV)
 	@echo "Installing metadescent and its tools into $(VENV): 2 GB or more, once."
 	@$(INSTALL) -e '.[dev]'

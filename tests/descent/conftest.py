@@ -12,7 +12,9 @@ class Searches:
         self.asked: list[Any] = []
         self.outcome = outcome
 
-    def __call__(self, name: str, problem: Any, key: Any, **sizes: int) -> Any:
+    def __call__(
+        self, name: str, problem: Any, key: Any, progress: Any = None, **sizes: int
+    ) -> Any:
         import jax
 
         self.asked.append((name, jax.random.key_data(key).tolist(), sizes))

@@ -9,7 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.descent.curves import learning_curves
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.descent.episode import draw
 from metadescent.descent.line_search import searches_along_line
 from metadescent.descent.trace import curve_of, descend
@@ -92,8 +93,23 @@ def test_only_a_rule_that_searches_searches() -> None:
 
 
 def test_tuned_it_takes_its_rate_from_the_grid_and_refuses_minibatches(sentence: Callable) -> None:
-    tuned = tune("lbfgs", Bowls(jnp.zeros(())), KEY, num_steps=3, num_seeds=2)
+    words: list[str] = []
+    sizes = {"num_steps": 3, "num_seeds": 2}
+    tuned = tune("lbfgs", Bowls(jnp.zeros(())), KEY, **sizes, progress=words.append)
     assert tuned.grid[0] < tuned.rate < tuned.grid[-1]
+    # Rate by rate: side by side all would wait for the longest search at every step.
+    assert len(words) == len(tuned.grid)
+    assert words[1] == "tuning lbfgs, 2 of 9 rates"
     said = sentence(tune, "lbfgs", Bowls(jnp.ones(())), KEY, num_steps=3, num_seeds=2)
     assert said.startswith("lbfgs searches along a line, and the loss there is ")
     assert said.endswith("leave lbfgs out where f draws minibatches")
+
+
+@pytest.mark.slow
+def test_rates_in_turn_are_rates_one_by_one() -> None:
+    sizes = {"num_steps": 3, "num_seeds": 2}
+    tuned = tune("lbfgs", Bowls(jnp.zeros(())), KEY, **sizes)
+    curves = learning_curves(
+        BASELINES["lbfgs"].at(tuned.grid[1]), Bowls(jnp.zeros(())), KEY, **sizes
+    )
+    np.testing.assert_allclose(tuned.final_losses[1], final_loss(curves).mean(), rtol=1e-6)

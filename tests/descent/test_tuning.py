@@ -81,6 +81,12 @@ def test_all_rates_at_once_are_one_by_one(tuned: Tuned) -> None:
         assert loss == pytest.approx(float(final_loss(curves).mean()), rel=1e-3)
 
 
+def test_side_by_side_there_is_one_word_for_a_grid() -> None:
+    words: list[str] = []
+    tuned = tune("sgd", bowls(1.0), KEY, **SIZES, progress=words.append)
+    assert words == [f"tuning sgd, {len(tuned.grid)} of {len(tuned.grid)} rates"]
+
+
 def test_state_is_fresh_every_time() -> None:
     first, again = (tune("adam", bowls(1.0), KEY, **SIZES) for _ in range(2))
     assert first == again

@@ -85,6 +85,7 @@ class Evaluate(Command):
                 seed=self.seed,
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
+                within=report,
             )
         print_comparison(comparison)
         if self.json:

@@ -42,7 +42,7 @@ class Tune(Command):
         """Search, and print the grid of each search."""
         from metadescent._text import number
         from metadescent.cli.baselines import tune_ahead
-        from metadescent.cli.console import output, table
+        from metadescent.cli.console import output, progress, table
         from metadescent.cli.tables import tuning_cache
         from metadescent.descent.comparison import problem_keys
         from metadescent.descent.tuning_cache import cached_tune
@@ -61,7 +61,10 @@ class Tune(Command):
         key, _ = problem_keys(self.seed)
         for problem_name in self.problems:
             problem = make_problem(problem_name, self.data_dir)
-            tuned = cached_tune(self.name, problem, key, self.steps, self.seeds, tuning_cache())
+            with progress(f"tune for {problem_name}", 1) as report:
+                question = self.name, problem, key, self.steps, self.seeds
+                tuned = cached_tune(*question, tuning_cache(), report)
+                report(f"tuned {self.name}", 1)
             rows = [
                 [f"{rate:.3g}", number(loss), "best" if rate == tuned.rate else ""]
                 for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True)

@@ -13,8 +13,8 @@ from jaxtyping import PRNGKeyArray
 from metadescent._provenance import hardware, versions
 from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.curves import Curve, held_out_curves, learning_curves, summarize
-from metadescent.descent.tuning import Tuned
-from metadescent.descent.tuning_cache import Progress, tune_each
+from metadescent.descent.tuning import Progress, Tuned
+from metadescent.descent.tuning_cache import tune_each
 from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
@@ -84,6 +84,7 @@ def compare(
     every: int = 20,
     tuned_on: Problem | None = None,
     searched: Mapping[str, Tuned] = MappingProxyType({}),
+    within: Progress = lambda _: None,
 ) -> Comparison:
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
@@ -107,6 +108,7 @@ def compare(
             `every` steps, and not what rates are tuned by.
         tuned_on: the same kind of problem with other data, that rates are tuned on.
         searched: outcomes of searches that need no repetition, by baseline.
+        within: called with a word on how far the search for a rate has come.
 
     Raises:
         UserError: if a baseline is unknown, or `every` does not divide the steps.
@@ -131,6 +133,7 @@ def compare(
         cache,
         progress,
         searched,
+        within,
     )
     rules: dict[str, AnyOptimizer] = dict(learned)
     rules |= {name: BASELINES[name].at(search.rate) for name, search in tuned.items()}

@@ -16,6 +16,8 @@ from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.problems.base import Problem
 
+Progress = Callable[[str], None]
+
 POINTS_PER_DECADE = 4
 MOST_POINTS = 80
 
@@ -30,12 +32,19 @@ class Tuned(NamedTuple):
 
 
 def tune(
-    name: str, problem: Problem, key: PRNGKeyArray, *, num_steps: int, num_seeds: int
+    name: str,
+    problem: Problem,
+    key: PRNGKeyArray,
+    *,
+    num_steps: int,
+    num_seeds: int,
+    progress: Progress = lambda _: None,
 ) -> Tuned:
     """Find the rate with the best final error on a logarithmic grid.
 
     All rates and seeds run in one compiled program, on the same f, θ₀ and minibatches, each from a
-    fresh state; rates one after the other where the problem is large (`Problem.at_once`). While the
+    fresh state; rates one after the other where the problem is large (`Problem.at_once`), and where
+    the rule searches along a line, as side by side all would wait for the longest search. While the
     best rate is the grid's first or last, the grid grows by a decade there; so the best rate always
     lies inside the grid. A rate that diverges on any seed is never best.
 
@@ -45,6 +54,7 @@ def tune(
         key: draws the problems that the rates are compared on; use others to report results.
         num_steps: the horizon.
         num_seeds: problems a rate.
+        progress: called with a word after each rate, or after all that run side by side.
 
     Raises:
         UserError: if the name is unknown, no rate in 20 decades is better than its neighbours, or
@@ -65,15 +75,17 @@ def tune(
     baseline = BASELINES[name]
     if baseline.searches_along_line:
         _refuse_minibatches(name, problem, key)
+    in_turn = baseline.searches_along_line or problem.at_once is not None
     # A rate is 10^(k / POINTS_PER_DECADE), and k its key.
     losses: dict[int, float] = {}
     low, high = (POINTS_PER_DECADE * decade for decade in baseline.decades)
     while True:
         new = [k for k in range(low, high + 1) if k not in losses]
-        new_losses = _final_losses(
-            baseline.make, jnp.asarray(_rates(new)), problem, key, num_steps, num_seeds
-        )
-        losses.update(zip(new, np.asarray(new_losses).tolist(), strict=True))
+        for some in [[k] for k in new] if in_turn else [new]:
+            rates = jnp.asarray(_rates(some)[0] if in_turn else _rates(some))
+            errors = _final_losses(baseline.make, rates, problem, key, num_steps, num_seeds)
+            losses.update(zip(some, np.atleast_1d(errors).tolist(), strict=True))
+            progress(f"tuning {name}, {len(losses)} of {high - low + 1} rates")
         exponents = sorted(losses)
         best = min(exponents, key=lambda k: losses[k])
         if low < best < high:
@@ -117,12 +129,12 @@ def _rates(exponents: list[int]) -> Float[np.ndarray, " rates"]:
 @eqx.filter_jit
 def _final_losses(
     make: Callable[[Any], optax.GradientTransformation],
-    rates: Float[Array, " rates"],
+    rates: Float[Array, "*rates"],  # several run side by side
     problem: Problem,
     key: PRNGKeyArray,
     num_steps: int,
     num_seeds: int,
-) -> Float[Array, " rates"]:
+) -> Float[Array, "*rates"]:
     def error(rate: Array) -> Array:
         m = AtRate(make, rate)
         curves = learning_curves(m, problem, key, num_steps=num_steps, num_seeds=num_seeds)
@@ -130,7 +142,4 @@ def _final_losses(
         # To `min`, NaN is neither more nor less than another.
         return jnp.where(jnp.isfinite(losses), losses, jnp.inf)
 
-    # A large problem does not fit into memory once for every rate.
-    if problem.at_once is None:
-        return jax.vmap(error)(rates)
-    return jax.lax.map(error, rates)
+    return jax.vmap(error)(rates) if rates.ndim else error(rates)

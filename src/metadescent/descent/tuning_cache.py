@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -16,13 +16,11 @@ from metadescent._errors import UserError
 from metadescent._files import write_json
 from metadescent.descent import at_rate, baselines, curves, episode, line_search, tuning, unrolling
 from metadescent.descent.fingerprint import fingerprint_of
-from metadescent.descent.tuning import Tuned, tune
+from metadescent.descent.tuning import Progress, Tuned, tune
 from metadescent.optimizers import base as optimizers_base
 from metadescent.problems import base as problems_base
 from metadescent.problems import batch
 from metadescent.problems.base import Problem
-
-Progress = Callable[[str], None]
 
 # What tunes, draws and unrolls: the outcome of a search depends on it.
 CODE = (
@@ -48,12 +46,13 @@ def tune_each(
     cache: Path | None = None,
     progress: Progress = lambda _: None,
     searched: Mapping[str, Tuned] = MappingProxyType({}),
+    within: Progress = lambda _: None,
 ) -> dict[str, Tuned]:
     """Return `cached_tune`'s outcome for several baselines, those `searched` before as they are."""
     tuned: dict[str, Tuned] = {}
     for name in names:
         tuned[name] = searched.get(name) or cached_tune(
-            name, problem, key, num_steps, num_seeds, cache
+            name, problem, key, num_steps, num_seeds, cache, within
         )
         progress(f"tuned {name}")
     return tuned
@@ -66,11 +65,13 @@ def cached_tune(
     num_steps: int,
     num_seeds: int,
     cache: Path | None = None,
+    progress: Progress = lambda _: None,
 ) -> Tuned:
     """Return `tune`'s outcome, from `cache` where the very same search has been done before."""
     tuned = None if cache is None else kept_tuned(cache, name, problem, key, num_steps, num_seeds)
     if tuned is None:
-        tuned = tune(name, problem, key, num_steps=num_steps, num_seeds=num_seeds)
+        sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
+        tuned = tune(name, problem, key, **sizes, progress=progress)
         if cache is not None:
             keep_tuned(tuned, cache, name, problem, key, num_steps, num_seeds)
     return tuned

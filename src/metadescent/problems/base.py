@@ -12,6 +12,7 @@ import equinox as eqx
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent._errors import require_kind
+from metadescent.problems.arrays import check_fields
 
 Theta = PyTree[Array]
 
@@ -34,8 +35,14 @@ class Optimizee(eqx.Module):
         >>> float(f.loss(f.init(key), key))
         25.0
 
+    Raises:
+        UserError: if a field is a NumPy array of which JAX would lose some.
+
     Source: section 1, f(θ); section 3.2 for minibatches.
     """
+
+    def __check_init__(self) -> None:
+        check_fields(self)
 
     @abstractmethod
     def init(self, key: PRNGKeyArray) -> Theta:
@@ -60,8 +67,14 @@ class Problem(eqx.Module):
         >>> bool((a == again).all()), bool((a == b).any())
         (True, False)
 
+    Raises:
+        UserError: if a field is a NumPy array of which JAX would lose some.
+
     Source: section 2, the distribution behind E_f.
     """
+
+    def __check_init__(self) -> None:
+        check_fields(self)
 
     @abstractmethod
     def sample(self, key: PRNGKeyArray) -> Optimizee:

@@ -5,12 +5,12 @@ from typing import Literal, get_args
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from metadescent._errors import UserError, require, require_choice, require_sizes
+from metadescent.problems.arrays import as_array, as_labels
 from metadescent.problems.base import Optimizee, Problem
 
 Activation = Literal["sigmoid", "relu", "tanh", "elu"]
@@ -118,7 +118,7 @@ class MLPClassification(Problem):
             )
         classes = int(labels.max()) + 1
         widths = (images.shape[1], *hidden, classes)
-        examples = jnp.asarray(images), jnp.asarray(labels)
+        examples = as_array(images, "images"), as_labels(labels, "labels")
         self.f = Classifier(*examples, widths, activation, batch_size, theta_std, white)
 
     def sample(self, key: PRNGKeyArray) -> Classifier:

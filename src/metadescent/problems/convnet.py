@@ -19,6 +19,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
 
 from metadescent._errors import UserError, require, require_sizes
+from metadescent.problems.arrays import as_array, as_labels
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.convolution import convolve
 from metadescent.problems.pooling import pool
@@ -157,7 +158,7 @@ class ConvNetClassification(Problem):
                 f"there is a label {largest}, and {classes} classes end at {classes - 1}; "
                 f"try classes={largest + 1}"
             )
-        examples = jnp.asarray(images), jnp.asarray(labels)
+        examples = as_array(images, "images"), as_labels(labels, "labels")
         sizes = tuple(channels), tuple(hidden)
         self.f = ConvNet(*examples, *sizes, classes, kernel, batch_size, theta_std, white)
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._checks import check_theta, check_value
 from metadescent._errors import UserError, require
+from metadescent.problems.arrays import as_arrays
 from metadescent.problems.base import Optimizee, Problem, Theta
 
 
@@ -63,7 +63,9 @@ class FromFunction(Problem):
 
     Raises:
         UserError: if the functions do not take these arguments, if f(θ₀) is no floating-point
-            scalar or θ₀ no floating-point arrays, or if the data's first axes differ.
+            scalar or θ₀ no floating-point arrays, or if the data's first axes differ, or it is not
+            of numbers, or in JAX's 32 bits a value would become another one or infinity, or
+            different values the same. To be rounded is no error.
 
     Example:
         Fit a thousand straight lines, each through five points of its own:
@@ -97,7 +99,7 @@ class FromFunction(Problem):
                     "minibatches are drawn from"
                 )
         if data is not None:
-            data = jax.tree.map(jnp.asarray, data)
+            data = as_arrays(data, "data")
             entries(data)
         self.f = Function(loss, init, data, batch_size)
         _check(self)

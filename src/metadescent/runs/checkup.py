@@ -22,7 +22,8 @@ from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.descent.episode import draw
-from metadescent.descent.tuning_cache import Progress, cached_tune
+from metadescent.descent.tuning import Progress
+from metadescent.descent.tuning_cache import cached_tune
 from metadescent.descent.unrolling import exact
 from metadescent.descent.vitals import response
 from metadescent.optimizers.base import LearnedOptimizer

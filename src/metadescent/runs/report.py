@@ -6,7 +6,7 @@ from pathlib import Path
 from metadescent._text import number
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, compare, problem_keys
-from metadescent.descent.tuning_cache import Progress
+from metadescent.descent.tuning import Progress
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.pictures import Pictures, pictures_of
 from metadescent.figures.run import draw_run

@@ -1,5 +1,6 @@
 """CIFAR-10 from files that the test writes, and the real one where it is on disk."""
 
+import gzip
 import hashlib
 import io
 import lzma
@@ -163,7 +164,8 @@ def test_what_is_packed_must_be_the_official_batch(
     sums = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
     error = sentence(load_cifar10, tmp_path, (1,))
     assert error.startswith(f"{path} {expected.format(**sums)}")
-    assert error.endswith(": delete it so that it is fetched again.")
+    hint = "unpack it if it is meant, or " if "MD5" in expected else ""
+    assert error.endswith(f": {hint}delete it so that it is fetched again.")
 
 
 @pytest.mark.parametrize("size", [0, 1, 3072, 2 * 3073 + 5])
@@ -219,10 +221,31 @@ def test_the_archive_may_be_packed_otherwise(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("official")
 def test_a_truncated_archive_is_refused(tmp_path: Path, sentence: Callable) -> None:
-    path = write(tmp_path / "cifar10" / "cifar-10-binary.tar.gz", ARCHIVE[:-1])
+    path = write(tmp_path / "cifar10" / "cifar-10-binary.tar.gz", ARCHIVE[: len(ARCHIVE) // 2])
     error = sentence(load_cifar10, tmp_path)
-    assert error.startswith(f"{path} has SHA-256 ")
-    assert error.endswith(" is expected: delete it so that it is fetched again.")
+    assert error.startswith(f"{path} is damaged (Compressed file ended before")
+    assert error.endswith(": delete it so that it is fetched again.")
+
+
+@pytest.mark.usefixtures("official")
+def test_an_archive_that_is_packed_again_is_known_by_its_batches(
+    tmp_path: Path, sentence: Callable
+) -> None:
+    """Its own bytes differ with the time at which it was packed."""
+    path = write(tmp_path / "cifar-10-binary.tar.gz", gzip.compress(tar(ARCHIVED, "w"), 1))
+    assert_is(load_cifar10(tmp_path, (4,)), records(4))
+    write(path, tar({"data_batch_4.bin": records(7)}, "w:gz"))
+    error = sentence(load_cifar10, tmp_path, (4,))
+    assert error.startswith(f"data_batch_4.bin in {path} unpacks to bytes of MD5 ")
+    assert ": unpack it if it is meant, or " in error
+    write(tmp_path / "data_batch_4.bin", records(7))
+    assert_is(load_cifar10(tmp_path, (4,)), records(7))
+
+
+@pytest.mark.usefixtures("official")
+def test_gz(tmp_path: Path) -> None:
+    write(tmp_path / "data_batch_1.bin.gz", gzip.compress(records(1)))
+    assert_is(load_cifar10(tmp_path, (1,)), records(1))
 
 
 @pytest.mark.usefixtures("official")
@@ -242,7 +265,7 @@ def test_an_archive_of_another_name_is_checked_too(
     path = write(tmp_path / "cifar-10-binary.tar", content)
     error = sentence(load_cifar10, tmp_path, (4, "test"))
     assert error.startswith(expected.format(path))
-    assert error.endswith(": delete it so that it is fetched again.")
+    assert error.endswith("delete it so that it is fetched again.")
 
 
 @pytest.mark.usefixtures("official")

@@ -83,7 +83,7 @@ def test_a_lying_header_allocates_nothing(
 def test_a_bomb_is_not_unpacked(
     tmp_path: Path, compress: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("metadescent.problems.data.idx._MOST_BYTES", 1 << 16)
+    monkeypatch.setattr("metadescent.problems.data.store.MOST_BYTES", 1 << 16)
     header = bytes([0, 0, 8, 1, 0x7F, 0, 0, 0])
     assert sentence(tmp_path, compress(header + bytes(1 << 20))) == (
         "FILE unpacks to more than 65,536 bytes; unpack it if it is meant to"

@@ -1,6 +1,9 @@
 """MNIST from files that the test writes, and the real one where it is on disk."""
 
+import gzip
+import lzma
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +38,37 @@ def test_own_files(tmp_path: Path) -> None:
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(images, pictures.reshape(3, 784))
     np.testing.assert_array_equal(labels, [9, 0, 4])
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".xz", lzma.compress)])
+def test_another_data_set_of_the_same_names_is_unpacked_to_be_taken(
+    tmp_path: Path, ending: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """Fashion-MNIST's files are named as MNIST's."""
+    write(tmp_path, np.zeros((2, 28, 28)), np.array([1, 2]))
+    plain = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for path, content in plain.items():
+        path.with_name(path.name + ending).write_bytes(pack(content))
+        path.unlink()
+    assert sentence(tmp_path).endswith(
+        " is expected: unpack it if it is meant, or delete it so that it is fetched again."
+    )
+    for path, content in plain.items():
+        path.write_bytes(content)
+    assert load_mnist(tmp_path)[1].tolist() == [1, 2]
+
+
+def test_mnist_packed_again_is_mnist(tmp_path: Path) -> None:
+    names = [f"t10k-{name}-ubyte" for name in ("images-idx3", "labels-idx1")]
+    for name in names:
+        path = REAL / "mnist" / f"{name}.gz"
+        if not path.exists():
+            pytest.skip("MNIST is not on this disk")
+        packed = gzip.compress(gzip.decompress(path.read_bytes()), 1)
+        (tmp_path / f"{name}.gz").write_bytes(packed)
+    images, labels = load_mnist(tmp_path, "test")
+    np.testing.assert_array_equal(images, load_mnist(REAL, "test")[0])
+    assert labels[0] == 7
 
 
 def test_counts_differ(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def kinds() -> dict[str, tuple[Image.Image, str, list[int]]]:
         "grey and transparent": (Image.new("LA", (6, 6), (0, 0)), ".png", WHITE),
         "16 bits": (deep, ".png", GREY),
         "16 bits, TIFF": (deep, ".tif", GREY),
-        "32 bits that hold 16": (Image.new("I", (6, 6), 0x80FF), ".tif", GREY),
+        "16 bits, PPM": (deep, ".ppm", GREY),
         "CMYK": (Image.new("CMYK", (6, 6), (0, 0, 0, 0)), ".jpg", WHITE),
         "one pixel": (Image.new("RGB", (1, 1), (255, 0, 0)), ".png", RED),
         "a line": (Image.new("RGB", (500, 1), (255, 0, 0)), ".png", RED),
@@ -128,19 +128,69 @@ def test_a_folder_and_a_zip_of_it_are_the_same_pictures(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_pictures(source, 5, ["c.png"]), pixels[2:])
 
 
-def bomb(path: Path) -> Path:
-    """A PNG that says it has 100,000 × 100,000 pixels."""
+def png(side: int, bits: int, colour: int, rows: bytes, clear: bytes = b"") -> bytes:
+    """A PNG by hand: a square of grey (colour 0) or of red, green and blue (2)."""
     chunks = {
-        b"IHDR": struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0),
-        b"IDAT": zlib.compress(bytes(100)),
+        b"IHDR": struct.pack(">IIBBBBB", side, side, bits, colour, 0, 0, 0),
+        **({b"tRNS": clear} if clear else {}),
+        b"IDAT": zlib.compress(rows),
         b"IEND": b"",
     }
     content = b"\x89PNG\r\n\x1a\n"
     for kind, data in chunks.items():
         content += struct.pack(">I", len(data)) + kind + data
         content += struct.pack(">I", zlib.crc32(kind + data))
-    path.write_bytes(content)
-    return path
+    return content
+
+
+def grey_tiff(bits: int, white_is_most: int, data: bytes, kind: int = 1) -> bytes:
+    """A TIFF by hand, of 4 × 4 grey pixels, whose data begins at 134; kind 2 has a sign."""
+    tags = {
+        **{256: 4, 257: 4, 258: bits, 259: 1, 262: white_is_most},
+        **{273: 134, 277: 1, 278: 4, 279: len(data), 339: kind},
+    }
+    table = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + table
+    return head.ljust(134, b"\0") + data
+
+
+@pytest.mark.parametrize(
+    ("content", "colour"),
+    [
+        (grey_tiff(16, 1, b"\xff\x80" * 16), GREY),
+        (grey_tiff(16, 0, b"\xff\x7f" * 16), GREY),
+        (grey_tiff(12, 1, b"\x80\x08\x00" * 8), GREY),
+    ],
+    ids=["16 bits", "0 is white", "12 bits"],
+)
+def test_grey_is_scaled_as_a_tiff_says(content: bytes, colour: list[int]) -> None:
+    pixels = pictures._decode(io.BytesIO(content), "it", 4)
+    np.testing.assert_array_equal(pixels, np.broadcast_to(colour, (4, 4, 3)))
+
+
+@pytest.mark.parametrize(
+    ("bits", "row", "clear", "other"),
+    [
+        (16, b"\x80\x00" * 8, b"\x80\x00", b"\x80\x01"),
+        (4, b"\x88" * 4, b"\0\x08", b"\0\x09"),
+        (2, b"\xaa" * 2, b"\0\x02", b"\0\x01"),
+        (8, b"\x80" * 8, b"\0\x80", b"\0\x81"),
+    ],
+)
+def test_a_transparent_grey_is_that_one_alone(
+    bits: int, row: bytes, clear: bytes, other: bytes
+) -> None:
+    def shown(clear: bytes) -> np.ndarray:
+        return pictures._decode(io.BytesIO(png(8, bits, 0, (b"\0" + row) * 8, clear)), "it", 4)
+
+    assert (shown(clear) == 255).all()
+    assert (shown(other) < 200).all()
+
+
+def test_a_transparent_colour_of_16_bits_is_white() -> None:
+    colour = struct.pack(">HHH", 0x1234, 0x2345, 0x3456)
+    content = png(8, 16, 2, (b"\0" + colour * 8) * 8, colour)
+    assert (pictures._decode(io.BytesIO(content), "it", 4) == 255).all()
 
 
 def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path, sentence: Callable) -> None:
@@ -149,18 +199,29 @@ def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path, sentence:
     whole = save(tmp_path / "whole.png", noise(40, 40)).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     save(tmp_path / "deep.tif", Image.new("F", (3, 3), 0.5))
-    bomb(tmp_path / "bomb.png")
+    # Their 255 may be white, or next to black.
+    save(tmp_path / "whole.tif", Image.new("I", (3, 3), 255))
+    (tmp_path / "signed.tif").write_bytes(grey_tiff(16, 1, bytes(32), kind=2))
+    # Pillow would have Ghostscript run it.
+    (tmp_path / "program.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    (tmp_path / "bomb.png").write_bytes(png(100_000, 8, 2, bytes(100)))
 
     def error(name: str, size: int = 4) -> str:
         return sentence(read_picture, tmp_path / name, size).replace(f"{tmp_path}", "X")
 
     unknown = " is not a picture of a known format; try a JPEG or PNG"
     assert error("text.png") == f"X/text.png{unknown}"
+    assert error("program.png") == f"X/program.png{unknown}"
     assert error("empty.png") == f"X/empty.png{unknown}"
     assert error("cut.png").startswith("X/cut.png is a damaged picture: ")
     assert error("cut.png").endswith("; save it again")
     assert error("deep.tif") == (
         "X/deep.tif has pixels of 32 bits, whose black and white are not known; "
+        "save it with 8 or 16 bits"
+    )
+    assert error("whole.tif") == error("deep.tif").replace("deep", "whole")
+    assert error("signed.tif") == (
+        "X/signed.tif has pixels of 16 bits with a sign, whose black and white are not known; "
         "save it with 8 or 16 bits"
     )
     assert error("bomb.png") == (

@@ -1,8 +1,11 @@
 """Where files are looked for, and what is said when they are not there or not right."""
 
+import gzip
 import hashlib
+import lzma
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pooch
 import pytest
 
 from metadescent._errors import UserError
-from metadescent.problems.data import Remote, data_dir, fetch
+from metadescent.problems.data import Remote, data_dir, fetch, store
 
 CONTENT = b"the published bytes"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -62,13 +65,59 @@ def test_the_exact_name_is_checked(tmp_path: Path, name: str) -> None:
         fetch(REMOTE, tmp_path)
     assert str(caught.value) == (
         f"{path} has SHA-256 {sha256} where {SHA256} is expected: "
-        "delete it so that it is fetched again."
+        "unpack it if it is meant, or delete it so that it is fetched again."
     )
 
 
 def test_plain_remote_name_finds_compressed(tmp_path: Path) -> None:
-    path = write(tmp_path / "set" / "f.bin.xz")
-    assert fetch(Remote("set/f.bin", URLS, SHA256), tmp_path) == path
+    path = write(tmp_path / "set" / "f.bin.xz", lzma.compress(CONTENT))
+    remote = Remote("set/f.bin", URLS, SHA256)
+    assert fetch(remote, tmp_path) == path
+    write(path, lzma.compress(b"one's own bytes"))
+    with pytest.raises(UserError, match="unpack it if it is meant, or delete it so that"):
+        fetch(remote, tmp_path)
+    # What is unpacked there is not meant for it either.
+    plain = write(tmp_path / "set" / "f.bin")
+    with pytest.raises(UserError, match=r"f\.bin has SHA-256 .* is expected: delete it"):
+        fetch(remote, tmp_path)
+    assert plain.exists()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress, bytes])
+@pytest.mark.parametrize("name", ["set/f.gz", "f.gz", "set/f.xz", "f.xz"])
+def test_what_is_packed_again_is_known_by_what_it_unpacks_to(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    remote = REMOTE._replace(sha256="0" * 64, unpacked=SHA256)
+    path = write(tmp_path / name, pack(CONTENT))
+    assert fetch(remote, tmp_path) == path
+    write(path, pack(b"one's own bytes"))
+    sha256 = hashlib.sha256(b"one's own bytes").hexdigest()
+    with pytest.raises(UserError) as caught:
+        fetch(remote, tmp_path)
+    assert str(caught.value) == (
+        f"{path} unpacks to bytes of SHA-256 {sha256} where {SHA256} is expected: "
+        "unpack it if it is meant, or delete it so that it is fetched again."
+    )
+    # Who does so may keep the packed one.
+    plain = write(path.with_suffix(""))
+    assert fetch(remote, tmp_path) == plain
+
+
+def test_a_packed_file_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.gz", gzip.compress(CONTENT * 99)[:-9])
+    with pytest.raises(UserError, match=r"is damaged .*: delete it so that it is fetched again"):
+        fetch(REMOTE._replace(unpacked=SHA256), tmp_path)
+    assert path.exists()
+
+
+def test_no_more_is_unpacked_than_any_data_set_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MOST_BYTES", 1000)
+    write(tmp_path / "f.gz", gzip.compress(bytes(1 << 22)))
+    with pytest.raises(UserError, match=hashlib.sha256(bytes(1 << 20)).hexdigest()):
+        fetch(REMOTE._replace(unpacked=SHA256), tmp_path)
 
 
 def test_its_own_folder_comes_first(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from metadescent.descent.comparison import Comparison
-from metadescent.descent.tuning_cache import Progress
+from metadescent.descent.tuning import Progress
 from metadescent.figures.paper.budgets import Budget, budget_of
 from metadescent.figures.paper.claims import Claim
 from metadescent.optimizers.base import LearnedOptimizer

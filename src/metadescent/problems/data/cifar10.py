@@ -5,6 +5,7 @@ the official binary version. In each, a record is one byte, the label, and 1024 
 by row.
 """
 
+import gzip
 import hashlib
 import lzma
 import tarfile
@@ -58,9 +59,10 @@ def load_cifar10(
 
     A batch is looked for in `store.data_dir(data_dir)`, its folder `cifar10`, and a folder
     `cifar-10-batches-bin` in either: as `data_batch_1.bin`, which is taken as it is, with any
-    number of images, and as `data_batch_1.bin.xz`, which must unpack to the official batch. Batches
-    that are not there come out of the official archive, which is looked for as `store.fetch` does,
-    and downloaded if it is missing. It is never unpacked on the disk.
+    number of images, and as `data_batch_1.bin.gz` or `.xz`, which must unpack to the official
+    batch. Batches that are not there come out of the official archive, or of another of the same
+    batches, which is looked for as `store.fetch` does, and downloaded if it is missing. It is never
+    unpacked on the disk.
 
     Raises:
         UserError: if a batch can be neither found nor downloaded, or is not what it should be.
@@ -95,29 +97,30 @@ def load_cifar10(
 
 
 def _find(directory: Path, *names: str) -> Path | None:
-    """Return the first of some files that lies in the data folder, plain or as `.xz`."""
+    """Return the first of some files that lies in the data folder, plain, as `.gz` or as `.xz`."""
     places = (
         directory / folder / (name + suffix)
         for name in names
         for folder in _FOLDERS
-        for suffix in ("", ".xz")
+        for suffix in ("", ".gz", ".xz")
     )
     return next((place for place in places if is_file(place)), None)
 
 
 def _read(path: Path) -> bytes:
-    """Return the records in a file; those in an `.xz` must be the official ones."""
+    """Return the records in a file; those in a packed one must be the official ones."""
     with store.reading(path):
-        if path.suffix != ".xz":
+        if path.suffix == ".bin":
             return path.read_bytes()
-        with lzma.open(path) as stream:
+        with (lzma if path.suffix == ".xz" else gzip).open(path) as stream:
             return _official(stream.read(_enough(path.stem)), path.stem, str(path))
 
 
 def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
     """Return the records in some files of the archive, by name; nothing goes to the disk."""
     try:
-        path = store.fetch(_ARCHIVE, directory)
+        # Each batch in it is checked by itself.
+        path = store.find(_ARCHIVE, directory)
     except UserError as error:
         # The start of the test batch is easily taken for the whole.
         start = _find(directory, _START)
@@ -153,7 +156,7 @@ def _official(content: bytes, name: str, source: str) -> bytes:
     if md5 != expected:
         raise UserError(
             f"{source} unpacks to bytes of MD5 {md5} where {expected} is expected: "
-            "delete it so that it is fetched again."
+            "unpack it if it is meant, or delete it so that it is fetched again."
         )
     return content
 

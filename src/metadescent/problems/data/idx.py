@@ -9,8 +9,6 @@
 Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database of handwritten digits".
 """
 
-import gzip
-import lzma
 import math
 from io import BufferedIOBase, BufferedReader
 from pathlib import Path
@@ -25,8 +23,6 @@ from metadescent.problems.data import store
 _DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 _MOST_DIMENSIONS = 8
 _CHUNK = 1 << 20
-# Of a packed file, which may be a thousandth as long; MNIST's images are a twentieth of it.
-_MOST_BYTES = 1 << 30
 
 
 def read_idx(path: Path | str) -> NDArray[Any]:
@@ -54,18 +50,8 @@ def read_idx(path: Path | str) -> NDArray[Any]:
     """
     require_kind("path", path, (str, Path), "the path of an IDX file; try 'digits.gz'")
     path = Path(path)
-    with store.reading(path), _open(path) as stream:
+    with store.reading(path), store.unpacking(path) as stream:
         return _read(stream, path)
-
-
-def _open(path: Path) -> BufferedIOBase:
-    with path.open("rb") as stream:
-        start = stream.read(6)
-    if start.startswith(b"\x1f\x8b"):
-        return gzip.open(path)
-    if start == b"\xfd7zXZ\x00":
-        return lzma.open(path)
-    return path.open("rb")
 
 
 def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
@@ -87,7 +73,7 @@ def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     expected = math.prod(shape) * dtype.itemsize
     # A plain file ends where it ends; a packed one may swell to anything.
-    most = expected if isinstance(stream, BufferedReader) else min(expected, _MOST_BYTES)
+    most = expected if isinstance(stream, BufferedReader) else min(expected, store.MOST_BYTES)
     values = _read_at_most(stream, most + 1)
     if most < len(values) <= expected:
         raise UserError(f"{path} unpacks to more than {most:,} bytes; unpack it if it is meant to")

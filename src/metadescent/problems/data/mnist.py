@@ -20,17 +20,32 @@ _MIRRORS = (
 )
 
 
+# Of the files as they are published, packed, and of what they unpack to.
 _SHA256 = {
-    "train-images-idx3-ubyte": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    "train-labels-idx1-ubyte": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    "t10k-images-idx3-ubyte": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    "t10k-labels-idx1-ubyte": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    "train-images-idx3-ubyte": (
+        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    "train-labels-idx1-ubyte": (
+        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    "t10k-images-idx3-ubyte": (
+        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    "t10k-labels-idx1-ubyte": (
+        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
 }
 
 
 def _remote(stem: str) -> store.Remote:
     name = f"{stem}.gz"
-    return store.Remote(f"mnist/{name}", tuple(mirror + name for mirror in _MIRRORS), _SHA256[stem])
+    return store.Remote(
+        f"mnist/{name}", tuple(mirror + name for mirror in _MIRRORS), *_SHA256[stem]
+    )
 
 
 _SPLITS = {
@@ -47,7 +62,8 @@ def load_mnist(
     `split` is "train" (60,000 images) or "test" (10,000). Pixels run row by row, 0 for the paper
     and 255 for the ink. The files are looked for in `store.data_dir(data_dir)`, and downloaded if
     they are missing; files of one's own in the same format and under the same names, uncompressed,
-    serve as well, with any number of images.
+    serve as well, with any number of images: Fashion-MNIST's, unpacked. Packed, whether as
+    published or again, they must be MNIST's.
 
     Raises:
         UserError: if a file can be neither found nor downloaded, is not what it should be, or if

@@ -2,15 +2,13 @@
 
 The largest square in the middle of a picture is cut out and resized (Lanczos). A picture that is
 that square already comes through byte for byte. Transparency is laid on white, the camera's note on
-which side is up is heeded, and of an animation the first frame counts.
+which side is up is heeded and nothing else that goes with the pixels is read, and of an animation
+the first frame counts. Pixels whose black and white are not known are refused.
 """
 
 import io
-import lzma
-import struct
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -21,19 +19,16 @@ from numpy.typing import NDArray
 
 from metadescent._errors import UserError, require
 from metadescent._files import write_atomically
+from metadescent.problems.data.orientation import turn_upright
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from PIL import Image, ImageFile
 
 READ = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+# By name, as Pillow would try sixty; EPS is a program.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _MOST_BYTES = 1 << 28
-# What Pillow raises on files that are cut off or made up.
-_DAMAGE = (
-    OSError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError,
-    EOFError, OverflowError, MemoryError, RuntimeError, NotImplementedError,
-    struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
-)  # fmt: skip
 
 Pixels = NDArray[np.uint8]
 
@@ -112,7 +107,7 @@ def _is_picture(name: PurePosixPath) -> bool:
 def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(source)
-    except _DAMAGE as error:
+    except Exception as error:  # Of a damaged file it raises whatever it happens upon.
         reason = getattr(error, "strerror", None) or "it is no zip"
         raise UserError(
             f"cannot read {source}: {reason}; give a folder of pictures or a zip of them"
@@ -127,7 +122,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, source: Path, size: int) -
         # One byte more than is allowed tells a member that is too large.
         with archive.open(name) as stream:
             content = stream.read(_MOST_BYTES + 1)
-    except _DAMAGE as error:
+    except Exception as error:
         raise UserError(f"{where} is damaged: {_reason(error)}; leave it out") from error
     if len(content) > _MOST_BYTES:
         raise UserError(f"{where} unpacks to more than {_MOST_BYTES:,} bytes; leave it out")
@@ -142,7 +137,7 @@ def _decode(stream: io.BytesIO | io.BufferedReader, where: str, size: int) -> Pi
             # Beyond about 90 million pixels Pillow warns, and beyond twice that it raises.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(stream) as image:
+            with Image.open(stream, formats=_FORMATS) as image:
                 return _square(image, where, size)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UserError(
@@ -150,7 +145,9 @@ def _decode(stream: io.BytesIO | io.BufferedReader, where: str, size: int) -> Pi
         ) from error
     except UnidentifiedImageError as error:
         raise UserError(f"{where} is not a picture of a known format; try a JPEG or PNG") from error
-    except _DAMAGE as error:
+    except UserError:
+        raise
+    except Exception as error:  # Here too.
         raise UserError(f"{where} is a damaged picture: {_reason(error)}; save it again") from error
 
 
@@ -159,29 +156,56 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _square(image: "Image.Image", where: str, size: int) -> Pixels:
+def _square(image: "ImageFile.ImageFile", where: str, size: int) -> Pixels:
     from PIL import Image, ImageOps
 
-    # First the camera's note, which is lost with the next change.
-    upright = _eight_bits(ImageOps.exif_transpose(image), where)
-    if upright.has_transparency_data:
-        upright = upright.convert("RGBA")
-        white = Image.new("RGBA", upright.size, "white")
-        upright = Image.alpha_composite(white, upright)
-    fitted = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
-    return np.asarray(fitted)
+    _scale_clear(image)
+    turn_upright(image)
+    upright = _eight_bits(image, where)
+    try:
+        if upright.has_transparency_data:
+            upright = upright.convert("RGBA")
+            white = Image.new("RGBA", upright.size, "white")
+            upright = Image.alpha_composite(white, upright)
+        upright = upright.convert("RGB")
+    except ValueError as error:
+        raise UserError(
+            f"{where} has pixels of the kind {image.mode}, which have no red, green and blue; "
+            "save it as RGB"
+        ) from error
+    return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS))
 
 
-def _eight_bits(image: "Image.Image", where: str) -> "Image.Image":
+def _scale_clear(image: "ImageFile.ImageFile") -> None:
+    """Bring the colour that is transparent to the eight bits that Pillow brings the others to."""
+    clear = image.info.get("transparency")
+    # How the pixels are stored, such as "L;4".
+    stored = image.tile[0][3] if image.format == "PNG" and image.tile else None
+    if isinstance(clear, int) and stored in ("L;2", "L;4"):
+        image.info["transparency"] = clear * (85 if stored == "L;2" else 17)
+    if isinstance(clear, tuple) and stored == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def _eight_bits(image: "ImageFile.ImageFile", where: str) -> "Image.Image":
     """Return pixels of 16 bits as their upper eight; Pillow's own conversion clips them at 255."""
     from PIL import Image
 
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() >= 1 << 16:
+    # A TIFF says how many bits it has, and whether 0 is white.
+    tags = getattr(image, "tag_v2", {})
+    (bits,) = tags.get(258, (32 if image.mode == "F" else 16,))
+    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         raise UserError(
-            f"{where} has pixels of 32 bits, whose black and white are not known; "
-            "save it with 8 or 16 bits"
+            f"{where} has pixels of {bits} bits{'' if bits > 16 else ' with a sign'}, whose black "
+            "and white are not known; save it with 8 or 16 bits"
         )
-    return Image.fromarray((values >> 8).astype(np.uint8))
+    values = np.asarray(image)
+    upper = (values >> (bits - 8)).astype(np.uint8)
+    grey = Image.fromarray(255 - upper if tags.get(262) == 0 else upper)
+    # One of all 16 bits, not of the upper ones.
+    clear = image.info.get("transparency")
+    if clear is not None:
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey

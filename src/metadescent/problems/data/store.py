@@ -9,7 +9,8 @@ import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from io import BufferedIOBase
+from pathlib import Path, PurePosixPath
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from metadescent._errors import UserError, require_kind
 from metadescent._files import is_file
 
 _COMPRESSIONS = ("", ".gz", ".xz")
+# Of a packed file, which may be a thousandth as long; MNIST's images are a twentieth of it.
+MOST_BYTES = 1 << 30
 _DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
@@ -24,7 +27,7 @@ class Remote(NamedTuple):
     """One published file: its path under the data folder, its public homes, its SHA-256.
 
     `path` is relative and uses forward slashes; `urls` are tried in order; `sha256` is in
-    hexadecimal digits.
+    hexadecimal digits, and so is `unpacked`, that of what a packed file unpacks to, if it is known.
 
     Example:
         >>> Remote("letters/a.gz", ("https://example.org/a.gz",), "0" * 64).path
@@ -34,6 +37,7 @@ class Remote(NamedTuple):
     path: str
     urls: tuple[str, ...]
     sha256: str
+    unpacked: str = ""
 
 
 def data_dir(explicit: Path | str | None = None) -> Path:
@@ -59,10 +63,11 @@ def data_dir(explicit: Path | str | None = None) -> Path:
 def fetch(remote: Remote, directory: Path | str) -> Path:
     """Return the place of one file under `directory`, downloaded first if it is missing.
 
-    The file is looked for at its path and then directly in `directory`, in each place first under
-    its exact name, then uncompressed, as `.gz` and as `.xz`. Under its exact name it must have the
-    published checksum; under another name it is taken as it is. A download goes to its path, and
-    appears there only when it is complete and its checksum is right.
+    The file is looked for at its path and then directly in `directory`, in each place first
+    uncompressed, then as `.gz` and as `.xz`. Uncompressed it is one's own and taken as it is,
+    unless that is its published name. Packed it must have the published checksum, or unpack to what
+    has; where that is not known, it is taken under another name than the published one. A download
+    goes to its path, and appears there only when it is complete and its checksum is right.
 
     Raises:
         UserError: if a file's checksum is wrong, or if the file is missing and no public home could
@@ -84,10 +89,25 @@ def fetch(remote: Remote, directory: Path | str) -> Path:
     path = _find(home, Path(directory))
     if path is None:
         return _download(remote, home)
-    # A file of another name is one's own, or unpacked: its checksum is not known.
-    if path.name == home.name:
-        _check(path, remote.sha256)
+    _check(path, remote)
     return path
+
+
+def find(remote: Remote, directory: Path) -> Path:
+    """Return the place of a file whose parts are checked when they are read."""
+    home = directory / remote.path
+    return _find(home, directory) or _download(remote, home)
+
+
+def unpacking(path: Path) -> BufferedIOBase:
+    """Open a file, plain or compressed with gzip or xz, whatever its name, to be read unpacked."""
+    with path.open("rb") as stream:
+        start = stream.read(6)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(path)
+    if start == b"\xfd7zXZ\x00":
+        return lzma.open(path)
+    return path.open("rb")
 
 
 @contextmanager
@@ -107,19 +127,38 @@ def reading(path: Path) -> Iterator[None]:
 
 def _find(home: Path, directory: Path) -> Path | None:
     bare = home.with_suffix("") if home.suffix in _COMPRESSIONS else home
-    names = [home.name, *(bare.name + suffix for suffix in _COMPRESSIONS)]
+    # Plain first: who unpacks a file may keep the packed one.
+    names = [bare.name + suffix for suffix in _COMPRESSIONS]
     places = (folder / name for folder in (home.parent, directory) for name in names)
     return next((place for place in places if is_file(place)), None)
 
 
-def _check(path: Path, expected: str) -> None:
-    with path.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    if sha256 != expected:
+def _check(path: Path, remote: Remote) -> None:
+    """Refuse a file that has a published name, packed as published or otherwise, and is another."""
+    published = PurePosixPath(remote.path)
+    packed = _COMPRESSIONS[1:]
+    sha256, expected, what = "", remote.sha256, "has"
+    if path.name == published.name:
+        with path.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    unpacked = remote.unpacked if published.suffix in packed else remote.sha256
+    if sha256 != expected and path.suffix in packed and unpacked:
+        with reading(path), unpacking(path) as stream:
+            sha256, expected, what = _digest(stream), unpacked, "unpacks to bytes of"
+    if sha256 and sha256 != expected:
+        hint = "unpack it if it is meant, or " if path.suffix in packed else ""
         raise UserError(
-            f"{path} has SHA-256 {sha256} where {expected} is expected: "
-            "delete it so that it is fetched again."
+            f"{path} {what} SHA-256 {sha256} where {expected} is expected: "
+            f"{hint}delete it so that it is fetched again."
         )
+
+
+def _digest(stream: BufferedIOBase) -> str:
+    digest, size = hashlib.sha256(), 0
+    while (chunk := stream.read(1 << 20)) and size <= MOST_BYTES:
+        digest.update(chunk)
+        size += len(chunk)
+    return digest.hexdigest()
 
 
 def _download(remote: Remote, home: Path) -> Path:

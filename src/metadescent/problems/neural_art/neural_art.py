@@ -110,6 +110,12 @@ class NeuralArt(Problem):
             raise UserError(
                 f'start is {start!r} and must be one of {", ".join(STARTS)}; try start="content"'
             )
+        for kind, pictures in {"contents": contents, "style": style}.items():
+            if pictures.dtype != np.uint8:
+                raise UserError(
+                    f"{kind} is {pictures.dtype} and must be uint8, 0 for black and 255 for white; "
+                    f"try (255 * {kind}).astype(numpy.uint8) of values from 0 to 1"
+                )
         for kind, shape in (("content", contents.shape[1:3]), ("style", style.shape[:2])):
             if min(shape) < network.least_size:
                 raise UserError(

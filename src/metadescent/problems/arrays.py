@@ -1,0 +1,124 @@
+"""A person's data as arrays of JAX, of which nothing is lost without a word.
+
+Unless it is told otherwise JAX has 32 bits: whole numbers of 64 go round, so that the milliseconds
+1700000000000 become −807049216, and floating-point ones are rounded. To be rounded is nothing to
+speak of, unless values go to infinity or can no longer be told apart.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PyTree
+
+from metadescent._errors import UserError
+from metadescent._text import short
+
+# What is left of a column after rounding: errors of at most a thousandth of its range.
+_LOSS = 1e-3
+# A range below this part of the values is what float64 itself was off by.
+_NOISE = 1e-12
+_MEND = "subtract an offset or divide in NumPy first, or set JAX_ENABLE_X64=1"
+_HINTS = {
+    "M": "subtract the first and divide by numpy.timedelta64(1, 's')",
+    "m": "divide by numpy.timedelta64(1, 's')",
+    "V": "give its fields as a dict of arrays",
+    "O": "try numpy.array(…, float), and lists of one length",
+    **dict.fromkeys("UST", "leave it out or try numpy.unique(…, return_inverse=True)[1]"),
+}
+
+
+def as_arrays(data: PyTree, name: str) -> PyTree[Array]:
+    """Return data as arrays; a UserError names the leaf that cannot be one or would lose."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: as_array(leaf, name + jax.tree_util.keystr(path)), data
+    )
+
+
+def as_array(value: Any, name: str) -> Array:
+    """Return one array; keys of JAX, and what JAX has already, come through."""
+    if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
+        return jnp.asarray(value)
+    return jnp.asarray(_checked(value, name))
+
+
+def as_labels(values: Any, name: str) -> Int[Array, " examples"]:
+    """Return the labels of examples, whole numbers from 0 on."""
+    labels = as_array(values, name)
+    if labels.size and not (jnp.issubdtype(labels.dtype, jnp.integer) and labels.min() >= 0):
+        raise UserError(
+            f"{name} are {labels.dtype} from {labels.min()} to {labels.max()} and must be whole "
+            f"numbers from 0 on; try numpy.unique({name}, return_inverse=True)[1]"
+        )
+    return labels.astype(jnp.int32)
+
+
+def check_fields(owner: Any) -> None:
+    """Raise a UserError if a field of a problem or an optimizee is an array that would lose."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(owner):
+        # JAX's own have lost what they had to lose, and other things never become arrays.
+        if isinstance(leaf, np.ndarray | np.generic):
+            _checked(leaf, type(owner).__name__ + jax.tree_util.keystr(path))
+
+
+def _checked(value: Any, name: str) -> np.ndarray:
+    """Return a NumPy array of a dtype that JAX has, which it may round."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise UserError(f"{name} is masked and would lose its mask; try {name}.filled(0)")
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # PyTorch's, of a tensor with a gradient or elsewhere: anything.
+        raise UserError(
+            f"{name} is a {type(value).__name__} and cannot be an array: "
+            f"{str(error).rstrip('.')}; try numpy.asarray on what it holds"
+        ) from error
+    dtype = array.dtype
+    # ml_dtypes' are "V" too, and numbers; NumPy has time spans among the numbers.
+    if dtype.kind not in "biufcV" or not (dtype.kind == "b" or jnp.issubdtype(dtype, np.number)):
+        what = f"of dtype {dtype}" if isinstance(value, np.ndarray) else short(value)
+        hint = _HINTS.get(dtype.kind, _HINTS["O"])
+        raise UserError(f"{name} is {what} and must be an array of numbers; {hint}")
+    array = array.astype(dtype.newbyteorder("="), copy=False)
+    # Beyond NumPy's 64 bits, JAX has none.
+    widest = {"f": np.float64, "c": np.complex128}.get(dtype.kind)
+    is_wider = widest is not None and dtype.itemsize > np.dtype(widest).itemsize
+    narrow = jax.dtypes.canonicalize_dtype(widest if is_wider else array.dtype)
+    if narrow != array.dtype and array.size:
+        check = _check_whole if dtype.kind in "iu" else _check_rounded
+        check(array, narrow, f"{name} is {array.dtype}")
+    return array.astype(widest, copy=False) if is_wider else array
+
+
+def _check_whole(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
+    for value in (array.max(), array.min()):
+        if value != (wrapped := value.astype(narrow)):
+            raise UserError(
+                f"{subject} and holds {value}, which becomes {wrapped} in JAX's {narrow}; {_MEND}"
+            )
+
+
+def _check_rounded(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
+    if array.dtype.kind == "c":
+        array = np.stack([np.real(array), np.imag(array)], -1)
+    narrow = np.finfo(narrow).dtype
+    # Each column by itself: values may be in other units than those beside them.
+    array = array.reshape(len(array) if array.ndim else 1, -1)
+    finite = np.isfinite(array)
+    low = np.min(array, 0, where=finite, initial=np.inf)
+    high = np.max(array, 0, where=finite, initial=-np.inf)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        most, spread = np.maximum(abs(low), abs(high)), high - low
+        beyond = np.isfinite(most) & np.isinf(most.astype(narrow))
+        step = np.spacing(most.astype(narrow))
+        is_fine = (spread > _NOISE * most) & (_LOSS * spread < step)
+    if beyond.any():
+        value = most[beyond].max()
+        raise UserError(f"{subject} and holds ±{value}, which is inf in JAX's {narrow}; {_MEND}")
+    for column in np.flatnonzero(is_fine):
+        values = array[finite[:, column], column]
+        if abs(values - values.astype(narrow)).max() > _LOSS * spread[column]:
+            raise UserError(
+                f"{subject} and runs from {low[column]} to {high[column]}, where JAX's {narrow} "
+                f"has steps of {step[column]}; {_MEND}"
+            )
