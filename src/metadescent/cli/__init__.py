@@ -10,19 +10,23 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import tyro
 from tyro.conf import arg, subcommand
 
-from metadescent._errors import UserError
+from metadescent._errors import NoReaderError, UserError
+from metadescent._files import check_outputs, descriptor_of
 from metadescent.cli import streams
 from metadescent.cli.command import Command, commands
+from metadescent.cli.words import places_in
 from metadescent.runs.cluster.lifeline import hang_on
 from metadescent.runs.signals import Stopped, Terminated, terminate
 
 DEBUG = "--debug"
+PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC}
 """What is wrong with a place that was named, and not with this program."""
 
@@ -38,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = [word for word in words if word != DEBUG]
     try:
         with streams.written():
-            _obey(words, debug)
+            _obey(places_in(words), debug)
     except UserError as error:
         _fail(str(error), error.status, debug)
     except KeyboardInterrupt:
@@ -47,11 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         _fail("terminated", Terminated.status)
     except Stopped as stopped:
         _fail(str(stopped), stopped.status)
-    except streams.NoReaderError:
+    except NoReaderError:
         # Nobody reads what could be said.
-        sys.exit(streams.NoReaderError.status)
+        sys.exit(NoReaderError.status)
     except Exception as error:
-        _fail(*_explained(error), debug)
+        _fail(*_explained(error, words), debug)
 
 
 def _obey(words: Sequence[str], debug: bool) -> None:
@@ -61,25 +65,53 @@ def _obey(words: Sequence[str], debug: bool) -> None:
     status = command.launch([*words, DEBUG] if debug else words)
     if status is not None:
         sys.exit(status)
+    outputs = command.outputs()
+    check_outputs(outputs, command.inputs() if outputs else ())
     # Only now is JAX imported: `--help` stays quick.
     _keep_compiled()
-    command.run()
+    # Where results are the standard output's, what is said of them is not.
+    with redirect_stdout(sys.stdout if 1 not in map(descriptor_of, outputs) else sys.stderr):
+        command.run()
 
 
-def _explained(error: Exception) -> tuple[str, int]:
+def _explained(error: Exception, words: Sequence[str]) -> tuple[str, int]:
     """Return the sentence and the exit status for an exception that is no UserError."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename and error.errno in PLACES:
         return f"cannot reach {error.filename}: {error.strerror}; check the path", 2
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return (
-            f"this takes more memory than there is ({text[:200] or 'MemoryError'}); try fewer "
-            "problems or steps, or --memory-budget"
+            f"this takes more memory than there is ({text[:200] or 'MemoryError'}); try "
+            f"{_smaller(words)}"
         ), 2
+    if missing := _no_device():
+        return missing, 2
     return (
         f"a mistake in metadescent, {type(error).__name__}: {text[:300]}; please report what "
         f"{DEBUG} after the same words shows"
     ), 1
+
+
+def _smaller(words: Sequence[str]) -> str:
+    """Say which flags, of those that the command has, make it take less memory."""
+    names = [field.name for field in dataclasses.fields(commands()[words[0]])]
+    if "memory_budget" in names:
+        return "fewer --problems, a shorter --unroll, or --memory-budget"
+    flags = [f"--{name}" for name in ("size", "seeds", "steps") if name in names]
+    return f"a smaller {' or '.join(flags)}" if flags else "a machine with more"
+
+
+def _no_device() -> str | None:
+    """Say that JAX finds no device, if that is so: then nothing else needs an explanation."""
+    import jax
+
+    try:
+        jax.devices()
+    except Exception:
+        name = next((name for name in PLATFORMS if name in os.environ), PLATFORMS[0])
+        asked = f" where {name} is {os.environ[name]!r}" if name in os.environ else ""
+        return f"JAX has no device here{asked}; try {name}=cpu"
+    return None
 
 
 def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:

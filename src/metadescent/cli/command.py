@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 # What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
@@ -24,6 +25,14 @@ class Command:
     def launch(self, words: Sequence[str]) -> int | None:
         """Run the words as processes of their own and return the status; None: `run` is for it."""
         return None
+
+    def outputs(self) -> Sequence[Path]:
+        """Return the files that `run` will write: that they can be is looked at before it does."""
+        return ()
+
+    def inputs(self) -> Sequence[Path]:
+        """Return the files that `run` reads, which must not be among those that it writes."""
+        return ()
 
     def run(self) -> None:
         """Do what the words ask for; every command has its own."""

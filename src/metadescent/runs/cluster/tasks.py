@@ -23,10 +23,9 @@ from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 from metadescent.runs.cluster.executors import Engine
 from metadescent.runs.cluster.sweeps import sweep
+from metadescent.runs.folder import RESULT
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.search import validate_trial
-
-RESULT = "result.json"
 
 
 class Training(NamedTuple):
