@@ -94,7 +94,8 @@ def _explained(error: Exception, words: Sequence[str]) -> tuple[str, int]:
 
 def _smaller(words: Sequence[str]) -> str:
     """Say which flags, of those that the command has, make it take less memory."""
-    names = [field.name for field in dataclasses.fields(commands()[words[0]])]
+    kind: Any = commands()[words[0]]
+    names = [field.name for field in dataclasses.fields(kind)]
     if "memory_budget" in names:
         return "fewer --problems, a shorter --unroll, or --memory-budget"
     flags = [f"--{name}" for name in ("size", "seeds", "steps") if name in names]

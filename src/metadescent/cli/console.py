@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -125,7 +125,7 @@ class Grid:
     rows: Sequence[Sequence[str]]
     text: Sequence[str]
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         """Yield the title, as many columns as fit, two at least, and the names of the others."""
         yield Text(self.title, "italic")
         widths = list(itertools.accumulate(map(self._width, range(len(self.columns)))))

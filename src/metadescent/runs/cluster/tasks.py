@@ -135,7 +135,7 @@ def _problem(name: str, data_dir: str | None) -> Problem:
 def _kept(task: Training) -> dict[str, Any] | None:
     """Return the result of a task that was finished, None if it was not."""
     try:
-        kept = json.loads((Path(task.folder) / RESULT).read_text())
+        kept = json.loads((Path(task.folder) / RESULT).read_text(encoding="utf-8"))
         # Of another recipe it is not a result; the run's folder will say what differs.
         return kept["result"] if kept["task"] == task._asdict() else None
     except (OSError, ValueError, TypeError, KeyError):
