@@ -20,7 +20,7 @@ from tyro.conf import arg, subcommand
 from metadescent._errors import NoReaderError, UserError
 from metadescent._files import check_outputs, descriptor_of
 from metadescent.cli import streams
-from metadescent.cli.command import Command, commands
+from metadescent.cli.command import Command, attributed, commands, flags
 from metadescent.cli.words import places_in
 from metadescent.runs.cluster.lifeline import hang_on
 from metadescent.runs.signals import Stopped, Terminated, terminate
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with streams.written():
             _obey(places_in(words), debug)
     except UserError as error:
-        _fail(str(error), error.status, debug)
+        _fail(attributed(str(error), next(iter(words), "")), error.status, debug)
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except Terminated:
@@ -94,12 +94,11 @@ def _explained(error: Exception, words: Sequence[str]) -> tuple[str, int]:
 
 def _smaller(words: Sequence[str]) -> str:
     """Say which flags, of those that the command has, make it take less memory."""
-    kind: Any = commands()[words[0]]
-    names = [field.name for field in dataclasses.fields(kind)]
-    if "memory_budget" in names:
+    known = flags(commands()[words[0]])
+    if "--memory-budget" in known:
         return "fewer --problems, a shorter --unroll, or --memory-budget"
-    flags = [f"--{name}" for name in ("size", "seeds", "steps") if name in names]
-    return f"a smaller {' or '.join(flags)}" if flags else "a machine with more"
+    sizes = [flag for flag in ("--size", "--seeds", "--steps") if flag in known]
+    return f"a smaller {' or '.join(sizes)}" if sizes else "a machine with more"
 
 
 def _no_device() -> str | None:

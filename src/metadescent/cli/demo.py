@@ -48,7 +48,7 @@ class Demo(Command):
         recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
         folder = self.out / "quadratic-lstm"
         _forget(folder, recipe)
-        state = train(folder, "quadratic", recipe, None, resume=False)
+        state = train(folder, "quadratic", recipe, None, resume=False, command="demo")
         problem = make_problem("quadratic")
         with progress("compare", 2 * len(STANDARD) + 1) as report:
             comparison = compare(

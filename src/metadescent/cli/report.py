@@ -29,7 +29,10 @@ class Report(Command):
         require("seeds", self.seeds, 2)
 
     def outputs(self) -> list[Path]:
-        """Return the one file."""
+        """Return the one file, beside a run."""
+        from metadescent.runs.folder import read_config
+
+        read_config(self.folder)
         return [self.out or self.folder / "report.html"]
 
     def inputs(self) -> list[Path]:

@@ -114,7 +114,14 @@ class Reproduce(Command):
         for name in names:
             for folder, problem, recipe in stages[name]:
                 # Each stage but the last is there for the one that goes on from it.
-                state = train(folder, problem, recipe, self.data_dir, resume=folder.exists())
+                state = train(
+                    folder,
+                    problem,
+                    recipe,
+                    self.data_dir,
+                    resume=folder.exists(),
+                    command="reproduce",
+                )
                 learned[name] = state.best
         return learned
 
