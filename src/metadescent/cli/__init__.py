@@ -6,6 +6,7 @@ import errno
 import functools
 import operator
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -26,6 +27,8 @@ from metadescent.runs.cluster.lifeline import hang_on
 from metadescent.runs.signals import Stopped, Terminated, terminate
 
 DEBUG = "--debug"
+LEAST_COLUMNS = 60
+"""Those that `--help` takes at least."""
 PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC}
 """What is wrong with a place that was named, and not with this program."""
@@ -140,9 +143,18 @@ def _keep_compiled() -> None:
 
 
 def _parse(words: Sequence[str]) -> Command:
-    command = _command(words)
-    defaults = command.defaults()
-    return command if defaults is None else _command(words, defaults)
+    columns = os.environ.get("COLUMNS")
+    # In fewer, flags are broken to pieces, and in fewer than 8 tyro looks for a break for ever.
+    if shutil.get_terminal_size().columns < LEAST_COLUMNS:
+        os.environ["COLUMNS"] = str(LEAST_COLUMNS)
+    try:
+        command = _command(words)
+        defaults = command.defaults()
+        return command if defaults is None else _command(words, defaults)
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
 
 
 def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
