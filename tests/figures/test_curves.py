@@ -290,5 +290,5 @@ def test_losses_below_zero_are_drawn_on_a_linear_axis() -> None:
     for line, drawn in zip(axes.lines, below.values(), strict=True):
         np.testing.assert_array_equal(line.get_ydata(), drawn.mean)
         assert low < drawn.mean.min() <= drawn.mean.max() < high
-    axes = draw_sweeps([Sweep([10, 20], {"sgd": trend(False, -2.0)})]).axes[0]
+    axes = draw_sweeps([Sweep(SIZES, {"sgd": trend(False, -2.0)})]).axes[0]
     assert axes.get_yscale() == "linear"

@@ -14,6 +14,7 @@ from metadescent.figures.paper.claims import (
     ahead,
     describe,
     falls_behind,
+    lower_from,
     no_worse,
     outperforms,
     outperforms_in_pairs,
