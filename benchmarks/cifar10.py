@@ -67,7 +67,9 @@ def measure(form: str, repeats: int) -> dict[str, Any]:
     found = [seconds_of(call) for _ in range(repeats)]
     per = STEPS if form == "step" else 1
     peak = next(
-        line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line
+        line
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        if "VmHWM" in line
     )
     gib = int(peak.split()[1]) / 2**20
     return {"first": first, "seconds": median(found) / per, "all": found, "peak GiB": gib}

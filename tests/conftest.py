@@ -97,7 +97,7 @@ def _few_programs():
     status, maps = Path("/proc/self/statm"), Path("/proc/self/maps")
     if not status.exists():
         return
-    resident = int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    resident = int(status.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     if resident > MOST_BYTES or len(maps.read_bytes().splitlines()) > 20_000:
         import jax
 

@@ -66,7 +66,7 @@ SENTENCES = {
     ),
     "unroll: trajectory": (
         "trajectory is Array([1., 1.], dtype=float32) and must be a "
-        "metadescent.descent.Trajectory; try metadescent.descent.unrolling.start(m, f, key)"
+        "metadescent.descent.Trajectory; try metadescent.descent.start(m, f, key)"
     ),
     "unroll: key": (
         "key is Array([1., 1.], dtype=float32) and must be a key of JAX; try jax.random.key(0)"

@@ -78,7 +78,7 @@ def test_the_sizes_of_states_are_those_that_are_said() -> None:
 
 def test_the_rule_of_one_s_own_trains_by_its_command(metadescent: Callable) -> None:
     page = "your-own-optimizer.md"
-    Path("my_rule.py").write_text(blocks(page)[0])
+    Path("my_rule.py").write_text(blocks(page)[0], encoding="utf-8")
     (command,) = (command for name, command in COMMANDS if name == page and "my_rule" in command)
     short = "--steps 4 --unroll 2 --problems 2 --epochs 1 --episodes 2 --validation-problems 2"
     status, _, said = metadescent(*shlex.split(command)[1:], *short.split())

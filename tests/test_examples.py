@@ -23,7 +23,7 @@ each = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 
 
 def skip_without_data(path: Path) -> None:
-    if "load_digits" in path.read_text():
+    if "load_digits" in path.read_text(encoding="utf-8"):
         pytest.importorskip("sklearn")
 
 
@@ -33,7 +33,7 @@ def test_there_are_three() -> None:
 
 @each
 def test_it_has_fifteen_lines_beside_its_imports(path: Path) -> None:
-    _, _, code = path.read_text().split('"""', 2)
+    _, _, code = path.read_text(encoding="utf-8").split('"""', 2)
     lines = [line for line in code.splitlines() if line.strip()]
     assert len([line for line in lines if not re.match(r"import |from ", line)]) <= 15
 
@@ -43,7 +43,7 @@ def test_an_optimizer_trains_on_it(path: Path, metadescent: Callable) -> None:
     skip_without_data(path)
     status, _, said = metadescent("train", f"{path}:{path.stem}", *TINY)
     assert status == 0, said
-    (epoch,) = map(json.loads, Path("r", "metrics.jsonl").read_text().splitlines())
+    (epoch,) = map(json.loads, Path("r", "metrics.jsonl").read_text(encoding="utf-8").splitlines())
     assert np.isfinite([epoch["meta_loss"], epoch["validation_loss"]]).all()
     assert 0 < epoch["gradient_norm"] < np.inf
 

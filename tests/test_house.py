@@ -52,7 +52,7 @@ def test_the_files_that_the_design_names_are_there(file: str) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_a_file_is_one_idea(path: Path) -> None:
     """It is no longer than an idea takes, and no function or class bears its name."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 350
     defined = {
         node.name
@@ -60,3 +60,15 @@ def test_a_file_is_one_idea(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
     }
     assert path.stem not in defined
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_text_is_read_and_written_in_an_encoding_that_is_named(path: Path) -> None:
+    """The system's own may be ASCII. Ruff's PLW1514 knows of it where a variable's kind is told."""
+    calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
+    for call in calls:
+        name = ast.unparse(call.func).rpartition(".")[2]
+        named = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        opened = ast.unparse(call.func) == "open" and "b" not in ast.unparse(call.args[-1])
+        text = name in ("read_text", "write_text", "TextIOWrapper") or named.get("text") == "True"
+        assert not (text or opened) or "encoding" in named, f"line {call.lineno}"

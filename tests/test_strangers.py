@@ -46,7 +46,7 @@ def test_every_script_is_in_the_table() -> None:
 
 @each
 def test_one_line_changes(path: Path, tool: Any) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     made = tool.variants(text)
     assert list(made) == ["Adam", *tool.LEARNED]
     assert text in made.values()

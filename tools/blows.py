@@ -38,7 +38,7 @@ class Blow(NamedTuple):
 def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
     """Train in a folder, what is said going to a file; end with the command's exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.stdout = sys.stderr = said.open("w", buffering=1)
+    sys.stdout = sys.stderr = said.open("w", encoding="utf-8", buffering=1)
     # What ends a process in haste is written to the descriptor itself.
     os.dup2(sys.stderr.fileno(), 2)
     if blow is not None and blow.stage == EPOCH:

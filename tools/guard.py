@@ -68,7 +68,10 @@ class Guard:
 @contextmanager
 def little_memory() -> Iterator[None]:
     """Let the process have no more than `MEMORY` bytes beyond what it has."""
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    held = (
+        int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+        * resource.getpagesize()
+    )
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, before[1]))
     try:

@@ -46,7 +46,7 @@ def start(folder: Path, epochs: int, *more: str) -> subprocess.Popen:
 def children(process: subprocess.Popen) -> list[int]:
     """Return the processes that a process has started."""
     try:
-        text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8")
     except OSError:
         return []
     return [int(pid) for pid in text.split()]

@@ -1,6 +1,7 @@
 """The one exception whose message is meant for a person, and the checks that raise it."""
 
 import math
+import signal
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -68,6 +69,12 @@ class LostError(UserError):
 
     # The system's own word for what may work next time, EX_TEMPFAIL.
     status = 75
+
+
+class NoReaderError(BaseException):
+    """Whoever read what is written has gone, as `head` does: there is no one to say it to."""
+
+    status = 128 + getattr(signal, "SIGPIPE", 13)  # that of a program which SIGPIPE ends
 
 
 # A traceback, and a doctest, call them what `import metadescent` does.

@@ -3,6 +3,11 @@
 import errno
 import json
 import os
+import platform
+import re
+import stat
+import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,30 +15,156 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from metadescent._errors import UserError
+from metadescent._errors import NoReaderError, UserError
 
 LOCK = ".lock"
+STDOUT = Path("/dev/stdout")
+"""What `-` stands for, known by this name where the system has no such file too."""
+HOST = re.sub(r"[^\w-]", "-", platform.node(), flags=re.ASCII)[:64] or "host"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that a crash at any moment leaves the old content or the new."""
-    data = content.encode() if isinstance(content, str) else content
-    # In the same folder, as only within a file system is a rename one step.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write a file so that a crash at any moment leaves the old content or the new.
+
+    Links are followed. What is no regular file, as a pipe or the standard output, is written into.
+    """
+    # A name that is no UTF-8 has surrogates, of which this makes JSON's own escapes.
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "wb") as file:
-                file.write(data)
-                file.flush()
-                # On the disk before it takes the name.
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        if is_stream(path):
+            _pour(path, data)
+        else:
+            _replace(Path(os.path.realpath(path)) if path.is_symlink() else path, data)
+    except BrokenPipeError as error:
+        raise NoReaderError from error
     except OSError as error:
         raise write_error(path, len(data), error) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_of(path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            # On the disk before it takes the name.
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _pour(path: Path, data: bytes) -> None:
+    number = descriptor_of(path)
+    if number == 1 and sys.stdout is not None:
+        sys.stdout.flush()
+    # Opened anew by its name, a redirected standard output would begin at its start.
+    with open(path if number is None else os.dup(number), "wb") as file:
+        file.write(data)
+
+
+def temporary_of(path: Path) -> Path:
+    """Return where a file is written until it is whole: hidden, named by it, host and process."""
+    # In the same folder, as only within a file system is a rename one step; no system allows a name
+    # of more than 255 bytes.
+    mark = f".{HOST}.{os.getpid()}.tmp"
+    return path.with_name("." + os.fsdecode(os.fsencode(path.name)[: 254 - len(mark)]) + mark)
+
+
+def left_overs(folder: Path, names: str) -> Iterator[Path]:
+    """Yield what processes of this host left that were killed while they wrote one of the names.
+
+    `names` is a regular expression. The host may be missing, as it was before there was one.
+    """
+    ours = re.compile(rf"\.(?:{names})(?:\.{HOST})?\.(\d+)\.tmp", re.ASCII)
+    for path in folder.glob(".*.tmp"):
+        match = ours.fullmatch(path.name)
+        if match and path.is_file() and not path.is_symlink() and not _lives(int(match[1])):
+            yield path
+
+
+def _lives(process: int) -> bool:
+    """Tell whether another process of this host lives; where the system does not say, it does."""
+    if process == os.getpid():
+        # What bears this number now is of one that had it before.
+        return False
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass
+    return True
+
+
+def descriptor_of(path: Path) -> int | None:
+    """Return the number of the open file that a path leads to, as /dev/stdout does, or None."""
+    if path == STDOUT:
+        return 1
+    # A file that is the standard output or error must not be replaced under it.
+    for number in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(number), path.stat()):
+                return number
+    for _ in range(40):
+        if path.name.isdigit() and os.path.realpath(path.parent) == os.path.realpath("/dev/fd"):
+            return int(path.name)
+        if not path.is_symlink():
+            break
+        path = path.parent / os.readlink(path)
+    return None
+
+
+def is_stream(path: Path) -> bool:
+    """Tell whether a path leads to what is written into, and not replaced by a new file."""
+    if descriptor_of(path) is not None:
+        return True
+    mode = _mode(path)
+    return mode is not None and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
+    """Raise a UserError unless all outputs can be written, each to a place of its own.
+
+    That is no place that is read from, either. What is there stays as it is.
+    """
+    taken = {os.path.realpath(path): "is read from" for path in inputs}
+    for path in outputs:
+        where = os.path.realpath(path)
+        if where in taken and where != os.devnull:
+            raise UserError(f"cannot write {path}: it {taken[where]}; choose another place")
+        taken[where] = "is to be written twice"
+        _check_output(path)
+
+
+def _check_output(path: Path) -> None:
+    try:
+        number, mode = descriptor_of(path), _mode(path)
+        if number is not None:
+            # Nothing, which is refused where something would be.
+            os.write(number, b"")
+            return
+        if mode is not None and stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise write_error(path, 0, error) from error
+    if mode is not None and not _may_write(path, os.W_OK):
+        raise UserError(f"cannot write {path}: it may not be written; choose another place")
+    if mode is None or stat.S_ISREG(mode):
+        check_writable(Path(os.path.realpath(path)).parent if path.is_symlink() else path.parent)
+    elif not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)):
+        raise UserError(f"cannot write {path}: it is a socket or a disk; choose another place")
 
 
 def read_bytes(path: Path) -> bytes:
@@ -54,20 +185,28 @@ def is_file(path: Path) -> bool:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise a UserError if a folder may not be written, or not be made; nothing is written."""
+    """Raise a UserError if a folder may not be written, or not be made; nothing stays in it."""
     try:
         nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     except OSError as error:
         raise write_error(folder, 0, error) from error
-    # Those of the user that the process acts for, where the system can tell.
-    effective = os.access in os.supports_effective_ids
     if not nearest.is_dir():
         why = f"{nearest} is a file"
-    elif not os.access(nearest, os.W_OK | os.X_OK, effective_ids=effective):
+    elif not _may_write(nearest, os.W_OK | os.X_OK):
         why = "it may not be written" if nearest == folder else f"{nearest} may not be written"
     else:
-        return
+        try:
+            # Some say that they may be written, as /proc does, and cannot.
+            with tempfile.TemporaryFile(dir=nearest):
+                return
+        except OSError as error:
+            raise write_error(folder, 0, error) from error
     raise UserError(f"cannot write {folder}: {why}; choose another place")
+
+
+def _may_write(path: Path, mode: int) -> bool:
+    # By the rights of the user that the process acts for, where the system can tell.
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def read_error(path: Path, error: OSError) -> UserError:
@@ -113,7 +252,7 @@ def locked(folder: Path) -> Iterator[None]:
         # For the sentence above only: on a full disk the number is left out, and when the context
         # ends it stays.
         with suppress(OSError):
-            path.write_text(str(os.getpid()))
+            path.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
         lock.release()
@@ -121,6 +260,6 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _owner(path: Path) -> str:
     try:
-        return f"process {int(path.read_text())}"
+        return f"process {int(path.read_text(encoding='utf-8'))}"
     except (OSError, ValueError):
         return "another process"

@@ -66,7 +66,7 @@ def _digest(compiler: str, sources: Sequence[Path], version: str) -> str:
 def _processor() -> str:
     """Return what `-march=native` depends on."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         return platform.machine() + platform.processor()
@@ -93,7 +93,13 @@ def _compile(command: Sequence[str], library: Path) -> None:
     handle, beside = tempfile.mkstemp(dir=library.parent, suffix=".tmp")
     os.close(handle)
     try:
-        subprocess.run([*command, "-o", beside], capture_output=True, text=True, check=True)
+        subprocess.run(
+            [*command, "-o", beside],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=True,
+        )
         os.replace(beside, library)
     finally:
         Path(beside).unlink(missing_ok=True)

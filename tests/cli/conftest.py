@@ -162,7 +162,7 @@ def check_evaluation() -> Callable:
 @pytest.fixture(scope="session", autouse=True)
 def _imported() -> None:
     """Import what commands do, so that no test is charged with it."""
-    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_agg  # noqa: F401
     import matplotlib.backends.backend_svg  # noqa: F401
 
     from metadescent import registry

@@ -14,6 +14,7 @@ import pooch
 import pytest
 
 from metadescent import cli
+from metadescent.cli.command import commands
 from metadescent.cli.list import List
 from metadescent.registry import problems, recipe_of
 from metadescent.runs.recipe import Recipe
@@ -459,19 +460,47 @@ def test_a_mistake_of_the_program_is_a_sentence_and_with_debug_a_traceback(
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes.")]
 )
-def test_too_little_memory_is_said(
-    error: Exception, metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("line", "less"),
+    [
+        (("list",), "a machine with more"),
+        (("tune", "sgd", "quadratic"), "a smaller --seeds or --steps"),
+        (("stylize", "china", "flower"), "a smaller --size or --steps"),
+        (("train", "quadratic"), "fewer --problems, a shorter --unroll, or --memory-budget"),
+    ],
+)
+def test_too_little_memory_is_said_with_flags_that_the_command_has(
+    line: tuple[str, ...],
+    less: str,
+    error: Exception,
+    metadescent: Callable,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def starved(command: object) -> None:
         del command
         raise error
 
-    monkeypatch.setattr(List, "run", starved)
-    assert metadescent("list") == (
+    monkeypatch.setattr(commands()[line[0]], "run", starved)
+    assert metadescent(*line) == (
         2,
         "",
         f"metadescent: this takes more memory than there is ({str(error) or 'MemoryError'}); "
-        "try fewer problems or steps, or --memory-budget\n",
+        f"try {less}\n",
+    )
+
+
+@pytest.mark.parametrize("name", ["JAX_PLATFORMS", "JAX_PLATFORM_NAME"])
+def test_a_platform_that_is_not_there_is_named(name: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_PLATFORM")}
+    done = subprocess.run(
+        [sys.executable, "-c", "from metadescent.cli import main; main()", "inspect", "mnist-lstm"],
+        env=environment | {name: "rocm"},
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"metadescent: JAX has no device here where {name} is 'rocm'; try {name}=cpu"
     )
 
 

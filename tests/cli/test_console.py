@@ -1,6 +1,7 @@
 """Progress that a person can follow and a log can hold."""
 
 import io
+import re
 import sys
 
 import pytest
@@ -106,3 +107,50 @@ def test_results_are_whole_lines_where_there_is_no_terminal(
     long = "word " * 100
     console.output().print(long)
     assert capsys.readouterr().out == long + "\n"
+
+
+COLUMNS = ["", "rate", "final loss", "95 %"]
+ROWS = [["an-optimizer-of-a-long-name", "0.1", "12.5", "[11, 14]"], ["sgd", "–", "9", "[8, 10]"]]
+
+
+def shown(columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setenv("COLUMNS", columns)
+    console.output().print(table("results of runs/a-run-of-a-long-name", COLUMNS, ROWS))
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("columns", ["", "0", "1", "20", "40", "62", "80"])
+def test_names_are_whole_in_any_width_and_columns_that_do_not_fit_are_named(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shown(columns, monkeypatch, capsys)
+    assert "runs/a-run-of-a-long-name" in out
+    for name, rate, *_ in ROWS:
+        assert re.search(rf"^ {name} +{rate}\b|^ {name} +–", out, re.MULTILINE), out
+    _, _, left_out = out.partition("Left out, for want of room: ")
+    for index, column in enumerate(COLUMNS[2:], 2):
+        dropped = column in left_out
+        assert dropped == (column not in out.removesuffix(left_out))
+        assert all((row[index] in out) != dropped for row in ROWS if len(row[index]) > 1)
+    assert bool(left_out) == (columns in ("1", "20", "40"))
+    fits = max(len(line.rstrip()) for line in out.splitlines())
+    assert columns not in ("62", "80") or fits <= int(columns)
+
+
+def test_what_is_printed_is_text_and_no_markup(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strange = "[/] leaves='*/[po]*' [bold] :smile: [link=x]y"
+    monkeypatch.setenv("COLUMNS", "200")
+    console.output().print(strange)
+    console.output().print(table(strange, [strange, "x"], [[strange, strange]], text=["x"]))
+    assert capsys.readouterr().out.count(strange) == 5
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress(strange, 1) as report:
+        report(strange, 1)
+    assert sys.stderr.getvalue().count(strange) >= 2

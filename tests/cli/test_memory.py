@@ -40,7 +40,7 @@ def peaks(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def form_in(folder: str) -> str:
-    return json.loads(Path(folder, "config.json").read_text())["recipe"]["form"]
+    return json.loads(Path(folder, "config.json").read_text(encoding="utf-8"))["recipe"]["form"]
 
 
 @pytest.mark.usefixtures("run")

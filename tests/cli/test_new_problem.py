@@ -22,7 +22,7 @@ def test_it_trains_as_it_is_by_the_commands_that_it_names(metadescent: Callable)
     status, out, said = metadescent("new-problem", "blur")
     assert (status, said) == (0, "")
     assert [path.name for path in Path().iterdir()] == ["blur.py"]
-    text = Path("blur.py").read_text()
+    text = Path("blur.py").read_text(encoding="utf-8")
     train, evaluate = (line.strip() for line in out.splitlines()[1:])
     assert train == "metadescent train blur.py:blur --out runs/blur"
     assert evaluate == 'metadescent evaluate runs/blur "blur.py:blur(seed=1)"'
@@ -48,13 +48,13 @@ def test_its_lines_are_fitted_by_least_squares(metadescent: Callable) -> None:
 
 
 def test_a_file_that_is_there_is_left_as_it_is(metadescent: Callable) -> None:
-    Path("blur.py").write_text("mine")
+    Path("blur.py").write_text("mine", encoding="utf-8")
     status, out, said = metadescent("new-problem", "blur")
     assert (status, out) == (2, "")
     assert said == (
         "metadescent: blur.py is already there and is left as it is; choose another name\n"
     )
-    assert Path("blur.py").read_text() == "mine"
+    assert Path("blur.py").read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize("name", ["my-problem", "3d", "class", "loss", "a/b", ""])

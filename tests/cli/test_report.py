@@ -36,4 +36,4 @@ def test_the_same_report_is_the_same_page_and_lies_in_the_run(
     status, out, said = metadescent("report", "r", *WORDS)
     assert status == 0, said
     assert f"Report: {Path('r', 'report.html')}" in out
-    assert Path("r", "report.html").read_text() == reported[0].read_text()
+    assert Path("r", "report.html").read_text(encoding="utf-8") == reported[0].read_text()

@@ -12,7 +12,7 @@ import pytest
 from metadescent.descent import comparison
 from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.comparison import Comparison, compare, problem_keys
-from metadescent.descent.curves import Curve, learning_curves, summarize
+from metadescent.descent.curves import Curve, learning_curves, ratio, summarize
 from metadescent.descent.tuning import Tuned
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
@@ -186,3 +186,23 @@ def test_the_keys_of_a_seed_are_two_and_always_the_same() -> None:
     first, again = problem_keys(0), problem_keys(0)
     assert first == again
     assert first[0] != first[1]
+
+
+def of_losses(**losses: list[float]) -> Comparison:
+    curves = {name: Curve(*[np.asarray(values)] * 3, rate=0.1) for name, values in losses.items()}
+    return Comparison("problem", 2, 3, curves, {}, 0.0)
+
+
+def test_a_ratio_stands_where_it_says_something() -> None:
+    assert of_losses(m=[4.0, 3.0], sgd=[4.0, 2.0]).beside("sgd") == ("÷", {"m": 1.5, "sgd": 1.0})
+    # A worse optimizer is above, whatever the sign; 0 is no bound if f was ever below it.
+    for start, m, sgd in [(0.0, -94.8, -100.0), (-1.0, 3.0, 2.0), (4.0, 3.0, 0.0)]:
+        sign, beside = of_losses(m=[start, m], sgd=[start, sgd]).beside("sgd")
+        assert (sign, beside) == ("−", {"m": pytest.approx(m - sgd), "sgd": 0.0})
+        assert beside["m"] > beside["sgd"]
+
+
+@pytest.mark.parametrize("reference", [0.0, -2.0, np.nan])
+def test_a_ratio_to_what_is_not_above_zero_is_none(reference: float) -> None:
+    assert np.isnan(ratio(np.array([-1.0, 0.0, 1.0]), reference)).all()
+    np.testing.assert_array_equal(ratio(np.array([-1.0, 0.0, 1.0]), 2.0), [np.nan, 0.0, 0.5])

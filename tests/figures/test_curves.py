@@ -280,3 +280,15 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*figure4\.svg"):
         save_figure(draw_curves([Panel(curves())]), tmp_path / "file" / "figure4")
+
+
+def test_losses_below_zero_are_drawn_on_a_linear_axis() -> None:
+    below = {"mine": curve(None, -3.0), "sgd": curve(0.1, 5.0)}
+    axes = axes_of(Panel(below))
+    assert axes.get_yscale() == "linear"
+    low, high = axes.get_ylim()
+    for line, drawn in zip(axes.lines, below.values(), strict=True):
+        np.testing.assert_array_equal(line.get_ydata(), drawn.mean)
+        assert low < drawn.mean.min() <= drawn.mean.max() < high
+    axes = draw_sweeps([Sweep(SIZES, {"sgd": trend(False, -2.0)})]).axes[0]
+    assert axes.get_yscale() == "linear"

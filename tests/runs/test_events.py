@@ -99,7 +99,10 @@ def test_train_writes_what_metrics_has(
 ) -> None:
     assert metadescent(*TRAIN, *flags)[0] == 0
     (writer,) = writers
-    lines = [json.loads(line) for line in Path("r", "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line)
+        for line in Path("r", "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     expected = [(n, v, line["epoch"]) for line in lines for n, v in scalars(line).items()]
     assert writer.told[0] == ("open", str(Path("r", "tensorboard")), 1)
     assert [told for told in writer.told[1:] if isinstance(told, tuple)] == expected

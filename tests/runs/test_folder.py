@@ -1,12 +1,23 @@
 """A run's folder: what lies in it says which run it is, and whether it may be had."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from metadescent.runs.folder import check_folder, check_free, claim, differences, read_config
+from metadescent._files import HOST
+from metadescent.runs.folder import (
+    check_folder,
+    check_free,
+    check_kept,
+    claim,
+    differences,
+    read_config,
+)
 from metadescent.runs.recipe import Recipe
 
 
@@ -31,11 +42,7 @@ def test_a_file_is_not_a_place_for_a_run(tmp_path: Path, sentence: Callable) -> 
 def test_a_folder_is_claimed_once_and_for_one_configuration(
     tmp_path: Path, sentence: Callable
 ) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    half = tmp_path / "checkpoints" / ".epoch-000001.safetensors.7.tmp"
-    half.touch()
     claim(tmp_path, "mnist", Recipe(), resume=False)
-    assert not half.exists()
     assert read_config(tmp_path) == {"problem": "mnist", "recipe": asdict(Recipe())}
     claim(tmp_path, "mnist", Recipe(), resume=True)
     check_folder(tmp_path, "mnist", Recipe(), resume=True)
@@ -80,3 +87,71 @@ def test_what_differs_is_named_with_both_values() -> None:
         ("epochs", 3, 4),
         ("meta_rate", 0.003, 0.5),
     ]
+
+
+@pytest.fixture(scope="module")
+def dead() -> int:
+    """The number of a process that has ended."""
+    return int(subprocess.check_output([sys.executable, "-c", "import os; print(os.getpid())"]))
+
+
+def test_what_a_killed_run_left_half_is_removed_and_nothing_of_anyone_else(
+    tmp_path: Path, dead: int
+) -> None:
+    names = ["config.json", "metrics.jsonl", "checkpoints/epoch-000001.safetensors"]
+    hidden = [Path(name).with_name(f".{Path(name).name}") for name in names]
+    own = [f"{path}.{HOST}.{dead}.tmp" for path in hidden]
+    own += [f"{hidden[0]}.{dead}.tmp", f"{hidden[0]}.{HOST}.{os.getpid()}.tmp"]
+    others = [
+        ".notes.tmp",
+        f".thesis.tex.{HOST}.{dead}.tmp",  # of another program, or another file
+        f"{hidden[0]}.{HOST}.{os.getppid()}.tmp",  # its writer lives
+        f"{hidden[0]}.another-{HOST}.{dead}.tmp",  # on another host
+        f"nested/{hidden[0]}.{HOST}.{dead}.tmp",
+        f"nested/{hidden[2]}.{HOST}.{dead}.tmp",
+        f"checkpoints/{hidden[0]}.{HOST}.{dead}.tmp",
+        f"checkpoints/.epoch-best.safetensors.{HOST}.{dead}.tmp",
+        "search/.x.tmp",
+    ]
+    for name in own + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / f".stopped.json.{HOST}.{dead}.tmp").symlink_to(tmp_path / ".notes.tmp")
+    claim(tmp_path, "mnist", Recipe(), resume=False)
+    assert [name for name in own if (tmp_path / name).exists()] == []
+    assert [name for name in others if not (tmp_path / name).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["optimizer.safetensors", "metrics.jsonl", "checkpoints/epoch-000007.safetensors"],
+)
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_no_configuration_speaks_of_is_another_s(
+    tmp_path: Path, name: str, resume: bool, sentence: Callable
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("precious", encoding="utf-8")
+    said = (
+        f"{tmp_path} holds {name}, and no config.json says of which run it is; move it or choose "
+        "another folder"
+    )
+    assert sentence(check_free, tmp_path, resume) == said
+    assert sentence(claim, tmp_path, "mnist", Recipe(), resume) == said
+    assert (tmp_path / name).read_text(encoding="utf-8") == "precious"
+
+
+def test_the_optimizer_of_several_runs_is_replaced_by_them_alone(
+    tmp_path: Path, sentence: Callable
+) -> None:
+    members = [tmp_path / "seed-0", tmp_path / "seed-1"]
+    check_kept(tmp_path, members, resume=False)
+    (tmp_path / "optimizer.safetensors").touch()
+    for resume in (False, True):
+        assert "and no config.json says" in sentence(check_kept, tmp_path, members, resume)
+    members[0].mkdir()
+    (members[0] / "config.json").write_text("{}", encoding="utf-8")
+    check_kept(tmp_path, members, resume=True)
+    assert "seed-0 already holds a run" in sentence(check_kept, tmp_path, members, False)
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    assert "already holds a run" in sentence(check_kept, tmp_path, members, True)

@@ -365,7 +365,7 @@ def test_a_damaged_file_is_a_sentence_or_arrays(
 
 
 def test_of_pickle_it_has_the_unpickler_alone_and_of_that_what_it_lists() -> None:
-    tree = ast.parse(Path(pickled.__file__).read_text())
+    tree = ast.parse(Path(pickled.__file__).read_text(encoding="utf-8"))
     taken = [
         (type(node).__name__, alias.name)
         for node in ast.walk(tree)

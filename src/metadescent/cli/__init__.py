@@ -6,23 +6,30 @@ import errno
 import functools
 import operator
 import os
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import tyro
 from tyro.conf import arg, subcommand
 
-from metadescent._errors import UserError
+from metadescent._errors import NoReaderError, UserError
+from metadescent._files import check_outputs, descriptor_of
 from metadescent.cli import streams
-from metadescent.cli.command import Command, commands
+from metadescent.cli.command import Command, attributed, commands, flags
+from metadescent.cli.words import places_in
 from metadescent.runs.cluster.lifeline import hang_on
 from metadescent.runs.signals import Stopped, Terminated, on_time, terminate
 
 DEBUG = "--debug"
+LEAST_COLUMNS = 60
+"""Those that `--help` takes at least."""
+PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC}
 """What is wrong with a place that was named, and not with this program."""
 
@@ -45,20 +52,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = [word for word in words if word != DEBUG]
     try:
         with streams.written():
-            _obey(words, debug)
+            _obey(places_in(words), debug)
     except UserError as error:
-        _fail(str(error), error.status, debug)
+        _fail(attributed(str(error), next(iter(words), "")), error.status, debug)
     except KeyboardInterrupt:
         _fail("stopped", 130)
     except Terminated:
         _fail("terminated", Terminated.status)
     except Stopped as stopped:
         _fail(str(stopped), stopped.status)
-    except streams.NoReaderError:
+    except NoReaderError:
         # Nobody reads what could be said.
-        sys.exit(streams.NoReaderError.status)
+        sys.exit(NoReaderError.status)
     except Exception as error:
-        _fail(*_explained(error), debug)
+        _fail(*_explained(error, words), debug)
 
 
 def _obey(words: Sequence[str], debug: bool) -> None:
@@ -68,25 +75,53 @@ def _obey(words: Sequence[str], debug: bool) -> None:
     status = command.launch([*words, DEBUG] if debug else words)
     if status is not None:
         sys.exit(status)
+    outputs = command.outputs()
+    check_outputs(outputs, command.inputs() if outputs else ())
     # Only now is JAX imported: `--help` stays quick.
     _keep_compiled()
-    command.run()
+    # Where results are the standard output's, what is said of them is not.
+    with redirect_stdout(sys.stdout if 1 not in map(descriptor_of, outputs) else sys.stderr):
+        command.run()
 
 
-def _explained(error: Exception) -> tuple[str, int]:
+def _explained(error: Exception, words: Sequence[str]) -> tuple[str, int]:
     """Return the sentence and the exit status for an exception that is no UserError."""
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.filename and error.errno in PLACES:
         return f"cannot reach {error.filename}: {error.strerror}; check the path", 2
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
         return (
-            f"this takes more memory than there is ({text[:200] or 'MemoryError'}); try fewer "
-            "problems or steps, or --memory-budget"
+            f"this takes more memory than there is ({text[:200] or 'MemoryError'}); try "
+            f"{_smaller(words)}"
         ), 2
+    if missing := _no_device():
+        return missing, 2
     return (
         f"a mistake in metadescent, {type(error).__name__}: {text[:300]}; please report what "
         f"{DEBUG} after the same words shows"
     ), 1
+
+
+def _smaller(words: Sequence[str]) -> str:
+    """Say which flags, of those that the command has, make it take less memory."""
+    known = flags(commands()[words[0]])
+    if "--memory-budget" in known:
+        return "fewer --problems, a shorter --unroll, or --memory-budget"
+    sizes = [flag for flag in ("--size", "--seeds", "--steps") if flag in known]
+    return f"a smaller {' or '.join(sizes)}" if sizes else "a machine with more"
+
+
+def _no_device() -> str | None:
+    """Say that JAX finds no device, if that is so: then nothing else needs an explanation."""
+    import jax
+
+    try:
+        jax.devices()
+    except Exception:
+        name = next((name for name in PLATFORMS if name in os.environ), PLATFORMS[0])
+        asked = f" where {name} is {os.environ[name]!r}" if name in os.environ else ""
+        return f"JAX has no device here{asked}; try {name}=cpu"
+    return None
 
 
 def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
@@ -115,9 +150,18 @@ def _keep_compiled() -> None:
 
 
 def _parse(words: Sequence[str]) -> Command:
-    command = _command(words)
-    defaults = command.defaults()
-    return command if defaults is None else _command(words, defaults)
+    columns = os.environ.get("COLUMNS")
+    # In fewer, flags are broken to pieces, and in fewer than 8 tyro looks for a break for ever.
+    if shutil.get_terminal_size().columns < LEAST_COLUMNS:
+        os.environ["COLUMNS"] = str(LEAST_COLUMNS)
+    try:
+        command = _command(words)
+        defaults = command.defaults()
+        return command if defaults is None else _command(words, defaults)
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
 
 
 def _command(words: Sequence[str], defaults: Command | None = None) -> Command:

@@ -6,7 +6,6 @@ from pathlib import Path
 from metadescent.cli.console import progress
 from metadescent.cli.tables import tuning_cache
 from metadescent.cli.words import check_baseline
-from metadescent.descent.baselines import BASELINES
 from metadescent.runs.cluster.executors import engine_of
 from metadescent.runs.cluster.tasks import Tuning, run_tunings
 
@@ -17,12 +16,6 @@ def baselines_of(text: str) -> list[str]:
     for name in names:
         check_baseline(name)
     return names
-
-
-def name_of(optimizer: str) -> str:
-    """Return what the results call a learned optimizer; never the name of a hand-designed one."""
-    name = Path(optimizer).name.removesuffix(".safetensors")
-    return f"learned {name}" if name in BASELINES else name
 
 
 def tune_ahead(

@@ -1,10 +1,14 @@
 """What a command is, and how the room's are found: each is one file that adds itself."""
 
+import dataclasses
 import importlib
 import pkgutil
 import re
 from collections.abc import Sequence
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
+
+from metadescent.runs.recipe import Recipe
 
 # What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
 SHARED = {"baselines", "console", "painting", "tables", "template", "training", "verdicts"}
@@ -25,9 +29,38 @@ class Command:
         """Run the words as processes of their own and return the status; None: `run` is for it."""
         return None
 
+    def outputs(self) -> Sequence[Path]:
+        """Return the files that `run` will write: that they can be is looked at before it does."""
+        return ()
+
+    def inputs(self) -> Sequence[Path]:
+        """Return the files that `run` reads, which must not be among those that it writes."""
+        return ()
+
     def run(self) -> None:
         """Do what the words ask for; every command has its own."""
         raise NotImplementedError
+
+
+def flags(kind: Any) -> list[str]:
+    """Return the fields of a command, those of the recipe of `train` among them, as flags."""
+    fields = dataclasses.fields(kind)
+    names = [f"--{field.name.replace('_', '-')}" for field in fields if field.name != "recipe"]
+    return names if len(names) == len(fields) else [*names, *flags(Recipe)]
+
+
+def attributed(sentence: str, command: str) -> str:
+    """Add whose flags a sentence advises, where the command that it is said by has not got them."""
+    known = commands()
+    own = flags(known[command]) if command in known else []
+    of_train = set(re.findall(r"(?<!\S)--[a-z-]+", sentence)) & set(flags(known["train"])) - set(
+        own
+    )
+    return (
+        f"{sentence} (of metadescent train: {', '.join(sorted(of_train))})"
+        if of_train
+        else sentence
+    )
 
 
 def commands() -> dict[str, type[Command]]:

@@ -1,17 +1,29 @@
 """What a person sees at the terminal: progress and tables. Plain lines when it is no terminal."""
 
+import itertools
+import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 5.0
+WHOLE = 10_000
+"""Columns where nothing says how many there are."""
+GAP = 3
+"""Cells between two columns."""
+PROSE = 24
+"""Columns that prose is given at least."""
 
 
 @runtime_checkable
@@ -23,10 +35,30 @@ class Reporter(Protocol):
         ...
 
 
-def output() -> Console:
-    """Return the console for results, on standard output."""
-    # Whoever reads from a pipe wants whole lines.
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+class _Console(Console):
+    """One that breaks lines between words alone: paths and names stay whole."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print, where lines that are still too long are the terminal's to break."""
+        super().print(*objects, **{"overflow": "ignore", "crop": False} | options)
+
+
+def output(errors: bool = False) -> Console:
+    """Return the console for results, or for errors: what is printed is text and never markup."""
+    stream = sys.stderr if errors else sys.stdout
+    terminal = stream.isatty()
+    # Whoever reads from a pipe wants whole lines. $COLUMNS of 0 is none, and some terminals say 0.
+    columns = os.environ.get("COLUMNS", "")
+    asked = int(columns) if columns.isdecimal() else 0
+    width = asked or (shutil.get_terminal_size().columns if terminal else WHOLE)
+    return _Console(
+        stderr=errors,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=not terminal,
+        width=width,
+    )
 
 
 @contextmanager
@@ -42,13 +74,13 @@ def progress(title: str, total: int, done: int = 0) -> Iterator[Reporter]:
 @contextmanager
 def _bar(title: str, total: int, done: int) -> Iterator[Reporter]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[text]}"),
+        TextColumn("{task.fields[text]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=output(errors=True)) as bars:
         # The first unit of work is slow to come.
         task = bars.add_task(title, total=total, completed=done, text="compiling")
 
@@ -79,14 +111,40 @@ def _lines(title: str, total: int, done: int) -> Reporter:
 
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[str] = ()
-) -> Table:
+) -> "Grid":
     """Return a table: names on the left, figures to the right; columns in `text` are prose."""
-    result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        left = index == 0 or column in text
-        result.add_column(
-            column, justify="left" if left else "right", no_wrap=not left, overflow="fold"
+    return Grid(title, columns, rows, text)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table whose names and figures are never broken: what there is no room for is left out."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
+        """Yield the title, as many columns as fit, two at least, and the names of the others."""
+        yield Text(self.title, "italic")
+        widths = list(itertools.accumulate(map(self._width, range(len(self.columns)))))
+        shown = max(2, sum(width <= options.max_width for width in widths))
+        grid = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for index, column in enumerate(self.columns[:shown]):
+            prose = column in self.text
+            right = index > 0 and not prose
+            grid.add_column(column, justify="right" if right else "left", no_wrap=not prose)
+        for row in self.rows:
+            grid.add_row(*row[:shown])
+        yield from console.render(
+            grid, options.update(width=max(options.max_width, widths[shown - 1]))
         )
-    for row in rows:
-        result.add_row(*row)
-    return result
+        if left_out := self.columns[shown:]:
+            yield Text(f"Left out, for want of room: {', '.join(left_out)}.")
+
+    def _width(self, index: int) -> int:
+        """Return how many cells a column takes at least, with what parts it from the next."""
+        column = self.columns[index]
+        cells = max(map(cell_len, [column, *(row[index] for row in self.rows)]))
+        return GAP + (min(cells, PROSE) if column in self.text else cells)

@@ -1,5 +1,6 @@
 """`convert`: public weights as the files that this package reads."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,6 +8,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from metadescent._errors import UserError, require
+from metadescent._files import is_stream
 from metadescent.cli.command import Command
 from metadescent.cli.words import DataDir, File
 
@@ -38,16 +40,20 @@ class Convert(Command):
         if self.scale is not None:
             require("scale", self.scale, 0.0)
 
+    def outputs(self) -> list[Path]:
+        """Return the one file, unless it is there already."""
+        out = self.out or self._place()
+        if os.path.lexists(out) and not is_stream(out):
+            raise UserError(f"{out} is there already; delete it or choose another place with --out")
+        return [out]
+
     def run(self) -> None:
-        """Convert, unless something is there already."""
+        """Convert."""
         from metadescent.cli.console import output
 
-        out = self.out or self._place()
-        if out.exists():
-            raise UserError(f"{out} is there already; delete it or choose another place with --out")
+        (out,) = self.outputs()
         if self.kind == "lstm":
-            # A specification has brackets, which are not markup.
-            output().print(f"{self._optimizer(out)}: {out}", markup=False)
+            output().print(f"{self._optimizer(out)}: {out}")
         else:
             output().print(f"{self._network(out)} arrays of {self.kind}: {out}")
 

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from metadescent._errors import require
+from metadescent._errors import UserError, require
 from metadescent.cli.command import Command
 from metadescent.runs.recipe import Recipe
 
@@ -27,6 +27,12 @@ class Demo(Command):
         require("epochs", self.epochs, 1)
         require("seeds", self.seeds, 1)
 
+    def outputs(self) -> list[Path]:
+        """Return the files of the comparison; the run looks to its own folder."""
+        from metadescent.figures.output import figure_paths
+
+        return [self.out / "demo.json", *figure_paths(self.out / "demo")]
+
     def run(self) -> None:
         """Train, compare, draw."""
         from metadescent._files import write_json
@@ -41,8 +47,8 @@ class Demo(Command):
         began = time.monotonic()
         recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
         folder = self.out / "quadratic-lstm"
-        _forget(folder)
-        state = train(folder, "quadratic", recipe, None, resume=False)
+        _forget(folder, recipe)
+        state = train(folder, "quadratic", recipe, None, resume=False, command="demo")
         problem = make_problem("quadratic")
         with progress("compare", 2 * len(STANDARD) + 1) as report:
             comparison = compare(
@@ -57,9 +63,9 @@ class Demo(Command):
                 seed=recipe.seed + 1,
                 progress=lambda text: report(text, 1),
             )
-        print_comparison(comparison)
-        save_curves(comparison, self.out / "demo")
         write_json(self.out / "demo.json", comparison.to_json())
+        save_curves(comparison, self.out / "demo")
+        print_comparison(comparison)
         seconds = time.monotonic() - began
         output().print(
             f"The optimizer is {folder / OPTIMIZER}, the curves are "
@@ -67,13 +73,21 @@ class Demo(Command):
         )
 
 
-def _forget(folder: Path) -> None:
+def _forget(folder: Path, recipe: Recipe) -> None:
     """Remove what a demo before this one left in a folder, and nothing else."""
-    from metadescent._files import locked
-    from metadescent.runs.folder import CHECKPOINTS, CONFIG, METRICS
+    from metadescent._files import is_file, locked
+    from metadescent.runs.folder import CONFIG, differences, files_of, read_config
 
+    if not is_file(folder / CONFIG):
+        return
+    own = {"epochs", "form"}
+    for name, begun, asked in differences(read_config(folder), "quadratic", recipe):
+        if name not in own:
+            raise UserError(
+                f"{folder} holds another run than a demo's: its {name} is {begun!r} and not "
+                f"{asked!r}; choose another place with --out"
+            )
     with locked(folder):
-        for path in [*(folder / CHECKPOINTS).glob("epoch-*.safetensors"), folder / METRICS]:
+        # The configuration is what makes the folder a run's: it goes last.
+        for path in reversed(files_of(folder)):
             path.unlink(missing_ok=True)
-        # Last, as it is what makes the folder a run's.
-        (folder / CONFIG).unlink(missing_ok=True)

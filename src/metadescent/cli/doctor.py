@@ -1,13 +1,14 @@
 """`doctor`: why a meta-training run learns, or why it does not."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import arg
 
 from metadescent._errors import require
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir, File, Run
+from metadescent.cli.words import DataDir, File, Run, read_by
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,14 @@ class Doctor(Command):
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         require("seeds", self.seeds, 2)
+
+    def outputs(self) -> list[Path]:
+        """Return the file of measurements, if it is wanted."""
+        return [self.json] if self.json else []
+
+    def inputs(self) -> list[Path]:
+        """Return the files of the run, and of the problem."""
+        return read_by(self.folder, self.on or "")
 
     def run(self) -> None:
         """Examine, print, and say what to try."""
@@ -55,12 +64,12 @@ class Doctor(Command):
             )
         checkup = checkup._replace(examination=examination)
         rows = [list(row) for row in measurements(checkup)]
-        title = f"{self.folder}, {self.seeds} fresh problems of {name}"
-        output().print(table(title, ["", "measured"], rows))
         findings = diagnose(checkup)
-        print_findings(findings)
         if self.json:
             write_json(
                 self.json,
                 {"measured": dict(rows), "findings": [finding._asdict() for finding in findings]},
             )
+        title = f"{self.folder}, {self.seeds} fresh problems of {name}"
+        output().print(table(title, ["", "measured"], rows))
+        print_findings(findings)

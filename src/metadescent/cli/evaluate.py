@@ -1,6 +1,7 @@
 """`evaluate`: an optimizer against hand-designed ones, each at its best rate."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from metadescent._errors import require
 from metadescent.cli.command import Command
@@ -13,6 +14,8 @@ from metadescent.cli.words import (
     Problem,
     Scheduler,
     Workers,
+    name_of,
+    read_by,
 )
 
 
@@ -51,11 +54,24 @@ class Evaluate(Command):
         require("tune_seeds", self.tune_seeds, 0)
         require("seed", self.seed, 0, 2**32 - 1)
 
+    def outputs(self) -> list[Path]:
+        """Return the files of the curves, as far as they are wanted."""
+        from metadescent.figures.output import figure_paths
+
+        return [
+            *([self.json] if self.json else []),
+            *(figure_paths(self.plot) if self.plot else []),
+        ]
+
+    def inputs(self) -> list[Path]:
+        """Return the files of the optimizer and of the problem."""
+        return read_by(self.optimizer, self.problem)
+
     def run(self) -> None:
         """Tune, compare, print."""
         from metadescent import zoo
         from metadescent._files import write_json
-        from metadescent.cli.baselines import baselines_of, name_of, tune_ahead
+        from metadescent.cli.baselines import baselines_of, tune_ahead
         from metadescent.cli.console import progress
         from metadescent.cli.tables import print_comparison, save_curves, tuning_cache
         from metadescent.descent.comparison import compare
@@ -87,8 +103,8 @@ class Evaluate(Command):
                 progress=lambda text: report(text, 1),
                 within=report,
             )
-        print_comparison(comparison)
         if self.json:
             write_json(self.json, comparison.to_json())
         if self.plot:
             save_curves(comparison, self.plot)
+        print_comparison(comparison)

@@ -26,8 +26,7 @@ class List(Command):
         out.print(table("Kinds of optimizer", ["name", "m"], rows, text=["m"]))
         out.print("Pretrained: mean final losses on fresh problems, with 95 % intervals\n")
         for name in zoo.names():
-            # Cards have brackets, which are not markup.
-            out.print(f" {name}", _facts_of(name), "", sep="\n", markup=False)
+            out.print(f" {name}", _facts_of(name), "", sep="\n")
 
 
 def _facts_of(name: str) -> str:

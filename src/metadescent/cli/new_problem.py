@@ -1,5 +1,6 @@
 """`new-problem`: a file to start a problem of one's own from."""
 
+import os
 from dataclasses import dataclass
 from keyword import iskeyword
 from pathlib import Path
@@ -25,14 +26,19 @@ class NewProblem(Command):
     name: Positional[Annotated[str, arg(metavar="NAME")]]
     """Of the problem; the file is NAME.py in this folder."""
 
+    def outputs(self) -> list[Path]:
+        """Return the one file, unless it is there already."""
+        path = Path(f"{self.name}.py")
+        if os.path.lexists(path):
+            raise UserError(f"{path} is already there and is left as it is; choose another name")
+        return [path]
+
     def run(self) -> None:
         """Write the file, and print what to do with it."""
         from metadescent._files import write_atomically
         from metadescent.cli.console import output
 
-        path = Path(f"{self.name}.py")
-        if path.exists():
-            raise UserError(f"{path} is already there and is left as it is; choose another name")
+        (path,) = self.outputs()
         write_atomically(path, starting_file(self.name))
         out = output()
         out.print(
@@ -49,4 +55,4 @@ def starting_file(name: str) -> str:
             f"{name!r} cannot name a problem in a Python file; try another name, of letters, "
             "digits and underscores, such as my_problem"
         )
-    return _TEMPLATE.read_text().replace("my_problem", name)
+    return _TEMPLATE.read_text(encoding="utf-8").replace("my_problem", name)

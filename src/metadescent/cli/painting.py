@@ -22,15 +22,13 @@ from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.output import save_figure
 from metadescent.figures.paper.styling import OPTIMIZERS
 from metadescent.problems.data.content import content_path, style_path
-from metadescent.problems.data.pictures import format_of, read_picture, write_picture
+from metadescent.problems.data.pictures import read_picture, write_picture
 from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.neural_art.tiny_imagenet import network
 
 
 def paint(command: Stylize) -> None:
     """Do what `stylize` was told to."""
-    # Before hours of work: a name that no picture can be written to.
-    format_of(command.out)
     command = replace(command, optimizer=command.optimizer or OPTIMIZERS[command.net])
     names = [command.optimizer]
     if command.compare:
@@ -63,8 +61,7 @@ def reported(
         report(f"{name}, loss {number(float(visited.loss))}", visited.gradients - done)
         done = visited.gradients
         if every and done >= due:
-            place = command.out.with_stem(f"{command.out.stem}-{done:04d}")
-            write_picture(place, to_pixels(visited.theta))
+            write_picture(command.beside(f"{done:04d}"), to_pixels(visited.theta))
             # A line search takes several gradients and may pass one that is due.
             due = (done // every + 1) * every
         yield visited
@@ -127,11 +124,10 @@ def _rule(name: str, rate: float | None) -> tuple[AnyOptimizer | Any, float | No
 
 def _compare(command: Stylize, strip: np.ndarray, curves: dict[str, Curve]) -> None:
     """Write the strip of pictures and the learning curves, and print how each has done."""
-    stem = command.out.stem
-    strip_path = command.out.with_stem(f"{stem}-strip")
+    strip_path = command.beside("strip")
     write_picture(strip_path, strip)
     drawn = draw_curves([Panel(curves, x_label="Gradients evaluated")])
-    curve_paths = save_figure(drawn, command.out.with_name(f"{stem}-curves"))
+    curve_paths = save_figure(drawn, command.beside("curves").with_suffix(""))
     rows = [[name, number(curve.rate), number(curve.final)] for name, curve in curves.items()]
     title = f"{command.size} × {command.size} pixels, {command.steps} gradients"
     output().print(table(title, ["", "rate", "loss"], rows))

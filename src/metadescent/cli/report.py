@@ -1,10 +1,11 @@
 """`report`: all that there is to say of a run, on one page."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from metadescent._errors import require
 from metadescent.cli.command import Command
-from metadescent.cli.words import PAPERS, DataDir, File, Names, Run
+from metadescent.cli.words import PAPERS, DataDir, File, Names, Run, read_by
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,17 @@ class Report(Command):
     def __post_init__(self) -> None:
         """Refuse numbers that mean nothing."""
         require("seeds", self.seeds, 2)
+
+    def outputs(self) -> list[Path]:
+        """Return the one file, beside a run."""
+        from metadescent.runs.folder import read_config
+
+        read_config(self.folder)
+        return [self.out or self.folder / "report.html"]
+
+    def inputs(self) -> list[Path]:
+        """Return the files of the run."""
+        return read_by(self.folder)
 
     def run(self) -> None:
         """Write the page, and print its verdicts."""
@@ -54,7 +66,7 @@ class Report(Command):
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
             )
-        path = self.out or self.folder / "report.html"
+        (path,) = self.outputs()
         write_atomically(path, text)
         print_findings(findings)
         output().print(f"Report: {path}")

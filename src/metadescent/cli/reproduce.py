@@ -39,6 +39,14 @@ class Reproduce(Command):
         require("workers", self.workers, 1)
         require("seed", self.seed, 0, 2**32 - 1)
 
+    def outputs(self) -> list[Path]:
+        """Return the files of the figure and, if they are wanted, of the numbers behind it."""
+        from metadescent.figures.output import figure_paths
+        from metadescent.figures.paper import experiment_of
+
+        experiment_of(self.figure)  # refused before its name is a file's
+        return [*figure_paths(self.out / self.figure), *([self.json] if self.json else [])]
+
     def run(self) -> None:
         """Measure, judge, draw."""
         from metadescent import zoo
@@ -75,6 +83,9 @@ class Reproduce(Command):
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
             )
+        if self.json:
+            write_json(self.json, reproduction.to_json())
+        save_figure(reproduction.plot(), self.out / self.figure)
         for comparison in reproduction.panels.values():
             print_comparison(comparison)
         rows = [
@@ -89,10 +100,7 @@ class Reproduce(Command):
         ]
         columns = ["the paper says", "section", "measured", "against", "holds"]
         output().print(table(self.figure, columns, rows, text=["the paper says"]))
-        save_figure(reproduction.plot(), self.out / self.figure)
         output().print(f"Figure: {self.out / self.figure}.png")
-        if self.json:
-            write_json(self.json, reproduction.to_json())
 
     def _retrained(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Train optimizers as their cards say, after the stages before; return them by name."""
@@ -106,7 +114,14 @@ class Reproduce(Command):
         for name in names:
             for folder, problem, recipe in stages[name]:
                 # Each stage but the last is there for the one that goes on from it.
-                state = train(folder, problem, recipe, self.data_dir, resume=folder.exists())
+                state = train(
+                    folder,
+                    problem,
+                    recipe,
+                    self.data_dir,
+                    resume=folder.exists(),
+                    command="reproduce",
+                )
                 learned[name] = state.best
         return learned
 

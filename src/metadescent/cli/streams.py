@@ -1,25 +1,23 @@
 """A standard output that is full, closed or no longer read: said as other programs say it."""
 
+import codecs
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
-from metadescent._errors import UserError
-
-
-class NoReaderError(BaseException):
-    """Whoever read the standard output has gone, as `head` does: there is no one to say it to."""
-
-    status = 128 + getattr(signal, "SIGPIPE", 13)  # that of a program which SIGPIPE ends
+from metadescent._errors import NoReaderError, UserError
 
 
 @contextmanager
 def written() -> Iterator[None]:
     """Let what is printed until the context ends reach standard output, or say that it cannot."""
     open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        # Where an encoding lacks a letter, nothing else is lost by that.
+        with suppress(AttributeError):
+            cast(Any, stream).reconfigure(errors=_plain.__name__)
     before = sys.stdout
     sys.stdout = watched = cast(Any, _Watched(before))
     try:
@@ -32,6 +30,17 @@ def written() -> Iterator[None]:
         watched.flush()
     finally:
         sys.stdout = before
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """Return what stands for letters that an encoding lacks: - for a dash, ? for θ."""
+    letters = cast(UnicodeEncodeError, error)
+    lacking = letters.object[letters.start : letters.end]
+    return "".join(_PLAIN.get(letter, "?") for letter in lacking), letters.end
+
+
+_PLAIN = {"–": "-", "−": "-", "×": "x", "÷": "/", "…": "..."}
+codecs.register_error(_plain.__name__, _plain)
 
 
 class _Watched:
@@ -75,6 +84,6 @@ def open_what_is_closed() -> None:
             # Nothing can be written for the standard output, so that what should be is missed.
             os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
     if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115
     if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False, encoding="utf-8")  # noqa: SIM115

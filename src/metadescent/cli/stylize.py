@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from metadescent._errors import require
+from metadescent._errors import UserError, require
+from metadescent._files import is_stream
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir
+from metadescent.cli.words import DataDir, read_by
 from metadescent.descent.baselines import BASELINES
 
 
@@ -67,6 +68,38 @@ class Stylize(Command):
         for name in ("alpha", "beta", "gamma", "rate"):
             if getattr(self, name) is not None:
                 require(name, getattr(self, name), 0.0)
+
+    def outputs(self) -> list[Path]:
+        """Return the picture, and those that are written beside it."""
+        from metadescent.figures.output import figure_paths
+        from metadescent.problems.data.pictures import format_of
+
+        format_of(self.out)  # refused where no picture can be written to such a name
+        if not (self.frames or self.compare):
+            return [self.out]
+        if is_stream(self.out):
+            raise UserError(
+                f"--frames and --compare write beside {self.out}, which is no file with a place of "
+                "its own; leave them out or name a file such as styled.png"
+            )
+        # A line search may pass any number of gradients.
+        counts = range(self.steps + 1) if self.frames else ()
+        frames = [self.beside(f"{count:04d}") for count in counts]
+        if not self.compare:
+            return [self.out, *frames]
+        curves = figure_paths(self.beside("curves").with_suffix(""))
+        return [self.out, *frames, self.beside("strip"), *curves]
+
+    def beside(self, name: str) -> Path:
+        """Return where a picture lies that comes with the result."""
+        return self.out.with_stem(f"{self.out.stem}-{name}")
+
+    def inputs(self) -> list[Path]:
+        """Return the two pictures."""
+        from metadescent.problems.data.content import content_path, style_path
+
+        pictures = content_path(str(self.content)), style_path(str(self.style), self.data_dir)
+        return [*pictures, *read_by(self.optimizer)]
 
     def run(self) -> None:
         """Paint."""

@@ -33,6 +33,4 @@ def print_comparison(comparison: Comparison) -> None:
 
 def save_curves(comparison: Comparison, path: Path) -> None:
     """Write the learning curves as .svg and .png, whichever of the two `path` ends in."""
-    # A name such as run-0.5 has a suffix of its own to keep.
-    stem = path.with_suffix("") if path.suffix in (".svg", ".png") else path
-    save_figure(draw_curves([Panel(comparison.curves)]), stem)
+    save_figure(draw_curves([Panel(comparison.curves)]), path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from metadescent._errors import UserError
 from metadescent._text import number
+from metadescent.cli.command import attributed
 from metadescent.cli.console import output, progress, table
 from metadescent.cli.train import Train
 from metadescent.cli.verdicts import print_summary
@@ -23,7 +24,7 @@ from metadescent.runs.cluster.sweeps import sweep
 from metadescent.runs.curriculum import improved, keep_optimizer, stages
 from metadescent.runs.events import event_log
 from metadescent.runs.fit import fitted
-from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, check_free
+from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, check_free, check_kept
 from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite_note
 from metadescent.runs.plan import plan_of
@@ -56,6 +57,7 @@ def train(
     *,
     resume: bool,
     budget: int | float = math.inf,  # of memory; a new run takes the quickest form that fits it
+    command: str = "train",  # that this is done for
     tensorboard: bool = False,
 ) -> MetaState:
     """Meta-train in a folder with a progress bar; return the last state."""
@@ -73,7 +75,7 @@ def train(
             problem_name,
             plan,
             resume=resume,
-            say=_say,
+            say=lambda text: _say(attributed(text, command)),
             budget=budget,
             spread=spread,
         )
@@ -156,6 +158,7 @@ def _train_in_stages(command: Train, recipe: Recipe) -> None:
     """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
     problem = make_problem(command.problem, command.data_dir)
     all_stages = stages(command.folder, recipe, command.horizons)
+    check_kept(command.folder, [stage.folder for stage in all_stages], command.resume)
     kept: Path | None = None
     for index, stage in enumerate(all_stages, 1):
         output().print(f"Stage {index} of {len(all_stages)}: {stage.recipe.steps} steps.")
@@ -197,9 +200,7 @@ def _train_seeds(command: Train, recipe: Recipe) -> None:
     """Train with several seeds; the best of them by validation is the folder's optimizer."""
     recipes = [replace(recipe, seed=recipe.seed + index) for index in range(command.seeds)]
     folders = [command.folder / f"seed-{seeded.seed}" for seeded in recipes]
-    if not command.resume:
-        for folder in folders:
-            check_free(folder, resume=False)
+    check_kept(command.folder, folders, command.resume)
     _, losses = _train_all("seeds", folders, recipes, command)
     rows = [[str(seeded.seed), number(loss)] for seeded, loss in zip(recipes, losses, strict=True)]
     output().print(table("Seeds", ["seed", "validation loss"], rows))

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.text import Text
+
 from metadescent.cli.console import output
 from metadescent.runs.checkup import read_checkup
 from metadescent.runs.doctor import Finding, diagnose
@@ -17,12 +19,6 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """Print verdicts, the numbers behind them and what to try."""
     out = output()
     for finding in findings:
-        out.print(f"[bold]{finding.verdict}[/bold]: {_plain(finding.numbers)}.")
+        out.print(Text(finding.verdict, "bold") + Text(f": {finding.numbers}."))
         if finding.remedy:
-            out.print(f"  {_plain(finding.remedy)}.")
-
-
-def _plain(text: str) -> str:
-    """Return a text in which nothing is markup."""
-    # Rich would take [0.1, 0.2] for a style.
-    return text.replace("[", r"\[")
+            out.print(f"  {finding.remedy}.")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from metadescent._errors import require
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir, File, Names, Optimizer, Problem
+from metadescent.cli.words import DataDir, File, Names, Optimizer, Problem, name_of
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,24 @@ class Visualize(Command):
         require("seeds", self.seeds, 1)
         require("seed", self.seed, 0, 2**32 - 1)
 
+    @property
+    def folder(self) -> Path:
+        """Return the folder for the pictures."""
+        return self.out or Path("runs") / "visualize" / name_of(self.optimizer)
+
+    def outputs(self) -> list[Path]:
+        """Return the picture of histories; which others there are is up to chance."""
+        from metadescent.figures.output import figure_paths
+
+        return figure_paths(self.folder / "histories")
+
     def run(self) -> None:
         """Tune, trace, draw."""
         import numpy as np
 
         from metadescent import zoo
         from metadescent._text import number
-        from metadescent.cli.baselines import baselines_of, name_of
+        from metadescent.cli.baselines import baselines_of
         from metadescent.cli.console import output, progress, table
         from metadescent.cli.tables import tuning_cache
         from metadescent.descent.baselines import BASELINES
@@ -91,12 +102,13 @@ class Visualize(Command):
             ]
             for rule, updates in drawn.seen.updates.items()
         ]
+        folder = self.folder
+        save_figure(drawn.histories(), folder / "histories")
+        paths = {i: folder / f"function-{i}" for i in drawn.coordinates}
+        for coordinate, path in paths.items():
+            save_figure(drawn.functions(coordinate), path)
         title = f"Updates along one trajectory of {name} on {self.problem}, {self.steps} steps"
         output().print(table(title, ["", "rate", "mean |g|", "time scale (steps)"], rows))
-        folder = self.out or Path("runs") / "visualize" / name
-        save_figure(drawn.histories(), folder / "histories")
         output().print(f"Histories of updates: {folder / 'histories'}.png")
-        for coordinate in drawn.coordinates:
-            path = folder / f"function-{coordinate}"
-            save_figure(drawn.functions(coordinate), path)
+        for coordinate, path in paths.items():
             output().print(f"Coordinate {coordinate}, {FUNCTION_STEPS} steps at most: {path}.png")

@@ -1,13 +1,18 @@
 """Arguments that several commands have: how they are called, read and explained."""
 
+import itertools
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from metadescent._errors import UserError
+from metadescent._files import STDOUT
 from metadescent._text import nearest
 from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.runs.folder import files_of
 
 DataDir = Annotated[
     Path | None, arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA.")
@@ -18,6 +23,7 @@ Scheduler = Annotated[
     arg(metavar="ADDRESS", help="Dask's, whose cluster shares independent runs instead."),
 ]
 File = Annotated[Path | None, arg(metavar="PATH")]
+PLACES = ("--out", "--json", "--plot")
 Names = Annotated[str, arg(metavar="NAME,…")]
 Run = Positional[Annotated[Path, arg(metavar="RUN")]]
 Problem = Positional[Annotated[str, arg(metavar="PROBLEM")]]
@@ -25,6 +31,36 @@ Optimizer = Positional[Annotated[str, arg(metavar="OPTIMIZER")]]
 
 # What `--against` is by default: the paper's baselines.
 PAPERS = ",".join(STANDARD)
+
+
+def places_in(words: Sequence[str]) -> list[str]:
+    """Return words in which `-`, where a place to write is named, is the standard output."""
+    # A flag may have its value in the same word, or in the next.
+    apart = [
+        part
+        for word in words
+        for part in (
+            word.split("=", 1) if word.startswith(tuple(f"{p}=" for p in PLACES)) else [word]
+        )
+    ]
+    for i, (flag, value) in enumerate(itertools.pairwise(apart)):
+        if flag in PLACES and not value:
+            raise UserError(f"{flag} is empty and must name a place to write; is a variable unset?")
+        if flag in PLACES and value == "-":
+            apart[i + 1] = str(STDOUT)
+    return apart
+
+
+def read_by(*names: str | Path) -> list[Path]:
+    """Return the files that are read for optimizers, run folders and problems, by these names."""
+    paths = [Path(re.sub(r"(\.py):.*", r"\1", str(name), flags=re.DOTALL)) for name in names]
+    return [file for path in paths for file in (path, *(files_of(path) if path.is_dir() else []))]
+
+
+def name_of(optimizer: str) -> str:
+    """Return what the results call a learned optimizer; never the name of a hand-designed one."""
+    name = Path(optimizer).name.removesuffix(".safetensors")
+    return f"learned {name}" if name in BASELINES else name
 
 
 def check_baseline(name: str) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from metadescent._provenance import hardware, versions
 from metadescent.descent.baselines import BASELINES, STANDARD
-from metadescent.descent.curves import Curve, held_out_curves, learning_curves, summarize
+from metadescent.descent.curves import Curve, held_out_curves, learning_curves, ratio, summarize
 from metadescent.descent.tuning import Progress, Tuned
 from metadescent.descent.tuning_cache import tune_each
 from metadescent.descent.unrolling import AnyOptimizer
@@ -44,6 +44,17 @@ class Comparison(NamedTuple):
         # One that diverged, whose figure is NaN, comes last.
         figures = {name: figure(self.curves[name]) for name in self.tuned}
         return min(figures, key=lambda name: (math.isnan(figures[name]), figures[name]))
+
+    def beside(self, name: str) -> tuple[str, dict[str, float]]:
+        """Return ÷ or −, and by it every final loss beside that of one of the curves.
+
+        Where f falls below zero, or the reference is zero, a ratio says nothing: − is returned.
+        """
+        reference = self.curves[name].last_tenth
+        finals = {other: curve.last_tenth for other, curve in self.curves.items()}
+        if reference > 0 and not any((curve.mean < 0).any() for curve in self.curves.values()):
+            return "÷", {other: float(ratio(final, reference)) for other, final in finals.items()}
+        return "−", {other: final - reference for other, final in finals.items()}
 
     def to_json(self) -> dict[str, Any]:
         """Return the comparison in the schema of `metadescent evaluate --json`."""

@@ -197,6 +197,15 @@ def summarize(curves: Float[Array | np.ndarray, "seeds steps"], rate: float | No
     return Curve(mean, mean - half_width, mean + half_width, rate)
 
 
+def ratio(
+    losses: Float[np.ndarray, "..."] | float, reference: Float[np.ndarray, "..."] | float
+) -> Float[np.ndarray, "..."]:
+    """Return losses ÷ reference, NaN where that says nothing: 0 is no bound of what is below it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = np.divide(losses, reference)
+    return np.where(np.greater_equal(losses, 0) & np.greater(reference, 0), quotient, np.nan)
+
+
 def final_loss(
     curves: Float[Array | np.ndarray, "... steps"],
 ) -> Float[Array | np.ndarray | np.floating, "..."]:

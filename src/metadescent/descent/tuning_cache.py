@@ -83,7 +83,7 @@ def kept_tuned(
     """Return the outcome of a search that the cache has, None if it has not."""
     path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
     try:
-        return Tuned(**json.loads(path.read_text()))
+        return Tuned(**json.loads(path.read_text(encoding="utf-8")))
     # A damaged file is as good as none.
     except (OSError, ValueError, TypeError):
         return None

@@ -119,7 +119,7 @@ def unroll(
     """
     require("num_steps", num_steps, 1)
     require_choice("form", form, get_args(Unrolled))
-    hint = "a metadescent.descent.Trajectory; try metadescent.descent.unrolling.start(m, f, key)"
+    hint = "a metadescent.descent.Trajectory; try metadescent.descent.start(m, f, key)"
     require_kind("trajectory", trajectory, Trajectory, hint)
     check_key(key)
     rule = rule_for(m, f)

@@ -25,10 +25,16 @@ def draw_line(
     label: str,
     style: Mapping[str, Any],
 ) -> None:
-    """Draw means and the band of their intervals; `shown` is mean, low and high."""
-    mean, low, high = map(_positive, shown)
-    # An interval that reaches below zero is shaded down to the edge.
-    floor = np.where(np.isnan(low) & ~np.isnan(high), np.finfo(float).tiny, low)
+    """Draw means and the band of their intervals; `shown` is mean, low and high.
+
+    The axis has been scaled to losses before, as what it can show depends on that.
+    """
+    mean, low, high = shown
+    floor = low
+    if axes.get_yscale() == "log":
+        mean, low, high = map(_positive, shown)
+        # An interval that reaches below zero is shaded down to the edge.
+        floor = np.where(np.isnan(low) & ~np.isnan(high), np.finfo(float).tiny, low)
     axes.fill_between(x, floor, high, color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
     axes.plot(x, mean, label=label, **style)
 
@@ -94,9 +100,19 @@ def _positive(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"
 
 
 def scale_losses(axes: "matplotlib.axes.Axes", intervals: Iterable[Sequence[np.ndarray]]) -> None:
-    """Fit the loss axis to means and their upper bounds, with ticks at round numbers."""
+    """Fit the loss axis to means and their upper bounds, with ticks at round numbers.
+
+    It is logarithmic, but where a mean is below zero.
+    """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+    intervals = list(intervals)
+    if any((mean < 0).any() for mean, _, _ in intervals):
+        bounds = np.concatenate([values[np.isfinite(values)] for i in intervals for values in i])
+        margin = 0.04 * float(np.ptp(bounds)) or 1.0
+        axes.set_ylim(float(bounds.min()) - margin, float(bounds.max()) + margin)
+        return
+    axes.set_yscale("log")
     # A lower bound near zero would stretch the axis over decades with nothing in them.
     shown = [
         _positive(values)

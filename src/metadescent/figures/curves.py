@@ -70,9 +70,10 @@ def draw_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib.fig
 def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str] = ()) -> None:
     """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
 
-    The loss axis is logarithmic. Values that it cannot show (not finite, or not positive) are left
-    out, and an interval that reaches down to zero is shaded down to the edge. Where a curve ceases
-    to be finite and others do not, the axis is fitted to the others.
+    The loss axis is logarithmic, but where a mean is below zero. Values that it cannot show (not
+    finite, or not positive) are left out, and an interval that reaches down to zero is shaded down
+    to the edge. Where a curve ceases to be finite and others do not, the axis is fitted to the
+    others.
 
     Arguments:
         axes: where to draw.
@@ -92,13 +93,12 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
     shown = {
         name: [values[first - 1 :] for values in curve[:3]] for name, curve in panel.curves.items()
     }
-    for name, values in shown.items():
-        steps = panel.every * (first + np.arange(len(values[0])))
-        draw_line(axes, steps, values, panel.label(name), styles[name])
-    axes.set_yscale("log")
     # A baseline that diverged must not squeeze the others into a corner.
     within = [values for values in shown.values() if np.isfinite(values[0]).all()]
     scale_losses(axes, within or shown.values())
+    for name, values in shown.items():
+        steps = panel.every * (first + np.arange(len(values[0])))
+        draw_line(axes, steps, values, panel.label(name), styles[name])
     last = max([first, *(len(curve.mean) for curve in panel.curves.values())])
     axes.set_xlim(panel.every * (first - 1), panel.every * last)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

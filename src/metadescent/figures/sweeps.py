@@ -60,8 +60,8 @@ def draw_sweeps(panels: Sequence[Sweep]) -> "matplotlib.figure.Figure":
     shown += [(level,) * 3 for level in levels]
 
     def draw(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
-        _draw_sweep(axes, panel)
         scale_losses(axes, shown)
+        _draw_sweep(axes, panel)
         axes.label_outer()
 
     return arrange(panels, draw, len(panels), COLUMN_WIDTH * min(len(panels), 2), sharey=True)
@@ -82,7 +82,6 @@ def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
         label = label_of(name, panel.labels)
         draw_line(axes, np.asarray(panel.sizes), trend[:3], label, style)
     axes.set_xscale("log")
-    axes.set_yscale("log")
     axes.set_xlim(panel.sizes[0] / 1.2, panel.sizes[-1] * 1.2)
     axes.xaxis.set_major_locator(FixedLocator(list(panel.sizes)))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -13,6 +13,7 @@ import equinox as eqx
 
 from metadescent._errors import UserError
 from metadescent.meta.state import MetaState
+from metadescent.runs.folder import CHECKPOINT
 from metadescent.zoo.arrays import load_arrays, save_arrays
 
 KEEP = 2
@@ -56,16 +57,13 @@ def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, oldest first."""
     # By number: past a million epochs the names have another digit.
     return sorted(
-        (path for path in folder.glob("epoch-*") if _NAME.fullmatch(path.name)), key=_epoch
+        (path for path in folder.glob("epoch-*") if re.fullmatch(CHECKPOINT, path.name)), key=_epoch
     )
 
 
 def latest_epoch(folder: Path) -> int:
     """Return the epoch of the newest checkpoint in a folder, 0 if there is none."""
     return max(map(_epoch, checkpoints(folder)), default=0)
-
-
-_NAME = re.compile(r"epoch-\d{6,}\.safetensors")
 
 
 def _epoch(path: Path) -> int:

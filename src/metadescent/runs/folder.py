@@ -3,18 +3,21 @@
 config.json             the problem and the recipe
 metrics.jsonl           one line an epoch
 stopped.json            where the meta-loss ceased to be finite, if it did
+result.json             the best validation loss, where it is one of several runs
 checkpoints/            the whole state after the newest two epochs
 optimizer.safetensors   the best optimizer so far, by validation
 .lock                   held by the process that trains
 """
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from metadescent._errors import UserError
-from metadescent._files import check_writable, is_file, read_error, write_json
+from metadescent._files import check_writable, is_file, left_overs, read_error, write_json
 from metadescent.runs.recipe import Recipe
 
 CONFIG = "config.json"
@@ -22,6 +25,10 @@ METRICS = "metrics.jsonl"
 STOPPED = "stopped.json"
 CHECKPOINTS = "checkpoints"
 OPTIMIZER = "optimizer.safetensors"
+RESULT = "result.json"
+CHECKPOINT = r"epoch-\d{6,}\.safetensors"
+"""The names of checkpoints, as a regular expression."""
+_NAMES = "|".join(map(re.escape, (CONFIG, METRICS, STOPPED, OPTIMIZER, RESULT)))
 
 
 def check_free(folder: Path, resume: bool) -> None:
@@ -32,7 +39,33 @@ def check_free(folder: Path, resume: bool) -> None:
         raise UserError(
             f"{folder} already holds a run; go on with it by --resume or choose another folder"
         )
+    if not is_file(folder / CONFIG) and (others := files_of(folder)):
+        raise UserError(
+            f"{folder} holds {others[0].relative_to(folder)}, and no {CONFIG} says of which run it "
+            "is; move it or choose another folder"
+        )
     check_writable(folder)
+
+
+def check_kept(folder: Path, members: Sequence[Path], resume: bool) -> None:
+    """Raise a UserError if a folder for several runs, and the best of them, cannot be had."""
+    for member in members:
+        check_free(member, resume)
+    begun = resume and any(is_file(member / CONFIG) for member in members)
+    # Its optimizer is theirs to replace only if they are there and no run of its own is.
+    if is_file(folder / CONFIG) or not begun:
+        check_free(folder, resume=False)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return the files in a folder that bear a run's names."""
+    names = (CONFIG, OPTIMIZER, METRICS, STOPPED, RESULT)
+    kept = [
+        path
+        for path in (folder / CHECKPOINTS).glob("epoch-*")
+        if re.fullmatch(CHECKPOINT, path.name)
+    ]
+    return [*(folder / name for name in names if is_file(folder / name)), *sorted(kept)]
 
 
 def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
@@ -50,9 +83,10 @@ def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) 
 
 def claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
     """Make a folder that this process holds the run's, having removed what a crash left half."""
-    # Files of `write_atomically` that never got their name.
-    for left_over in folder.rglob(".*.tmp"):
-        left_over.unlink(missing_ok=True)
+    # Files of a run that never got their name; other hidden files, here and below, are another's.
+    for place, names in ((folder, _NAMES), (folder / CHECKPOINTS, CHECKPOINT)):
+        for left_over in left_overs(place, names):
+            left_over.unlink(missing_ok=True)
     # Again: before the lock was had, another process may have begun a run.
     check_folder(folder, problem_name, recipe, resume)
     if not (folder / CONFIG).exists():

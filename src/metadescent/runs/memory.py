@@ -29,7 +29,9 @@ def parse_bytes(text: str) -> int:
 def resident() -> int:
     """Return what this process holds now; where the system does not tell, its peak so far, or 0."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf(
+            "SC_PAGE_SIZE"
+        )
     except OSError:
         pass
     try:
@@ -79,6 +81,6 @@ def _group_limits(root: Path) -> Iterator[int]:
 def _read(path: Path) -> str:
     """Return what a file says, nothing where it is not there or may not be read."""
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except OSError:
         return ""

@@ -80,7 +80,7 @@ def run_page(
 def comparison_table(comparison: Comparison) -> Table:
     """Return final losses, sums and rates, and where times were measured those of a step."""
     best = comparison.best_baseline(lambda c: c.last_tenth) if comparison.tuned else None
-    reference = comparison.curves[best].last_tenth if best else None
+    sign, beside = comparison.beside(best) if best else ("", {})
     rows = [
         [
             name,
@@ -89,11 +89,11 @@ def comparison_table(comparison: Comparison) -> Table:
             f"[{number(float(curve.low[-1]))}, {number(float(curve.high[-1]))}]",
             number(curve.last_tenth),
             number(curve.sum),
-            number(curve.last_tenth / reference if reference else None),
+            number(beside.get(name)),
         ]
         for name, curve in comparison.curves.items()
     ]
-    columns = ["", "rate", "final", "95 %", "last 10th", "sum", f"÷ {best}" if best else ""]
+    columns = ["", "rate", "final", "95 %", "last 10th", "sum", f"{sign} {best}" if best else ""]
     if comparison.seconds:
         # Costs are relative to the first, the learned one.
         first = comparison.seconds[next(iter(comparison.curves))]

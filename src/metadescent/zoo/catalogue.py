@@ -58,4 +58,4 @@ def card(name: str) -> str:
     # Looked up first, as a card is a file and a name could lead out of the folder.
     if name not in names():
         raise UserError(f"there is no pretrained optimizer {name!r}; {nearest(name, names())}")
-    return (FOLDER / f"{name}.md").read_text()
+    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")

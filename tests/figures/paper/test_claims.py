@@ -14,6 +14,7 @@ from metadescent.figures.paper.claims import (
     ahead,
     describe,
     falls_behind,
+    lower_from,
     no_worse,
     outperforms,
     outperforms_in_pairs,
@@ -190,3 +191,17 @@ def test_what_experiments_share_is_no_experiment() -> None:
     known = {"figure4", "figure5", "figure6", "figure7", "transfer", "appendix-d"}
     art = {"figure8", "figure8-vgg19", "figure8-transfer", "figure9", "figure9-vgg19"}
     assert set(experiments()) == known | art | appendix_b
+
+
+def test_no_loss_is_a_multiple_of_one_below_zero() -> None:
+    worse, better = Score(-94.8, -94.9, -94.7), Score(-100.0, -100.1, -99.9)
+    assert ahead(better, worse)
+    assert not ahead(worse, better)
+    # -94.8 is more than -100, though not more than 0.95 times as much.
+    assert not ahead(worse, better, 0.95)
+    assert not ahead(better, worse, 0.95)
+    claim = within("text", "3", comparison(-94.8, sgd=-100.0), 1, 1.05)
+    assert not claim.holds
+    (claim,) = [lower_from("text", "3", comparison(-94.8, sgd=-100.0), 1)]
+    assert (claim.holds, math.isnan(claim.measured)) == (False, True)
+    assert lower_from("text", "3", comparison(-100.0, sgd=-94.8), 1).holds

@@ -9,7 +9,7 @@ from typing import Any
 
 def square(task: dict[str, Any]) -> int:
     """Return n², having taken note; one task, once, kills the worker that it runs on."""
-    with open(task["log"], "a") as log:
+    with open(task["log"], "a", encoding="utf-8") as log:
         log.write(f"{task['n']}\n")
     deadly = task.get("deadly")
     if deadly and not Path(deadly).exists():

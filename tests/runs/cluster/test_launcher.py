@@ -116,7 +116,7 @@ def test_the_processes_end_with_the_one_that_watches(tmp_path: Path) -> None:
 
 
 def children(parent: int) -> list[str]:
-    return Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8").split()
 
 
 def until(true: object) -> None:

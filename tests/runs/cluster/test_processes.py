@@ -100,7 +100,11 @@ def test_two_processes_of_which_one_is_killed_and_one_goes_on_do_as_one(
 ) -> None:
     with started(command("--out", str(tmp_path), "--processes", "2")) as process:
         wait_for(lambda: latest_epoch(tmp_path / "checkpoints") >= 2, process)
-        pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        pids = (
+            Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            .read_text(encoding="utf-8")
+            .split()
+        )
         assert len(pids) == 2
         killed_at = time.monotonic()
         os.kill(int(pids[1]), signal.SIGKILL)

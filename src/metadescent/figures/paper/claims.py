@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from metadescent.descent.comparison import Comparison
-from metadescent.descent.curves import Curve
+from metadescent.descent.curves import Curve, ratio
 
 MORE = "it is more and the 95 % intervals are apart"
 LESS = "it is less and the 95 % intervals are apart"
@@ -77,7 +77,13 @@ def rivals(comparison: Comparison, last: int) -> tuple[Score, Score]:
 def ahead(better: Score, worse: Score, margin: float = 1.0) -> bool:
     """Say whether one score is at most `margin` times another, with intervals that are apart."""
     finite = math.isfinite(better.value) and math.isfinite(worse.value)
-    return finite and better.high < worse.low and better.value <= margin * worse.value
+    return finite and better.high < worse.low and _at_most(better, margin, worse)
+
+
+def _at_most(score: Score, margin: float, other: Score) -> bool:
+    """Say whether a score is at most `margin` times another, which nothing below zero is."""
+    above = margin == 1.0 or min(score.value, other.value) >= 0
+    return above and score.value <= margin * other.value
 
 
 def outperforms(
@@ -113,7 +119,7 @@ def within(text: str, section: str, comparison: Comparison, last: int, margin: f
     """Judge that the learned optimizer's last steps' loss is at most `margin` times the best's."""
 
     def holds(measured: Score, best: Score) -> bool:
-        return math.isfinite(best.value) and measured.value <= margin * best.value
+        return math.isfinite(best.value) and _at_most(measured, margin, best)
 
     condition = f"it is at most {margin:g} times as much"
     return _beside_the_best(text, section, comparison, last, condition, holds)
@@ -128,7 +134,7 @@ def outperforms_in_pairs(
     above_zero = bool(margins) and all(curve.low[-1] > 0 for curve in margins)
 
     def holds(measured: Score, best: Score) -> bool:
-        return above_zero and measured.value <= margin * best.value
+        return above_zero and _at_most(measured, margin, best)
 
     condition = (
         f"it is at most {margin:g} times as much and the 95 % intervals of the difference to each "
@@ -149,7 +155,7 @@ def outperforms_throughout(
         "that of the best baseline there, against one; holds if it is less and the 95 % intervals "
         "are apart throughout",
         section,
-        float(np.max([measured.value / reference.value for measured, reference in pairs])),
+        float(np.max([ratio(measured.value, reference.value) for measured, reference in pairs])),
         1.0,
         all(ahead(measured, reference) for measured, reference in pairs),
     )
@@ -160,15 +166,14 @@ def lower_from(quotation: str, section: str, comparison: Comparison, first: int)
     learned, baselines = learned_and_baselines(comparison)
     means = np.stack([curve.mean[first - 1 :] for curve in baselines.values()])
     best = np.where(np.isfinite(means), means, np.inf).min(0)
-    with np.errstate(divide="ignore", invalid="ignore"):  # no loss, or none that is finite
-        ratios = learned.mean[first - 1 :] / best
+    mine = learned.mean[first - 1 :]
     return Claim(
         f"{quotation}: the largest ratio, over steps {first}–{comparison.steps}, of the LSTM's "
         "loss to the least of any baseline at that step, against one; holds if it is less",
         section,
-        float(np.max(ratios)),
+        float(np.max(ratio(mine, best))),
         1.0,
-        bool(np.all((ratios < 1) & np.isfinite(best))),
+        bool(np.all((mine < best) & np.isfinite(best))),
     )
 
 

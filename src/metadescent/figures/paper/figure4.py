@@ -20,6 +20,7 @@ apart in the center plot. Baselines are tuned for the horizon that they are run 
 import numpy as np
 
 from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import ratio
 from metadescent.figures.paper.claims import (
     Claim,
     describe,
@@ -83,15 +84,15 @@ def _judge(panels: Panels) -> list[Claim]:
 def _equivalent(comparison: Comparison, last: int) -> Claim:
     _, baselines = learned_and_baselines(comparison)
     losses = [score(baselines[name], last).value for name in ("nag", "adam", "rmsprop")]
-    ratio = float(np.max(losses) / np.min(losses))
+    spread = float(ratio(np.max(losses), np.min(losses)))
     return Claim(
         '"NAG, ADAM, and RMSprop exhibit roughly equivalent performance": the ratio of the worst '
         f"to the best of the three by {describe(comparison.steps, last)}, against the largest that "
         "counts as equivalent; holds if it is no larger",
         "3.2",
-        ratio,
+        spread,
         EQUIVALENT,
-        ratio <= EQUIVALENT,
+        spread <= EQUIVALENT,
     )
 
 
@@ -100,15 +101,15 @@ def _continues(comparison: Comparison) -> Claim:
     half = comparison.steps // 2
     # Of the baselines that have not diverged by then.
     best = np.fmin.reduce([curve.mean[half:] for curve in baselines.values()])
-    ratio = float(np.max(learned.mean[half:] / best))
+    largest = float(np.max(ratio(learned.mean[half:], best)))
     return Claim(
         '"the LSTM optimizer continues to outperform the baseline optimizers": the largest ratio, '
         f"over steps {half + 1}–{comparison.steps}, of the LSTM's mean loss to that of the best "
         "baseline at that step, against one; holds if it is less",
         "3.2",
-        ratio,
+        largest,
         1.0,
-        ratio < 1.0,
+        largest < 1.0,
     )
 
 

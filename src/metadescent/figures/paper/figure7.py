@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metadescent.descent.comparison import Comparison
-from metadescent.descent.curves import Curve
+from metadescent.descent.curves import Curve, ratio
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.paper.claims import Claim, describe, outperforms, rivals, score, tenth
 from metadescent.figures.paper.experiment import Panels
@@ -92,12 +92,12 @@ def _held_out(panel: Comparison) -> Comparison:
 def _boost(panels: Panels, small: str, large: str) -> Claim:
     """Judge that the gain over the best baseline is larger on fewer labels."""
 
-    def ratio(name: str) -> float:
+    def gain(name: str) -> float:
         panel = _with(LSTM, panels[name])
         ours, best = rivals(panel, tenth(panel.steps))
-        return ours.value / best.value
+        return float(ratio(ours.value, best.value))
 
-    few, many = ratio(small), ratio(large)
+    few, many = gain(small), gain(large)
     steps = panels[small].steps
     return Claim(
         '"with significant boosts in performance for the CIFAR-5 and especially CIFAR-2 datasets": '

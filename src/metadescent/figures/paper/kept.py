@@ -69,4 +69,4 @@ def to_entry(
 
 
 def _entries(path: Path, panel: str) -> dict[str, Any]:
-    return json.loads(path.read_text()).get(panel, {}) if path.is_file() else {}
+    return json.loads(path.read_text(encoding="utf-8")).get(panel, {}) if path.is_file() else {}

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metadescent._errors import UserError, require
-from metadescent._files import write_atomically
+from metadescent._files import is_stream, write_atomically
 from metadescent.problems.data.orientation import turn_upright
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def write_picture(path: Path | str, pixels: Pixels) -> None:
 
 
 def format_of(path: Path) -> str:
-    """Return the format that a picture is written in, by the file's ending."""
+    """Return the format that a picture is written in, by the file's ending; a pipe needs none."""
+    if not path.suffix and is_stream(path):
+        return "PNG"
     if path.suffix.lower() not in WRITTEN:
         raise UserError(
             f"{str(path)!r} names no format that pictures are written in; "

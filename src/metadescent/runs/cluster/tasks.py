@@ -23,10 +23,9 @@ from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 from metadescent.runs.cluster.executors import Engine
 from metadescent.runs.cluster.sweeps import sweep
+from metadescent.runs.folder import RESULT
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.search import validate_trial
-
-RESULT = "result.json"
 
 
 class Training(NamedTuple):
@@ -136,7 +135,7 @@ def _problem(name: str, data_dir: str | None) -> Problem:
 def _kept(task: Training) -> dict[str, Any] | None:
     """Return the result of a task that was finished, None if it was not."""
     try:
-        kept = json.loads((Path(task.folder) / RESULT).read_text())
+        kept = json.loads((Path(task.folder) / RESULT).read_text(encoding="utf-8"))
         # Of another recipe it is not a result; the run's folder will say what differs.
         return kept["result"] if kept["task"] == task._asdict() else None
     except (OSError, ValueError, TypeError, KeyError):
