@@ -8,6 +8,7 @@ import atexit
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -32,7 +33,7 @@ def compiled(
     if os.environ.get("METADESCENT_NATIVE") == "0" or compiler is None:
         return None
     includes = [f"-I{folder}" for folder in FOLDERS]
-    arguments = [*FLAGS, *includes, *(["-isystem", system] if system else [])]
+    arguments = [*flags(), *includes, *(["-isystem", system] if system else [])]
     try:
         library = _path(f"{_digest(compiler, sources, version)}.so")
         if not library.exists():
@@ -44,6 +45,11 @@ def compiled(
         warnings.warn(message, stacklevel=3)
         return None
     return library
+
+
+def flags() -> list[str]:
+    """Return what the compiler is told; METADESCENT_NATIVE_FLAGS adds to it, such as a sanitizer."""
+    return [*FLAGS, *shlex.split(os.environ.get("METADESCENT_NATIVE_FLAGS", ""))]
 
 
 def _compiler() -> str | None:
@@ -58,7 +64,7 @@ def _digest(compiler: str, sources: Sequence[Path], version: str) -> str:
     for path in [*sorted(sources), *sorted(headers)]:
         digest.update(path.read_bytes())
     known = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
-    for part in (known, _processor(), version, *FLAGS):
+    for part in (known, _processor(), version, *flags()):
         digest.update(part if isinstance(part, bytes) else part.encode())
     return digest.hexdigest()[:16]
 
