@@ -48,7 +48,7 @@ def compiled(
 
 
 def flags() -> list[str]:
-    """Return what the compiler is told; METADESCENT_NATIVE_FLAGS adds to it, such as a sanitizer."""
+    """Return what the compiler is told; METADESCENT_NATIVE_FLAGS may add a sanitizer."""
     return [*FLAGS, *shlex.split(os.environ.get("METADESCENT_NATIVE_FLAGS", ""))]
 
 

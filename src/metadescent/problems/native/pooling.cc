@@ -76,8 +76,8 @@ ffi::Error run_pool(ffi::ThreadPool threads, ffi::AnyBuffer z, ffi::Result<ffi::
   given.writes("the variances", *variance, s.moments);
   if (!given.fits()) return given.error();
   // Of no places there is no mean.
-  for (const auto& moment : {mean, variance})
-    std::fill_n((*moment).typed_data<float>(), s.all ? 0 : (*moment).element_count(),
+  for (ffi::Result<ffi::AnyBuffer> moment : {mean, variance})
+    std::fill_n(moment->typed_data<float>(), s.all ? 0 : moment->element_count(),
                 std::numeric_limits<float>::quiet_NaN());
 
   const float* from = z.typed_data<float>();
