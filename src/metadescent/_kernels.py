@@ -29,15 +29,15 @@ def compiled(
     version: str = "",  # of those
 ) -> Path | None:
     """Return the library of these sources, which is compiled unless the cache has it, or None."""
-    compiler = _compiler()
-    if os.environ.get("METADESCENT_NATIVE") == "0" or compiler is None:
+    program = compiler()
+    if os.environ.get("METADESCENT_NATIVE") == "0" or program is None:
         return None
     includes = [f"-I{folder}" for folder in FOLDERS]
     arguments = [*flags(), *includes, *(["-isystem", system] if system else [])]
     try:
-        library = _path(f"{_digest(compiler, sources, version)}.so")
+        library = _path(f"{_digest(program, sources, version)}.so")
         if not library.exists():
-            _compile([compiler, *arguments, *map(str, sources)], library)
+            _compile([program, *arguments, *map(str, sources)], library)
     # That there is no compiler is to be expected; one that fails is worth a warning.
     except (OSError, subprocess.SubprocessError) as error:
         detail = (getattr(error, "stderr", "") or str(error)).strip()[:500]
@@ -52,7 +52,8 @@ def flags() -> list[str]:
     return [*FLAGS, *shlex.split(os.environ.get("METADESCENT_NATIVE_FLAGS", ""))]
 
 
-def _compiler() -> str | None:
+def compiler() -> str | None:
+    """Return the compiler, or None."""
     candidates = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
     return next(filter(None, map(shutil.which, filter(None, candidates))), None)
 

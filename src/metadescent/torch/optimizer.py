@@ -20,6 +20,9 @@ from metadescent.torch.partitioned import number_of, read_groups
 from metadescent.torch.row import Row
 
 
+RESHAPED = "its data has changed its shape; optimizer.state.pop(parameter) begins anew"
+
+
 class Member(NamedTuple):
     """A parameter, the number of its rule, its group and what to call it."""
 
@@ -154,6 +157,11 @@ class LearnedOptimizer(torch.optim.Optimizer):
                         f"the gradient of {member.called} is sparse and must be dense; try "
                         "sparse=False in the embedding"
                     )
+                if member.p.grad.shape != member.p.shape:
+                    raise UserError(
+                        f"the gradient of {member.called} has shape {tuple(member.p.grad.shape)}; "
+                        "call zero_grad() when a parameter is given data of another shape"
+                    )
                 together.setdefault((member.number, member.p.device), []).append(member)
         for number, part in enumerate(self._parts):
             devices = [str(device) for of, device in together if of == number]
@@ -186,13 +194,17 @@ class LearnedOptimizer(torch.optim.Optimizer):
         if row is None or not all(row.holds(m.p, self.state[m.p]) for m in members):
             moving = {m.p for m in members}
             # In the order of groups, so that a run that was resumed has the same row.
-            params = [
-                m.p
+            its = [
+                m
                 for m in self._members()
                 if (m.number, m.p.device) == (number, device)
                 and (m.p in moving or self.state.get(m.p))
             ]
-            row = Row(self._parts[number], params, [self.state.get(p, {}) for p in params])
+            before = [self.state.get(m.p, {}) for m in its]
+            for member, state in zip(its, before, strict=True):
+                if state:
+                    self._require_fit(member, state, RESHAPED)
+            row = Row(self._parts[number], [m.p for m in its], before)
             self._rows[number, device] = row
             # Dictionaries of the caller's own: one that is changed is told from the row's.
             self.state.update({p: dict(h) for p, h in row.states.items()})
@@ -200,6 +212,13 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     def _restore(self, member: Member, given: Any) -> None:
         """Take h from a state that was saved, in its own precision, which PyTorch would change."""
+        self._require_fit(member, given, "it was saved from another optimizer or model")
+        self.state[member.p] = {
+            name: x.to(member.p.device, torch.float32, copy=True) for name, x in given.items()
+        }
+
+    def _require_fit(self, member: Member, given: Any, hint: str) -> None:
+        """Raise a UserError unless h has the leaves that the rule and the parameter ask for."""
         p, shapes = member.p, self._parts[member.number].rule.state_shapes()
         expected = {name: (*shape, *p.shape) for name, shape in shapes.items()}
         require_kind(f"the state of {member.called}", given, dict, "a dict of tensors")
@@ -213,11 +232,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
             if given[name].shape != shape:
                 raise UserError(
                     f"{name} of {member.called} has shape {tuple(given[name].shape)} where {shape} "
-                    "is expected; it was saved from another optimizer or model"
+                    f"is expected; {hint}"
                 )
-        self.state[p] = {
-            name: x.to(p.device, torch.float32, copy=True) for name, x in given.items()
-        }
 
 
 def _whole(given: dict[str, Any]) -> dict[str, Any]:

@@ -53,8 +53,12 @@ class Row:
 
     def holds(self, p: Tensor, state: Tensors) -> bool:
         """Return whether this row has the parameter's h, and the caller has put no other there."""
-        views = self.states.get(p)
-        return views is not None and all(state.get(name) is x for name, x in views.items())
+        views, shapes = self.states.get(p), self.rule.state_shapes()
+        return views is not None and all(
+            # A parameter may have been given data of another shape.
+            state.get(name) is x and x.shape == (*shapes[name], *p.shape)
+            for name, x in views.items()
+        )
 
     def update(
         self, params: Sequence[Tensor], gradient: Float[Tensor, " n"]
