@@ -50,7 +50,7 @@ def guarded_update(update: Callable[..., Any]) -> Callable[..., Any]:
         with _inside(m) as is_inside:
             # What a subclass hands to the class above need not be what its own `init` returns.
             if not is_inside:
-                _look_at(m, updates, state, params)
+                state = _fitting(m, updates, state, params)
             return update(m, updates, state, params, **extra)
 
     return move
@@ -71,7 +71,8 @@ def _inside(m: Any) -> Iterator[bool]:
         around.pop()
 
 
-def _look_at(m: Any, updates: PyTree, state: PyTree, params: PyTree | None) -> None:
+def _fitting(m: Any, updates: PyTree, state: PyTree, params: PyTree | None) -> PyTree:
+    """Return h, in the containers of h₀, once everything is seen to fit."""
     if not m.takes_complex:
         _refuse_complex(updates, "the gradient")
     given, treedef = jax.tree.flatten(updates)
@@ -84,15 +85,14 @@ def _look_at(m: Any, updates: PyTree, state: PyTree, params: PyTree | None) -> N
                     "θ that the gradient is of"
                 )
     expected = _begun(m, Form(treedef, tuple(map(_leaf, given))))
-    if expected is not None:
-        _require_fit(state, *expected)
+    return state if expected is None else _with_leaves(state, *expected)
 
 
-def _require_fit(state: PyTree, treedef: Any, expected: dict[str, Leaf]) -> None:
-    """Raise a UserError unless h has these leaves; its containers may be others."""
+def _with_leaves(state: PyTree, treedef: Any, expected: dict[str, Leaf]) -> PyTree:
+    """Return h in these containers; a UserError unless it has these leaves."""
     leaves, own = jax.tree.flatten(state)
     if own == treedef and all(map(_fits, leaves, expected.values())):
-        return
+        return state
     given = _by_path(state)
     hint = "begin with init(θ) for this θ"
     for path in [*expected, *given]:
@@ -108,6 +108,8 @@ def _require_fit(state: PyTree, treedef: Any, expected: dict[str, Leaf]) -> None
                 f"the state h{path} is {dtype}{list(shape)} and must be "
                 f"{its_dtype or dtype}{list(its_shape)} for a gradient of this shape; {hint}"
             )
+    # A checkpoint may have made lists of tuples.
+    return treedef.unflatten(given[path] for path in expected)
 
 
 def _fits(leaf: Any, expected: Leaf) -> bool:
