@@ -7,7 +7,7 @@ for each, so a compiled program pays nothing, and a step outside one some micros
 
 import functools
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ class Form(NamedTuple):
     """What a pytree is but for its numbers."""
 
     treedef: Any
-    leaves: tuple[Hashable, ...]
+    leaves: tuple[Any, ...]
 
 
 def guarded_init(init: Callable[..., PyTree]) -> Callable[..., PyTree]:

@@ -8,6 +8,7 @@ import ctypes
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -112,7 +113,7 @@ def _is_plain(x: Tensor) -> bool:
 
 def _matrices(tensors: Sequence[Tensor]) -> ctypes.Array:
     """Return where tensors lie: address, rows, columns, stride, and the room that there is."""
-    numbers: list[int] = []
+    numbers: list[Any] = []
     for x in tensors:
         rows, columns = (1, *x.shape)[-2:]
         is_one = x.dtype == torch.float32 and x.device.type == "cpu" and x.dim() in (1, 2)

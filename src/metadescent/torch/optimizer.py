@@ -19,7 +19,6 @@ from metadescent._errors import UserError, require, require_kind
 from metadescent.torch.partitioned import number_of, read_groups
 from metadescent.torch.row import Row
 
-
 RESHAPED = "its data has changed its shape; optimizer.state.pop(parameter) begins anew"
 
 
