@@ -4,10 +4,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pooch
 import pytest
 
+from metadescent import _kernels
 from metadescent._ffi import KERNELS, kernels, library
 
 
@@ -70,3 +75,69 @@ def test_nothing_is_built_on_import() -> None:
         "assert native.kernels.cache_info().currsize == 0"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def call(kernel: str, results: list, *args: Any, **options: Any) -> Any:
+    shapes = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in results]
+    return jax.ffi.ffi_call(kernels()[kernel], shapes)(*args, **options)
+
+
+PHI = [(8, 1), (8, 2), (8,), (1, 2), (1,)]  # of a layer of two units
+ONE = {"scale": np.float32(1.0)}
+
+
+@pytest.mark.skipif(not kernels(), reason="no C++ compiler")
+@pytest.mark.parametrize(
+    ("kernel", "args", "results", "complaint"),
+    [
+        ("lstm_update", [(1, 5), *PHI, (2, 3), (2, 3)], [(5,), (2, 3), (2, 3)], "h 0 is"),
+        ("lstm_update", [(1, 3), *PHI, (2, 3), (2, 3)], [(5,), (2, 3), (2, 3)], "g is"),
+        ("lstm_update", [(1, 3), *PHI, (2, 3), (2, 3)], [(3,), (2, 3), (2, 4)], "h after 1 is"),
+        (
+            "lstm_update",
+            [(1, 3, 4), *PHI, (2, 4, 3), (2, 4, 3)],
+            [(3, 4), (2, 4, 3)] * 2,
+            "as many h",
+        ),
+        ("lstm_pull_back", [(1, 4, 3), (3, 4), *PHI, (2, 3), (2, 3)], PHI, "cotangents is"),
+        ("lstm_vjp", [(1, 3), (3,), *PHI, *[(2, 3)] * 3], [*PHI, (1, 3), (2, 3)], "number"),
+        ("slide", [(1, 6, 6, 2), (2, 3, 2, 4)], [(1, 6, 6, 4)], "must be odd"),
+        ("slide", [(1, 6, 6, 2), (3, 3, 3, 4)], [(1, 6, 6, 4)], "the window is"),
+        ("slide_pull", [(1, 6, 6, 2), (1, 5, 6, 4)], [(3, 3, 2, 4)], "dy is"),
+        ("pool", [(1, 5, 6, 2)], [(1, 2, 3, 2), (2,), (2,)], "must be even"),
+        ("unpool", [(1, 4, 4, 2), *[(1, 2, 2, 2), (3,)] * 2, (2,)], [(1, 4, 4, 2)], "means is"),
+    ],
+)
+def test_a_kernel_refuses_what_does_not_fit(
+    kernel: str, args: list, results: list, complaint: str
+) -> None:
+    """`make torture` has thousands more."""
+    given = [jnp.ones(shape) for shape in args]
+    options = ONE if kernel.startswith("lstm") else {}
+    with pytest.raises(
+        jax.errors.JaxRuntimeError, match=f"INVALID_ARGUMENT: {kernel}: .*{complaint}"
+    ):
+        jax.block_until_ready(call(kernel, results, *given, **options))
+
+
+@pytest.mark.skipif(not kernels(), reason="no C++ compiler")
+def test_a_kernel_refuses_another_dtype() -> None:
+    with pytest.raises(jax.errors.JaxRuntimeError, match="z is not of 32-bit floats"):
+        jax.block_until_ready(
+            call("pool", [(1, 2, 2, 1), (1,), (1,)], jnp.ones((1, 4, 4, 1), jnp.int32))
+        )
+
+
+@pytest.mark.skipif(not kernels(), reason="no C++ compiler")
+def test_of_nothing_kernels_compute_what_the_reference_does() -> None:
+    """Sums of no channels are 0, means of no images are NaN."""
+    (y,) = call("slide", [(1, 4, 4, 2)], jnp.ones((1, 4, 4, 0)), jnp.ones((3, 3, 0, 2)))
+    assert not y.any()
+    _, *moments = call("pool", [(0, 2, 2, 3), (3,), (3,)], jnp.ones((0, 4, 4, 3)))
+    assert all(np.isnan(moment).all() for moment in moments)
+
+
+def test_flags_of_the_environment_make_another_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _kernels.flags()
+    monkeypatch.setenv("METADESCENT_NATIVE_FLAGS", "-fsanitize=address -O1")
+    assert _kernels.flags() == [*before, "-fsanitize=address", "-O1"]

@@ -130,3 +130,11 @@ def test_no_source_runs_what_it_reads(path: Path) -> None:
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
             assert any(ast.unparse(k) == "weights_only=True" for k in node.keywords)
         assert not found & never
+
+
+@pytest.mark.slow
+def test_kernels_take_what_fits_and_refuse_what_does_not_under_sanitizers() -> None:
+    *kinds, total = torture("--only", "kernels", "--share", "0.02")
+    # Where there is no compiler with sanitizers it says so, and counts nothing.
+    assert all(kind.startswith("kernel ") and int(tried) >= 50 for kind, tried, _, _ in kinds)
+    assert total[-1] == "0"

@@ -1,8 +1,8 @@
-"""Try to break it: faults in processes, in numbers and in files; a table at the end.
+"""Try to break it: faults in processes, numbers, files and kernels; a table at the end.
 
     python tools/torture.py              the whole suite, as `make torture`
     python tools/torture.py --share 0.05 a twentieth of it
-    python tools/torture.py --only files processes, numbers or files alone
+    python tools/torture.py --only files processes, numbers, files or kernels alone
 
 The exit status is 1 where anything was lost; what it takes to see it again is printed.
 """
@@ -17,7 +17,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-PARTS = ("processes", "numbers", "files")
+PARTS = ("processes", "numbers", "files", "kernels")
 MUTATIONS = 105_000
 NUMBER_RUNS = 8
 
@@ -36,7 +36,12 @@ def main() -> None:
         # Programs are compiled once for all processes.
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        parts = {"processes": processes, "numbers": numbers, "files": hostile_files}
+        parts = {
+            "processes": processes,
+            "numbers": numbers,
+            "files": hostile_files,
+            "kernels": kernels,
+        }
         for part in [chosen.only] if chosen.only else PARTS:
             tried, said = parts[part](folder / part, chosen)
             rows += tried
@@ -94,6 +99,13 @@ def hostile_files(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, li
     import fuzz
 
     return fuzz.run(folder, round(MUTATIONS * chosen.share), chosen.seed)
+
+
+def kernels(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
+    """Call kernels in C++ with what fits and what does not."""
+    import native_fuzz
+
+    return native_fuzz.run(folder, round(native_fuzz.COUNT * chosen.share), chosen.seed)
 
 
 def table(tried: Counter, lost: list[tuple[str, str]]) -> str:

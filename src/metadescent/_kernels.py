@@ -8,6 +8,7 @@ import atexit
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -28,15 +29,15 @@ def compiled(
     version: str = "",  # of those
 ) -> Path | None:
     """Return the library of these sources, which is compiled unless the cache has it, or None."""
-    compiler = _compiler()
-    if os.environ.get("METADESCENT_NATIVE") == "0" or compiler is None:
+    program = compiler()
+    if os.environ.get("METADESCENT_NATIVE") == "0" or program is None:
         return None
     includes = [f"-I{folder}" for folder in FOLDERS]
-    arguments = [*FLAGS, *includes, *(["-isystem", system] if system else [])]
+    arguments = [*flags(), *includes, *(["-isystem", system] if system else [])]
     try:
-        library = _path(f"{_digest(compiler, sources, version)}.so")
+        library = _path(f"{_digest(program, sources, version)}.so")
         if not library.exists():
-            _compile([compiler, *arguments, *map(str, sources)], library)
+            _compile([program, *arguments, *map(str, sources)], library)
     # That there is no compiler is to be expected; one that fails is worth a warning.
     except (OSError, subprocess.SubprocessError) as error:
         detail = (getattr(error, "stderr", "") or str(error)).strip()[:500]
@@ -46,7 +47,13 @@ def compiled(
     return library
 
 
-def _compiler() -> str | None:
+def flags() -> list[str]:
+    """Return what the compiler is told; METADESCENT_NATIVE_FLAGS may add a sanitizer."""
+    return [*FLAGS, *shlex.split(os.environ.get("METADESCENT_NATIVE_FLAGS", ""))]
+
+
+def compiler() -> str | None:
+    """Return the compiler, or None."""
     candidates = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
     return next(filter(None, map(shutil.which, filter(None, candidates))), None)
 
@@ -58,7 +65,7 @@ def _digest(compiler: str, sources: Sequence[Path], version: str) -> str:
     for path in [*sorted(sources), *sorted(headers)]:
         digest.update(path.read_bytes())
     known = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
-    for part in (known, _processor(), version, *FLAGS):
+    for part in (known, _processor(), version, *flags()):
         digest.update(part if isinstance(part, bytes) else part.encode())
     return digest.hexdigest()[:16]
 

@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -156,3 +158,31 @@ def test_on_a_full_disk_training_says_so(train: Callable, monkeypatch: pytest.Mo
     *_, last = said.splitlines()
     assert last.startswith(f"metadescent: the disk is full: {Path('r', 'config.json')} (")
     assert "Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["0", "1"])
+def test_a_run_with_64_bits_or_without_is_resumed_and_used_with_and_without(
+    first: str, tmp_path: Path
+) -> None:
+    def metadescent(wide: str, *words: str) -> None:
+        program = "from metadescent.cli import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words],
+            env=os.environ | {"JAX_ENABLE_X64": wide},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    sizes = "--steps 4 --unroll 2 --problems 2 --episodes 1 --validation-problems 2 --epochs 2"
+    flags = ["--optimizer", "lstm(layers=(2,))", *sizes.split(), "--out", str(tmp_path / "run")]
+    train = ["train", "quadratic(dimension=3)", *flags]
+    metadescent(first, *train)
+    other = "1" if first == "0" else "0"
+    for wide in (first, other):
+        # As if it had been stopped after its first epoch.
+        (tmp_path / "run" / "checkpoints" / "epoch-000002.safetensors").unlink()
+        metadescent(wide, *train, "--resume")
+    evaluate = ["evaluate", str(tmp_path / "run"), "quadratic(dimension=3)"]
+    metadescent(other, *evaluate, "--steps", "3", "--seeds", "2")

@@ -172,3 +172,49 @@ def test_without_a_compiler_there_is_none(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     assert native.kernel.__wrapped__() is None
+
+
+def given(n: int = 5) -> list:
+    """What fits an LSTM of one layer of two units: x, φ, h."""
+    phi = [torch.rand(shape) for shape in ((8, 2), (8, 2), (8,), (1, 2), (1,))]
+    return [torch.rand(2, n), phi, [torch.rand(2, n), torch.rand(2, n)]]
+
+
+@with_kernel
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("h", lambda x, phi, h: (x[:, :3].clone(), phi, h)),
+        ("h", lambda x, phi, h: (x, phi, [h[0], torch.rand(2, 4)])),
+        ("h", lambda x, phi, h: (x, phi, [h[0].to(torch.float64), h[1]])),
+        ("h", lambda x, phi, h: (x, phi, [torch.rand(1, 5).expand(2, 5), h[1]])),
+        ("h", lambda x, phi, h: (x, phi, [torch.rand(2, 10)[:, ::2], h[1]])),
+        ("h", lambda x, phi, h: (x, phi, [h[0], torch.rand(2, 9)[:, :5]])),
+        ("memory", lambda x, phi, h: (x, phi, [h[0], h[0]])),
+        ("memory", lambda x, phi, h: (h[0], phi, h)),
+        ("φ", lambda x, phi, h: (torch.rand(3, 5), phi, h)),
+        ("φ", lambda x, phi, h: (x, [*phi[:2], torch.rand(7), *phi[3:]], h)),
+        ("φ", lambda x, phi, h: (x, [*phi[:3], torch.rand(1, 3), phi[4]], h)),
+    ],
+)
+def test_the_kernel_refuses_what_does_not_fit_and_touches_nothing(
+    what: str, change: Callable, sentence: Callable
+) -> None:
+    x, phi, h = change(*given())
+    before = [y.clone() for y in h]
+    said = sentence(native.fused_update, x, phi, h, 0.5)
+    assert said.startswith(f"the LSTM's kernel cannot take {what}")
+    assert all(map(torch.equal, h, before))
+
+
+@with_kernel
+def test_rows_may_lie_between_one_another() -> None:
+    x, phi, h = given()
+    wide = torch.zeros(2, 10)
+    inside = [wide[:, :5], wide[:, 5:]]
+    for to, y in zip(inside, h, strict=True):
+        to.copy_(y)
+    torch.testing.assert_close(
+        native.fused_update(x, phi, inside, 0.5), native.fused_update(x, phi, h, 0.5)
+    )
+    torch.testing.assert_close(inside, h)

@@ -458,3 +458,34 @@ def test_the_file_may_be_a_run_folder(tmp_path: Path, saved: Callable) -> None:
     run(theta, LearnedOptimizer(theta.values(), tmp_path), range(1))
     run(of_file, LearnedOptimizer(of_file.values(), saved(LSTM)), range(1))
     assert_same_bits(theta, of_file)
+
+
+@pytest.mark.parametrize("name", ["mnist-lstm", "mnist-gac", "classifier-lstm"])
+@pytest.mark.parametrize("shape", [(4, 3), (12,), (300, 4), (2,)])
+def test_a_parameter_whose_data_changed_its_shape_is_refused(
+    name: str, shape: tuple[int, ...], sentence: Callable
+) -> None:
+    """AdamW raises too; a kernel would write past h."""
+    p = torch.nn.Parameter(torch.ones(3, 4))
+    optimizer = LearnedOptimizer([p], name)
+    p.grad = torch.ones(3, 4)
+    optimizer.step()
+    p.data = torch.ones(shape)
+    p.grad = torch.ones(shape)
+    said = sentence(optimizer.step)
+    assert f"of a parameter of shape {shape} has shape" in said
+    assert "is expected; one of the two was given another" in said
+    assert (p == 1).all()
+    optimizer.state.pop(p)
+    optimizer.step()
+    assert not (p == 1).all()
+
+
+def test_a_state_of_another_shape_put_there_by_hand_is_refused(sentence: Callable) -> None:
+    p = torch.nn.Parameter(torch.ones(3, 4))
+    optimizer = LearnedOptimizer([p], "mnist-lstm")
+    p.grad = torch.ones(3, 4)
+    optimizer.step()
+    optimizer.state[p]["h0"] = torch.zeros(20, 12)
+    expected = "h0 of a parameter of shape (3, 4) has shape (20, 12) where (20, 3, 4) is expected"
+    assert sentence(optimizer.step).startswith(expected)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -199,3 +200,49 @@ def test_what_is_neither_is_said_to_be(
     assert sentence(zoo.load, given) == (
         f"there is no pretrained optimizer and no file {given!r}; {hint}"
     )
+
+
+def two_updates(m: Any, theta: Any) -> Any:
+    """Two steps, whose gradients are θ and −θ/2."""
+    _, state = m.update(theta, m.init(theta), theta)
+    return m.update(jax.tree.map(lambda x: -x / 2, theta), state, theta)[0]
+
+
+def test_phi_is_loaded_with_64_bits_or_without() -> None:
+    with jax.enable_x64(True):
+        dtypes = {x.dtype for name in zoo.names() for x in jax.tree.leaves(zoo.load(name))}
+    assert dtypes == {np.dtype("float32")}
+
+
+QUICK = ("mnist-lstm", "quadratic-gac")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in zoo.names()],
+)
+def test_phi_has_the_dtype_of_its_file_whatever_the_settings(
+    name: str, assert_close: Callable
+) -> None:
+    theta = {"w": jnp.linspace(-1, 1, 6).reshape(2, 3), "b": jnp.ones(2)}
+    plain = two_updates(zoo.load(name), theta)
+    with jax.enable_x64(True):
+        m = zoo.load(name)
+        assert all(x.dtype == np.float32 for x in jax.tree.leaves(m))
+        assert_close(two_updates(m, theta), plain, rtol=1e-3, atol=1e-6)
+        wide = two_updates(m, {k: jnp.asarray(x, np.float64) for k, x in theta.items()})
+        assert all(x.dtype == np.float64 for x in jax.tree.leaves(wide))
+        assert_close(wide, plain, rtol=1e-3, atol=1e-6)
+
+
+def test_a_file_of_64_bits_loads_without_them(tmp_path: Path, assert_close: Callable) -> None:
+    path, theta = tmp_path / "m.safetensors", jnp.ones(3)
+    with jax.enable_x64(True):
+        m = LSTM((2,), key=jax.random.key(0))
+        assert m.output.weight.dtype == np.float64
+        zoo.save(path, m)
+        assert zoo.load(path).output.weight.dtype == np.float64
+        wide = two_updates(m, theta)
+    m = zoo.load(path)
+    assert m.output.weight.dtype == np.float32
+    assert_close(two_updates(m, theta), wide, rtol=1e-5)

@@ -117,7 +117,8 @@ def _rule(name: str, rate: float | None) -> tuple[AnyOptimizer | Any, float | No
         return zoo.load(name), None
     except UserError as error:
         known = [*BASELINES, *zoo.names()]
-        if Path(name).exists():
+        # Something else is wrong with what is there.
+        if name in known or Path(name).exists():
             raise
         raise UserError(f"there is no optimizer {name!r}; {nearest(name, known)}") from error
 

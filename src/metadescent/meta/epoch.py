@@ -96,6 +96,8 @@ def _train_epoch(
             phi, average_phi, opt_state = before
             m = eqx.combine(phi, static)
             gradient, within, losses = estimator.estimate(m, problem, within, key, weights)
+            # In φ's dtype, whatever that of θ and its losses is.
+            gradient = jax.tree.map(lambda d, x: d.astype(x.dtype), gradient, phi)
             updates, opt_state = meta_optimizer.update(gradient, opt_state, phi)
             phi = optax.apply_updates(phi, updates)
             average_phi = optax.incremental_update(phi, average_phi, 1.0 - decay)

@@ -21,7 +21,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent.descent.unrolling import Trajectory, Update, exact, walk
-from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer
+from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer, phi_dtype
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.problems.base import Optimizee, Theta
 
@@ -68,8 +68,9 @@ def _update_of_row(m: Coordinatewise) -> Update:
     def update(gradient: Theta, rows: PyTree, theta: Theta) -> tuple[Theta, PyTree]:
         del theta
         row, unravel = ravel_pytree(gradient)
-        g, rows = m.update_coordinates(row, rows)
-        return unravel(g), rows
+        # In φ's dtype, as `Coordinatewise.update` does; θ may have another.
+        g, rows = m.update_coordinates(row.astype(phi_dtype(m)), rows)
+        return unravel(g.astype(row.dtype)), rows
 
     return update
 
@@ -120,8 +121,8 @@ def _of_one(
     inputs = jax.vmap(lambda tree: ravel_pytree(tree)[0])(gradients)
     cotangents = jnp.cumsum((weights[:, None] * inputs[1:])[::-1], axis=0)[::-1]
     rows = m.ravel_state(first, state)
-    # ∇_T has no update after it.
-    inputs = inputs[:-1]
+    # ∇_T has no update after it; of the dtype that the rule has seen, as are the cotangents.
+    inputs, cotangents = (x.astype(phi_dtype(m)) for x in (inputs[:-1], cotangents))
     if num_coordinates is not None and key is not None and num_coordinates < inputs.shape[1]:
         chosen, inverse = _sample(jnp.abs(cotangents).sum(0), num_coordinates, key)
         inputs, cotangents = inputs[:, chosen], cotangents[:, chosen] * inverse

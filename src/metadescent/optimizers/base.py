@@ -8,7 +8,7 @@ signatures, so whatever runs a learned optimizer also runs `optax.adam`, and the
 
 import sys
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Array, Float, PyTree
 
 from metadescent.optimizers.blockwise import pull_back_blockwise
+from metadescent.optimizers.door import guarded_init, guarded_update
 from metadescent.optimizers.sharding import spread_like
 
 State = PyTree
@@ -29,6 +30,11 @@ class LearnedOptimizer(eqx.Module):
 
     Every array in a subclass's fields is a part of φ, so differentiating with respect to the module
     is differentiating with respect to φ; what is not learned is a static field.
+
+    Raises:
+        UserError: from `update`, if a leaf of the state is not what `init` begins for θ of the
+            gradient's shapes, or θ has others; from both, if a leaf is complex, unless the class
+            says `takes_complex`.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -45,6 +51,16 @@ class LearnedOptimizer(eqx.Module):
 
     Source: equation 3, for (g_t, h_{t+1}) = m(∇_t, h_t, φ).
     """
+
+    takes_complex: ClassVar[bool] = False
+    """Whether θ may be complex; rules in φ's dtype would drop its imaginary part."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Whatever calls them, they are behind the door.
+        for name, guarded in (("init", guarded_init), ("update", guarded_update)):
+            if name in vars(cls):
+                setattr(cls, name, guarded(vars(cls)[name]))
 
     @abstractmethod
     def init(self, params: PyTree) -> State:
@@ -91,6 +107,7 @@ class OverBatch(LearnedOptimizer):
     """Any Optax-like rule, applied to each optimizee of a `Batch` with a state of its own."""
 
     rule: Any
+    takes_complex: ClassVar[bool] = True  # the rule says
 
     def init(self, params: PyTree) -> State:
         return jax.vmap(self.rule.init)(params)

@@ -6,7 +6,7 @@ Source: `optax.chain`, for learned rules.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Array, Float, PyTree
 
@@ -50,6 +50,7 @@ class InTurn(LearnedOptimizer):
     """
 
     rules: tuple[LearnedOptimizer, ...]
+    takes_complex: ClassVar[bool] = True  # each rule says
 
     def __init__(self, rules: Sequence[LearnedOptimizer]):
         if not rules:

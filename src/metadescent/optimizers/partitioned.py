@@ -9,7 +9,7 @@ the meta-loss reach the φ of every group.
 
 import fnmatch
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -29,6 +29,7 @@ class ByHand(LearnedOptimizer):
 
     rule: optax.GradientTransformation = eqx.field(static=True)
     spec: str | None = eqx.field(static=True, default=None)  # "optax.sgd(…)", where known
+    takes_complex: ClassVar[bool] = True
 
     def init(self, params: PyTree) -> State:
         return self.rule.init(params)
@@ -67,6 +68,7 @@ class Partitioned(LearnedOptimizer):
     rules: tuple[LearnedOptimizer, ...]
     takes: tuple[Takes, ...] = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
+    takes_complex: ClassVar[bool] = True  # the rule of a group says
 
     def __init__(
         self,

@@ -16,6 +16,9 @@ AWAKE = "awake"
 """The leaf of a state that has, for each coordinate, whether its gradient was ever not 0."""
 
 
+RESHAPED = "one of the two was given another; optimizer.state.pop(parameter) begins anew"
+
+
 class Member(NamedTuple):
     """A parameter, its rule's number, its rule, its group and its name, if it has one."""
 
@@ -81,7 +84,7 @@ class Member(NamedTuple):
             if name not in state:
                 state[name] = shard.zeros(self.p, shape, dtype)
             x = state[name]
-            self._require_shape(name, x, shape, "del optimizer.state[p] begins anew")
+            self._require_shape(name, x, shape, RESHAPED)
             # The caller may have put another in its place, or the parameter on another device.
             if x.device != device or x.dtype != dtype or is_shared or not x.is_contiguous():
                 x = shard.like(self.p, x.to(device, dtype)).contiguous()

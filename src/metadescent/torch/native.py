@@ -8,19 +8,23 @@ import ctypes
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from metadescent import _kernels
+from metadescent._errors import UserError
 
 GRAIN = 32768
 """Coordinates that one thread does: as many as PyTorch's own operations give one at least."""
 
 INT, POINTER = ctypes.c_int64, ctypes.c_void_p
-# layers, sizes, φ, scale, x and its stride, h and its stride, g, n, threads.
-TYPES = [INT, POINTER, POINTER, ctypes.c_float, POINTER, INT, POINTER, INT, POINTER, INT, INT]
+# layers, φ, scale, x, h, g, threads; all between are matrices.
+TYPES = [INT, POINTER, ctypes.c_float, POINTER, POINTER, POINTER, INT]
+WRONG = (None, "x", "φ", "h", "memory that two of them share, or part of it")
+"""What the kernel says that it cannot take, before it has touched anything."""
 
 
 @functools.cache
@@ -30,7 +34,7 @@ def kernel() -> Callable[..., None] | None:
     if path is None:
         return None
     function = ctypes.CDLL(str(path)).metadescent_lstm_update
-    function.argtypes, function.restype = TYPES, None
+    function.argtypes, function.restype = TYPES, INT
     return function
 
 
@@ -42,7 +46,7 @@ def fuses(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence
         and not torch.compiler.is_compiling()
         and all(_is_plain(y) for y in (*rows, *phi))
         # Rows may be any distance apart, but each of them is in one piece.
-        and all(y.stride(1) == 1 for y in rows)
+        and all(y.dim() == 2 and y.stride(1) == 1 for y in rows)
         and all(y.stride(0) == state[0].stride(0) for y in state)
         and all(y.is_contiguous() for y in phi)
         # Last, as the first call compiles.
@@ -59,7 +63,7 @@ def fused_update(
     of each layer, units × coordinates.
     """
     g = x.new_empty(x.shape[1])
-    _run(x, phi, state, scale, g.data_ptr())
+    _run(x, phi, state, scale, g)
     return g
 
 
@@ -71,15 +75,31 @@ def fused_renew(
 
 
 def _run(
-    x: Tensor, phi: Sequence[Tensor], state: Sequence[Tensor], scale: float, g: int | None
+    x: Tensor, phi: Sequence[Tensor], state: Sequence[Tensor], scale: float, g: Tensor | None
 ) -> None:
-    run, n, layers = kernel(), x.shape[1], len(state) // 2
+    run, n, layers = kernel(), x.shape[-1], len(state) // 2
     assert run is not None
-    sizes = (INT * (layers + 1))(len(x), *(len(h) for h in state[::2]))
+    if len(state) != 2 * layers or len(phi) != 3 * layers + 2 * (g is not None):
+        raise UserError(
+            f"the LSTM is given {len(phi)} arrays of φ and {len(state)} of h; a layer has 3 and 2"
+        )
     # A block of `Row.update` is no longer than this, and has a thread already.
     threads = 1 if n <= GRAIN else torch.get_num_threads()
-    rows = x.data_ptr(), x.stride(0), _pointers(state), state[0].stride(0)
-    run(layers, sizes, _pointers(phi), scale, *rows, g, n, threads)
+    wrong = run(
+        layers,
+        _matrices(phi),
+        scale,
+        _matrices([x]),
+        _matrices(state),
+        None if g is None else _matrices([g]),
+        threads,
+    )
+    if wrong:
+        shapes = ", ".join(str(list(h.shape)) for h in state)
+        raise UserError(
+            f"the LSTM's kernel cannot take {WRONG[wrong]}, with x {list(x.shape)} and h {shapes}; "
+            "h must be units × coordinates of x, in memory of its own"
+        )
 
 
 def _is_plain(x: Tensor) -> bool:
@@ -91,5 +111,15 @@ def _is_plain(x: Tensor) -> bool:
     )
 
 
-def _pointers(tensors: Sequence[Tensor]) -> ctypes.Array:
-    return (POINTER * len(tensors))(*(x.data_ptr() for x in tensors))
+def _matrices(tensors: Sequence[Tensor]) -> ctypes.Array:
+    """Return where tensors lie: address, rows, columns, stride, and the room that there is."""
+    numbers: list[Any] = []
+    for x in tensors:
+        rows, columns = (1, *x.shape)[-2:]
+        is_one = x.dtype == torch.float32 and x.device.type == "cpu" and x.dim() in (1, 2)
+        # Along a row there are no gaps. No matrix has −1 rows, so the kernel refuses that.
+        if not is_one or (columns > 1 and x.stride(-1) != 1):
+            rows = -1
+        room = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
+        numbers += x.data_ptr(), rows, columns, x.stride(0), room
+    return (INT * len(numbers))(*numbers)

@@ -12,7 +12,6 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,6 +117,8 @@ def _rule(path: Path, spec: Spec) -> Rule:
 
 
 def _tensor(leaf: tensors.Tensor) -> Tensor:
-    # A copy, as the file's bytes cannot be written to.
-    x = torch.tensor(np.frombuffer(leaf.data, np.float32), device="cpu")
-    return x.reshape(leaf.shape)
+    # A copy, as the file's bytes cannot be written to; of no bytes PyTorch makes no tensor.
+    if not leaf.data:
+        return torch.zeros(leaf.shape)
+    row = torch.frombuffer(bytearray(leaf.data), dtype=getattr(torch, leaf.dtype))
+    return row.to(torch.float32).reshape(leaf.shape)

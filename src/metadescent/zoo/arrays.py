@@ -31,7 +31,10 @@ def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
 
 
 def load_arrays(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
-    """Read a pytree of the same structure, shapes and dtypes as `like`, and the metadata."""
+    """Read a pytree of the structure, shapes and kinds of `like`, and the metadata.
+
+    Numbers have as many bits as in the file, or as JAX has now, if these are fewer.
+    """
     tensors, metadata = read_tensors(path)
     expected = dict(_by_path(like))
     require_fit(path, tensors, {n: (str(x.dtype), tuple(x.shape)) for n, x in expected.items()})
@@ -45,5 +48,6 @@ def _by_path(tree: PyTree) -> list[tuple[str, Any]]:
 
 
 def _array(tensor: Tensor) -> Array:
-    flat = np.frombuffer(tensor.data, jnp.dtype(tensor.dtype))
-    return jnp.asarray(flat.reshape(tensor.shape))
+    array = np.frombuffer(tensor.data, jnp.dtype(tensor.dtype)).reshape(tensor.shape)
+    # Without 64 bits JAX would cut numbers all the same, with a warning for each.
+    return jnp.asarray(array.astype(jax.dtypes.canonicalize_dtype(array.dtype)))

@@ -78,7 +78,7 @@ class NTMLBFGS(NTM):
 
     def init_memory(self, n: int) -> History:
         empty = jnp.zeros((self.history, self.controller.writes, n), phi_dtype(self))
-        return History(empty, empty, jnp.asarray(0))
+        return History(empty, empty, jnp.zeros((), jnp.int32))
 
     def read(self, memory: History, r: Float[Array, "reads n"]) -> Float[Array, "reads n"]:
         # First with b: two thin products, and nothing of n × n.

@@ -16,12 +16,10 @@
 #include <memory>
 #include <vector>
 
+#include "given.h"
 #include "pull_back.h"
 #include "threads.h"
 #include "update.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
 
 namespace metadescent {
 namespace {
@@ -31,6 +29,47 @@ const float* data(const ffi::RemainingArgs& args, size_t i) {
 }
 float* data(const ffi::RemainingRets& rets, size_t i) {
   return (*rets.get<ffi::AnyBuffer>(i))->typed_data<float>();
+}
+
+// How many layers there are, with 3 arrays of φ, 2 of h and `more` in each, and 2 of the output;
+// 0 if that is not so.
+size_t layers_of(const ffi::RemainingArgs& args, size_t more = 0) {
+  const size_t each = 5 + more, size = args.size();
+  return size > 2 && (size - 2) % each == 0 ? (size - 2) / each : 0;
+}
+
+// The shapes of φ and then of h, of layers as wide as their weight_hh says: `inputs` features of
+// coordinates that lie in a shape of their own.
+std::vector<Shape> shapes_of(const ffi::RemainingArgs& args, size_t layers, int64_t inputs,
+                             const Shape& coordinates) {
+  std::vector<Shape> phi, states;
+  for (size_t l = 0; l < layers; ++l) {
+    const Shape hh = shape_of(*args.get<ffi::AnyBuffer>(3 * l + 1));
+    const int64_t hidden = hh.empty() ? 0 : hh.back();
+    phi.insert(phi.end(), {{4 * hidden, inputs}, {4 * hidden, hidden}, {4 * hidden}});
+    states.insert(states.end(), 2, joined({hidden}, coordinates));
+    inputs = hidden;
+  }
+  phi.insert(phi.end(), {{1, inputs}, {1}});
+  phi.insert(phi.end(), states.begin(), states.end());
+  return phi;
+}
+
+std::string numbered(const char* what, size_t i) { return what + std::to_string(i); }
+
+// See that φ and h are as they must be, given how many layers there are and the shape of x.
+std::vector<Shape> look_at(Given& given, const ffi::RemainingArgs& args, size_t layers,
+                           const Shape& x, const Shape& coordinates) {
+  given.require(layers > 0, "this is no number of arrays that a stack of layers has");
+  given.require(!x.empty() && x[0] > 0, "x has no features");
+  if (!given.fits()) return {};
+  const std::vector<Shape> shapes = shapes_of(args, layers, x[0], coordinates);
+  for (size_t l = 0; l < layers; ++l)
+    given.require(shapes[3 * l][0] > 0, numbered("there are no units in layer ", l));
+  for (size_t i = 0; i < shapes.size(); ++i)
+    given.reads(i < 3 * layers + 2 ? numbered("phi ", i) : numbered("h ", i - 3 * layers - 2),
+                *args.get<ffi::AnyBuffer>(i), shapes[i]);
+  return shapes;
 }
 
 Arguments read(const ffi::RemainingArgs& args, size_t layers, float scale, bool differentiate) {
@@ -49,12 +88,32 @@ Arguments read(const ffi::RemainingArgs& args, size_t layers, float scale, bool 
 
 ffi::Error update(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::RemainingArgs args,
                   ffi::Result<ffi::AnyBuffer> g, ffi::RemainingRets rets) {
-  const Arguments given = read(args, (args.size() - 2) / 5, scale, false);
-  const int64_t n = x.element_count() / x.dimensions()[0];
+  const size_t layers = layers_of(args);
+  const Shape shape = shape_of(x), coordinates(shape.begin() + !shape.empty(), shape.end());
+  Given handed("lstm_update");
+  handed.reads("x", x, shape);
+  handed.require(rets.size() == 2 * layers, "there are not as many h after as before");
+  const std::vector<Shape> shapes = look_at(handed, args, layers, shape, coordinates);
+  handed.writes("g", *g, coordinates);
+  for (size_t i = 0; handed.fits() && i < rets.size(); ++i)
+    handed.writes(numbered("h after ", i), **rets.get<ffi::AnyBuffer>(i),
+                  shapes[3 * layers + 2 + i], data(args, 3 * layers + 2 + i));
+  if (!handed.fits()) return handed.error();
+
+  const Arguments given = read(args, layers, scale, false);
+  const int64_t n = x.element_count() / shape[0];
   std::vector<float*> after;
   for (size_t i = 0; i < rets.size(); ++i) after.push_back(data(rets, i));
   update_all(pool, given, x.typed_data<float>(), n, g->typed_data<float>(), after, n, n);
   return ffi::Error::Success();
+}
+
+// See that results have these shapes.
+void look_at_results(Given& handed, const ffi::RemainingRets& rets,
+                     const std::vector<Shape>& shapes) {
+  handed.require(rets.size() == shapes.size(), "this is no number of results that there are");
+  for (size_t i = 0; handed.fits() && i < shapes.size(); ++i)
+    handed.writes(numbered("result ", i), **rets.get<ffi::AnyBuffer>(i), shapes[i]);
 }
 
 // φ's gradient into the first of `rets`. `run` does coordinates [begin, begin + count), a multiple
@@ -107,7 +166,19 @@ void differentiate(ffi::ThreadPool& pool, const Phi& phi, int64_t T, int64_t n, 
 
 ffi::Error pull_back(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::AnyBuffer cotangents,
                      ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  const Arguments given = read(args, (args.size() - 2) / 5, scale, true);
+  const size_t layers = layers_of(args);
+  const Shape shape = shape_of(x);
+  Given handed("lstm_pull_back");
+  handed.require(shape.size() == 3, "x must be features × steps × coordinates");
+  handed.reads("x", x, shape);
+  if (!handed.fits()) return handed.error();
+  handed.reads("cotangents", cotangents, {shape[1], shape[2]});
+  std::vector<Shape> shapes = look_at(handed, args, layers, shape, {shape[2]});
+  if (handed.fits()) shapes.resize(3 * layers + 2);  // those of φ
+  look_at_results(handed, rets, shapes);
+  if (!handed.fits()) return handed.error();
+
+  const Arguments given = read(args, layers, scale, true);
   const float *xs = x.typed_data<float>(), *lambdas = cotangents.typed_data<float>();
   differentiate(pool, given.phi, x.dimensions()[1], x.dimensions()[2], WIDTH, rets,
                 [&](Tape& tape, const Window& window, Gradient& part) {
@@ -120,7 +191,19 @@ ffi::Error pull_back(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::A
 // cotangents of φ, of x, and of h, c, a layer.
 ffi::Error vjp(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::AnyBuffer cotangent,
                ffi::RemainingArgs args, ffi::RemainingRets rets) {
-  const size_t layers = (args.size() - 2) / 7;
+  const size_t layers = layers_of(args, 2);
+  const Shape shape = shape_of(x), coordinates(shape.begin() + !shape.empty(), shape.end());
+  Given handed("lstm_vjp");
+  handed.reads("x", x, shape);
+  handed.reads("the cotangent", cotangent, coordinates);
+  std::vector<Shape> shapes = look_at(handed, args, layers, shape, coordinates);
+  for (size_t i = 3 * layers + 2; handed.fits() && i < 5 * layers + 2; ++i)
+    handed.reads(numbered("cotangent of h ", i - 3 * layers - 2),
+                 *args.get<ffi::AnyBuffer>(i + 2 * layers), shapes[i]);
+  if (handed.fits()) shapes.insert(shapes.begin() + 3 * layers + 2, shape);
+  look_at_results(handed, rets, shapes);
+  if (!handed.fits()) return handed.error();
+
   const Arguments given = read(args, layers, scale, true);
   Ends ends;
   ends.dx = data(rets, 3 * layers + 2);

@@ -11,24 +11,31 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
+#include "given.h"
 #include "threads.h"
 #include "vector.h"
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
 
 namespace metadescent {
 namespace {
 
 struct Maps {
-  int64_t images, height, width, channels, all;  // images of a batch, and of all batches
+  int64_t images = 0, height = 0, width = 0, channels = 0, all = 0;  // images of a batch, and of all batches
 
-  explicit Maps(const ffi::AnyBuffer& z) {
-    const auto d = z.dimensions();
-    const size_t k = d.size();
-    images = d[k - 4], height = d[k - 3], width = d[k - 2], channels = d[k - 1];
+  Shape whole, half, moments;  // of z, of its maxima, of a number for each channel
+
+  Maps(Given& given, const ffi::AnyBuffer& z) : whole(shape_of(z)) {
+    given.reads("z", z, whole);
+    const size_t k = whole.size();
+    given.require(k >= 4, "z must be images × height × width × channels");
+    if (!given.fits()) return;
+    images = whole[k - 4], height = whole[k - 3], width = whole[k - 2], channels = whole[k - 1];
+    given.require(height % 2 == 0 && width % 2 == 0, "height and width must be even");
+    const Shape front(whole.begin(), whole.end() - 4);
+    half = joined(front, {images, height / 2, width / 2, channels});
+    moments = joined(front, {channels});
     all = size() ? z.element_count() / size() : 0;
   }
   int64_t size() const { return height * width * channels; }
@@ -62,7 +69,17 @@ void pool_image(const Maps& s, const float* z, float* m, float* mean, float* squ
 
 ffi::Error run_pool(ffi::ThreadPool threads, ffi::AnyBuffer z, ffi::Result<ffi::AnyBuffer> m,
                     ffi::Result<ffi::AnyBuffer> mean, ffi::Result<ffi::AnyBuffer> variance) {
-  const Maps s(z);
+  Given given("pool");
+  const Maps s(given, z);
+  given.writes("the maxima", *m, s.half);
+  given.writes("the means", *mean, s.moments);
+  given.writes("the variances", *variance, s.moments);
+  if (!given.fits()) return given.error();
+  // Of no places there is no mean.
+  for (ffi::Result<ffi::AnyBuffer> moment : {mean, variance})
+    std::fill_n(moment->typed_data<float>(), s.all ? 0 : moment->element_count(),
+                std::numeric_limits<float>::quiet_NaN());
+
   const float* from = z.typed_data<float>();
   float* to = m->typed_data<float>();
   std::vector<float> means(s.all * s.channels), squares(s.all * s.channels);
@@ -116,7 +133,16 @@ void unpool_image(const Maps& s, const float* z, const float* m, const float* dm
 ffi::Error run_unpool(ffi::ThreadPool threads, ffi::AnyBuffer z, ffi::AnyBuffer m,
                       ffi::AnyBuffer mean, ffi::AnyBuffer dm, ffi::AnyBuffer dmean,
                       ffi::AnyBuffer dvariance, ffi::Result<ffi::AnyBuffer> dz) {
-  const Maps s(z);
+  Given given("unpool");
+  const Maps s(given, z);
+  given.reads("the maxima", m, s.half);
+  given.reads("their cotangents", dm, s.half);
+  given.reads("the means", mean, s.moments);
+  given.reads("their cotangents", dmean, s.moments);
+  given.reads("the variances' cotangents", dvariance, s.moments);
+  given.writes("dz", *dz, s.whole);
+  if (!given.fits()) return given.error();
+
   const auto data = [](const ffi::AnyBuffer& buffer) { return buffer.typed_data<float>(); };
   for_each(threads, s.all, [&] {
     return [&](int64_t n) {

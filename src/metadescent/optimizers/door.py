@@ -1,0 +1,205 @@
+"""The door of every optimizer: ∇ and h are seen to fit before `update` has them; h₀ is its own.
+
+An h that was begun for θ of other shapes would be broadcast by JAX and overrun by a kernel, so it
+is compared with what `init` returns for θ of the gradient's shapes. Only shapes are computed, once
+for each, so a compiled program pays nothing, and a step outside one some microseconds.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.core
+import jax.numpy as jnp
+from jaxtyping import PyTree
+
+from metadescent._errors import UserError
+
+Leaf = tuple[tuple[int, ...], Any]
+"""The shape and dtype of a leaf; of a dtype that goes with θ's, None."""
+
+
+class Form(NamedTuple):
+    """What a pytree is but for its numbers."""
+
+    treedef: Any
+    leaves: tuple[Any, ...]
+
+
+def guarded_init(init: Callable[..., PyTree]) -> Callable[..., PyTree]:
+    """Return `init` with θ seen to be real, and every leaf of h₀ in memory of its own."""
+
+    @functools.wraps(init)
+    def begin(m: Any, params: PyTree) -> PyTree:
+        if not m.takes_complex:
+            _refuse_complex(params, "θ")
+        return _apart(init(m, params), (m, params))
+
+    return begin
+
+
+def guarded_update(update: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `update` with ∇, h and θ seen to fit one another."""
+
+    @functools.wraps(update)
+    def move(m: Any, updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: Any):
+        with _inside(m) as is_inside:
+            # What a subclass hands to the class above need not be what its own `init` returns.
+            if not is_inside:
+                state = _fitting(m, updates, state, params)
+            return update(m, updates, state, params, **extra)
+
+    return move
+
+
+_rules = threading.local()
+
+
+@contextmanager
+def _inside(m: Any) -> Iterator[bool]:
+    """Tell whether this thread is within an update of m; it is, until this ends."""
+    around: list[Any] = _rules.__dict__.setdefault("around", [])
+    is_inside = any(rule is m for rule in around)
+    around.append(m)
+    try:
+        yield is_inside
+    finally:
+        around.pop()
+
+
+def _fitting(m: Any, updates: PyTree, state: PyTree, params: PyTree | None) -> PyTree:
+    """Return h, in the containers of h₀, once everything is seen to fit."""
+    if not m.takes_complex:
+        _refuse_complex(updates, "the gradient")
+    given, treedef = jax.tree.flatten(updates)
+    shapes = [jnp.shape(leaf) for leaf in given]
+    if params is not None and jax.tree.structure(params) == treedef:
+        for shape, (path, leaf) in zip(shapes, _by_path(params).items(), strict=True):
+            if jnp.shape(leaf) != shape:
+                raise UserError(
+                    f"θ{path} has the shape {jnp.shape(leaf)} and its gradient {shape}; pass the "
+                    "θ that the gradient is of"
+                )
+    expected = _begun(m, Form(treedef, tuple(map(_leaf, given))))
+    return state if expected is None else _with_leaves(state, *expected)
+
+
+def _with_leaves(state: PyTree, treedef: Any, expected: dict[str, Leaf]) -> PyTree:
+    """Return h in these containers; a UserError unless it has these leaves."""
+    leaves, own = jax.tree.flatten(state)
+    if own == treedef and all(map(_fits, leaves, expected.values())):
+        return state
+    given = _by_path(state)
+    hint = "begin with init(θ) for this θ"
+    for path in [*expected, *given]:
+        if path not in given:
+            raise UserError(f"the state lacks the leaf h{path} of this optimizer and θ; {hint}")
+        if path not in expected:
+            raise UserError(
+                f"the state has a leaf h{path}, which this optimizer has not for this θ; {hint}"
+            )
+        if not _fits(given[path], expected[path]):
+            (shape, dtype), (its_shape, its_dtype) = _leaf(given[path]), expected[path]
+            raise UserError(
+                f"the state h{path} is {dtype}{list(shape)} and must be "
+                f"{its_dtype or dtype}{list(its_shape)} for a gradient of this shape; {hint}"
+            )
+    # A checkpoint may have made lists of tuples.
+    return treedef.unflatten(given[path] for path in expected)
+
+
+def _fits(leaf: Any, expected: Leaf) -> bool:
+    (shape, dtype), (its_shape, its_dtype) = _leaf(leaf), expected
+    floats = its_dtype is None and jnp.issubdtype(dtype, jnp.inexact)
+    return shape == its_shape and (floats or dtype == its_dtype)
+
+
+def _begun(m: Any, theta: Form) -> tuple[Any, dict[str, Leaf]] | None:
+    """Return the structure and the leaves of h₀, by path; None if `init` cannot be traced."""
+    parts, treedef = jax.tree.flatten(m)
+    form = Form(treedef, tuple(_leaf(x) if eqx.is_array(x) else x for x in parts))
+    try:
+        hash(form)
+    except TypeError:
+        return _traced(form, theta)
+    return _remembered(form, theta)
+
+
+def _traced(m: Form, theta: Form) -> tuple[Any, dict[str, Leaf]] | None:
+    rule = m.treedef.unflatten(map(_struct, m.leaves))
+    # Leaves whose dtype is θ's are told from those that have one of their own by another θ.
+    other = theta._replace(leaves=tuple((shape, _another(dtype)) for shape, dtype in theta.leaves))
+    theta_like, other_like = (x.treedef.unflatten(map(_struct, x.leaves)) for x in (theta, other))
+    try:
+        h = eqx.filter_eval_shape(lambda m, theta: m.init(theta), rule, theta_like)
+        again = eqx.filter_eval_shape(lambda m, theta: m.init(theta), rule, other_like)
+    except UserError:
+        raise
+    except Exception:  # An `init` of anyone's may look at numbers, and has none here.
+        return None
+    own = zip(_by_path(h).items(), jax.tree.leaves(again), strict=True)
+    leaves = {
+        path: (jnp.shape(x), jnp.result_type(x) if x.dtype == y.dtype else None)
+        for (path, x), y in own
+    }
+    return jax.tree.structure(h), leaves
+
+
+_remembered = functools.lru_cache(maxsize=256)(_traced)
+
+
+def _another(dtype: Any) -> Any:
+    """Return a floating-point dtype other than that, and what is none as it is."""
+    if not jnp.issubdtype(dtype, jnp.floating):
+        return dtype
+    return jnp.dtype(jnp.bfloat16 if dtype == jnp.float32 else jnp.float32)
+
+
+def _leaf(x: Any) -> Leaf:
+    return tuple(jnp.shape(x)), jnp.result_type(x)
+
+
+def _struct(leaf: Any) -> Any:
+    return jax.ShapeDtypeStruct(*leaf) if isinstance(leaf, tuple) else leaf
+
+
+def _by_path(tree: PyTree) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(keys): leaf for keys, leaf in leaves}
+
+
+def _refuse_complex(tree: PyTree, what: str) -> None:
+    for path, leaf in _by_path(tree).items():
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.complexfloating):
+            raise UserError(
+                f"{what}{path} is {jnp.result_type(leaf)} and must be real; split it into real and "
+                "imaginary parts"
+            )
+
+
+def _apart(state: PyTree, others: PyTree) -> PyTree:
+    """Return h whose leaves share no memory with others: it may be donated, and they may."""
+    taken = {_place(x) for x in jax.tree.leaves(others) if isinstance(x, jax.Array)}
+
+    def own(x: Any) -> Any:
+        if not isinstance(x, jax.Array):
+            return x
+        x = jnp.copy(x) if _place(x) in taken else x
+        taken.add(_place(x))
+        return x
+
+    return jax.tree.map(own, state)
+
+
+def _place(x: jax.Array) -> int:
+    """Return where an array lies, or which tracer it is."""
+    if isinstance(x, jax.core.Tracer) or x.is_deleted():
+        return id(x)
+    try:
+        return x.addressable_data(0).unsafe_buffer_pointer()
+    except (AttributeError, NotImplementedError, ValueError, RuntimeError):  # keys; no memory here
+        return id(x)

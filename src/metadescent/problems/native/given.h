@@ -1,0 +1,89 @@
+// What XLA hands to a kernel is compared with what the kernel takes before a number is read: what
+// does not fit is an error, and no memory is overrun.
+
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+namespace metadescent {
+
+using Shape = std::vector<int64_t>;
+
+inline Shape shape_of(const ffi::AnyBuffer& buffer) {
+  const auto dimensions = buffer.dimensions();
+  return Shape(dimensions.begin(), dimensions.end());
+}
+
+// A shape with axes before it, or after.
+inline Shape joined(Shape a, const Shape& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+class Given {
+ public:
+  explicit Given(std::string kernel) : kernel_(std::move(kernel)) {}
+
+  void require(bool is_so, const std::string& what) {
+    if (!is_so && wrong_.empty()) wrong_ = kernel_ + ": " + what;
+  }
+
+  // A buffer that is read: 32-bit floats of this shape.
+  void reads(const std::string& name, const ffi::AnyBuffer& buffer, const Shape& shape) {
+    look(name, buffer, shape, nullptr, false);
+  }
+
+  // A buffer that is written. It may be the place of the argument `renews`, and of nothing else.
+  void writes(const std::string& name, const ffi::AnyBuffer& buffer, const Shape& shape,
+              const void* renews = nullptr) {
+    look(name, buffer, shape, renews, true);
+  }
+
+  bool fits() const { return wrong_.empty(); }
+  ffi::Error error() const { return ffi::Error::InvalidArgument(wrong_); }
+
+ private:
+  struct Span {
+    const char *begin, *end;
+    const void* renews;
+    bool is_written;
+  };
+
+  void look(const std::string& name, const ffi::AnyBuffer& buffer, const Shape& shape,
+            const void* renews, bool is_written) {
+    if (!fits()) return;
+    const bool is_float = buffer.element_type() == ffi::DataType::F32;
+    const Shape own = shape_of(buffer);
+    require(is_float && own == shape,
+            name + " is " + (is_float ? "" : "not ") + "of 32-bit floats in the shape " +
+                written(own) + " and must be of 32-bit floats in " + written(shape));
+    if (!fits() || buffer.element_count() == 0) return;
+    const char* begin = static_cast<const char*>(buffer.untyped_data());
+    require(begin != nullptr, name + " lies nowhere");
+    const Span span{begin, begin + buffer.element_count() * sizeof(float), renews, is_written};
+    for (const Span& other : spans_) {
+      const bool is_apart = span.end <= other.begin || other.end <= span.begin;
+      require(is_apart || !(span.is_written || other.is_written) || renews == other.begin,
+              name + " lies where another array does");
+    }
+    spans_.push_back(span);
+  }
+
+  static std::string written(const Shape& shape) {
+    std::string text;
+    for (const int64_t length : shape) text += (text.empty() ? "" : ", ") + std::to_string(length);
+    return "[" + text + "]";
+  }
+
+  std::string kernel_, wrong_;
+  std::vector<Span> spans_;
+};
+
+}  // namespace metadescent
