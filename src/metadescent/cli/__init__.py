@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -17,6 +18,7 @@ import tyro
 from tyro.conf import arg, subcommand
 
 from metadescent._errors import UserError
+from metadescent._names import is_outside
 from metadescent.cli import streams
 from metadescent.cli.command import Command, commands
 from metadescent.runs.cluster.lifeline import hang_on
@@ -55,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _obey(words: Sequence[str], debug: bool) -> None:
+    if list(words) in (["--version"], ["-V"]):
+        print(f"metadescent {version('metadescent')}")
+        return
     hang_on()
     signal.signal(signal.SIGTERM, terminate)
     command = _parse(words)
@@ -69,6 +74,7 @@ def _obey(words: Sequence[str], debug: bool) -> None:
 def _explained(error: Exception) -> tuple[str, int]:
     """Return the sentence and the exit status for an exception that is no UserError."""
     text = " ".join(str(error).split())
+    theirs = [f for f in traceback.extract_tb(error.__traceback__) if is_outside(f.filename)]
     if isinstance(error, OSError) and error.filename and error.errno in PLACES:
         return f"cannot reach {error.filename}: {error.strerror}; check the path", 2
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
@@ -76,6 +82,9 @@ def _explained(error: Exception) -> tuple[str, int]:
             f"this takes more memory than there is ({text[:200] or 'MemoryError'}); try fewer "
             "problems or steps, or --memory-budget"
         ), 2
+    if theirs:
+        place = f"{theirs[-1].filename}, line {theirs[-1].lineno}, in {theirs[-1].name}"
+        return f"{place}: {type(error).__name__}: {text[:300]}; mend it, {DEBUG} shows more", 2
     return (
         f"a mistake in metadescent, {type(error).__name__}: {text[:300]}; please report what "
         f"{DEBUG} after the same words shows"
@@ -131,6 +140,7 @@ def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
         args=words,
         prog="metadescent",
         description="Learn optimization algorithms by gradient descent. "
-        f"{DEBUG} after any words shows the traceback of a mistake in this program.",
+        f"{DEBUG} after any words shows the traceback of a mistake in this program, --version alone "
+        "which it is.",
     )
     return line.command
