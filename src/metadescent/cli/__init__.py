@@ -140,7 +140,7 @@ def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
         args=words,
         prog="metadescent",
         description="Learn optimization algorithms by gradient descent. "
-        f"{DEBUG} after any words shows the traceback of a mistake in this program, --version alone "
-        "which it is.",
+        f"{DEBUG} after any words shows the traceback of a mistake in this program; --version says "
+        "which one it is.",
     )
     return line.command

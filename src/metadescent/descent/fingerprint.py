@@ -40,9 +40,9 @@ def fingerprint_of(problem: Problem) -> str:
 
 
 def identity_of(problem: Problem, m: LearnedOptimizer) -> dict[str, str]:
-    """Return digests of what a run compares losses of: its data, and code that is not the package's.
+    """Return digests of a problem's data and, where they are from outside, of f and of the rule m.
 
-    They are of programs rather than of files: a comment makes no other f.
+    These two are of programs rather than of files: a comment makes no other f.
     """
     identity = {"data": _data(problem).hex()}
     if any(outsiders(problem)):
@@ -53,7 +53,7 @@ def identity_of(problem: Problem, m: LearnedOptimizer) -> dict[str, str]:
 
 
 def _data(problem: Problem) -> bytes:
-    """Return a digest of the leaves of a problem: arrays, keys, and anything else as it is written."""
+    """Return a digest of a problem's leaves: arrays, keys, and anything else as it is written."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(problem):
         if not eqx.is_array(leaf) and not isinstance(leaf, np.ndarray | np.generic):

@@ -15,7 +15,6 @@ import numpy as np
 import optax
 from jaxtyping import Float, PRNGKeyArray
 
-from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._text import number
 from metadescent.descent.baselines import BASELINES
@@ -28,8 +27,9 @@ from metadescent.descent.vitals import response
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.registry import make_optimizer
-from metadescent.runs.folder import CONFIG, OPTIMIZER, read_config
+from metadescent.runs.folder import CONFIG, OPTIMIZER, config_here
 from metadescent.runs.log import read_metrics, read_stopped
+from metadescent.runs.own import load
 from metadescent.runs.plan import initial_optimizer
 from metadescent.runs.recipe import Recipe, recipe_from
 
@@ -87,7 +87,7 @@ class Checkup(NamedTuple):
 
 def read_checkup(folder: Path) -> Checkup:
     """Return what a run's folder says of it, or raise a UserError where it holds no run."""
-    recipe = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
+    recipe = recipe_from(config_here(folder)["recipe"], folder / CONFIG)
     phi = eqx.filter(make_optimizer(recipe.optimizer, jax.random.key(0)), eqx.is_inexact_array)
     leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(phi)]
     scale = float(np.sqrt(np.mean(np.concatenate(leaves) ** 2)))
@@ -96,7 +96,7 @@ def read_checkup(folder: Path) -> Checkup:
 
 def best_of(folder: Path, recipe: Recipe) -> LearnedOptimizer:
     """Return the best φ of a run so far; where no epoch ended, the φ that it began with."""
-    return zoo.load(folder) if (folder / OPTIMIZER).exists() else initial_optimizer(recipe)
+    return load(folder) if (folder / OPTIMIZER).exists() else initial_optimizer(recipe)
 
 
 def examine(

@@ -21,6 +21,7 @@ from metadescent.runs.checkpoint import load_checkpoint, save_checkpoint
 from metadescent.runs.folder import CHECKPOINTS, METRICS, OPTIMIZER, STOPPED, check_folder, claim
 from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite
+from metadescent.runs.origin import check_origin, origin_of
 from metadescent.runs.plan import Plan
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo.cards import read_card
@@ -61,8 +62,9 @@ def train(
 
     Raises:
         UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
-            configuration, if another process trains in it, or if the meta-loss ceases to be finite
-            and the recipe says to stop then; the sentence says where.
+            configuration, or of another f, other data or settings of JAX, if another process trains
+            in it, or if the meta-loss ceases to be finite and the recipe says to stop then; the
+            sentence says where.
 
     Example:
         >>> import tempfile
@@ -76,8 +78,10 @@ def train(
     """
     recipe = plan.recipe
     check_folder(folder, problem_name, recipe, resume)
+    origin = origin_of(problem, plan.m)
+    check_origin(folder, origin, warn)
     with locked(folder):
-        claim(folder, problem_name, recipe, resume)
+        claim(folder, problem_name, recipe, resume, origin)
         (folder / STOPPED).unlink(missing_ok=True)
         checkpoints = folder / CHECKPOINTS
         state = load_checkpoint(checkpoints, plan.initial_state, warn=warn)
