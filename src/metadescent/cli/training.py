@@ -155,7 +155,7 @@ def _train_once(command: Train, recipe: Recipe) -> None:
 def _train_in_stages(command: Train, recipe: Recipe) -> None:
     """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
     problem = make_problem(command.problem, command.data_dir)
-    all_stages = stages(command.folder, recipe, command.horizons)
+    all_stages = stages(command.folder, recipe, command.horizons, command.resume)
     kept: Path | None = None
     for index, stage in enumerate(all_stages, 1):
         output().print(f"Stage {index} of {len(all_stages)}: {stage.recipe.steps} steps.")

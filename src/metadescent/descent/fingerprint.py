@@ -60,7 +60,7 @@ def _data(problem: Problem) -> bytes:
             digest.update(_without_addresses(repr(leaf)).encode())
             continue
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
+            leaf = jax.random.key_data(jnp.asarray(leaf))
         digest.update(f"{leaf.dtype}{leaf.shape}".encode())
         digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.digest()

@@ -10,7 +10,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError
 from metadescent.descent.episode import draw
@@ -65,6 +65,26 @@ def check_rule(m: LearnedOptimizer, problem: Problem) -> None:
 
 
 _WRONG = "does not work"
+
+
+def check_start(problem: Problem, key: PRNGKeyArray, num_problems: int, most: int) -> None:
+    """Raise a UserError where f or ∇f is not finite at more than so many θ₀ of those drawn."""
+    if any(outsiders(problem)) and int(_broken(problem, key, num_problems)) > most:
+        raise UserError(NOT_FINITE)
+
+
+NOT_FINITE = (
+    "f is not finite at θ₀, or its gradient is not, where no optimizer has done anything; look for "
+    "NaN or infinite values in the data, or for a logarithm or root of 0 in f"
+)
+
+
+@eqx.filter_jit
+def _broken(problem: Problem, key: PRNGKeyArray, num_problems: int) -> Int[Array, ""]:
+    fs, keys = draw(problem, key, num_problems)
+    losses, gradients = exact(fs, fs.init(keys.theta), keys.minibatch)
+    rows = [x.reshape(num_problems, -1) for x in (losses, *jax.tree.leaves(gradients))]
+    return (~jnp.isfinite(jnp.concatenate(rows, axis=1)).all(axis=1)).sum()
 
 
 def _one_row(rule: Coordinatewise, key: PRNGKeyArray) -> PyTree:

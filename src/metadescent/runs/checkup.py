@@ -84,6 +84,18 @@ class Checkup(NamedTuple):
     phi_scale: float
     examination: Examination | None = None
 
+    @property
+    def gradient(self) -> float | None:
+        """Return the root mean square of ∇f: at θ_0 or, where only the log was read, there."""
+        if self.examination is not None:
+            return self.examination.gradient
+        return self.metrics[-1].get("gradient") if self.metrics else None
+
+    def phi_step(self, line: dict[str, Any]) -> float | None:
+        """Return the change of φ a meta-step in an epoch ÷ the size of a fresh φ, if it has one."""
+        step = line.get("phi_step")
+        return step / self.phi_scale if step is not None and self.phi_scale else None
+
 
 def read_checkup(folder: Path) -> Checkup:
     """Return what a run's folder says of it, or raise a UserError where it holds no run."""
@@ -159,11 +171,10 @@ def measurements(checkup: Checkup) -> list[tuple[str, str]]:
     """Return names and values of all that is known of a run, a dash where something is not."""
     # What it logged of its last epoch.
     line = checkup.metrics[-1] if checkup.metrics else {}
-    step = line.get("phi_step")
     rows = [
         ("meta-gradient norm, by segment", _several(line.get("gradient_norms") or [])),
         (f"meta-gradients above the clip of {checkup.recipe.clip:g}", _share(line.get("clipped"))),
-        ("change of φ a meta-step ÷ size of a fresh φ", number(step and step / checkup.phi_scale)),
+        ("change of φ a meta-step ÷ size of a fresh φ", number(checkup.phi_step(line))),
         ("update ÷ gradient", number(line.get("update_ratio"))),
         ("preprocessed inputs that saturate", _share(line.get("saturated_inputs"))),
         ("size of h", number(line.get("hidden"))),

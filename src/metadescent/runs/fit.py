@@ -10,7 +10,7 @@ import jax
 
 from metadescent._errors import UserError
 from metadescent._text import format_bytes
-from metadescent.descent.outside import check_rule
+from metadescent.descent.outside import check_rule, check_start
 from metadescent.meta.devices import Spread
 from metadescent.meta.epoch import footprint
 from metadescent.meta.estimators.truncated import Truncated
@@ -23,6 +23,9 @@ from metadescent.runs.memory import available, resident
 from metadescent.runs.origin import check_origin, origin_of
 from metadescent.runs.plan import Plan, plan_of
 from metadescent.runs.recipe import Recipe, recipe_from
+
+DRAWS = 8
+"""How many f are looked at before a run."""
 
 
 class Prediction(NamedTuple):
@@ -67,6 +70,9 @@ def fitted(
     check_free(folder, resume)
     _ = plan.initial_state  # read for its error
     check_rule(plan.m, problem)
+    drawn = min(DRAWS, plan.recipe.validation_problems)
+    # Where what is not finite is passed over, there has to be something else.
+    check_start(problem, plan.key, drawn, 0 if plan.recipe.on_nonfinite == "stop" else drawn - 1)
     tried: list[tuple[Prediction, Plan]] = []
     for candidate in _candidates(folder, plan, pick=budget < math.inf):
         prediction = predict(folder, problem, problem_name, candidate, resume=resume, spread=spread)

@@ -13,6 +13,7 @@ from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._files import locked, write_json, write_lines
 from metadescent._provenance import hardware, versions
+from metadescent.descent.outside import NOT_FINITE
 from metadescent.meta.devices import Spread
 from metadescent.meta.state import MetaState
 from metadescent.meta.train import MetaInfo, meta_train
@@ -130,6 +131,9 @@ def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path
     value = float(np.asarray(info.meta_losses).ravel()[first])
     epoch = int(state.epoch)
     write_json(folder / STOPPED, {"epoch": epoch, "meta_step": first + 1})
+    # Among the validation's: whatever φ is, θ has not moved there.
+    if not np.isfinite(info.vitals.start):
+        raise NonFiniteError(NOT_FINITE)
     kept = f"the checkpoint of epoch {epoch - 1} in {folder} is kept; " if epoch > 1 else ""
     raise NonFiniteError(
         f"the meta-loss or its gradient ceased to be finite (loss {value}) at meta-step "
