@@ -31,7 +31,9 @@ def test_train_leaves_a_run_and_says_where(
         "checkpoints",
         "optimizer.safetensors",
     }
-    assert json.loads((run / "config.json").read_text()) == {
+    config = json.loads((run / "config.json").read_text())
+    assert config.pop("origin")["folder"] == str(run.parents[1])
+    assert config == {
         "problem": "quadratic",
         "recipe": {**asdict(Recipe()), **recipe_of("quadratic"), **tiny},
     }

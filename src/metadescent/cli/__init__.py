@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _obey(words: Sequence[str], debug: bool) -> None:
-    if list(words) in (["--version"], ["-V"]):
+    if [*words] in (["--version"], ["-V"]):
         print(f"metadescent {version('metadescent')}")
         return
     hang_on()
