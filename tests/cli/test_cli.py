@@ -250,8 +250,8 @@ class Nothing(Problem):
         ("Losts", "mine.py:Losts does not work, KeyError: 'nothing'; mend it, --debug shows where"),
         (
             "Nothing",
-            "what Nothing.sample returns is None and must be a metadescent.Optimizee; try "
-            "metadescent.FromFunction(loss, init)",
+            "mine.py:Nothing: what Nothing.sample returns is None and must be a "
+            "metadescent.Optimizee; try metadescent.FromFunction(loss, init)",
         ),
     ],
 )

@@ -7,13 +7,15 @@ from typing import Any
 import jax
 import pytest
 
-from metadescent.registry import make_problem
+from metadescent.optimizers.lstm import LSTM
+from metadescent.problems.quadratic import Quadratic
+from metadescent.registry import make_optimizer, make_problem
 from metadescent.runs import origin
 from metadescent.runs.folder import claim
 from metadescent.runs.origin import check_origin, origin_of
-from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 
+M = LSTM((1,), key=jax.random.key(0))
 CODE = """
 import helpers
 import jax.numpy as jnp
@@ -49,7 +51,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def now(problem: str = "mine.py:bowls", rule: str = "mine.py:Rule") -> dict[str, Any]:
-    return origin_of(make_problem(problem), plan_of(Recipe(optimizer=rule)).m)
+    return origin_of(make_problem(problem), make_optimizer(rule, jax.random.key(0)))
 
 
 def test_a_comment_changes_nothing(files: Path) -> None:
@@ -90,10 +92,10 @@ def test_settings_of_jax_are_named_with_both_values(
     name: str, value: Any, files: Path, sentence: Callable
 ) -> None:
     before = getattr(jax.config, name)
-    claim(Path("r"), "quadratic", Recipe(), False, now("quadratic", "lstm"))
+    claim(Path("r"), "quadratic", Recipe(), False, origin_of(Quadratic(2), M))
     jax.config.update(name, value)
     try:
-        assert sentence(check_origin, Path("r"), now("quadratic", "lstm")) == (
+        assert sentence(check_origin, Path("r"), origin_of(Quadratic(2), M)) == (
             f"r was begun with {name} = {before} and it is {value}; set {name.upper()}={before}, "
             "or go on in another folder by --init r"
         )
