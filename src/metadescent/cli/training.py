@@ -12,6 +12,7 @@ from metadescent._text import number
 from metadescent.cli.console import output, progress, table
 from metadescent.cli.train import Train
 from metadescent.cli.verdicts import print_summary
+from metadescent.descent.outside import NOT_FINITE
 from metadescent.meta.schedule import Form
 from metadescent.meta.state import MetaState
 from metadescent.registry import make_problem
@@ -141,6 +142,8 @@ def _train_once(command: Train, recipe: Recipe) -> None:
     # Epoch 0: the best is still φ as drawn.
     if int(state.best_epoch) == 0:
         print_summary(folder)
+        if (read_metrics(folder) or [{}])[-1].get("start", 0.0) is None:
+            raise UserError(NOT_FINITE)
         raise UserError(
             f"no validation in {folder} was finite, so no optimizer is kept; try --meta-rate "
             f"{recipe.meta_rate / 3:.1g} in another folder"

@@ -70,9 +70,8 @@ def fitted(
     check_free(folder, resume)
     _ = plan.initial_state  # read for its error
     check_rule(plan.m, problem)
-    drawn = min(DRAWS, plan.recipe.validation_problems)
-    # Where what is not finite is passed over, there has to be something else.
-    check_start(problem, plan.key, drawn, 0 if plan.recipe.on_nonfinite == "stop" else drawn - 1)
+    if plan.recipe.on_nonfinite == "stop":
+        check_start(problem, plan.key, min(DRAWS, plan.recipe.validation_problems))
     tried: list[tuple[Prediction, Plan]] = []
     for candidate in _candidates(folder, plan, pick=budget < math.inf):
         prediction = predict(folder, problem, problem_name, candidate, resume=resume, spread=spread)
