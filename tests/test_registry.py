@@ -298,6 +298,86 @@ def test_what_is_no_problem_outside_the_package_is_refused(
     assert sentence(make_problem, f"{functions}:{name}") == expected.format(file=functions)
 
 
+CALLABLE = """
+import functools
+from my_functions import scaled
+
+part = functools.partial(scaled, size=2.0)
+cached = functools.cache(scaled)
+
+def wrapped(*args, **options):
+    return scaled(*args, **options)
+
+class Maker:
+    def __call__(self, size=1.0):
+        return scaled(size)
+
+    @classmethod
+    def of(cls, size=1.0):
+        return scaled(size)
+
+maker, of = Maker(), Maker.of
+
+def lazily(size=1.0):
+    import sibling
+    return scaled(size * sibling.FACTOR)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("part", 12.0),
+        ("part(size=1.0)", 6.0),
+        ("cached(size=2.0)", 12.0),
+        ("wrapped(size=2.0)", 12.0),
+        ("maker(size=2.0)", 12.0),
+        ("of(size=2.0)", 12.0),
+        ("lazily", 18.0),
+    ],
+)
+@pytest.mark.parametrize(
+    "spelled", ["{folder}/made (1).py", "~/made (1).py", "link.py", "package.made"]
+)
+def test_what_can_be_called_and_what_lies_beside_it_are_as_python_has_them(
+    name: str,
+    value: float,
+    spelled: str,
+    functions: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "made (1).py").write_text(CALLABLE)
+    (tmp_path / "sibling.py").write_text("FACTOR = 3.0")
+    here = tmp_path / "here"
+    (here / "package").mkdir(parents=True)
+    (here / "link.py").symlink_to(tmp_path / "made (1).py")
+    (here / "package" / "made.py").write_text(CALLABLE)
+    monkeypatch.chdir(here)
+    if spelled == "package.made":
+        for file in (functions, tmp_path / "sibling.py"):
+            (here / file.name).write_text(file.read_text())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    f = make_problem(f"{spelled.format(folder=tmp_path)}:{name}").sample(KEY)
+    assert float(f.loss(f.init(KEY), KEY)) == value
+
+
+def test_what_lies_beside_a_file_is_its_own_and_as_it_is_now(tmp_path: Path) -> None:
+    code = FUNCTIONS.replace("FACTOR = 3.0", "from beside import FACTOR")
+
+    def value(folder: str) -> float:
+        f = make_problem(f"{tmp_path / folder}/my_functions.py:ready").sample(KEY)
+        return float(f.loss(f.init(KEY), KEY))
+
+    for folder, factor in (("a", 1.0), ("b", 2.0)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "my_functions.py").write_text(code)
+        (tmp_path / folder / "beside.py").write_text(f"FACTOR = {factor}")
+    assert [value("a"), value("b"), value("a")] == [2.0, 4.0, 2.0]
+    (tmp_path / "a" / "beside.py").write_text("FACTOR = 5.0")
+    assert value("a") == 10.0
+
+
 def test_a_problem_is_no_optimizer(mine: Path, sentence: Callable) -> None:
     assert sentence(make_optimizer, f"{mine}:Bowls", KEY) == (
         f"{mine} has no LearnedOptimizer named 'Bowls'; it has none"

@@ -42,10 +42,22 @@ def test_parsing_undoes_writing(name: str, options: dict[str, Any]) -> None:
         ("lstm(layers=(20, 20), p=None)", ("lstm", {"layers": (20, 20), "p": None})),
         ("dir/my file.py:Mine(a='(')", ("dir/my file.py:Mine", {"a": "("})),
         ("a.b:C(x=-1.5e-3)", ("a.b:C", {"x": -1.5e-3})),
+        ("~/lines (1).py:lines(size=3)", ("~/lines (1).py:lines", {"size": 3})),
+        ("it's :).py:C(x='q')", ("it's :).py:C", {"x": "q"})),
+        ("a->b.py:C", ("a->b.py:C", {})),
+        ("pes(leaves='a.py:b')", ("pes", {"leaves": "a.py:b"})),
     ],
 )
 def test_a_specification_is_a_name_and_options(spec: str, expected: Any) -> None:
     assert parse(spec) == expected
+
+
+def test_brackets_of_a_path_hide_no_sign() -> None:
+    terms = "a (1.py:C", "b).py:D(x=1)", "mnist"
+    assert parse(" + ".join(terms)) == Sum(tuple(parse(term) for term in terms))
+    rule = "conv/* -> my (rule.py:R(a=1) >> pace + * -> lstm"
+    assert str(parse(rule)) == rule
+    assert [call.name for call in calls(parse(rule))] == ["my (rule.py:R", "pace", "lstm"]
 
 
 HOSTILE = [

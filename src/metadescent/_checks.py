@@ -18,6 +18,8 @@ def check_theta(theta: Any, source: str) -> None:
     leaves = jax.tree_util.tree_leaves_with_path(theta)
     if not leaves:
         raise UserError(f"{source} returns no arrays; try jnp.zeros(3)")
+    if not any(getattr(leaf, "size", 1) for _, leaf in leaves):
+        raise UserError(f"θ as {source} returns it has no coordinates; try jnp.zeros(3)")
     for where, leaf in leaves:
         # What is not an array, such as a list's float, goes by the name of its type.
         dtype = getattr(leaf, "dtype", type(leaf).__name__)

@@ -7,9 +7,13 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,19 +39,34 @@ def look_up(name: str, among: dict[str, Any], noun: str) -> Any:
     return among[name]
 
 
-def build(make: Callable[..., Any], call: Call) -> Any:
-    """Return what `make` makes of the options of a call."""
-    accepted = [p for p in inspect.signature(make).parameters if p != "key"]
-    for option in call.options:
-        if option not in accepted:
-            choices = [p for p in accepted if p != "data_dir"]
-            raise UserError(f"{call.name} has no option {option!r}; {nearest(option, choices)}")
+def build(make: Callable[..., Any], call: Call, **given: Any) -> Any:
+    """Return what `make` makes of the options of a call, and of what is given where it takes it."""
+    parameters = parameters_of(make)
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        given = {name: value for name, value in given.items() if name in parameters}
+        accepted = [n for n, p in parameters.items() if n != "key" and p.kind not in _UNNAMED]
+        for option in call.options:
+            if option not in accepted:
+                choices = [p for p in accepted if p != "data_dir"]
+                raise UserError(f"{call.name} has no option {option!r}; {nearest(option, choices)}")
     try:
-        return make(**call.options)
-    except UserError:
-        raise
+        return make(**given, **call.options)
+    except UserError as error:
+        if ":" not in call.name:
+            raise
+        raise UserError(f"{call.name}: {error}") from error
     except Exception as error:  # What is made may be anyone's code.
         raise UserError(f"cannot make {call.in_full()}: {_reason(error)}") from error
+
+
+_UNNAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+
+
+def parameters_of(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return what can be handed to a callable by name; of one that does not tell, anything can."""
+    with suppress(ValueError, TypeError):
+        return dict(inspect.signature(make).parameters)
+    return {"options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)}
 
 
 def _reason(error: Exception) -> str:
@@ -56,22 +75,16 @@ def _reason(error: Exception) -> str:
     return reason if usual else f"{type(error).__name__}: {reason}"
 
 
-def class_outside(name: str, kind: type) -> Callable[..., Any]:
-    """Return the class outside the package that has this name; it must extend `kind`."""
-    module, value = _named_outside(name)
-    if not _extends(value, kind):
-        raise _absent(name, kind, [x for x, v in vars(module).items() if _extends(v, kind)])
-    return value
-
-
 def maker_outside(name: str, kind: type) -> Callable[..., Any]:
-    """Return what makes a `kind`: a class, any function, or for an instance one that returns it."""
+    """Return what makes a `kind`: a class, what can be called, or what returns an instance."""
     module, value = _named_outside(name)
     if isinstance(value, kind):
         return lambda: value
-    if not (_extends(value, kind) or inspect.isfunction(value)):
+    if not (_extends(value, kind) or (callable(value) and not isinstance(value, type))):
+        place, _, attribute = name.rpartition(":")
         names = [x for x, v in vars(module).items() if _may_make(v, kind, module)]
-        raise _absent(name, kind, names)
+        hint = nearest(attribute, names) if names else "it has none"
+        raise UserError(f"{place} has no {kind.__name__} named {attribute!r}; {hint}")
     return value
 
 
@@ -81,29 +94,90 @@ def _extends(value: Any, kind: type) -> bool:
 
 def _may_make(value: Any, kind: type, module: ModuleType) -> bool:
     """Whether to offer it: an instance, a class of the file, a function that needs no options."""
-    if isinstance(value, kind) or getattr(value, "__module__", None) != module.__name__:
-        return isinstance(value, kind)
-    if not inspect.isfunction(value):
+    if isinstance(value, kind | partial):
+        return True
+    if getattr(value, "__module__", None) != module.__name__:
+        return False
+    if isinstance(value, type) or not callable(value):
         return _extends(value, kind)
-    return all(p.default is not p.empty for p in inspect.signature(value).parameters.values())
+    return all(p.default is not p.empty for p in parameters_of(value).values())
 
 
-def _absent(name: str, kind: type, names: list[str]) -> UserError:
+def located(name: str, home: Path) -> str:
+    """Return a name with the whole path of its file, where that lies in `home`, or in ~.
+
+    A module of `home` is imported from there, where no other place has it.
+    """
     place, _, attribute = name.rpartition(":")
-    hint = nearest(attribute, names) if names else "it has none"
-    return UserError(f"{place} has no {kind.__name__} named {attribute!r}; {hint}")
+    if place.endswith(".py"):
+        path = home / os.path.expanduser(place)
+        return f"{path.resolve()}:{attribute}" if os.path.isfile(path) else name
+    if place and str(home) not in sys.path:
+        sys.path.append(str(home))
+    return name
+
+
+def is_outside(file: str) -> bool:
+    """Tell whether a file of Python's is one that a name has brought in."""
+    modules = ChainMap(_NAMED, _SIBLINGS).values()
+    return file in {getattr(module, "__file__", None) for module in modules}
+
+
+_NAMED: dict[str, ModuleType] = {}
+"""The modules that names have brought in."""
+_SIBLINGS: dict[str, ModuleType] = {}
+"""What these have imported from beside themselves."""
+_PLACES: set[str] = set()
+"""The folders where Python itself would not have looked."""
 
 
 def _named_outside(name: str) -> tuple[ModuleType, Any]:
     """Return a module, by its name or file, and what it has under this name, None if nothing."""
     place, _, attribute = name.rpartition(":")
     module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    _NAMED[module.__name__] = module
     return module, getattr(module, attribute, None)
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[None]:
+    """Let modules be imported from a folder, afresh, as by a program that is started there."""
+    # Another file's `helpers` are another module, and so are these once they have changed.
+    for name, module in _SIBLINGS.items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+    place, known = str(folder), {name.partition(".")[0] for name in sys.modules}
+    if place not in sys.path:
+        _PLACES.add(place)
+    importlib.invalidate_caches()
+    sys.path.insert(0, place)
+    # What changes twice in a second, to the same length, looks to Python's own cache as it was.
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = writes
+        sys.path.remove(place)
+        if place not in sys.path:
+            sys.path.append(place)  # last, lest it hide what others have yet to import
+        if place in _PLACES:
+            for name, module in list(sys.modules.items()):
+                top = folder / name.partition(".")[0]
+                if top.name not in known and _lies_in(module, top):
+                    _SIBLINGS[name] = module
+
+
+def _lies_in(module: Any, top: Path) -> bool:
+    """Tell whether a module is a file, or in a package, of a path."""
+    # A package without an __init__.py is in its folder alone.
+    file = Path(getattr(module, "__file__", None) or [*getattr(module, "__path__", ()), "."][0])
+    return file == top.with_suffix(".py") or top in (file, *file.parents)
 
 
 def _import_module(name: str) -> ModuleType:
     try:
-        return importlib.import_module(name)
+        with _beside(Path.cwd()):
+            return importlib.import_module(name)
     except (ImportError, ValueError, TypeError) as error:
         raise UserError(f"cannot import {name!r}: {error}; is it installed?") from error
     except (Exception, SystemExit) as error:
@@ -111,16 +185,18 @@ def _import_module(name: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
+    path = Path(os.path.expanduser(path))
     # Files of one name in two folders are two modules, and neither is the json of Python.
     name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise UserError(f"there is no file {path}; give the path of a Python file")
     module = importlib.util.module_from_spec(spec)
-    # Equinox resolves the annotations of a class through sys.modules.
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _beside(path.resolve().parent):
+            # Equinox resolves the annotations of a class through sys.modules.
+            sys.modules[name] = module
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise _broken(str(path), error) from error
     return module

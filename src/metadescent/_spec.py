@@ -5,12 +5,13 @@
     groups  leaves -> rule + leaves -> rule   conv/* -> lstm + * -> rnnprop
     sum     call + call                       mnist + convex
 
-Options are literals, so nothing is evaluated.
+Options are literals, so nothing is evaluated. A name may be that of something in a file,
+`my file (1).py:lines`, whose path may have spaces and brackets of its own.
 """
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from metadescent._errors import UserError
@@ -66,7 +67,7 @@ Spec = Call | Chain | Groups | Sum
 def parse(text: str) -> Spec:
     """Read a specification; `str` writes it again."""
     terms = _split(text, "+")
-    if "->" in text:
+    if "->" in _masked(text):
         return Groups(tuple(map(_group, terms)))
     if len(terms) > 1:
         return Sum(tuple(map(_rule, terms)))
@@ -87,8 +88,32 @@ def calls(spec: Spec) -> list[Call]:
     return [call for branch in branches for call in calls(branch)]
 
 
+def renamed(spec: Spec, name: Callable[[str], str]) -> Any:
+    """Return a tree with other names in its calls."""
+    match spec:
+        case Call():
+            return spec._replace(name=name(spec.name))
+        case Groups(groups):
+            return Groups(tuple((takes, renamed(rule, name)) for takes, rule in groups))
+        case Chain(rules) | Sum(rules):
+            return type(spec)(tuple(renamed(rule, name) for rule in rules))
+
+
+_SIGNS = r"\s(?:\+|>>|->)\s"
+# What is before ".py:" is a path, but for text within an option.
+_PATH = rf"(?:(?!{_SIGNS}|\([^()'\"]*=\s*['\"]).)*?\.py:"
+
+
+def _masked(text: str) -> str:
+    """Return a text as long, in which the signs and brackets of paths are none."""
+    return re.sub(
+        rf"(^|{_SIGNS})({_PATH})", lambda path: path[1] + "x" * len(path[2]), text, flags=re.DOTALL
+    )
+
+
 def _group(term: str) -> tuple[str, Rule]:
-    takes, _, rule = (part.strip() for part in term.partition("->"))
+    arrow = _masked(term).find("->") % (len(term) + 1)
+    takes, rule = term[:arrow].strip(), term[arrow + 2 :].strip()
     if not (takes and rule):
         raise UserError(
             f"{term!r} does not say which leaves go to which optimizer; try '* -> lstm'"
@@ -102,9 +127,10 @@ def _rule(text: str) -> Rule:
 
 
 def _call(text: str) -> Call:
-    name, bracket, rest = text.partition("(")
-    if not bracket:
-        return Call(name, {})
+    bracket = _masked(text).find("(")
+    if bracket < 0:
+        return Call(text, {})
+    name, rest = text[:bracket], text[bracket + 1 :]
     try:
         # A name need not be Python's, as in "my file.py:Mine" and "mnist-40", so f stands for it.
         call = ast.parse(f"f({rest}", mode="eval").body
@@ -123,11 +149,12 @@ def _call(text: str) -> Call:
 
 def _split(text: str, sign: str) -> list[str]:
     """Split a text at a sign that stands between spaces, outside of brackets."""
-    parts, depth = [""], 0
-    for piece in re.split(rf"(\s{re.escape(sign)}\s|[()])", text):
+    parts, depth, end = [""], 0, 0
+    for piece in re.split(rf"(\s{re.escape(sign)}\s|[()])", _masked(text)):
+        begin, end = end, end + len(piece)
         depth += {"(": 1, ")": -1}.get(piece, 0)
         if piece.strip() == sign and depth == 0:
             parts.append("")
         else:
-            parts[-1] += piece
+            parts[-1] += text[begin:end]
     return [part.strip() for part in parts]

@@ -2,7 +2,7 @@
 
 Every module of `metadescent.problems`, `.optimizers` and `.meta.estimators` may define `NAMED`.
 Beyond those names, `module:Class` and `path/to/file.py:Class` name what lives outside the package;
-there a problem may also be an instance, or a function that returns one. Any of them takes options
+there it may also be an instance, or what returns one when it is called. Any of them takes options
 the way Python writes them: `quadratic(dimension=20)`. Problems joined by plus signs are one problem
 that has them side by side: `mnist + convex`. So are optimizers that have each leaves of their own:
 `conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`.
@@ -10,7 +10,6 @@ that has them side by side: `mnist + convex`. So are optimizers that have each l
 
 import inspect
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,17 @@ import equinox as eqx
 import jax
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from metadescent._errors import UserError
-from metadescent._names import build, class_outside, discovered, look_up, maker_outside
+from metadescent._names import build, discovered, look_up, maker_outside, parameters_of
 from metadescent._spec import Call, Chain, Groups, Rule, Spec, Sum, calls, parse
+from metadescent.descent.outside import check_problem
 from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import Chained, InTurn, chain
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problems.base import Named, Problem
-from metadescent.problems.batch import Batch
 from metadescent.problems.together import Together
 
 
@@ -68,45 +67,29 @@ def make_problem(spec: str, data_dir: str | Path | None = None) -> Problem:
 
 
 def _problem(call: Call, data_dir: str | Path | None) -> Problem:
-    outside = ":" in call.name
-    if outside:
+    if ":" in call.name:
         make = maker_outside(call.name, Problem)
     else:
         make = look_up(call.name, problems(), "problem").make
-    if data_dir is not None and "data_dir" in inspect.signature(make).parameters:
-        call = call._replace(options=call.options | {"data_dir": data_dir})
-    problem = build(make, call)
-    if not isinstance(problem, Problem):
-        raise UserError(
-            f"{call.name} returns {type(problem).__name__} and must return a Problem; "
-            "try metadescent.FromFunction(loss, init)"
-        )
-    if outside:
-        _try_out(problem, call.name)
+    # One that takes whatever it is given need not read data.
+    reads = data_dir is not None and "data_dir" in parameters_of(make)
+    problem = build(make, call, **({"data_dir": data_dir} if reads else {}))
+    _check_made(problem, Problem, call.name, "metadescent.FromFunction(loss, init)")
+    if ":" in call.name:
+        check_problem(problem, call.name)
     return problem
+
+
+def _check_made(made: Any, kind: type, name: str, hint: str) -> None:
+    if not isinstance(made, kind):
+        raise UserError(
+            f"{name} returns {type(made).__name__} and must return a {kind.__name__}; try {hint}"
+        )
 
 
 def _as_call(spec: Spec) -> Call:
     """Return a call as it is, and what should have been one as a name that nothing has."""
     return spec if isinstance(spec, Call) else Call(str(spec), {})
-
-
-def _try_out(problem: Problem, name: str) -> None:
-    """Raise a UserError where the functions of a problem do not work; nothing is computed."""
-
-    def once(problem: Problem, key: PRNGKeyArray) -> Float[Array, " 1"]:
-        fs = Batch.sample(problem, key, 1)
-        return fs.loss(fs.init(key), key)
-
-    try:
-        eqx.filter_eval_shape(once, problem, jax.random.key(0))
-    except UserError:
-        raise
-    except Exception as error:  # Its functions are anyone's code.
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"{name} does not work, {type(error).__name__}: {reason}; mend it, --debug shows where"
-        ) from error
 
 
 def make_optimizer(spec: str | Spec, key: PRNGKeyArray) -> LearnedOptimizer:
@@ -139,11 +122,11 @@ def make_optimizer(spec: str | Spec, key: PRNGKeyArray) -> LearnedOptimizer:
     call = _as_call(tree)
     if call.name.startswith("optax."):
         return ByHand(_of_optax(call), str(call))
-    if ":" in call.name:
-        make = class_outside(call.name, LearnedOptimizer)
-    else:
-        make = look_up(call.name, optimizers(), "optimizer")
-    return build(partial(make, key=key), call)
+    if ":" not in call.name:
+        return build(look_up(call.name, optimizers(), "optimizer"), call, key=key)
+    rule = build(maker_outside(call.name, LearnedOptimizer), call, key=key)
+    _check_made(rule, LearnedOptimizer, call.name, "a class that extends Coordinatewise")
+    return rule
 
 
 def _of_optax(call: Call) -> optax.GradientTransformation:
@@ -176,12 +159,13 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
     """
     call = _as_call(parse(spec))
     if ":" in call.name:
-        make = class_outside(call.name, Estimator)
+        make = maker_outside(call.name, Estimator)
     else:
         make = look_up(call.name, discovered("metadescent.meta.estimators"), "estimator")
-    accepted = inspect.signature(make).parameters
-    chosen = {k: v for k, v in given.items() if k in accepted} | call.options
-    return build(make, call._replace(options=chosen))
+    given = {name: value for name, value in given.items() if name not in call.options}
+    estimator = build(make, call, **given)
+    _check_made(estimator, Estimator, call.name, "a class that extends Estimator")
+    return estimator
 
 
 def spec_of(m: LearnedOptimizer) -> Spec:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax
 import pooch
 import pytest
 
-from metadescent import cli
+from metadescent import cli, registry
 from metadescent.cli.command import commands
 from metadescent.cli.list import List
 from metadescent.registry import problems, recipe_of
@@ -245,14 +246,47 @@ class Nothing(Problem):
 """
 
 
+def test_the_version_is_told(metadescent: Callable) -> None:
+    assert metadescent("--version") == (0, f"metadescent {version('metadescent')}\n", "")
+
+
+def test_an_error_in_a_file_of_the_user_s_is_no_mistake_of_this_program(
+    metadescent: Callable, tmp_path: Path, one_sentence: Callable
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(LATE)
+    problem = registry.make_problem(f"{path}:late")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "make_problem", lambda *_: problem.break_now())
+        assert one_sentence(metadescent("tune", "sgd", "quadratic")) == (
+            f"{path}, line 11, in break_now: KeyError: 'late'; mend it, --debug shows more"
+        )
+
+
+LATE = """
+import jax.numpy as jnp
+from metadescent import FromFunction
+
+class Late(FromFunction):
+    def __init__(self):
+        super().__init__(lambda theta, key: jnp.sum(theta**2), lambda key: jnp.ones(2))
+
+    def break_now(self):
+        table = {}
+        return table["late"]
+
+late = Late()
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
         ("Losts", "mine.py:Losts does not work, KeyError: 'nothing'; mend it, --debug shows where"),
         (
             "Nothing",
-            "what Nothing.sample returns is None and must be a metadescent.Optimizee; try "
-            "metadescent.FromFunction(loss, init)",
+            "mine.py:Nothing: what Nothing.sample returns is None and must be a "
+            "metadescent.Optimizee; try metadescent.FromFunction(loss, init)",
         ),
     ],
 )

@@ -37,7 +37,7 @@ def test_not_on_a_terminal_progress_is_plain_lines_on_the_error_stream(
     out, said = capsys.readouterr()
     assert out == ""
     assert said.splitlines() == [
-        "train 1/4, 30 s left: loss 0",
+        "train 1/4: loss 0",
         "train 2/4, 20 s left: loss 1",
         "train 3/4, 10 s left: loss 2",
         "train 4/4, 0 s left: loss 3",
@@ -57,14 +57,17 @@ def test_lines_are_few_but_the_first_and_the_last_are_there(
     assert len(lines) <= 2 + 10 / SECONDS_BETWEEN_LINES
 
 
-def test_the_time_left_counts_only_what_is_done_now(
+def test_the_time_left_counts_only_what_is_done_now_and_no_compilation(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Resumed at 50 of 100: one took 2 s, so 49 take 98 s.
+    # Resumed at 50 of 100: the first was compiled for 60 s, the next took 6 s, as 48 more do.
     with progress("train", 100, done=50) as report:
-        clock.now += 2.0
-        report("", 1)
-    assert capsys.readouterr().err == "train 51/100, 98 s left: \n"
+        report("compiling")
+        for seconds in (60.0, 6.0):
+            clock.now += seconds
+            report("", 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["train 50/100: compiling", "train 51/100: ", "train 52/100, 288 s left: "]
 
 
 def test_before_anything_is_done_no_time_is_guessed(

@@ -49,6 +49,7 @@ def left_in(folder: Path) -> dict[str, Any]:
         elif path.name == "config.json":
             config = json.loads(path.read_text())
             init = config["recipe"].pop("init")
+            config["origin"].pop("folder")
             found[name] = (config, init and Path(init).relative_to(folder.name))
         else:
             found[name] = path.read_bytes()

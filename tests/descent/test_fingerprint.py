@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from metadescent.problems.base import Problem
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convex import Convex
 from metadescent.problems.fan_in import FanIn
+from metadescent.problems.from_function import FromFunction
 from metadescent.problems.logarithm import Logarithm
 from metadescent.problems.rescaled import Rescaled
 from metadescent.problems.together import Together
@@ -181,3 +185,23 @@ def test_a_fingerprint_is_of_the_file_that_its_functions_are_in(tmp_path: Path) 
     assert fingerprint_of(make_problem(spec)) != once
     functions.write_text(FUNCTIONS.replace("FACTOR = 3.0", "FACTOR = 4.0"))
     assert fingerprint_of(make_problem(spec)) != once
+
+
+def test_a_fingerprint_is_of_what_was_typed_at_a_prompt() -> None:
+    """Classes have no file there, and each definition of one is another."""
+    prints = []
+    for code in (MINE, MINE, MINE.replace("theta**2", "3 * theta**2")):
+        names: dict[str, Any] = {"__name__": "__main__"}
+        exec(code, names)
+        prints.append(fingerprint_of(names["Bowls"]()))
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_fingerprint_is_of_keys_and_narrow_numbers_as_data() -> None:
+    def problem(seed: int, dtype: str = "float32") -> Problem:
+        data = {"k": jax.random.split(jax.random.key(seed), 4), "x": jnp.ones(4, dtype)}
+        return FromFunction(lambda t, key, d: jnp.sum(t**2), lambda key: jnp.ones(2), data)
+
+    prints = [fingerprint_of(problem(*case)) for case in ((0,), (0,), (1,), (0, "bfloat16"))]
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3

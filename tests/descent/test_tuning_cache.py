@@ -85,6 +85,17 @@ def test_a_cache_that_cannot_be_written_only_costs_time(searches: Any, tmp_path:
     assert ask(tmp_path / "file") == searches.outcome
 
 
+def test_a_problem_that_cannot_be_told_from_others_only_costs_time(
+    searches: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(problem: Any) -> str:
+        raise RuntimeError("no source, no program")
+
+    monkeypatch.setattr(tuning_cache, "fingerprint_of", fail)
+    assert ask(tmp_path) == searches.outcome
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_cached_search_is_the_search_to_the_last_digit(tmp_path: Path) -> None:
     first = ask(tmp_path)
     assert ask(tmp_path) == first == ask(None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metadescent.runs import doctor
-from metadescent.runs.checkup import Checkup, Examination
+from metadescent.runs.checkup import Checkup, Examination, measurements
 from metadescent.runs.doctor import Finding, diagnose
 from metadescent.runs.recipe import Recipe
 
@@ -227,3 +227,16 @@ def test_the_log_alone_says_whether_it_is_learning() -> None:
     assert diagnose(Checkup(RECIPE, [], None, 0.3)) == []
     # A log of before vitals were logged.
     assert diagnose(Checkup(RECIPE, [{"validation_loss": 0.2, "best_loss": 0.2}], None, 0.3)) == []
+
+
+def test_an_f_without_a_gradient_is_all_there_is_to_say() -> None:
+    assert verdicts(gradient=0.0, responses=(0.0, 0.0)) == [doctor.FLAT]
+    of_the_log = Checkup(RECIPE, [line(gradient=0.0)], None, 0.3)
+    assert [finding.verdict for finding in diagnose(of_the_log)] == [doctor.FLAT]
+
+
+def test_a_fresh_phi_of_0_has_no_size_to_compare_with() -> None:
+    checkup = Checkup(RECIPE, [line(phi_step=9.0)], None, 0.0, HEALTHY)
+    assert checkup.phi_step(checkup.metrics[0]) is None
+    assert [finding.verdict for finding in diagnose(checkup)] == [doctor.LEARNED]
+    assert dict(measurements(checkup))["change of φ a meta-step ÷ size of a fresh φ"] == "–"

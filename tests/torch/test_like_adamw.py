@@ -131,7 +131,7 @@ def test_a_parameter_that_has_another_shape_is_refused_in_a_sentence(sentence: C
         p.grad = torch.ones(size)
         assert sentence(optimizer.step) == (
             f"h0 of the parameter w has shape (20, 2, 2) where (20, {size}) is expected; "
-            "del optimizer.state[p] begins anew"
+            "one of the two was given another; optimizer.state.pop(parameter) begins anew"
         )
         del optimizer.state[p]
         optimizer.step()

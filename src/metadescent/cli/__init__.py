@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -20,6 +21,7 @@ from tyro.conf import arg, subcommand
 
 from metadescent._errors import NoReaderError, UserError
 from metadescent._files import check_outputs, descriptor_of
+from metadescent._names import is_outside
 from metadescent.cli import streams
 from metadescent.cli.command import Command, attributed, commands, flags
 from metadescent.cli.words import places_in
@@ -69,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _obey(words: Sequence[str], debug: bool) -> None:
+    if [*words] in (["--version"], ["-V"]):
+        print(f"metadescent {version('metadescent')}")
+        return
     hang_on()
     signal.signal(signal.SIGTERM, terminate)
     command = _parse(words)
@@ -87,6 +92,7 @@ def _obey(words: Sequence[str], debug: bool) -> None:
 def _explained(error: Exception, words: Sequence[str]) -> tuple[str, int]:
     """Return the sentence and the exit status for an exception that is no UserError."""
     text = " ".join(str(error).split())
+    theirs = [f for f in traceback.extract_tb(error.__traceback__) if is_outside(f.filename)]
     if isinstance(error, OSError) and error.filename and error.errno in PLACES:
         return f"cannot reach {error.filename}: {error.strerror}; check the path", 2
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text:
@@ -96,6 +102,9 @@ def _explained(error: Exception, words: Sequence[str]) -> tuple[str, int]:
         ), 2
     if missing := _no_device():
         return missing, 2
+    if theirs:
+        place = f"{theirs[-1].filename}, line {theirs[-1].lineno}, in {theirs[-1].name}"
+        return f"{place}: {type(error).__name__}: {text[:300]}; mend it, {DEBUG} shows more", 2
     return (
         f"a mistake in metadescent, {type(error).__name__}: {text[:300]}; please report what "
         f"{DEBUG} after the same words shows"
@@ -182,6 +191,7 @@ def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
         args=words,
         prog="metadescent",
         description="Learn optimization algorithms by gradient descent. "
-        f"{DEBUG} after any words shows the traceback of a mistake in this program.",
+        f"{DEBUG} after any words shows the traceback of a mistake in this program; --version says "
+        "which one it is.",
     )
     return line.command

@@ -91,19 +91,24 @@ def _bar(title: str, total: int, done: int) -> Iterator[Reporter]:
 
 
 def _lines(title: str, total: int, done: int) -> Reporter:
-    begin, begun_at, last = time.monotonic(), done, -SECONDS_BETWEEN_LINES
+    begin, last = time.monotonic(), -SECONDS_BETWEEN_LINES
+    # When the first unit was done, which took the time to compile too.
+    first: tuple[float, int] | None = None
 
     def report(text: str, advance: int = 0) -> None:
-        nonlocal done, last
+        nonlocal done, last, first
         done += advance
         elapsed = time.monotonic() - begin
+        if advance and first is None:
+            first = elapsed, done
         # The last line is never left out.
         if done < total and elapsed - last < SECONDS_BETWEEN_LINES:
             return
         last = elapsed
-        # What was done before took no time here.
-        left = elapsed / max(done - begun_at, 1) * (total - done) if done > begun_at else None
-        remaining = f", {left:.0f} s left" if left is not None else ""
+        remaining = ""
+        if first and done > first[1]:
+            left = (elapsed - first[0]) / (done - first[1]) * (total - done)
+            remaining = f", {left:.0f} s left"
         print(f"{title} {done}/{total}{remaining}: {text}", file=sys.stderr, flush=True)
 
     return report

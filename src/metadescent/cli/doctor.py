@@ -48,10 +48,10 @@ class Doctor(Command):
         from metadescent.registry import make_problem
         from metadescent.runs.checkup import REPORTS, best_of, examine, measurements, read_checkup
         from metadescent.runs.doctor import diagnose
-        from metadescent.runs.folder import read_config
+        from metadescent.runs.folder import config_here
 
         checkup = read_checkup(self.folder)
-        name = self.on or read_config(self.folder)["problem"]
+        name = self.on or config_here(self.folder)["problem"]
         problem = make_problem(name, self.data_dir)
         with progress("doctor", REPORTS) as report:
             examination = examine(

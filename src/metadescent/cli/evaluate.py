@@ -13,6 +13,7 @@ from metadescent.cli.words import (
     Optimizer,
     Problem,
     Scheduler,
+    Trust,
     Workers,
     name_of,
     read_by,
@@ -45,6 +46,7 @@ class Evaluate(Command):
     """Draws the problems."""
     workers: Workers = 1
     scheduler: Scheduler = None
+    trust: Trust = False
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
@@ -69,17 +71,19 @@ class Evaluate(Command):
 
     def run(self) -> None:
         """Tune, compare, print."""
-        from metadescent import zoo
         from metadescent._files import write_json
         from metadescent.cli.baselines import baselines_of, tune_ahead
         from metadescent.cli.console import progress
         from metadescent.cli.tables import print_comparison, save_curves, tuning_cache
         from metadescent.descent.comparison import compare
+        from metadescent.descent.outside import check_rule
         from metadescent.registry import make_problem
+        from metadescent.runs.own import load
 
         names = baselines_of(self.against)
-        m = zoo.load(self.optimizer)
+        m = load(self.optimizer, trust=self.trust)
         problem = make_problem(self.problem, self.data_dir)
+        check_rule(m, problem)
         tune_seeds = self.tune_seeds or max(self.seeds, 32)
         # What workers tune, `compare` finds in the cache.
         tune_ahead(

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from metadescent.cli.command import Command
-from metadescent.cli.words import Optimizer
+from metadescent.cli.words import Optimizer, Trust
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Inspect(Command):
 
     optimizer: Optimizer
     """Pretrained optimizer, its file, or a run folder."""
+    trust: Trust = False
 
     def run(self) -> None:
         """Print the arrays of φ, and the card."""
@@ -24,10 +25,11 @@ class Inspect(Command):
         from metadescent import zoo
         from metadescent._text import number
         from metadescent.cli.console import output, table
+        from metadescent.runs.own import load
         from metadescent.zoo.cards import read_card
 
         path = zoo.path(self.optimizer)
-        card, m = read_card(path), zoo.load(self.optimizer)
+        card, m = read_card(path), load(self.optimizer, trust=self.trust)
         leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(m, eqx.is_array))
         rows = [
             [jax.tree_util.keystr(name), "×".join(map(str, phi.shape)), number(float(phi.std()))]

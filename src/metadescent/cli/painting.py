@@ -25,6 +25,7 @@ from metadescent.problems.data.content import content_path, style_path
 from metadescent.problems.data.pictures import read_picture, write_picture
 from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.neural_art.tiny_imagenet import network
+from metadescent.runs.own import load
 
 
 def paint(command: Stylize) -> None:
@@ -114,7 +115,7 @@ def _rule(name: str, rate: float | None) -> tuple[AnyOptimizer | Any, float | No
     if rate is not None:
         raise UserError(f"{name} has no rate; leave --rate out or take {', '.join(BASELINES)}")
     try:
-        return zoo.load(name), None
+        return load(name), None
     except UserError as error:
         known = [*BASELINES, *zoo.names()]
         # Something else is wrong with what is there.

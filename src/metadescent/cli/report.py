@@ -48,11 +48,11 @@ class Report(Command):
         from metadescent.cli.verdicts import print_findings
         from metadescent.registry import make_problem
         from metadescent.runs.checkup import best_of, read_checkup
-        from metadescent.runs.folder import read_config
+        from metadescent.runs.folder import config_here
         from metadescent.runs.report import count_reports, run_page
 
         names, checkup = baselines_of(self.against), read_checkup(self.folder)
-        problem_name = read_config(self.folder)["problem"]
+        problem_name = config_here(self.folder)["problem"]
         problem = make_problem(problem_name, self.data_dir)
         m = best_of(self.folder, checkup.recipe)
         with progress("report", count_reports(names)) as report:

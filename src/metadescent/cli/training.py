@@ -13,6 +13,7 @@ from metadescent.cli.command import attributed
 from metadescent.cli.console import output, progress, table
 from metadescent.cli.train import Train
 from metadescent.cli.verdicts import print_summary
+from metadescent.descent.outside import NOT_FINITE
 from metadescent.meta.schedule import Form
 from metadescent.meta.state import MetaState
 from metadescent.registry import make_problem
@@ -143,6 +144,8 @@ def _train_once(command: Train, recipe: Recipe) -> None:
     # Epoch 0: the best is still φ as drawn.
     if int(state.best_epoch) == 0:
         print_summary(folder)
+        if (read_metrics(folder) or [{}])[-1].get("start", 0.0) is None:
+            raise UserError(NOT_FINITE)
         raise UserError(
             f"no validation in {folder} was finite, so no optimizer is kept; try --meta-rate "
             f"{recipe.meta_rate / 3:.1g} in another folder"
@@ -157,7 +160,7 @@ def _train_once(command: Train, recipe: Recipe) -> None:
 def _train_in_stages(command: Train, recipe: Recipe) -> None:
     """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
     problem = make_problem(command.problem, command.data_dir)
-    all_stages = stages(command.folder, recipe, command.horizons)
+    all_stages = stages(command.folder, recipe, command.horizons, command.resume)
     check_kept(command.folder, [stage.folder for stage in all_stages], command.resume)
     kept: Path | None = None
     for index, stage in enumerate(all_stages, 1):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from metadescent._errors import require
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir, File, Names, Optimizer, Problem, name_of
+from metadescent.cli.words import DataDir, File, Names, Optimizer, Problem, Trust, name_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Visualize(Command):
     """Folder for the pictures; runs/visualize/OPTIMIZER if not given."""
     seed: int = 0
     """Draws the problem and the coordinates."""
+    trust: Trust = False
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
@@ -54,22 +55,24 @@ class Visualize(Command):
         """Tune, trace, draw."""
         import numpy as np
 
-        from metadescent import zoo
         from metadescent._text import number
         from metadescent.cli.baselines import baselines_of
         from metadescent.cli.console import output, progress, table
         from metadescent.cli.tables import tuning_cache
         from metadescent.descent.baselines import BASELINES
         from metadescent.descent.comparison import problem_keys
+        from metadescent.descent.outside import check_rule
         from metadescent.descent.traits import size, time_scale
         from metadescent.descent.tuning_cache import tune_each
         from metadescent.figures.output import save_figure
         from metadescent.figures.pictures import FUNCTION_STEPS, pictures_of
         from metadescent.registry import make_problem
+        from metadescent.runs.own import load
 
-        names, m = baselines_of(self.against), zoo.load(self.optimizer)
+        names, m = baselines_of(self.against), load(self.optimizer, trust=self.trust)
         name = name_of(self.optimizer)
         problem = make_problem(self.problem, self.data_dir)
+        check_rule(m, problem)
         # Rates are not tuned on the problem that is drawn.
         tune_key, key = problem_keys(self.seed)
         with progress("visualize", len(names) + 1) as report:

@@ -28,6 +28,9 @@ Names = Annotated[str, arg(metavar="NAME,…")]
 Run = Positional[Annotated[Path, arg(metavar="RUN")]]
 Problem = Positional[Annotated[str, arg(metavar="PROBLEM")]]
 Optimizer = Positional[Annotated[str, arg(metavar="OPTIMIZER")]]
+Trust = Annotated[
+    bool, arg(help="Run the code that the file of an optimizer of a class of one's own names.")
+]
 
 # What `--against` is by default: the paper's baselines.
 PAPERS = ",".join(STANDARD)

@@ -1,4 +1,4 @@
-"""A digest of everything that a problem is, so that what was found out about it is found again."""
+"""Digests of what a problem and a rule are, so that what was found out is for no others."""
 
 import hashlib
 import inspect
@@ -9,56 +9,82 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
 
+from metadescent.descent.episode import draw
+from metadescent.descent.outside import functions_of, outsiders, parts_of
+from metadescent.descent.unrolling import rule_for, start
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 
 
 def fingerprint_of(problem: Problem) -> str:
     """Return a digest of the code, in all files that it is in, the options and the data of one."""
-    leaves, treedef = jax.tree.flatten(problem)
+    treedef = str(jax.tree.structure(problem))
     # A function is written with its address, which changes from process to process.
-    written = re.sub(r" at 0x[0-9a-f]+", "", str(treedef))
+    written = _without_addresses(treedef)
     digest = hashlib.sha256(written.encode())
-    parts = _parts(problem)
-    modules = dict.fromkeys(inspect.getmodule(type(part)) or type(part) for part in parts)
-    for module in modules:
-        digest.update(inspect.getsource(module).encode())
-    functions = [function for part in parts for function in _functions(part)]
-    for module in dict.fromkeys(filter(None, map(inspect.getmodule, functions))):
+    parts = parts_of(problem)
+    functions = [function for part in parts for function in functions_of(part)]
+    for module in dict.fromkeys(map(inspect.getmodule, [*map(type, parts), *functions])):
         # What was typed at a prompt has no file; it is in the program all the same.
         with suppress(OSError, TypeError):
-            digest.update(inspect.getsource(module).encode())
+            digest.update(inspect.getsource(module).encode() if module else b"")
     # What a function closes over, or reads from elsewhere, is in the program made of it.
-    if functions or written != str(treedef):
-        digest.update(_program(problem).encode())
-    for leaf in leaves:
-        if not callable(leaf):
-            digest.update(np.ascontiguousarray(leaf).tobytes())
+    if functions or written != treedef or any(outsiders(problem)):
+        digest.update(_program(_value, problem).encode())
+    digest.update(_data(problem))
     return digest.hexdigest()
 
 
-def _parts(tree: Any) -> list[eqx.Module]:
-    """Return all modules in a tree, the outer ones first."""
-    inner = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module) and x is not tree)
-    inner = [
-        part for x in inner if isinstance(x, eqx.Module) and x is not tree for part in _parts(x)
-    ]
-    return [tree, *inner]
+def identity_of(problem: Problem, m: LearnedOptimizer) -> dict[str, str]:
+    """Return digests of a problem's data and, where they are from outside, of f and of the rule m.
+
+    These two are of programs rather than of files: a comment makes no other f.
+    """
+    identity = {"data": _data(problem).hex()}
+    if any(outsiders(problem)):
+        identity["f"] = hashlib.sha256(_program(_value, problem).encode()).hexdigest()
+    if any(outsiders(m)):
+        identity["m"] = hashlib.sha256(_program(_update, problem, m).encode()).hexdigest()
+    return identity
 
 
-def _functions(part: eqx.Module) -> list[Callable[..., Any]]:
-    """Return the functions, and whatever else can be called, in the fields of a module."""
-    return [leaf for leaf in jax.tree.leaves(list(vars(part).values())) if callable(leaf)]
+def _data(problem: Problem) -> bytes:
+    """Return a digest of a problem's leaves: arrays, keys, and anything else as it is written."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(problem):
+        if not eqx.is_array(leaf) and not isinstance(leaf, np.ndarray | np.generic):
+            digest.update(_without_addresses(repr(leaf)).encode())
+            continue
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(jnp.asarray(leaf))
+        digest.update(f"{leaf.dtype}{leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.digest()
 
 
-def _program(problem: Problem) -> str:
-    """Return what is computed to draw f and θ₀ and to evaluate f(θ₀), with all constants."""
+def _without_addresses(text: str) -> str:
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
-    def value(problem: Problem, key: Any) -> Any:
-        f_key, theta_key, batch_key = jax.random.split(key, 3)
-        f = problem.sample(f_key)
-        return f.loss(f.init(theta_key), batch_key)
 
-    compiled: Any = eqx.filter_jit(value)
-    return compiled.lower(problem, jax.random.key(0)).as_text()
+def _program(function: Callable[..., Any], *arguments: Any) -> str:
+    """Return what a function computes, with all constants."""
+    compiled: Any = eqx.filter_jit(function)
+    return compiled.lower(jax.random.key(0), *arguments).as_text()
+
+
+def _value(key: PRNGKeyArray, problem: Problem) -> PyTree:
+    """Draw f and θ₀, and return f(θ₀) and ∇f(θ₀)."""
+    f_key, theta_key, batch_key = jax.random.split(key, 3)
+    f = problem.sample(f_key)
+    return jax.value_and_grad(lambda theta: f.loss(theta, batch_key))(f.init(theta_key))
+
+
+def _update(key: PRNGKeyArray, problem: Problem, m: LearnedOptimizer) -> PyTree:
+    """Return the first update of gradients that are as θ₀."""
+    fs, keys = draw(problem, key, 1)
+    theta, state, _ = start(m, fs, keys.theta)
+    return rule_for(m, fs).update(theta, state, theta)

@@ -12,7 +12,6 @@ from types import MappingProxyType
 import jax
 from jaxtyping import PRNGKeyArray
 
-from metadescent._errors import UserError
 from metadescent._files import write_json
 from metadescent.descent import at_rate, baselines, curves, episode, line_search, tuning, unrolling
 from metadescent.descent.fingerprint import fingerprint_of
@@ -68,7 +67,7 @@ def cached_tune(
     progress: Progress = lambda _: None,
 ) -> Tuned:
     """Return `tune`'s outcome, from `cache` where the very same search has been done before."""
-    tuned = None if cache is None else kept_tuned(cache, name, problem, key, num_steps, num_seeds)
+    tuned = kept_tuned(cache, name, problem, key, num_steps, num_seeds) if cache else None
     if tuned is None:
         sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
         tuned = tune(name, problem, key, **sizes, progress=progress)
@@ -81,11 +80,11 @@ def kept_tuned(
     cache: Path, name: str, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Tuned | None:
     """Return the outcome of a search that the cache has, None if it has not."""
-    path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
     try:
+        path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
         return Tuned(**json.loads(path.read_text(encoding="utf-8")))
-    # A damaged file is as good as none.
-    except (OSError, ValueError, TypeError):
+    # A damaged file is as good as none, and so is a problem that cannot be told from others.
+    except Exception:
         return None
 
 
@@ -100,7 +99,7 @@ def keep_tuned(
 ) -> None:
     """Put the outcome of a search into the cache."""
     # A cache that cannot be written only costs time.
-    with contextlib.suppress(UserError):
+    with contextlib.suppress(Exception):
         path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
         write_json(path, tuned._asdict())
 

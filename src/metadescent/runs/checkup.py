@@ -15,7 +15,6 @@ import numpy as np
 import optax
 from jaxtyping import Float, PRNGKeyArray
 
-from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._text import number
 from metadescent.descent.baselines import BASELINES
@@ -29,8 +28,9 @@ from metadescent.descent.vitals import response
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.registry import make_optimizer
-from metadescent.runs.folder import CONFIG, OPTIMIZER, read_config
+from metadescent.runs.folder import CONFIG, OPTIMIZER, config_here
 from metadescent.runs.log import read_metrics, read_stopped
+from metadescent.runs.own import load
 from metadescent.runs.plan import initial_optimizer
 from metadescent.runs.recipe import Recipe, recipe_from
 
@@ -85,10 +85,22 @@ class Checkup(NamedTuple):
     phi_scale: float
     examination: Examination | None = None
 
+    @property
+    def gradient(self) -> float | None:
+        """Return the root mean square of ∇f: at θ_0 or, where only the log was read, there."""
+        if self.examination is not None:
+            return self.examination.gradient
+        return self.metrics[-1].get("gradient") if self.metrics else None
+
+    def phi_step(self, line: dict[str, Any]) -> float | None:
+        """Return the change of φ a meta-step in an epoch ÷ the size of a fresh φ, if it has one."""
+        step = line.get("phi_step")
+        return step / self.phi_scale if step is not None and self.phi_scale else None
+
 
 def read_checkup(folder: Path) -> Checkup:
     """Return what a run's folder says of it, or raise a UserError where it holds no run."""
-    recipe = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
+    recipe = recipe_from(config_here(folder)["recipe"], folder / CONFIG)
     phi = eqx.filter(make_optimizer(recipe.optimizer, jax.random.key(0)), eqx.is_inexact_array)
     leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(phi)]
     scale = float(np.sqrt(np.mean(np.concatenate(leaves) ** 2)))
@@ -97,7 +109,7 @@ def read_checkup(folder: Path) -> Checkup:
 
 def best_of(folder: Path, recipe: Recipe) -> LearnedOptimizer:
     """Return the best φ of a run so far; where no epoch ended, the φ that it began with."""
-    return zoo.load(folder) if (folder / OPTIMIZER).exists() else initial_optimizer(recipe)
+    return load(folder) if (folder / OPTIMIZER).exists() else initial_optimizer(recipe)
 
 
 def examine(
@@ -160,11 +172,10 @@ def measurements(checkup: Checkup) -> list[tuple[str, str]]:
     """Return names and values of all that is known of a run, a dash where something is not."""
     # What it logged of its last epoch.
     line = checkup.metrics[-1] if checkup.metrics else {}
-    step = line.get("phi_step")
     rows = [
         ("meta-gradient norm, by segment", _several(line.get("gradient_norms") or [])),
         (f"meta-gradients above the clip of {checkup.recipe.clip:g}", _share(line.get("clipped"))),
-        ("change of φ a meta-step ÷ size of a fresh φ", number(step and step / checkup.phi_scale)),
+        ("change of φ a meta-step ÷ size of a fresh φ", number(checkup.phi_step(line))),
         ("update ÷ gradient", number(line.get("update_ratio"))),
         ("preprocessed inputs that saturate", _share(line.get("saturated_inputs"))),
         ("size of h", number(line.get("hidden"))),

@@ -21,7 +21,7 @@ from metadescent._files import write_atomically
 from metadescent.meta.state import MetaState
 from metadescent.meta.validation import validate
 from metadescent.problems.base import Problem
-from metadescent.runs.folder import OPTIMIZER
+from metadescent.runs.folder import OPTIMIZER, check_free
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 
@@ -36,7 +36,9 @@ class Stage(NamedTuple):
     recipe: Recipe
 
 
-def stages(folder: Path, recipe: Recipe, horizons: Sequence[int]) -> list[Stage]:
+def stages(
+    folder: Path, recipe: Recipe, horizons: Sequence[int], resume: bool = True
+) -> list[Stage]:
     """Return the runs that make up a curriculum, each to go on from the one before."""
     if not horizons or list(horizons) != sorted(set(horizons)):
         given = ", ".join(map(str, horizons))
@@ -45,6 +47,8 @@ def stages(folder: Path, recipe: Recipe, horizons: Sequence[int]) -> list[Stage]
         # Chen et al.: after three validations, the first that is not the best ends the stage.
         recipe = replace(recipe, patience=1, least_epochs=3)
     for steps in horizons:
+        # The last as well as the first: none is to fail when others have been trained.
+        check_free(folder / f"steps-{steps}", resume)
         if steps % recipe.unroll:
             raise UserError(
                 f"the horizon of {steps} steps in the curriculum is not a multiple of the unroll "

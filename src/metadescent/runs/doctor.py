@@ -29,7 +29,8 @@ BLOWN_UP = 10.0
 LEARNED = "learned"
 LEARNING = "learning"
 NOT_YET = "not yet"
-BAD_DATA = "the loss is not finite to begin with"
+BAD_DATA = "f is not finite at θ₀"
+FLAT = "f has no gradient"
 ONE_FUNCTION = "trained on one function only"
 DEAD = "dead output"
 BLIND = "gradients too small to be seen"
@@ -53,6 +54,8 @@ def diagnose(checkup: Checkup) -> list[Finding]:
     exam = checkup.examination
     if exam is not None and exam.finite < 1.0:
         return [_bad_data(exam)]
+    if checkup.gradient == 0.0:
+        return [_flat(exam)]
     findings = [*_settings(checkup), *_nonfinite(checkup), *_meta_rate(checkup)]
     if exam is None:
         return [*findings, *_progress(checkup)]
@@ -64,6 +67,16 @@ def _bad_data(exam: Examination) -> Finding:
         BAD_DATA,
         f"{1 - exam.finite:.2%} of the losses at θ_0 are NaN or infinite, where θ had not moved",
         "look for NaN or infinite values in the data, or for a logarithm or root of 0 in f",
+    )
+
+
+def _flat(exam: Examination | None) -> Finding:
+    where = "at θ_0 of fresh problems" if exam else "at each θ of the last validation"
+    return Finding(
+        FLAT,
+        f"∇f is exactly 0 {where}, so no optimizer that follows it can move θ",
+        "let f depend on θ by operations that have a derivative: no rounding, comparison or "
+        "stop_gradient between them, and no cast to whole numbers",
     )
 
 
@@ -113,10 +126,10 @@ def _meta_rate(checkup: Checkup) -> Iterator[Finding]:
     """Say which signs there are of a meta-rate too high."""
     recipe, lines = checkup.recipe, checkup.metrics
     reasons = []
-    ratios = [line["phi_step"] / checkup.phi_scale for line in lines if line.get("phi_step")]
-    if ratios and max(ratios) > PHI_STEP:
+    largest = max((checkup.phi_step(line) or 0.0 for line in lines), default=0.0)
+    if largest > PHI_STEP:
         reasons.append(
-            f"a meta-step changes φ by {max(ratios):.2g} of the size that φ is drawn with (more "
+            f"a meta-step changes φ by {largest:.2g} of the size that φ is drawn with (more "
             f"than {PHI_STEP:g} leaves nothing of what was learned ten meta-steps before)"
         )
     if checkup.stopped:

@@ -10,6 +10,7 @@ import jax
 
 from metadescent._errors import UserError
 from metadescent._text import format_bytes
+from metadescent.descent.outside import check_rule, check_start
 from metadescent.meta.devices import Spread
 from metadescent.meta.epoch import footprint
 from metadescent.meta.estimators.truncated import Truncated
@@ -19,8 +20,12 @@ from metadescent.problems.base import Problem
 from metadescent.runs.checkpoint import load_checkpoint
 from metadescent.runs.folder import CHECKPOINTS, CONFIG, check_folder, check_free, read_config
 from metadescent.runs.memory import available, resident
+from metadescent.runs.origin import check_origin, origin_of
 from metadescent.runs.plan import Plan, plan_of
 from metadescent.runs.recipe import Recipe, recipe_from
+
+DRAWS = 8
+"""How many f are looked at before a run."""
 
 
 class Prediction(NamedTuple):
@@ -63,6 +68,10 @@ def fitted(
 ) -> Plan:
     """Return the plan in the first form that fits the budget, having said what that will take."""
     check_free(folder, resume)
+    _ = plan.initial_state  # read for its error
+    check_rule(plan.m, problem)
+    if plan.recipe.on_nonfinite == "stop":
+        check_start(problem, plan.key, min(DRAWS, plan.recipe.validation_problems))
     tried: list[tuple[Prediction, Plan]] = []
     for candidate in _candidates(folder, plan, pick=budget < math.inf):
         prediction = predict(folder, problem, problem_name, candidate, resume=resume, spread=spread)
@@ -112,8 +121,10 @@ def predict(
     This compiles the run's programs, which `train` then finds compiled, and writes nothing.
     """
     check_folder(folder, problem_name, plan.recipe, resume)
+    if (folder / CONFIG).exists():
+        check_origin(folder, origin_of(problem, plan.m), warn=lambda _: None)
     state = plan.initial_state
-    # `train` will warn of a checkpoint that is damaged.
+    # `train` will warn of a checkpoint that is damaged, and of other versions.
     state = load_checkpoint(folder / CHECKPOINTS, state, warn=lambda _: None) or state
     if is_over(state, plan.recipe):
         return None

@@ -1,6 +1,6 @@
 """The folder of a run: what lies in it, which run it holds, and whether it may be had; no JAX.
 
-config.json             the problem and the recipe
+config.json             the problem, the recipe and the origin
 metrics.jsonl           one line an epoch
 stopped.json            where the meta-loss ceased to be finite, if it did
 result.json             the best validation loss, where it is one of several runs
@@ -18,6 +18,7 @@ from typing import Any
 
 from metadescent._errors import UserError
 from metadescent._files import check_writable, is_file, left_overs, read_error, write_json
+from metadescent.runs.naming import found, meant
 from metadescent.runs.recipe import Recipe
 
 CONFIG = "config.json"
@@ -81,7 +82,9 @@ def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) 
         )
 
 
-def claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
+def claim(
+    folder: Path, problem_name: str, recipe: Recipe, resume: bool, origin: dict[str, Any]
+) -> None:
     """Make a folder that this process holds the run's, having removed what a crash left half."""
     # Files of a run that never got their name; other hidden files, here and below, are another's.
     for place, names in ((folder, _NAMES), (folder / CHECKPOINTS, CHECKPOINT)):
@@ -90,11 +93,12 @@ def claim(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None
     # Again: before the lock was had, another process may have begun a run.
     check_folder(folder, problem_name, recipe, resume)
     if not (folder / CONFIG).exists():
-        write_json(folder / CONFIG, {"problem": problem_name, "recipe": asdict(recipe)})
+        config = {"problem": problem_name, "recipe": asdict(recipe), "origin": origin}
+        write_json(folder / CONFIG, config)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a run's folder says it is: {"problem": its name, "recipe": {choice: value}}."""
+    """Return what a run's folder says it is: its problem's name, its recipe, and its origin."""
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except PermissionError as error:
@@ -105,7 +109,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} is not a run folder: its {CONFIG} is missing or damaged"
         ) from error
     form = isinstance(config, dict) and isinstance(config.get("problem"), str)
-    if not (form and isinstance(config.get("recipe"), dict)):
+    if not (form and isinstance(config.get("recipe"), dict) and _is_origin(config.get("origin"))):
         raise UserError(
             f"{folder / CONFIG} does not say what the run is: a name as problem and a table as "
             "recipe are expected; restore it or begin in another folder"
@@ -113,9 +117,40 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _is_origin(origin: Any) -> bool:
+    tables = isinstance(origin, dict) and (origin.get("settings", {}), origin.get("versions", {}))
+    # Runs of older versions have none.
+    return origin is None or (
+        bool(tables)
+        and isinstance(origin.get("folder", ""), str)
+        and all(isinstance(table, dict) for table in tables)
+    )
+
+
+def config_here(folder: Path) -> dict[str, Any]:
+    """Return `read_config`'s, in which files are named so that they are found from this folder."""
+    config = read_config(folder)
+    home = _home(config)
+    if home == Path.cwd():
+        return config
+    recipe = {name: found(name, value, home) for name, value in config["recipe"].items()}
+    return {**config, "problem": found("problem", config["problem"], home), "recipe": recipe}
+
+
+def _home(config: dict[str, Any]) -> Path:
+    """Return the folder that a run was begun in; of older versions this one."""
+    return Path((config.get("origin") or {}).get("folder") or Path.cwd())
+
+
 def differences(config: dict[str, Any], problem: str, recipe: Recipe) -> list[tuple[str, Any, Any]]:
     """Return what differs between a folder's configuration and another: name, its, the other's."""
     # A choice that the run's own version did not have yet is at its default.
     begun = {"problem": config["problem"], **asdict(Recipe()), **config["recipe"]}
     asked = {"problem": problem, **asdict(recipe)}
-    return [(name, begun[name], asked[name]) for name in asked if begun[name] != asked[name]]
+    home = _home(config)
+    return [
+        (name, begun[name], asked[name])
+        for name in asked
+        if begun[name] != asked[name]
+        and meant(name, begun[name], home) != meant(name, asked[name], Path.cwd())
+    ]

@@ -126,11 +126,12 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
             keys = jax.random.split(key, len(rule.links))[1:]
             drawn = (make_optimizer(link, k) for link, k in zip(others, keys, strict=True))
             return chain([load_as(first), *drawn])
-        if rule == spec:
-            return load(path)
         try:
+            # Code is run that the recipe names, be it the file's own.
             return load(path, make=lambda _, key: make_optimizer(rule, key))
         except UserError as error:
+            if rule == spec:
+                raise
             raise UserError(
                 f"{recipe.init} holds the optimizer {spec}, whose φ does not fit the recipe's "
                 f'{rule}; try --optimizer "{spec}"'

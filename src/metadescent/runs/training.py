@@ -13,6 +13,7 @@ from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._files import locked, write_json, write_lines
 from metadescent._provenance import hardware, versions
+from metadescent.descent.outside import NOT_FINITE
 from metadescent.meta.devices import Spread
 from metadescent.meta.state import MetaState
 from metadescent.meta.train import MetaInfo, meta_train
@@ -21,6 +22,7 @@ from metadescent.runs.checkpoint import load_checkpoint, save_checkpoint
 from metadescent.runs.folder import CHECKPOINTS, METRICS, OPTIMIZER, STOPPED, check_folder, claim
 from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite
+from metadescent.runs.origin import check_origin, origin_of
 from metadescent.runs.plan import Plan
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo.cards import read_card
@@ -61,8 +63,9 @@ def train(
 
     Raises:
         UserError: if the folder holds a run and `resume` is not set, if it holds a run with another
-            configuration, if another process trains in it, or if the meta-loss ceases to be finite
-            and the recipe says to stop then; the sentence says where.
+            configuration, or of another f, other data or settings of JAX, if another process trains
+            in it, or if the meta-loss ceases to be finite and the recipe says to stop then; the
+            sentence says where.
 
     Example:
         >>> import tempfile
@@ -76,8 +79,10 @@ def train(
     """
     recipe = plan.recipe
     check_folder(folder, problem_name, recipe, resume)
+    origin = origin_of(problem, plan.m)
+    check_origin(folder, origin, warn)
     with locked(folder):
-        claim(folder, problem_name, recipe, resume)
+        claim(folder, problem_name, recipe, resume, origin)
         (folder / STOPPED).unlink(missing_ok=True)
         checkpoints = folder / CHECKPOINTS
         state = load_checkpoint(checkpoints, plan.initial_state, warn=warn)
@@ -126,6 +131,9 @@ def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path
     value = float(np.asarray(info.meta_losses).ravel()[first])
     epoch = int(state.epoch)
     write_json(folder / STOPPED, {"epoch": epoch, "meta_step": first + 1})
+    # Among the validation's: whatever φ is, θ has not moved there.
+    if not np.isfinite(info.vitals.start):
+        raise NonFiniteError(NOT_FINITE)
     kept = f"the checkpoint of epoch {epoch - 1} in {folder} is kept; " if epoch > 1 else ""
     raise NonFiniteError(
         f"the meta-loss or its gradient ceased to be finite (loss {value}) at meta-step "

@@ -1,5 +1,6 @@
 """The pretrained optimizers by name: their files and their cards; no JAX."""
 
+import os
 from pathlib import Path
 
 from metadescent._errors import UserError, require_kind
@@ -34,7 +35,7 @@ def path(name: str | Path) -> Path:
     require_kind("optimizer", name, (str, Path), "a name in the zoo or a path; try 'mnist-lstm'")
     if str(name) in names():
         return FOLDER / f"{name}.safetensors"
-    given = Path(name)
+    given = Path(os.path.expanduser(name))
     if not is_file(given):
         given = given / "optimizer.safetensors"
     if is_file(given):

@@ -1,0 +1,131 @@
+"""Code from outside the package, tried once before anything is computed: f, its gradient, a step.
+
+Shapes alone are looked at, so nothing of size is allocated.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+
+from metadescent._errors import UserError
+from metadescent.descent.episode import draw
+from metadescent.descent.unrolling import exact, rule_for, start
+from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer
+from metadescent.problems.base import Problem
+
+
+def parts_of(tree: Any) -> list[eqx.Module]:
+    """Return all modules in a tree, the outer ones first."""
+    inner = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module) and x is not tree)
+    inner = [
+        part for x in inner if isinstance(x, eqx.Module) and x is not tree for part in parts_of(x)
+    ]
+    return [tree, *inner]
+
+
+def functions_of(part: eqx.Module) -> list[Callable[..., Any]]:
+    """Return the functions, and whatever else can be called, in the fields of a module."""
+    return [leaf for leaf in jax.tree.leaves(list(vars(part).values())) if callable(leaf)]
+
+
+def outsiders(tree: Any) -> Iterator[Any]:
+    """Yield the classes and functions that a tree is made of and the package does not have."""
+    for part in parts_of(tree):
+        for code in (type(part), *functions_of(part)):
+            # A method of an object, or a partial function, is as the class is.
+            name = getattr(code, "__module__", None) or type(code).__module__
+            if name.partition(".")[0] not in ("metadescent", "equinox", "jax", "optax"):
+                yield code
+
+
+def check_problem(problem: Problem, name: str) -> None:
+    """Raise a UserError where the functions of a problem do not work, or have no gradient."""
+
+    def once(problem: Problem, key: PRNGKeyArray, evaluate: Callable[..., Any]) -> Any:
+        fs, keys = draw(problem, key, 1)
+        return evaluate(fs, fs.init(keys.theta), key)
+
+    _tried(name, "does not work", once, problem, lambda fs, theta, key: fs.loss(theta, key))
+    _tried(name, "has no gradient by jax.grad", once, problem, exact)
+
+
+def check_rule(m: LearnedOptimizer, problem: Problem) -> None:
+    """Raise a UserError where a rule from outside makes no step of θ's own shape on a problem."""
+    for kind in {code for code in outsiders(m) if isinstance(code, type)}:
+        name = f"{getattr(inspect.getmodule(kind), '__file__', kind.__module__)}:{kind.__name__}"
+        # What a row of coordinates becomes decides for all θ.
+        if issubclass(kind, Coordinatewise):
+            for part in (part for part in parts_of(m) if type(part) is kind):
+                _check_same(f"{name}.update_coordinates", _tried(name, _WRONG, _one_row, part))
+        else:
+            _check_same(f"{name}.update", _tried(name, _WRONG, _one_step, problem, m))
+
+
+_WRONG = "does not work"
+
+
+def check_start(problem: Problem, key: PRNGKeyArray, num_problems: int) -> None:
+    """Raise a UserError where an f of those drawn, or its gradient, is not finite at θ₀."""
+    if any(outsiders(problem)) and not _starts(problem, key, num_problems):
+        raise UserError(NOT_FINITE)
+
+
+NOT_FINITE = (
+    "f is not finite at θ₀, or its gradient is not, where no optimizer has done anything; look for "
+    "NaN or infinite values in the data, or for a logarithm or root of 0 in f"
+)
+
+
+@eqx.filter_jit
+def _starts(problem: Problem, key: PRNGKeyArray, num_problems: int) -> Bool[Array, ""]:
+    fs, keys = draw(problem, key, num_problems)
+    losses, gradients = exact(fs, fs.init(keys.theta), keys.minibatch)
+    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((losses, gradients))]).all()
+
+
+def _one_row(rule: Coordinatewise, key: PRNGKeyArray) -> PyTree:
+    """Return what a row of three coordinates becomes, and what it is."""
+    del key
+    row, one = jnp.zeros(3), jax.tree.map(jnp.asarray, rule.init_coordinate())
+    state = jax.tree.map(lambda x: jnp.broadcast_to(x[..., None], (*x.shape, 3)), one)
+    return rule.update_coordinates(row, state), (row, state)
+
+
+def _one_step(problem: Problem, key: PRNGKeyArray, m: LearnedOptimizer) -> PyTree:
+    """Return g and the next h, and θ and h."""
+    fs, keys = draw(problem, key, 2)
+    theta, state, _ = start(m, fs, keys.theta)
+    _, gradient = exact(fs, theta, keys.minibatch)
+    return rule_for(m, fs).update(gradient, state, theta), (theta, state)
+
+
+def _tried(name: str, fault: str, once: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    try:
+        return eqx.filter_eval_shape(once, tree, jax.random.key(0), *rest)
+    except UserError as error:
+        raise error if name in str(error) else UserError(f"{name}: {error}") from error
+    except Exception as error:  # It is anyone's code.
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{name} {fault}, {type(error).__name__}: {reason}; mend it, --debug shows where"
+        ) from error
+
+
+def _check_same(name: str, tried: tuple[PyTree, PyTree]) -> None:
+    after, before = ([_forms(tree) for tree in pair] for pair in tried)
+    for what, got, like in zip(("g", "h"), after, before, strict=True):
+        # What is added to θ may be of another dtype; what a loop carries may not.
+        if [form[what == "g" :] for form in got] != [form[what == "g" :] for form in like]:
+            shown, wanted = (" and ".join(f"{d}{list(s)}{p}" for d, s, p in x) for x in (got, like))
+            raise UserError(f"{name} returns as {what} {shown}, and must return {wanted}; mend it")
+
+
+def _forms(tree: PyTree) -> list[tuple[Any, ...]]:
+    """Return dtype, shape and path of each leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [(str(x.dtype), x.shape, jax.tree_util.keystr(path)) for path, x in leaves]

@@ -1,0 +1,73 @@
+"""What a run was begun from, beside its recipe: where, by which settings, on which f and data.
+
+Without it losses before a stop and after it may be of different things.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from metadescent._errors import UserError
+from metadescent._provenance import versions
+from metadescent.descent.fingerprint import identity_of
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.problems.base import Problem
+from metadescent.runs.folder import CONFIG, read_config
+
+SETTINGS = (
+    "jax_enable_x64",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_random_seed_offset",
+    "jax_default_matmul_precision",
+)
+"""Those of JAX on which the numbers that are drawn, and computed, depend."""
+KEPT = {
+    "data": "the data of f are others than those that",
+    "f": "f is another function than the one that",
+    "m": "the rule computes other updates than the one that",
+}
+
+
+def origin_of(problem: Problem, m: LearnedOptimizer) -> dict[str, Any]:
+    """Return what a run keeps of where it began."""
+    return {
+        "folder": str(Path.cwd()),
+        "settings": {name: getattr(jax.config, name) for name in SETTINGS},
+        "versions": {**versions(), "platform": jax.default_backend()},
+        **identity_of(problem, m),
+    }
+
+
+def check_origin(
+    folder: Path, origin: dict[str, Any], warn: Callable[[str], object] = warnings.warn
+) -> None:
+    """Raise a UserError if the run in a folder, if there is one, was begun from something else."""
+    begun = read_config(folder).get("origin") if (folder / CONFIG).exists() else None
+    # A run of an older version does not say.
+    if not begun:
+        return
+    elsewhere = f"go on in another folder by --init {folder}"
+    for name, value in origin["settings"].items():
+        before = begun.get("settings", {}).get(name, value)
+        if before != value:
+            raise UserError(
+                f"{folder} was begun with {name} = {before} and it is {value}; set "
+                f"{name.upper()}={before}, or {elsewhere}"
+            )
+    before = begun.get("versions", {})
+    changes = [
+        f"{name} {before[name]}, now {version}"
+        for name, version in origin["versions"].items()
+        if before.get(name, version) != version
+    ]
+    if changes:
+        warn(f"{folder} was begun by {' and '.join(changes)}, which may compute otherwise")
+    for name, other in KEPT.items():
+        # Versions write the same program in other words.
+        comparable = name == "data" or not changes
+        if comparable and begun.get(name, origin.get(name)) != origin.get(name):
+            raise UserError(f"{other} {folder} was begun with; restore what was, or {elsewhere}")

@@ -1,0 +1,39 @@
+"""Optimizers as files, of which those of one's own runs may be of a class of one's own."""
+
+from pathlib import Path
+
+from metadescent import zoo
+from metadescent._errors import UserError
+from metadescent._spec import calls, parse
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.registry import make_optimizer
+from metadescent.runs.folder import CONFIG, config_here, read_config
+from metadescent.zoo.cards import read_card
+
+
+def load(name: str | Path, *, trust: bool = False) -> LearnedOptimizer:
+    """Return an optimizer by its name, file or run folder.
+
+    A file by itself may not say which code to run. The configuration of the run that it lies in
+    may, as it does for `train --resume`, and so may whoever trusts the file.
+    """
+    path = zoo.path(name)
+    spec = read_card(path)["optimizer"]
+    if not any(":" in call.name for call in calls(parse(spec))):
+        return zoo.load(path)
+    named = _named_by_run(path.parent, spec) or (spec if trust else None)
+    if named is None:
+        raise UserError(
+            f"{path} holds an optimizer of a class outside the package, {spec}, which is code, and "
+            "does not lie in its run; where you trust that code, add --trust"
+        )
+    return zoo.load(path, make=lambda _, key: make_optimizer(named, key))
+
+
+def _named_by_run(folder: Path, spec: str) -> str | None:
+    """Return what a run calls the optimizer of this specification, as it is found from here."""
+    # What several seeds or stages have left lies in the folder of them all.
+    for run in (folder, *sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))):
+        if (run / CONFIG).is_file() and read_config(run)["recipe"].get("optimizer") == spec:
+            return config_here(run)["recipe"]["optimizer"]
+    return None
