@@ -52,7 +52,6 @@ class Given {
  private:
   struct Span {
     const char *begin, *end;
-    const void* renews;
     bool is_written;
   };
 
@@ -67,11 +66,13 @@ class Given {
     if (!fits() || buffer.element_count() == 0) return;
     const char* begin = static_cast<const char*>(buffer.untyped_data());
     require(begin != nullptr, name + " lies nowhere");
-    const Span span{begin, begin + buffer.element_count() * sizeof(float), renews, is_written};
+    const Span span{begin, begin + buffer.element_count() * sizeof(float), is_written};
+    int meetings = 0;
     for (const Span& other : spans_) {
-      const bool is_apart = span.end <= other.begin || other.end <= span.begin;
-      require(is_apart || !(span.is_written || other.is_written) || renews == other.begin,
-              name + " lies where another array does");
+      const bool meets = other.begin < span.end && span.begin < other.end;
+      if (!meets || !(span.is_written || other.is_written)) continue;
+      const bool is_renewed = renews == other.begin && renews == begin && span.end == other.end;
+      require(is_renewed && ++meetings == 1, name + " lies where another array does");
     }
     spans_.push_back(span);
   }
