@@ -5,7 +5,9 @@ their own hand them on, and so that tests without JAX stay without it.
 """
 
 import ctypes
+import functools
 import gc
+import importlib
 import os
 import time
 from contextlib import suppress
@@ -62,9 +64,17 @@ def _cpu_seconds():
     return time.process_time() + ended.children_user + ended.children_system
 
 
+@functools.cache
+def _import_all():
+    """Import what most tests do: with shapes checked it is compiled anew, which is no test's fault."""
+    for module in ("cli.training", "registry", "figures"):
+        importlib.import_module(f"metadescent.{module}")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     """Fail a test that takes long and is not marked so: the ordinary lane stays short."""
+    _import_all()
     begin = _cpu_seconds()
     result = yield
     seconds = _cpu_seconds() - begin

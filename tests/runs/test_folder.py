@@ -171,7 +171,7 @@ def test_what_a_killed_run_left_half_is_removed_and_nothing_of_anyone_else(
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / f".stopped.json.{HOST}.{dead}.tmp").symlink_to(tmp_path / ".notes.tmp")
-    claim(tmp_path, "mnist", Recipe(), resume=False)
+    claim(tmp_path, "mnist", Recipe(), False, ORIGIN)
     assert [name for name in own if (tmp_path / name).exists()] == []
     assert [name for name in others if not (tmp_path / name).exists()] == []
 
@@ -191,7 +191,7 @@ def test_what_no_configuration_speaks_of_is_another_s(
         "another folder"
     )
     assert sentence(check_free, tmp_path, resume) == said
-    assert sentence(claim, tmp_path, "mnist", Recipe(), resume) == said
+    assert sentence(claim, tmp_path, "mnist", Recipe(), resume, ORIGIN) == said
     assert (tmp_path / name).read_text(encoding="utf-8") == "precious"
 
 

@@ -29,14 +29,20 @@ class Form(NamedTuple):
     treedef: Any
     leaves: tuple[Any, ...]
 
+    def shapes(self) -> PyTree:
+        """Return the pytree with shapes and dtypes where arrays are."""
+        return self.treedef.unflatten(
+            jax.ShapeDtypeStruct(*x) if isinstance(x, tuple) else x for x in self.leaves
+        )
+
 
 def guarded_init(init: Callable[..., PyTree]) -> Callable[..., PyTree]:
     """Return `init` with θ seen to be real, and every leaf of h₀ in memory of its own."""
 
     @functools.wraps(init)
     def begin(m: Any, params: PyTree) -> PyTree:
-        if not m.takes_complex:
-            _refuse_complex(params, "θ")
+        if not m.takes_complex and any(map(_is_complex, jax.tree.leaves(params))):
+            raise _refusal(params, "θ", _is_complex)
         return _apart(init(m, params), (m, params))
 
     return begin
@@ -73,16 +79,16 @@ def _inside(m: Any) -> Iterator[bool]:
 
 def _fitting(m: Any, updates: PyTree, state: PyTree, params: PyTree | None) -> PyTree:
     """Return h, in the containers of h₀, once everything is seen to fit."""
-    if not m.takes_complex:
-        _refuse_complex(updates, "the gradient")
     given, treedef = jax.tree.flatten(updates)
-    shapes = [jnp.shape(leaf) for leaf in given]
+    if not m.takes_complex and not all(map(_is_floating, given)):
+        raise _refusal(updates, "the gradient", lambda leaf: not _is_floating(leaf))
     if params is not None and jax.tree.structure(params) == treedef:
-        for shape, (path, leaf) in zip(shapes, _by_path(params).items(), strict=True):
-            if jnp.shape(leaf) != shape:
+        of_theta = jax.tree.leaves(params)
+        for i, (leaf, x) in enumerate(zip(given, of_theta, strict=True)):
+            if jnp.shape(leaf) != jnp.shape(x):
                 raise UserError(
-                    f"θ{path} has the shape {jnp.shape(leaf)} and its gradient {shape}; pass the "
-                    "θ that the gradient is of"
+                    f"θ{list(_by_path(params))[i]} has the shape {jnp.shape(x)} and its gradient "
+                    f"{jnp.shape(leaf)}; pass the θ that the gradient is of"
                 )
     expected = _begun(m, Form(treedef, tuple(map(_leaf, given))))
     return state if expected is None else _with_leaves(state, *expected)
@@ -125,27 +131,26 @@ def _begun(m: Any, theta: Form) -> tuple[Any, dict[str, Leaf]] | None:
     try:
         hash(form)
     except TypeError:
-        return _traced(form, theta)
-    return _remembered(form, theta)
+        return _traced(form, theta, None)
+    # JAX's dtypes are others with 64 bits.
+    return _remembered(form, theta, jnp.result_type(float))
 
 
-def _traced(m: Form, theta: Form) -> tuple[Any, dict[str, Leaf]] | None:
-    rule = m.treedef.unflatten(map(_struct, m.leaves))
+def _traced(m: Form, theta: Form, widest: Any) -> tuple[Any, dict[str, Leaf]] | None:
+    del widest
     # Leaves whose dtype is θ's are told from those that have one of their own by another θ.
     other = theta._replace(leaves=tuple((shape, _another(dtype)) for shape, dtype in theta.leaves))
-    theta_like, other_like = (x.treedef.unflatten(map(_struct, x.leaves)) for x in (theta, other))
     try:
-        h = eqx.filter_eval_shape(lambda m, theta: m.init(theta), rule, theta_like)
-        again = eqx.filter_eval_shape(lambda m, theta: m.init(theta), rule, other_like)
+        h, again = (
+            eqx.filter_eval_shape(lambda m, theta: m.init(theta), m.shapes(), x.shapes())
+            for x in (theta, other)
+        )
+        pairs = zip(_by_path(h).items(), jax.tree.leaves(again), strict=True)
+        leaves = {k: (x.shape, x.dtype if x.dtype == y.dtype else None) for (k, x), y in pairs}
     except UserError:
         raise
     except Exception:  # An `init` of anyone's may look at numbers, and has none here.
         return None
-    own = zip(_by_path(h).items(), jax.tree.leaves(again), strict=True)
-    leaves = {
-        path: (jnp.shape(x), jnp.result_type(x) if x.dtype == y.dtype else None)
-        for (path, x), y in own
-    }
     return jax.tree.structure(h), leaves
 
 
@@ -160,11 +165,19 @@ def _another(dtype: Any) -> Any:
 
 
 def _leaf(x: Any) -> Leaf:
-    return tuple(jnp.shape(x)), jnp.result_type(x)
+    # For what is no array of JAX's it takes twenty times as long.
+    return (x.shape, x.dtype) if isinstance(x, jax.Array) else (jnp.shape(x), jnp.result_type(x))
 
 
-def _struct(leaf: Any) -> Any:
-    return jax.ShapeDtypeStruct(*leaf) if isinstance(leaf, tuple) else leaf
+_is_kind = functools.cache(jnp.issubdtype)
+
+
+def _is_floating(x: Any) -> bool:
+    return _is_kind(_leaf(x)[1], jnp.floating)
+
+
+def _is_complex(x: Any) -> bool:
+    return _is_kind(_leaf(x)[1], jnp.complexfloating)
 
 
 def _by_path(tree: PyTree) -> dict[str, Any]:
@@ -172,13 +185,13 @@ def _by_path(tree: PyTree) -> dict[str, Any]:
     return {jax.tree_util.keystr(keys): leaf for keys, leaf in leaves}
 
 
-def _refuse_complex(tree: PyTree, what: str) -> None:
-    for path, leaf in _by_path(tree).items():
-        if jnp.issubdtype(jnp.result_type(leaf), jnp.complexfloating):
-            raise UserError(
-                f"{what}{path} is {jnp.result_type(leaf)} and must be real; split it into real and "
-                "imaginary parts"
-            )
+def _refusal(tree: PyTree, what: str, is_wrong: Callable[[Any], bool]) -> UserError:
+    """Return the sentence for the first leaf of a dtype that rules do not compute in."""
+    path, leaf = next((path, leaf) for path, leaf in _by_path(tree).items() if is_wrong(leaf))
+    must = "floating-point; try jnp.float32"
+    if _is_complex(leaf):
+        must = "real; split it into real and imaginary parts"
+    return UserError(f"{what}{path} is {_leaf(leaf)[1]} and must be {must}")
 
 
 def _apart(state: PyTree, others: PyTree) -> PyTree:

@@ -109,12 +109,14 @@ class LSTM(Elementwise):
         self, x: Float[Array, "features *n"], state: LSTMState
     ) -> tuple[Float[Array, "*n"], LSTMState]:
         """Run the features of coordinates, in whatever shape these are, through the stack."""
+        self._require_fit(state, x.shape[1:])
         return _fused(self, x, state) if self._fuses(x, state) else stack(self, x, state)
 
     def pull_back_run(
         self, state: LSTMState, x: Float[Array, "features T n"], cotangents: Float[Array, "T n"]
     ) -> "LSTM":
         """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates whose features over T steps are x."""
+        self._require_fit(state, x.shape[2:])
 
         def reference(m: LSTM, state: LSTMState, x: Array, cotangents: Array) -> LSTM:
             return pull_back_blockwise(stack, m, state, jnp.moveaxis(x, 0, 1), cotangents)
@@ -140,6 +142,16 @@ class LSTM(Elementwise):
         """Return g = scale · (w·h + b) for the h of the last layer."""
         bias = cast(Array, self.output.bias).reshape(())
         return self.scale * (jnp.tensordot(self.output.weight[0], h, 1) + bias)
+
+    def _require_fit(self, state: LSTMState, coordinates: tuple[int, ...]) -> None:
+        """Raise a UserError unless h is that of coordinates in this shape; c would be broadcast."""
+        shapes = [(jnp.shape(h), jnp.shape(c)) for h, c in state]
+        expected = [((units, *coordinates),) * 2 for units in self.layers]
+        if shapes != expected:
+            raise UserError(
+                f"the LSTM's h and c are of the shapes {shapes} and must be {expected}, of as many "
+                "coordinates as its features"
+            )
 
     def _fuses(self, x: Array, state: LSTMState) -> bool:
         arrays = jax.tree.leaves((x, self, state))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from metadescent import _ffi
+from metadescent._errors import UserError
 from metadescent.problems.native.pooling import Channels, Maps, pool_maps, unpool_maps
 
 Pooled = tuple[Maps, Channels, Channels]
@@ -19,8 +20,13 @@ Pooled = tuple[Maps, Channels, Channels]
 def pool(z: Maps) -> Pooled:
     """Return the maximum of each square of 2 × 2, and every channel's mean and variance.
 
-    Height and width must be even. It can be differentiated in reverse mode any number of times.
+    It can be differentiated in reverse mode any number of times. A UserError if height or width is
+    odd.
     """
+    if z.shape[1] % 2 or z.shape[2] % 2:
+        raise UserError(
+            f"maps of {z.shape[1]} × {z.shape[2]} have no squares of 2 × 2; try 32 × 32"
+        )
     if not _ffi.can_run(z):
         return _pool(z)
     return jax.lax.platform_dependent(z, cpu=pool_maps, default=_pool)
