@@ -7,7 +7,6 @@ their own hand them on, and so that tests without JAX stay without it.
 import ctypes
 import functools
 import gc
-import importlib
 import os
 import time
 from contextlib import suppress
@@ -66,9 +65,11 @@ def _cpu_seconds():
 
 @functools.cache
 def _import_all():
-    """Import what most tests do: with shapes checked it is compiled anew, which is no test's fault."""
-    for module in ("cli.training", "registry", "figures"):
-        importlib.import_module(f"metadescent.{module}")
+    """Import what most tests do; with shapes checked it is compiled anew, by no test's fault."""
+    from metadescent import cli, registry
+    from metadescent.cli import training
+
+    return cli.commands(), training, registry.problems(), registry.optimizers()
 
 
 @pytest.hookimpl(wrapper=True)

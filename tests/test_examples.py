@@ -38,7 +38,14 @@ def test_it_has_fifteen_lines_beside_its_imports(path: Path) -> None:
     assert len([line for line in lines if not re.match(r"import |from ", line)]) <= 15
 
 
-@each
+# The program of a picture's takes seconds to compile.
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] * (path.stem == "deblurring"), id=path.stem)
+        for path in EXAMPLES
+    ],
+)
 def test_an_optimizer_trains_on_it(path: Path, metadescent: Callable) -> None:
     skip_without_data(path)
     status, _, said = metadescent("train", f"{path}:{path.stem}", *TINY)
