@@ -23,6 +23,7 @@ def tool() -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_the_import_is_quick_and_the_zoo_loads_offline(tool: Any, tmp_path: Path) -> None:
     """Here of the package under test; seconds on the processor, as others may be busy on it."""
     found = tool.measure(tmp_path, Path(sys.executable), repeats=2)

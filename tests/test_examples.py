@@ -38,11 +38,11 @@ def test_it_has_fifteen_lines_beside_its_imports(path: Path) -> None:
     assert len([line for line in lines if not re.match(r"import |from ", line)]) <= 15
 
 
-# The program of a picture's takes seconds to compile.
+# The programs of the others take seconds to compile.
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, marks=[pytest.mark.slow] * (path.stem == "deblurring"), id=path.stem)
+        pytest.param(path, marks=[pytest.mark.slow] * (path.stem != "regressions"), id=path.stem)
         for path in EXAMPLES
     ],
 )

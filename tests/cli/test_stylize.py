@@ -87,6 +87,7 @@ def test_it_paints_by_the_optimizer_of_the_network(
     assert said.splitlines()[-1].endswith("rmsprop is done")
 
 
+@pytest.mark.slow
 def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> None:
     spec = "lstm(layers=(2,))"
     m = make_optimizer(spec, jax.random.key(0))

@@ -22,6 +22,14 @@ SPECS = [
 STEPS, SHAPE = 6, (3, 4)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def begun() -> None:
+    """A first step, for which PyTorch begins its threads."""
+    p = torch.nn.Parameter(torch.ones(2))
+    p.sum().backward()
+    LearnedOptimizer([p], "mnist-lstm").step()
+
+
 def gradients() -> np.ndarray:
     """∇ of every step: 0 for ever in a row, and until some step in others."""
     draw = np.random.default_rng(0)
