@@ -8,7 +8,7 @@ from metadescent.cli.tables import tuning_cache
 from metadescent.cli.words import check_baseline
 from metadescent.runs.cluster.executors import engine_of
 from metadescent.runs.cluster.tasks import Tuning, run_tunings
-from metadescent.runs.naming import found
+from metadescent.runs.naming import absolute
 
 
 def baselines_of(text: str) -> list[str]:
@@ -33,7 +33,7 @@ def tune_ahead(
     # A worker may be in another folder.
     data = str(data_dir.resolve()) if data_dir else None
     tasks = [
-        Tuning(name, found("problem", problem, Path.cwd()), data, seed, steps, seeds)
+        Tuning(name, absolute("problem", problem, Path.cwd()), data, seed, steps, seeds)
         for name, problem, steps, seeds in dict.fromkeys(searches)
     ]
     with progress("tune", len(tasks)) as report:

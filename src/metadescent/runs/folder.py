@@ -18,7 +18,7 @@ from typing import Any
 
 from metadescent._errors import UserError
 from metadescent._files import check_writable, is_file, left_overs, read_error, write_json
-from metadescent.runs.naming import found, meant
+from metadescent.runs.naming import absolute, canonical
 from metadescent.runs.recipe import Recipe
 
 CONFIG = "config.json"
@@ -133,8 +133,8 @@ def config_here(folder: Path) -> dict[str, Any]:
     home = _home(config)
     if home == Path.cwd():
         return config
-    recipe = {name: found(name, value, home) for name, value in config["recipe"].items()}
-    return {**config, "problem": found("problem", config["problem"], home), "recipe": recipe}
+    recipe = {name: absolute(name, value, home) for name, value in config["recipe"].items()}
+    return {**config, "problem": absolute("problem", config["problem"], home), "recipe": recipe}
 
 
 def _home(config: dict[str, Any]) -> Path:
@@ -152,5 +152,5 @@ def differences(config: dict[str, Any], problem: str, recipe: Recipe) -> list[tu
         (name, begun[name], asked[name])
         for name in asked
         if begun[name] != asked[name]
-        and meant(name, begun[name], home) != meant(name, asked[name], Path.cwd())
+        and canonical(name, begun[name], home) != canonical(name, asked[name], Path.cwd())
     ]

@@ -12,7 +12,7 @@ from metadescent._spec import parse, renamed
 SPECIFICATIONS = ("problem", "optimizer", "estimator")
 
 
-def found(name: str, value: Any, home: Path) -> Any:
+def absolute(name: str, value: Any, home: Path) -> Any:
     """Return a choice with the whole path of what it names, where that lies in `home`."""
     if name == "init" and isinstance(value, str) and value:
         path = home / os.path.expanduser(value)
@@ -22,10 +22,10 @@ def found(name: str, value: Any, home: Path) -> Any:
     return value
 
 
-def meant(name: str, value: Any, home: Path) -> Any:
+def canonical(name: str, value: Any, home: Path) -> Any:
     """Return a choice so that two are equal if they name the same."""
     try:
-        value = found(name, found(name, value, home), Path.cwd())
+        value = absolute(name, absolute(name, value, home), Path.cwd())
         named = name in SPECIFICATIONS and isinstance(value, str)
         return _plain(renamed(parse(value), _by_content)) if named else value
     except UserError:

@@ -24,7 +24,7 @@ from metadescent.registry import make_problem
 from metadescent.runs.cluster.executors import Engine
 from metadescent.runs.cluster.sweeps import sweep
 from metadescent.runs.folder import RESULT
-from metadescent.runs.naming import found
+from metadescent.runs.naming import absolute
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.search import validate_trial
 
@@ -54,7 +54,7 @@ def training_of(folder: Path, problem: str, data_dir: Path | None, recipe: Recip
     # Absolute paths: a worker may be in another folder.
     where = str(data_dir.resolve()) if data_dir else None
     named = {"problem": problem, **asdict(recipe)}
-    named = {name: found(name, value, Path.cwd()) for name, value in named.items()}
+    named = {name: absolute(name, value, Path.cwd()) for name, value in named.items()}
     return Training(str(folder.resolve()), named.pop("problem"), where, named)
 
 
