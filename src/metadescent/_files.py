@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from metadescent._errors import NoReaderError, UserError
 
 LOCK = ".lock"
@@ -238,6 +236,9 @@ def write_lines(path: Path, lines: Iterable[Any]) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder, which is made where there is none, until the context or the process ends."""
     path = folder / LOCK
+    # Imported only by what takes a lock: `--help` stays quick.
+    from filelock import FileLock, Timeout
+
     lock = FileLock(path, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -72,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _obey(words: Sequence[str], debug: bool) -> None:
     if [*words] in (["--version"], ["-V"]):
+        from importlib.metadata import version
+
         print(f"metadescent {version('metadescent')}")
         return
     hang_on()
