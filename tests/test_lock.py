@@ -65,3 +65,13 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path, sentence: Callable) ->
     (tmp_path / "file").write_text("in the way")
     folder = tmp_path / "file" / "run"
     assert sentence(take, folder).startswith(f"cannot write {folder / LOCK}: ")
+
+
+@pytest.mark.parametrize("theirs", ["theirs", "", "17 and more"])
+def test_the_file_of_another_program_stays_as_it_is(
+    tmp_path: Path, sentence: Callable, theirs: str
+) -> None:
+    (tmp_path / LOCK).write_text(theirs)
+    with locked(tmp_path):
+        assert "is in use by another process;" in sentence(take, tmp_path)
+    assert (tmp_path / LOCK).read_text() == theirs

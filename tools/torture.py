@@ -1,8 +1,8 @@
-"""Try to break it: faults in processes, numbers, files and kernels; a table at the end.
+"""Try to break it: faults in processes, numbers, files, kernels and around; a table at the end.
 
     python tools/torture.py              the whole suite, as `make torture`
     python tools/torture.py --share 0.05 a twentieth of it
-    python tools/torture.py --only files processes, numbers, files or kernels alone
+    python tools/torture.py --only files processes, numbers, files, kernels or surroundings alone
 
 The exit status is 1 where anything was lost; what it takes to see it again is printed.
 """
@@ -17,8 +17,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-PARTS = ("processes", "numbers", "files", "kernels")
-MUTATIONS = 105_000
+PARTS = ("processes", "numbers", "files", "kernels", "surroundings")
+MUTATIONS = 155_000
 NUMBER_RUNS = 8
 
 
@@ -41,6 +41,7 @@ def main() -> None:
             "numbers": numbers,
             "files": hostile_files,
             "kernels": kernels,
+            "surroundings": surroundings,
         }
         for part in [chosen.only] if chosen.only else PARTS:
             tried, said = parts[part](folder / part, chosen)
@@ -106,6 +107,13 @@ def kernels(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
     import native_fuzz
 
     return native_fuzz.run(folder, round(native_fuzz.COUNT * chosen.share), chosen.seed)
+
+
+def surroundings(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
+    """Be among the files, terminals, settings, states and data of others."""
+    import surroundings
+
+    return surroundings.run(folder, chosen.share, chosen.seed)
 
 
 def table(tried: Counter, lost: list[tuple[str, str]]) -> str:

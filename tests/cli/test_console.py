@@ -140,6 +140,11 @@ def test_names_are_whole_in_any_width_and_columns_that_do_not_fit_are_named(
     assert columns not in ("62", "80") or fits <= int(columns)
 
 
+def test_a_table_may_have_one_column(capsys: pytest.CaptureFixture[str]) -> None:
+    console.output().print(table("names", ["name"], [["a-name"]]))
+    assert "a-name" in capsys.readouterr().out
+
+
 def test_what_is_printed_is_text_and_no_markup(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -99,6 +99,10 @@ def test_keys_and_what_jax_has_come_through() -> None:
             "x is masked and would lose its mask; try x.filled(0)",
         ),
         (
+            np.ma.masked_array(np.zeros(2, "f4,i4"), [True, False]),
+            "x is masked and would lose its mask; try x.filled(0)",
+        ),
+        (
             np.array(["a", "b"]),
             "x is of dtype <U1 and must be an array of numbers; leave it out or try "
             "numpy.unique(…, return_inverse=True)[1]",

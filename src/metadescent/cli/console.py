@@ -134,7 +134,8 @@ class Grid:
         """Yield the title, as many columns as fit, two at least, and the names of the others."""
         yield Text(self.title, "italic")
         widths = list(itertools.accumulate(map(self._width, range(len(self.columns)))))
-        shown = max(2, sum(width <= options.max_width for width in widths))
+        fitting = sum(width <= options.max_width for width in widths)
+        shown = min(max(2, fitting), len(widths))
         grid = Table(box=SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(self.columns[:shown]):
             prose = column in self.text

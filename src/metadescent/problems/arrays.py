@@ -64,7 +64,8 @@ def check_fields(owner: Any) -> None:
 
 def _checked(value: Any, name: str) -> np.ndarray:
     """Return a NumPy array of a dtype that JAX has, which it may round."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    # By its bytes, as a mask of fields has no any().
+    if isinstance(value, np.ma.MaskedArray) and any(np.ma.getmaskarray(value).tobytes()):
         raise UserError(f"{name} is masked and would lose its mask; try {name}.filled(0)")
     try:
         array = np.asarray(value)
