@@ -81,7 +81,7 @@ def place_of(picture: np.ndarray, strip: np.ndarray) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sides", [(48, 32), (32, 48), (200, 25)])
+@pytest.mark.parametrize("sides", [(48, 32), (25, 200)])
 def test_a_picture_keeps_its_sides_under_every_optimizer(
     metadescent: Callable, data: Path, tmp_path: Path, sides: tuple[int, int]
 ) -> None:
@@ -95,7 +95,6 @@ def test_a_picture_keeps_its_sides_under_every_optimizer(
     with Image.open(tmp_path / "styled.png") as result:
         assert result.size == (width, height)
     assert "nan" not in out
-    # Each of them has got somewhere: its picture is no other's.
     strip = np.asarray(Image.open(tmp_path / "styled-strip.png"))
     place_of(read_picture(tmp_path / "styled.png", 40, least=16), strip)
 
