@@ -86,7 +86,9 @@ def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
             mark(axes, float(size), np.nan, style["color"])
     axes.set_xscale("log")
     axes.set_xlim(panel.sizes[0] / 1.2, panel.sizes[-1] * 1.2)
-    axes.xaxis.set_major_locator(FixedLocator(list(panel.sizes)))
+    # Of many sizes the labels would run into one another.
+    if len(panel.sizes) <= 8:
+        axes.xaxis.set_major_locator(FixedLocator(list(panel.sizes)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.grid(True)

@@ -6,8 +6,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     import matplotlib.figure
 
@@ -41,7 +39,7 @@ def _exchange(color: Any, put: Callable[[Any], Any], undo: ExitStack) -> None:
     # None, which an artist without a fill has, is no colour.
     if len(before):
         after = [on_dark(*rgba) for rgba in before.tolist()]
-        put(after if np.ndim(color) > 1 else after[0])
+        put(after[0] if len(after) == 1 else after)
         undo.callback(partial(put, color))
 
 
@@ -60,4 +58,4 @@ def on_dark(red: float, green: float, blue: float, alpha: float = 1.0) -> tuple[
 def luminance(rgb: tuple[float, ...]) -> float:
     """Return the relative luminance of a colour, as the Web's rules of contrast have it."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb[:3]]
-    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+    return sum(c * share for c, share in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
