@@ -132,6 +132,17 @@ def test_pictures_have_words_and_the_smaller_form(text: str) -> None:
     assert len(text.encode()) < 1_000_000
 
 
+def test_text_has_one_size_and_pages_have_a_dark_side(text: str) -> None:
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "prefers-color-scheme: dark" in style
+    rules = re.findall(r"([\w., ]+) \{[^}]*font-size: ([\d.]+rem)", style)
+    # Headings are larger; nothing is smaller.
+    assert dict(rules) == {"h1": "1.5rem", "h2": "1.2rem", "h3": "1rem"}
+    # A point of a figure is two pixels: its text is as large as the page's.
+    (first, _) = [a for tag, a in elements(text).found if tag == "img"]
+    assert first["width"] == str(round(144 * 6.8))
+
+
 def test_the_same_page_is_the_same_bytes(text: str) -> None:
     again = render_page("t", "l", [Section("h", [Image(draw_run(log(), 20.0), "c")])])
     assert again == render_page("t", "l", [Section("h", [Image(draw_run(log(), 20.0), "c")])])

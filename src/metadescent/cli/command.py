@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import pkgutil
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +37,20 @@ class Command:
     def inputs(self) -> Sequence[Path]:
         """Return the files that `run` reads, which must not be among those that it writes."""
         return ()
+
+    def line(self) -> str:
+        """Return the words that ask for this: what has no default, and what is not at its own."""
+        words = ["metadescent", _name(type(self))]
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, field.name)
+            flag = field.name.replace("_", "-")
+            if field.default is dataclasses.MISSING:
+                words.append(str(value))
+            elif isinstance(value, bool) and value != field.default:
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            elif value != field.default:
+                words += [f"--{flag}", str(value)]
+        return shlex.join(words)
 
     def run(self) -> None:
         """Do what the words ask for; every command has its own."""

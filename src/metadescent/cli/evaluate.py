@@ -13,6 +13,7 @@ from metadescent.cli.words import (
     Optimizer,
     Problem,
     Scheduler,
+    Style,
     Trust,
     Workers,
     name_of,
@@ -42,6 +43,7 @@ class Evaluate(Command):
     """Write the curves here."""
     plot: File = None
     """Write the learning curves here, as .svg and .png."""
+    style: Style = "light"
     seed: int = 0
     """Draws the problems."""
     workers: Workers = 1
@@ -110,5 +112,5 @@ class Evaluate(Command):
         if self.json:
             write_json(self.json, comparison.to_json())
         if self.plot:
-            save_curves(comparison, self.plot)
+            save_curves(comparison, self.plot, self.style)
         print_comparison(comparison)

@@ -49,10 +49,11 @@ class Report(Command):
         from metadescent.registry import make_problem
         from metadescent.runs.checkup import best_of, read_checkup
         from metadescent.runs.folder import config_here
-        from metadescent.runs.report import count_reports, run_page
+        from metadescent.runs.report import count_reports, made_by, run_page
 
         names, checkup = baselines_of(self.against), read_checkup(self.folder)
-        problem_name = config_here(self.folder)["problem"]
+        config = config_here(self.folder)
+        problem_name = config["problem"]
         problem = make_problem(problem_name, self.data_dir)
         m = best_of(self.folder, checkup.recipe)
         with progress("report", count_reports(names)) as report:
@@ -65,6 +66,7 @@ class Report(Command):
                 num_seeds=self.seeds,
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
+                made=made_by(self.line(), config),
             )
         (path,) = self.outputs()
         write_atomically(path, text)

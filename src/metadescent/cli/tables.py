@@ -7,7 +7,7 @@ import pooch
 from metadescent.cli.console import output, table
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.curves import Panel, draw_curves
-from metadescent.figures.output import save_figure
+from metadescent.figures.output import Style, save_figure
 from metadescent.runs.report import comparison_table
 
 
@@ -31,6 +31,6 @@ def print_comparison(comparison: Comparison) -> None:
         output().print(f"Rates tuned by the {criterion}.", style="dim")
 
 
-def save_curves(comparison: Comparison, path: Path) -> None:
+def save_curves(comparison: Comparison, path: Path, style: Style = "light") -> None:
     """Write the learning curves as .svg and .png, whichever of the two `path` ends in."""
-    save_figure(draw_curves([Panel(comparison.curves)]), path)
+    save_figure(draw_curves([Panel(comparison.curves)]), path, style=style)

@@ -12,6 +12,7 @@ from metadescent._errors import UserError
 from metadescent._files import STDOUT
 from metadescent._text import nearest
 from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.figures import output
 from metadescent.runs.folder import files_of
 
 DataDir = Annotated[
@@ -24,6 +25,10 @@ Scheduler = Annotated[
 ]
 File = Annotated[Path | None, arg(metavar="PATH")]
 PLACES = ("--out", "--json", "--plot")
+Style = Annotated[
+    output.Style,
+    arg(help="Colours of figures: dark is for dark pages, and transparent ones have no ground."),
+]
 Names = Annotated[str, arg(metavar="NAME,…")]
 Run = Positional[Annotated[Path, arg(metavar="RUN")]]
 Problem = Positional[Annotated[str, arg(metavar="PROBLEM")]]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 from jaxtyping import PRNGKeyArray
 
+from metadescent import _show
 from metadescent._provenance import hardware, versions
 from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.curves import Curve, held_out_curves, learning_curves, ratio, summarize
@@ -77,6 +78,13 @@ class Comparison(NamedTuple):
         if self.seconds:
             extras["seconds_per_step"] = dict(self.seconds)
         return extras
+
+    def plot(self) -> Any:
+        """Return a figure of the learning curves."""
+        return _show.plot(self)
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
 
 
 def compare(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent import _show
 from metadescent._checks import check_rule
 from metadescent._errors import UserError, require
 from metadescent.descent.episode import check_problem, draw
@@ -53,6 +54,13 @@ class Curve(NamedTuple):
             "sum": _finite([self.sum])[0],
             "rate": self.rate,
         }
+
+    def plot(self) -> Any:
+        """Return a figure of the curve with its interval."""
+        return _show.plot(self)
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
 
 
 def _finite(values: Iterable[float]) -> list[float | None]:

@@ -10,6 +10,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent import _show
 from metadescent._errors import UserError, require, require_choice
 from metadescent.descent.at_rate import AtRate
 from metadescent.descent.baselines import BASELINES
@@ -29,6 +30,13 @@ class Tuned(NamedTuple):
     grid: list[float]
     final_losses: list[float]
     criterion: str  # what "best" means, in words
+
+    def plot(self) -> Any:
+        """Return a figure of final losses over rates."""
+        return _show.plot(self)
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
 
 
 def tune(

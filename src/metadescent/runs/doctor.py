@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from metadescent import _show
 from metadescent.descent.curves import final_loss, summarize
 from metadescent.runs.checkup import DRAWS, Checkup, Examination
 
@@ -48,9 +49,23 @@ class Finding(NamedTuple):
     numbers: str
     remedy: str = ""
 
+    def _repr_html_(self) -> str:
+        return _show.html(self)
 
-def diagnose(checkup: Checkup) -> list[Finding]:
+
+class Findings(list[Finding]):
+    """Verdicts in order; a notebook shows them as they stand in a report."""
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
+
+
+def diagnose(checkup: Checkup) -> Findings:
     """Return what is to be said of a run: what ails it first, how far it has come last."""
+    return Findings(_findings(checkup))
+
+
+def _findings(checkup: Checkup) -> list[Finding]:
     exam = checkup.examination
     if exam is not None and exam.finite < 1.0:
         return [_bad_data(exam)]

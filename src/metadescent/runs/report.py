@@ -1,8 +1,14 @@
 """All that there is to say of a run, measured and put on one page."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from metadescent._provenance import hardware, versions
 from metadescent._text import number
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, compare, problem_keys
@@ -34,13 +40,18 @@ def run_page(
     num_seeds: int,
     cache: Path | None = None,
     progress: Progress = lambda _: None,
+    made: Sequence[Sequence[str]] = (),
 ) -> tuple[str, list[Finding]]:
-    """Return a run's page, and the verdicts on it; `m` is the best optimizer of the run."""
+    """Return a run's page, and the verdicts on it; `m` is the best optimizer of the run.
+
+    `made` are rows on how the page was made, which end it.
+    """
     examination = examine(
         m, problem, checkup.recipe, num_seeds=num_seeds, cache=cache, progress=progress
     )
     checkup = checkup._replace(examination=examination)
     # Without a finite loss there is nothing to compare or to draw.
+    first: list[Section] = []
     sections: list[Section] = []
     if examination.mine is not None:
         # The doctor's problems, so that the numbers on the page agree.
@@ -60,6 +71,8 @@ def run_page(
         rules = {name: BASELINES[name].at(comparison.tuned[name].rate) for name in followers}
         _, key = problem_keys(seed)
         drawn = pictures_of({LEARNED: m} | rules, problem, key, num_steps=comparison.steps)
+        if text := speed_up(comparison):
+            first = [Section("Speed-up", [text])]
         sections = [_comparison(comparison), _updates(drawn)]
         progress("traced updates")
     findings = diagnose(checkup)
@@ -67,14 +80,55 @@ def run_page(
         f"Meta-training on {problem_name}",
         _lead(checkup),
         [
+            *first,
             Section("The doctor says", findings),
             *_training(checkup),
             *sections,
             Section("Measurements", [Table(["", "measured"], measurements(checkup))]),
             Section("Configuration", [_configuration(problem_name, checkup)]),
+            *([Section("Made by", [Table(["", "value"], made)])] if made else []),
         ],
     )
     return text, findings
+
+
+def made_by(command: str, config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return rows on how a page on the run of this configuration is made, here and now."""
+    now = datetime.now(UTC)
+    begun = (config.get("origin") or {}).get("versions", {})
+    return [
+        ("date", f"{now:%Y-%m-%d %H:%M} UTC"),
+        ("command", command),
+        ("versions", _listed(versions())),
+        ("hardware", hardware()),
+        *([("run begun by", _listed(begun))] if begun else []),
+    ]
+
+
+def _listed(named: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in named.items())
+
+
+def speed_up(comparison: Comparison) -> str:
+    """Say how much sooner the learned optimizer is where the best tuned one ends; "" if none is."""
+    if not comparison.tuned:
+        return ""
+    name = comparison.best_baseline(lambda curve: curve.last_tenth)
+    rival, mine = comparison.curves[name], comparison.curves[LEARNED]
+    level, label = rival.last_tenth, BASELINES[name].label
+    if not math.isfinite(level):
+        return "Every tuned hand-designed optimizer diverged, so there is none to compare with."
+    theirs, ours = (np.flatnonzero(curve.mean <= level) + 1 for curve in (rival, mine))
+    where = f"the loss of {number(level)} that {label}, the best of those tuned, ends at"
+    if not len(ours):
+        return (
+            f"Not as far as {label}: {where} is not reached in {comparison.steps} steps, after "
+            f"which the loss is {number(mine.last_tenth)}."
+        )
+    return (
+        f"{number(theirs[0] / ours[0])} times as fast as {label}: {where} is reached at step "
+        f"{ours[0]}, and by {label} at step {theirs[0]} of {comparison.steps}."
+    )
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -110,7 +164,7 @@ def _lead(checkup: Checkup) -> str:
 def _training(checkup: Checkup) -> list[Section]:
     if not checkup.metrics:
         return []
-    drawn = draw_run(checkup.metrics, checkup.recipe.clip)
+    drawn = draw_run(checkup.metrics, checkup.recipe.clip, columns=1)
     caption = "Loss, and norm of the meta-gradient, epoch by epoch"
     return [Section("Meta-training", [Image(drawn, caption)])]
 
