@@ -9,10 +9,10 @@ CONSTRAINTS := constraints.txt
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-lowest fresh coverage torture mutants bench lint audit docs format clean
+.PHONY: help demo test test-all test-lowest test-x64 fresh coverage torture mutants bench lint audit docs format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # What a user installs will do; `make test` adds the rest.
 demo: $(or $(wildcard $(VENV)/.dev),$(VENV)/.base)  ## Meta-train a small optimizer and compare it with tuned baselines
@@ -21,7 +21,7 @@ demo: $(or $(wildcard $(VENV)/.dev),$(VENV)/.base)  ## Meta-train a small optimi
 # Data that lies beside the repository is used unless METADESCENT_DATA names another folder.
 ifeq ($(METADESCENT_DATA),)
 ifneq ($(wildcard ../shared/data),)
-test test-all test-lowest coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
+test test-all test-lowest test-x64 coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
 endif
 endif
 # The slowest are named at the end; a test that takes more than 3 s of processor time is marked slow.
@@ -35,6 +35,10 @@ test-all: $(VENV)/.dev  ## Run the long tests too: kills, several processes, eve
 # Beside .venv, as most of what it installs is of another version.
 test-lowest:  ## Run the tests on the lowest versions that pyproject.toml allows
 	@$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test
+
+test-x64: export JAX_ENABLE_X64 := 1
+test-x64: $(VENV)/.dev  ## Run the tests with JAX's 64 bits on
+	$(PYTEST) -m "not slow and not bits32" $(ARGS)
 
 fresh: $(VENV)/.dev  ## Install into a new environment elsewhere, and load the zoo with no network
 	$(BIN)/python tools/clean_install.py $(ARGS)

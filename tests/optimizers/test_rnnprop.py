@@ -12,7 +12,7 @@ from metadescent.optimizers.blockwise import pull_back_blockwise
 from metadescent.optimizers.rnnprop import RNNProp
 
 M = RNNProp((3,), beta=0.9, scale=0.7, key=jax.random.key(0))
-GRADIENTS = jax.random.normal(jax.random.key(1), (6, 4))
+GRADIENTS = jax.random.normal(jax.random.key(1), (6, 4), jnp.float32)
 
 
 def features(gradients: jax.Array) -> np.ndarray:

@@ -285,7 +285,7 @@ class SometimesNaN(Problem):
     share: float
 
     def sample(self, key: jax.Array) -> Sometimes:
-        return Sometimes(jax.random.bernoulli(key, self.share))
+        return Sometimes(jax.random.bernoulli(key, np.float32(self.share)))
 
 
 # With this seed the first NaN is drawn neither in the first epoch nor at an epoch's beginning.
