@@ -164,8 +164,8 @@ def test_a_run_that_lost_its_patience_is_not_extended(
     before, done = Path("r", "config.json").read_bytes(), len(read_metrics(Path("r")))
     assert done < 9
     assert one_sentence(metadescent("train", "--resume", "r", "--epochs", "20")) == (
-        f"r stopped by itself at epoch {done} of 9, as its best loss was 1 epochs old, which 20 epochs "
-        "do not change; go on in another folder by --init r --patience 0"
+        f"r stopped by itself at epoch {done} of 9, as its best loss was 1 epochs old, which 20 "
+        "epochs do not change; go on in another folder by --init r --patience 0"
     )
     assert Path("r", "config.json").read_bytes() == before
 
