@@ -20,7 +20,7 @@ RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³]|conin\$|conout\$)(\
 def folder_name(spec: str) -> str:
     """Return a name for the folder of what a specification names, as every filesystem takes it."""
     # Nor need a shell quote it: mnist(hidden=(20, 20)) + convex is mnist-hidden=20-20+convex.
-    name = re.sub(r"\)?\s*\+\s*", "+", re.sub(r"['\"]|(?<==)[(\[{]", "", spec))
+    name = re.sub(r"\)*\s*\+\s*", "+", re.sub(r"['\"]|(?<==)[(\[{]", "", spec))
     name = re.sub(r"[^\w.=+-]+", "-", name)
     name = re.sub(r"^[-.]+|[-.]+$", "", name) or "run"
     name = f"run-{name}" if RESERVED.match(name) else name
