@@ -14,7 +14,7 @@ from metadescent.cli.words import DataDir, Trust
 
 STATED = ("optimizer", "steps", "unroll", "weigh_from", "second_derivatives")
 """Choices that the paper states for its problems."""
-WIDTH = 76
+LONGEST_LINE = 78
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def _show_problem(name: str, data_dir: Any) -> None:
     ]
     out.print(table(f"{name}: default recipe", ["choice", "set by"], rows))
     out.print("The same, with nothing left to a default:\n", soft_wrap=True)
-    out.print(_command(["metadescent", "train", shlex.quote(name), *(row[0] for row in rows)]))
+    words = ["metadescent train", shlex.quote(name), *(row[0] for row in rows)]
+    out.print(_command(words, min(out.width, LONGEST_LINE)))
     if papers:
         out.print("\nThe paper finds the meta-rate by random search: add --search 40.")
     if trained := [
@@ -149,11 +150,11 @@ def _flags(choices: dict[str, Any]) -> dict[str, str]:
     return flags
 
 
-def _command(words: list[str]) -> str:
+def _command(words: list[str], width: int) -> str:
     """Return words as a command in lines that a shell reads as one."""
     lines = [words[0]]
     for word in words[1:]:
-        if len(lines[-1]) + len(word) < WIDTH:
+        if len(lines[-1]) + len(word) + len(" \\ ") <= width:
             lines[-1] += f" {word}"
         else:
             lines.append(f"    {word}")
