@@ -318,11 +318,16 @@ def test_a_file_of_one_s_own_that_cannot_be_run_is_named(
 
 
 @pytest.mark.parametrize(
-    "command", [["evaluate", "quadratic-lsmt", "quadratic"], ["inspect", "quadratic-lsmt"]]
+    ("command", "neither"),
+    [
+        (["evaluate", "quadratic-lsmt", "quadratic"], "pretrained optimizer and no file"),
+        (["inspect", "quadratic-lsmt"], "pretrained optimizer, no file and no problem"),
+    ],
 )
 def test_a_wrong_optimizer_gets_the_nearest_pretrained_one(
     one_sentence: Callable,
     command: list[str],
+    neither: str,
     m: str,
     metadescent: Callable,
     monkeypatch: pytest.MonkeyPatch,
@@ -330,8 +335,7 @@ def test_a_wrong_optimizer_gets_the_nearest_pretrained_one(
     Path(m).rename(Path(m).with_name("quadratic-lstm.safetensors"))
     monkeypatch.setattr(catalogue, "FOLDER", Path(m).parent)
     assert one_sentence(metadescent(*command)) == (
-        "there is no pretrained optimizer and no file 'quadratic-lsmt'; "
-        "did you mean 'quadratic-lstm'?"
+        f"there is no {neither} 'quadratic-lsmt'; did you mean 'quadratic-lstm'?"
     )
 
 
@@ -424,6 +428,7 @@ def test_a_file_that_is_no_optimizer_is_refused_in_one_sentence(
     content: Callable[[bytes], bytes],
     said: str,
     command: list[str],
+    neither: str,
     m: str,
     metadescent: Callable,
 ) -> None:

@@ -49,7 +49,8 @@ def test_train_twice_needs_resume_and_then_has_nothing_to_do(
     status, out, said = train("--out", "r")
     assert (status, out) == (2, "")
     assert said == (
-        "metadescent: r already holds a run; go on with it by --resume or choose another folder\n"
+        "metadescent: r already holds a run; go on with it by metadescent train --resume r or "
+        "choose another folder\n"
     )
     first = trained[1].replace(str(Path("runs", "quadratic")), "r")
     assert train("--out", "r", "--resume")[:2] == (0, first)
@@ -62,7 +63,7 @@ def test_resume_with_other_flags_says_what_differs(train: Callable) -> None:
     assert status == 2
     assert said.splitlines()[-1] == (
         "metadescent: r belongs to another configuration: its clip is 20.0 and 1.0 was asked for; "
-        "repeat the run's own flags or choose another folder"
+        "metadescent train --resume r goes on as it was begun, or choose another folder"
     )
 
 
@@ -118,7 +119,7 @@ def test_train_on_problems_side_by_side_by_an_estimator_of_one_s_choice(
     status, _, said = train("--estimator", "pes(std=0.1)", problem=both)
     assert status == 0, said
     assert re.match(r"Predicted peak memory \S+ \S+ \(pes\), ", said)
-    card = read_card(zoo.path(str(Path("runs", both))))
+    card = read_card(zoo.path(str(Path("runs", "quadratic-dimension=2+convex-dimension=3"))))
     assert card["trained_on"] == both
     assert card["recipe"]["estimator"] == "pes(std=0.1)"
     # The first problem's recipe, but for the flags.

@@ -68,9 +68,9 @@ def attributed(sentence: str, command: str) -> str:
     """Add whose flags a sentence advises, where the command that it is said by has not got them."""
     known = commands()
     own = flags(known[command]) if command in known else []
-    of_train = set(re.findall(r"(?<!\S)--[a-z-]+", sentence)) & set(flags(known["train"])) - set(
-        own
-    )
+    # A whole command says whose it is by itself.
+    flagged = re.findall(r"(?<!\S)(?<!metadescent train )--[a-z-]+", sentence)
+    of_train = set(flagged) & set(flags(known["train"])) - set(own)
     return (
         f"{sentence} (of metadescent train: {', '.join(sorted(of_train))})"
         if of_train

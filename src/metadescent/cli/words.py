@@ -48,7 +48,10 @@ def places_in(words: Sequence[str]) -> list[str]:
         part
         for word in words
         for part in (
-            word.split("=", 1) if word.startswith(tuple(f"{p}=" for p in PLACES)) else [word]
+            # --resume is no flag with a value, but reads as one where the folder comes next.
+            word.split("=", 1)
+            if word.startswith(tuple(f"{p}=" for p in (*PLACES, "--resume")))
+            else [word]
         )
     ]
     for i, (flag, value) in enumerate(itertools.pairwise(apart)):
