@@ -18,7 +18,6 @@ from rich.console import Console
 from metadescent.cli import console, pace
 from metadescent.cli.console import SECONDS_BETWEEN_LINES, progress, table
 
-
 TRACE = "/jax/core/compile/jaxpr_trace_duration"
 COMPILE = "/jax/core/compile/backend_compile_duration"
 
