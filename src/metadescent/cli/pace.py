@@ -78,12 +78,12 @@ class Pace:
             self._since = self._since if self._under_way else time.monotonic()
             self._under_way.append(event)
 
-    def end_compiling(self, event: str, seconds: float, **_: Any) -> None:
+    def end_compiling(self, event: str, duration_secs: float, **_: Any) -> None:
         """Hear of something that JAX has done; one within another is no second time."""
         if event in self._under_way:
-            seconds = self.compiling()
+            until_now = self.compiling()
             self._under_way.remove(event)
-            self._compiled += 0.0 if self._under_way else seconds
+            self._compiled += 0.0 if self._under_way else until_now
 
 
 @contextmanager

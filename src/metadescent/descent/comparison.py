@@ -149,7 +149,7 @@ def compare(
     rules: dict[str, AnyOptimizer] = dict(learned)
     rules |= {name: BASELINES[name].at(search.rate) for name, search in tuned.items()}
     losses, curves, held_out_summaries = {}, {}, {}
-    sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
+    sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
     for name, m in rules.items():
         rate = tuned[name].rate if name in tuned else None
         if held_out is None:

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._checks import check_rule
@@ -107,7 +108,7 @@ def learning_curves(
     for index in range(parts):
         part = Part(problem, Place(jnp.asarray(index), parts)) if parts > 1 else problem
         curves.append(_side_by_side(m, part, key, num_steps, num_seeds // parts))
-        if parts > 1 and not isinstance(curves[-1], jax.core.Tracer):
+        if parts > 1 and not isinstance(curves[-1], Tracer):
             curves[-1].block_until_ready()
             progress((index + 1) / parts)
     return jnp.concatenate(curves)

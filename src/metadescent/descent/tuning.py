@@ -98,7 +98,7 @@ def tune(
 
         for k in new if in_turn else ():
             m = baseline.at(float(_rates([k])[0]))
-            sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
+            sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
             losses[k] = float(_error(learning_curves(m, problem, key, **sizes, progress=tell)))
             tell(0.0)
         if not in_turn:
