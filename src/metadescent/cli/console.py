@@ -179,7 +179,9 @@ class _Lines:
 
     def _write(self, text: str) -> None:
         pace = self.pace
-        self.last, left = pace.elapsed(), pace.left()
+        # How long a compilation takes is not known, and beside it no time left is said.
+        left = None if pace.compiling() > SHORT else pace.left()
+        self.last = pace.elapsed()
         remaining = "" if left is None else f", {clock(left)} left"
         print(
             f"{self.title} {pace.done}/{pace.total}{remaining}: {text}\n",
