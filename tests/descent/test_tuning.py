@@ -83,7 +83,7 @@ def test_all_rates_at_once_are_one_by_one(tuned: Tuned) -> None:
 
 def test_side_by_side_there_is_one_word_for_a_grid() -> None:
     words: list[str] = []
-    tuned = tune("sgd", bowls(1.0), KEY, **SIZES, progress=words.append)
+    tuned = tune("sgd", bowls(1.0), KEY, **SIZES, progress=lambda text, _: words.append(text))
     assert words == [f"tuning sgd, {len(tuned.grid)} of {len(tuned.grid)} rates"]
 
 

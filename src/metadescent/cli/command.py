@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from metadescent.runs.recipe import Recipe
 
 # What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
-SHARED = {"baselines", "console", "painting", "tables", "template", "training", "verdicts"}
+SHARED = {"baselines", "console", "pace", "painting", "tables", "template", "training", "verdicts"}
 
 
 # Not an ABC: for a class of another metaclass tyro imports typeguard, which takes 0.1 s.

@@ -107,7 +107,7 @@ class Evaluate(Command):
                 seed=self.seed,
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
-                within=report,
+                within=lambda text, part: report(text, part=part),
             )
         if self.json:
             write_json(self.json, comparison.to_json())

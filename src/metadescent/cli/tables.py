@@ -1,5 +1,6 @@
 """Comparisons as tables and figures."""
 
+import math
 from pathlib import Path
 
 import pooch
@@ -19,7 +20,9 @@ def tuning_cache() -> Path:
 def print_comparison(comparison: Comparison) -> None:
     """Print a comparison, and the search behind every rate."""
     title = f"{comparison.problem}: {comparison.steps} steps, {comparison.seeds} fresh problems"
-    output().print(table(title, *comparison_table(comparison)))
+    columns, rows = comparison_table(comparison)
+    marked = [[f"{name}{_mark(comparison, name)}", *figures] for name, *figures in rows]
+    output().print(table(title, columns, marked))
     for name, tuned in comparison.tuned.items():
         output().print(
             f"{name}: rate {tuned.rate:.3g}, best of {len(tuned.grid)} from "
@@ -29,6 +32,19 @@ def print_comparison(comparison: Comparison) -> None:
     if comparison.tuned:
         criterion = next(iter(comparison.tuned.values())).criterion
         output().print(f"Rates tuned by the {criterion}.", style="dim")
+
+
+def _mark(comparison: Comparison, name: str) -> str:
+    """Return what tells the winner, and what is behind a tuned optimizer, without colour."""
+    # What diverged, whose figure is NaN, is no winner.
+    ends = {other: curve.last_tenth for other, curve in comparison.curves.items()}
+    ends = {other: math.inf if math.isnan(end) else end for other, end in ends.items()}
+    if not comparison.tuned:
+        return ""
+    if ends[name] == min(ends.values()):
+        return " (best)"
+    behind = ends[name] >= min(ends[other] for other in comparison.tuned)
+    return " (behind)" if behind and name not in comparison.tuned else ""
 
 
 def save_curves(comparison: Comparison, path: Path, style: Style = "light") -> None:

@@ -110,8 +110,8 @@ def train(
                 line = line_of(state, info, plan.recipe, 0.0)
                 report(
                     f"meta-loss {number(line['meta_loss'])}, "
-                    f"validation {number(line['validation_loss'])} "
-                    f"(best {number(line['best_loss'])}), "
+                    f"validation {number(line['validation_loss'])}, "
+                    f"best {number(line['best_loss'])}, "
                     f"meta-rate {plan.meta_rate_at(line['epoch']):.2g}{nonfinite_note(line)}",
                     1,
                 )

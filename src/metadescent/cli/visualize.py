@@ -94,7 +94,7 @@ class Visualize(Command):
                 self.seeds,
                 tuning_cache(),
                 lambda text: report(text, 1),
-                within=report,
+                within=lambda text, part: report(text, part=part),
             )
             drawn = pictures_of(
                 {name: m} | {rule: BASELINES[rule].at(t.rate) for rule, t in tuned.items()},

@@ -14,7 +14,7 @@ from metadescent import _show
 from metadescent._provenance import hardware, versions
 from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.curves import Curve, held_out_curves, learning_curves, ratio, summarize
-from metadescent.descent.tuning import Progress, Tuned
+from metadescent.descent.tuning import Progress, Tuned, Within
 from metadescent.descent.tuning_cache import tune_each
 from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.optimizers.base import LearnedOptimizer
@@ -103,7 +103,7 @@ def compare(
     every: int = 20,
     tuned_on: Problem | None = None,
     searched: Mapping[str, Tuned] = MappingProxyType({}),
-    within: Progress = lambda _: None,
+    within: Within = lambda *_: None,
 ) -> Comparison:
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
@@ -127,7 +127,7 @@ def compare(
             `every` steps, and not what rates are tuned by.
         tuned_on: the same kind of problem with other data, that rates are tuned on.
         searched: outcomes of searches that need no repetition, by baseline.
-        within: called with a word on how far the search for a rate has come.
+        within: called with a word on how far the search for a rate has come, and with the share.
 
     Raises:
         UserError: if a baseline is unknown, or `every` does not divide the steps.
@@ -157,7 +157,7 @@ def compare(
     rules: dict[str, AnyOptimizer] = dict(learned)
     rules |= {name: BASELINES[name].at(search.rate) for name, search in tuned.items()}
     losses, curves, held_out_summaries = {}, {}, {}
-    sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
+    sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
     for name, m in rules.items():
         rate = tuned[name].rate if name in tuned else None
         if held_out is None:
