@@ -8,7 +8,7 @@ from metadescent.cli.console import output, table
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.output import save_figure
-from metadescent.runs.report import comparison_table
+from metadescent.runs.report import comparison_table, legend
 
 
 def tuning_cache() -> Path:
@@ -20,6 +20,8 @@ def print_comparison(comparison: Comparison) -> None:
     """Print a comparison, and the search behind every rate."""
     title = f"{comparison.problem}: {comparison.steps} steps, {comparison.seeds} fresh problems"
     output().print(table(title, *comparison_table(comparison)))
+    for line in legend(comparison):
+        output().print(line, style="dim")
     for name, tuned in comparison.tuned.items():
         output().print(
             f"{name}: rate {tuned.rate:.3g}, best of {len(tuned.grid)} from "
