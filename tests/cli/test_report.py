@@ -1,5 +1,6 @@
 """`report`: one page on a run."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,4 +37,10 @@ def test_the_same_report_is_the_same_page_and_lies_in_the_run(
     status, out, said = metadescent("report", "r", *WORDS)
     assert status == 0, said
     assert f"Report: {Path('r', 'report.html')}" in out
-    assert Path("r", "report.html").read_text(encoding="utf-8") == reported[0].read_text()
+    pages = [path.read_text(encoding="utf-8") for path in (Path("r", "report.html"), reported[0])]
+    # All but the wall-clock time of a step, which stands after two ratios and a loss.
+    assert '<th scope="col">µs a step</th>' in pages[0]
+    first, again = (
+        re.sub(r"(?m)^(<tr>(?:<t[hd][^/]*/t[hd]>){4})<td>[^/]*", r"\1", p) for p in pages
+    )
+    assert first == again

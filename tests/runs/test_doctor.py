@@ -290,6 +290,12 @@ def test_a_scale_that_throws_theta_away_is_the_only_advice(metrics: list[dict[st
     assert found[1].remedy == ""
 
 
+def test_where_no_scale_gains_the_largest_that_throws_nothing_away_is_named() -> None:
+    scales = {0.001: curve(1.0, 1.0), 0.01: curve(1.2, 1.4), 0.1: curve(20.0, 30.0)}
+    found = findings(mine=WILD["mine"], rescaled=scales)
+    assert found[0].remedy == 'try --optimizer "lstm(scale=0.001)"'
+
+
 def test_a_scale_is_not_named_where_another_does_no_better_or_much_as_well() -> None:
     level = {"mine": curve(1.0, 0.5, 0.5, 0.5), "others": {"sgd": curve(0.3, 0.05)}}
     assert verdicts(rescaled={10.0: curve(1.0, 0.9)}, **level) == [doctor.NOT_YET]

@@ -82,5 +82,5 @@ class Doctor(Command):
         title = f"{self.folder}, {self.seeds} fresh problems of {name}"
         output().print(table(title, ["", "measured"], rows))
         if examination.comparison:
-            print_comparison(examination.comparison)
+            print_comparison(examination.comparison._replace(problem=name))
         print_findings(findings)

@@ -14,8 +14,8 @@ from metadescent.runs.doctor import Finding, diagnose
 
 GRID = 13
 """Rates that a search usually tries."""
-SHARE = 1.0
-"""Gradients of f that verdicts at the end of a run may take ÷ those that its training took."""
+SHARE = 3
+"""Gradients of f that a meta-gradient costs at least: a run is not judged for longer than that."""
 
 
 def print_summary(folder: Path) -> None:
@@ -27,7 +27,6 @@ def print_verdicts(folder: Path, problem: Problem) -> None:
     """Print what `doctor` would find, or what the log says where that would take long beside it."""
     checkup = read_checkup(folder)
     recipe, names = checkup.recipe, baselines_for(problem)
-    # A meta-step takes the gradients of an unroll; a search for a rate those of a grid of rates.
     trained = len(checkup.metrics) * recipe.episodes * recipe.steps * recipe.problems
     searched = len(names) * GRID * EXAMINED * recipe.steps
     if searched > SHARE * trained:

@@ -19,7 +19,6 @@ from jaxtyping import Float, PRNGKeyArray
 from metadescent._errors import UserError
 from metadescent._spec import Call, parse
 from metadescent._text import number
-from metadescent.descent.at_rate import AtRate
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.descent.curves import final_loss, learning_curves
@@ -30,10 +29,12 @@ from metadescent.descent.tuning_cache import cached_tune
 from metadescent.descent.unrolling import exact
 from metadescent.descent.vitals import response
 from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.optimizers.chained import InTurn
 from metadescent.problems.base import Problem
 from metadescent.registry import make_optimizer
 from metadescent.runs.folder import CONFIG, OPTIMIZER, config_here
 from metadescent.runs.log import read_metrics, read_stopped
+from metadescent.runs.outcome import takes_searches
 from metadescent.runs.own import load
 from metadescent.runs.plan import initial_optimizer
 from metadescent.runs.recipe import Recipe, recipe_from
@@ -66,7 +67,7 @@ class Examination(NamedTuple):
     mine        curves of the best φ, `HORIZONS` T steps
     comparison  of the best φ with every baseline at the rate that serves it best, T steps
     rescaled    curves of the best φ, T steps, where its updates are multiplied by these numbers;
-                measured where it is not ahead of all of these
+                measured where it is not ahead of all that take one gradient a step
 
     What could not be measured, as f is not finite, is None.
     """
@@ -184,21 +185,34 @@ def examine(
         timed=True,
     )
     examination = examination._replace(comparison=comparison)
-    signs = [beside.sign for beside in comparison.standings(LEARNED).values()]
+    standings = comparison.standings(LEARNED)
+    signs = [beside.sign for name, beside in standings.items() if not takes_searches(name)]
     if min([standing(comparison.losses[LEARNED], rest).sign, *signs]) > 0:
         return examination
     sizes = {"num_steps": steps, "num_seeds": num_seeds}
-
-    def at(scale: Any, horizon: Any) -> optax.GradientTransformation:
-        del horizon
-        return optax.chain(m.as_optax(), optax.scale(scale))
-
+    rules = {scale: InTurn([m, _Factor(jnp.asarray(scale))]) for scale in SCALES}
     rescaled = {
-        scale: np.asarray(learning_curves(AtRate(at, scale), problem, key, **sizes), np.float64)
-        for scale in SCALES
+        scale: np.asarray(learning_curves(rule, problem, key, **sizes), np.float64)
+        for scale, rule in rules.items()
     }
     progress("tried other scales")
     return examination._replace(rescaled=rescaled)
+
+
+class _Factor(LearnedOptimizer):
+    """What it is fed, times a number."""
+
+    factor: Float[jax.Array, ""]
+
+    def init(self, params: Any) -> tuple[()]:
+        return ()
+
+    def update(
+        self, updates: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, Any]:
+        return jax.tree.map(
+            lambda update: self.factor.astype(update.dtype) * update, updates
+        ), state
 
 
 def at_scale(optimizer: str, factor: float) -> str:

@@ -105,9 +105,12 @@ def _scale(checkup: Checkup) -> Iterator[Finding]:
     mine, nothing = exam.comparison.losses[LEARNED_NAME], float(exam.rest.mean())
     own, others = _final(mine), {scale: _final(curves) for scale, curves in exam.rescaled.items()}
     scale = min(others, key=lambda scale: (math.isnan(others[scale]), others[scale]))
+    gains = standing(exam.rescaled[scale], exam.rest).sign > 0
+    if not gains:  # The smallest would be the best; the largest that throws nothing away can learn.
+        kept = [scale for scale in others if others[scale] - nothing <= _size(exam)]
+        scale = max(kept, default=scale)
     curves, best = exam.rescaled[scale], others[scale]
     blown_up = not own - max(nothing, best) <= BLOWN_UP * _size(exam)
-    gains = standing(curves, exam.rest).sign > 0
     more = not nothing - own >= GIVEN_BACK * (nothing - best)
     if standing(curves, mine).sign > 0 and (blown_up or (gains and more)):
         yield Finding(
@@ -303,12 +306,11 @@ def _outcome(checkup: Checkup) -> Iterator[Finding]:
     if comparison is not None and comparison.tuned:
         numbers = f"{beside(comparison, LEARNED_NAME)}; {numbers}"
         signs |= {name: s.sign for name, s in comparison.standings(LEARNED_NAME).items()}
-    if not_ahead := not_ahead_of(signs):
-        numbers = f"{not_ahead}; {numbers}"
+    not_ahead = not_ahead_of(signs)
     if all(signs[name] > 0 for name in signs if not takes_searches(name)):
         yield Finding(f"{LEARNED}, but {not_ahead}" if not_ahead else LEARNED, numbers)
     else:
-        yield Finding(NOT_YET, numbers, _more(checkup))
+        yield Finding(NOT_YET, f"{not_ahead}; {numbers}", _more(checkup))
 
 
 def _more(checkup: Checkup) -> str:

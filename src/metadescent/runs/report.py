@@ -79,11 +79,13 @@ def comparison_table(comparison: Comparison) -> Table:
     """Return speed-ups, losses and rates, and where times were measured those of a step."""
     best = comparison.reference
     sign, beside = comparison.beside(best) if best else ("", {})
+    seconds = comparison.seconds
     rows = [
         [
             name,
             *([times(comparison.speed_up(name)), figure(beside[name])] if best else []),
             figure(curve.last_tenth, "diverged"),
+            *([number(1e6 * seconds[name])] if seconds else []),
             figure(curve.final, "diverged"),
             f"[{figure(float(curve.low[-1]))}, {figure(float(curve.high[-1]))}]",
             number(curve.rate),
@@ -91,11 +93,8 @@ def comparison_table(comparison: Comparison) -> Table:
         ]
         for name, curve in comparison.curves.items()
     ]
-    shared = ["last 10th", "final", "95 %", "rate", "sum"]
-    columns = ["", *(["speed-up", f"{sign} {best}"] if best else []), *shared]
-    if comparison.seconds:
-        columns.append("µs a step")
-        rows = [[*row, number(1e6 * comparison.seconds[row[0]])] for row in rows]
+    relative, timed = ["speed-up", f"{sign} {best}"] if best else [], ["µs a step"][: len(seconds)]
+    columns = ["", *relative, "last 10th", *timed, "final", "95 %", "rate", "sum"]
     return Table(columns, rows)
 
 
