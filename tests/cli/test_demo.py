@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metadescent import registry
-from metadescent.descent.baselines import STANDARD
+from metadescent.descent.baselines import BASELINES
 
 
 # Its programs are those that the evaluation takes, too.
@@ -23,9 +23,9 @@ def test_demo_learns_compares_draws_and_may_be_repeated(
     for _ in range(2):
         status, out, _ = metadescent("demo", "--epochs", "2", "--seeds", "3", "--out", "d")
         assert status == 0
-        assert all(name in out for name in ("LSTM", *STANDARD))
+        assert all(name in out for name in ("LSTM", *BASELINES))
     found = json.loads((tmp_path / "d" / "demo.json").read_text())
-    check_evaluation(found, "quadratic", "LSTM", steps=4, seeds=3)
+    check_evaluation(found, "quadratic", "LSTM", BASELINES, steps=4, seeds=3)
     assert {path.name for path in (tmp_path / "d").iterdir()} == {
         "quadratic-lstm",
         "demo.json",

@@ -22,7 +22,7 @@ def test_the_json_of_evaluate_is_as_documented(
     evaluated: tuple[dict[str, Any], str], check_evaluation: Callable
 ) -> None:
     found, out = evaluated
-    check_evaluation(found, "quadratic", "quadratic", steps=4, seeds=3)
+    check_evaluation(found, "quadratic", "quadratic", ["sgd", "nag"], steps=4, seeds=3)
     for name in found["curves"]:
         assert name in out
 

@@ -129,6 +129,6 @@ def test_where_no_rate_is_best_it_says_so(problem: Problem, rates: str, sentence
 
 
 def test_an_unknown_baseline_is_named(sentence: Callable) -> None:
-    assert sentence(tune, "adamw", bowls(1.0), KEY, **SIZES) == (
-        "there is no baseline 'adamw'; known are sgd, nag, rmsprop, adam, lbfgs"
+    assert sentence(tune, "adagrad", bowls(1.0), KEY, **SIZES) == (
+        "there is no baseline 'adagrad'; known are sgd, nag, rmsprop, adam, adamw, lbfgs"
     )

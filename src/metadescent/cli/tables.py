@@ -9,7 +9,7 @@ from metadescent.cli.console import output, table
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.output import Style, save_figure
-from metadescent.runs.report import comparison_table
+from metadescent.runs.report import comparison_table, legend
 
 
 def tuning_cache() -> Path:
@@ -23,6 +23,8 @@ def print_comparison(comparison: Comparison) -> None:
     columns, rows = comparison_table(comparison)
     marked = [[f"{name}{_mark(comparison, name)}", *figures] for name, *figures in rows]
     output().print(table(title, columns, marked))
+    for line in legend(comparison):
+        output().print(line, style="dim")
     for name, tuned in comparison.tuned.items():
         output().print(
             f"{name}: rate {tuned.rate:.3g}, best of {len(tuned.grid)} from "

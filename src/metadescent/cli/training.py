@@ -14,7 +14,7 @@ from metadescent._text import nearest, number
 from metadescent.cli.command import attributed
 from metadescent.cli.console import output, progress, table
 from metadescent.cli.train import Train
-from metadescent.cli.verdicts import print_summary
+from metadescent.cli.verdicts import print_summary, print_verdicts
 from metadescent.descent.outside import NOT_FINITE
 from metadescent.meta.schedule import Form
 from metadescent.meta.state import MetaState, is_over
@@ -214,7 +214,7 @@ def _train_once(command: Train, recipe: Recipe) -> None:
         f"Best validation loss {number(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
         f"{folder / OPTIMIZER}"
     )
-    print_summary(folder)
+    print_verdicts(folder, make_problem(command.problem, command.data_dir))
 
 
 def _train_in_stages(command: Train, recipe: Recipe) -> None:

@@ -79,9 +79,10 @@ class Visualize(Command):
         from metadescent.registry import make_problem
         from metadescent.runs.own import load
 
-        names, m = baselines_of(self.against), load(self.optimizer, trust=self.trust)
+        m = load(self.optimizer, trust=self.trust)
         name = name_of(self.optimizer)
         problem = make_problem(self.problem, self.data_dir)
+        names = baselines_of(self.against, problem)
         check_rule(m, problem)
         # Rates are not tuned on the problem that is drawn.
         tune_key, key = problem_keys(self.seed)
@@ -97,7 +98,8 @@ class Visualize(Command):
                 within=lambda text, part: report(text, part=part),
             )
             drawn = pictures_of(
-                {name: m} | {rule: BASELINES[rule].at(t.rate) for rule, t in tuned.items()},
+                {name: m}
+                | {rule: BASELINES[rule].at(t.rate, self.steps) for rule, t in tuned.items()},
                 problem,
                 key,
                 num_steps=self.steps,

@@ -37,8 +37,10 @@ Trust = Annotated[
     bool, arg(help="Run the code that the file of an optimizer of a class of one's own names.")
 ]
 
-# What `--against` is by default: the paper's baselines.
 PAPERS = ",".join(STANDARD)
+"""The paper's hand-designed optimizers, as `--against` names them."""
+ALL = "all"
+"""What `--against` is by default: those of the paper and of today that serve the problem."""
 
 
 def places_in(words: Sequence[str]) -> list[str]:

@@ -105,7 +105,7 @@ def tune(
             )
 
         for k in new if in_turn else ():
-            m = baseline.at(float(_rates([k])[0]))
+            m = baseline.at(float(_rates([k])[0]), num_steps)
             sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
             losses[k] = float(_error(learning_curves(m, problem, key, **sizes, progress=tell)))
             tell(0.0)
@@ -134,19 +134,38 @@ def tune(
     )
 
 
+def baselines_for(problem: Problem) -> list[str]:
+    """Return the hand-designed optimizers that serve a problem: none searches over minibatches."""
+    exact = _differing(problem, jax.random.key(0)) is None
+    return [name for name, rule in BASELINES.items() if exact or not rule.searches_along_line]
+
+
 @eqx.filter_jit
-def _losses_by_key(problem: Problem, key: PRNGKeyArray) -> Float[Array, " keys"]:
+def _by_minibatch(problem: Problem, key: PRNGKeyArray) -> Float[Array, "2 keys"]:
     f = problem.sample(key)
     theta = f.init(key)
-    return jnp.stack([f.loss(theta, k) for k in jax.random.split(key, 2)])
+    losses, gradients = zip(
+        *[jax.value_and_grad(f.loss)(theta, k) for k in jax.random.split(key, 2)], strict=True
+    )
+    return jnp.asarray([losses, [optax.tree.norm(gradient) for gradient in gradients]])
+
+
+def _differing(problem: Problem, key: PRNGKeyArray) -> tuple[str, float, float] | None:
+    """Return what differs between two minibatches, and how, or None where f draws none."""
+    # At a θ₀ of 0, say, all minibatches may have one loss, and have different gradients.
+    for what, values in zip(("loss", "size of ∇f"), _by_minibatch(problem, key), strict=True):
+        first, second = values.tolist()
+        if first != second:
+            return what, first, second
+    return None
 
 
 def _refuse_minibatches(name: str, problem: Problem, key: PRNGKeyArray) -> None:
-    first, second = _losses_by_key(problem, key).tolist()
-    if first != second:
+    if differing := _differing(problem, key):
+        what, first, second = differing
         raise UserError(
-            f"{name} searches along a line, and the loss there is {first:.6g} on one minibatch and "
-            f"{second:.6g} on another; leave {name} out where f draws minibatches"
+            f"{name} searches along a line, and the {what} there is {first:.6g} on one minibatch "
+            f"and {second:.6g} on another; leave {name} out where f draws minibatches"
         )
 
 
@@ -156,7 +175,7 @@ def _rates(exponents: list[int]) -> Float[np.ndarray, " rates"]:
 
 @eqx.filter_jit
 def _final_losses(
-    make: Callable[[Any], optax.GradientTransformation],
+    make: Callable[[Any, Any], optax.GradientTransformation],
     rates: Float[Array, " rates"],
     problem: Problem,
     key: PRNGKeyArray,
@@ -164,7 +183,7 @@ def _final_losses(
     num_seeds: int,
 ) -> Float[Array, " rates"]:
     def error(rate: Array) -> Array:
-        m = AtRate(make, rate)
+        m = AtRate(make, rate, float(num_steps))
         return _error(learning_curves(m, problem, key, num_steps=num_steps, num_seeds=num_seeds))
 
     return jax.vmap(error)(rates)

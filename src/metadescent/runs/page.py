@@ -104,7 +104,8 @@ def _image(image: Image) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    kind = {LEARNED: "well", LEARNING: "well", NOT_YET: "not-yet"}.get(finding.verdict, "ill")
+    verdict = finding.verdict.partition(",")[0]
+    kind = {LEARNED: "well", LEARNING: "well", NOT_YET: "not-yet"}.get(verdict, "ill")
     remedy = f'\n<p class="remedy">{escape(_sentence(finding.remedy))}</p>'
     return (
         f'<div class="finding {kind}">\n<h3>{escape(_capital(finding.verdict))}</h3>\n'
