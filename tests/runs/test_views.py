@@ -19,7 +19,7 @@ from metadescent.meta.state import MetaState
 from metadescent.optimizers.lstm import LSTM
 from metadescent.runs.doctor import Finding, Findings
 from metadescent.runs.recipe import Recipe
-from metadescent.runs.report import LEARNED, made_by, speed_up
+from metadescent.runs.report import LEARNED, made_by
 from metadescent.runs.run import Run
 from metadescent.runs.views import html
 from metadescent.zoo.catalogue import Card
@@ -127,20 +127,6 @@ def test_a_run_is_read_from_its_folder(run: Run) -> None:
     assert [line["epoch"] for line in run.metrics] == [1, 2]
     assert isinstance(run.best(), LSTM)
     assert run.findings()[-1].numbers
-
-
-# e^-t is at the mean of its last tenth, its last value, after 10 steps, and e^-2t after 6.
-def test_speed_up_is_the_ratio_of_steps_to_the_rival_s_final_loss() -> None:
-    assert speed_up(COMPARISON) == (
-        "1.67 times as fast as Adam: the loss of 0.000123 that Adam, the best of those tuned, ends "
-        "at is reached at step 6, and by Adam at step 10 of 10."
-    )
-    swapped = COMPARISON._replace(curves={LEARNED: CURVE, "adam": LEARNED_CURVE})
-    assert speed_up(swapped).startswith("Not as far as Adam")
-    nan = LEARNED_CURVE._replace(mean=np.full(10, np.nan))
-    assert speed_up(COMPARISON._replace(curves={LEARNED: CURVE, "adam": nan})).startswith("Every")
-    assert speed_up(COMPARISON._replace(curves={LEARNED: nan, "adam": CURVE})).startswith("Not as")
-    assert speed_up(COMPARISON._replace(tuned={})) == ""
 
 
 def test_a_page_says_how_it_was_made() -> None:

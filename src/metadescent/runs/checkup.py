@@ -189,7 +189,7 @@ def examine(
     signs = [beside.sign for name, beside in standings.items() if not takes_searches(name)]
     if min([standing(comparison.losses[LEARNED], rest).sign, *signs]) > 0:
         return examination
-    sizes = {"num_steps": steps, "num_seeds": num_seeds}
+    sizes: dict[str, Any] = {"num_steps": steps, "num_seeds": num_seeds}
     rules = {scale: InTurn([m, _Factor(jnp.asarray(scale))]) for scale in SCALES}
     rescaled = {
         scale: np.asarray(learning_curves(rule, problem, key, **sizes), np.float64)

@@ -1,12 +1,9 @@
 """All that there is to say of a run, measured and put on one page."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from metadescent._provenance import hardware, versions
 from metadescent._text import number
@@ -20,7 +17,7 @@ from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.runs.checkup import LEARNED, Checkup, count_examined, examine, measurements
 from metadescent.runs.doctor import Finding, diagnose
-from metadescent.runs.outcome import figure, takes_searches, times
+from metadescent.runs.outcome import beside, figure, takes_searches, times
 from metadescent.runs.page import Image, Section, Table, render_page
 
 
@@ -111,12 +108,12 @@ def _listed(named: Mapping[str, Any]) -> str:
 def comparison_table(comparison: Comparison) -> Table:
     """Return speed-ups, losses and rates, and where times were measured those of a step."""
     best = comparison.reference
-    sign, beside = comparison.beside(best) if best else ("", {})
+    sign, losses = comparison.beside(best) if best else ("", {})
     seconds = comparison.seconds
     rows = [
         [
             name,
-            *([times(comparison.speed_up(name)), figure(beside[name])] if best else []),
+            *([times(comparison.speed_up(name)), figure(losses[name])] if best else []),
             figure(curve.last_tenth, "diverged"),
             *([number(1e6 * seconds[name])] if seconds else []),
             figure(curve.final, "diverged"),
