@@ -9,8 +9,9 @@ import pytest
 
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import final_loss, learning_curves
-from metadescent.descent.tuning import Tuned, tune
+from metadescent.descent.tuning import Tuned, baselines_for, tune
 from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.from_function import FromFunction
 
 KEY = jax.random.key(0)
 SIZES = {"num_steps": 10, "num_seeds": 2}
@@ -132,3 +133,16 @@ def test_an_unknown_baseline_is_named(sentence: Callable) -> None:
     assert sentence(tune, "adagrad", bowls(1.0), KEY, **SIZES) == (
         "there is no baseline 'adagrad'; known are sgd, nag, rmsprop, adam, adamw, lbfgs"
     )
+
+
+def regression(theta: jax.Array, key: jax.Array, rows: jax.Array) -> jax.Array:
+    """Of a θ of 0 the loss is that of every minibatch, and the gradient is not."""
+    return jnp.mean((rows[jax.random.randint(key, (2,), 0, 8)] @ theta - 1.0) ** 2)
+
+
+def test_line_searches_are_for_an_f_without_minibatches_even_where_theta_begins_at_0() -> None:
+    rows = jax.random.normal(KEY, (1, 8, 3))
+    drawn = FromFunction(regression, lambda key: jnp.zeros(3), rows)
+    first_order = [name for name, rule in BASELINES.items() if not rule.searches_along_line]
+    assert baselines_for(drawn) == first_order
+    assert baselines_for(bowls(1.0)) == list(BASELINES)

@@ -8,7 +8,7 @@ import pytest
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import summarize
 from metadescent.descent.tuning import Tuned
-from metadescent.runs.outcome import outcome, training_of
+from metadescent.runs.outcome import outcome_of, training_of
 from metadescent.runs.report import comparison_table
 
 RNG = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def cells(comparison: Comparison) -> list[str]:
     ],
 )
 def test_who_won_comes_first_and_speed_before_loss(rates: dict, begins: str) -> None:
-    sentence = outcome(of(**rates), "mine", HERE)
+    sentence = outcome_of(of(**rates), "mine", HERE)
     assert sentence.startswith(begins)
     assert sentence.index("final loss of nag") < sentence.index("ends at")
     assert sentence.endswith(f"× that loss; {HERE}.")
@@ -49,24 +49,24 @@ def test_a_speed_up_is_of_the_best_that_takes_one_gradient_a_step() -> None:
     comparison = of(mine=0.2, sgd=0.1, lbfgs=0.9)
     assert comparison.reference == "sgd"
     assert comparison.speed_up("mine") == pytest.approx(2.0, rel=0.1)
-    assert "lbfgs is ahead of it (speed-up " in outcome(comparison, "mine", HERE)
+    assert "lbfgs is ahead of it (speed-up " in outcome_of(comparison, "mine", HERE)
     assert comparison_table(comparison).columns[:3] == ["", "speed-up", "÷ sgd"]
 
 
 def test_what_diverged_is_said_in_words_and_never_as_nan() -> None:
     for comparison in (of(mine=0.1, sgd=np.nan, nag=0.2), of(mine=np.nan, nag=0.2)):
-        text = outcome(comparison, "mine", HERE) + " ".join(cells(comparison))
+        text = outcome_of(comparison, "mine", HERE) + " ".join(cells(comparison))
         assert "nan" not in text
         assert "diverge" in text
-    assert "nan" not in outcome(of(mine=0.1, sgd=np.nan), "mine", HERE)
+    assert "nan" not in outcome_of(of(mine=0.1, sgd=np.nan), "mine", HERE)
 
 
 def test_below_zero_the_difference_stands_for_the_ratio() -> None:
-    assert " above it;" in outcome(of(-1.0, mine=0.05, sgd=0.1), "mine", HERE)
+    assert " above it;" in outcome_of(of(-1.0, mine=0.05, sgd=0.1), "mine", HERE)
 
 
 def test_with_nothing_to_compare_there_is_no_winner() -> None:
-    assert outcome(of(mine=0.1), "mine", HERE) == (
+    assert outcome_of(of(mine=0.1), "mine", HERE) == (
         f"mine was compared with no other optimizer; {HERE}."
     )
     assert comparison_table(of(mine=0.1)).columns[:2] == ["", "last 10th"]

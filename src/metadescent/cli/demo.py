@@ -44,7 +44,7 @@ class Demo(Command):
         from metadescent.descent.tuning_cache import tune_each
         from metadescent.registry import make_problem, recipe_of
         from metadescent.runs.folder import OPTIMIZER
-        from metadescent.runs.outcome import outcome
+        from metadescent.runs.outcome import outcome_of
 
         began = time.monotonic()
         recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
@@ -81,7 +81,7 @@ class Demo(Command):
         write_json(self.out / "demo.json", comparison.to_json())
         save_curves(comparison, self.out / "demo")
         print_comparison(comparison)
-        output().print(outcome(comparison, "LSTM", "it was trained on this problem"))
+        output().print(outcome_of(comparison, "LSTM", "it was trained on this problem"))
         seconds = time.monotonic() - began
         output().print(
             f"The optimizer is {folder / OPTIMIZER}, the curves are "

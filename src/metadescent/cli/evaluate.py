@@ -80,7 +80,7 @@ class Evaluate(Command):
         from metadescent.descent.comparison import compare
         from metadescent.descent.outside import check_rule
         from metadescent.registry import make_problem
-        from metadescent.runs.outcome import outcome, training_of
+        from metadescent.runs.outcome import outcome_of, training_of
         from metadescent.runs.own import load
 
         m = load(self.optimizer, trust=self.trust)
@@ -117,4 +117,6 @@ class Evaluate(Command):
             save_curves(comparison, self.plot, self.style)
         print_comparison(comparison)
         name = name_of(self.optimizer)
-        output().print(outcome(comparison, name, training_of(self.optimizer, self.problem, name)))
+        output().print(
+            outcome_of(comparison, name, training_of(self.optimizer, self.problem, name))
+        )

@@ -15,7 +15,7 @@ from metadescent import _show
 from metadescent._provenance import hardware, versions
 from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.curves import Curve, held_out_curves, learning_curves, ratio, summarize
-from metadescent.descent.standing import Standing, speed_up, standing
+from metadescent.descent.standings import Standing, speed_up, standing
 from metadescent.descent.tuning import Progress, Tuned, Within
 from metadescent.descent.tuning_cache import tune_each
 from metadescent.descent.unrolling import AnyOptimizer

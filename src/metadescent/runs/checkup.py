@@ -23,7 +23,7 @@ from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.descent.episode import draw
-from metadescent.descent.standing import standing
+from metadescent.descent.standings import standing
 from metadescent.descent.tuning import Progress, Tuned
 from metadescent.descent.tuning_cache import cached_tune
 from metadescent.descent.unrolling import exact

@@ -22,7 +22,7 @@ from jaxtyping import Float
 
 from metadescent import _show
 from metadescent.descent.curves import final_loss, summarize
-from metadescent.descent.standing import standing
+from metadescent.descent.standings import standing
 from metadescent.runs.checkup import DRAWS, Checkup, Examination, at_scale
 from metadescent.runs.checkup import LEARNED as LEARNED_NAME
 from metadescent.runs.outcome import beside, not_ahead_of, takes_searches

@@ -15,7 +15,7 @@ from metadescent.runs.naming import canonical
 from metadescent.zoo.cards import read_card
 
 
-def outcome(comparison: Comparison, name: str, training: str) -> str:
+def outcome_of(comparison: Comparison, name: str, training: str) -> str:
     """Return who won, by how much (speed-up, then loss), and what the optimizer was trained for."""
     best = comparison.reference
     if best is None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from metadescent.descent.standing import speed_up, standing
+from metadescent.descent.standings import speed_up, standing
 
 RNG = np.random.default_rng(0)
 HARD = np.exp(RNG.normal(size=(40, 1)))  # problems differ by far more than optimizers do
