@@ -17,6 +17,7 @@ from metadescent._errors import UserError, require
 from metadescent.descent.episode import check_problem, draw
 from metadescent.descent.line_search import searched_curves, searches_along_line
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, start, unroll
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Part, Place
 
@@ -119,21 +120,25 @@ def learning_curves(
         if parts > 1 and not isinstance(curves[-1], Tracer):
             curves[-1].block_until_ready()
             progress((index + 1) / parts)
-    return jnp.concatenate(curves)
+    return jnp.concatenate(curves) if parts > 1 else curves[0]
 
 
 def theta_shapes(problem: Problem, key: PRNGKeyArray) -> Any:
     """Return the shapes of one θ."""
+    return eqx.filter_eval_shape(_one_theta, problem, key)
 
-    def one(key: PRNGKeyArray) -> Any:
-        fs, keys = draw(problem, key, 1)
-        return jax.tree.map(lambda leaf: leaf[0], fs.init(keys.theta))
 
-    return jax.eval_shape(one, key)
+# Never run; what is jitted is traced once for all problems of one kind.
+@eqx.filter_jit
+def _one_theta(problem: Problem, key: PRNGKeyArray) -> Any:
+    fs, keys = draw(problem, key, 1)
+    return jax.tree.map(lambda leaf: leaf[0], fs.init(keys.theta))
 
 
 def _most_at_once(m: AnyOptimizer, problem: Problem, key: PRNGKeyArray) -> int | None:
     check_rule(m)
+    if isinstance(m, LearnedOptimizer):
+        return problem.at_once
     # Searches along a line go one f after another: all of them at once would bring nothing.
     searches = searches_along_line(m, theta_shapes(problem, key))
     return min(SEARCHES, problem.at_once or SEARCHES) if searches else problem.at_once
