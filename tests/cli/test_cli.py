@@ -428,7 +428,6 @@ def test_a_file_that_is_no_optimizer_is_refused_in_one_sentence(
     content: Callable[[bytes], bytes],
     said: str,
     command: list[str],
-    neither: str,
     m: str,
     metadescent: Callable,
 ) -> None:
