@@ -251,7 +251,9 @@ def test_a_function_of_ones_own_is_checked(sentence: Callable) -> None:
     said = sentence(start, M, Whole(), KEY)
     assert said.startswith(f"θ as Whole.init returns it is {whole} and must be floating-point")
     said = sentence(unroll, M, Many(), start(M, Square(), KEY), KEY, num_steps=2)
-    assert said.startswith(f"Many.loss returns {jnp.ones(2).dtype}[2] and must return a floating-point scalar")
+    assert said.startswith(
+        f"Many.loss returns {jnp.ones(2).dtype}[2] and must return a floating-point scalar"
+    )
 
 
 def test_first_order_and_exact_meta_gradients_differ_where_f_is_curved() -> None:

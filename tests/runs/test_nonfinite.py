@@ -112,7 +112,9 @@ def test_a_policy_that_is_not_needed_changes_nothing(
     tmp_path: Path, assert_same_bits: Callable, assert_close: Callable
 ) -> None:
     # Of 64 bits XLA rounds the last one otherwise in another program.
-    same = partial(assert_close, rtol=1e-12, atol=0) if jnp.zeros(0).itemsize > 4 else assert_same_bits
+    same = (
+        partial(assert_close, rtol=1e-12, atol=0) if jnp.zeros(0).itemsize > 4 else assert_same_bits
+    )
     ends = []
     for policy in ("stop", "skip", "restart-from-best"):
         *_, (state, _) = run(tmp_path / policy, FINE, policy)
