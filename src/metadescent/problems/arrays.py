@@ -103,7 +103,7 @@ def _check_rounded(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
     if array.dtype.kind == "c":
         array = np.stack([np.real(array), np.imag(array)], -1)
     narrow = np.finfo(narrow).dtype
-    mend = _MEND if jax.config.jax_enable_x64 else f"{_MEND}, or set JAX_ENABLE_X64=1"
+    mend = f"{_MEND}, or set JAX_ENABLE_X64=1" if narrow.itemsize < 8 else _MEND
     # Each column by itself: values may be in other units than those beside them.
     array = array.reshape(len(array) if array.ndim else 1, -1)
     finite = np.isfinite(array)
