@@ -38,7 +38,7 @@ test-lowest:  ## Run the tests on the lowest versions that pyproject.toml allows
 
 test-x64: export JAX_ENABLE_X64 := 1
 test-x64: $(VENV)/.dev  ## Run the tests with JAX's 64 bits on
-	$(PYTEST) -m "not slow and not bits32" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 fresh: $(VENV)/.dev  ## Install into a new environment elsewhere, and load the zoo with no network
 	$(BIN)/python tools/clean_install.py $(ARGS)

@@ -44,7 +44,7 @@ class Demo(Command):
         from metadescent.descent.tuning_cache import tune_each
         from metadescent.registry import make_problem, recipe_of
         from metadescent.runs.folder import OPTIMIZER
-        from metadescent.runs.outcome import outcome_of
+        from metadescent.runs.outcome import outcome_of, takes_searches
 
         began = time.monotonic()
         recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
@@ -56,7 +56,7 @@ class Demo(Command):
         with progress("compare", 2 * len(names) + 2) as report:
             # Its line search serves at any rate near 1, and it takes its problems one by one.
             searched = tune_each(
-                ["lbfgs"],
+                [name for name in names if takes_searches(name)],
                 problem,
                 problem_keys(seed)[0],
                 recipe.steps,

@@ -8,7 +8,7 @@ signatures, so whatever runs a learned optimizer also runs `optax.adam`, and the
 
 import sys
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -73,23 +73,17 @@ class LearnedOptimizer(eqx.Module):
         """Map gradients ∇_t and state h_t to updates g_t (to be *added* to θ) and h_{t+1}."""
 
     def as_optax(self) -> optax.GradientTransformationExtraArgs:
-        """Return the optimizer as an Optax transformation, to use like `optax.adam(…)`.
-
-        Its state is h as `OptaxState`; `update` takes and returns a bare h, too.
-        """
+        """Return the optimizer as an Optax transformation, to use like `optax.adam(…)`."""
 
         def update(
             updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
         ) -> tuple[Updates, State]:
-            is_own = isinstance(state, OptaxState)
-            h = state.h if is_own else state
-            g, h = self.update(_plain(updates), h, _plain(params), **extra_args)
+            g, h = self.update(_plain(updates), state, _plain(params), **extra_args)
             # Back in the containers that the gradients came in.
-            g = jax.tree.structure(updates).unflatten(jax.tree.leaves(g))
-            return g, OptaxState(h) if is_own else h
+            return jax.tree.structure(updates).unflatten(jax.tree.leaves(g)), h
 
         return optax.GradientTransformationExtraArgs(
-            lambda params: OptaxState(self.init(_plain(params))), update
+            lambda params: self.init(_plain(params)), update
         )
 
     def threshold(self) -> float:
@@ -99,15 +93,6 @@ class LearnedOptimizer(eqx.Module):
     def over_batch(self) -> "LearnedOptimizer":
         """Return the rule for a `Batch` of optimizees, whose θ leaves have a leading batch axis."""
         return OverBatch(self)
-
-
-class OptaxState(NamedTuple):
-    """h as the state of an Optax transformation; it prints shapes in place of arrays."""
-
-    h: State
-
-    def __repr__(self) -> str:
-        return f"OptaxState(h={eqx.tree_pformat(self.h)})"
 
 
 def _plain(tree: PyTree) -> PyTree:

@@ -104,8 +104,7 @@ def _check_rounded(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
     if array.dtype.kind == "c":
         array = np.stack([np.real(array), np.imag(array)], -1)
     narrow = np.finfo(narrow).dtype
-    has_64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-    mend = _MEND if has_64 else f"{_MEND}, or set JAX_ENABLE_X64=1"
+    mend = f"{_MEND}, or set JAX_ENABLE_X64=1" if narrow.itemsize < 8 else _MEND
     # Each column by itself: values may be in other units than those beside them.
     array = array.reshape(len(array) if array.ndim else 1, -1)
     finite = np.isfinite(array)

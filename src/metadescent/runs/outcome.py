@@ -32,8 +32,8 @@ def outcome_of(comparison: Comparison, name: str, training: str) -> str:
     for other in signs:
         if takes_searches(other):
             place = {1: "is behind it", 0: "is level with it", -1: "is ahead of it"}[signs[other]]
-            speed = times(comparison.speed_up(other))
-            said += f"; {other} {place} (speed-up {speed})"
+            fast = f" (speed-up {times(speed)})" if (speed := comparison.speed_up(other)) else ""
+            said += f"; {other} {place}{fast}"
     return f"{said}; {training}."
 
 
