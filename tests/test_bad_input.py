@@ -99,14 +99,16 @@ SENTENCES = {
     "learning_curves: key": "key is 0 and must be a key of JAX; try jax.random.key(0)",
     "learning_curves: num_steps": "num_steps is 0 and must be at least 1",
     "learning_curves: num_seeds": "num_seeds is 2.5 and must be a whole number, at least 1",
-    "tune: name": "there is no baseline 'adma'; known are sgd, nag, rmsprop, adam, lbfgs",
+    "tune: name": "there is no baseline 'adma'; known are sgd, nag, rmsprop, adam, adamw, lbfgs",
     "tune: num_steps": "num_steps is -1 and must be at least 1",
     "tune: num_seeds": "num_seeds is 0 and must be at least 1",
     "compare: m": (
         "m is 'mnist-lstm' and must be a learned optimizer or one of Optax's; try "
         "metadescent.load('mnist-lstm') or optax.adam(1e-3)"
     ),
-    "compare: baselines": "there is no baseline 'adamw'; known are sgd, nag, rmsprop, adam, lbfgs",
+    "compare: baselines": (
+        "there is no baseline 'adamax'; known are sgd, nag, rmsprop, adam, adamw, lbfgs"
+    ),
     "compare: every": "100 steps are not a multiple of 7; try every=1",
     "save: path": "path is 3 and must be a path; try 'mine.safetensors'",
     "save: m": "m is [] and must be a metadescent.LearnedOptimizer; try LSTM(key=key)",

@@ -61,7 +61,10 @@ def test_list_names_everything_that_can_be_named_and_breaks_no_name(
     assert columns != "80" or len(out.splitlines()) <= 22
 
 
-def test_losers_are_marked_wherever_they_are_named(metadescent: Callable) -> None:
+def test_losers_are_marked_wherever_they_are_named(
+    metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     behind = set()
     for name in zoo.names():
         rows = cards.tables(zoo.card(name))[1][1:]

@@ -157,7 +157,8 @@ def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> N
         (("--optimizer", "adamm"), "there is no optimizer 'adamm'; did you mean 'adam'?"),
         (
             ("--optimizer", "quadratic-lstm", "--rate", "1"),
-            "quadratic-lstm has no rate; leave --rate out or take sgd, nag, rmsprop, adam, lbfgs",
+            "quadratic-lstm has no rate; leave --rate out or take sgd, nag, rmsprop, adam, adamw, "
+            "lbfgs",
         ),
         (
             ("--out", "s.txt"),

@@ -13,7 +13,7 @@ import pytest
 from metadescent.figures.proposals import FunctionPanel, draw_functions
 from metadescent.figures.run import draw_run
 from metadescent.runs import doctor
-from metadescent.runs.doctor import Finding
+from metadescent.runs.finding import Finding
 from metadescent.runs.page import Image, Section, Table, render_page
 
 VOID = {"meta", "link", "img", "br"}

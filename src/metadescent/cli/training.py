@@ -214,7 +214,7 @@ def _train_once(command: Train, recipe: Recipe) -> None:
         f"Best validation loss {number(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
         f"{folder / OPTIMIZER}"
     )
-    print_verdicts(folder, make_problem(command.problem, command.data_dir))
+    print_verdicts(folder, make_problem(command.problem_name, command.data_dir))
 
 
 def _train_in_stages(command: Train, recipe: Recipe) -> None:

@@ -10,7 +10,8 @@ from metadescent.cli.tables import tuning_cache
 from metadescent.descent.tuning import baselines_for
 from metadescent.problems.base import Problem
 from metadescent.runs.checkup import EXAMINED, best_of, count_examined, examine, read_checkup
-from metadescent.runs.doctor import Finding, diagnose
+from metadescent.runs.doctor import diagnose
+from metadescent.runs.finding import Finding
 
 GRID = 13
 """Rates that a search usually tries."""

@@ -15,16 +15,15 @@ Every threshold follows from what a number means, and none from runs that were l
 import itertools
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from metadescent import _show
 from metadescent.descent.curves import final_loss, summarize
 from metadescent.descent.standings import standing
 from metadescent.runs.checkup import DRAWS, Checkup, Examination, at_scale
 from metadescent.runs.checkup import LEARNED as LEARNED_NAME
+from metadescent.runs.finding import Finding, Findings
 from metadescent.runs.outcome import beside, not_ahead_of, takes_searches
 
 PHI_STEP = 0.1
@@ -48,24 +47,6 @@ SCALE = "scale of the updates"
 OVERFITTED = "overfitted to its horizon"
 
 
-class Finding(NamedTuple):
-    """A verdict, the numbers behind it, and what to try (nothing where all is well)."""
-
-    verdict: str
-    numbers: str
-    remedy: str = ""
-
-    def _repr_html_(self) -> str:
-        return _show.html(self)
-
-
-class Findings(list[Finding]):
-    """Verdicts in order; a notebook shows them as they stand in a report."""
-
-    def _repr_html_(self) -> str:
-        return _show.html(self)
-
-
 def diagnose(checkup: Checkup) -> Findings:
     """Return what is to be said of a run: what ails it first, how far it has come last.
 
@@ -83,7 +64,9 @@ def _findings(checkup: Checkup) -> list[Finding]:
     settings, cause = list(_settings(checkup)), list(itertools.islice(_causes(checkup), 1))
     # One function to learn from is learned as well as many.
     explained = bool(cause) or any(finding.verdict == SHORT_SIGHTED for finding in settings)
-    outcome = _progress(checkup) if exam is None else _outcome(checkup)
+    # Whatever the cause, what was not finite is counted.
+    struck = [finding for finding in _nonfinite(checkup) if finding not in cause]
+    outcome = [*struck, *(_progress(checkup) if exam is None else _outcome(checkup))]
     return [
         *settings,
         *cause,

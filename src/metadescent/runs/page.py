@@ -11,7 +11,8 @@ from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
 from metadescent.figures.output import Style, render
-from metadescent.runs.doctor import LEARNED, LEARNING, NOT_YET, Finding
+from metadescent.runs.doctor import LEARNED, LEARNING, NOT_YET
+from metadescent.runs.finding import Finding
 
 if TYPE_CHECKING:
     import matplotlib.figure

@@ -16,7 +16,8 @@ from metadescent.figures.run import draw_run
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.runs.checkup import LEARNED, Checkup, count_examined, examine, measurements
-from metadescent.runs.doctor import Finding, diagnose
+from metadescent.runs.doctor import diagnose
+from metadescent.runs.finding import Finding
 from metadescent.runs.outcome import beside, figure, takes_searches, times
 from metadescent.runs.page import Image, Section, Table, render_page
 

@@ -8,7 +8,8 @@ from typing import Any
 from metadescent import _show
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.runs.checkup import Checkup, best_of, read_checkup
-from metadescent.runs.doctor import Findings, diagnose
+from metadescent.runs.doctor import diagnose
+from metadescent.runs.finding import Findings
 
 
 @dataclass(frozen=True)

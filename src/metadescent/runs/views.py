@@ -13,7 +13,7 @@ from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.run import draw_run
 from metadescent.figures.sweeps import Sweep, Trend, draw_sweeps
 from metadescent.runs.checkup import measurements
-from metadescent.runs.doctor import Finding, Findings
+from metadescent.runs.finding import Finding, Findings
 from metadescent.runs.page import Image, Part, Table, render_part
 from metadescent.runs.report import comparison_table
 from metadescent.runs.run import Run
