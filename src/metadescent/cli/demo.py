@@ -17,7 +17,7 @@ class Demo(Command):
 
     out: Path = Path("runs/demo")
     """Folder for the optimizer, the figure and the figures behind it."""
-    epochs: int = 50
+    epochs: int = 15
     """Epochs of meta-training."""
     seeds: int = 1000
     """Fresh functions to compare on."""
