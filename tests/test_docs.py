@@ -151,9 +151,8 @@ def test_the_citation_is_of_this_version() -> None:
 
 
 def test_every_page_is_in_one_group_of_the_table_of_contents() -> None:
-    groups = dict(
-        re.findall(r"^```\{toctree\}\n:caption: (\w+)\n:hidden:\n(.*?)^```", PAGES["index.md"], re.M | re.S)
-    )
+    group = r"^```\{toctree\}\n:caption: (\w+)\n:hidden:\n(.*?)^```"
+    groups = dict(re.findall(group, PAGES["index.md"], re.MULTILINE | re.DOTALL))
     assert list(groups) == ["Use", "Learn", "Reproduce", "Extend", "Inside"]
     listed = [page for pages in groups.values() for page in pages.split()]
     assert sorted(listed) == sorted(Path(page).stem for page in PAGES if page != "index.md")
