@@ -30,7 +30,7 @@ autodoc_typehints_description_target = "documented"
 
 html_theme = "furo"
 html_static_path = ["_static"]
-html_css_files = ["copy.css"]
+html_css_files = ["pages.css"]
 html_js_files = [("copy.js", {"defer": "defer"})]
 html_title = "metadescent"
 html_show_sourcelink = False
