@@ -36,10 +36,72 @@ def test_they_can_be_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert library() is None
 
 
-def test_without_a_compiler_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH with no compiler, where nothing has been said of that."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
+    for name in ("CXX", _kernels.SAID, "METADESCENT_NATIVE"):
+        # Set first, so that it is as before in the end.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+LINE = "Warning: no C++ compiler (g++, clang++), so a meta-step takes 3 times as long."
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="on a GPU nobody waits for kernels")
+def test_that_there_is_no_compiler_is_said_once(
+    no_compiler: None, caplog: pytest.LogCaptureFixture
+) -> None:
     assert library() is None
+    assert library() is None
+    assert caplog.messages == [LINE]
+
+
+def test_whoever_wants_no_kernels_is_told_nothing(
+    no_compiler: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("METADESCENT_NATIVE", "0")
+    assert library() is None
+    assert not caplog.messages
+
+
+JAX = """
+import jax, metadescent
+optimizer = metadescent.load("quadratic-lstm")
+for n in (3, 4):
+    optimizer.update(jax.numpy.ones(n), optimizer.init(jax.numpy.ones(n)))
+"""
+TORCH = """
+import torch
+from metadescent.torch import LearnedOptimizer
+for n in (3, 4):
+    p = torch.nn.Parameter(torch.ones(n))
+    p.grad = torch.ones(n)
+    LearnedOptimizer([p], "quadratic-lstm").step()
+"""
+COMMAND = """
+from metadescent.cli import main
+main(["evaluate", "quadratic-lstm", "quadratic", "--steps", "5", "--seeds", "2"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("native", ["", "0"])
+@pytest.mark.parametrize("program", [JAX, TORCH, COMMAND])
+def test_a_process_without_a_compiler_says_one_line(
+    program: str, native: str, no_compiler: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if program == TORCH:
+        pytest.importorskip("torch")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("METADESCENT_NATIVE", native)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    said = [line for line in done.stderr.splitlines() if "compiler" in line or "Warning" in line]
+    line = LINE.replace("a meta-step takes 3", "a step takes 2 to 4") if program == TORCH else LINE
+    assert done.returncode == 0, done.stderr
+    assert said == ([] if native else [line])
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the compiler is a shell script")

@@ -6,6 +6,7 @@ name made of the sources, the compiler and the processor, so nothing stale is ev
 
 import atexit
 import hashlib
+import logging
 import os
 import platform
 import shlex
@@ -19,18 +20,28 @@ from pathlib import Path
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-w")
 # Where the sources of XLA's kernels lie, and the headers that PyTorch's includes too.
 FOLDERS = tuple(Path(__file__).parent / room / "native" for room in ("problems", "optimizers"))
+SAID = "METADESCENT_NATIVE_SAID"
+"""Set in the environment once it is said that there is no compiler, for processes begun here."""
 
 
 def compiled(
     sources: Sequence[Path],
     *,
     instead: str,  # whose code runs where there is no library, for the warning
+    costs: str | None = None,  # what takes how many times as long without a compiler
     system: str | None = None,  # a folder of headers that others wrote
     version: str = "",  # of those
 ) -> Path | None:
     """Return the library of these sources, which is compiled unless the cache has it, or None."""
+    if os.environ.get("METADESCENT_NATIVE") == "0":
+        return None
     program = compiler()
-    if os.environ.get("METADESCENT_NATIVE") == "0" or program is None:
+    if program is None:
+        if costs and SAID not in os.environ:
+            os.environ[SAID] = "1"
+            # One line, where nobody has set up another form.
+            text = f"Warning: no C++ compiler (g++, clang++), so {costs} times as long."
+            logging.getLogger("metadescent").warning(text)
         return None
     includes = [f"-I{folder}" for folder in FOLDERS]
     arguments = [*flags(), *includes, *(["-isystem", system] if system else [])]
@@ -38,7 +49,6 @@ def compiled(
         library = _path(f"{_digest(program, sources, version)}.so")
         if not library.exists():
             _compile([program, *arguments, *map(str, sources)], library)
-    # That there is no compiler is to be expected; one that fails is worth a warning.
     except (OSError, subprocess.SubprocessError) as error:
         detail = (getattr(error, "stderr", "") or str(error)).strip()[:500]
         message = f"no C++ kernels, {instead} own code runs instead: {detail}"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from metadescent import _kernels
 from metadescent.torch import LearnedOptimizer, native
 from metadescent.torch.rule import Rule
 from metadescent.torch.rules.anytime import AnytimeRule
@@ -168,10 +169,20 @@ def test_nothing_is_built_on_import() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_without_a_compiler_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("said", ["", "1"])
+def test_without_a_compiler_there_is_none_and_that_is_said_once(
+    said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delenv("CXX", raising=False)
+    # Of a process that has said it this is no news.
+    for name, value in (("CXX", ""), ("METADESCENT_NATIVE", ""), (_kernels.SAID, said)):
+        monkeypatch.setenv(name, value)
+        if not value:
+            monkeypatch.delenv(name)
     assert native.kernel.__wrapped__() is None
+    assert native.kernel.__wrapped__() is None
+    line = "Warning: no C++ compiler (g++, clang++), so a step takes 2 to 4 times as long."
+    assert caplog.messages == ([] if said else [line])
 
 
 def given(n: int = 5) -> list:

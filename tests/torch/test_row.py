@@ -11,7 +11,7 @@ from metadescent.torch import LearnedOptimizer, row
 SPEC = "anytime(layers=(3,), betas=(0.5, 0.99))"
 GAC = "lstm-gac(layers=(3, 2), averaging=2)"
 LOOKING = {"view", "reshape", "slice", "split", "split_with_sizes", "unsqueeze", "select", "detach"}
-LOOKING |= {"alias", "expand", "_unsafe_view", "as_strided", "_reshape_alias"}
+LOOKING |= {"is_set_to", "alias", "expand", "_unsafe_view", "as_strided", "_reshape_alias"}
 
 
 class Count(TorchDispatchMode):

@@ -42,7 +42,6 @@ class ChainedRule(Rule):
     ) -> Float[Tensor, " n"]:
         # Rule by rule, so that only those that measure a whole tensor need more than a block.
         for path, rule in self.rules.items():
-            states = [under(path, h) for h in row.states]
-            own = Row(states, row.blocks, row.device)
+            own = Row(under(path, row.leaves), row.blocks, row.device)
             gradient = rule.update_row(under(path, phi), gradient, own, params)
         return gradient

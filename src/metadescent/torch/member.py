@@ -1,7 +1,8 @@
 """One parameter of an optimizer: its ∇ and h as they are here, and what it cannot be."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,15 @@ AWAKE = "awake"
 RESHAPED = "one of the two was given another; optimizer.state.pop(parameter) begins anew"
 
 
-class Member(NamedTuple):
+SMALL = 1024
+"""Coordinates up to which a view of h takes as long as its arithmetic, so that views are kept.
+
+Of more of them none is, so that memory is free at once when the caller takes h away.
+"""
+
+
+@dataclass(eq=False)
+class Member:
     """A parameter, its rule's number, its rule, its group and its name, if it has one."""
 
     p: Tensor
@@ -27,6 +36,8 @@ class Member(NamedTuple):
     part: Group
     group: dict[str, Any]
     name: str | None
+    # Flat views of h, and what it was when they were made.
+    _kept: tuple[Any, Sequence[Tensor], Tensors] = (None, (), {})
 
     @property
     def called(self) -> str:
@@ -69,7 +80,8 @@ class Member(NamedTuple):
                 f"the gradient of {self.called} has shape {tuple(gradient.shape)} and must have "
                 "its parameter's; call backward() again"
             )
-        flat = shard.local(shard.like(self.p, gradient)).reshape(-1)
+        flat = shard.local(shard.like(self.p, gradient))
+        flat = flat if flat.ndim == 1 else flat.reshape(-1)
         return -flat if self.group["maximize"] else flat
 
     def leaves(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
@@ -78,19 +90,32 @@ class Member(NamedTuple):
         return leaves | ({AWAKE: ((), torch.bool)} if self.group["at_rest"] else {})
 
     def state_here(self, state: Tensors) -> Tensors:
-        """Return the part of a state that is here, which is made h₀ where there is none yet."""
-        here, device, is_shared = {}, self.p.device, shard.is_shared(self.p)
+        """Return the part of a state that is here, flat; it is made h₀ where there is none yet."""
+        p, device, is_shared = self.p, self.p.device, shard.is_shared(self.p)
+        form = is_shared, p.shape, device, self.group["at_rest"]
+        before, twins, flat = self._kept
+        # Whatever the caller did, views are still of h if it is the same memory in the same order.
+        xs = [*map(state.get, flat)]
+        if (
+            form == before
+            and {*map(type, xs)} <= {Tensor}
+            and all(map(Tensor.is_set_to, xs, twins))
+        ):
+            return flat
+        flat, n = {}, shard.local(p).numel()
         for name, (shape, dtype) in self.leaves().items():
             if name not in state:
-                state[name] = shard.zeros(self.p, shape, dtype)
+                state[name] = shard.zeros(p, shape, dtype)
             x = state[name]
             self._require_shape(name, x, shape, RESHAPED)
             # The caller may have put another in its place, or the parameter on another device.
             if x.device != device or x.dtype != dtype or is_shared or not x.is_contiguous():
-                x = shard.like(self.p, x.to(device, dtype)).contiguous()
+                x = shard.like(p, x.to(device, dtype)).contiguous()
                 state[name] = x
-            here[name] = shard.local(x)
-        return here
+            flat[name] = shard.local(x).view((*shape, n))
+        if n <= SMALL and device.type in ("cpu", "cuda"):  # where PyTorch has `is_set_to`
+            self._kept = form, [state[name].data for name in flat], flat
+        return flat
 
     def restored(self, given: Any) -> Tensors:
         """Return h from a state that was saved, in a precision that PyTorch would change."""
@@ -130,9 +155,9 @@ def shape_of(p: Tensor) -> tuple[int, ...] | None:
 def rest(g: Tensor, gradient: Tensor, states: Sequence[Tensors], sizes: Sequence[int]) -> None:
     """Make g 0 where ∇ is and always was, in those parameters whose state keeps count of it."""
     before = [
-        h[AWAKE].view(-1) if AWAKE in h else g.new_ones(n, dtype=torch.bool)
+        h[AWAKE] if AWAKE in h else g.new_ones(n, dtype=torch.bool)
         for h, n in zip(states, sizes, strict=True)
     ]
     awake = torch.cat(before).logical_or_(gradient != 0)
     g.masked_fill_(~awake, 0.0)
-    torch._foreach_copy_(before, awake.split(list(sizes)))  # pyright: ignore[reportPrivateImportUsage]
+    torch.split_with_sizes_copy(awake, list(sizes), out=before)

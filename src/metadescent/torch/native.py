@@ -30,7 +30,8 @@ WRONG = (None, "x", "φ", "h", "memory that two of them share, or part of it")
 @functools.cache
 def kernel() -> Callable[..., None] | None:
     """Return the function in C, which the first call compiles and loads, or None."""
-    path = _kernels.compiled([Path(__file__).with_name("lstm.cc")], instead="PyTorch's")
+    sources = [Path(__file__).with_name("lstm.cc")]
+    path = _kernels.compiled(sources, instead="PyTorch's", costs="a step takes 2 to 4")
     if path is None:
         return None
     function = ctypes.CDLL(str(path)).metadescent_lstm_update

@@ -93,6 +93,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         self._parts = read_groups(path)
         self._identity = {"optimizer": str(optimizer), "fingerprint": fingerprint(path)}
         self._names: dict[Tensor, str] = {}
+        self._forget()
         options = {"lr": lr, "weight_decay": weight_decay, "maximize": maximize, "at_rest": at_rest}
         super().__init__(params, options | self._identity)
         self.state = States(dict, self.state)
@@ -172,8 +173,25 @@ class LearnedOptimizer(torch.optim.Optimizer):
         for group in self.param_groups:
             for name, value in ({"maximize": False, "at_rest": False} | self._identity).items():
                 group.setdefault(name, value)
+        self._forget()
 
-    def _members(self) -> Iterator[Member]:
+    def _forget(self) -> None:
+        """Keep no members, which a copy does not share."""
+        self._seen: Any = None
+        self._kept: list[Member] = []
+
+    def _members(self) -> list[Member]:
+        """Return every parameter of every group, the same while the groups have the same."""
+        seen = [
+            (id(group), [*map(id, group["params"])], [*group.get("param_names", ())])
+            for group in self.param_groups
+        ]
+        if seen != self._seen:
+            # What is kept lives, so no other has its id.
+            self._kept, self._seen = list(self._read_groups()), seen
+        return self._kept
+
+    def _read_groups(self) -> Iterator[Member]:
         """Return every parameter of every group."""
         for group in self.param_groups:
             params, names = group["params"], group.get("param_names", [])
@@ -220,7 +238,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
         for numbers in by_group.values():
             moving = [thetas[k] for k in numbers]
             updates = [
-                rounded[x.dtype][k].view(x.shape) for k, x in zip(numbers, moving, strict=True)
+                rounded[x.dtype][k] if x.ndim == 1 else rounded[x.dtype][k].view(x.shape)
+                for k, x in zip(numbers, moving, strict=True)
             ]
             _apply(members[numbers[0]].group, moving, updates)
 

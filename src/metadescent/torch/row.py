@@ -18,6 +18,8 @@ from metadescent.torch import native
 
 Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, Tensor]
+Leaves = dict[str, Sequence[Tensor]]
+"""Of each leaf of h, that of every parameter of a row."""
 
 LARGE_BLOCK = 2**20
 """A block on a device other than a CPU: enough to fill it, and a bound on a step's own memory."""
@@ -42,19 +44,16 @@ class Block(NamedTuple):
 class Row:
     """h of several parameters, flat, in the order in which their coordinates are in the row."""
 
-    def __init__(self, states: Sequence[Tensors], blocks: Sequence[Block], device: torch.device):
-        self.states, self.blocks, self.device = states, blocks, device
+    def __init__(self, leaves: Leaves, blocks: Sequence[Block], device: torch.device):
+        self.leaves, self.blocks, self.device = leaves, blocks, device
 
     @classmethod
     def of(
         cls, shapes: Shapes, states: Sequence[Tensors], sizes: Sequence[int], device: torch.device
     ) -> "Row":
-        """Return the row of parameters of these sizes, each with h of the rule's shapes."""
-        flat = [
-            {name: state[name].view((*shape, n)) for name, shape in shapes.items()}
-            for state, n in zip(states, sizes, strict=True)
-        ]
-        return cls(flat, cut(sizes, block(device)), device)
+        """Return the row of parameters of these sizes, each with a flat h."""
+        leaves = {name: [h[name] for h in states] for name in shapes}
+        return cls(leaves, cut(sizes, block(device)), device)
 
     def each(
         self,
@@ -76,10 +75,10 @@ class Row:
         """Return h of a block: views of one parameter's, copies of several."""
         (number, columns), *others = part.parts
         if not others:
-            return {name: x[..., columns] for name, x in self.states[number].items()}
+            return {name: xs[number][..., columns] for name, xs in self.leaves.items()}
         return {
-            name: torch.cat([self.states[k][name] for k, _ in part.parts], dim=-1)
-            for name in self.states[number]
+            name: torch.cat([xs[k] for k, _ in part.parts], dim=-1)
+            for name, xs in self.leaves.items()
         }
 
     def put(self, part: Block, h: Tensors, after: Tensors) -> None:
@@ -87,8 +86,8 @@ class Row:
         sizes = [columns.stop - columns.start for _, columns in part.parts]
         for name, x in h.items():
             if len(sizes) > 1:
-                whole = [self.states[k][name] for k, _ in part.parts]
-                torch._foreach_copy_(whole, after[name].split(sizes, dim=-1))  # pyright: ignore[reportPrivateImportUsage]
+                whole = [self.leaves[name][k] for k, _ in part.parts]
+                torch.split_with_sizes_copy(after[name], sizes, dim=-1, out=whole)
             # What was renewed where it lies is there already.
             elif after[name] is not x:
                 x.copy_(after[name])
@@ -121,9 +120,9 @@ def cut(sizes: Sequence[int], size: int) -> list[Block]:
         # A call takes as long as copies of h of so few coordinates.
         small = n < size // 8
         if small and n <= room:
-            before = blocks.pop()
-            columns = slice(before.columns.start, end + n)
-            blocks.append(Block(columns, [*before.parts, (number, slice(0, n))]))
+            (columns, parts) = blocks[-1]
+            parts.append((number, slice(0, n)))
+            blocks[-1] = Block(slice(columns.start, end + n), parts)
             room -= n
         else:
             for start in range(0, n, size):

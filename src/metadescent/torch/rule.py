@@ -9,7 +9,7 @@ A new rule is one new file in `metadescent/torch/rules`, found by discovery.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from torch import Tensor
 from metadescent.torch.row import Row, Shapes, Tensors
 from metadescent.torch.shard import local
 
+Leaf = TypeVar("Leaf")
 Params = Sequence[Tensor]
 
 
@@ -58,7 +59,7 @@ class Rule(ABC):
         return row.each(lambda x, h: self.update(phi, x, h), gradient)
 
 
-def under(path: str, leaves: Tensors) -> Tensors:
+def under(path: str, leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:
     """Return the leaves under a path, by the rest of theirs."""
     start = f"{path}/"
     return {name.removeprefix(start): x for name, x in leaves.items() if name.startswith(start)}

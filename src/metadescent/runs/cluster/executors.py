@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import jax
 
 from metadescent._errors import LostError, UserError
+from metadescent._kernels import SAID
 from metadescent.runs.cluster.cores import keep_to, own_cores, share_of
 
 
@@ -103,6 +104,8 @@ def _begin(begun: Any, workers: int, all_cores: list[int], compiled: str | None)
     with begun.get_lock():
         index, begun.value = begun.value % workers, begun.value + 1
     keep_to(share_of(all_cores, workers, index))
+    if index:  # what the first says is said
+        os.environ[SAID] = "1"
     if compiled is not None:
         keep_compiled(compiled)
     parent = multiprocessing.parent_process()

@@ -36,8 +36,10 @@ class LSTMGACRule(Rule):
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
     ) -> tuple[Float[Tensor, " n"], Tensors]:
         whole = slice(0, len(gradient))
-        row = Row([state], [Block(whole, [(0, whole)])], gradient.device)
-        return self.update_row(phi, gradient, row, params), row.states[0]
+        row = Row(
+            {name: [x] for name, x in state.items()}, [Block(whole, [(0, whole)])], gradient.device
+        )
+        return self.update_row(phi, gradient, row, params), state
 
     def update_row(
         self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
