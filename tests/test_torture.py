@@ -67,7 +67,7 @@ def test_the_guard_takes_note_of_code_that_is_run_and_of_writes_elsewhere() -> N
 @pytest.mark.slow
 def test_a_fault_of_each_kind_is_survived_by_a_process_that_trains() -> None:
     *kinds, total = torture("--only", "processes", "--share", "0.01", "--workers", "1")
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert all(tried == survived and int(tried) >= 1 for _, tried, survived, _ in kinds)
     assert total[-1] == "0"
 

@@ -61,7 +61,7 @@ def test_compare_adds_the_strip_and_everybody_s_curves(
 ) -> None:
     status, out, said = stylize("--compare", "--out", "s.png")
     assert status == 0, said
-    assert said.splitlines()[-1].startswith("stylize 18/18")
+    assert said.splitlines()[-1].startswith("stylize 21/21")
     for name in ("neural-art-lstm", "adam", "sgd", "nag", "rmsprop", "lbfgs"):
         assert any(line.split()[:1] == [name] for line in out.splitlines())
     found = {path.name for path in tmp_path.glob("s*")}

@@ -166,10 +166,10 @@ def test_on_a_full_disk_training_says_so(train: Callable, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["0", "1"])
-def test_a_run_with_64_bits_or_without_is_resumed_and_used_with_and_without(
+def test_a_run_with_64_bits_or_without_is_resumed_as_it_was_begun_and_used_with_and_without(
     first: str, tmp_path: Path
 ) -> None:
-    def metadescent(wide: str, *words: str) -> None:
+    def metadescent(wide: str, *words: str, status: int = 0) -> str:
         program = "from metadescent.cli import main; main()"
         done = subprocess.run(
             [sys.executable, "-c", program, *words],
@@ -177,16 +177,19 @@ def test_a_run_with_64_bits_or_without_is_resumed_and_used_with_and_without(
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stderr
 
     sizes = "--steps 4 --unroll 2 --problems 2 --episodes 1 --validation-problems 2 --epochs 2"
     flags = ["--optimizer", "lstm(layers=(2,))", *sizes.split(), "--out", str(tmp_path / "run")]
     train = ["train", "quadratic(dimension=3)", *flags]
     metadescent(first, *train)
     other = "1" if first == "0" else "0"
-    for wide in (first, other):
-        # As if it had been stopped after its first epoch.
-        (tmp_path / "run" / "checkpoints" / "epoch-000002.safetensors").unlink()
-        metadescent(wide, *train, "--resume")
+    # As if it had been stopped after its first epoch.
+    (tmp_path / "run" / "checkpoints" / "epoch-000002.safetensors").unlink()
+    # Numbers are drawn otherwise with 64 bits.
+    said = metadescent(other, *train, "--resume", status=2)
+    assert f"was begun with jax_enable_x64 = {first == '1'}" in said
+    metadescent(first, *train, "--resume")
     evaluate = ["evaluate", str(tmp_path / "run"), "quadratic(dimension=3)"]
     metadescent(other, *evaluate, "--steps", "3", "--seeds", "2")

@@ -95,7 +95,7 @@ class Member:
         form = is_shared, p.shape, device, self.group["at_rest"]
         before, twins, flat = self._kept
         # Whatever the caller did, views are still of h if it is the same memory in the same order.
-        xs = [*map(state.get, flat)]
+        xs: list[Any] = [*map(state.get, flat)]
         if (
             form == before
             and {*map(type, xs)} <= {Tensor}

@@ -6,7 +6,7 @@ kernels, and what was renewed is put back. Nothing else is copied, and a step's 
 of the blocks at work.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from metadescent.torch import native
 
 Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, Tensor]
-Leaves = dict[str, Sequence[Tensor]]
+Leaves = Mapping[str, Sequence[Tensor]]
 """Of each leaf of h, that of every parameter of a row."""
 
 LARGE_BLOCK = 2**20
