@@ -36,7 +36,9 @@ test-all: $(VENV)/.dev  ## Run the long tests too: kills, several processes, eve
 test-lowest:  ## Run the tests on the lowest versions that pyproject.toml allows
 	@$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test
 
+# How long a test may take is for `make test` to say; 64 bits take longer.
 test-x64: export JAX_ENABLE_X64 := 1
+test-x64: export METADESCENT_TEST_CPU_SECONDS ?= 10
 test-x64: $(VENV)/.dev  ## Run the tests with JAX's 64 bits on
 	$(PYTEST) -m "not slow" $(ARGS)
 
