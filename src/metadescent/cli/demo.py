@@ -70,9 +70,7 @@ class Demo(Command):
                 baselines=names,
                 num_steps=recipe.steps,
                 num_seeds=self.seeds,
-                # A rate that diverges on one function in a thousand must be seen to, before the
-                # report.
-                tune_seeds=4 * self.seeds,
+                tune_seeds=self.seeds,
                 seed=seed,
                 searched=searched,
                 timed=True,
