@@ -7,6 +7,7 @@ Each try is of its own number, and returns what was lost by it, or nothing.
 
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import warnings
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import guard
 import misfits
 import places
 import terminals
@@ -55,6 +57,9 @@ def run(folder: Path, share: float, seed: int) -> tuple[Counter, list]:
 def again(place: Path, kind: str, seed: int, number: int) -> str:
     """Make one try in a folder that is new and is removed again; return what was lost by it."""
     place.mkdir(parents=True)
+    # What waits for ever, as for a pipe, is lost too.
+    signal.signal(signal.SIGALRM, guard.hang)
+    signal.alarm(guard.SECONDS)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -62,6 +67,7 @@ def again(place: Path, kind: str, seed: int, number: int) -> str:
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:
+        signal.alarm(0)
         shutil.rmtree(place)
 
 

@@ -211,3 +211,10 @@ def test_the_optimizer_of_several_runs_is_replaced_by_them_alone(
     assert "seed-0 already holds a run" in sentence(check_kept, tmp_path, members, False)
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     assert "already holds a run" in sentence(check_kept, tmp_path, members, True)
+
+
+def test_a_pipe_in_the_place_of_the_configuration_is_not_waited_for(
+    tmp_path: Path, sentence: Callable
+) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    assert "its config.json is missing or damaged" in sentence(read_config, tmp_path)

@@ -108,6 +108,9 @@ def claim(
 def read_config(folder: Path) -> dict[str, Any]:
     """Return what a run's folder says it is: its problem's name, its recipe, and its origin."""
     try:
+        # A pipe would be waited for.
+        if not is_file(folder / CONFIG):
+            raise FileNotFoundError
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except PermissionError as error:
         raise read_error(folder / CONFIG, error) from error
