@@ -113,7 +113,7 @@ def _array(chance: random.Random) -> Any:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
-            array = (scale * draw.normal(size=shape)).astype(dtype)
+            array = np.array(scale * draw.normal(size=shape)).astype(dtype)
         except (TypeError, ValueError):
             array = np.zeros(shape, dtype)
     for change in (np.transpose, np.flip, np.asfortranarray, masked):
