@@ -18,6 +18,7 @@ from typing import Any
 from metadescent import zoo
 from metadescent._files import write_atomically
 from metadescent._provenance import hardware
+from metadescent.cli.command import as_words
 from metadescent.cli.tables import tuning_cache
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.figures.paper.kept import FOLDER, kept_searches
@@ -66,14 +67,9 @@ def command_of(problem: str, recipe: dict[str, Any]) -> str:
     default = {field.name: field.default for field in fields(Recipe)} | recipe_of(problem)
     flags = []
     for name, value in recipe.items():
-        flag = name.replace("_", "-")
-        if value == default[name]:
-            continue
-        if isinstance(value, bool):
-            flags.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            flags.append(f"--{flag} {shlex.quote(str(value))}")
-    return " ".join(["metadescent train", shlex.quote(problem), *flags])
+        if value != default[name]:
+            flags += as_words(name, value)
+    return shlex.join(["metadescent", "train", problem, *flags])
 
 
 def all_stages(card: dict[str, Any], name: str) -> str:

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-PARTS = ("processes", "surroundings", "files", "kernels", "numbers")
 MUTATIONS = 155_000
 NUMBER_RUNS = 8
 
@@ -41,7 +40,7 @@ def main() -> None:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
         first, *rest = [chosen.only] if chosen.only else PARTS
-        tried, said = parts()[first](folder / first, chosen)
+        tried, said = PARTS[first](folder / first, chosen)
         rows, lost = rows + tried, lost + said
         print(f"{first}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
         # The first takes all processors; each of the others one, in a process of its own.
@@ -56,11 +55,6 @@ def main() -> None:
         f"{minutes:.1f} minutes, {chosen.workers} processes at a time, {os.cpu_count()} processors"
     )
     sys.exit(bool(lost))
-
-
-def parts() -> dict[str, Callable[[Path, argparse.Namespace], tuple[Counter, list]]]:
-    """Return what each part does."""
-    return dict(zip(PARTS, (processes, surroundings, files, kernels, numbers), strict=True))
 
 
 def alone(part: str, folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
@@ -145,6 +139,11 @@ def table(tried: Counter, lost: list[tuple[str, str]]) -> str:
     lines += [f"{kind:44}{a:>10,}{b:>10,}{c:>6,}" for kind, a, b, c in rows]
     return "\n".join([*lines, *dict.fromkeys(said for _, said in lost)])
 
+
+# The first takes all processors, and the longest of the others comes next.
+PARTS: dict[str, Callable[[Path, argparse.Namespace], tuple[Counter, list]]] = {
+    part.__name__: part for part in (processes, surroundings, files, kernels, numbers)
+}
 
 if __name__ == "__main__":
     main()

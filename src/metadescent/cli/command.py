@@ -43,18 +43,23 @@ class Command:
         words = ["metadescent", _name(type(self))]
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             value = getattr(self, field.name)
-            flag = field.name.replace("_", "-")
             if field.default is dataclasses.MISSING:
                 words.append(str(value))
-            elif isinstance(value, bool) and value != field.default:
-                words.append(f"--{flag}" if value else f"--no-{flag}")
             elif value != field.default:
-                words += [f"--{flag}", str(value)]
+                words += as_words(field.name, value)
         return shlex.join(words)
 
     def run(self) -> None:
         """Do what the words ask for; every command has its own."""
         raise NotImplementedError
+
+
+def as_words(name: str, value: Any) -> list[str]:
+    """Return a choice as the words of a command line that make it."""
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{flag}" if value else f"--no-{flag}"]
+    return [f"--{flag}", str(value)]
 
 
 def flags(kind: Any) -> list[str]:

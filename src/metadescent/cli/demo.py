@@ -70,7 +70,6 @@ class Demo(Command):
                 baselines=names,
                 num_steps=recipe.steps,
                 num_seeds=self.seeds,
-                tune_seeds=self.seeds,
                 seed=seed,
                 searched=searched,
                 timed=True,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from metadescent._errors import UserError
-from metadescent.cli.command import Command
+from metadescent.cli.command import Command, as_words
 from metadescent.cli.words import DataDir, Trust
 
 STATED = ("optimizer", "steps", "unroll", "weigh_from", "second_derivatives")
@@ -74,20 +74,18 @@ def _show_problem(name: str, data_dir: Any) -> None:
     from metadescent import zoo
     from metadescent._spec import Call, calls, parse
     from metadescent.cli.console import output, table
+    from metadescent.descent.tuning import draws_minibatches
     from metadescent.registry import make_problem, problems, recipe_of
     from metadescent.runs.recipe import Recipe
     from metadescent.zoo.cards import read_card
 
     problem, first = make_problem(name, data_dir), calls(parse(name))[0].name
-    keys, out = jax.random.split(jax.random.key(0), 4), output()
-    f = problem.sample(keys[0])
-    theta = f.init(keys[1])
+    key, out = jax.random.key(0), output()
+    theta = problem.sample(key).init(key)
     out.print(_leaves(f"{name}: θ has {{}} coordinates", "θ", theta))
-    # As text: NaN is like itself.
-    losses = {str(float(f.loss(theta, key))) for key in keys[2:]}
     out.print(
         "f(θ) differs from step to step: it draws minibatches, or noise."
-        if len(losses) > 1
+        if draws_minibatches(problem, key)
         else "f(θ) is the same at each step: it draws no minibatches."
     )
     own, known = recipe_of(name), problems()
@@ -96,14 +94,14 @@ def _show_problem(name: str, data_dir: Any) -> None:
     papers = papers and any(place in known[first].summary for place in ("(section", "(figure"))
     rows = [
         [
-            flag,
+            shlex.join(as_words(choice, value)),
             "the paper"
             if papers and choice in STATED
             else "this problem"
             if choice in own
             else "the default",
         ]
-        for choice, flag in _flags(asdict(recipe)).items()
+        for choice, value in asdict(recipe).items()
     ]
     out.print(table(f"{name}: default recipe", ["choice", "set by"], rows))
     out.print("The same, with nothing left to a default:\n", soft_wrap=True)
@@ -137,17 +135,6 @@ def _leaves(title: str, symbol: str, tree: Any) -> Any:
     ]
     count = sum(x.size for _, x in leaves)
     return table(title.format(f"{count:,}"), [symbol, "shape", "std"], rows)
-
-
-def _flags(choices: dict[str, Any]) -> dict[str, str]:
-    """Return choices as the words that `train` reads them from, for a shell."""
-    flags = {}
-    for name, value in choices.items():
-        flag = name.replace("_", "-")
-        flags[name] = f"--{flag} {shlex.quote(str(value))}"
-        if isinstance(value, bool):
-            flags[name] = f"--{flag}" if value else f"--no-{flag}"
-    return flags
 
 
 def _command(words: list[str], width: int) -> str:

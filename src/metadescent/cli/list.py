@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from metadescent._errors import UserError
 from metadescent._text import nearest, number
-from metadescent.cli.command import Command
+from metadescent.cli.command import Command, as_words
 
 BEHIND = "*"
 """What marks a pretrained optimizer that a tuned hand-designed one beats where it was trained."""
@@ -92,7 +92,10 @@ def _groups() -> dict[str, Group]:
             lambda name: {
                 "what it is": kinds[name].summary,
                 "options": _options(kinds[name].make),
-                "recipe": _flags(kinds[name].recipe) or "the defaults of metadescent train",
+                "recipe": shlex.join(
+                    word for choice in kinds[name].recipe.items() for word in as_words(*choice)
+                )
+                or "the defaults of metadescent train",
                 "learn on it": f"metadescent train {name}",
                 "pretrained": ", ".join(
                     card.name for card in cards.values() if _named(name, card.trained_on)
@@ -196,12 +199,6 @@ def _options(make: Callable[..., Any]) -> str:
         if name not in ("key", "data_dir") and parameter.kind is not parameter.VAR_KEYWORD
     ]
     return ", ".join(map(str, options))
-
-
-def _flags(recipe: Mapping[str, Any]) -> str:
-    """Return choices as flags of `train`."""
-    words = [[f"--{name.replace('_', '-')}", str(value)] for name, value in recipe.items()]
-    return shlex.join(word for pair in words for word in pair)
 
 
 def _first_line(thing: Any) -> str:

@@ -15,7 +15,7 @@ from metadescent._files import is_file
 from metadescent.cli.command import Command
 from metadescent.cli.words import DataDir, File, Problem, Scheduler, Workers
 from metadescent.runs.cluster.seats import Seat, seat_of
-from metadescent.runs.folder import CONFIG, again, config_here
+from metadescent.runs.folder import CONFIG, config_here, resumption
 from metadescent.runs.memory import parse_bytes
 from metadescent.runs.naming import folder_name
 from metadescent.runs.recipe import Recipe, recipe_from
@@ -109,11 +109,11 @@ class Train(Command):
         return self.resume and not self.several and is_file(self.folder / CONFIG)
 
     @property
-    def again(self) -> str:
+    def resumption(self) -> str:
         """Return the command that goes on with this after a stop."""
         if self.several:
             return "the same words and --resume"
-        return again(self.folder) + (" --tensorboard" if self.tensorboard else "")
+        return resumption(self.folder) + (" --tensorboard" if self.tensorboard else "")
 
     @functools.cached_property
     def _place(self) -> Path | None:
@@ -172,7 +172,7 @@ class Train(Command):
         return (
             None
             if seat
-            else launcher.launch(words, max(1, self.processes), self.restarts, self.again)
+            else launcher.launch(words, max(1, self.processes), self.restarts, self.resumption)
         )
 
     def run(self) -> None:

@@ -28,8 +28,14 @@ from metadescent.runs.curriculum import improved, keep_optimizer, stages
 from metadescent.runs.events import event_log
 from metadescent.runs.extension import epochs_of, extended
 from metadescent.runs.fit import fitted
-from metadescent.runs.folder import CHECKPOINTS, CONFIG, OPTIMIZER, check_free, check_kept
-from metadescent.runs.folder import again as resuming
+from metadescent.runs.folder import (
+    CHECKPOINTS,
+    CONFIG,
+    OPTIMIZER,
+    check_free,
+    check_kept,
+    resumption,
+)
 from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite_note
 from metadescent.runs.plan import plan_of
@@ -67,14 +73,14 @@ def train(
     tensorboard: bool = False,
     minutes: float = math.inf,
     extend: bool = False,  # a run that has fewer epochs
-    again: str = "",  # the command that goes on with it, if it is not the folder's own
+    go_on: str = "",  # the command that goes on with it, if it is not the folder's own
 ) -> MetaState:
     """Meta-train in a folder with a progress bar; return the last state."""
     check_free(folder, resume)
     problem = make_problem(problem_name, data_dir)
     if extend and recipe.epochs > epochs_of(folder):
         _say(extended(folder, problem, problem_name, plan_of(recipe)))
-    again = again or resuming(folder)
+    go_on = go_on or resumption(folder)
     state: MetaState | None = None
     done = latest_epoch(folder / CHECKPOINTS) if resume else 0
     spread = gang.lead(problem_name, recipe)
@@ -119,16 +125,16 @@ def train(
                     log(read_metrics(folder)[-1])
                 # Its checkpoint has been written by now.
                 where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
-                patience.check(f"after {where}; go on with {again}")
+                patience.check(f"after {where}; go on with {go_on}")
     if extend and state is None and done >= recipe.epochs:
-        _say(f"{folder} has had its {done} epochs; {again} --epochs {2 * done} gives it more.")
+        _say(f"{folder} has had its {done} epochs; {go_on} --epochs {2 * done} gives it more.")
     state = state if state is not None else training.finished_state(folder, plan)
     if not is_over(state, plan.recipe):
         trained = read_metrics(folder)[-1]["seconds"] / 60
         _say(
             f"{folder} has trained for {trained:.3g} minutes, and --minutes is {minutes:g}: it "
             f"stops after epoch {int(state.epoch)} of {recipe.epochs}, which is saved; go on with "
-            f"{again}"
+            f"{go_on}"
         )
     return state
 
@@ -165,13 +171,13 @@ def _check_named(command: Train) -> None:
     if is_file(place / CONFIG):
         flags = " nor ".join(f"--{flag}" for flag in command.several)
         how = f"takes no {flags}" if command.resume else "goes on with --resume"
-        raise UserError(f"{name} is the folder of a run, which {how}; try {resuming(place)}")
+        raise UserError(f"{name} is the folder of a run, which {how}; try {resumption(place)}")
     if not command.resume:
         return
     if members := sorted(path.parent for path in place.glob(f"*/{CONFIG}")):
         raise UserError(
             f"{name} holds several runs; repeat the words that began them with --resume, or go on "
-            f"with one of them, such as {resuming(members[0])}"
+            f"with one of them, such as {resumption(members[0])}"
         )
     runs = [
         str(path.parent)
@@ -194,7 +200,7 @@ def _train(folder: Path, command: Train, recipe: Recipe) -> MetaState:
         tensorboard=command.tensorboard,
         minutes=command.minutes or math.inf,
         extend=command.begun,
-        again=command.again,
+        go_on=command.resumption,
     )
 
 

@@ -11,6 +11,8 @@ from metadescent.descent.curves import final_loss
 
 CLOSE = 1e-3
 """A final loss is reached within a thousandth of it, as the last steps may go nowhere."""
+BLOWN_UP = 10.0
+"""A loss has blown up that is above the start by ten times the size of that. No noise does so."""
 RESAMPLES = 200
 """Draws of as many problems, with replacement, that the interval of a speed-up is over."""
 

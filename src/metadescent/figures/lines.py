@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from metadescent.descent.standings import BLOWN_UP
+
 if TYPE_CHECKING:
     import matplotlib.axes
 
@@ -16,8 +18,6 @@ POINTS = 250
 """A curve is thinned to about so many points…"""
 LONG = 1000
 """… if it has more steps than this, which is more than a printed column can tell apart."""
-BLOWN_UP = 10.0
-"""A curve has diverged that ends above where it and others start by ten times the start's size."""
 DIVERGED = "diverged"
 """What the label of the mark begins with."""
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from metadescent.descent.curves import final_loss, summarize
-from metadescent.descent.standings import standing
+from metadescent.descent.standings import BLOWN_UP, standing
 from metadescent.runs.checkup import DRAWS, Checkup, Examination, at_scale
 from metadescent.runs.checkup import LEARNED as LEARNED_NAME
 from metadescent.runs.finding import Finding, Findings
@@ -29,7 +29,6 @@ from metadescent.runs.outcome import beside, not_ahead_of, takes_searches
 PHI_STEP = 0.1
 RESPONSE = 0.01
 GIVEN_BACK = 0.5
-BLOWN_UP = 10.0
 
 LEARNED = "learned"
 LEARNING = "learning"

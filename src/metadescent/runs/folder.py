@@ -33,7 +33,7 @@ CHECKPOINT = r"epoch-\d{6,}\.safetensors"
 _NAMES = "|".join(map(re.escape, (CONFIG, METRICS, STOPPED, OPTIMIZER, RESULT)))
 
 
-def again(folder: Path) -> str:
+def resumption(folder: Path) -> str:
     """Return the command that goes on with the run in a folder, wherever it is typed."""
     return f"metadescent train --resume {shlex.quote(str(folder))}"
 
@@ -44,7 +44,7 @@ def check_free(folder: Path, resume: bool, *, member: bool = False) -> None:
         raise UserError(f"{folder} is a file and a run is a folder; choose another place")
     if is_file(folder / CONFIG) and not resume:
         # A member of several runs goes on with the others.
-        how = "the same words and --resume" if member else again(folder)
+        how = "the same words and --resume" if member else resumption(folder)
         raise UserError(
             f"{folder} already holds a run; go on with it by {how} or choose another folder"
         )
@@ -86,7 +86,7 @@ def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) 
         name, begun, asked = differing[0]
         raise UserError(
             f"{folder} belongs to another configuration: its {name} is {begun!r} and {asked!r} was "
-            f"asked for; {again(folder)} goes on as it was begun, or choose another folder"
+            f"asked for; {resumption(folder)} goes on as it was begun, or choose another folder"
         )
 
 

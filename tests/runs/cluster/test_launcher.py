@@ -82,8 +82,9 @@ def test_a_restart_resumes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_restarts_come_to_an_end(tmp_path: Path) -> None:
-    with pytest.raises(LostError, match="process 0 ended with status 75"):
+    with pytest.raises(LostError, match="process 0 ended with status 75") as caught:
         launcher.launch(["0 loses", str(tmp_path), "--resume"], 1, 1, AGAIN)
+    assert f"go on with {AGAIN}, or" in str(caught.value)
     assert len(log(tmp_path)) == 2
 
 
