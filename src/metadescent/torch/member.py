@@ -125,7 +125,8 @@ class Member:
                 x = shard.like(p, x.to(device, dtype)).contiguous()
                 state[name] = x
             x = shard.local(x)
-            if x.untyped_storage().nbytes() < (x.storage_offset() + x.numel()) * x.element_size():
+            end = (x.storage_offset() + x.numel()) * x.element_size()
+            if x.numel() and x.untyped_storage().nbytes() < end:
                 raise UserError(f"{name} of {self.called} has lost its memory; {ANEW}")
             leaves[name] = x.data.view((*shape, n))
         self.kept = NOTHING
@@ -170,7 +171,7 @@ class Member:
             )
 
 
-def states_here(members: Sequence[Member], states: Sequence[Tensors]) -> list[Flat]:
+def states_here(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> list[Flat]:
     """Return what `Member.state_here` does of each."""
     known = [(m, h) for m, h in zip(members, states, strict=True) if m.kept is not NOTHING]
     # All at once, as of thousands it counts.
@@ -181,7 +182,7 @@ def states_here(members: Sequence[Member], states: Sequence[Tensors]) -> list[Fl
     ]
 
 
-def _are_still(members: Sequence[Member], states: Sequence[Tensors]) -> bool:
+def _are_still(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> bool:
     """Return whether h is the memory that it was, in the same order, whatever the caller did.
 
     What is kept holds that memory, so that no other has its address.

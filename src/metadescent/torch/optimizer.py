@@ -100,7 +100,9 @@ class LearnedOptimizer(torch.optim.Optimizer):
         # After PyTorch, which makes a group of it.
         group = self.param_groups[-1]
         group.update(self._identity)
-        self._names.update(zip(group["params"], group.get("param_names", ()), strict=False))
+        named = [*zip(group["params"], group.get("param_names", ()), strict=False)]
+        # Of several names of one, which are tied weights', the first.
+        self._names.update(reversed(named))
         try:
             _check(group)
             for member in self._members():
