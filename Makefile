@@ -9,18 +9,19 @@ CONSTRAINTS := constraints.txt
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-lowest fresh coverage torture mutants bench lint audit docs format clean
+.PHONY: help demo test test-all test-lowest test-x64 fresh coverage torture mutants bench lint audit docs format clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.dev  ## Meta-train a small optimizer and compare it with tuned baselines
+# What a user installs will do; `make test` adds the rest.
+demo: $(or $(wildcard $(VENV)/.dev),$(VENV)/.base)  ## Meta-train a small optimizer and compare it with tuned baselines
 	$(BIN)/metadescent demo $(ARGS)
 
 # Data that lies beside the repository is used unless METADESCENT_DATA names another folder.
 ifeq ($(METADESCENT_DATA),)
 ifneq ($(wildcard ../shared/data),)
-test test-all test-lowest coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
+test test-all test-lowest test-x64 coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
 endif
 endif
 # The slowest are named at the end; a test that takes more than 3 s of processor time is marked slow.
@@ -34,6 +35,12 @@ test-all: $(VENV)/.dev  ## Run the long tests too: kills, several processes, eve
 # Beside .venv, as most of what it installs is of another version.
 test-lowest:  ## Run the tests on the lowest versions that pyproject.toml allows
 	@$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test
+
+# How long a test may take is for `make test` to say; 64 bits take longer.
+test-x64: export JAX_ENABLE_X64 := 1
+test-x64: export METADESCENT_TEST_CPU_SECONDS ?= 10
+test-x64: $(VENV)/.dev  ## Run the tests with JAX's 64 bits on
+	$(PYTEST) -m "not slow" $(ARGS)
 
 fresh: $(VENV)/.dev  ## Install into a new environment elsewhere, and load the zoo with no network
 	$(BIN)/python tools/clean_install.py $(ARGS)
@@ -71,6 +78,12 @@ clean:  ## Remove caches and build products; .venv and runs stay
 	find src tests docs -name __pycache__ -prune -exec rm -rf {} +
 
 # Set-up. A stamp is written last, so an interrupted set-up starts again at the next call.
+
+$(VENV)/.base: pyproject.toml $(CONSTRAINTS)
+	@$(MAKE_VENV)
+	@echo "Installing JAX and what metadescent needs into $(VENV): 600 MB, once."
+	@$(INSTALL) -e .
+	@touch $@
 
 $(VENV)/.dev: pyproject.toml $(CONSTRAINTS)
 	@$(MAKE_VENV)

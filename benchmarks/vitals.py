@@ -1,11 +1,11 @@
-"""What the doctor's log costs: the share of a run's meta-steps that its vitals take.
+"""The cost of the doctor's log: the time of the vitals as a share of that of the meta-steps.
 
     python benchmarks/vitals.py [PROBLEM …] [--repeats 7]
 
-The vitals are measured in the validation, once an epoch, so their price is the validation's time
-with them, less its time without, divided by the time of an epoch's meta-steps. Validation with and
-without, and one episode, are timed in turn; medians. (What a meta-step itself adds, the norm of φ's
-update, is a few thousand multiplications.)
+The vitals are measured in the validation, once an epoch. Their cost is therefore the time of the
+validation with them, less its time without them, divided by the time of an epoch's meta-steps.
+Validation with and without vitals, and one episode, are timed in turn; times are medians. (A
+meta-step itself computes only the norm of φ's update, which is a few thousand multiplications.)
 """
 
 import argparse
@@ -53,7 +53,7 @@ def calls_of(recipe: Recipe, problem: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print one table."""
-    parser = argparse.ArgumentParser(description="What the doctor's log costs.")
+    parser = argparse.ArgumentParser(description="The cost of the doctor's log.")
     parser.add_argument("problems", nargs="*", default=["quadratic", "mnist"])
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()

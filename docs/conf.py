@@ -29,6 +29,9 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_js_files = [("copy.js", {"defer": "defer"})]
 html_title = "metadescent"
 html_show_sourcelink = False
 html_math_renderer = "unicode"

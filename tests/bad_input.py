@@ -129,7 +129,7 @@ CALLS: dict[str, Any] = {
     "tune: num_steps": lambda: tune(num_steps=-1),
     "tune: num_seeds": lambda: tune(num_seeds=0),
     "compare: m": lambda: md.compare({"x": "mnist-lstm"}, QUADRATIC, "q", baselines=[]),
-    "compare: baselines": lambda: md.compare({}, QUADRATIC, "q", baselines=["adamw"]),
+    "compare: baselines": lambda: md.compare({}, QUADRATIC, "q", baselines=["adamax"]),
     "compare: every": lambda: md.compare(
         {"x": LSTM}, QUADRATIC, "q", baselines=[], held_out=QUADRATIC, every=7
     ),

@@ -170,6 +170,15 @@ def assert_same_bits():
 
 
 @pytest.fixture
+def in_32_bits():
+    """Have JAX in its 32 bits in this process, for a test of what does not fit into them."""
+    import jax
+
+    with jax.enable_x64(False):
+        yield
+
+
+@pytest.fixture
 def metadescent(tmp_path, monkeypatch, capsys):
     """Run the command line in a folder of its own; return (exit status, output, errors)."""
     import signal

@@ -1,6 +1,7 @@
 """What is handed to a public function and cannot be taken is named in one sentence."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,14 +99,16 @@ SENTENCES = {
     "learning_curves: key": "key is 0 and must be a key of JAX; try jax.random.key(0)",
     "learning_curves: num_steps": "num_steps is 0 and must be at least 1",
     "learning_curves: num_seeds": "num_seeds is 2.5 and must be a whole number, at least 1",
-    "tune: name": "there is no baseline 'adma'; known are sgd, nag, rmsprop, adam, lbfgs",
+    "tune: name": "there is no baseline 'adma'; known are sgd, nag, rmsprop, adam, adamw, lbfgs",
     "tune: num_steps": "num_steps is -1 and must be at least 1",
     "tune: num_seeds": "num_seeds is 0 and must be at least 1",
     "compare: m": (
         "m is 'mnist-lstm' and must be a learned optimizer or one of Optax's; try "
         "metadescent.load('mnist-lstm') or optax.adam(1e-3)"
     ),
-    "compare: baselines": "there is no baseline 'adamw'; known are sgd, nag, rmsprop, adam, lbfgs",
+    "compare: baselines": (
+        "there is no baseline 'adamax'; known are sgd, nag, rmsprop, adam, adamw, lbfgs"
+    ),
     "compare: every": "100 steps are not a multiple of 7; try every=1",
     "save: path": "path is 3 and must be a path; try 'mine.safetensors'",
     "save: m": "m is [] and must be a metadescent.LearnedOptimizer; try LSTM(key=key)",
@@ -267,7 +270,11 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in folder.iterdir()] == []
-    return json.loads(done.stdout)
+    # With JAX's 64 bits on the sentences name those.
+    return {
+        call: re.sub(r"\b(float|int|f)64\b", r"\g<1>32", sentence)
+        for call, sentence in json.loads(done.stdout).items()
+    }
 
 
 @pytest.mark.parametrize("call", SENTENCES)

@@ -150,7 +150,9 @@ def test_the_citation_is_of_this_version() -> None:
         assert name.replace("ó", "{\\'o}") in PAGES["citation.md"]
 
 
-def test_every_page_is_in_the_table_of_contents() -> None:
-    (contents,) = re.findall(r"```\{toctree\}\n(.*?)```", PAGES["index.md"], re.DOTALL)
-    listed = [line for line in contents.splitlines() if line and not line.startswith(":")]
+def test_every_page_is_in_one_group_of_the_table_of_contents() -> None:
+    group = r"^```\{toctree\}\n:caption: (\w+)\n:hidden:\n(.*?)^```"
+    groups = dict(re.findall(group, PAGES["index.md"], re.MULTILINE | re.DOTALL))
+    assert list(groups) == ["Use", "Learn", "Reproduce", "Extend", "Inside"]
+    listed = [page for pages in groups.values() for page in pages.split()]
     assert sorted(listed) == sorted(Path(page).stem for page in PAGES if page != "index.md")

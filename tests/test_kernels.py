@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def test_a_kernel_refuses_what_does_not_fit(
     kernel: str, args: list, results: list, complaint: str
 ) -> None:
     """`make torture` has thousands more."""
-    given = [jnp.ones(shape) for shape in args]
+    given = [jnp.ones(shape, jnp.float32) for shape in args]
     options = ONE if kernel.startswith("lstm") else {}
     with pytest.raises(
         jax.errors.JaxRuntimeError, match=f"INVALID_ARGUMENT: {kernel}: .*{complaint}"
@@ -193,9 +194,10 @@ def test_a_kernel_refuses_another_dtype() -> None:
 @pytest.mark.skipif(not kernels(), reason="no C++ compiler")
 def test_of_nothing_kernels_compute_what_the_reference_does() -> None:
     """Sums of no channels are 0, means of no images are NaN."""
-    (y,) = call("slide", [(1, 4, 4, 2)], jnp.ones((1, 4, 4, 0)), jnp.ones((3, 3, 0, 2)))
+    none = partial(jnp.ones, dtype=jnp.float32)
+    (y,) = call("slide", [(1, 4, 4, 2)], none((1, 4, 4, 0)), none((3, 3, 0, 2)))
     assert not y.any()
-    _, *moments = call("pool", [(0, 2, 2, 3), (3,), (3,)], jnp.ones((0, 4, 4, 3)))
+    _, *moments = call("pool", [(0, 2, 2, 3), (3,), (3,)], none((0, 4, 4, 3)))
     assert all(np.isnan(moment).all() for moment in moments)
 
 

@@ -54,9 +54,8 @@ def test_an_error_lets_go(tmp_path: Path) -> None:
     take(tmp_path)
 
 
-@pytest.mark.parametrize("left", [b"", b"\xff\x00", b"99999999999999999999"])
-def test_what_the_file_holds_does_not_matter(tmp_path: Path, left: bytes) -> None:
-    (tmp_path / LOCK).write_bytes(left)
+def test_the_number_of_a_process_that_has_ended_makes_room(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text("99999999999999999999")
     take(tmp_path)
     assert (tmp_path / LOCK).read_text() == str(os.getpid())
 
@@ -65,3 +64,13 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path, sentence: Callable) ->
     (tmp_path / "file").write_text("in the way")
     folder = tmp_path / "file" / "run"
     assert sentence(take, folder).startswith(f"cannot write {folder / LOCK}: ")
+
+
+@pytest.mark.parametrize("theirs", [b"theirs", b"", b"\xff\x00", b"17 and more"])
+def test_the_file_of_another_program_stays_as_it_is(
+    tmp_path: Path, sentence: Callable, theirs: bytes
+) -> None:
+    (tmp_path / LOCK).write_bytes(theirs)
+    with locked(tmp_path):
+        assert "is in use by another process;" in sentence(take, tmp_path)
+    assert (tmp_path / LOCK).read_bytes() == theirs

@@ -29,7 +29,7 @@ def test_a_thousand_mutated_files_are_read_or_refused_in_a_sentence() -> None:
     assert len(kinds) == 14
     # A bomb takes a second, so there are few.
     assert all(int(tried) >= (1 if kind.endswith("bombs") else 10) for kind, tried, _, _ in kinds)
-    assert total == ["in all", "1,050", "1,050", "0"]
+    assert total == ["in all", "1,550", "1,550", "0"]
 
 
 NOTED = """
@@ -67,7 +67,7 @@ def test_the_guard_takes_note_of_code_that_is_run_and_of_writes_elsewhere() -> N
 @pytest.mark.slow
 def test_a_fault_of_each_kind_is_survived_by_a_process_that_trains() -> None:
     *kinds, total = torture("--only", "processes", "--share", "0.01", "--workers", "1")
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     assert all(tried == survived and int(tried) >= 1 for _, tried, survived, _ in kinds)
     assert total[-1] == "0"
 
@@ -130,6 +130,14 @@ def test_no_source_runs_what_it_reads(path: Path) -> None:
         elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
             assert any(ast.unparse(k) == "weights_only=True" for k in node.keywords)
         assert not found & never
+
+
+@pytest.mark.slow
+def test_what_others_have_around_it_stays_and_is_taken_or_refused() -> None:
+    *kinds, total = torture("--only", "surroundings", "--share", "0.02")
+    assert len(kinds) >= 9
+    assert all(tried == survived and int(tried) >= 3 for _, tried, survived, _ in kinds)
+    assert total[-1] == "0"
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ class Guard:
         self.folder, self.watches = str(folder.resolve()), False
         self.seen: list[str] = []
         sys.addaudithook(self._hook)
-        signal.signal(signal.SIGALRM, _hang)
+        signal.signal(signal.SIGALRM, hang)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -102,5 +102,6 @@ def _for_writing(mode: Any, flags: Any) -> bool:
     return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
-def _hang(signum: int, frame: Any) -> None:
+def hang(signum: int, frame: Any) -> None:
+    """Raise `HungError`, when an alarm goes off."""
     raise HungError(f"more than {SECONDS} s")

@@ -40,6 +40,11 @@ RECIPE = Recipe(
 )
 
 
+def large(dtype: np.dtype) -> float:
+    """Return a power of ten that a dtype holds, and its square not: 1e30 in 32 bits."""
+    return 10.0 ** int(0.78 * np.log10(float(jnp.finfo(dtype).max)))
+
+
 class Faulty(Optimizee):
     """‖θ‖², with a fault in it."""
 
@@ -58,7 +63,7 @@ class Faulty(Optimizee):
         inner = jnp.where(self.fault == FAULTS["infinite gradient"], nothing, 1.0)
         inner = jnp.where(self.fault == FAULTS["NaN gradient"], 0.0 * square, inner)
         root = jnp.sqrt(inner) - 1.0
-        factors = jnp.asarray([1.0, jnp.nan, jnp.inf, 1.0, 1e30, 1.0])
+        factors = jnp.asarray([1.0, jnp.nan, jnp.inf, 1.0, large(theta.dtype), 1.0], theta.dtype)
         return square * factors[self.fault] + root
 
 

@@ -1,24 +1,27 @@
-"""Try to break it: faults in processes, numbers, files and kernels; a table at the end.
+"""Try to break it: faults in processes, numbers, files, kernels and around; a table at the end.
 
     python tools/torture.py              the whole suite, as `make torture`
     python tools/torture.py --share 0.05 a twentieth of it
-    python tools/torture.py --only files processes, numbers, files or kernels alone
+    python tools/torture.py --only files processes, numbers, files, kernels or surroundings alone
 
 The exit status is 1 where anything was lost; what it takes to see it again is printed.
 """
 
 import argparse
+import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-PARTS = ("processes", "numbers", "files", "kernels")
-MUTATIONS = 105_000
+PARTS = ("processes", "surroundings", "files", "kernels", "numbers")
+MUTATIONS = 155_000
 NUMBER_RUNS = 8
 
 
@@ -28,7 +31,8 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the whole suite")
     parser.add_argument("--seed", type=int, default=0, help="of all faults")
     parser.add_argument("--only", choices=PARTS, help="one part of it")
-    parser.add_argument("--workers", type=int, default=2, help="processes that train at a time")
+    parser.add_argument("--workers", type=int, default=2, help="processes at a time")
+    parser.add_argument("--json", type=Path, help="file for the counts and what was lost")
     chosen = parser.parse_args()
     begun, rows, lost = time.monotonic(), Counter(), []
     with tempfile.TemporaryDirectory(prefix="torture-") as name:
@@ -36,23 +40,39 @@ def main() -> None:
         # Programs are compiled once for all processes.
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "compiled"))
         os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-        parts = {
-            "processes": processes,
-            "numbers": numbers,
-            "files": hostile_files,
-            "kernels": kernels,
-        }
-        for part in [chosen.only] if chosen.only else PARTS:
-            tried, said = parts[part](folder / part, chosen)
-            rows += tried
-            lost += said
-            print(f"{part}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+        first, *rest = [chosen.only] if chosen.only else PARTS
+        tried, said = parts()[first](folder / first, chosen)
+        rows, lost = rows + tried, lost + said
+        print(f"{first}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+        # The first takes all processors; each of the others one, in a process of its own.
+        with ThreadPoolExecutor(chosen.workers) as pool:
+            for tried, said in pool.map(lambda part: alone(part, folder, chosen), rest):
+                rows, lost = rows + tried, lost + said
+    if chosen.json:
+        chosen.json.write_text(json.dumps([rows, lost]), encoding="utf-8")
     print(table(rows, lost))
     minutes = (time.monotonic() - begun) / 60
     print(
         f"{minutes:.1f} minutes, {chosen.workers} processes at a time, {os.cpu_count()} processors"
     )
     sys.exit(bool(lost))
+
+
+def parts() -> dict[str, Callable[[Path, argparse.Namespace], tuple[Counter, list]]]:
+    """Return what each part does."""
+    return dict(zip(PARTS, (processes, surroundings, files, kernels, numbers), strict=True))
+
+
+def alone(part: str, folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
+    """Do a part in a process of its own; one that ends by itself has lost."""
+    told = folder / f"{part}.json"
+    words = [f"--{name}={value}" for name, value in vars(chosen).items() if value is not None]
+    words += [f"--only={part}", f"--json={told}"]
+    ended = subprocess.run([sys.executable, __file__, *words], stdout=subprocess.DEVNULL)
+    if not told.is_file():
+        return Counter({part: 1}), [(part, f"{part}: ended with status {ended.returncode}")]
+    rows, lost = json.loads(told.read_text(encoding="utf-8"))
+    return Counter(rows), [(kind, said) for kind, said in lost]
 
 
 def processes(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
@@ -94,7 +114,7 @@ def numbers(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
     return struck, lost
 
 
-def hostile_files(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
+def files(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
     """Read mutated files."""
     import fuzz
 
@@ -106,6 +126,13 @@ def kernels(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
     import native_fuzz
 
     return native_fuzz.run(folder, round(native_fuzz.COUNT * chosen.share), chosen.seed)
+
+
+def surroundings(folder: Path, chosen: argparse.Namespace) -> tuple[Counter, list]:
+    """Be among the files, terminals, settings, states and data of others."""
+    import surroundings
+
+    return surroundings.run(folder, chosen.share, chosen.seed)
 
 
 def table(tried: Counter, lost: list[tuple[str, str]]) -> str:

@@ -242,6 +242,7 @@ def locked(folder: Path) -> Iterator[None]:
     lock = FileLock(path, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        is_ours = _is_ours(path)
         lock.acquire()
     except Timeout as error:
         raise UserError(
@@ -253,10 +254,21 @@ def locked(folder: Path) -> Iterator[None]:
         # For the sentence above only: on a full disk the number is left out, and when the context
         # ends it stays.
         with suppress(OSError):
-            path.write_text(str(os.getpid()), encoding="utf-8")
+            if is_ours:
+                path.write_text(str(os.getpid()), encoding="utf-8")
         yield
     finally:
         lock.release()
+
+
+def _is_ours(path: Path) -> bool:
+    """Tell whether a lock is not there yet or holds a number; another program's stays as it is."""
+    if not os.path.lexists(path):
+        return True
+    with suppress(OSError, ValueError):
+        # A pipe would be waited for.
+        return path.is_file() and path.read_text(encoding="utf-8").isdecimal()
+    return False
 
 
 def _owner(path: Path) -> str:

@@ -103,6 +103,7 @@ def trained(once: Callable, flags: list[str]) -> tuple[Path, str, str]:
 def evaluated(once: Callable, trained: tuple[Path, str, str]) -> tuple[dict[str, Any], str]:
     """What `evaluate` says of that run, as JSON and in print."""
     words = ("--steps", "4", "--seeds", "3", "--tune-seeds", "12", "--json", "e.json")
+    words += ("--against", "sgd,nag")
     folder, out, _ = once("evaluate", str(trained[0]), "quadratic", *words)
     return json.loads((folder / "e.json").read_text()), out
 
@@ -131,7 +132,16 @@ def one_sentence() -> Callable:
 def check_evaluation() -> Callable:
     """Check that a comparison is written as docs/command-line.md says."""
 
-    def check(found: Any, problem: str, learned: str, *, steps: int, seeds: int) -> None:
+    def check(
+        found: Any,
+        problem: str,
+        learned: str,
+        baselines: Any,
+        *,
+        steps: int,
+        seeds: int,
+        timed: bool = True,
+    ) -> None:
         assert list(found) == [
             "problem",
             "steps",
@@ -140,9 +150,13 @@ def check_evaluation() -> Callable:
             "hardware",
             "versions",
             "minutes",
+            *(["seconds_per_step"] if timed else []),
         ]
+        if timed:
+            assert list(found["seconds_per_step"]) == list(found["curves"])
+            assert min(found["seconds_per_step"].values()) > 0
         assert (found["problem"], found["steps"], found["seeds"]) == (problem, steps, seeds)
-        assert list(found["curves"]) == [learned, "sgd", "nag", "rmsprop", "adam"]
+        assert list(found["curves"]) == [learned, *baselines]
         for name, curve in found["curves"].items():
             assert list(curve) == ["mean", "ci95", "final", "sum", "rate"]
             mean, (low, high) = np.asarray(curve["mean"]), np.transpose(curve["ci95"])

@@ -153,8 +153,8 @@ def test_a_curriculum_twice_needs_resume(train_in_stages: Callable, tmp_path: Pa
     status, _, said = train_in_stages("2,4")
     assert status == 2
     assert said.splitlines()[-1] == (
-        f"metadescent: {Path('r', 'steps-2')} already holds a run; go on with it by --resume or "
-        "choose another folder"
+        f"metadescent: {Path('r', 'steps-2')} already holds a run; go on with it by the same words "
+        "and --resume or choose another folder"
     )
     assert left_in(tmp_path / "r") == before
 

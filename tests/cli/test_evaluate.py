@@ -1,12 +1,18 @@
 """`evaluate`: what is compared, drawn and written."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from metadescent.cli.tables import print_comparison
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import Curve
+from metadescent.descent.tuning import Tuned
 from metadescent.zoo import catalogue
 
 EVALUATE = ("--steps", "4", "--seeds", "3")
@@ -16,9 +22,30 @@ def test_the_json_of_evaluate_is_as_documented(
     evaluated: tuple[dict[str, Any], str], check_evaluation: Callable
 ) -> None:
     found, out = evaluated
-    check_evaluation(found, "quadratic", "quadratic", steps=4, seeds=3)
+    check_evaluation(found, "quadratic", "quadratic", ["sgd", "nag"], steps=4, seeds=3)
     for name in found["curves"]:
         assert name in out
+
+
+@pytest.mark.parametrize(
+    ("learned", "sgd", "marks"),
+    [
+        (1.0, 2.0, ["m (best)", "sgd"]),
+        (2.0, 1.0, ["m (behind)", "sgd (best)"]),
+        (float("nan"), 1.0, ["m (behind)", "sgd (best)"]),
+    ],
+)
+def test_winner_and_losers_are_told_without_colour(
+    learned: float, sgd: float, marks: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    curves = {"m": Curve(*np.full((3, 20), learned)), "sgd": Curve(*np.full((3, 20), sgd), 0.1)}
+    tuned = {"sgd": Tuned(0.1, [0.01, 0.1, 1.0], [1.0, 0.0, 1.0], "mean")}
+    print_comparison(Comparison("p", 20, 3, curves, tuned, 0.0))
+    lines = capsys.readouterr().out.splitlines()
+    for mark in marks:
+        assert any(re.match(rf" {re.escape(mark)}  ", line) for line in lines)
+    print_comparison(Comparison("p", 20, 3, {"m": curves["m"]}, {}, 0.0))
+    assert "(" not in capsys.readouterr().out
 
 
 def test_every_number_that_evaluate_writes_is_json(

@@ -1,5 +1,6 @@
 """`report`: one page on a run."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,10 +23,13 @@ def test_a_report_is_one_small_page(reported: tuple[Path, str]) -> None:
     assert len(text.encode()) < 1_000_000
     for heading in (
         *("The doctor says", "Meta-training", "Comparison", "What it does"),
-        *("Measurements", "Configuration"),
+        *("Measurements", "Configuration", "Speed-up", "Made by"),
     ):
         assert f"<h2>{heading}</h2>" in text
     assert text.count("<img ") == 4
+    # The speed-up comes first.
+    assert re.findall(r"<h2>(.*?)</h2>", text)[0] == "Speed-up"
+    assert f"metadescent report {folder_of(text)} --out first.html --against sgd" in text
     assert "lstm(layers=(4,), p=None, scale=1.0)" in text
 
 
@@ -36,4 +40,24 @@ def test_the_same_report_is_the_same_page_and_lies_in_the_run(
     status, out, said = metadescent("report", "r", *WORDS)
     assert status == 0, said
     assert f"Report: {Path('r', 'report.html')}" in out
-    assert Path("r", "report.html").read_text(encoding="utf-8") == reported[0].read_text()
+    # But for when and by which words it was made, and for the wall-clock time of a step, which
+    # stands after two ratios and a loss.
+    text, first = Path("r", "report.html").read_text(encoding="utf-8"), reported[0].read_text()
+    assert '<th scope="col">µs a step</th>' in text
+    assert untimed(apart(text)[0]) == untimed(apart(first)[0])
+    assert "metadescent report r --against sgd" in apart(text)[1]
+
+
+def apart(text: str) -> list[str]:
+    """What a page says, and how it was made."""
+    return text.split("<h2>Made by</h2>")
+
+
+def untimed(text: str) -> str:
+    """A page without the times of steps."""
+    return re.sub(r"(?m)^(<tr>(?:<t[hd][^/]*/t[hd]>){4})<td>[^/]*", r"\1", text)
+
+
+def folder_of(text: str) -> str:
+    """The run that the command on a page names."""
+    return re.findall(r"metadescent report (\S+)", text)[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metadescent.descent.baselines import STANDARD
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo import catalogue
 
@@ -49,7 +50,9 @@ def test_reproduce_draws_the_figure_and_judges_the_claims(
     assert {"left", "center", "right"} <= set(found["panels"])
     for panel in found["panels"].values():
         name, steps, seeds = (panel[key] for key in ("problem", "steps", "seeds"))
-        check_evaluation(panel, name, f"{name}-lstm", steps=steps, seeds=seeds)
+        check_evaluation(
+            panel, name, f"{name}-lstm", STANDARD, steps=steps, seeds=seeds, timed=False
+        )
     assert len(found["claims"]) >= 3
     for claim in found["claims"]:
         assert list(claim) == ["text", "section", "measured", "reference", "holds"]

@@ -15,11 +15,12 @@ from metadescent.cli.stylize import Stylize
 from metadescent.descent.trace import Visited
 from metadescent.figures.paper.styling import OPTIMIZERS
 from metadescent.problems.data.embedded import embedded_names
-from metadescent.problems.data.pictures import read_picture
+from metadescent.problems.data.pictures import read_picture, write_picture
 from metadescent.problems.neural_art.tiny_imagenet import NETWORKS
 from metadescent.registry import make_optimizer
 
 SMALL = ("--size", "16", "--steps", "3")
+HUGE = f"{float(jnp.finfo(jnp.zeros(0).dtype).max) ** 0.78:.0e}"  # 1e+30 in 32 bits
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ def test_a_frame_that_a_line_search_passes_comes_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    command = Stylize(Path("a"), Path("b"), optimizer="lbfgs", frames=3)
+    command = Stylize(Path("a"), Path("b"), optimizer="lbfgs", frames="3")
     visited = [Visited(jnp.zeros((2, 2, 3)), jnp.ones(()), n) for n in (0, 4, 5, 6, 13, 14)]
-    assert list(reported(iter(visited), "lbfgs", command, lambda *_: None)) == visited
+    assert list(reported(iter(visited), "lbfgs", command, lambda *_: None, [])) == visited
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"styled-{n:04d}.png" for n in (0, 4, 6, 13)]
 
@@ -60,16 +61,69 @@ def test_compare_adds_the_strip_and_everybody_s_curves(
 ) -> None:
     status, out, said = stylize("--compare", "--out", "s.png")
     assert status == 0, said
-    assert said.splitlines()[-1].startswith("stylize 18/18")
+    assert said.splitlines()[-1].startswith("stylize 21/21")
     for name in ("neural-art-lstm", "adam", "sgd", "nag", "rmsprop", "lbfgs"):
         assert any(line.split()[:1] == [name] for line in out.splitlines())
     found = {path.name for path in tmp_path.glob("s*")}
     assert found == {"s.png", "s-strip.png", "s-curves.svg", "s-curves.png"}
     strip = np.asarray(Image.open(tmp_path / "s-strip.png"))
-    content, result, style = np.split(strip, 3, axis=1)
-    np.testing.assert_array_equal(content, read_picture(data / "photo.png", 16))
-    np.testing.assert_array_equal(result, read_picture(tmp_path / "s.png", 16))
-    np.testing.assert_array_equal(style, read_picture(data / "style" / "waves.png", 16))
+    paths = data / "photo.png", tmp_path / "s.png", data / "style" / "waves.png"
+    shown = [place_of(read_picture(path, 16, least=16), strip) for path in paths]
+    content, result, style = shown
+    assert content < style < result
+    assert " least loss  " in out
+
+
+def place_of(picture: np.ndarray, strip: np.ndarray) -> int:
+    """Return the column where a picture is in a strip, pixel by pixel."""
+    windows = np.lib.stride_tricks.sliding_window_view(strip, picture.shape)[:, :, 0]
+    ((_, column),) = np.argwhere((windows == picture).all((2, 3, 4)))
+    return int(column)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sides", [(48, 32), (25, 200)])
+def test_a_picture_keeps_its_sides_under_every_optimizer(
+    metadescent: Callable, data: Path, tmp_path: Path, sides: tuple[int, int]
+) -> None:
+    drawn = np.random.default_rng(2).integers(0, 256, (*sides[::-1], 3), dtype=np.uint8)
+    write_picture(tmp_path / "wide.png", drawn)
+    words = ("--size", "40", "--steps", "3", "--compare", "--data-dir", str(data))
+    status, out, said = metadescent("stylize", "wide.png", "waves", *words)
+    assert status == 0, said
+    width, height = (max(16, round(40 * side / max(sides))) for side in sides)
+    assert f"{width} × {height} pixels, 3 gradients" in out
+    with Image.open(tmp_path / "styled.png") as result:
+        assert result.size == (width, height)
+    assert "nan" not in out
+    strip = np.asarray(Image.open(tmp_path / "styled-strip.png"))
+    place_of(read_picture(tmp_path / "styled.png", 40, least=16), strip)
+
+
+def test_a_film_ends_with_the_result(stylize: Callable, tmp_path: Path) -> None:
+    status, out, said = stylize("--optimizer", "adam", "--frames", "2,a/f.webp,f.GIF")
+    assert status == 0, said
+    films = [f"Film of 3 frames: {path}" for path in (Path("a", "f.webp"), "f.GIF")]
+    assert out.splitlines() == ["Styled picture: styled.png", *films]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["a", "f.GIF", "styled-0000.png", "styled-0002.png", "styled.png"]
+    with Image.open(tmp_path / "f.GIF") as film, Image.open(tmp_path / "styled.png") as result:
+        assert (film.n_frames, film.size) == (3, result.size)
+        film.seek(2)
+        last, result = (np.asarray(image.convert("RGB"), float) for image in (film, result))
+    assert abs(last - result).mean() < 10
+
+
+def test_a_film_without_a_number_has_at_most_65_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = Stylize(Path("a"), Path("b"), optimizer="sgd", frames="f.gif", steps=1000)
+    visited = [Visited(jnp.zeros((2, 2, 3)), jnp.ones(()), n) for n in range(1001)]
+    film: list[np.ndarray] = []
+    list(reported(iter(visited), "sgd", command, lambda *_: None, film))
+    assert 50 <= len(film) <= 65
+    assert not list(tmp_path.iterdir())
 
 
 def test_every_network_has_a_pretrained_optimizer() -> None:
@@ -103,7 +157,8 @@ def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> N
         (("--optimizer", "adamm"), "there is no optimizer 'adamm'; did you mean 'adam'?"),
         (
             ("--optimizer", "quadratic-lstm", "--rate", "1"),
-            "quadratic-lstm has no rate; leave --rate out or take sgd, nag, rmsprop, adam, lbfgs",
+            "quadratic-lstm has no rate; leave --rate out or take sgd, nag, rmsprop, adam, adamw, "
+            "lbfgs",
         ),
         (
             ("--out", "s.txt"),
@@ -111,10 +166,19 @@ def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> N
             "let it end in .png, .jpg, .jpeg, .webp",
         ),
         (("--steps", "0"), "steps is 0 and must be at least 1"),
+        (("--frames", "-1"), "frames is -1 and must be at least 0"),
+        *(
+            (
+                ("--frames", words),
+                f"frames is '{words}' and must be a number of gradients, a film that ends in .gif, "
+                ".webp, .mp4, or both; try --frames 16,film.gif",
+            )
+            for words in ("film.avi", "2,3", "1.5")
+        ),
         (("--size", "8"), "size is 8 and must be from 16 to 4096"),
         (("--beta", "-1"), "beta is -1.0 and must be at least 0"),
         (
-            ("--optimizer", "sgd", "--rate", "1e30", "--out", "kept.png"),
+            ("--optimizer", "sgd", "--rate", HUGE, "--out", "kept.png"),
             "the loss is not finite under sgd; try a lower --rate",
         ),
     ],
@@ -173,7 +237,9 @@ def test_pictures_of_every_kind_are_painted(
     place = (*SMALL, "--data-dir", str(data))
     status, out, said = metadescent("stylize", kind, kind, *place, "--out", "found.png")
     assert (status, out) == (0, "Styled picture: found.png\n"), said
-    found, content = (read_picture(tmp_path / name, 16).astype(int) for name in ("found.png", kind))
+    found, content = (
+        read_picture(tmp_path / name, 16, least=16).astype(int) for name in ("found.png", kind)
+    )
     assert 0 < abs(found - content).mean() < 60
 
 

@@ -84,6 +84,8 @@ MADE = {
     "nag": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
     "rmsprop": lambda rate: optax.rmsprop(rate, decay=0.99, eps=1e-8, eps_in_sqrt=False),
     "adam": optax.adam,
+    # Without a horizon the rate stays.
+    "adamw": optax.adamw,
     "lbfgs": optax.lbfgs,
 }
 
@@ -169,3 +171,14 @@ def test_baselines_step_as_torch7s_do(name: str, scale: float) -> None:
         xs.append(float(x))
     expected = TORCH7[name](slope, 0.0, rate, steps)
     np.testing.assert_allclose(xs, expected, rtol=1e-5)
+
+
+def test_the_rate_of_adamw_goes_down_by_half_a_cosine_over_the_horizon() -> None:
+    # Of a constant gradient Adam makes steps of the rate, but for ε.
+    tx, ones = BASELINES["adamw"].at(0.1, 10), jnp.asarray(0.0)
+    state, steps = tx.init(ones), []
+    for _ in range(12):
+        update, state = tx.update(jnp.asarray(1.0), state, ones)
+        steps.append(-float(update))
+    expected = [0.05 * (1 + np.cos(np.pi * min(t / 10, 1))) for t in range(12)]
+    np.testing.assert_allclose(steps, expected, rtol=1e-4, atol=1e-6)

@@ -94,8 +94,16 @@ def test_only_a_rule_that_searches_searches() -> None:
 
 def test_tuned_it_takes_its_rate_from_the_grid_and_refuses_minibatches(sentence: Callable) -> None:
     words: list[str] = []
+    shares: list[float] = []
     sizes = {"num_steps": 3, "num_seeds": 2}
-    tuned = tune("lbfgs", Bowls(jnp.zeros(())), KEY, **sizes, progress=words.append)
+
+    def tell(text: str, share: float) -> None:
+        words.append(text)
+        shares.append(share)
+
+    tuned = tune("lbfgs", Bowls(jnp.zeros(())), KEY, **sizes, progress=tell)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
     assert tuned.grid[0] < tuned.rate < tuned.grid[-1]
     # Rate by rate: side by side all would wait for the longest search at every step.
     assert len(words) == len(tuned.grid)

@@ -38,8 +38,8 @@ half.defvjp(lambda x: (half(x), x), lambda x, g: (2 * x * g, x))
     [
         (
             lambda x: jax.pure_callback(
-                lambda y: np.float32(0),
-                jax.ShapeDtypeStruct((), "float32"),
+                lambda y: np.zeros((), y.dtype),
+                jax.ShapeDtypeStruct((), x.dtype),
                 x,
                 vmap_method="sequential",
             ),
@@ -103,25 +103,26 @@ class Whole(LearnedOptimizer):
 
 
 A = jnp.ones(())
+FLOAT, INT = jnp.ones(()).dtype, jnp.ones((), int).dtype  # of 64 bits where JAX has them on
 RETURNS = "update_coordinates returns as"
 
 
 @pytest.mark.parametrize(
     ("m", "said"),
     [
-        (Rule(A, g=lambda g: g[:, None]), f"{RETURNS} g float32[3, 1], and must return float32[3]"),
-        (Rule(A, g=lambda g: g.sum()), f"{RETURNS} g float32[], and must return float32[3]"),
-        (Rule(A, h=lambda h: h[None]), f"{RETURNS} h float32[1, 3], and must return float32[3]"),
-        (Rule(A, h=lambda h: (h, h)), f"{RETURNS} h float32[3][0] and float32[3][1], and must"),
+        (Rule(A, g=lambda g: g[:, None]), f"{RETURNS} g {FLOAT}[3, 1], and must return {FLOAT}[3]"),
+        (Rule(A, g=lambda g: g.sum()), f"{RETURNS} g {FLOAT}[], and must return {FLOAT}[3]"),
+        (Rule(A, h=lambda h: h[None]), f"{RETURNS} h {FLOAT}[1, 3], and must return {FLOAT}[3]"),
+        (Rule(A, h=lambda h: (h, h)), f"{RETURNS} h {FLOAT}[3][0] and {FLOAT}[3][1], and must"),
         (
             Rule(A, begin=0, h=lambda h: h + 0.5),
-            f"{RETURNS} h float32[3], and must return int32[3]",
+            f"{RETURNS} h {FLOAT}[3], and must return {INT}[3]",
         ),
         (
             Rule(A, g=lambda g: jnp.expp(g)),
             "Rule does not work, AttributeError: module 'jax.numpy'",
         ),
-        (Whole(A), "Whole.update returns as g float32[2], and must return float32[2, 2]"),
+        (Whole(A), f"Whole.update returns as g {FLOAT}[2], and must return {FLOAT}[2, 2]"),
     ],
 )
 def test_a_rule_that_makes_no_step_is_named(m: Any, said: str, sentence: Callable) -> None:

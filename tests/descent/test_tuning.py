@@ -9,8 +9,9 @@ import pytest
 
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import final_loss, learning_curves
-from metadescent.descent.tuning import Tuned, tune
+from metadescent.descent.tuning import Tuned, baselines_for, tune
 from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.from_function import FromFunction
 
 KEY = jax.random.key(0)
 SIZES = {"num_steps": 10, "num_seeds": 2}
@@ -68,7 +69,7 @@ def test_the_grid_grows_until_the_optimum_is_inside(factor: float, tuned: Tuned)
 
 
 def test_rates_that_diverge_are_never_best() -> None:
-    tuned = tune("sgd", bowls(1.0), KEY, num_steps=60, num_seeds=2)
+    tuned = tune("sgd", bowls(1.0), KEY, num_steps=150, num_seeds=2)
     diverged = [rate for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True) if loss > 1]
     assert tuned.final_losses[-1] == np.inf
     assert diverged
@@ -83,7 +84,7 @@ def test_all_rates_at_once_are_one_by_one(tuned: Tuned) -> None:
 
 def test_side_by_side_there_is_one_word_for_a_grid() -> None:
     words: list[str] = []
-    tuned = tune("sgd", bowls(1.0), KEY, **SIZES, progress=words.append)
+    tuned = tune("sgd", bowls(1.0), KEY, **SIZES, progress=lambda text, _: words.append(text))
     assert words == [f"tuning sgd, {len(tuned.grid)} of {len(tuned.grid)} rates"]
 
 
@@ -129,6 +130,19 @@ def test_where_no_rate_is_best_it_says_so(problem: Problem, rates: str, sentence
 
 
 def test_an_unknown_baseline_is_named(sentence: Callable) -> None:
-    assert sentence(tune, "adamw", bowls(1.0), KEY, **SIZES) == (
-        "there is no baseline 'adamw'; known are sgd, nag, rmsprop, adam, lbfgs"
+    assert sentence(tune, "adagrad", bowls(1.0), KEY, **SIZES) == (
+        "there is no baseline 'adagrad'; known are sgd, nag, rmsprop, adam, adamw, lbfgs"
     )
+
+
+def regression(theta: jax.Array, key: jax.Array, rows: jax.Array) -> jax.Array:
+    """Of a θ of 0 the loss is that of every minibatch, and the gradient is not."""
+    return jnp.mean((rows[jax.random.randint(key, (2,), 0, 8)] @ theta - 1.0) ** 2)
+
+
+def test_line_searches_are_for_an_f_without_minibatches_even_where_theta_begins_at_0() -> None:
+    rows = jax.random.normal(KEY, (1, 8, 3))
+    drawn = FromFunction(regression, lambda key: jnp.zeros(3), rows)
+    first_order = [name for name, rule in BASELINES.items() if not rule.searches_along_line]
+    assert baselines_for(drawn) == first_order
+    assert baselines_for(bowls(1.0)) == list(BASELINES)

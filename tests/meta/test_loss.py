@@ -267,7 +267,10 @@ class Half(Optimizee):
     """A quadratic over a θ of low precision."""
 
     def init(self, key: jax.Array) -> dict[str, jax.Array]:
-        return {"half": jax.random.normal(key, (3,), jnp.bfloat16), "single": jnp.ones(2)}
+        return {
+            "half": jax.random.normal(key, (3,), jnp.bfloat16),
+            "single": jnp.ones(2, jnp.float32),
+        }
 
     def loss(self, theta: dict[str, jax.Array], key: jax.Array) -> jax.Array:
         del key

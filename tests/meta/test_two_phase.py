@@ -105,14 +105,15 @@ def test_two_phases_are_one_from_a_carried_state_on(
 ) -> None:
     @eqx.filter_jit
     def both(m: LSTM, f: Optimizee) -> tuple[LSTM, LSTM]:
+        weights = jnp.asarray(WEIGHTS.tolist())
         begin, _ = unroll(m, f, start(m, f, KEY), KEY, num_steps=2)
         begin = jax.lax.stop_gradient(begin)
 
         def loss(m: LSTM) -> jax.Array:
-            return (WEIGHTS @ unroll(m, f, begin, KEY, num_steps=STEPS)[1]).sum()
+            return (weights @ unroll(m, f, begin, KEY, num_steps=STEPS)[1]).sum()
 
         gradients = record(m, f, begin, KEY, num_steps=STEPS)[2]
-        return eqx.filter_grad(loss)(m), meta_gradient(m, begin.state, gradients, WEIGHTS)
+        return eqx.filter_grad(loss)(m), meta_gradient(m, begin.state, gradients, weights)
 
     with jax.enable_x64(float64):
         one, two = map(flat, both(LSTM((3,), key=jax.random.key(0)), OPTIMIZEES[name]()))

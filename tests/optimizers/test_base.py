@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer, OverBatch
+from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer, OverBatch, phi_dtype
 from metadescent.optimizers.lstm import LSTM
 
 HIDDEN = 3
 M = LSTM((HIDDEN,), key=jax.random.key(0))
+PHI = phi_dtype(M).name  # float64 where JAX has its 64 bits on
 TX = M.as_optax()
 STEPS = 3
 
@@ -25,7 +26,7 @@ def gradients(shape: tuple[int, ...] = (6,)) -> jax.Array:
     """Gradients of several orders of magnitude for a few steps."""
     exponent_key, sign_key = jax.random.split(jax.random.key(1))
     size = 10.0 ** jax.random.uniform(exponent_key, (STEPS, *shape), minval=-6.0, maxval=1.0)
-    return size * jax.random.rademacher(sign_key, size.shape, jnp.float32)
+    return size * jax.random.rademacher(sign_key, size.shape, size.dtype)
 
 
 def run(rule: Any, sequence: Any) -> tuple[Any, Any]:
@@ -85,7 +86,7 @@ def test_the_state_mirrors_theta_with_features_first() -> None:
     state = M.init(theta)
 
     def h_and_c(*shape: int) -> Any:
-        return (((HIDDEN, *shape), "float32"),) * 2
+        return (((HIDDEN, *shape), PHI),) * 2
 
     assert structure(state) == {"w": (h_and_c(2, 5),), "b": (h_and_c(),), "none": (h_and_c(0),)}
     update, new_state = M.update(theta, state)
@@ -196,7 +197,7 @@ def test_updates_come_in_the_gradients_dtype_and_the_state_in_that_of_phi(dtype:
     theta = {"half": jnp.asarray([0.25, -2.0], dtype), "single": jnp.asarray([0.25, -2.0])}
     update, state = TX.update(theta, TX.init(theta), theta)
     assert structure(update) == structure(theta)
-    assert {leaf.dtype.name for leaf in jax.tree.leaves(state)} == {"float32"}
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(state)} == {PHI}
     np.testing.assert_allclose(update["half"].astype(jnp.float32), update["single"], rtol=1e-2)
 
 
@@ -205,7 +206,7 @@ def test_double_precision_gradients_do_not_change_the_state() -> None:
         theta = jnp.asarray([0.25, -2.0], jnp.float64)
         update, state = TX.update(theta, TX.init(theta), theta)
         assert update.dtype == jnp.float64
-        assert {leaf.dtype.name for leaf in jax.tree.leaves(state)} == {"float32"}
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(state)} == {PHI}
 
 
 def test_extra_arguments_are_accepted_and_passed_over(assert_close: Callable) -> None:

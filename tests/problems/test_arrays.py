@@ -61,6 +61,7 @@ def test_keys_and_what_jax_has_come_through() -> None:
     assert jax.jit(lambda x: as_arrays([x], "x")[0])(jnp.ones(2)).shape == (2,)
 
 
+@pytest.mark.usefixtures("in_32_bits")
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -96,6 +97,10 @@ def test_keys_and_what_jax_has_come_through() -> None:
         ),
         (
             np.ma.masked_array([1.0, 2.0], [True, False]),
+            "x is masked and would lose its mask; try x.filled(0)",
+        ),
+        (
+            np.ma.masked_array(np.zeros(2, "f4,i4"), [True, False]),
             "x is masked and would lose its mask; try x.filled(0)",
         ),
         (
@@ -137,6 +142,7 @@ def test_what_would_be_lost_is_refused_in_a_sentence(
     assert sentence(as_array, value, "x") == expected
 
 
+@pytest.mark.usefixtures("in_32_bits")
 def test_a_column_counts_by_itself() -> None:
     with pytest.raises(Exception, match="has steps of 131072"):
         as_array(np.stack([MILLISECONDS + np.arange(60.0), np.arange(60.0) * 1e20], -1), "x")
@@ -148,6 +154,16 @@ def test_with_64_bits_nothing_is_lost() -> None:
             np.testing.assert_array_equal(as_array(value, "x"), value)
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).max == np.finfo(float).max, reason="no wider floats")
+def test_beyond_64_bits_none_are_advised(sentence: Callable) -> None:
+    with jax.enable_x64(True):
+        assert sentence(as_array, np.array(["1e400"], np.longdouble), "x") == (
+            "x is float128 and holds ±1e+400, which is inf in JAX's float64; subtract an offset or "
+            "divide in NumPy first"
+        )
+
+
+@pytest.mark.usefixtures("in_32_bits")
 def test_a_tensor_of_pytorch_is_an_array_or_a_sentence(sentence: Callable) -> None:
     torch = pytest.importorskip("torch")
     assert as_array(torch.ones(2), "x").tolist() == [1, 1]
@@ -157,6 +173,7 @@ def test_a_tensor_of_pytorch_is_an_array_or_a_sentence(sentence: Callable) -> No
     assert "which becomes -807049216" in sentence(as_array, torch.tensor([MILLISECONDS]), "x")
 
 
+@pytest.mark.usefixtures("in_32_bits")
 def test_data_names_the_leaf(sentence: Callable) -> None:
     def loss(theta: jax.Array, key: jax.Array, entry: Any) -> jax.Array:
         return jnp.sum((theta - entry["a"]["time"]) ** 2)
@@ -192,6 +209,7 @@ class Late(Problem):
         return Line(np.array([MILLISECONDS, 0]))
 
 
+@pytest.mark.usefixtures("in_32_bits")
 def test_a_field_of_a_class_of_ones_own_is_data_too(sentence: Callable) -> None:
     lost = f"is int64 and holds {MILLISECONDS}, which becomes"
     assert sentence(Held, np.array([MILLISECONDS, 0])).startswith(f"Held.x {lost}")

@@ -13,6 +13,7 @@ from metadescent.problems.batch import Batch
 from metadescent.problems.from_function import FromFunction
 
 KEY, OTHER = jax.random.split(jax.random.key(0))
+FLOAT, INT = jnp.zeros(0).dtype, jnp.zeros(0, int).dtype  # of 32 bits, unless JAX has its 64 on
 DATA = {"x": np.arange(12.0).reshape(4, 3), "y": np.arange(4.0)}
 
 
@@ -105,7 +106,7 @@ def test_the_key_of_a_minibatch_is_not_the_key_of_the_loss() -> None:
         (
             (lambda theta, key: theta, init),
             {},
-            "loss returns float32[3] and must return a floating-point scalar; try jnp.mean",
+            f"loss returns {FLOAT}[3] and must return a floating-point scalar; try jnp.mean",
         ),
         (
             (lambda theta, key: (theta[0], theta[1]), init),
@@ -115,12 +116,12 @@ def test_the_key_of_a_minibatch_is_not_the_key_of_the_loss() -> None:
         (
             (lambda theta, key: jnp.argmax(theta), init),
             {},
-            "loss returns int32[] and must return a floating-point scalar; try jnp.mean",
+            f"loss returns {INT}[] and must return a floating-point scalar; try jnp.mean",
         ),
         (
             (noisy, lambda key: {"w": jnp.zeros(3, int)}),
             {},
-            "θ['w'] as init returns it is int32 and must be floating-point; try jnp.float32",
+            f"θ['w'] as init returns it is {INT} and must be floating-point; try jnp.float32",
         ),
         ((noisy, lambda key: ()), {}, "init returns no arrays; try jnp.zeros(3)"),
         (

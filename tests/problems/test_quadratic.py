@@ -41,8 +41,8 @@ def test_there_are_no_minibatches() -> None:
     ("entries", "mean", "std"), [("gaussian", 0.0, 1.0), ("uniform", 0.5, 12**-0.5)]
 )
 def test_entries_are_drawn_from_their_distribution(entries: str, mean: float, std: float) -> None:
-    fs = draw(Quadratic(10, entries), KEY, 200)
-    assert fs.own.W.shape == (200, 10, 10)
+    fs = draw(Quadratic(10, entries), KEY, 1000)
+    assert fs.own.W.shape == (1000, 10, 10)
     for drawn in (fs.own.W, fs.own.y):
         assert float(drawn.mean()) == pytest.approx(mean, abs=0.05)
         assert float(drawn.std()) == pytest.approx(std, abs=0.05)

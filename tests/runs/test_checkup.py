@@ -16,9 +16,12 @@ from metadescent import zoo
 from metadescent.optimizers.partitioned import ByHand
 from metadescent.problems.from_function import FromFunction
 from metadescent.runs.checkup import (
+    SCALES,
     Checkup,
     Examination,
+    at_scale,
     best_of,
+    count_examined,
     examine,
     measurements,
     read_checkup,
@@ -46,8 +49,6 @@ EXAMINATION = Examination(
     responses=(0.9, 0.8),
     gradient=2.0,
     mine=np.repeat([[0.5, 0.1, 0.09, 0.08]], 16, 0).repeat(10, 1),
-    sgd=np.repeat([[0.8, 0.4]], 16, 0).repeat(10, 1),
-    rate=0.3,
 )
 
 
@@ -85,6 +86,7 @@ def test_an_optimizer_is_run_twice_as_long_as_it_was_trained_for() -> None:
         ByHand(optax.sgd(0.25)),
         FromFunction(square, one),
         Recipe(steps=1, unroll=1),
+        baselines=["sgd"],
         num_seeds=1,
         progress=told.append,
     )
@@ -92,16 +94,23 @@ def test_an_optimizer_is_run_twice_as_long_as_it_was_trained_for() -> None:
     assert examination.rest.tolist() == [[1.0]]
     assert examination.mine is not None
     assert examination.mine.tolist() == [[0.25, 0.0625]]
-    assert examination.sgd is not None
-    assert examination.rate == pytest.approx(0.5, rel=0.2)
-    np.testing.assert_allclose(examination.sgd, [[(1 - 2 * examination.rate) ** 2]], rtol=1e-4)
+    comparison = examination.comparison
+    assert comparison is not None
+    rate = comparison.tuned["sgd"].rate
+    assert rate == pytest.approx(0.5, rel=0.2)
+    np.testing.assert_allclose(comparison.losses["sgd"], [[(1 - 2 * rate) ** 2]], rtol=1e-4)
+    # It is behind SGD, so other scales of its steps were tried: 1 − 2 · 0.25 of θ is left of it.
+    assert list(examination.rescaled) == list(SCALES)
+    for scale, curves in examination.rescaled.items():
+        np.testing.assert_allclose(curves, [[(1 - scale / 2) ** 2]], rtol=1e-4)
+    assert len(told) == count_examined(["sgd"])
     assert told[:3] == ["did nothing", "looked at the first update", "ran the best φ"]
 
 
 def test_where_f_is_not_finite_nothing_else_is_measured() -> None:
     broken = FromFunction(lambda theta, key: jnp.nan * theta, one)
     examination = examine(ByHand(optax.sgd(0.25)), broken, Recipe(steps=1, unroll=1), num_seeds=1)
-    assert (examination.finite, examination.mine, examination.sgd) == (0.0, None, None)
+    assert (examination.finite, examination.mine, examination.comparison) == (0.0, None, None)
 
 
 def test_measurements_are_the_numbers_of_the_last_epoch_and_of_the_examination() -> None:
@@ -113,7 +122,6 @@ def test_measurements_are_the_numbers_of_the_last_epoch_and_of_the_examination()
     assert values["update ÷ gradient"] == "0.25"
     assert values["loss in the last segment, training"] == "0.21"
     assert values["loss at the horizon of 20 steps"] == "0.1"
-    assert values["loss of SGD there, rate 0.3"] == "0.4"
     assert values["loss after 40 steps"] == "0.08"
 
 
@@ -122,7 +130,6 @@ def test_what_is_not_known_is_a_dash() -> None:
     unmeasured = Examination(finite=0.5, functions=8, rest=np.full((1, 2), np.nan))
     values = dict(measurements(Checkup(RECIPE, [LINE], None, 0.3, unmeasured)))
     assert values["size of the first gradients"] == "–"
-    assert values["loss of SGD there, rate –"] == "–"
     assert "loss after 40 steps" not in values
 
 
@@ -132,3 +139,12 @@ def test_of_many_segments_a_few_are_shown() -> None:
     assert shown.startswith("0, … ")
     assert shown.endswith(" 49")
     assert len(shown.split(", … ")) == 6
+
+
+def test_a_scale_is_that_of_the_specification_times_a_factor() -> None:
+    assert at_scale("lstm(layers=(4,), scale=3.0)", 0.1) == (
+        'try --optimizer "lstm(layers=(4,), scale=0.3)"'
+    )
+    assert at_scale("lstm", 10.0) == 'try --optimizer "lstm(scale=1.0)"'
+    chained = "lstm(layers=(4,)) >> pace"
+    assert at_scale(chained, 0.1) == f"multiply the updates of {chained} by 0.1"

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import summarize
+from metadescent.descent.tuning import Tuned
 from metadescent.runs import doctor
 from metadescent.runs.checkup import Checkup, Examination, measurements
-from metadescent.runs.doctor import Finding, diagnose
+from metadescent.runs.doctor import diagnose
+from metadescent.runs.finding import Finding
 from metadescent.runs.recipe import Recipe
 
 RECIPE = Recipe(steps=20, unroll=5, epochs=8, meta_rate=0.01)
@@ -41,6 +45,17 @@ def curve(*levels: float) -> np.ndarray:
     return np.repeat(levels, 10)[None] * NOISE[:, : 10 * len(levels)]
 
 
+def beside(mine: np.ndarray, **others: np.ndarray) -> Comparison:
+    """A comparison of 20 steps, of these curves."""
+    losses = {"learned": mine[:, :20], **others}
+    curves = {
+        name: summarize(of, None if name == "learned" else 0.3) for name, of in losses.items()
+    }
+    tuned = dict.fromkeys(others, Tuned(0.3, [], [], "by hand"))
+    return Comparison("p", 20, 16, curves, tuned, 0.0, losses=losses)
+
+
+MINE = curve(0.5, 0.1, 0.09, 0.08)
 HEALTHY = Examination(
     finite=1.0,
     functions=8,
@@ -48,19 +63,22 @@ HEALTHY = Examination(
     threshold=0.0,
     responses=(0.9, 0.8),
     gradient=2.0,
-    mine=curve(0.5, 0.1, 0.09, 0.08),
-    sgd=curve(0.8, 0.4),
-    rate=0.3,
+    mine=MINE,
 )
+SGD = curve(0.8, 0.4)
 
 
 def findings(
     recipe: Recipe = RECIPE,
     metrics: list[dict[str, Any]] | None = None,
     stopped: dict[str, Any] | None = None,
+    others: dict[str, np.ndarray] | None = None,
     **replaced: Any,
 ) -> list[Finding]:
     exam = HEALTHY._replace(**replaced)
+    if exam.mine is not None:
+        others = {"sgd": SGD} if others is None else others
+        exam = exam._replace(comparison=beside(exam.mine, **others))
     return diagnose(Checkup(recipe, [line()] if metrics is None else metrics, stopped, 0.3, exam))
 
 
@@ -68,20 +86,33 @@ def verdicts(**options: Any) -> list[str]:
     return [finding.verdict for finding in findings(**options)]
 
 
-def test_better_than_sgd_and_than_nothing_is_learned() -> None:
-    (found,) = findings()
+def test_ahead_of_every_baseline_and_of_nothing_is_learned() -> None:
+    (found,) = findings(others={"sgd": SGD, "nag": curve(0.6, 0.2)})
     assert found.verdict == doctor.LEARNED
     assert found.remedy == ""
-    for word in ("0.1", "doing nothing", "SGD at its best rate, 0.3"):
+    # NAG is the best; it is at its final loss at step 11 or later, and so is the learned one.
+    for word in ("final loss of nag", "× as fast and ends at 0.5", "doing nothing"):
         assert word in found.numbers
+
+
+@pytest.mark.parametrize(("level", "word"), [(0.1, "level with nag"), (0.05, "behind nag")])
+def test_learned_is_not_said_where_any_baseline_is_level(level: float, word: str) -> None:
+    (found,) = findings(others={"sgd": SGD, "nag": curve(0.5, level)})
+    assert found.verdict == doctor.NOT_YET
+    assert found.numbers.startswith(f"{word};")
+
+
+def test_a_line_search_that_is_ahead_is_named_with_learned() -> None:
+    (found,) = findings(others={"sgd": SGD, "lbfgs": curve(0.5, 1e-9)})
+    assert found.verdict == "learned, but behind lbfgs"
 
 
 @pytest.mark.parametrize(
     "replaced",
     [
-        {"sgd": curve(0.3, 0.05)},
-        {"sgd": curve(0.5, 0.1)},
-        {"mine": curve(1.0, 1.0, 1.0, 1.0), "sgd": None},
+        {"others": {"sgd": curve(0.3, 0.05)}},
+        {"others": {"sgd": curve(0.5, 0.1)}},
+        {"mine": curve(1.0, 1.0, 1.0, 1.0), "others": {}},
         {"mine": curve(1.5, 1.2, 1.2, 1.2)},
     ],
 )
@@ -89,16 +120,19 @@ def test_what_is_not_ahead_of_both_has_not_learned_yet(replaced: dict[str, Any])
     assert verdicts(**replaced) == [doctor.NOT_YET]
 
 
-def test_without_a_rate_for_sgd_doing_nothing_decides() -> None:
-    assert verdicts(sgd=None, rate=None) == [doctor.LEARNED]
+def test_without_a_rate_for_any_doing_nothing_decides() -> None:
+    assert verdicts(others={}) == [doctor.LEARNED]
 
 
 def test_not_yet_says_whether_it_was_still_falling() -> None:
-    slow = {"sgd": curve(0.3, 0.05)}
+    slow: dict[str, Any] = {"others": {"sgd": curve(0.3, 0.05)}}
     falling = [line(e, best_loss=1 / e) for e in range(1, 9)]
     assert "try --epochs 16" in findings(metrics=falling, **slow)[-1].remedy
     resting = [line(e) for e in range(1, 9)]
     assert "try --meta-rate 0.003 or 0.03" in findings(metrics=resting, **slow)[-1].remedy
+    # More of what is worse than doing nothing would be more of it.
+    worse = [line(e, best_loss=9 / e) for e in range(1, 9)]
+    assert "--epochs" not in findings(metrics=worse, **slow)[-1].remedy
 
 
 def test_a_loss_that_is_not_finite_at_rest_is_the_datas_fault_and_all_there_is_to_say() -> None:
@@ -212,7 +246,7 @@ def test_verdicts_do_not_depend_on_the_unit_of_the_loss(scale: float) -> None:
     for mine in (HEALTHY.mine, curve(0.5, 100, 1, 1), curve(0.5, 0.1, 0.1, 0.7)):
         assert mine is not None
         assert verdicts(
-            mine=scale * mine, rest=scale * HEALTHY.rest, sgd=scale * HEALTHY.sgd
+            mine=scale * mine, rest=scale * HEALTHY.rest, others={"sgd": scale * SGD}
         ) == verdicts(mine=mine)
 
 
@@ -236,7 +270,51 @@ def test_an_f_without_a_gradient_is_all_there_is_to_say() -> None:
 
 
 def test_a_fresh_phi_of_0_has_no_size_to_compare_with() -> None:
-    checkup = Checkup(RECIPE, [line(phi_step=9.0)], None, 0.0, HEALTHY)
+    exam = HEALTHY._replace(comparison=beside(MINE, sgd=SGD))
+    checkup = Checkup(RECIPE, [line(phi_step=9.0)], None, 0.0, exam)
     assert checkup.phi_step(checkup.metrics[0]) is None
     assert [finding.verdict for finding in diagnose(checkup)] == [doctor.LEARNED]
     assert dict(measurements(checkup))["change of φ a meta-step ÷ size of a fresh φ"] == "–"
+
+
+WILD = {"mine": curve(500.0, 806.0, 806.0, 806.0), "rescaled": {0.01: curve(0.9, 0.7)}}
+FALLING = [line(e, best_loss=900 - e, validation_loss=900 - e) for e in range(1, 9)]
+
+
+@pytest.mark.parametrize("metrics", [FALLING, [line(nonfinite=3)], [line(validation_loss=5.0)]])
+def test_a_scale_that_throws_theta_away_is_the_only_advice(metrics: list[dict[str, Any]]) -> None:
+    found = findings(metrics=metrics, **WILD)
+    # What was not finite is counted, without advice of its own.
+    struck = [doctor.NONFINITE] * any(one.get("nonfinite", 0) for one in metrics)
+    assert [one.verdict for one in found] == [doctor.SCALE, *struck, doctor.NOT_YET]
+    assert "and 0.697 with updates 0.01 × as large" in found[0].numbers
+    # RECIPE's LSTM has a scale of 0.1.
+    assert found[0].remedy == 'try --optimizer "lstm(scale=0.001)"'
+    assert not any(one.remedy for one in found[1:])
+
+
+def test_where_no_scale_gains_the_largest_that_throws_nothing_away_is_named() -> None:
+    scales = {0.001: curve(1.0, 1.0), 0.01: curve(1.2, 1.4), 0.1: curve(20.0, 30.0)}
+    found = findings(mine=WILD["mine"], rescaled=scales)
+    assert found[0].remedy == 'try --optimizer "lstm(scale=0.001)"'
+
+
+def test_a_scale_is_not_named_where_another_does_no_better_or_much_as_well() -> None:
+    level = {"mine": curve(1.0, 0.5, 0.5, 0.5), "others": {"sgd": curve(0.3, 0.05)}}
+    assert verdicts(rescaled={10.0: curve(1.0, 0.9)}, **level) == [doctor.NOT_YET]
+    assert verdicts(rescaled={10.0: curve(0.8, 0.3)}, **level) == [doctor.NOT_YET]
+    faint = level | {"mine": curve(1.0, 0.99, 0.9, 0.9)}
+    assert verdicts(rescaled={10.0: curve(0.8, 0.3)}, **faint)[0] == doctor.SCALE
+
+
+def test_the_log_alone_names_the_scale_and_never_more_epochs() -> None:
+    found = diagnose(Checkup(RECIPE, FALLING, None, 0.3))
+    assert [one.verdict for one in found] == [doctor.SCALE, doctor.NOT_YET]
+    assert [one.remedy for one in found] == ['try --optimizer "lstm(scale=0.01)"', ""]
+
+
+def test_one_remedy_at_most_is_of_a_cause() -> None:
+    sick = {"responses": (1e-6, 0.5), "gradient": 1e-8, **WILD}
+    found = findings(metrics=[line(phi_step=0.2, nonfinite=3)], **sick)
+    assert [one.verdict for one in found] == [doctor.BLIND, doctor.NONFINITE, doctor.NOT_YET]
+    assert [bool(one.remedy) for one in found] == [True, False, False]

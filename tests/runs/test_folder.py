@@ -31,7 +31,8 @@ def test_a_folder_with_a_run_is_free_to_go_on_with_it_only(
     (tmp_path / "config.json").write_text("{}")
     check_free(tmp_path, resume=True)
     assert sentence(check_free, tmp_path, resume=False) == (
-        f"{tmp_path} already holds a run; go on with it by --resume or choose another folder"
+        f"{tmp_path} already holds a run; go on with it by metadescent train --resume {tmp_path} "
+        "or choose another folder"
     )
 
 
@@ -55,11 +56,12 @@ def test_a_folder_is_claimed_once_and_for_one_configuration(
     check_folder(tmp_path, "mnist", Recipe(), resume=True)
     assert sentence(check_folder, tmp_path, "quadratic", Recipe(), resume=True) == (
         f"{tmp_path} belongs to another configuration: its problem is 'mnist' and 'quadratic' was "
-        "asked for; repeat the run's own flags or choose another folder"
+        f"asked for; metadescent train --resume {tmp_path} goes on as it was begun, or choose "
+        "another folder"
     )
     assert sentence(claim, tmp_path, "mnist", Recipe(epochs=3), True, {}) == (
         f"{tmp_path} belongs to another configuration: its epochs is 100 and 3 was asked for; "
-        "repeat the run's own flags or choose another folder"
+        f"metadescent train --resume {tmp_path} goes on as it was begun, or choose another folder"
     )
 
 
@@ -209,3 +211,10 @@ def test_the_optimizer_of_several_runs_is_replaced_by_them_alone(
     assert "seed-0 already holds a run" in sentence(check_kept, tmp_path, members, False)
     (tmp_path / "config.json").write_text("{}", encoding="utf-8")
     assert "already holds a run" in sentence(check_kept, tmp_path, members, True)
+
+
+def test_a_pipe_in_the_place_of_the_configuration_is_not_waited_for(
+    tmp_path: Path, sentence: Callable
+) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    assert "its config.json is missing or damaged" in sentence(read_config, tmp_path)

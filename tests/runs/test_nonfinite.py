@@ -5,6 +5,7 @@ import itertools
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
@@ -90,7 +91,8 @@ def test_faults_are_what_they_are_called() -> None:
     assert np.isnan(seen[NAN_LOSS]).all()
     assert seen[INFINITE_LOSS] == (np.inf, np.inf, -np.inf)
     np.testing.assert_array_equal(np.isnan(seen[NAN_GRADIENT]), [False, True, True])
-    np.testing.assert_allclose(seen[HUGE_GRADIENT], (1e30, 1.2e30, -1.6e30), rtol=1e-6)
+    large = faults.large(theta.dtype)
+    np.testing.assert_allclose(seen[HUGE_GRADIENT], np.array([1, 1.2, -1.6]) * large, rtol=1e-6)
     np.testing.assert_allclose(seen[INFINITE_GRADIENT], (0.0, np.inf, np.inf), atol=1e-6)
 
 
@@ -107,14 +109,18 @@ def test_what_is_left_out_is_as_if_it_had_not_been(
 
 
 def test_a_policy_that_is_not_needed_changes_nothing(
-    tmp_path: Path, assert_same_bits: Callable
+    tmp_path: Path, assert_same_bits: Callable, assert_close: Callable
 ) -> None:
+    # Of 64 bits XLA rounds the last one otherwise in another program.
+    same = (
+        partial(assert_close, rtol=1e-12, atol=0) if jnp.zeros(0).itemsize > 4 else assert_same_bits
+    )
     ends = []
     for policy in ("stop", "skip", "restart-from-best"):
         *_, (state, _) = run(tmp_path / policy, FINE, policy)
         ends.append((state.m, state.average, state.best))
     for other in ends[1:]:
-        assert_same_bits(jax.tree.leaves(other), jax.tree.leaves(ends[0]))
+        same(jax.tree.leaves(other), jax.tree.leaves(ends[0]))
 
 
 def test_stopped_and_resumed_it_goes_back_to_the_same_best(

@@ -84,7 +84,7 @@ def test_what_has_changed_is_named(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("jax_enable_x64", True),
+        ("jax_enable_x64", not jax.config.jax_enable_x64),
         ("jax_default_prng_impl", "rbg"),
         ("jax_threefry_partitionable", False),
         ("jax_default_matmul_precision", "float32"),

@@ -13,7 +13,7 @@ import pytest
 from metadescent.figures.proposals import FunctionPanel, draw_functions
 from metadescent.figures.run import draw_run
 from metadescent.runs import doctor
-from metadescent.runs.doctor import Finding
+from metadescent.runs.finding import Finding
 from metadescent.runs.page import Image, Section, Table, render_page
 
 VOID = {"meta", "link", "img", "br"}
@@ -130,6 +130,17 @@ def test_pictures_have_words_and_the_smaller_form(text: str) -> None:
     kinds = [re.match(r"data:image/([a-z+]+);base64,", image["src"] or "") for image in images]
     assert [kind and kind[1] for kind in kinds] == ["svg+xml", "png"]
     assert len(text.encode()) < 1_000_000
+
+
+def test_text_has_one_size_and_pages_have_a_dark_side(text: str) -> None:
+    style = text[text.index("<style>") : text.index("</style>")]
+    assert "prefers-color-scheme: dark" in style
+    rules = re.findall(r"([\w., ]+) \{[^}]*font-size: ([\d.]+rem)", style)
+    # Headings are larger; nothing is smaller.
+    assert dict(rules) == {"h1": "1.5rem", "h2": "1.2rem", "h3": "1rem"}
+    # A point of a figure is two pixels: its text is as large as the page's.
+    (first, _) = [a for tag, a in elements(text).found if tag == "img"]
+    assert first["width"] == str(round(144 * 6.8))
 
 
 def test_the_same_page_is_the_same_bytes(text: str) -> None:

@@ -130,7 +130,7 @@ class Valleys(Problem):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the rates of SGD are kept: several of the runs are on the same problem."""
+    """Where the rates of baselines are kept: several of the runs are on the same problem."""
     return tmp_path_factory.mktemp("tuned")
 
 
@@ -150,7 +150,8 @@ def verdicts(tmp_path: Path, cache: Path) -> Callable:
         for finding in findings:
             print(*finding, sep="\n    ")
             assert finding.numbers
-            assert finding.remedy or finding.verdict == doctor.LEARNED
+            explained = len(findings) > 1 and finding is findings[-1]
+            assert finding.remedy or explained or finding.verdict == doctor.LEARNED
         return [finding.verdict for finding in findings]
 
     return of

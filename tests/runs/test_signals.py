@@ -159,7 +159,7 @@ def numbers(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in line.items() if k != "seconds"} for line in read_metrics(folder)]
 
 
-SAVED = "which is saved in run; go on with train --resume"
+SAVED = "which is saved in run; go on with metadescent train --resume run"
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ SAVED = "which is saved in run; go on with train --resume"
         (
             "time.sleep(0.3)",
             2,
-            " after epoch 2 of 4, which is saved in run; go on with train --resume",
+            " after epoch 2 of 4, which is saved in run; go on with metadescent train --resume run",
         ),
         (FOREVER, 1, "; what was saved before is kept"),
     ],

@@ -209,7 +209,8 @@ def test_a_folder_with_a_run_is_not_overwritten(
     whole: Path, unbroken: dict[str, Any], sentence: Callable
 ) -> None:
     assert sentence(run, whole) == (
-        f"{whole} already holds a run; go on with it by --resume or choose another folder"
+        f"{whole} already holds a run; go on with it by metadescent train --resume {whole} or "
+        "choose another folder"
     )
     assert left_by(whole) == unbroken
 
@@ -220,11 +221,12 @@ def test_a_run_is_resumed_with_its_own_configuration_only(
     other = plan_of(replace(RECIPE, meta_rate=0.1))
     assert sentence(next, train(whole, PROBLEM, NAME, other, resume=True)) == (
         f"{whole} belongs to another configuration: its meta_rate is 0.03 and 0.1 was asked "
-        "for; repeat the run's own flags or choose another folder"
+        f"for; metadescent train --resume {whole} goes on as it was begun, or choose another folder"
     )
     assert sentence(next, train(whole, PROBLEM, "quadratic", PLAN, resume=True)) == (
         f"{whole} belongs to another configuration: its problem is 'quadratic(dimension=2)' "
-        "and 'quadratic' was asked for; repeat the run's own flags or choose another folder"
+        f"and 'quadratic' was asked for; metadescent train --resume {whole} goes on as it was "
+        "begun, or choose another folder"
     )
     assert left_by(whole) == unbroken
 
@@ -285,7 +287,7 @@ class SometimesNaN(Problem):
     share: float
 
     def sample(self, key: jax.Array) -> Sometimes:
-        return Sometimes(jax.random.bernoulli(key, self.share))
+        return Sometimes(jax.random.bernoulli(key, np.float32(self.share)))
 
 
 # With this seed the first NaN is drawn neither in the first epoch nor at an epoch's beginning.

@@ -1,8 +1,10 @@
 """What is kept of parameters and h from step to step is theirs, whatever a program did between."""
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ Theta = list[torch.nn.Parameter]
 def each(change: Callable[[dict, str], Any]) -> Callable:
     """What changes every leaf of every state."""
 
+    @functools.wraps(change)
     def door(theta: Theta, optimizer: LearnedOptimizer) -> None:
         for state in optimizer.state.values():
             for name in [*state]:
@@ -132,7 +135,7 @@ DOORS: list[Callable] = [
 ]
 
 
-def start(path: Any) -> tuple[Theta, LearnedOptimizer]:
+def start(path: Path) -> tuple[Theta, LearnedOptimizer]:
     draw = torch.Generator().manual_seed(0)
     theta = [torch.nn.Parameter(torch.randn(shape, generator=draw)) for shape in SHAPES]
     return theta, LearnedOptimizer(theta, path, at_rest=True)
@@ -148,15 +151,19 @@ def steps(theta: Theta, optimizer: LearnedOptimizer, seed: int, *, keep: bool) -
         optimizer.step()
 
 
+@pytest.fixture
+def paths(saved: Callable) -> list[Path]:
+    return [saved(spec) for spec in SPECS]
+
+
 @pytest.mark.parametrize("has_kernel", [True, False])
-@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("door", DOORS)
 def test_whatever_is_done_between_steps_is_seen(
-    spec: str, has_kernel: bool, saved: Callable, monkeypatch: pytest.MonkeyPatch
+    door: Callable, has_kernel: bool, paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not has_kernel:
         monkeypatch.setattr(native, "kernel", lambda: None)
-    path = saved(spec)
-    for door in DOORS:
+    for path in paths:
         runs = []
         for keep in (True, False):
             theta, optimizer = start(path)
@@ -165,7 +172,7 @@ def test_whatever_is_done_between_steps_is_seen(
             steps(theta, optimizer, 2, keep=keep)
             # What other programs see of θ and h.
             runs.append([*theta, *(h for p in theta for h in optimizer.state[p].values())])
-        assert all(map(torch.equal, *runs)), door
+        assert all(map(torch.equal, *runs))
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])

@@ -25,7 +25,7 @@ TREE: dict[str, Any] = {
     "empty": jnp.zeros((0, 4)),
     "nothing": None,
 }
-SMALL = {"a": jnp.asarray([1.0, 2.0]), "b": jnp.asarray(3, jnp.int32)}
+SMALL = {"a": jnp.asarray([1.0, 2.0], jnp.float32), "b": jnp.asarray(3, jnp.int32)}
 METADATA = {"name": "θ", "list": [1, 2.5, None], "nested": {"a": True}}
 
 
@@ -72,7 +72,7 @@ FROM_SOMETHING_ELSE = "it was saved from something else"
             "leaf 'a' of {path} is float32[2] where float32[2, 1] is expected",
         ),
         (
-            {**SMALL, "b": jnp.asarray(0.0)},
+            {**SMALL, "b": jnp.zeros((), jnp.float32)},
             "leaf 'b' of {path} is int32[] where float32[] is expected",
         ),
         (
@@ -88,6 +88,15 @@ def test_a_leaf_that_does_not_fit_is_named(
     save_arrays(path, SMALL, {})
     expected = f"{complaint.format(path=path)}; {FROM_SOMETHING_ELSE}"
     assert sentence(load_arrays, path, like) == expected
+
+
+@pytest.mark.parametrize("kept", ["float16", "float32"])
+def test_only_what_does_not_fit_is_named(path: Path, kept: str, sentence: Callable) -> None:
+    """Not the bits, which are the file's to say."""
+    save_arrays(path, {"a": np.ones(2, kept)}, {})
+    assert sentence(load_arrays, path, {"a": jax.ShapeDtypeStruct((3,), "float64")}) == (
+        f"leaf 'a' of {path} is {kept}[2] where {kept}[3] is expected; {FROM_SOMETHING_ELSE}"
+    )
 
 
 def test_nested_leaves_are_named_by_their_path(path: Path, sentence: Callable) -> None:

@@ -243,6 +243,7 @@ def test_a_file_of_64_bits_loads_without_them(tmp_path: Path, assert_close: Call
         zoo.save(path, m)
         assert zoo.load(path).output.weight.dtype == np.float64
         wide = two_updates(m, theta)
-    m = zoo.load(path)
-    assert m.output.weight.dtype == np.float32
-    assert_close(two_updates(m, theta), wide, rtol=1e-5)
+    with jax.enable_x64(False):
+        m = zoo.load(path)
+        assert m.output.weight.dtype == np.float32
+        assert_close(two_updates(m, jnp.ones(3)), wide, rtol=1e-5)

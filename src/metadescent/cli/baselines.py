@@ -5,14 +5,18 @@ from pathlib import Path
 
 from metadescent.cli.console import progress
 from metadescent.cli.tables import tuning_cache
-from metadescent.cli.words import check_baseline
+from metadescent.cli.words import ALL, check_baseline
+from metadescent.descent.tuning import baselines_for
+from metadescent.problems.base import Problem
 from metadescent.runs.cluster.executors import engine_of
 from metadescent.runs.cluster.tasks import Tuning, run_tunings
 from metadescent.runs.naming import absolute
 
 
-def baselines_of(text: str) -> list[str]:
-    """Return the hand-designed optimizers that a list names."""
+def baselines_of(text: str, problem: Problem) -> list[str]:
+    """Return the hand-designed optimizers that a list names, or all that serve the problem."""
+    if text == ALL:
+        return baselines_for(problem)
     names = [name for name in text.split(",") if name]
     for name in names:
         check_baseline(name)

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import pkgutil
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 from metadescent.runs.recipe import Recipe
 
 # What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
-SHARED = {"baselines", "console", "painting", "tables", "template", "training", "verdicts"}
+SHARED = {"baselines", "console", "pace", "painting", "tables", "template", "training", "verdicts"}
 
 
 # Not an ABC: for a class of another metaclass tyro imports typeguard, which takes 0.1 s.
@@ -37,6 +38,20 @@ class Command:
         """Return the files that `run` reads, which must not be among those that it writes."""
         return ()
 
+    def line(self) -> str:
+        """Return the words that ask for this: what has no default, and what is not at its own."""
+        words = ["metadescent", _name(type(self))]
+        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
+            value = getattr(self, field.name)
+            flag = field.name.replace("_", "-")
+            if field.default is dataclasses.MISSING:
+                words.append(str(value))
+            elif isinstance(value, bool) and value != field.default:
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            elif value != field.default:
+                words += [f"--{flag}", str(value)]
+        return shlex.join(words)
+
     def run(self) -> None:
         """Do what the words ask for; every command has its own."""
         raise NotImplementedError
@@ -53,9 +68,9 @@ def attributed(sentence: str, command: str) -> str:
     """Add whose flags a sentence advises, where the command that it is said by has not got them."""
     known = commands()
     own = flags(known[command]) if command in known else []
-    of_train = set(re.findall(r"(?<!\S)--[a-z-]+", sentence)) & set(flags(known["train"])) - set(
-        own
-    )
+    # A whole command says whose it is by itself.
+    flagged = re.findall(r"(?<!\S)(?<!metadescent train )--[a-z-]+", sentence)
+    of_train = set(flagged) & set(flags(known["train"])) - set(own)
     return (
         f"{sentence} (of metadescent train: {', '.join(sorted(of_train))})"
         if of_train

@@ -1,23 +1,32 @@
 """What a person sees at the terminal: progress and tables. Plain lines when it is no terminal."""
 
+import io
 import itertools
+import math
 import os
-import shutil
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from metadescent.cli.pace import Pace, clock, paced
+
 SECONDS_BETWEEN_LINES = 5.0
+SHORT = 0.5
+"""Seconds of compilation that are not worth a word."""
+LEAST_BAR = 6
+"""Cells of the shortest bar that is shown."""
+NOTEBOOK = 79
+"""Cells of a notebook's line."""
 WHOLE = 10_000
 """Columns where nothing says how many there are."""
 GAP = 3
@@ -30,8 +39,8 @@ PROSE = 24
 class Reporter(Protocol):
     """Where long work says how far it has come."""
 
-    def __call__(self, text: str, advance: int = 0) -> None:
-        """Show `text`, and that `advance` more units of work are done."""
+    def __call__(self, text: str, advance: int = 0, part: float | None = None) -> None:
+        """Show `text`, and that `advance` more units of work are done and a part of the next."""
         ...
 
 
@@ -50,7 +59,7 @@ def output(errors: bool = False) -> Console:
     # Whoever reads from a pipe wants whole lines. $COLUMNS of 0 is none, and some terminals say 0.
     columns = os.environ.get("COLUMNS", "")
     asked = int(columns) if columns.isdecimal() else 0
-    width = asked or (shutil.get_terminal_size().columns if terminal else WHOLE)
+    width = asked or ((_columns(stream) or 80) if terminal else WHOLE)
     return _Console(
         stderr=errors,
         highlight=False,
@@ -61,57 +70,171 @@ def output(errors: bool = False) -> Console:
     )
 
 
+def _columns(stream: Any) -> int:
+    """Return how wide the terminal of a stream is, 0 if it has none that knows."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return 0
+
+
 @contextmanager
 def progress(title: str, total: int, done: int = 0) -> Iterator[Reporter]:
-    """Show a bar with units done, a text and the time left; lines when not on a terminal."""
-    if sys.stderr.isatty():
-        with _bar(title, total, done) as report:
-            yield report
-    else:
-        yield _lines(title, total, done)
+    """Show a bar with units done, the time left and a text; lines where there is no terminal."""
+    dumb = os.environ.get("TERM") in ("dumb", "unknown")
+    with paced(total, done) as pace:
+        if sys.stderr.isatty() and not dumb:
+            bar = _Bar(title, pace)
+            with Live(bar, console=output(errors=True), refresh_per_second=4) as live:
+                yield pace.report
+                live.refresh()
+        # The stream of a notebook's kernel.
+        elif type(sys.stderr).__module__.startswith("ipykernel"):
+            with _overwritten(_Bar(title, pace)):
+                yield pace.report
+        else:
+            lines = _Lines(title, pace)
+            with _every(1.0, lines.tick):
+                yield lines.report
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """A line that is never broken: in a narrow place words go first, and then the bar."""
+
+    title: str
+    pace: Pace
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """Yield the line as it is now."""
+        # The terminal may have become narrower.
+        width = min(options.max_width, _columns(sys.__stderr__) or WHOLE)
+        yield self.line(width, plain=options.ascii_only)
+
+    def line(self, width: int, plain: bool = False) -> Text:
+        """Return title, bar, n/N, time and text, as far as they fit."""
+        pace = self.pace
+        total = str(pace.total)
+        facts = f"{pace.done:>{len(total)}}/{total} {self._time()}"
+        room = width - cell_len(facts) - 1
+        line = Text(_shortened(self.title, room, " ", " …"), "cyan", no_wrap=True)
+        room -= cell_len(line.plain)
+        cells = max(LEAST_BAR, width // 6)
+        if room > cells:
+            room -= cells + 1
+            filled = int(pace.share() * cells)
+            line.append(" " + ("#" if plain else "━") * filled, "green")
+            line.append(("-" if plain else "─") * (cells - filled), "dim")
+        line.append(f" {facts}", "bold")
+        text = "compiling …" if pace.compiling() > SHORT else pace.text
+        return line.append(f" {_shortened(text, room - 1)}".rstrip(), "not bold")
+
+    def _time(self) -> str:
+        if self.pace.done >= self.pace.total:
+            return f"in {clock(self.pace.elapsed())}"
+        left = self.pace.left()
+        return clock(self.pace.elapsed()) if left is None else f"{clock(left)} left"
+
+
+def _shortened(text: str, room: int, mark: str = ", ", end: str = "") -> str:
+    """Return as many whole parts of a text as fit, clauses or words; an end where some do not."""
+    parts = text.split(mark)
+    for count in range(len(parts), 0, -1):
+        kept = mark.join(parts[:count]) + end * (count < len(parts))
+        if cell_len(kept) <= room:
+            return kept
+    return ""
+
+
+@dataclass
+class _Lines:
+    """Progress where nothing can be written over: a line now and then, seldom in long work."""
+
+    title: str
+    pace: Pace
+    last: float = -math.inf
+
+    def report(self, text: str, advance: int = 0, part: float | None = None) -> None:
+        """Note what is done, and write it unless a line was written just now."""
+        self.pace.report(text, advance, part)
+        elapsed = self.pace.elapsed()
+        # The last line is never left out.
+        if self.pace.done >= self.pace.total or elapsed - self.last >= max(
+            SECONDS_BETWEEN_LINES, elapsed / 50
+        ):
+            self._write(text)
+
+    def tick(self) -> None:
+        """Write that work goes on where nothing has been heard of it for long."""
+        elapsed = self.pace.elapsed()
+        if elapsed - max(0.0, self.last) < max(2 * SECONDS_BETWEEN_LINES, elapsed / 10):
+            return
+        seconds = self.pace.compiling()
+        following = f"{self.pace.done + 1}/{self.pace.total}"
+        self._write(
+            f"compiling for {clock(seconds)}"
+            if seconds > SHORT
+            else f"at {following} for {clock(self.pace.waited())}"
+        )
+
+    def _write(self, text: str) -> None:
+        pace = self.pace
+        # How long a compilation takes is not known, and beside it no time left is said.
+        left = None if pace.compiling() > SHORT else pace.left()
+        self.last = pace.elapsed()
+        remaining = "" if left is None else f", {clock(left)} left"
+        print(
+            f"{self.title} {pace.done}/{pace.total}{remaining}: {text}\n",
+            file=sys.stderr,
+            end="",
+            flush=True,
+        )
 
 
 @contextmanager
-def _bar(title: str, total: int, done: int) -> Iterator[Reporter]:
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[text]}", markup=False),
-    )
-    with Progress(*columns, console=output(errors=True)) as bars:
-        # The first unit of work is slow to come.
-        task = bars.add_task(title, total=total, completed=done, text="compiling")
+def _overwritten(bar: _Bar) -> Iterator[None]:
+    """Write a bar again and again over itself, and what else is written on lines of its own."""
+    stream = sys.stderr
 
-        def report(text: str, advance: int = 0) -> None:
-            bars.update(task, advance=advance, text=text)
+    def draw() -> None:
+        # Where escape codes are not known, blanks cover what was there before.
+        stream.write("\r" + bar.line(NOTEBOOK).plain.ljust(NOTEBOOK))
+        stream.flush()
 
-        yield report
+    with redirect_stderr(_Below(stream)), _every(0.5, draw):
+        yield
+    draw()
+    stream.write("\n")
 
 
-def _lines(title: str, total: int, done: int) -> Reporter:
-    begin, last = time.monotonic(), -SECONDS_BETWEEN_LINES
-    # When the first unit was done, which took the time to compile too.
-    first: tuple[float, int] | None = None
+class _Below(io.TextIOBase):
+    """A stream on which a bar stands in the line at hand: text begins on the next."""
 
-    def report(text: str, advance: int = 0) -> None:
-        nonlocal done, last, first
-        done += advance
-        elapsed = time.monotonic() - begin
-        if advance and first is None:
-            first = elapsed, done
-        # The last line is never left out.
-        if done < total and elapsed - last < SECONDS_BETWEEN_LINES:
-            return
-        last = elapsed
-        remaining = ""
-        if first and done > first[1]:
-            left = (elapsed - first[0]) / (done - first[1]) * (total - done)
-            remaining = f", {left:.0f} s left"
-        print(f"{title} {done}/{total}{remaining}: {text}", file=sys.stderr, flush=True)
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
 
-    return report
+    def write(self, text: str) -> int:
+        """Write text, below the bar if it is not the rest of a line."""
+        self._stream.write(text if text == "\n" else f"\n{text}")
+        return len(text)
+
+
+@contextmanager
+def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
+    """Call something again and again, beside what is done, until the context ends."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def table(
@@ -134,7 +257,8 @@ class Grid:
         """Yield the title, as many columns as fit, two at least, and the names of the others."""
         yield Text(self.title, "italic")
         widths = list(itertools.accumulate(map(self._width, range(len(self.columns)))))
-        shown = max(2, sum(width <= options.max_width for width in widths))
+        fitting = sum(width <= options.max_width for width in widths)
+        shown = min(max(2, fitting), len(widths))
         grid = Table(box=SIMPLE_HEAD, pad_edge=False)
         for index, column in enumerate(self.columns[:shown]):
             prose = column in self.text

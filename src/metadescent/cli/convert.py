@@ -20,7 +20,8 @@ class Convert(Command):
     place = 13
 
     checkpoint: Positional[Annotated[Path, arg(metavar="CHECKPOINT")]]
-    """File to read; of a network, torchvision's .safetensors or, where PyTorch is, .pth."""
+    """File to read; of a network, torchvision's .safetensors or, where PyTorch is, .pth, which is
+    downloaded if it is not there and has the published name."""
     kind: Positional[Annotated[Literal["lstm", "squeezenet", "vgg19"], arg(metavar="KIND")]]
     """What it holds: lstm for the authors' optimizer, squeezenet or vgg19 for neural art."""
     p: Annotated[float | None, arg(metavar="P")] = None
@@ -85,10 +86,16 @@ class Convert(Command):
         from safetensors.numpy import save
 
         from metadescent._files import write_atomically
+        from metadescent.problems.data.networks import PUBLISHED
+        from metadescent.problems.data.store import data_dir, fetch
         from metadescent.problems.data.torchvision import from_torchvision, read_checkpoint
         from metadescent.problems.neural_art import squeezenet, vgg19
 
-        state = read_checkpoint(self.checkpoint)
+        remote = PUBLISHED[self.kind]
+        checkpoint = self.checkpoint
+        if not checkpoint.exists() and str(checkpoint) == Path(remote.path).name:
+            checkpoint = fetch(remote, data_dir(self.data_dir))
+        state = read_checkpoint(checkpoint)
         shapes = {"squeezenet": squeezenet.SHAPES, "vgg19": vgg19.SHAPES}[self.kind]
         arrays = from_torchvision(self.kind, state, shapes, str(self.checkpoint), self.caffe)
         write_atomically(out, save(arrays))

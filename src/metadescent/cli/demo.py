@@ -17,7 +17,7 @@ class Demo(Command):
 
     out: Path = Path("runs/demo")
     """Folder for the optimizer, the figure and the figures behind it."""
-    epochs: int = 50
+    epochs: int = 15
     """Epochs of meta-training."""
     seeds: int = 1000
     """Fresh functions to compare on."""
@@ -39,10 +39,12 @@ class Demo(Command):
         from metadescent.cli.console import output, progress
         from metadescent.cli.tables import print_comparison, save_curves
         from metadescent.cli.training import train
-        from metadescent.descent.baselines import STANDARD
-        from metadescent.descent.comparison import compare
+        from metadescent.descent.comparison import compare, problem_keys
+        from metadescent.descent.tuning import baselines_for
+        from metadescent.descent.tuning_cache import tune_each
         from metadescent.registry import make_problem, recipe_of
         from metadescent.runs.folder import OPTIMIZER
+        from metadescent.runs.outcome import outcome_of, takes_searches
 
         began = time.monotonic()
         recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
@@ -50,22 +52,34 @@ class Demo(Command):
         _forget(folder, recipe)
         state = train(folder, "quadratic", recipe, None, resume=False, command="demo")
         problem = make_problem("quadratic")
-        with progress("compare", 2 * len(STANDARD) + 1) as report:
+        names, seed = baselines_for(problem), recipe.seed + 1
+        with progress("compare", 2 * len(names) + 2) as report:
+            # Its line search serves at any rate near 1, and it takes its problems one by one.
+            searched = tune_each(
+                [name for name in names if takes_searches(name)],
+                problem,
+                problem_keys(seed)[0],
+                recipe.steps,
+                min(64, 4 * self.seeds),
+                progress=lambda text: report(text, 1),
+            )
             comparison = compare(
                 {"LSTM": state.best},
                 problem,
                 "quadratic",
+                baselines=names,
                 num_steps=recipe.steps,
                 num_seeds=self.seeds,
-                # A rate that diverges on one function in a thousand must be seen to, before the
-                # report.
-                tune_seeds=4 * self.seeds,
-                seed=recipe.seed + 1,
+                tune_seeds=self.seeds,
+                seed=seed,
+                searched=searched,
+                timed=True,
                 progress=lambda text: report(text, 1),
             )
         write_json(self.out / "demo.json", comparison.to_json())
         save_curves(comparison, self.out / "demo")
         print_comparison(comparison)
+        output().print(outcome_of(comparison, "LSTM", "it was trained on this problem"))
         seconds = time.monotonic() - began
         output().print(
             f"The optimizer is {folder / OPTIMIZER}, the curves are "

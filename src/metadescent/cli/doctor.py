@@ -43,21 +43,30 @@ class Doctor(Command):
         """Examine, print, and say what to try."""
         from metadescent._files import write_json
         from metadescent.cli.console import output, progress, table
-        from metadescent.cli.tables import tuning_cache
+        from metadescent.cli.tables import print_comparison, tuning_cache
         from metadescent.cli.verdicts import print_findings
+        from metadescent.descent.tuning import baselines_for
         from metadescent.registry import make_problem
-        from metadescent.runs.checkup import REPORTS, best_of, examine, measurements, read_checkup
+        from metadescent.runs.checkup import (
+            best_of,
+            count_examined,
+            examine,
+            measurements,
+            read_checkup,
+        )
         from metadescent.runs.doctor import diagnose
         from metadescent.runs.folder import config_here
 
         checkup = read_checkup(self.folder)
         name = self.on or config_here(self.folder)["problem"]
         problem = make_problem(name, self.data_dir)
-        with progress("doctor", REPORTS) as report:
+        names = baselines_for(problem)
+        with progress("doctor", count_examined(names)) as report:
             examination = examine(
                 best_of(self.folder, checkup.recipe),
                 problem,
                 checkup.recipe,
+                baselines=names,
                 num_seeds=self.seeds,
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
@@ -72,4 +81,6 @@ class Doctor(Command):
             )
         title = f"{self.folder}, {self.seeds} fresh problems of {name}"
         output().print(table(title, ["", "measured"], rows))
+        if examination.comparison:
+            print_comparison(examination.comparison._replace(problem=name))
         print_findings(findings)

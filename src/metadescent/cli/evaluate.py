@@ -6,13 +6,14 @@ from pathlib import Path
 from metadescent._errors import require
 from metadescent.cli.command import Command
 from metadescent.cli.words import (
-    PAPERS,
+    ALL,
     DataDir,
     File,
     Names,
     Optimizer,
     Problem,
     Scheduler,
+    Style,
     Trust,
     Workers,
     name_of,
@@ -36,12 +37,13 @@ class Evaluate(Command):
     """Fresh problems."""
     tune_seeds: int = 0
     """Problems that each rate is tuned on; 0: as many as `seeds`, and at least 32."""
-    against: Names = PAPERS
-    """Hand-designed optimizers, each tuned for this problem and horizon; lbfgs is known too."""
+    against: Names = ALL
+    """Tuned optimizers; all: the paper's, adamw, and lbfgs where f draws no minibatch."""
     json: File = None
     """Write the curves here."""
     plot: File = None
     """Write the learning curves here, as .svg and .png."""
+    style: Style = "light"
     seed: int = 0
     """Draws the problems."""
     workers: Workers = 1
@@ -73,16 +75,17 @@ class Evaluate(Command):
         """Tune, compare, print."""
         from metadescent._files import write_json
         from metadescent.cli.baselines import baselines_of, tune_ahead
-        from metadescent.cli.console import progress
+        from metadescent.cli.console import output, progress
         from metadescent.cli.tables import print_comparison, save_curves, tuning_cache
         from metadescent.descent.comparison import compare
         from metadescent.descent.outside import check_rule
         from metadescent.registry import make_problem
+        from metadescent.runs.outcome import outcome_of, training_of
         from metadescent.runs.own import load
 
-        names = baselines_of(self.against)
         m = load(self.optimizer, trust=self.trust)
         problem = make_problem(self.problem, self.data_dir)
+        names = baselines_of(self.against, problem)
         check_rule(m, problem)
         tune_seeds = self.tune_seeds or max(self.seeds, 32)
         # What workers tune, `compare` finds in the cache.
@@ -105,10 +108,15 @@ class Evaluate(Command):
                 seed=self.seed,
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
-                within=report,
+                within=lambda text, part: report(text, part=part),
+                timed=True,
             )
         if self.json:
             write_json(self.json, comparison.to_json())
         if self.plot:
-            save_curves(comparison, self.plot)
+            save_curves(comparison, self.plot, self.style)
         print_comparison(comparison)
+        name = name_of(self.optimizer)
+        output().print(
+            outcome_of(comparison, name, training_of(self.optimizer, self.problem, name))
+        )

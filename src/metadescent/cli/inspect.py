@@ -1,44 +1,161 @@
-"""`inspect`: what an optimizer's file says of it."""
+"""`inspect`: what an optimizer's file says of it, or how a problem is trained on by default."""
 
 import json
-from dataclasses import dataclass
+import os
+import shlex
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
 
+from tyro.conf import Positional, arg
+
+from metadescent._errors import UserError
 from metadescent.cli.command import Command
-from metadescent.cli.words import Optimizer, Trust
+from metadescent.cli.words import DataDir, Trust
+
+STATED = ("optimizer", "steps", "unroll", "weigh_from", "second_derivatives")
+"""Choices that the paper states for its problems."""
+LONGEST_LINE = 78
 
 
 @dataclass(frozen=True)
 class Inspect(Command):
-    """Show what an optimizer's file says of it, and its parameters."""
+    """Show an optimizer's parameters and card, or the default recipe of a problem, and θ."""
 
     place = 7
 
-    optimizer: Optimizer
-    """Pretrained optimizer, its file, or a run folder."""
+    name: Positional[Annotated[str, arg(metavar="OPTIMIZER|PROBLEM")]]
+    """Pretrained optimizer, its file, or a run folder; or a problem, as train has it."""
     trust: Trust = False
+    data_dir: DataDir = None
 
     def run(self) -> None:
-        """Print the arrays of φ, and the card."""
-        import equinox as eqx
-        import jax
-
+        """Print what there is to say of an optimizer, or of a problem."""
         from metadescent import zoo
-        from metadescent._text import number
-        from metadescent.cli.console import output, table
-        from metadescent.runs.own import load
-        from metadescent.zoo.cards import read_card
+        from metadescent._spec import calls, parse
+        from metadescent._text import nearest
+        from metadescent.registry import problems
 
-        path = zoo.path(self.optimizer)
-        card, m = read_card(path), load(self.optimizer, trust=self.trust)
-        leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(m, eqx.is_array))
-        rows = [
-            [jax.tree_util.keystr(name), "×".join(map(str, phi.shape)), number(float(phi.std()))]
-            for name, phi in leaves
+        known, given = problems(), self.name in zoo.names() or os.path.lexists(self.name)
+        if not given and all(
+            ":" in call.name or call.name in known for call in calls(parse(self.name))
+        ):
+            _show_problem(self.name, self.data_dir)
+            return
+        if not given and "/" not in self.name:
+            raise UserError(
+                f"there is no pretrained optimizer, no file and no problem {self.name!r}; "
+                f"{nearest(self.name, [*zoo.names(), *known])}"
+            )
+        path = zoo.path(self.name)
+        _show_optimizer(self.name, path, self.trust)
+
+
+def _show_optimizer(name: str, path: Any, trust: bool) -> None:
+    """Print the arrays of φ, and the card."""
+    import equinox as eqx
+
+    from metadescent.cli.console import output
+    from metadescent.runs.own import load
+    from metadescent.zoo.cards import read_card
+
+    card, m = read_card(path), load(name, trust=trust)
+    phi, out = eqx.filter(m, eqx.is_array), output()
+    out.print(_leaves(f"{path.name}: {{}} parameters", "φ", phi))
+    # The curve of a long run would push all else off the screen.
+    if isinstance(card.get("validation"), dict):
+        card["validation"] = {"loss": card["validation"].get("loss")}
+    out.print(json.dumps(card, indent=2, ensure_ascii=False))
+
+
+def _show_problem(name: str, data_dir: Any) -> None:
+    """Print what θ is, whether f is random, and the recipe, with the flags that repeat it."""
+    import jax
+
+    from metadescent import zoo
+    from metadescent._spec import Call, calls, parse
+    from metadescent.cli.console import output, table
+    from metadescent.registry import make_problem, problems, recipe_of
+    from metadescent.runs.recipe import Recipe
+    from metadescent.zoo.cards import read_card
+
+    problem, first = make_problem(name, data_dir), calls(parse(name))[0].name
+    keys, out = jax.random.split(jax.random.key(0), 4), output()
+    f = problem.sample(keys[0])
+    theta = f.init(keys[1])
+    out.print(_leaves(f"{name}: θ has {{}} coordinates", "θ", theta))
+    # As text: NaN is like itself.
+    losses = {str(float(f.loss(theta, key))) for key in keys[2:]}
+    out.print(
+        "f(θ) differs from step to step: it draws minibatches, or noise."
+        if len(losses) > 1
+        else "f(θ) is the same at each step: it draws no minibatches."
+    )
+    own, known = recipe_of(name), problems()
+    recipe = replace(Recipe(), **own)
+    papers = isinstance(parse(name), Call) and first in known
+    papers = papers and any(place in known[first].summary for place in ("(section", "(figure"))
+    rows = [
+        [
+            flag,
+            "the paper"
+            if papers and choice in STATED
+            else "this problem"
+            if choice in own
+            else "the default",
         ]
-        count = sum(phi.size for _, phi in leaves)
-        out = output()
-        out.print(table(f"{path.name}: {count:,} parameters", ["φ", "shape", "std"], rows))
-        # The curve of a long run would push all else off the screen.
-        if isinstance(card.get("validation"), dict):
-            card["validation"] = {"loss": card["validation"].get("loss")}
-        out.print(json.dumps(card, indent=2, ensure_ascii=False))
+        for choice, flag in _flags(asdict(recipe)).items()
+    ]
+    out.print(table(f"{name}: default recipe", ["choice", "set by"], rows))
+    out.print("The same, with nothing left to a default:\n", soft_wrap=True)
+    words = ["metadescent train", shlex.quote(name), *(row[0] for row in rows)]
+    out.print(_command(words, min(out.width, LONGEST_LINE)))
+    if papers:
+        out.print("\nThe paper finds the meta-rate by random search: add --search 40.")
+    if trained := [
+        pretrained
+        for pretrained in zoo.names()
+        if calls(parse(read_card(zoo.path(pretrained))["trained_on"]))[0].name == first
+    ]:
+        out.print(f"\nPretrained on it: {', '.join(trained)}; inspect shows their recipes.")
+
+
+def _leaves(title: str, symbol: str, tree: Any) -> Any:
+    """Return a table of arrays by their paths; the title is told how many numbers there are."""
+    import jax
+
+    from metadescent._text import number
+    from metadescent.cli.console import table
+
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    rows = [
+        [
+            jax.tree_util.keystr(at) or symbol,
+            "×".join(map(str, x.shape)) or "1",
+            number(float(x.std())),
+        ]
+        for at, x in leaves
+    ]
+    count = sum(x.size for _, x in leaves)
+    return table(title.format(f"{count:,}"), [symbol, "shape", "std"], rows)
+
+
+def _flags(choices: dict[str, Any]) -> dict[str, str]:
+    """Return choices as the words that `train` reads them from, for a shell."""
+    flags = {}
+    for name, value in choices.items():
+        flag = name.replace("_", "-")
+        flags[name] = f"--{flag} {shlex.quote(str(value))}"
+        if isinstance(value, bool):
+            flags[name] = f"--{flag}" if value else f"--no-{flag}"
+    return flags
+
+
+def _command(words: list[str], width: int) -> str:
+    """Return words as a command in lines that a shell reads as one."""
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) + len(" \\ ") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"    {word}")
+    return " \\\n".join(lines)

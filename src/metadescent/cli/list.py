@@ -1,49 +1,208 @@
-"""`list`: what there is."""
+"""`list`: what there is, on one screen; a group with a line a name, and one name in full."""
 
-from collections.abc import Callable
+import re
+import shlex
+import textwrap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from inspect import Parameter, getdoc
+from typing import Annotated, Any, NamedTuple
 
+from tyro.conf import Positional, arg
+
+from metadescent._errors import UserError
+from metadescent._text import nearest, number
 from metadescent.cli.command import Command
+
+BEHIND = "*"
+"""What marks a pretrained optimizer that a tuned hand-designed one beats where it was trained."""
+FACT = 14
+"""Cells before what is said of a name."""
 
 
 @dataclass(frozen=True)
 class List(Command):
-    """List the problems, the kinds of optimizer and the pretrained optimizers."""
+    """List all that has a name; with a name, say what it is."""
 
     place = 1
 
+    name: Positional[Annotated[str, arg(metavar="[NAME]")]] = ""
+    """Group, for a line on each of its names, or a name, for all that there is to say of it."""
+
     def run(self) -> None:
-        """Print three lists."""
-        from metadescent import zoo
-        from metadescent.cli.console import output, table
-        from metadescent.registry import optimizers, problems
+        """Print the groups, one group, or one name."""
+        from rich.text import Text
 
-        out = output()
-        rows = [[name, named.summary] for name, named in sorted(problems().items())]
-        out.print(table("Problems", ["name", "f"], rows, text=["f"]))
-        rows = [[name, _first_line(kind)] for name, kind in sorted(optimizers().items())]
-        out.print(table("Kinds of optimizer", ["name", "m"], rows, text=["m"]))
-        out.print("Pretrained: mean final losses on fresh problems, with 95 % intervals\n")
-        for name in zoo.names():
-            out.print(f" {name}", _facts_of(name), "", sep="\n")
+        from metadescent.cli.console import WHOLE, output
+
+        out, groups = output(), _groups()
+        if self.name in groups:
+            lines = groups[self.name].lines
+            indent = max(map(len, lines)) + 2
+            for name, line in lines.items():
+                room = max(FACT, out.width - indent)
+                shown = textwrap.shorten(line, room, placeholder=" …", break_on_hyphens=False)
+                out.print(f"{name:<{indent}}{shown}")
+        elif self.name:
+            for fact, value in _facts(self.name, groups).items():
+                # A command is copied, and so is never broken.
+                whole = value.startswith("metadescent ")
+                begin = f"{fact:<{FACT}}"
+                out.print(begin + value if whole else _filled(value, out.width, begin, " " * FACT))
+        else:
+            for title, group in groups.items():
+                names = [name + BEHIND * (name in group.behind) for name in group.lines]
+                heading = f"{title} ({group.use}):"
+                text = Text(
+                    # Whoever reads from a pipe wants a name a line.
+                    "\n  ".join([heading, *names])
+                    if out.width == WHOLE
+                    else _filled(f"{heading} {'  '.join(names)}", out.width, "", "  ")
+                )
+                text.stylize("bold", 0, len(heading))
+                out.print(text)
+            out.print(f"{BEHIND} a tuned hand-designed optimizer beats it where it was trained")
+            out.print("More on one: metadescent list NAME; a line on each of a group: list zoo")
 
 
-def _facts_of(name: str) -> str:
-    """Return what a pretrained optimizer's card says, a line a fact."""
+class Group(NamedTuple):
+    """Things of one kind: the words that take them, a line on each, and facts on one of them."""
+
+    use: str
+    lines: Mapping[str, str]
+    facts: Callable[[str], Mapping[str, str]]
+    behind: frozenset[str] = frozenset()
+
+
+def _groups() -> dict[str, Group]:
+    from metadescent import zoo
+    from metadescent._names import discovered
+    from metadescent.descent.baselines import BASELINES
+    from metadescent.figures.paper import about, experiments
+    from metadescent.registry import optimizers, problems
     from metadescent.zoo.cards import facts
 
-    of = facts(name)
-    lines = {
-        "trained on": f"{of.trained_on}, {of.horizon}",
-        "size": of.size,
-        "loss": f"{of.loss} on {of.seeds} problems",
-        "best tuned": of.baseline,
-        "licence": of.licence,
-        "made by": of.command,
+    kinds, rules, estimators = problems(), optimizers(), discovered("metadescent.meta.estimators")
+    cards = {name: facts(name) for name in zoo.names()}
+    figures = dict(sorted(experiments().items(), key=lambda item: (len(item[0]), item[0])))
+    return {
+        "problems": Group(
+            "train PROBLEM",
+            {name: kinds[name].summary for name in sorted(kinds)},
+            lambda name: {
+                "what it is": kinds[name].summary,
+                "options": _options(kinds[name].make),
+                "recipe": _flags(kinds[name].recipe) or "the defaults of metadescent train",
+                "learn on it": f"metadescent train {name}",
+                "pretrained": ", ".join(
+                    card.name for card in cards.values() if _named(name, card.trained_on)
+                ),
+            },
+        ),
+        "optimizers": Group(
+            "train PROBLEM --optimizer NAME",
+            {name: _first_line(rules[name]) for name in sorted(rules)},
+            lambda name: {
+                "what it is": _first_line(rules[name]),
+                "options": _options(rules[name]),
+                "train one": f"metadescent train quadratic --optimizer {name}",
+                "pretrained": ", ".join(
+                    card.name for card in cards.values() if _named(name, card.optimizer)
+                ),
+            },
+        ),
+        "zoo": Group(
+            "evaluate NAME PROBLEM",
+            {name: f"{card.verdict}. {card.purpose}" for name, card in cards.items()},
+            lambda name: {
+                "what it is": cards[name].purpose,
+                "optimizer": cards[name].optimizer,
+                "trained on": f"{cards[name].trained_on}, {cards[name].horizon}",
+                "size": cards[name].size,
+                "loss": f"{cards[name].loss} on {cards[name].seeds} problems",
+                "best tuned": cards[name].baseline,
+                "verdict": cards[name].verdict,
+                "licence": cards[name].licence,
+                "made by": cards[name].command,
+            },
+            frozenset(name for name, card in cards.items() if card.behind),
+        ),
+        "hand-designed": Group(
+            "tune NAME PROBLEM",
+            {name: rule.label for name, rule in BASELINES.items()},
+            lambda name: {
+                "what it is": f"{BASELINES[name].label}, hand-designed",
+                "rates": "searched from 1e{} to 1e{} at first".format(*BASELINES[name].decades),
+                "for pictures": f"rate {number(BASELINES[name].usual_rate)} in stylize",
+                "tune it": f"metadescent tune {name} quadratic",
+            },
+        ),
+        "estimators": Group(
+            "train PROBLEM --estimator NAME",
+            {name: _first_line(made) for name, made in sorted(estimators.items())},
+            lambda name: {
+                "what it is": _first_line(estimators[name]),
+                "options": _options(estimators[name]),
+                "try it": f"metadescent train quadratic --estimator {name}",
+            },
+        ),
+        "figures": Group(
+            "reproduce FIGURE",
+            {name: about(name) for name in figures},
+            lambda name: {
+                "what it is": about(name),
+                "optimizers": ", ".join(figures[name].optimizers),
+                "make it": f"metadescent reproduce {name}",
+            },
+        ),
     }
-    return "\n".join(f"     {what:<12}{value}" for what, value in lines.items())
 
 
-def _first_line(thing: Callable[..., Any]) -> str:
-    return (thing.__doc__ or "").strip().splitlines()[0]
+def _facts(name: str, groups: Mapping[str, Group]) -> dict[str, str]:
+    """Return what there is to say of a name, whatever options stand behind it."""
+    bare = name.partition("(")[0].strip()
+    for title, group in groups.items():
+        if bare in group.lines:
+            facts = {"name": bare, "group": title} | dict(group.facts(bare))
+            return {fact: value for fact, value in facts.items() if value}
+    known = [*groups, *(name for group in groups.values() for name in group.lines)]
+    raise UserError(f"nothing is named {name!r}; {nearest(name, known)}")
+
+
+def _filled(text: str, width: int, first: str, rest: str) -> str:
+    """Return text in lines, with what each begins with; names are whole."""
+    return textwrap.fill(
+        text,
+        max(width, 2 * FACT),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _named(name: str, spec: str) -> bool:
+    """Tell whether a specification names something, wherever in a sum or a chain it is."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", spec) is not None
+
+
+def _options(make: Callable[..., Any]) -> str:
+    """Return the options that something is made with, as Python writes them."""
+    from metadescent._names import parameters_of
+
+    options = [
+        parameter.replace(annotation=Parameter.empty)
+        for name, parameter in parameters_of(make).items()
+        if name not in ("key", "data_dir") and parameter.kind is not parameter.VAR_KEYWORD
+    ]
+    return ", ".join(map(str, options))
+
+
+def _flags(recipe: Mapping[str, Any]) -> str:
+    """Return choices as flags of `train`."""
+    words = [[f"--{name.replace('_', '-')}", str(value)] for name, value in recipe.items()]
+    return shlex.join(word for pair in words for word in pair)
+
+
+def _first_line(thing: Any) -> str:
+    return (getdoc(thing) or "").partition("\n")[0]

@@ -19,13 +19,18 @@ from metadescent.descent.curves import Curve
 from metadescent.descent.trace import Visited, curve_of, descend
 from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.figures.curves import Panel, draw_curves
+from metadescent.figures.film import write_film
 from metadescent.figures.output import save_figure
 from metadescent.figures.paper.styling import OPTIMIZERS
+from metadescent.figures.strip import Labelled, draw_strip
+from metadescent.figures.style import label_of
 from metadescent.problems.data.content import content_path, style_path
 from metadescent.problems.data.pictures import read_picture, write_picture
 from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.neural_art.tiny_imagenet import network
 from metadescent.runs.own import load
+
+FRAMES = 64
 
 
 def paint(command: Stylize) -> None:
@@ -37,32 +42,50 @@ def paint(command: Stylize) -> None:
     # A rate that was named is for the optimizer that was named.
     rules = {name: _rule(name, command.rate if i == 0 else None) for i, name in enumerate(names)}
     f, style = _problem(command)
+    film: list[np.ndarray] = []
     with progress("stylize", command.steps * len(rules)) as report:
-        best, curve = _run(command, f, command.optimizer, rules[command.optimizer], report)
+        best, curve = _run(command, f, command.optimizer, rules[command.optimizer], report, film)
         if not np.isfinite(curve.mean).any():
             what = "a lower --rate" if command.optimizer in BASELINES else "another optimizer"
             raise UserError(f"the loss is not finite under {command.optimizer}; try {what}")
-        curves = {command.optimizer: curve}
+        reached, curves = {command.optimizer: best}, {command.optimizer: curve}
         for name in names[1:]:
-            _, curves[name] = _run(command, f, name, rules[name], report)
+            reached[name], curves[name] = _run(command, f, name, rules[name], report, [])
     picture = to_pixels(best.theta)
     write_picture(command.out, picture)
     output().print(f"Styled picture: {command.out}")
+    if not film or (film[-1] != picture).any():
+        film.append(picture)
+    for path in command.in_between()[1]:
+        write_film(path, film)
+        output().print(f"Film of {len(film)} frames: {path}")
     if command.compare:
-        _compare(command, np.concatenate([f.content, picture, style], axis=1), curves)
+        _compare(command, np.asarray(f.content), style, reached, curves)
 
 
 def reported(
-    way: Iterator[Visited], name: str, command: Stylize, report: Reporter
+    way: Iterator[Visited],
+    name: str,
+    command: Stylize,
+    report: Reporter,
+    film: list[np.ndarray],
 ) -> Iterator[Visited]:
-    """Pass on what is visited, with a word on each; write the frames that are wanted."""
-    every = command.frames if name == command.optimizer else 0
+    """Pass on what is visited, with a word on each; write the frames that are wanted, and film."""
+    numbered, films = command.in_between()
+    # A film without a number has as many frames as are seen in five seconds.
+    every = numbered or (-(-command.steps // FRAMES) if films else 0)
+    if name != command.optimizer:
+        every = 0
     done = due = 0
     for visited in way:
         report(f"{name}, loss {number(float(visited.loss))}", visited.gradients - done)
         done = visited.gradients
-        if every and done >= due:
-            write_picture(command.beside(f"{done:04d}"), to_pixels(visited.theta))
+        if every and done >= due and np.isfinite(visited.loss):
+            picture = to_pixels(visited.theta)
+            if numbered:
+                write_picture(command.beside(f"{done:04d}"), picture)
+            if films:
+                film.append(picture)
             # A line search takes several gradients and may pass one that is due.
             due = (done // every + 1) * every
         yield visited
@@ -75,12 +98,13 @@ def _run(
     name: str,
     rule: tuple[AnyOptimizer, float | None],
     report: Reporter,
+    film: list[np.ndarray],
 ) -> tuple[Visited, Curve]:
     """Return the best θ that an optimizer visits, and its learning curve."""
     m, rate = rule
     key = jax.random.key(command.seed)
     way = descend(m, f, f.init(key), key, num_gradients=command.steps)
-    visits = reported(way, name, command, report)
+    visits = reported(way, name, command, report, film)
     best = next(visits)
     steps = [best]
     for visited in visits:
@@ -93,11 +117,12 @@ def _run(
 
 
 def _problem(command: Stylize) -> tuple[StyledPicture, np.ndarray]:
-    content = read_picture(content_path(str(command.content)), command.size)
-    style = read_picture(style_path(str(command.style), command.data_dir), command.size)
+    features = network(command.net, command.data_dir)
+    paths = content_path(str(command.content)), style_path(str(command.style), command.data_dir)
+    content, style = (read_picture(path, command.size, features.least_size) for path in paths)
     weights = {name: getattr(command, name) for name in ("alpha", "beta", "gamma")}
     problem = NeuralArt(
-        network(command.net, command.data_dir),
+        features,
         content[None],
         style,
         start=command.start,
@@ -124,13 +149,29 @@ def _rule(name: str, rate: float | None) -> tuple[AnyOptimizer | Any, float | No
         raise UserError(f"there is no optimizer {name!r}; {nearest(name, known)}") from error
 
 
-def _compare(command: Stylize, strip: np.ndarray, curves: dict[str, Curve]) -> None:
+def _compare(
+    command: Stylize,
+    content: np.ndarray,
+    style: np.ndarray,
+    reached: dict[str, Visited],
+    curves: dict[str, Curve],
+) -> None:
     """Write the strip of pictures and the learning curves, and print how each has done."""
+    losses = {name: number(float(best.loss)) for name, best in reached.items()}
+    results = [
+        Labelled(to_pixels(best.theta), (label_of(name, {}), f"loss {losses[name]}"))
+        for name, best in reached.items()
+    ]
     strip_path = command.beside("strip")
-    write_picture(strip_path, strip)
+    given = [Labelled(content, ["content"]), Labelled(style, ["style"])]
+    write_picture(strip_path, draw_strip([*given, *results]))
     drawn = draw_curves([Panel(curves, x_label="Gradients evaluated")])
     curve_paths = save_figure(drawn, command.beside("curves").with_suffix(""))
-    rows = [[name, number(curve.rate), number(curve.final)] for name, curve in curves.items()]
-    title = f"{command.size} × {command.size} pixels, {command.steps} gradients"
-    output().print(table(title, ["", "rate", "loss"], rows))
-    output().print(f"Content, result and style: {strip_path}\nLearning curves: {curve_paths[-1]}")
+    rows = [
+        [name, number(curve.rate), losses[name], number(curve.final)]
+        for name, curve in curves.items()
+    ]
+    height, width, _ = content.shape
+    title = f"{width} × {height} pixels, {command.steps} gradients"
+    output().print(table(title, ["", "rate", "least loss", "last loss"], rows))
+    output().print(f"All pictures: {strip_path}\nLearning curves: {curve_paths[-1]}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from metadescent._errors import require
 from metadescent.cli.command import Command
-from metadescent.cli.words import PAPERS, DataDir, File, Names, Run, read_by
+from metadescent.cli.words import ALL, DataDir, File, Names, Run, read_by
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Report(Command):
     """File to write; report.html in the run's folder if not given."""
     seeds: int = 32
     """Fresh problems to compare on."""
-    against: Names = PAPERS
-    """Hand-designed optimizers, each tuned for this problem and horizon."""
+    against: Names = ALL
+    """Tuned optimizers; all: the paper's, adamw, and lbfgs where f draws no minibatch."""
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
@@ -49,12 +49,12 @@ class Report(Command):
         from metadescent.registry import make_problem
         from metadescent.runs.checkup import best_of, read_checkup
         from metadescent.runs.folder import config_here
-        from metadescent.runs.report import count_reports, run_page
+        from metadescent.runs.report import count_reports, made_by, run_page
 
-        names, checkup = baselines_of(self.against), read_checkup(self.folder)
-        problem_name = config_here(self.folder)["problem"]
+        checkup, config = read_checkup(self.folder), config_here(self.folder)
+        problem_name = config["problem"]
         problem = make_problem(problem_name, self.data_dir)
-        m = best_of(self.folder, checkup.recipe)
+        names, m = baselines_of(self.against, problem), best_of(self.folder, checkup.recipe)
         with progress("report", count_reports(names)) as report:
             text, findings = run_page(
                 checkup,
@@ -65,6 +65,7 @@ class Report(Command):
                 num_seeds=self.seeds,
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
+                made=made_by(self.line(), config),
             )
         (path,) = self.outputs()
         write_atomically(path, text)

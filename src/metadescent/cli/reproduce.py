@@ -8,7 +8,7 @@ from tyro.conf import Positional, arg
 
 from metadescent._errors import require
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir, File, Scheduler, Workers
+from metadescent.cli.words import DataDir, File, Scheduler, Style, Workers
 from metadescent.runs.recipe import Recipe, recipe_from
 
 
@@ -28,6 +28,7 @@ class Reproduce(Command):
     """Write panels and claims here."""
     out: Path = Path("runs")
     """Folder for the figure."""
+    style: Style = "light"
     seed: int = 0
     """Draws the problems."""
     workers: Workers = 1
@@ -85,7 +86,7 @@ class Reproduce(Command):
             )
         if self.json:
             write_json(self.json, reproduction.to_json())
-        save_figure(reproduction.plot(), self.out / self.figure)
+        save_figure(reproduction.plot(), self.out / self.figure, style=self.style)
         for comparison in reproduction.panels.values():
             print_comparison(comparison)
         rows = [

@@ -20,15 +20,14 @@ class Stylize(Command):
     place = 12
 
     content: Positional[Annotated[Path, arg(metavar="CONTENT")]]
-    """Picture to paint, of which the middle square is taken; grace_hopper, china and flower are
-    embedded."""
+    """Picture to paint; grace_hopper, china and flower are embedded."""
     style: Positional[Annotated[Path, arg(metavar="STYLE")]]
     """Picture to take the style from, an embedded one, or a name in the data folder such as
     starry_night."""
     out: Annotated[Path, arg(metavar="PATH")] = Path("styled.png")
     """Write the result here: .png, .jpg or .webp."""
     size: int = 256
-    """Height and width of the result in pixels."""
+    """Longer side of the result in pixels; it is as wide, for its height, as the content is."""
     steps: int = 128
     """Gradients to evaluate, those of a line search among them."""
     optimizer: Annotated[
@@ -42,9 +41,10 @@ class Stylize(Command):
     rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Learning rate of a hand-designed optimizer; one that was tried out if not given."""
     compare: bool = False
-    """Run all hand-designed optimizers too; write a strip of three pictures and the curves."""
-    frames: int = 0
-    """Write the picture after every so many gradients too; 0: never."""
+    """Run all hand-designed optimizers too; write a strip of all pictures and the curves."""
+    frames: Annotated[str, arg(metavar="N,FILE")] = ""
+    """Write the picture after every N gradients too; or a film of them to FILE, .gif, .webp or
+    .mp4; or both."""
     net: Literal["squeezenet", "vgg19"] = "squeezenet"
     """Network whose features are compared."""
     start: Literal["content", "noise"] = "content"
@@ -63,32 +63,53 @@ class Stylize(Command):
         """Refuse numbers that mean nothing."""
         require("size", self.size, 16, 4096)
         require("steps", self.steps, 1)
-        require("frames", self.frames, 0)
         require("seed", self.seed, 0, 2**32 - 1)
         for name in ("alpha", "beta", "gamma", "rate"):
             if getattr(self, name) is not None:
                 require(name, getattr(self, name), 0.0)
+        self.in_between()  # refused where it means nothing
 
     def outputs(self) -> list[Path]:
         """Return the picture, and those that are written beside it."""
+        from metadescent.figures.film import check_film
         from metadescent.figures.output import figure_paths
         from metadescent.problems.data.pictures import format_of
 
         format_of(self.out)  # refused where no picture can be written to such a name
-        if not (self.frames or self.compare):
-            return [self.out]
+        numbered, films = self.in_between()
+        for film in films:
+            check_film(film)
+        if not (numbered or self.compare):
+            return [self.out, *films]
         if is_stream(self.out):
             raise UserError(
                 f"--frames and --compare write beside {self.out}, which is no file with a place of "
                 "its own; leave them out or name a file such as styled.png"
             )
         # A line search may pass any number of gradients.
-        counts = range(self.steps + 1) if self.frames else ()
+        counts = range(self.steps + 1) if numbered else ()
         frames = [self.beside(f"{count:04d}") for count in counts]
         if not self.compare:
-            return [self.out, *frames]
+            return [self.out, *films, *frames]
         curves = figure_paths(self.beside("curves").with_suffix(""))
-        return [self.out, *frames, self.beside("strip"), *curves]
+        return [self.out, *films, *frames, self.beside("strip"), *curves]
+
+    def in_between(self) -> tuple[int, list[Path]]:
+        """Return after how many gradients each a picture is written, 0 for never, and the films."""
+        from metadescent.figures.film import FILMS
+
+        words = [word.strip() for word in self.frames.split(",") if word.strip()]
+        films = [Path(word) for word in words if Path(word).suffix.lower() in FILMS]
+        numbers = [word for word in words if Path(word).suffix.lower() not in FILMS]
+        try:
+            (number,) = map(int, numbers or "0")
+        except ValueError as error:
+            raise UserError(
+                f"frames is {self.frames!r} and must be a number of gradients, a film that ends in "
+                f"{', '.join(FILMS)}, or both; try --frames 16,film.gif"
+            ) from error
+        require("frames", number, 0)
+        return number, films
 
     def beside(self, name: str) -> Path:
         """Return where a picture lies that comes with the result."""

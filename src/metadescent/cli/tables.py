@@ -1,5 +1,6 @@
 """Comparisons as tables and figures."""
 
+import math
 from pathlib import Path
 
 import pooch
@@ -7,8 +8,8 @@ import pooch
 from metadescent.cli.console import output, table
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.curves import Panel, draw_curves
-from metadescent.figures.output import save_figure
-from metadescent.runs.report import comparison_table
+from metadescent.figures.output import Style, save_figure
+from metadescent.runs.report import comparison_table, legend
 
 
 def tuning_cache() -> Path:
@@ -19,7 +20,11 @@ def tuning_cache() -> Path:
 def print_comparison(comparison: Comparison) -> None:
     """Print a comparison, and the search behind every rate."""
     title = f"{comparison.problem}: {comparison.steps} steps, {comparison.seeds} fresh problems"
-    output().print(table(title, *comparison_table(comparison)))
+    columns, rows = comparison_table(comparison)
+    marked = [[f"{name}{_mark(comparison, name)}", *figures] for name, *figures in rows]
+    output().print(table(title, columns, marked))
+    for line in legend(comparison):
+        output().print(line, style="dim")
     for name, tuned in comparison.tuned.items():
         output().print(
             f"{name}: rate {tuned.rate:.3g}, best of {len(tuned.grid)} from "
@@ -31,6 +36,21 @@ def print_comparison(comparison: Comparison) -> None:
         output().print(f"Rates tuned by the {criterion}.", style="dim")
 
 
-def save_curves(comparison: Comparison, path: Path) -> None:
+def _mark(comparison: Comparison, name: str) -> str:
+    """Return what tells the winner, and what is behind a tuned optimizer, without colour."""
+    # What diverged, whose figure is NaN, is no winner.
+    ends = {other: curve.last_tenth for other, curve in comparison.curves.items()}
+    ends = {other: math.inf if math.isnan(end) else end for other, end in ends.items()}
+    if not comparison.tuned:
+        return ""
+    if ends[name] == min(ends.values()):
+        return " (best)"
+    # As the sentence below the table has it: of those that take one gradient a step.
+    best = comparison.reference
+    behind = best is not None and ends[name] >= ends[best]
+    return " (behind)" if behind and name not in comparison.tuned else ""
+
+
+def save_curves(comparison: Comparison, path: Path, style: Style = "light") -> None:
     """Write the learning curves as .svg and .png, whichever of the two `path` ends in."""
-    save_figure(draw_curves([Panel(comparison.curves)]), path)
+    save_figure(draw_curves([Panel(comparison.curves)]), path, style=style)

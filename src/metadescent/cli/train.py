@@ -1,5 +1,6 @@
 """`train`: learn an optimizer, in a folder that survives kills."""
 
+import functools
 import math
 import os
 from collections.abc import Sequence
@@ -10,11 +11,14 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, arg
 
 from metadescent._errors import UserError, require
+from metadescent._files import is_file
 from metadescent.cli.command import Command
 from metadescent.cli.words import DataDir, File, Problem, Scheduler, Workers
 from metadescent.runs.cluster.seats import Seat, seat_of
+from metadescent.runs.folder import CONFIG, again, config_here
 from metadescent.runs.memory import parse_bytes
-from metadescent.runs.recipe import Recipe
+from metadescent.runs.naming import folder_name
+from metadescent.runs.recipe import Recipe, recipe_from
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,15 @@ class Train(Command):
     place = 4
 
     problem: Problem
-    """Name such as mnist, module:NAME or file.py:NAME; options as in quadratic(dimension=20)."""
+    """Name such as mnist, module:NAME or file.py:NAME; options as in quadratic(dimension=20). With
+    --resume the folder of a run says it all."""
     recipe: OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     out: File = None
     """Run folder; runs/PROBLEM if not given."""
     resume: bool = False
-    """Go on with the run in the folder, after a stop or a crash."""
+    """Go on with a run: train --resume RUN needs no other flag; more --epochs extend it."""
+    minutes: float = 0.0
+    """Stop, saved, after the epoch in which the run has trained for so long in all; 0: never."""
     search: int = 0
     """Pick the meta-rate by random search: this many short trials."""
     curriculum: Annotated[str | None, arg(metavar="STEPS,…")] = None
@@ -58,6 +65,12 @@ class Train(Command):
             require(name, getattr(self, name), 0)
         for name in ("seeds", "workers"):
             require(name, getattr(self, name), 1)
+        require("minutes", self.minutes, 0.0)
+        if self.minutes and self.several:
+            raise UserError(
+                f"--minutes is {self.minutes:g}, which is for one run, and --{self.several[0]} is "
+                "for several; leave one of them out"
+            )
         if (self.workers > 1 or self.scheduler) and not self.search and self.seeds == 1:
             raise UserError(
                 "there is one run, and --workers and --scheduler are for several; try --processes, "
@@ -77,7 +90,44 @@ class Train(Command):
     @property
     def folder(self) -> Path:
         """Return the run folder."""
-        return self.out or Path("runs") / self.problem.replace("/", "-")
+        return self._place or self.out or Path("runs") / folder_name(self.problem)
+
+    @property
+    def problem_name(self) -> str:
+        """Return the name of the problem, which the run knows where it stands in its place."""
+        return config_here(self._place)["problem"] if self._place else self.problem
+
+    @property
+    def several(self) -> list[str]:
+        """Return the flags for which there is more than one run."""
+        flags = {"search": self.search, "seeds": self.seeds > 1, "curriculum": self.curriculum}
+        return [flag for flag, given in flags.items() if given]
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether this is to go on with one run, which has been begun."""
+        return self.resume and not self.several and is_file(self.folder / CONFIG)
+
+    @property
+    def again(self) -> str:
+        """Return the command that goes on with this after a stop."""
+        if self.several:
+            return "the same words and --resume"
+        return again(self.folder) + (" --tensorboard" if self.tensorboard else "")
+
+    @functools.cached_property
+    def _place(self) -> Path | None:
+        """Return the folder of a run that stands in the place of the problem, if one does."""
+        place = Path(os.path.expanduser(self.problem))
+        if not self.resume or self.out or self.several or not is_file(place / CONFIG):
+            return None
+        usual = Path("runs") / folder_name(self.problem)
+        if len(place.parts) == 1 and self.problem == place.name and is_file(usual / CONFIG):
+            raise UserError(
+                f"{self.problem} is the folder of a run, and the problem of that name has another "
+                f"in {usual}; try --resume {Path('.', place)}{os.sep} or --out {usual}"
+            )
+        return place
 
     @property
     def budget(self) -> int | float:
@@ -95,7 +145,13 @@ class Train(Command):
             raise UserError(f"{self.curriculum!r} are no horizons; try 100,200,500,1000") from None
 
     def defaults(self) -> Command:
-        """Return the recipe of the problem, now that the problem is known."""
+        """Return the recipe of the run, or else of the problem, now that they are known."""
+        if self.begun:
+            config = config_here(self.folder)
+            recipe = recipe_from(config["recipe"], self.folder / CONFIG)
+            data_dir = (config.get("origin") or {}).get("data_dir")
+            kept = Path(data_dir) if data_dir and os.path.isdir(data_dir) else None
+            return replace(self, recipe=recipe, data_dir=self.data_dir or kept)
         from metadescent.registry import recipe_of
 
         return replace(self, recipe=replace(Recipe(), **recipe_of(self.problem)))
@@ -113,7 +169,11 @@ class Train(Command):
                 "again; try --restarts with --processes alone"
             )
         # One that has a seat was started by somebody else.
-        return None if seat else launcher.launch(words, max(1, self.processes), self.restarts)
+        return (
+            None
+            if seat
+            else launcher.launch(words, max(1, self.processes), self.restarts, self.again)
+        )
 
     def run(self) -> None:
         """Train, alone or in step with other processes, which one of them leads."""

@@ -8,15 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from metadescent._errors import UserError
-from metadescent._text import number
+from metadescent._files import is_file
+from metadescent._spec import calls, parse
+from metadescent._text import nearest, number
 from metadescent.cli.command import attributed
 from metadescent.cli.console import output, progress, table
 from metadescent.cli.train import Train
-from metadescent.cli.verdicts import print_summary
+from metadescent.cli.verdicts import print_summary, print_verdicts
 from metadescent.descent.outside import NOT_FINITE
 from metadescent.meta.schedule import Form
-from metadescent.meta.state import MetaState
-from metadescent.registry import make_problem
+from metadescent.meta.state import MetaState, is_over
+from metadescent.registry import make_problem, problems
 from metadescent.runs import training
 from metadescent.runs.checkpoint import latest_epoch
 from metadescent.runs.cluster import gang, tasks
@@ -24,8 +26,10 @@ from metadescent.runs.cluster.executors import engine_of
 from metadescent.runs.cluster.sweeps import sweep
 from metadescent.runs.curriculum import improved, keep_optimizer, stages
 from metadescent.runs.events import event_log
+from metadescent.runs.extension import epochs_of, extended
 from metadescent.runs.fit import fitted
-from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, check_free, check_kept
+from metadescent.runs.folder import CHECKPOINTS, CONFIG, OPTIMIZER, check_free, check_kept
+from metadescent.runs.folder import again as resuming
 from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite_note
 from metadescent.runs.plan import plan_of
@@ -38,6 +42,7 @@ def carry_out(command: Train) -> None:
     """Do what `train` was told to."""
     recipe = command.recipe
     # What cannot start should not claim a folder.
+    _check_named(command)
     recipe.check_horizon()
     if command.search:
         check_free(command.folder, command.resume)
@@ -60,10 +65,16 @@ def train(
     budget: int | float = math.inf,  # of memory; a new run takes the quickest form that fits it
     command: str = "train",  # that this is done for
     tensorboard: bool = False,
+    minutes: float = math.inf,
+    extend: bool = False,  # a run that has fewer epochs
+    again: str = "",  # the command that goes on with it, if it is not the folder's own
 ) -> MetaState:
     """Meta-train in a folder with a progress bar; return the last state."""
     check_free(folder, resume)
     problem = make_problem(problem_name, data_dir)
+    if extend and recipe.epochs > epochs_of(folder):
+        _say(extended(folder, problem, problem_name, plan_of(recipe)))
+    again = again or resuming(folder)
     state: MetaState | None = None
     done = latest_epoch(folder / CHECKPOINTS) if resume else 0
     spread = gang.lead(problem_name, recipe)
@@ -84,15 +95,23 @@ def train(
             # The other processes have to compute in the same form.
             spread = gang.lead(problem_name, plan.recipe)
         run = training.train(
-            folder, problem, problem_name, plan, resume=resume, spread=spread, warn=_warn
+            folder,
+            problem,
+            problem_name,
+            plan,
+            resume=resume,
+            spread=spread,
+            minutes=minutes,
+            data_dir=data_dir,
+            warn=_warn,
         )
         with patient() as patience:
             for state, info in run:
                 line = line_of(state, info, plan.recipe, 0.0)
                 report(
                     f"meta-loss {number(line['meta_loss'])}, "
-                    f"validation {number(line['validation_loss'])} "
-                    f"(best {number(line['best_loss'])}), "
+                    f"validation {number(line['validation_loss'])}, "
+                    f"best {number(line['best_loss'])}, "
                     f"meta-rate {plan.meta_rate_at(line['epoch']):.2g}{nonfinite_note(line)}",
                     1,
                 )
@@ -100,8 +119,18 @@ def train(
                     log(read_metrics(folder)[-1])
                 # Its checkpoint has been written by now.
                 where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
-                patience.check(f"after {where}; go on with train --resume")
-    return state if state is not None else training.finished_state(folder, plan)
+                patience.check(f"after {where}; go on with {again}")
+    if extend and state is None and done >= recipe.epochs:
+        _say(f"{folder} has had its {done} epochs; {again} --epochs {2 * done} gives it more.")
+    state = state if state is not None else training.finished_state(folder, plan)
+    if not is_over(state, plan.recipe):
+        trained = read_metrics(folder)[-1]["seconds"] / 60
+        _say(
+            f"{folder} has trained for {trained:.3g} minutes, and --minutes is {minutes:g}: it "
+            f"stops after epoch {int(state.epoch)} of {recipe.epochs}, which is saved; go on with "
+            f"{again}"
+        )
+    return state
 
 
 def train_ahead(
@@ -126,15 +155,46 @@ def train_ahead(
         )
 
 
+def _check_named(command: Train) -> None:
+    """Raise a UserError where a run, or what should be one, stands in the place of the problem."""
+    name, known = command.problem, problems()
+    names = [call.name for call in calls(parse(name))]
+    if command.begun or command.out or all(":" in each or each in known for each in names):
+        return
+    place = Path(name)
+    if is_file(place / CONFIG):
+        flags = " nor ".join(f"--{flag}" for flag in command.several)
+        how = f"takes no {flags}" if command.resume else "goes on with --resume"
+        raise UserError(f"{name} is the folder of a run, which {how}; try {resuming(place)}")
+    if not command.resume:
+        return
+    if members := sorted(path.parent for path in place.glob(f"*/{CONFIG}")):
+        raise UserError(
+            f"{name} holds several runs; repeat the words that began them with --resume, or go on "
+            f"with one of them, such as {resuming(members[0])}"
+        )
+    runs = [
+        str(path.parent)
+        for pattern in ("", "runs/")
+        for path in Path().glob(f"{pattern}*/{CONFIG}")
+    ]
+    raise UserError(
+        f"{name} is neither the folder of a run nor a problem; {nearest(name, [*runs, *known])}"
+    )
+
+
 def _train(folder: Path, command: Train, recipe: Recipe) -> MetaState:
     return train(
         folder,
-        command.problem,
+        command.problem_name,
         recipe,
         command.data_dir,
         resume=command.resume,
         budget=command.budget,
         tensorboard=command.tensorboard,
+        minutes=command.minutes or math.inf,
+        extend=command.begun,
+        again=command.again,
     )
 
 
@@ -154,12 +214,12 @@ def _train_once(command: Train, recipe: Recipe) -> None:
         f"Best validation loss {number(float(state.best_loss))} at epoch {int(state.best_epoch)}: "
         f"{folder / OPTIMIZER}"
     )
-    print_summary(folder)
+    print_verdicts(folder, make_problem(command.problem_name, command.data_dir))
 
 
 def _train_in_stages(command: Train, recipe: Recipe) -> None:
     """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
-    problem = make_problem(command.problem, command.data_dir)
+    problem = make_problem(command.problem_name, command.data_dir)
     all_stages = stages(command.folder, recipe, command.horizons, command.resume)
     check_kept(command.folder, [stage.folder for stage in all_stages], command.resume)
     kept: Path | None = None
@@ -227,20 +287,22 @@ def _train_all(
     title: str, folders: Sequence[Path], recipes: Sequence[Recipe], command: Train
 ) -> tuple[Form, list[float]]:
     """Train several times, on the workers that there are; return the form, and the losses."""
-    problem = make_problem(command.problem, command.data_dir)
+    problem = make_problem(command.problem_name, command.data_dir)
     with progress(title, len(recipes)) as report:
         # In the form of the first, as they differ in nothing that takes memory.
         form = fitted(
             folders[0],
             problem,
-            command.problem,
+            command.problem_name,
             plan_of(recipes[0]),
             resume=True,
             say=_say,
             budget=command.budget,
         ).recipe.form
         runs = [
-            tasks.training_of(folder, command.problem, command.data_dir, replace(recipe, form=form))
+            tasks.training_of(
+                folder, command.problem_name, command.data_dir, replace(recipe, form=form)
+            )
             for folder, recipe in zip(folders, recipes, strict=True)
         ]
 

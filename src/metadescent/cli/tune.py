@@ -63,7 +63,9 @@ class Tune(Command):
             problem = make_problem(problem_name, self.data_dir)
             with progress(f"tune for {problem_name}", 1) as report:
                 question = self.name, problem, key, self.steps, self.seeds
-                tuned = cached_tune(*question, tuning_cache(), report)
+                tuned = cached_tune(
+                    *question, tuning_cache(), lambda text, part: report(text, part=part)
+                )
                 report(f"tuned {self.name}", 1)
             rows = [
                 [f"{rate:.3g}", number(loss), "best" if rate == tuned.rate else ""]

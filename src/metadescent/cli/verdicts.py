@@ -5,14 +5,45 @@ from pathlib import Path
 
 from rich.text import Text
 
-from metadescent.cli.console import output
-from metadescent.runs.checkup import read_checkup
-from metadescent.runs.doctor import Finding, diagnose
+from metadescent.cli.console import output, progress
+from metadescent.cli.tables import tuning_cache
+from metadescent.descent.tuning import baselines_for
+from metadescent.problems.base import Problem
+from metadescent.runs.checkup import EXAMINED, best_of, count_examined, examine, read_checkup
+from metadescent.runs.doctor import diagnose
+from metadescent.runs.finding import Finding
+
+GRID = 13
+"""Rates that a search usually tries."""
+SHARE = 3
+"""Gradients of f that a meta-gradient costs at least: a run is not judged for longer than that."""
 
 
 def print_summary(folder: Path) -> None:
     """Print what a run's own log says of it; nothing is computed."""
     print_findings(diagnose(read_checkup(folder)))
+
+
+def print_verdicts(folder: Path, problem: Problem) -> None:
+    """Print what `doctor` would find, or what the log says where that would take long beside it."""
+    checkup = read_checkup(folder)
+    recipe, names = checkup.recipe, baselines_for(problem)
+    trained = len(checkup.metrics) * recipe.episodes * recipe.steps * recipe.problems
+    searched = len(names) * GRID * EXAMINED * recipe.steps
+    if searched > SHARE * trained:
+        print_findings(diagnose(checkup))
+        return
+    with progress("judge", count_examined(names)) as report:
+        examination = examine(
+            best_of(folder, recipe),
+            problem,
+            recipe,
+            baselines=names,
+            num_seeds=EXAMINED,
+            cache=tuning_cache(),
+            progress=lambda text: report(text, 1),
+        )
+    print_findings(diagnose(checkup._replace(examination=examination)))
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

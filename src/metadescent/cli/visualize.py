@@ -5,7 +5,16 @@ from pathlib import Path
 
 from metadescent._errors import require
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir, File, Names, Optimizer, Problem, Trust, name_of
+from metadescent.cli.words import (
+    DataDir,
+    File,
+    Names,
+    Optimizer,
+    Problem,
+    Style,
+    Trust,
+    name_of,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Visualize(Command):
     """Problems that each rate is judged on."""
     out: File = None
     """Folder for the pictures; runs/visualize/OPTIMIZER if not given."""
+    style: Style = "light"
     seed: int = 0
     """Draws the problem and the coordinates."""
     trust: Trust = False
@@ -69,9 +79,10 @@ class Visualize(Command):
         from metadescent.registry import make_problem
         from metadescent.runs.own import load
 
-        names, m = baselines_of(self.against), load(self.optimizer, trust=self.trust)
+        m = load(self.optimizer, trust=self.trust)
         name = name_of(self.optimizer)
         problem = make_problem(self.problem, self.data_dir)
+        names = baselines_of(self.against, problem)
         check_rule(m, problem)
         # Rates are not tuned on the problem that is drawn.
         tune_key, key = problem_keys(self.seed)
@@ -84,10 +95,11 @@ class Visualize(Command):
                 self.seeds,
                 tuning_cache(),
                 lambda text: report(text, 1),
-                within=report,
+                within=lambda text, part: report(text, part=part),
             )
             drawn = pictures_of(
-                {name: m} | {rule: BASELINES[rule].at(t.rate) for rule, t in tuned.items()},
+                {name: m}
+                | {rule: BASELINES[rule].at(t.rate, self.steps) for rule, t in tuned.items()},
                 problem,
                 key,
                 num_steps=self.steps,
@@ -106,10 +118,10 @@ class Visualize(Command):
             for rule, updates in drawn.seen.updates.items()
         ]
         folder = self.folder
-        save_figure(drawn.histories(), folder / "histories")
+        save_figure(drawn.histories(), folder / "histories", style=self.style)
         paths = {i: folder / f"function-{i}" for i in drawn.coordinates}
         for coordinate, path in paths.items():
-            save_figure(drawn.functions(coordinate), path)
+            save_figure(drawn.functions(coordinate), path, style=self.style)
         title = f"Updates along one trajectory of {name} on {self.problem}, {self.steps} steps"
         output().print(table(title, ["", "rate", "mean |g|", "time scale (steps)"], rows))
         output().print(f"Histories of updates: {folder / 'histories'}.png")

@@ -12,6 +12,7 @@ from metadescent._errors import UserError
 from metadescent._files import STDOUT
 from metadescent._text import nearest
 from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.figures import output
 from metadescent.runs.folder import files_of
 
 DataDir = Annotated[
@@ -24,6 +25,10 @@ Scheduler = Annotated[
 ]
 File = Annotated[Path | None, arg(metavar="PATH")]
 PLACES = ("--out", "--json", "--plot")
+Style = Annotated[
+    output.Style,
+    arg(help="Colours of figures: dark is for dark pages, and transparent ones have no ground."),
+]
 Names = Annotated[str, arg(metavar="NAME,…")]
 Run = Positional[Annotated[Path, arg(metavar="RUN")]]
 Problem = Positional[Annotated[str, arg(metavar="PROBLEM")]]
@@ -32,8 +37,10 @@ Trust = Annotated[
     bool, arg(help="Run the code that the file of an optimizer of a class of one's own names.")
 ]
 
-# What `--against` is by default: the paper's baselines.
 PAPERS = ",".join(STANDARD)
+"""The paper's hand-designed optimizers, as `--against` names them."""
+ALL = "all"
+"""What `--against` is by default: those of the paper and of today that serve the problem."""
 
 
 def places_in(words: Sequence[str]) -> list[str]:
@@ -43,7 +50,10 @@ def places_in(words: Sequence[str]) -> list[str]:
         part
         for word in words
         for part in (
-            word.split("=", 1) if word.startswith(tuple(f"{p}=" for p in PLACES)) else [word]
+            # --resume is no flag with a value, but reads as one where the folder comes next.
+            word.split("=", 1)
+            if word.startswith(tuple(f"{p}=" for p in (*PLACES, "--resume")))
+            else [word]
         )
     ]
     for i, (flag, value) in enumerate(itertools.pairwise(apart)):

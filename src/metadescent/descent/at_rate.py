@@ -1,5 +1,6 @@
 """A hand-designed optimizer whose rate is an array: one compiled program serves all its rates."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +11,21 @@ from jaxtyping import Array, Float, PyTree
 
 
 class AtRate(eqx.Module):
-    """`make(rate)`, as an Optax transformation that is made anew where it is traced."""
+    """`make(rate, horizon)`, as an Optax transformation that is made anew where it is traced."""
 
-    make: Callable[[Any], optax.GradientTransformation] = eqx.field(static=True)
+    make: Callable[[Any, Any], optax.GradientTransformation] = eqx.field(static=True)
     # From a float it is weakly typed, so that θ of half the precision keeps its own.
     rate: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    # T, over which a rate that decays does so; without an end it stays.
+    horizon: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=math.inf)
 
     def init(self, params: PyTree) -> PyTree:
         """Return the state for parameters θ of this structure."""
-        return self.make(self.rate).init(params)
+        return self.make(self.rate, self.horizon).init(params)
 
     def update(
         self, updates: PyTree, state: PyTree, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[PyTree, PyTree]:
-        """Map gradients and state to updates and the next state, as `make(rate)` does."""
-        rule = optax.with_extra_args_support(self.make(self.rate))
+        """Map gradients and state to updates and the next state, as `make(rate, horizon)` does."""
+        rule = optax.with_extra_args_support(self.make(self.rate, self.horizon))
         return rule.update(updates, state, params, **extra_args)

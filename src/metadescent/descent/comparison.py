@@ -8,12 +8,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import PRNGKeyArray
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
 
+from metadescent import _show
 from metadescent._provenance import hardware, versions
 from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.curves import Curve, held_out_curves, learning_curves, ratio, summarize
-from metadescent.descent.tuning import Progress, Tuned
+from metadescent.descent.standings import Standing, speed_up, standing
+from metadescent.descent.tuning import Progress, Tuned, Within
 from metadescent.descent.tuning_cache import tune_each
 from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.optimizers.base import LearnedOptimizer
@@ -38,12 +41,41 @@ class Comparison(NamedTuple):
     # By how much the loss of each hand-designed optimizer is above the first learned one's on the
     # same problem: differences vary less than problems do.
     margins: Mapping[str, Curve] = {}
+    # f(θ_1) … f(θ_T) of every optimizer, problem by problem, for comparisons in pairs.
+    losses: Mapping[str, Float[np.ndarray, "seeds steps"]] = {}
 
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
         """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`."""
         # One that diverged, whose figure is NaN, comes last.
         figures = {name: figure(self.curves[name]) for name in self.tuned}
         return min(figures, key=lambda name: (math.isnan(figures[name]), figures[name]))
+
+    @property
+    def reference(self) -> str | None:
+        """Return the best tuned baseline that takes one gradient a step, which others stand beside.
+
+        One that searches along a line serves few problems, and is measured by the same.
+        """
+        first_order = [name for name in self.tuned if not BASELINES[name].searches_along_line]
+        among = {name: self.tuned[name] for name in first_order or self.tuned}
+        return self._replace(tuned=among).best_baseline(lambda c: c.last_tenth) if among else None
+
+    def speed_up(self, name: str) -> float | None:
+        """Return how many times as fast as the reference one gets to the reference's final loss.
+
+        0 is never.
+        """
+        if self.reference is None:
+            return None
+        return speed_up(self.curves[name].mean, self.curves[self.reference].mean)
+
+    def standings(self, name: str) -> dict[str, Standing]:
+        """Return how one did beside each hand-designed optimizer, on the same problems."""
+        return {
+            other: standing(self.losses[name], self.losses[other])
+            for other in self.tuned
+            if other in self.losses
+        }
 
     def beside(self, name: str) -> tuple[str, dict[str, float]]:
         """Return ÷ or −, and by it every final loss beside that of one of the curves.
@@ -78,6 +110,13 @@ class Comparison(NamedTuple):
             extras["seconds_per_step"] = dict(self.seconds)
         return extras
 
+    def plot(self) -> Any:
+        """Return a figure of the learning curves."""
+        return _show.plot(self)
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
+
 
 def compare(
     learned: Mapping[str, LearnedOptimizer],
@@ -95,7 +134,8 @@ def compare(
     every: int = 20,
     tuned_on: Problem | None = None,
     searched: Mapping[str, Tuned] = MappingProxyType({}),
-    within: Progress = lambda _: None,
+    within: Within = lambda *_: None,
+    timed: bool = False,
 ) -> Comparison:
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
@@ -119,7 +159,8 @@ def compare(
             `every` steps, and not what rates are tuned by.
         tuned_on: the same kind of problem with other data, that rates are tuned on.
         searched: outcomes of searches that need no repetition, by baseline.
-        within: called with a word on how far the search for a rate has come.
+        within: called with a word on how far the search for a rate has come, and with the share.
+        timed: whether every optimizer is run once more, when it is compiled, to time its steps.
 
     Raises:
         UserError: if a baseline is unknown, or `every` does not divide the steps.
@@ -147,9 +188,9 @@ def compare(
         within,
     )
     rules: dict[str, AnyOptimizer] = dict(learned)
-    rules |= {name: BASELINES[name].at(search.rate) for name, search in tuned.items()}
-    losses, curves, held_out_summaries = {}, {}, {}
-    sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
+    rules |= {name: BASELINES[name].at(search.rate, num_steps) for name, search in tuned.items()}
+    losses, curves, held_out_summaries, seconds = {}, {}, {}, {}
+    sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
     for name, m in rules.items():
         rate = tuned[name].rate if name in tuned else None
         if held_out is None:
@@ -159,7 +200,12 @@ def compare(
                 m, problem, held_out, report_key, every=every, **sizes
             )
             held_out_summaries[name] = summarize(held_out_losses, rate)
+        losses[name] = np.asarray(losses[name])
         curves[name] = summarize(losses[name], rate)
+        if timed:
+            began = time.perf_counter()
+            learning_curves(m, problem, report_key, **sizes).block_until_ready()
+            seconds[name] = (time.perf_counter() - began) / (num_steps * num_seeds)
         progress(f"ran {name}")
     margins = {}
     if learned:
@@ -174,7 +220,9 @@ def compare(
         minutes=(time.monotonic() - started) / 60,
         held_out=held_out_summaries,
         every=every,
+        seconds=seconds,
         margins=margins,
+        losses=losses,
     )
 
 

@@ -1,22 +1,28 @@
 """Learning curves of an optimizer on freshly sampled problems, with their intervals."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent import _show
 from metadescent._checks import check_rule
 from metadescent._errors import UserError, require
 from metadescent.descent.episode import check_problem, draw
 from metadescent.descent.line_search import searched_curves, searches_along_line
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, start, unroll
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Part, Place
+
+SEARCHES = 8
+"""Searches along a line that are one program: after each word comes of how many are done."""
 
 
 class Curve(NamedTuple):
@@ -54,6 +60,13 @@ class Curve(NamedTuple):
             "rate": self.rate,
         }
 
+    def plot(self) -> Any:
+        """Return a figure of the curve with its interval."""
+        return _show.plot(self)
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
+
 
 def _finite(values: Iterable[float]) -> list[float | None]:
     # JSON knows neither NaN nor infinity.
@@ -67,6 +80,7 @@ def learning_curves(
     *,
     num_steps: int,
     num_seeds: int,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> Float[Array, "num_seeds num_steps"]:
     """Return f(θ_1) … f(θ_T) on each of `num_seeds` fresh problems.
 
@@ -76,6 +90,7 @@ def learning_curves(
         key: draws f, θ₀ and minibatches.
         num_steps: T.
         num_seeds: how many runs, each with an f of its own.
+        progress: called with the share of the runs that are done, where they go part by part.
 
     Two optimizers that are given the same key face the same f, θ₀ and minibatches. A rule that
     searches along a line, such as `optax.lbfgs`, is given T gradients instead of T steps: its t-th
@@ -96,7 +111,37 @@ def learning_curves(
         (3, 20)
     """
     _check(problem, num_steps, num_seeds)
-    return _learning_curves(m, problem, key, num_steps, num_seeds)
+    parts = parts_of(num_seeds, _most_at_once(m, problem, key))
+    # A large problem would not fit into memory many times over: its seeds go in equal parts.
+    curves = []
+    for index in range(parts):
+        part = Part(problem, Place(jnp.asarray(index), parts)) if parts > 1 else problem
+        curves.append(_side_by_side(m, part, key, num_steps, num_seeds // parts))
+        if parts > 1 and not isinstance(curves[-1], Tracer):
+            curves[-1].block_until_ready()
+            progress((index + 1) / parts)
+    return jnp.concatenate(curves) if parts > 1 else curves[0]
+
+
+def theta_shapes(problem: Problem, key: PRNGKeyArray) -> Any:
+    """Return the shapes of one θ."""
+    return eqx.filter_eval_shape(_one_theta, problem, key)
+
+
+# Never run; what is jitted is traced once for all problems of one kind.
+@eqx.filter_jit
+def _one_theta(problem: Problem, key: PRNGKeyArray) -> Any:
+    fs, keys = draw(problem, key, 1)
+    return jax.tree.map(lambda leaf: leaf[0], fs.init(keys.theta))
+
+
+def _most_at_once(m: AnyOptimizer, problem: Problem, key: PRNGKeyArray) -> int | None:
+    check_rule(m)
+    if isinstance(m, LearnedOptimizer):
+        return problem.at_once
+    # Searches along a line go one f after another: all of them at once would bring nothing.
+    searches = searches_along_line(m, theta_shapes(problem, key))
+    return min(SEARCHES, problem.at_once or SEARCHES) if searches else problem.at_once
 
 
 def _check(problem: Problem, num_steps: int, num_seeds: int) -> None:
@@ -105,28 +150,13 @@ def _check(problem: Problem, num_steps: int, num_seeds: int) -> None:
     check_problem(problem)
 
 
-@eqx.filter_jit
-def _learning_curves(
-    m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
-) -> Float[Array, "num_seeds num_steps"]:
-    parts = parts_of(num_seeds, problem.at_once)
-    if parts == 1:
-        return _side_by_side(m, problem, key, num_steps, num_seeds)
-
-    # A large problem would not fit into memory many times over: its seeds go in equal parts.
-    def part(index: Array) -> Array:
-        share = Part(problem, Place(index, parts))
-        return _side_by_side(m, share, key, num_steps, num_seeds // parts)
-
-    return jax.lax.map(part, jnp.arange(parts)).reshape(num_seeds, num_steps)
-
-
 def parts_of(size: int, at_once: int | None) -> int:
     """Return the least number of equal parts of a batch that have at most `at_once` each."""
     counts = (parts for parts in range(1, size + 1) if size % parts == 0)
     return next(parts for parts in counts if at_once is None or size // parts <= max(1, at_once))
 
 
+@eqx.filter_jit
 def _side_by_side(
     m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Float[Array, "num_seeds num_steps"]:

@@ -28,8 +28,8 @@ class Standpoint(NamedTuple):
     gradients: Int[Array, ""]
 
 
-def searches_along_line(m: AnyOptimizer, theta: Theta) -> bool:
-    """Return whether a rule searches along a line."""
+def searches_along_line(m: AnyOptimizer, theta: PyTree) -> bool:
+    """Return whether a rule searches along a line; of θ, shapes will do."""
     # Its state counts the steps of the search, wherever in a chain the search is.
     return _steps(jax.eval_shape(m.init, theta)) is not None
 

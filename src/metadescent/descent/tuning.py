@@ -1,5 +1,6 @@
 """The learning rate that serves a hand-designed optimizer best, by final error (section 3)."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,16 +11,21 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from metadescent import _show
 from metadescent._errors import UserError, require, require_choice
 from metadescent.descent.at_rate import AtRate
 from metadescent.descent.baselines import BASELINES
-from metadescent.descent.curves import final_loss, learning_curves
+from metadescent.descent.curves import final_loss, learning_curves, theta_shapes
 from metadescent.problems.base import Problem
 
 Progress = Callable[[str], None]
+Within = Callable[[str, float], object]
+"""Called with a word, and with the share that is done of what the word is about."""
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 80
+LARGE = 100_000
+"""Coordinates of all problems together from which on rates side by side are no quicker."""
 
 
 class Tuned(NamedTuple):
@@ -30,6 +36,13 @@ class Tuned(NamedTuple):
     final_losses: list[float]
     criterion: str  # what "best" means, in words
 
+    def plot(self) -> Any:
+        """Return a figure of final losses over rates."""
+        return _show.plot(self)
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
+
 
 def tune(
     name: str,
@@ -38,12 +51,12 @@ def tune(
     *,
     num_steps: int,
     num_seeds: int,
-    progress: Progress = lambda _: None,
+    progress: Within = lambda *_: None,
 ) -> Tuned:
     """Find the rate with the best final error on a logarithmic grid.
 
     All rates and seeds run in one compiled program, on the same f, θ₀ and minibatches, each from a
-    fresh state; rates one after the other where the problem is large (`Problem.at_once`), and where
+    fresh state; rates one after the other where the problems are large, and where
     the rule searches along a line, as side by side all would wait for the longest search. While the
     best rate is the grid's first or last, the grid grows by a decade there; so the best rate always
     lies inside the grid. A rate that diverges on any seed is never best.
@@ -54,7 +67,8 @@ def tune(
         key: draws the problems that the rates are compared on; use others to report results.
         num_steps: the horizon.
         num_seeds: problems a rate.
-        progress: called with a word after each rate, or after all that run side by side.
+        progress: called with a word and the share that is done of the grid, after each rate or
+            a part of its problems, or after all rates that run side by side.
 
     Raises:
         UserError: if the name is unknown, no rate in 20 decades is better than its neighbours, or
@@ -75,17 +89,31 @@ def tune(
     baseline = BASELINES[name]
     if baseline.searches_along_line:
         _refuse_minibatches(name, problem, key)
-    in_turn = baseline.searches_along_line or problem.at_once is not None
+    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(theta_shapes(problem, key)))
+    in_turn = (
+        baseline.searches_along_line or problem.at_once is not None or num_seeds * size >= LARGE
+    )
     # A rate is 10^(k / POINTS_PER_DECADE), and k its key.
     losses: dict[int, float] = {}
     low, high = (POINTS_PER_DECADE * decade for decade in baseline.decades)
     while True:
         new = [k for k in range(low, high + 1) if k not in losses]
-        for some in [[k] for k in new] if in_turn else [new]:
-            rates = jnp.asarray(_rates(some)[0] if in_turn else _rates(some))
+
+        def tell(share: float, count: int = high - low + 1) -> None:
+            progress(
+                f"tuning {name}, {len(losses)} of {count} rates", (len(losses) + share) / count
+            )
+
+        for k in new if in_turn else ():
+            m = baseline.at(float(_rates([k])[0]), num_steps)
+            sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
+            losses[k] = float(_error(learning_curves(m, problem, key, **sizes, progress=tell)))
+            tell(0.0)
+        if not in_turn:
+            rates = jnp.asarray(_rates(new))
             errors = _final_losses(baseline.make, rates, problem, key, num_steps, num_seeds)
-            losses.update(zip(some, np.atleast_1d(errors).tolist(), strict=True))
-            progress(f"tuning {name}, {len(losses)} of {high - low + 1} rates")
+            losses.update(zip(new, errors.tolist(), strict=True))
+            tell(0.0)
         exponents = sorted(losses)
         best = min(exponents, key=lambda k: losses[k])
         if low < best < high:
@@ -106,19 +134,38 @@ def tune(
     )
 
 
+def baselines_for(problem: Problem) -> list[str]:
+    """Return the hand-designed optimizers that serve a problem: none searches over minibatches."""
+    exact = _differing(problem, jax.random.key(0)) is None
+    return [name for name, rule in BASELINES.items() if exact or not rule.searches_along_line]
+
+
 @eqx.filter_jit
-def _losses_by_key(problem: Problem, key: PRNGKeyArray) -> Float[Array, " keys"]:
+def _by_minibatch(problem: Problem, key: PRNGKeyArray) -> Float[Array, "2 keys"]:
     f = problem.sample(key)
     theta = f.init(key)
-    return jnp.stack([f.loss(theta, k) for k in jax.random.split(key, 2)])
+    losses, gradients = zip(
+        *[jax.value_and_grad(f.loss)(theta, k) for k in jax.random.split(key, 2)], strict=True
+    )
+    return jnp.asarray([losses, [optax.tree.norm(gradient) for gradient in gradients]])
+
+
+def _differing(problem: Problem, key: PRNGKeyArray) -> tuple[str, float, float] | None:
+    """Return what differs between two minibatches, and how, or None where f draws none."""
+    # At a θ₀ of 0, say, all minibatches may have one loss, and have different gradients.
+    for what, values in zip(("loss", "size of ∇f"), _by_minibatch(problem, key), strict=True):
+        first, second = values.tolist()
+        if first != second:
+            return what, first, second
+    return None
 
 
 def _refuse_minibatches(name: str, problem: Problem, key: PRNGKeyArray) -> None:
-    first, second = _losses_by_key(problem, key).tolist()
-    if first != second:
+    if differing := _differing(problem, key):
+        what, first, second = differing
         raise UserError(
-            f"{name} searches along a line, and the loss there is {first:.6g} on one minibatch and "
-            f"{second:.6g} on another; leave {name} out where f draws minibatches"
+            f"{name} searches along a line, and the {what} there is {first:.6g} on one minibatch "
+            f"and {second:.6g} on another; leave {name} out where f draws minibatches"
         )
 
 
@@ -128,18 +175,21 @@ def _rates(exponents: list[int]) -> Float[np.ndarray, " rates"]:
 
 @eqx.filter_jit
 def _final_losses(
-    make: Callable[[Any], optax.GradientTransformation],
-    rates: Float[Array, "*rates"],  # several run side by side
+    make: Callable[[Any, Any], optax.GradientTransformation],
+    rates: Float[Array, " rates"],
     problem: Problem,
     key: PRNGKeyArray,
     num_steps: int,
     num_seeds: int,
-) -> Float[Array, "*rates"]:
+) -> Float[Array, " rates"]:
     def error(rate: Array) -> Array:
-        m = AtRate(make, rate)
-        curves = learning_curves(m, problem, key, num_steps=num_steps, num_seeds=num_seeds)
-        losses = jnp.mean(final_loss(curves))
-        # To `min`, NaN is neither more nor less than another.
-        return jnp.where(jnp.isfinite(losses), losses, jnp.inf)
+        m = AtRate(make, rate, float(num_steps))
+        return _error(learning_curves(m, problem, key, num_steps=num_steps, num_seeds=num_seeds))
 
-    return jax.vmap(error)(rates) if rates.ndim else error(rates)
+    return jax.vmap(error)(rates)
+
+
+def _error(curves: Float[Array, "seeds steps"]) -> Float[Array, ""]:
+    losses = jnp.mean(final_loss(curves))
+    # To `min`, NaN is neither more nor less than another.
+    return jnp.where(jnp.isfinite(losses), losses, jnp.inf)

@@ -15,7 +15,7 @@ from jaxtyping import PRNGKeyArray
 from metadescent._files import write_json
 from metadescent.descent import at_rate, baselines, curves, episode, line_search, tuning, unrolling
 from metadescent.descent.fingerprint import fingerprint_of
-from metadescent.descent.tuning import Progress, Tuned, tune
+from metadescent.descent.tuning import Progress, Tuned, Within, tune
 from metadescent.optimizers import base as optimizers_base
 from metadescent.problems import base as problems_base
 from metadescent.problems import batch
@@ -45,7 +45,7 @@ def tune_each(
     cache: Path | None = None,
     progress: Progress = lambda _: None,
     searched: Mapping[str, Tuned] = MappingProxyType({}),
-    within: Progress = lambda _: None,
+    within: Within = lambda *_: None,
 ) -> dict[str, Tuned]:
     """Return `cached_tune`'s outcome for several baselines, those `searched` before as they are."""
     tuned: dict[str, Tuned] = {}
@@ -64,7 +64,7 @@ def cached_tune(
     num_steps: int,
     num_seeds: int,
     cache: Path | None = None,
-    progress: Progress = lambda _: None,
+    progress: Within = lambda *_: None,
 ) -> Tuned:
     """Return `tune`'s outcome, from `cache` where the very same search has been done before."""
     tuned = kept_tuned(cache, name, problem, key, num_steps, num_seeds) if cache else None

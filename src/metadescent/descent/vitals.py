@@ -1,4 +1,4 @@
-"""How an optimizer feels while it runs: few numbers, in the same pass as its learning curves.
+"""Numbers that describe an optimizer while it runs, from the same pass as its learning curves.
 
 * update ratio: √(Σ g² / Σ ∇²), over all coordinates and steps of the first 8 problems
 * saturated inputs: the share of gradients, of those that are not 0, that the preprocessing of
@@ -20,12 +20,12 @@ from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 
 NEAR_ONE = 0.95
-# Problems whose gradients and updates are looked at: they are means, and every sum takes time.
+# Problems whose gradients and updates are measured: these are means, and every sum takes time.
 MOST = 8
 
 
 class Vitals(NamedTuple):
-    """The numbers above; NaN where an optimizer has no such thing."""
+    """The numbers above; NaN where an optimizer does not have one."""
 
     start: Float[Array, ""]  # the mean f(θ_0)
     gradient: Float[Array, ""]  # √(mean ∇²)

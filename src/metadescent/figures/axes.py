@@ -1,42 +1,22 @@
-"""What all figures are drawn with: panels in rows over one legend, lines, loss axes.
+"""What all figures are drawn with: lettered panels in rows over one legend, and loss axes.
 
 Nothing touches pyplot's state: a figure is a value, and `output` writes it.
 """
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
+from metadescent.figures.lines import DIVERGED
 from metadescent.figures.style import STYLE
 
 if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
-
-
-def draw_line(
-    axes: "matplotlib.axes.Axes",
-    x: np.ndarray,
-    shown: Sequence[np.ndarray],
-    label: str,
-    style: Mapping[str, Any],
-) -> None:
-    """Draw means and the band of their intervals; `shown` is mean, low and high.
-
-    The axis has been scaled to losses before, as what it can show depends on that.
-    """
-    mean, low, high = shown
-    floor = low
-    if axes.get_yscale() == "log":
-        mean, low, high = map(_positive, shown)
-        # An interval that reaches below zero is shaded down to the edge.
-        floor = np.where(np.isnan(low) & ~np.isnan(high), np.finfo(float).tiny, low)
-    axes.fill_between(x, floor, high, color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
-    axes.plot(x, mean, label=label, **style)
 
 
 def arrange(
@@ -46,8 +26,12 @@ def arrange(
     width: float,
     sharey: bool = False,
     height: float = 2.25,
+    letters: bool = True,
 ) -> "matplotlib.figure.Figure":
-    """Draw panels in rows of `columns`, each row so many inches high, over a legend they share."""
+    """Draw panels in rows of `columns`, each row so many inches high, over a legend they share.
+
+    Several have letters, (a), (b), …, unless their titles are their names.
+    """
     # Here and below, as Matplotlib takes long to import and most commands draw nothing.
     import matplotlib
     from matplotlib.figure import Figure
@@ -58,10 +42,14 @@ def arrange(
         grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
         # By label, so that a curve of several panels stands in the legend once.
         entries: dict[str, Any] = {}
-        for axes, panel in zip(grid, panels, strict=False):
+        for k, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
             draw(axes, panel)
+            if letters and len(panels) > 1:
+                _letter(axes, k)
             handles, labels = axes.get_legend_handles_labels()
             entries |= dict(zip(labels, handles, strict=True))
+        # The marks after the curves.
+        entries = dict(sorted(entries.items(), key=lambda entry: entry[0].startswith(DIVERGED)))
         for axes in grid[len(panels) :]:
             axes.remove()
         legend_columns = _legend_columns(list(entries), width)
@@ -80,6 +68,13 @@ def arrange(
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
     return figure
+
+
+def _letter(axes: "matplotlib.axes.Axes", k: int) -> None:
+    """Write the letter of the k-th panel into the margin, on the line of its title."""
+    text = f"({chr(ord('a') + k % 26) * (1 + k // 26)})"
+    place = {"xy": (0, 1), "xycoords": "axes fraction", "xytext": (-5, 6)}
+    axes.annotate(text, **place, textcoords="offset points", ha="right", weight="bold")
 
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:

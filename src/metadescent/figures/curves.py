@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from metadescent.descent.curves import Curve
-from metadescent.figures.axes import arrange, draw_line, scale_losses
+from metadescent.figures.axes import arrange, scale_losses
+from metadescent.figures.lines import (
+    blocks_of,
+    ceiling,
+    diverged,
+    draw_line,
+    last_finite,
+    mark,
+    start_of,
+    thinned,
+)
 from metadescent.figures.style import COLUMN_WIDTH, label_of, styles_of
 
 if TYPE_CHECKING:
@@ -71,9 +81,10 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
     """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
 
     The loss axis is logarithmic, but where a mean is below zero. Values that it cannot show (not
-    finite, or not positive) are left out, and an interval that reaches down to zero is shaded down
-    to the edge. Where a curve ceases to be finite and others do not, the axis is fitted to the
-    others.
+    finite, or not positive) are left out, and an interval that reaches beyond it is shaded up to
+    its edge. Where a curve diverges and others do not, the axis is fitted to the others, and a
+    cross at its last finite loss, or at the edge, ends the curve. Of more than 1000 steps, means
+    of as many at a time are drawn as the label of the axis says.
 
     Arguments:
         axes: where to draw.
@@ -90,20 +101,37 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
         if curve.rate is None:
             styles[name] = in_order.get(panel.label(name), styles[name])
     first = math.ceil(panel.first_step / panel.every)  # the first value that is drawn, from one
+    last = max([first, *(len(curve.mean) for curve in panel.curves.values())])
+    block = blocks_of(last - first + 1)
     shown = {
-        name: [values[first - 1 :] for values in curve[:3]] for name, curve in panel.curves.items()
+        name: thinned(
+            panel.every * np.arange(first, len(curve.mean) + 1),
+            [values[first - 1 :] for values in curve[:3]],
+            block,
+        )
+        for name, curve in panel.curves.items()
     }
     # A baseline that diverged must not squeeze the others into a corner.
-    within = [values for values in shown.values() if np.isfinite(values[0]).all()]
-    scale_losses(axes, within or shown.values())
-    for name, values in shown.items():
-        steps = panel.every * (first + np.arange(len(values[0])))
-        draw_line(axes, steps, values, panel.label(name), styles[name])
-    last = max([first, *(len(curve.mean) for curve in panel.curves.values())])
+    start = start_of([curve.mean for curve in panel.curves.values()])
+    gone = {name for name, curve in panel.curves.items() if diverged(curve.mean, start)}
+    within = [values for name, (_, values) in shown.items() if name not in gone]
+    if within:
+        # They are seen to leave it.
+        firsts = [shown[name][1][0][:1] for name in gone]
+        within += [(mean,) * 3 for mean in firsts if (mean <= ceiling(start)).all()]
+    scale_losses(axes, within or [values for _, values in shown.values()])
     axes.set_xlim(panel.every * (first - 1), panel.every * last)
+    for name, (steps, values) in shown.items():
+        draw_line(axes, steps, values, panel.label(name), styles[name])
+        if name in gone:
+            end = last_finite(panel.curves[name].mean)
+            loss = panel.curves[name].mean[end] if end >= 0 else np.nan
+            step = panel.every * max(end + 1, first - 1)
+            mark(axes, float(step), float(loss), styles[name]["color"], ": last finite loss")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(True)
-    axes.set_xlabel(panel.x_label)
+    each = f" (each point the mean of {block})" if block > 1 else ""
+    axes.set_xlabel(panel.x_label + each)
     axes.set_ylabel(panel.y_label)
     if panel.title is not None:
         axes.set_title(panel.title, loc="left")

@@ -1,12 +1,17 @@
 """Figures as files for print and screen."""
 
 import io
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from metadescent._errors import require_choice
 from metadescent._files import is_stream, write_atomically
+from metadescent.figures.theme import dark
 
 SUFFIXES = (".svg", ".png")
+Style = Literal["light", "dark", "transparent", "transparent-dark"]
+STYLES: tuple[Style, ...] = ("light", "dark", "transparent", "transparent-dark")
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -23,15 +28,23 @@ def figure_paths(path: Path) -> list[Path]:
     return [stem.with_name(stem.name + suffix) for suffix in SUFFIXES]
 
 
-def save_figure(figure: "matplotlib.figure.Figure", path: str | Path) -> list[Path]:
+def save_figure(
+    figure: "matplotlib.figure.Figure", path: str | Path, *, style: Style = "light"
+) -> list[Path]:
     """Write a figure as `path`.svg and, at 200 dpi, `path`.png; return the two paths.
+
+    Arguments:
+        figure: what was drawn; it stays as it is.
+        path: of the two files, without their endings.
+        style: "light" is dark ink on white; "dark" is light ink on a dark ground; "transparent" and
+            "transparent-dark" are the same inks without a ground, for pages that have one.
 
     A `path` that ends in .svg or .png stands for both, too. A pipe is given the .png if its name
     ends so, and else the .svg. Files are written whole or not at all, and the same figure always
     gives the same bytes.
 
     Raises:
-        UserError: if a file cannot be written.
+        UserError: if a file cannot be written, or there is no such style.
 
     Example:
         >>> import tempfile
@@ -40,19 +53,25 @@ def save_figure(figure: "matplotlib.figure.Figure", path: str | Path) -> list[Pa
         ...     [path.name for path in save_figure(Figure(), Path(folder) / "figure4")]
         ['figure4.svg', 'figure4.png']
     """
+    require_choice("style", style, STYLES)
     paths = figure_paths(Path(path))
     for file in paths:
-        write_atomically(file, render(figure, ".png" if file.suffix == ".png" else ".svg"))
+        suffix = ".png" if file.suffix == ".png" else ".svg"
+        write_atomically(file, render(figure, suffix, style=style))
     return paths
 
 
-def render(figure: "matplotlib.figure.Figure", suffix: str, dpi: int = 200) -> bytes:
+def render(
+    figure: "matplotlib.figure.Figure", suffix: str, dpi: int = 200, style: Style = "light"
+) -> bytes:
     """Return a figure as the content of a ".svg" or ".png" file, always the same for the same."""
     import matplotlib
 
     # Without a date, and with ids that are not drawn by chance.
     options: dict[str, Any] = {"metadata": {"Date": None}} if suffix == ".svg" else {"dpi": dpi}
-    content = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "metadescent"}):
+    content, ink = io.BytesIO(), dark(figure) if "dark" in style else nullcontext()
+    with matplotlib.rc_context({"svg.hashsalt": "metadescent"}), ink:
+        # Matplotlib would write another ground than the figure's own.
+        options |= {"transparent": True} if "transparent" in style else {"facecolor": "auto"}
         figure.savefig(content, format=suffix[1:], **options)
     return content.getvalue()

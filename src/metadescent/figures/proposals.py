@@ -95,7 +95,7 @@ def draw_functions(
         axes.set_ylim(-limits[id(panel)], limits[id(panel)])
         axes.label_outer()
 
-    return arrange(panels, draw, columns, 2 * COLUMN_WIDTH, height=1.15)
+    return arrange(panels, draw, columns, 2 * COLUMN_WIDTH, height=1.15, letters=False)
 
 
 def _draw_history(axes: "matplotlib.axes.Axes", panel: HistoryPanel) -> None:

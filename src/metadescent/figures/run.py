@@ -26,7 +26,9 @@ class LogPanel(NamedTuple):
 _LINES = [("#D55E00", "-"), ("#0072B2", (0, (7.5, 1.8))), ("#009E73", (0, (3.2, 1.4)))]
 
 
-def draw_run(metrics: Sequence[Mapping[str, Any]], clip: float) -> "matplotlib.figure.Figure":
+def draw_run(
+    metrics: Sequence[Mapping[str, Any]], clip: float | None = None, *, columns: int = 2
+) -> "matplotlib.figure.Figure":
     """Draw losses and the meta-gradient's norm, with the norm it was clipped at, over epochs."""
     start = metrics[-1].get("start")
     losses = {"validation_loss": "validation, at the horizon", "meta_loss": "training, all steps"}
@@ -35,7 +37,10 @@ def draw_run(metrics: Sequence[Mapping[str, Any]], clip: float) -> "matplotlib.f
         LogPanel(metrics, losses, "Loss", start, "doing nothing"),
         LogPanel(metrics, norms, "Norm of the meta-gradient", clip, "clip"),
     ]
-    return arrange(panels, _draw, 2, 2 * COLUMN_WIDTH)
+    # A card has no norms.
+    panels = [panel for panel in panels if any(panel.labels.keys() & line for line in metrics)]
+    columns = min(columns, len(panels))
+    return arrange(panels, _draw, columns, columns * COLUMN_WIDTH)
 
 
 def _draw(axes: "matplotlib.axes.Axes", panel: LogPanel) -> None:
@@ -43,6 +48,8 @@ def _draw(axes: "matplotlib.axes.Axes", panel: LogPanel) -> None:
     shown = []
     for (name, label), (color, dashes) in zip(panel.labels.items(), _LINES, strict=False):
         values = np.asarray([_number(line.get(name)) for line in panel.metrics])
+        if not any(name in line for line in panel.metrics):
+            continue
         shown.append(values)
         # A line through one point shows nothing.
         mark = "." if len(epochs) == 1 else None

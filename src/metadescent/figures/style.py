@@ -25,10 +25,10 @@ _OTHERS = [("#E69F00", (5.0, 1.4, 2.0, 1.4)), ("#7A7A7A", (2.0, 2.8)), ("#009E73
 STYLE: dict[Any, Any] = {
     "font.size": 8.0,
     "axes.labelsize": 8.0,
-    "axes.titlesize": 8.5,
+    "axes.titlesize": 8.0,
     "legend.fontsize": 8.0,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
     "axes.linewidth": 0.7,
     "axes.edgecolor": "0.25",
     "axes.spines.top": False,

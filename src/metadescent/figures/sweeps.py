@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from metadescent.figures.axes import arrange, draw_line, scale_losses
+from metadescent.figures.axes import arrange, scale_losses
+from metadescent.figures.lines import draw_line, mark
 from metadescent.figures.style import COLUMN_WIDTH, label_of, styles_of
 
 if TYPE_CHECKING:
@@ -81,9 +82,13 @@ def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
         style = {"marker": ".", "markersize": 4.0, **styles[name], "markevery": 1}
         label = label_of(name, panel.labels)
         draw_line(axes, np.asarray(panel.sizes), trend[:3], label, style)
+        for size in np.asarray(panel.sizes)[~np.isfinite(trend.mean)]:
+            mark(axes, float(size), np.nan, style["color"])
     axes.set_xscale("log")
     axes.set_xlim(panel.sizes[0] / 1.2, panel.sizes[-1] * 1.2)
-    axes.xaxis.set_major_locator(FixedLocator(list(panel.sizes)))
+    # Of many sizes the labels would run into one another.
+    if len(panel.sizes) <= 8:
+        axes.xaxis.set_major_locator(FixedLocator(list(panel.sizes)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.grid(True)

@@ -28,6 +28,11 @@ class MetaState(NamedTuple):
     best_epoch: Int[Array, ""]
     epoch: Int[Array, ""]
 
+    def __repr__(self) -> str:
+        # A NamedTuple's own would print every array.
+        parts = (f"{name}={eqx.tree_pformat(value)}" for name, value in self._asdict().items())
+        return f"MetaState({', '.join(parts)})"
+
 
 def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformation) -> MetaState:
     """Return the state before the first epoch; also the template that a checkpoint is read into."""

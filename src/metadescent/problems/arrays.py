@@ -19,7 +19,7 @@ from metadescent._text import short
 _LOSS = 1e-3
 # A range below this part of the values is what float64 itself was off by.
 _NOISE = 1e-12
-_MEND = "subtract an offset or divide in NumPy first, or set JAX_ENABLE_X64=1"
+_MEND = "subtract an offset or divide in NumPy first"
 _HINTS = {
     "M": "subtract the first and divide by numpy.timedelta64(1, 's')",
     "m": "divide by numpy.timedelta64(1, 's')",
@@ -64,7 +64,8 @@ def check_fields(owner: Any) -> None:
 
 def _checked(value: Any, name: str) -> np.ndarray:
     """Return a NumPy array of a dtype that JAX has, which it may round."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    # By its bytes, as a mask of fields has no any().
+    if isinstance(value, np.ma.MaskedArray) and any(np.ma.getmaskarray(value).tobytes()):
         raise UserError(f"{name} is masked and would lose its mask; try {name}.filled(0)")
     try:
         array = np.asarray(value)
@@ -94,7 +95,8 @@ def _check_whole(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
     for value in (array.max(), array.min()):
         if value != (wrapped := value.astype(narrow)):
             raise UserError(
-                f"{subject} and holds {value}, which becomes {wrapped} in JAX's {narrow}; {_MEND}"
+                f"{subject} and holds {value}, which becomes {wrapped} in JAX's {narrow}; {_MEND}, "
+                "or set JAX_ENABLE_X64=1"
             )
 
 
@@ -102,6 +104,7 @@ def _check_rounded(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
     if array.dtype.kind == "c":
         array = np.stack([np.real(array), np.imag(array)], -1)
     narrow = np.finfo(narrow).dtype
+    mend = f"{_MEND}, or set JAX_ENABLE_X64=1" if narrow.itemsize < 8 else _MEND
     # Each column by itself: values may be in other units than those beside them.
     array = array.reshape(len(array) if array.ndim else 1, -1)
     finite = np.isfinite(array)
@@ -114,11 +117,11 @@ def _check_rounded(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
         is_fine = (spread > _NOISE * most) & (_LOSS * spread < step)
     if beyond.any():
         value = most[beyond].max()
-        raise UserError(f"{subject} and holds ±{value}, which is inf in JAX's {narrow}; {_MEND}")
+        raise UserError(f"{subject} and holds ±{value!s}, which is inf in JAX's {narrow}; {mend}")
     for column in np.flatnonzero(is_fine):
         values = array[finite[:, column], column]
         if abs(values - values.astype(narrow)).max() > _LOSS * spread[column]:
             raise UserError(
                 f"{subject} and runs from {low[column]} to {high[column]}, where JAX's {narrow} "
-                f"has steps of {step[column]}; {_MEND}"
+                f"has steps of {step[column]}; {mend}"
             )

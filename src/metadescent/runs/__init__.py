@@ -14,5 +14,10 @@ import lazy_loader
 __getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"plan": ["Plan", "plan_of"], "recipe": ["Recipe"], "training": ["train"]},
+    submod_attrs={
+        "plan": ["Plan", "plan_of"],
+        "recipe": ["Recipe"],
+        "run": ["Run"],
+        "training": ["train"],
+    },
 )

@@ -4,7 +4,8 @@ The fresh problems here are those that `metadescent evaluate --seed` one above t
 report on, so that no problem of training or validation is among them but by chance.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,20 +17,24 @@ import optax
 from jaxtyping import Float, PRNGKeyArray
 
 from metadescent._errors import UserError
+from metadescent._spec import Call, parse
 from metadescent._text import number
-from metadescent.descent.baselines import BASELINES
-from metadescent.descent.comparison import problem_keys
+from metadescent.descent.baselines import STANDARD
+from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.descent.curves import final_loss, learning_curves
 from metadescent.descent.episode import draw
-from metadescent.descent.tuning import Progress
+from metadescent.descent.standings import standing
+from metadescent.descent.tuning import Progress, Tuned
 from metadescent.descent.tuning_cache import cached_tune
 from metadescent.descent.unrolling import exact
 from metadescent.descent.vitals import response
 from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.optimizers.chained import InTurn
 from metadescent.problems.base import Problem
 from metadescent.registry import make_optimizer
 from metadescent.runs.folder import CONFIG, OPTIMIZER, config_here
 from metadescent.runs.log import read_metrics, read_stopped
+from metadescent.runs.outcome import takes_searches
 from metadescent.runs.own import load
 from metadescent.runs.plan import initial_optimizer
 from metadescent.runs.recipe import Recipe, recipe_from
@@ -37,8 +42,14 @@ from metadescent.runs.recipe import Recipe, recipe_from
 DRAWS = 8
 """How many f are drawn to see whether they differ."""
 
-REPORTS = 4
-"""How many times `examine` reports progress."""
+LEARNED = "learned"
+"""What a comparison calls the best φ of a run."""
+
+EXAMINED = 32
+"""Fresh problems of an examination, where nothing else was asked for."""
+
+SCALES = (1e-3, 1e-2, 1e-1, 1e1, 1e2)
+"""What updates are multiplied by, where nothing was learned, to see whether their scale is why."""
 
 HORIZONS = 2
 """The best φ is run this many times as long as it was trained for, as in figure 4, right."""
@@ -54,7 +65,9 @@ class Examination(NamedTuple):
     threshold   the size below which the optimizer disregards a gradient
     rest        curves of doing nothing, T steps
     mine        curves of the best φ, `HORIZONS` T steps
-    sgd         curves of SGD at `rate`, which serves it best, T steps
+    comparison  of the best φ with every baseline at the rate that serves it best, T steps
+    rescaled    curves of the best φ, T steps, where its updates are multiplied by these numbers;
+                measured where it is not ahead of all that take one gradient a step
 
     What could not be measured, as f is not finite, is None.
     """
@@ -66,8 +79,8 @@ class Examination(NamedTuple):
     responses: tuple[float, float] | None = None
     gradient: float | None = None
     mine: Float[np.ndarray, "problems more"] | None = None
-    sgd: Float[np.ndarray, "problems T"] | None = None
-    rate: float | None = None
+    comparison: Comparison | None = None
+    rescaled: Mapping[float, Float[np.ndarray, "problems T"]] = {}
 
 
 class Checkup(NamedTuple):
@@ -112,19 +125,25 @@ def best_of(folder: Path, recipe: Recipe) -> LearnedOptimizer:
     return load(folder) if (folder / OPTIMIZER).exists() else initial_optimizer(recipe)
 
 
+def count_examined(baselines: Sequence[str]) -> int:
+    """Return how many times `examine` reports progress, at most."""
+    return 4 + 2 * len(baselines) + 1
+
+
 def examine(
     m: LearnedOptimizer,
     problem: Problem,
     recipe: Recipe,
     *,
-    num_seeds: int = 32,
+    baselines: Sequence[str] = STANDARD,
+    num_seeds: int = EXAMINED,
     cache: Path | None = None,
     progress: Progress = lambda _: None,
 ) -> Examination:
     """Measure an optimizer on fresh problems, at the horizon and beside the seed of a recipe.
 
-    SGD's rate is tuned on as many problems again, and at least 32, and kept in `cache` if given.
-    `progress` is told what has been done, `REPORTS` times at most.
+    Rates are tuned on as many problems again, and at least 32, and kept in `cache` if given.
+    `progress` is told what has been done, `count_examined` times at most.
     """
     tune_key, key = problem_keys((recipe.seed + 1) % 2**32)
     steps = recipe.steps
@@ -147,14 +166,65 @@ def examine(
     examination = examination._replace(
         responses=(own_size, size_one), gradient=gradient, mine=np.asarray(mine, np.float64)
     )
-    try:
-        tuned = cached_tune("sgd", problem, tune_key, steps, max(num_seeds, 32), cache)
-    except UserError:  # no rate is better than its neighbours
+    tuned: dict[str, Tuned] = {}
+    for name in baselines:
+        # Of some, no rate is better than its neighbours.
+        with contextlib.suppress(UserError):
+            tuned[name] = cached_tune(name, problem, tune_key, steps, max(num_seeds, 32), cache)
+        progress(f"tuned {name}")
+    comparison = compare(
+        {LEARNED: m},
+        problem,
+        "",
+        baselines=list(tuned),
+        num_steps=steps,
+        num_seeds=num_seeds,
+        seed=(recipe.seed + 1) % 2**32,
+        searched=tuned,
+        progress=lambda text: progress(text) if text.startswith("ran ") else None,
+        timed=True,
+    )
+    examination = examination._replace(comparison=comparison)
+    standings = comparison.standings(LEARNED)
+    signs = [beside.sign for name, beside in standings.items() if not takes_searches(name)]
+    if min([standing(comparison.losses[LEARNED], rest).sign, *signs]) > 0:
         return examination
-    sgd = BASELINES["sgd"].at(tuned.rate)
-    curves = learning_curves(sgd, problem, key, num_steps=steps, num_seeds=num_seeds)
-    progress("tuned and ran SGD")
-    return examination._replace(sgd=np.asarray(curves, np.float64), rate=tuned.rate)
+    sizes: dict[str, Any] = {"num_steps": steps, "num_seeds": num_seeds}
+    rules = {scale: InTurn([m, _Factor(jnp.asarray(scale))]) for scale in SCALES}
+    rescaled = {
+        scale: np.asarray(learning_curves(rule, problem, key, **sizes), np.float64)
+        for scale, rule in rules.items()
+    }
+    progress("tried other scales")
+    return examination._replace(rescaled=rescaled)
+
+
+class _Factor(LearnedOptimizer):
+    """What it is fed, times a number."""
+
+    factor: Float[jax.Array, ""]
+
+    def init(self, params: Any) -> tuple[()]:
+        return ()
+
+    def update(
+        self, updates: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, Any]:
+        return jax.tree.map(
+            lambda update: self.factor.astype(update.dtype) * update, updates
+        ), state
+
+
+def at_scale(optimizer: str, factor: float) -> str:
+    """Say how to have updates so many times as large from a rule of this specification."""
+    spec, scale = (
+        parse(optimizer),
+        getattr(make_optimizer(optimizer, jax.random.key(0)), "scale", None),
+    )
+    if not isinstance(spec, Call) or not isinstance(scale, float):
+        return f"multiply the updates of {optimizer} by {factor:g}"
+    options = spec.options | {"scale": float(f"{scale * factor:.3g}")}
+    return f'try --optimizer "{spec._replace(options=options)}"'
 
 
 @eqx.filter_jit
@@ -197,7 +267,6 @@ def _examined(exam: Examination) -> list[tuple[str, str]]:
         ),
         ("size of the first gradients", number(exam.gradient)),
         (f"loss at the horizon of {horizon} steps", _final(exam.mine, horizon)),
-        (f"loss of SGD there, rate {number(exam.rate)}", _final(exam.sgd)),
         ("loss of doing nothing there", _final(exam.rest)),
     ]
     if exam.mine is not None:

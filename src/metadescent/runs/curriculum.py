@@ -48,7 +48,7 @@ def stages(
         recipe = replace(recipe, patience=1, least_epochs=3)
     for steps in horizons:
         # The last as well as the first: none is to fail when others have been trained.
-        check_free(folder / f"steps-{steps}", resume)
+        check_free(folder / f"steps-{steps}", resume, member=True)
         if steps % recipe.unroll:
             raise UserError(
                 f"the horizon of {steps} steps in the curriculum is not a multiple of the unroll "

@@ -8,18 +8,23 @@ Every threshold follows from what a number means, and none from runs that were l
   does. It does not look at where down is.
 * GIVEN_BACK: after as many steps again as it was trained for, more than half of what was gained
   over doing nothing is lost.
+* GIVEN_BACK, of a scale: with updates so many times as large, more than twice as much is gained.
 * BLOWN_UP: a loss that is above doing nothing's by ten times the size of that. No noise does so.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
 from metadescent.descent.curves import final_loss, summarize
-from metadescent.runs.checkup import DRAWS, Checkup, Examination
+from metadescent.descent.standings import standing
+from metadescent.runs.checkup import DRAWS, Checkup, Examination, at_scale
+from metadescent.runs.checkup import LEARNED as LEARNED_NAME
+from metadescent.runs.finding import Finding, Findings
+from metadescent.runs.outcome import beside, not_ahead_of, takes_searches
 
 PHI_STEP = 0.1
 RESPONSE = 0.01
@@ -38,28 +43,80 @@ SHORT_SIGHTED = "short-sighted"
 NONFINITE = "meta-steps that were not finite"
 META_RATE = "meta-rate too high"
 DIVERGED = "diverged"
+SCALE = "scale of the updates"
 OVERFITTED = "overfitted to its horizon"
 
 
-class Finding(NamedTuple):
-    """A verdict, the numbers behind it, and what to try (nothing where all is well)."""
+def diagnose(checkup: Checkup) -> Findings:
+    """Return what is to be said of a run: what ails it first, how far it has come last.
 
-    verdict: str
-    numbers: str
-    remedy: str = ""
+    Of causes the first is said alone: later ones may follow from it, and their remedies with it.
+    """
+    return Findings(_findings(checkup))
 
 
-def diagnose(checkup: Checkup) -> list[Finding]:
-    """Return what is to be said of a run: what ails it first, how far it has come last."""
+def _findings(checkup: Checkup) -> list[Finding]:
     exam = checkup.examination
     if exam is not None and exam.finite < 1.0:
         return [_bad_data(exam)]
     if checkup.gradient == 0.0:
         return [_flat(exam)]
-    findings = [*_settings(checkup), *_nonfinite(checkup), *_meta_rate(checkup)]
+    settings, cause = list(_settings(checkup)), list(itertools.islice(_causes(checkup), 1))
+    # One function to learn from is learned as well as many.
+    explained = bool(cause) or any(finding.verdict == SHORT_SIGHTED for finding in settings)
+    # Whatever the cause, what was not finite is counted.
+    struck = [finding for finding in _nonfinite(checkup) if finding not in cause]
+    outcome = [*struck, *(_progress(checkup) if exam is None else _outcome(checkup))]
+    return [
+        *settings,
+        *cause,
+        *(finding._replace(remedy="") if explained else finding for finding in outcome),
+    ]
+
+
+def _causes(checkup: Checkup) -> Iterator[Finding]:
+    """Say what ails a run, each before what may follow from it."""
+    exam, meta_rate = checkup.examination, list(_meta_rate(checkup))
+    if exam is not None:
+        yield from _first_update(exam)
+    # A change of φ is the meta-rate's; other signs of it may be the scale's.
+    if _largest_phi_step(checkup) > PHI_STEP:
+        yield from meta_rate
+    yield from _scale(checkup)
+    yield from meta_rate
+    yield from _nonfinite(checkup)
+    if exam is not None:
+        yield from _trajectory(checkup, exam)
+
+
+def _scale(checkup: Checkup) -> Iterator[Finding]:
+    """Say if updates are too large or too small for f, and which are better."""
+    exam, line = checkup.examination, checkup.metrics[-1] if checkup.metrics else {}
     if exam is None:
-        return [*findings, *_progress(checkup)]
-    return [*_first_update(exam), *findings, *_trajectory(checkup, exam), *_outcome(checkup)]
+        best, start = line.get("best_loss"), line.get("start")
+        if best is not None and start is not None and not best - start <= BLOWN_UP * abs(start):
+            numbers = f"best validation loss {best:.3g}; doing nothing has {start:.3g}"
+            yield Finding(SCALE, numbers, at_scale(checkup.recipe.optimizer, 0.1))
+        return
+    if exam.comparison is None or not exam.rescaled:
+        return
+    mine, nothing = exam.comparison.losses[LEARNED_NAME], float(exam.rest.mean())
+    own, others = _final(mine), {scale: _final(curves) for scale, curves in exam.rescaled.items()}
+    scale = min(others, key=lambda scale: (math.isnan(others[scale]), others[scale]))
+    gains = standing(exam.rescaled[scale], exam.rest).sign > 0
+    if not gains:  # The smallest would be the best; the largest that throws nothing away can learn.
+        kept = [scale for scale in others if others[scale] - nothing <= _size(exam)]
+        scale = max(kept, default=scale)
+    curves, best = exam.rescaled[scale], others[scale]
+    blown_up = not own - max(nothing, best) <= BLOWN_UP * _size(exam)
+    more = not nothing - own >= GIVEN_BACK * (nothing - best)
+    if standing(curves, mine).sign > 0 and (blown_up or (gains and more)):
+        yield Finding(
+            SCALE,
+            f"final loss {own:.3g}, and {best:.3g} with updates {scale:g} × as large; doing "
+            f"nothing has {nothing:.3g}",
+            at_scale(checkup.recipe.optimizer, scale),
+        )
 
 
 def _bad_data(exam: Examination) -> Finding:
@@ -126,8 +183,7 @@ def _meta_rate(checkup: Checkup) -> Iterator[Finding]:
     """Say which signs there are of a meta-rate too high."""
     recipe, lines = checkup.recipe, checkup.metrics
     reasons = []
-    largest = max((checkup.phi_step(line) or 0.0 for line in lines), default=0.0)
-    if largest > PHI_STEP:
+    if (largest := _largest_phi_step(checkup)) > PHI_STEP:
         reasons.append(
             f"a meta-step changes φ by {largest:.2g} of the size that φ is drawn with (more "
             f"than {PHI_STEP:g} leaves nothing of what was learned ten meta-steps before)"
@@ -154,6 +210,10 @@ def _meta_rate(checkup: Checkup) -> Iterator[Finding]:
         "; ".join(reasons),
         f"try --meta-rate {recipe.meta_rate / 10:.1g}, or --clip {recipe.clip / 4:.2g}",
     )
+
+
+def _largest_phi_step(checkup: Checkup) -> float:
+    return max((checkup.phi_step(line) or 0.0 for line in checkup.metrics), default=0.0)
 
 
 def _first_update(exam: Examination) -> Iterator[Finding]:
@@ -192,24 +252,20 @@ def _trajectory(checkup: Checkup, exam: Examination) -> Iterator[Finding]:
         return
     horizon = exam.rest.shape[1]
     nothing, mine = exam.rest.mean(), exam.mine.mean(0)
-    # Where the mean is near 0, the spread over problems is the scale of f.
-    size = max(abs(nothing), float(exam.rest.mean(1).std()))
     # `~(… <= …)`, so that NaN is blown up too.
-    blown_up = ~(mine - nothing <= BLOWN_UP * size)
+    blown_up = ~(mine - nothing <= BLOWN_UP * _size(exam))
     if blown_up[:horizon].any():
         step = int(blown_up.argmax()) + 1
         yield Finding(
             f"{DIVERGED} at step {step}",
             f"the mean loss is {mine[step - 1]:.3g} there; doing nothing has {nothing:.3g}",
-            f"try --meta-rate {checkup.recipe.meta_rate / 3:.1g}, a smaller scale of the "
-            "output, or a longer --unroll",
+            f"try --meta-rate {checkup.recipe.meta_rate / 3:.1g}, or a longer --unroll",
         )
         return
     at, beyond = (float(final_loss(mine[:end])) for end in (horizon, len(mine)))
     gained = nothing - at
     # What was gained must be more than chance, or there is nothing to give back.
-    for_certain = _paired(exam.mine[:, :horizon], exam.rest)[2] < 0
-    if not for_certain or beyond - at <= GIVEN_BACK * gained:
+    if standing(exam.mine[:, :horizon], exam.rest).sign <= 0 or beyond - at <= GIVEN_BACK * gained:
         return
     lost = np.flatnonzero(~(mine[horizon:] - at <= GIVEN_BACK * gained))
     step = horizon + (int(lost[0]) + 1 if len(lost) else len(mine) - horizon)
@@ -231,36 +287,37 @@ def _progress(checkup: Checkup) -> Iterator[Finding]:
     line = checkup.metrics[-1]
     numbers = f"best validation loss {line['best_loss']:.3g}; doing nothing has {line['start']:.3g}"
     if line["best_loss"] < line["start"]:
-        yield Finding(LEARNING, numbers, "metadescent doctor RUN compares with tuned SGD")
+        yield Finding(LEARNING, numbers, "metadescent doctor RUN compares with tuned baselines")
     else:
         yield Finding(NOT_YET, numbers, _more(checkup))
 
 
 def _outcome(checkup: Checkup) -> Iterator[Finding]:
-    """Say whether the best φ is better than doing nothing and than SGD, beyond chance."""
+    """Say whether the best φ is ahead of doing nothing and of every tuned baseline."""
     exam = checkup.examination
     if exam is None or exam.mine is None:
         return
-    horizon = exam.rest.shape[1]
-    mine = exam.mine[:, :horizon]
-    text = f"final loss {_loss(mine)}; doing nothing {_loss(exam.rest)}"
-    better = [_paired(mine, exam.rest)[2] < 0]
-    if exam.sgd is not None:
-        text += f"; SGD at its best rate, {exam.rate:.2g}, {_loss(exam.sgd)}"
-        better.append(_paired(mine, exam.sgd)[2] < 0)
-    if all(better):
-        yield Finding(LEARNED, text)
+    mine = exam.mine[:, : exam.rest.shape[1]]
+    numbers = f"final loss {_loss(mine)}; doing nothing {_loss(exam.rest)}"
+    signs = {"doing nothing": standing(mine, exam.rest).sign}
+    comparison = exam.comparison
+    if comparison is not None and comparison.tuned:
+        numbers = f"{beside(comparison, LEARNED_NAME)}; {numbers}"
+        signs |= {name: s.sign for name, s in comparison.standings(LEARNED_NAME).items()}
+    not_ahead = not_ahead_of(signs)
+    if all(signs[name] > 0 for name in signs if not takes_searches(name)):
+        yield Finding(f"{LEARNED}, but {not_ahead}" if not_ahead else LEARNED, numbers)
     else:
-        yield Finding(NOT_YET, text, _more(checkup))
+        yield Finding(NOT_YET, f"{not_ahead}; {numbers}", _more(checkup))
 
 
 def _more(checkup: Checkup) -> str:
     """Say what to try where a run has not learned yet."""
     recipe, lines = checkup.recipe, checkup.metrics
     best = [line["best_loss"] for line in lines]
-    # Falling: the best of the last quarter of the epochs is a new best.
-    quarter = len(best) // 4
-    if quarter and best[-1] < best[-1 - quarter]:
+    # Falling: the best of the last quarter of the epochs is a new best, and better than nothing.
+    quarter, start = len(best) // 4, lines[-1].get("start") if lines else None
+    if quarter and best[-1] < best[-1 - quarter] and (start is None or best[-1] < start):
         return f"the validation loss still falls: try --epochs {2 * recipe.epochs} in a new folder"
     return (
         f"the validation loss falls no more: try --meta-rate {recipe.meta_rate / 3:.1g} or "
@@ -270,18 +327,14 @@ def _more(checkup: Checkup) -> str:
 
 def _loss(curves: Float[np.ndarray, "problems steps"]) -> str:
     """Write a mean final loss with its 95 % interval."""
-    mean, low, high = _mean(np.asarray(final_loss(curves)))
+    mean, low, high = (float(x[0]) for x in summarize(np.asarray(final_loss(curves))[:, None])[:3])
     return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
 
 
-def _paired(
-    mine: Float[np.ndarray, "problems steps"], other: Float[np.ndarray, "problems steps"]
-) -> tuple[float, float, float]:
-    """Return the mean difference of final losses on the same problems, with its 95 % interval."""
-    return _mean(np.asarray(final_loss(mine) - final_loss(other)))
+def _final(curves: Float[np.ndarray, "problems steps"]) -> float:
+    return float(np.mean(final_loss(curves)))
 
 
-def _mean(values: Float[np.ndarray, " problems"]) -> tuple[float, float, float]:
-    """Return the mean over problems, with its 95 % interval."""
-    summary = summarize(values[:, None])
-    return float(summary.mean[0]), float(summary.low[0]), float(summary.high[0])
+def _size(exam: Examination) -> float:
+    """Return the scale of f: where its mean is near 0, the spread over problems."""
+    return max(abs(float(exam.rest.mean())), float(exam.rest.mean(1).std()))

@@ -1,6 +1,6 @@
 """The folder of a run: what lies in it, which run it holds, and whether it may be had; no JAX.
 
-config.json             the problem, the recipe and the origin
+config.json             the problem, the recipe, the origin, and by how much it was extended
 metrics.jsonl           one line an epoch
 stopped.json            where the meta-loss ceased to be finite, if it did
 result.json             the best validation loss, where it is one of several runs
@@ -11,6 +11,7 @@ optimizer.safetensors   the best optimizer so far, by validation
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,13 +33,20 @@ CHECKPOINT = r"epoch-\d{6,}\.safetensors"
 _NAMES = "|".join(map(re.escape, (CONFIG, METRICS, STOPPED, OPTIMIZER, RESULT)))
 
 
-def check_free(folder: Path, resume: bool) -> None:
+def again(folder: Path) -> str:
+    """Return the command that goes on with the run in a folder, wherever it is typed."""
+    return f"metadescent train --resume {shlex.quote(str(folder))}"
+
+
+def check_free(folder: Path, resume: bool, *, member: bool = False) -> None:
     """Raise a UserError if the folder cannot be had, or holds a run that is not to be resumed."""
     if is_file(folder):
         raise UserError(f"{folder} is a file and a run is a folder; choose another place")
     if is_file(folder / CONFIG) and not resume:
+        # A member of several runs goes on with the others.
+        how = "the same words and --resume" if member else again(folder)
         raise UserError(
-            f"{folder} already holds a run; go on with it by --resume or choose another folder"
+            f"{folder} already holds a run; go on with it by {how} or choose another folder"
         )
     if not is_file(folder / CONFIG) and (others := files_of(folder)):
         raise UserError(
@@ -51,7 +59,7 @@ def check_free(folder: Path, resume: bool) -> None:
 def check_kept(folder: Path, members: Sequence[Path], resume: bool) -> None:
     """Raise a UserError if a folder for several runs, and the best of them, cannot be had."""
     for member in members:
-        check_free(member, resume)
+        check_free(member, resume, member=True)
     begun = resume and any(is_file(member / CONFIG) for member in members)
     # Its optimizer is theirs to replace only if they are there and no run of its own is.
     if is_file(folder / CONFIG) or not begun:
@@ -78,7 +86,7 @@ def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) 
         name, begun, asked = differing[0]
         raise UserError(
             f"{folder} belongs to another configuration: its {name} is {begun!r} and {asked!r} was "
-            "asked for; repeat the run's own flags or choose another folder"
+            f"asked for; {again(folder)} goes on as it was begun, or choose another folder"
         )
 
 
@@ -100,6 +108,9 @@ def claim(
 def read_config(folder: Path) -> dict[str, Any]:
     """Return what a run's folder says it is: its problem's name, its recipe, and its origin."""
     try:
+        # A pipe would be waited for.
+        if not is_file(folder / CONFIG):
+            raise FileNotFoundError
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except PermissionError as error:
         raise read_error(folder / CONFIG, error) from error
@@ -109,7 +120,8 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} is not a run folder: its {CONFIG} is missing or damaged"
         ) from error
     form = isinstance(config, dict) and isinstance(config.get("problem"), str)
-    if not (form and isinstance(config.get("recipe"), dict) and _is_origin(config.get("origin"))):
+    form = form and isinstance(config.get("recipe"), dict) and _is_origin(config.get("origin"))
+    if not (form and _are_extensions(config.get("extended", []))):
         raise UserError(
             f"{folder / CONFIG} does not say what the run is: a name as problem and a table as "
             "recipe are expected; restore it or begin in another folder"
@@ -122,8 +134,15 @@ def _is_origin(origin: Any) -> bool:
     # Runs of older versions have none.
     return origin is None or (
         bool(tables)
-        and isinstance(origin.get("folder", ""), str)
+        and all(isinstance(origin.get(name, ""), str) for name in ("folder", "data_dir"))
         and all(isinstance(table, dict) for table in tables)
+    )
+
+
+def _are_extensions(extended: Any) -> bool:
+    return isinstance(extended, list) and all(
+        isinstance(table, dict) and all(type(number) is int for number in table.values())
+        for table in extended
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,23 @@ from metadescent._names import located
 from metadescent._spec import parse, renamed
 
 SPECIFICATIONS = ("problem", "optimizer", "estimator")
+LONGEST = 100
+"""Bytes of a folder's name, of which filesystems take 255 and some, encrypted, 143."""
+RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³]|conin\$|conout\$)(\.|$)", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever follows a dot."""
+
+
+def folder_name(spec: str) -> str:
+    """Return a name for the folder of what a specification names, as every filesystem takes it."""
+    # Nor need a shell quote it: mnist(hidden=(20, 20)) + convex is mnist-hidden=20-20+convex.
+    name = re.sub(r"\)*\s*\+\s*", "+", re.sub(r"['\"]|(?<==)[(\[{]", "", spec))
+    name = re.sub(r"[^\w.=+-]+", "-", name)
+    name = re.sub(r"^[-.]+|[-.]+$", "", name) or "run"
+    name = f"run-{name}" if RESERVED.match(name) else name
+    if len(name.encode()) <= LONGEST:
+        return name
+    digest = hashlib.sha256(spec.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{name.encode()[: LONGEST - 9].decode(errors='ignore')}-{digest}"
 
 
 def absolute(name: str, value: Any, home: Path) -> Any:

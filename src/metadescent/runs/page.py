@@ -10,14 +10,19 @@ from html import escape
 from string import Template
 from typing import TYPE_CHECKING, NamedTuple
 
-from metadescent.figures.output import render
-from metadescent.runs.doctor import LEARNED, LEARNING, NOT_YET, Finding
+from metadescent.figures.output import Style, render
+from metadescent.runs.doctor import LEARNED, LEARNING, NOT_YET
+from metadescent.runs.finding import Finding
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 SMALL = 120_000
 """An SVG of at most so many bytes is kept; a larger one becomes a PNG."""
+
+
+PIXELS = 144
+"""An inch of a figure: its 8 points are then the 16 pixels of the text around it."""
 
 
 class Table(NamedTuple):
@@ -32,13 +37,17 @@ class Image(NamedTuple):
 
     figure: "matplotlib.figure.Figure"
     caption: str
+    style: Style = "transparent"
+
+
+Part = Table | Image | Finding | str
 
 
 class Section(NamedTuple):
     """A heading and what stands under it, in order."""
 
     heading: str
-    parts: Sequence[Table | Image | Finding | str]
+    parts: Sequence[Part]
 
 
 def render_page(title: str, lead: str, sections: Sequence[Section]) -> str:
@@ -48,11 +57,12 @@ def render_page(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def _section(section: Section) -> str:
-    parts = "\n".join(_part(part) for part in section.parts)
+    parts = "\n".join(render_part(part) for part in section.parts)
     return f"<section>\n<h2>{escape(section.heading)}</h2>\n{parts}\n</section>"
 
 
-def _part(part: Table | Image | Finding | str) -> str:
+def render_part(part: Part) -> str:
+    """Return a part of a page, in which what is said is text and never markup."""
     if isinstance(part, Table):
         return _table(part)
     if isinstance(part, Image):
@@ -77,20 +87,26 @@ def _table(table: Table) -> str:
 
 
 def _image(image: Image) -> str:
-    content, kind = render(image.figure, ".svg"), "image/svg+xml"
+    style = image.style
+    content, kind = render(image.figure, ".svg", style=style), "image/svg+xml"
     # A grid of many panels is megabytes of SVG.
     if len(content) > SMALL:
-        content, kind = render(image.figure, ".png", dpi=130), "image/png"
+        content, kind = render(image.figure, ".png", 130, style), "image/png"
     data = base64.b64encode(content).decode()
     caption = escape(image.caption)
+    # So many pixels that the figure's text is as large as the page's, if there is room.
+    width, height = (round(PIXELS * inches) for inches in image.figure.get_size_inches())
+    wide = ' class="wide"' if width > 600 else ""
+    below = f"\n<figcaption>{caption}</figcaption>" if caption else ""
     return (
-        f'<figure><img src="data:{kind};base64,{data}" alt="{caption}">\n'
-        f"<figcaption>{caption}</figcaption></figure>"
+        f'<figure><div class="scroll"><img{wide} width="{width}" height="{height}" '
+        f'src="data:{kind};base64,{data}" alt="{caption}"></div>{below}</figure>'
     )
 
 
 def _finding(finding: Finding) -> str:
-    kind = {LEARNED: "well", LEARNING: "well", NOT_YET: "not-yet"}.get(finding.verdict, "ill")
+    verdict = finding.verdict.partition(",")[0]
+    kind = {LEARNED: "well", LEARNING: "well", NOT_YET: "not-yet"}.get(verdict, "ill")
     remedy = f'\n<p class="remedy">{escape(_sentence(finding.remedy))}</p>'
     return (
         f'<div class="finding {kind}">\n<h3>{escape(_capital(finding.verdict))}</h3>\n'
@@ -114,27 +130,34 @@ _PAGE = Template("""<!doctype html>
 <link rel="icon" href="data:,">
 <title>$title</title>
 <style>
-body { margin: 0 auto; max-width: 46rem; padding: 1rem; color: #1a1a1a; background: #fff;
-  font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+:root { color-scheme: light dark; --ink: #1a1a1a; --soft: #555; --line: #ddd; --ground: #fff; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #ececec; --soft: #b0b0b0; --line: #3a3d44; --ground: #171a1f; }
+  img { filter: invert(1) hue-rotate(180deg); }
+}
+body { margin: 0 auto; max-width: 62rem; padding: 1rem; color: var(--ink);
+  background: var(--ground); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.2; margin: .5rem 0; }
 h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 0; }
+p, figcaption { max-width: 46rem; }
 .finding { border-left: .3rem solid #d55e00; padding: .1rem 0 .1rem .8rem; margin: .8rem 0; }
 .finding.well { border-color: #009e73; }
 .finding.not-yet { border-color: #e69f00; }
 .finding p { margin: .2rem 0; }
-.remedy { color: #555; }
+.remedy, figcaption { color: var(--soft); }
 .scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums;
-  overflow-wrap: normal; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: right; vertical-align: top; }
 th:first-child { text-align: left; }
 th { font-weight: 600; }
 tbody th { font-weight: 400; }
-tbody tr { border-top: 1px solid #e5e5e5; }
+tbody tr { border-top: 1px solid var(--line); }
+th:first-child + :last-child { text-align: left; }
 figure { margin: 1rem 0; }
-img { display: block; width: 100%; height: auto; }
-figcaption { color: #555; font-size: .9rem; margin-top: .3rem; }
+figcaption { margin-top: .3rem; }
+img { display: block; max-width: 100%; height: auto; }
+img.wide { min-width: 44rem; }
 </style>
 </head>
 <body>

@@ -1,27 +1,30 @@
 """All that there is to say of a run, measured and put on one page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+from metadescent._provenance import hardware, versions
 from metadescent._text import number
 from metadescent.descent.baselines import BASELINES
-from metadescent.descent.comparison import Comparison, compare, problem_keys
+from metadescent.descent.comparison import Comparison, problem_keys
 from metadescent.descent.tuning import Progress
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.pictures import Pictures, pictures_of
 from metadescent.figures.run import draw_run
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.runs.checkup import REPORTS, Checkup, examine, measurements
-from metadescent.runs.doctor import Finding, diagnose
+from metadescent.runs.checkup import LEARNED, Checkup, count_examined, examine, measurements
+from metadescent.runs.doctor import diagnose
+from metadescent.runs.finding import Finding
+from metadescent.runs.outcome import beside, figure, takes_searches, times
 from metadescent.runs.page import Image, Section, Table, render_page
-
-LEARNED = "learned"
 
 
 def count_reports(baselines: Sequence[str]) -> int:
     """Return how many times `run_page` reports progress, at most."""
-    return REPORTS + 2 * len(baselines) + 2
+    return count_examined(baselines) + 1
 
 
 def run_page(
@@ -34,32 +37,39 @@ def run_page(
     num_seeds: int,
     cache: Path | None = None,
     progress: Progress = lambda _: None,
+    made: Sequence[Sequence[str]] = (),
 ) -> tuple[str, list[Finding]]:
-    """Return a run's page, and the verdicts on it; `m` is the best optimizer of the run."""
+    """Return a run's page, and the verdicts on it; `m` is the best optimizer of the run.
+
+    `made` are rows on how the page was made, which end it.
+    """
     examination = examine(
-        m, problem, checkup.recipe, num_seeds=num_seeds, cache=cache, progress=progress
+        m,
+        problem,
+        checkup.recipe,
+        baselines=baselines,
+        num_seeds=num_seeds,
+        cache=cache,
+        progress=progress,
     )
+    comparison = examination.comparison
     checkup = checkup._replace(examination=examination)
     # Without a finite loss there is nothing to compare or to draw.
+    first: list[Section] = []
     sections: list[Section] = []
-    if examination.mine is not None:
+    if comparison is not None:
         # The doctor's problems, so that the numbers on the page agree.
         seed = (checkup.recipe.seed + 1) % 2**32
-        comparison = compare(
-            {LEARNED: m},
-            problem,
-            problem_name,
-            baselines=list(baselines),
-            num_steps=checkup.recipe.steps,
-            num_seeds=num_seeds,
-            seed=seed,
-            cache=cache,
-            progress=progress,
-        )
         followers = [name for name in ("sgd", "adam") if name in comparison.tuned]
-        rules = {name: BASELINES[name].at(comparison.tuned[name].rate) for name in followers}
+        rules = {
+            name: BASELINES[name].at(comparison.tuned[name].rate, comparison.steps)
+            for name in followers
+        }
         _, key = problem_keys(seed)
         drawn = pictures_of({LEARNED: m} | rules, problem, key, num_steps=comparison.steps)
+        if comparison.tuned:
+            said = beside(comparison, LEARNED)
+            first = [Section("Speed-up", [f"{said[0].upper()}{said[1:]}."])]
         sections = [_comparison(comparison), _updates(drawn)]
         progress("traced updates")
     findings = diagnose(checkup)
@@ -67,39 +77,74 @@ def run_page(
         f"Meta-training on {problem_name}",
         _lead(checkup),
         [
+            *first,
             Section("The doctor says", findings),
             *_training(checkup),
             *sections,
             Section("Measurements", [Table(["", "measured"], measurements(checkup))]),
             Section("Configuration", [_configuration(problem_name, checkup)]),
+            *([Section("Made by", [Table(["", "value"], made)])] if made else []),
         ],
     )
     return text, findings
 
 
+def made_by(command: str, config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return rows on how a page on the run of this configuration is made, here and now."""
+    now = datetime.now(UTC)
+    begun = (config.get("origin") or {}).get("versions", {})
+    return [
+        ("date", f"{now:%Y-%m-%d %H:%M} UTC"),
+        ("command", command),
+        ("versions", _listed(versions())),
+        ("hardware", hardware()),
+        *([("run begun by", _listed(begun))] if begun else []),
+    ]
+
+
+def _listed(named: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in named.items())
+
+
 def comparison_table(comparison: Comparison) -> Table:
-    """Return final losses, sums and rates, and where times were measured those of a step."""
-    best = comparison.best_baseline(lambda c: c.last_tenth) if comparison.tuned else None
-    sign, beside = comparison.beside(best) if best else ("", {})
+    """Return speed-ups, losses and rates, and where times were measured those of a step."""
+    best = comparison.reference
+    sign, losses = comparison.beside(best) if best else ("", {})
+    seconds = comparison.seconds
     rows = [
         [
             name,
+            *([times(comparison.speed_up(name)), figure(losses[name])] if best else []),
+            figure(curve.last_tenth, "diverged"),
+            *([number(1e6 * seconds[name])] if seconds else []),
+            figure(curve.final, "diverged"),
+            f"[{figure(float(curve.low[-1]))}, {figure(float(curve.high[-1]))}]",
             number(curve.rate),
-            number(curve.final),
-            f"[{number(float(curve.low[-1]))}, {number(float(curve.high[-1]))}]",
-            number(curve.last_tenth),
-            number(curve.sum),
-            number(beside.get(name)),
+            figure(curve.sum, "diverged"),
         ]
         for name, curve in comparison.curves.items()
     ]
-    columns = ["", "rate", "final", "95 %", "last 10th", "sum", f"{sign} {best}" if best else ""]
-    if comparison.seconds:
-        # Costs are relative to the first, the learned one.
-        first = comparison.seconds[next(iter(comparison.curves))]
-        columns.append("cost a step")
-        rows = [[*row, number(comparison.seconds[row[0]] / first)] for row in rows]
+    relative, timed = ["speed-up", f"{sign} {best}"] if best else [], ["µs a step"][: len(seconds)]
+    columns = ["", *relative, "last 10th", *timed, "final", "95 %", "rate", "sum"]
     return Table(columns, rows)
+
+
+def legend(comparison: Comparison) -> list[str]:
+    """Return what the columns of a comparison's table mean."""
+    lines = []
+    if best := comparison.reference:
+        lines.append(
+            f"speed-up: the steps that {best}, the best tuned optimizer of one gradient a step, "
+            "takes to its own final loss ÷ the steps that another takes to the same loss."
+        )
+    if comparison.seconds:
+        lines.append(
+            f"µs a step: wall-clock time on one problem, of {comparison.seeds} run together, "
+            "compilation left out."
+        )
+    if any(map(takes_searches, comparison.tuned)):
+        lines.append("lbfgs is charged for each gradient that its line search takes as a step.")
+    return lines
 
 
 def _lead(checkup: Checkup) -> str:
@@ -110,7 +155,7 @@ def _lead(checkup: Checkup) -> str:
 def _training(checkup: Checkup) -> list[Section]:
     if not checkup.metrics:
         return []
-    drawn = draw_run(checkup.metrics, checkup.recipe.clip)
+    drawn = draw_run(checkup.metrics, checkup.recipe.clip, columns=1)
     caption = "Loss, and norm of the meta-gradient, epoch by epoch"
     return [Section("Meta-training", [Image(drawn, caption)])]
 
@@ -121,7 +166,8 @@ def _comparison(comparison: Comparison) -> Section:
         f"Learning curves on {comparison.seeds} fresh problems, mean and 95 % interval; every "
         "hand-designed optimizer at the rate that serves it best"
     )
-    return Section("Comparison", [Image(drawn, caption), comparison_table(comparison)])
+    table = comparison_table(comparison)
+    return Section("Comparison", [Image(drawn, caption), table, *legend(comparison)])
 
 
 def _updates(drawn: Pictures) -> Section:

@@ -23,11 +23,13 @@ def trials(recipe: Recipe, count: int) -> list[Recipe]:
     return [replace(recipe, meta_rate=float(10.0**e), epochs=epochs) for e in exponents]
 
 
-def validate_trial(folder: Path, problem: Problem, problem_name: str, recipe: Recipe) -> float:
+def validate_trial(
+    folder: Path, problem: Problem, problem_name: str, recipe: Recipe, data_dir: Path | None = None
+) -> float:
     """Run a trial to its end, or go on with it; return its best validation loss, ∞ if it broke."""
     plan = plan_of(recipe)
     try:
-        for _ in train(folder, problem, problem_name, plan, resume=True):
+        for _ in train(folder, problem, problem_name, plan, resume=True, data_dir=data_dir):
             pass
         return float(finished_state(folder, plan).best_loss)
     except NonFiniteError:

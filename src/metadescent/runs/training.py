@@ -1,5 +1,6 @@
 """Meta-train in a folder: start it, kill it at any moment, resume it."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,7 +20,15 @@ from metadescent.meta.state import MetaState
 from metadescent.meta.train import MetaInfo, meta_train
 from metadescent.problems.base import Problem
 from metadescent.runs.checkpoint import load_checkpoint, save_checkpoint
-from metadescent.runs.folder import CHECKPOINTS, METRICS, OPTIMIZER, STOPPED, check_folder, claim
+from metadescent.runs.folder import (
+    CHECKPOINTS,
+    METRICS,
+    OPTIMIZER,
+    STOPPED,
+    check_folder,
+    claim,
+    read_config,
+)
 from metadescent.runs.log import read_metrics
 from metadescent.runs.metrics import line_of, nonfinite
 from metadescent.runs.origin import check_origin, origin_of
@@ -41,6 +50,8 @@ def train(
     *,
     resume: bool = False,
     spread: Spread | None = None,
+    minutes: float = math.inf,
+    data_dir: Path | None = None,
     warn: Callable[[str], object] = warnings.warn,
 ) -> Iterator[tuple[MetaState, MetaInfo]]:
     """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
@@ -56,6 +67,8 @@ def train(
         resume: go on with the run that the folder holds, if it holds one.
         spread: devices to spread the problems over. Resumed on another number of them, a run ends
             in the same φ up to the order of summation.
+        minutes: stop after the epoch in which the run has trained for this long in all.
+        data_dir: where the problem's data were read, which the folder keeps for whoever resumes.
         warn: is told, in one sentence, where a damaged checkpoint is passed over.
 
     Yields:
@@ -80,15 +93,20 @@ def train(
     recipe = plan.recipe
     check_folder(folder, problem_name, recipe, resume)
     origin = origin_of(problem, plan.m)
+    if data_dir:
+        origin["data_dir"] = str(data_dir.resolve())
     check_origin(folder, origin, warn)
     with locked(folder):
         claim(folder, problem_name, recipe, resume, origin)
+        config = read_config(folder)
         (folder / STOPPED).unlink(missing_ok=True)
         checkpoints = folder / CHECKPOINTS
         state = load_checkpoint(checkpoints, plan.initial_state, warn=warn)
         # The log may be an epoch ahead of the checkpoint: that epoch is run again.
         metrics = read_metrics(folder)[: int(state.epoch) if state else 0]
         seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
+        if seconds >= 60 * minutes:
+            return
         run = meta_train(
             plan.m,
             problem,
@@ -107,10 +125,12 @@ def train(
             metrics.append(line_of(state, info, recipe, elapsed))
             # The checkpoint comes last: what it vouches for has been written by then.
             if state.best_epoch == state.epoch:
-                _save_best(folder, state, problem_name, recipe, metrics)
+                _save_best(folder, state, config, recipe, metrics, minutes)
             write_lines(folder / METRICS, metrics)
             save_checkpoint(checkpoints, state)
             yield state, info
+            if elapsed >= 60 * minutes:
+                return
 
 
 def stage_before(recipe: Recipe) -> dict[str, Any] | None:
@@ -143,20 +163,30 @@ def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path
 
 
 def _save_best(
-    folder: Path, state: MetaState, problem_name: str, recipe: Recipe, metrics: list[dict[str, Any]]
+    folder: Path,
+    state: MetaState,
+    config: dict[str, Any],
+    recipe: Recipe,
+    metrics: list[dict[str, Any]],
+    minutes: float,
 ) -> None:
     """Write the best φ so far, with all that it takes to make it again."""
     epoch = int(state.epoch)
+    # Named as the run names things, from whatever folder it is resumed.
+    named = {**asdict(recipe), **config["recipe"]}
     save(
         folder / OPTIMIZER,
         state.best,
-        optimizer=recipe.optimizer,
-        trained_on=problem_name,
-        recipe=asdict(recipe),
+        optimizer=named["optimizer"],
+        trained_on=config["problem"],
+        recipe=named,
         budget={
             "epoch": epoch,
+            "epochs": recipe.epochs,
             "meta_steps": epoch * recipe.updates_per_epoch,
             "seconds": metrics[-1]["seconds"],
+            **({"minutes": minutes} if minutes < math.inf else {}),
+            **({"extended": config["extended"]} if config.get("extended") else {}),
         },
         seed=recipe.seed,
         before=stage_before(recipe),

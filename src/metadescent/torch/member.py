@@ -188,7 +188,9 @@ def _are_still(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> b
     What is kept holds that memory, so that no other has its address.
     """
     kept = [m.kept for m in members]
-    xs = [h.get(name) for h, k in zip(states, kept, strict=True) for name in k.flat.leaves]
+    xs: list[Any] = [
+        h.get(name) for h, k in zip(states, kept, strict=True) for name in k.flat.leaves
+    ]
     return (
         [m.form for m in members] == [k.form for k in kept]
         and {*map(type, xs)} <= {Tensor}

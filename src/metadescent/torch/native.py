@@ -97,17 +97,18 @@ def places(addresses: Sequence[bytes | None], sizes: Sequence[int]) -> Places | 
 
 def fuses(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: H) -> bool:
     """Return whether there is a kernel, and for tensors of this kind."""
+    h = [y for y in state if isinstance(y, Tensor)]
     # There are parts where there is a kernel.
-    if state and isinstance(state[0], Part):
+    if len(h) < len(state):
         return True
-    rows = [x, *state]
+    rows = [x, *h]
     return (
-        len(state) > 0
+        len(h) > 0
         and not torch.compiler.is_compiling()
         and all(_is_plain(y) for y in (*rows, *phi))
         # Rows may be any distance apart, but each of them is in one piece.
         and all(y.dim() == 2 and y.stride(1) == 1 for y in rows)
-        and all(y.stride(0) == state[0].stride(0) for y in state)
+        and all(y.stride(0) == h[0].stride(0) for y in h)
         and all(y.is_contiguous() for y in phi)
         # Last, as the first call compiles.
         and kernel() is not None
@@ -139,9 +140,9 @@ def _run(x: Tensor, phi: Sequence[Tensor], state: H, scale: float, g: Tensor | N
         raise UserError(
             f"the LSTM is given {len(phi)} arrays of φ and {len(state)} of h; a layer has 3 and 2"
         )
-    parts = None
-    if isinstance(state[0], Part):
-        parts = state[0].places.parts(state[0].numbers, [part.which for part in state])
+    h = [y for y in state if isinstance(y, Tensor)]
+    apart = [y for y in state if isinstance(y, Part)]
+    places = apart[0].places.parts(apart[0].numbers, [y.which for y in apart]) if apart else None
     # A block of `Row.update` is no longer than this, and has a thread already.
     threads = 1 if n <= GRAIN else torch.get_num_threads()
     wrong = library.metadescent_lstm_update(
@@ -149,13 +150,13 @@ def _run(x: Tensor, phi: Sequence[Tensor], state: H, scale: float, g: Tensor | N
         _matrices(phi),
         scale,
         _matrices([x]),
-        None if parts else _matrices(state),
-        parts,
+        None if apart else _matrices(h),
+        places,
         None if g is None else _matrices([g]),
         threads,
     )
     if wrong:
-        shapes = ", ".join(str(list(h.shape)) for h in state) if not parts else "in parts"
+        shapes = ", ".join(str(list(y.shape)) for y in h) or "in parts"
         raise UserError(
             f"the LSTM's kernel cannot take {WRONG[wrong]}, with x {list(x.shape)} and h {shapes}; "
             "h must be units × coordinates of x, in memory of its own"

@@ -5,6 +5,7 @@ groups and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and 
 kernels.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -20,6 +21,24 @@ from metadescent.torch import shard
 from metadescent.torch.member import Member, rest, shape_of, states_here
 from metadescent.torch.partitioned import fingerprint, number_of, read_groups
 from metadescent.torch.row import Row
+
+
+class States(defaultdict[Tensor, Any]):
+    """h of every parameter, which prints shapes and dtypes in place of numbers."""
+
+    def __repr__(self) -> str:
+        leaves = (
+            f"{short(p)}: {{{', '.join(f'{name}: {short(x)}' for name, x in h.items())}}}"
+            for p, h in self.items()
+        )
+        return f"{{{', '.join(leaves)}}}"
+
+
+def short(x: Any) -> str:
+    """Return a tensor's dtype and shape as in float32[20, 3], and anything else as it prints."""
+    if not isinstance(x, Tensor):
+        return repr(x)
+    return f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}"
 
 
 class LearnedOptimizer(torch.optim.Optimizer):
@@ -77,6 +96,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         self._forget()
         options = {"lr": lr, "weight_decay": weight_decay, "maximize": maximize, "at_rest": at_rest}
         super().__init__(params, options | self._identity)
+        self.state = States(dict, self.state)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -150,6 +170,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self.state = States(dict, self.state)
         # A state from before there were these has none.
         for group in self.param_groups:
             for name, value in ({"maximize": False, "at_rest": False} | self._identity).items():

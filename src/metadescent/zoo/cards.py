@@ -27,6 +27,18 @@ class Facts(NamedTuple):
     baseline: str  # the least among the tuned hand-designed optimizers
     licence: str
     command: str  # what makes it again
+    purpose: str  # what the card says of it first
+
+    @property
+    def behind(self) -> bool:
+        """Return whether the best tuned hand-designed optimizer ended lower."""
+        return float(self.loss.split()[0]) >= float(self.baseline.split()[0])
+
+    @property
+    def verdict(self) -> str:
+        """Return how it stands to the best tuned hand-designed optimizer, in words."""
+        mine, best = self.loss.split()[0], self.baseline.split()
+        return f"{'Behind' if self.behind else 'Ahead of'} {best[-1]}, {mine} against {best[0]}"
 
 
 def facts(name: str) -> Facts:
@@ -34,7 +46,8 @@ def facts(name: str) -> Facts:
     path = catalogue.path(name)
     made, (leaves, _) = read_card(path), read_tensors(path)
     # A card begins with what the optimizer is, and goes on with how it compares.
-    summary, comparison = tables(catalogue.card(name))[:2]
+    text = catalogue.card(name)
+    summary, comparison = tables(text)[:2]
     about = {row[0]: row[1] for row in summary}
     learned, *others = [dict(zip(comparison[0], row, strict=True)) for row in comparison[1:]]
     finite = [row for row in others if row["final loss"] != DIVERGED]
@@ -51,6 +64,7 @@ def facts(name: str) -> Facts:
         baseline=f"{_with_interval(best)}, {best['']}",
         licence=about["licence"],
         command=about["made again by"].strip("`"),
+        purpose=text.splitlines()[2],
     )
 
 
@@ -75,9 +89,8 @@ def all_cards() -> str:
     lines = [_row(columns), _row(["---"] * len(columns))]
     for row in map(facts, names):
         link, problem = f"[{row.name}](#{row.name})", f"`{row.trained_on}`"
-        lines.append(
-            _row([link, problem, row.horizon, row.size, row.loss, row.baseline, row.licence])
-        )
+        loss = f"{row.loss}, behind" if row.behind else row.loss
+        lines.append(_row([link, problem, row.horizon, row.size, loss, row.baseline, row.licence]))
     # Each card becomes a section of one page, so its headings go down a level.
     cards = [catalogue.card(name).replace("\n## ", "\n### ") for name in names]
     return "\n".join(lines) + "".join(f"\n\n#{card.rstrip()}" for card in cards) + "\n"

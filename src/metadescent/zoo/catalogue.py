@@ -2,12 +2,30 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+from metadescent import _show
 from metadescent._errors import UserError, require_kind
 from metadescent._files import is_file
 from metadescent._text import nearest
 
 FOLDER = Path(__file__).parent / "pretrained"
+
+
+class Card(str):
+    """A card, in Markdown; a notebook shows it with the validation losses as a picture."""
+
+    @property
+    def name(self) -> str:
+        """Return whose card it is: its first line says."""
+        return self.splitlines()[0].removeprefix("# ")
+
+    def plot(self) -> Any:
+        """Return a figure of the validation loss, epoch by epoch."""
+        return _show.plot(self)
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
 
 
 def names() -> list[str]:
@@ -45,7 +63,7 @@ def path(name: str | Path) -> Path:
     )
 
 
-def card(name: str) -> str:
+def card(name: str) -> Card:
     """Return the card of the pretrained optimizer `name`, in Markdown: its purpose and its making.
 
     Raises:
@@ -59,4 +77,4 @@ def card(name: str) -> str:
     # Looked up first, as a card is a file and a name could lead out of the folder.
     if name not in names():
         raise UserError(f"there is no pretrained optimizer {name!r}; {nearest(name, names())}")
-    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+    return Card((FOLDER / f"{name}.md").read_text(encoding="utf-8"))

@@ -101,7 +101,8 @@ def require_fit(
                 f"{path} has an unexpected leaf {name!r}; it was saved from something else"
             )
         leaf, (dtype, shape) = tensors[name], expected[name]
-        if (_kind(leaf.dtype), leaf.shape) != (_kind(dtype), shape):
+        dtype = leaf.dtype if _kind(leaf.dtype) == _kind(dtype) else dtype
+        if (leaf.dtype, leaf.shape) != (dtype, shape):
             raise UserError(
                 f"leaf {name!r} of {path} is {leaf.dtype}{list(leaf.shape)} where "
                 f"{dtype}{list(shape)} is expected; it was saved from something else"

@@ -42,7 +42,9 @@ def case(layers: tuple[int, ...], p: float | None, n: int, steps: int) -> tuple[
     )
     exponents = jax.random.uniform(keys[3], (steps, n), minval=-12.0, maxval=3.0)
     gradients = jnp.sign(jnp.sin(50 * exponents)) * jnp.exp(exponents)
-    return m, state, gradients, jax.random.normal(keys[4], (steps, n))
+    cotangents = jax.random.normal(keys[4], (steps, n))
+    # The kernels take float32 alone, with JAX's 64 bits on too.
+    return jax.tree.map(lambda x: x.astype(jnp.float32), (m, state, gradients, cotangents))
 
 
 @each_case

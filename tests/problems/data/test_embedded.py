@@ -31,5 +31,5 @@ def test_without_the_package_or_its_file_the_sentence_says_what_to_install(
     assert "china" not in embedded_names()
     assert sentence(embedded_path, "china") == (
         f"the picture 'china' comes with {package}, which has no {place} here; "
-        'try pip install "metadescent[data]"'
+        "try pip install scikit-learn"
     )

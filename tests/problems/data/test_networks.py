@@ -53,12 +53,18 @@ def test_arrays_come_as_float32_and_others_stay_out(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays["a.kernel"], kernel)
 
 
-def test_what_does_not_fit_is_refused(tmp_path: Path, sentence: Callable) -> None:
+def test_what_does_not_fit_is_refused(
+    tmp_path: Path, sentence: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = network_path("squeezenet", tmp_path)
-    assert sentence(load_network, "squeezenet", {}, tmp_path) == (
-        f"{path} is missing; make it from PyTorch's checkpoint with metadescent convert, or "
-        "set METADESCENT_DATA or --data-dir to a folder that has it"
+    said = sentence(load_network, "squeezenet", {}, tmp_path)
+    assert said == (
+        f"{path} is missing; try pip install torch && metadescent convert "
+        f"squeezenet1_1-b8a52dc0.pth squeezenet --out {path}, which downloads it, or set "
+        "METADESCENT_DATA or --data-dir to a folder that has it"
     )
+    monkeypatch.setenv("METADESCENT_DATA", str(tmp_path))
+    assert sentence(load_network, "squeezenet", {}) == said.replace(f" --out {path}", "")
     write(tmp_path, {"a.kernel": np.zeros((1, 1, 3, 4))})
     assert sentence(load_network, "squeezenet", {"b.kernel": (3,)}, tmp_path) == (
         f"{path} lacks b.kernel; it is of another network, or a part of this one"

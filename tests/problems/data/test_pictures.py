@@ -48,6 +48,47 @@ def test_the_middle_square_is_cut_out(tmp_path: Path, tall: bool) -> None:
     np.testing.assert_array_equal(read_picture(path, 4), turn(middle))
 
 
+@pytest.mark.parametrize(
+    ("sides", "size", "shape"),
+    [
+        ((30, 20), 30, (30, 20)),
+        ((200, 300), 100, (67, 100)),
+        ((300, 200), 16, (16, 11)),
+        ((2, 3), 96, (64, 96)),
+        ((5, 1000), 100, (4, 100)),
+        ((1000, 1), 64, (64, 4)),
+        ((7, 7), 16, (16, 16)),
+    ],
+)
+def test_of_the_whole_the_longer_side_is_of_the_size(
+    tmp_path: Path, sides: tuple[int, int], size: int, shape: tuple[int, int]
+) -> None:
+    path = save(tmp_path / "a.png", noise(*sides))
+    pixels = read_picture(path, size, least=4)
+    assert pixels.shape == (*shape, 3)
+    # Nothing is cut off but of what would be thinner than `least`, and sides are off by rounding.
+    if min(sides) * size >= 4 * max(sides):
+        assert abs(shape[0] * sides[1] / sides[0] - shape[1]) <= 0.5 * max(sides) / min(sides)
+        if sides == shape:
+            np.testing.assert_array_equal(pixels, noise(*sides))
+    # On its side it has the sides the other way around.
+    turned = save(tmp_path / "b.png", np.ascontiguousarray(noise(*sides).swapaxes(0, 1)))
+    assert read_picture(turned, size, least=4).shape == (*shape[::-1], 3)
+
+
+def test_of_what_is_too_long_the_ends_are_cut_off(tmp_path: Path) -> None:
+    pixels = noise(4, 40)
+    path = save(tmp_path / "a.png", pixels)
+    np.testing.assert_array_equal(read_picture(path, 4, least=4), pixels[:, 18:22])
+    np.testing.assert_array_equal(read_picture(path, 8, least=4), pixels[:, 16:24])
+
+
+def test_a_square_is_the_same_whole(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", noise(50, 50))
+    for size in (16, 33, 64):
+        np.testing.assert_array_equal(read_picture(path, size, least=16), read_picture(path, size))
+
+
 def test_halving_a_smooth_picture_keeps_its_values(tmp_path: Path) -> None:
     ramp = np.repeat(np.arange(0, 128, 4, dtype=np.uint8)[:, None], 32, 1)
     path = save(tmp_path / "a.png", np.stack([ramp, ramp.T, ramp], -1))

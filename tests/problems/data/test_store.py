@@ -35,7 +35,7 @@ def write(path: Path, content: bytes = b"one's own bytes") -> Path:
     return path
 
 
-def test_data_dir_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_dir_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("METADESCENT_DATA", "from-environment")
     assert data_dir("given") == Path("given")
     assert data_dir(Path("given")) == Path("given")
@@ -44,9 +44,19 @@ def test_data_dir_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert data_dir() == Path.home() / "data"
     monkeypatch.setattr(pooch, "os_cache", lambda project: Path("cache", project))
     monkeypatch.setenv("METADESCENT_DATA", "")
+    monkeypatch.setattr(store, "BESIDE", tmp_path / "shared" / "data")
     assert data_dir() == Path("cache", "metadescent")
     monkeypatch.delenv("METADESCENT_DATA")
     assert data_dir() == Path("cache", "metadescent")
+    store.BESIDE.mkdir(parents=True)
+    assert data_dir() == store.BESIDE
+    monkeypatch.setenv("METADESCENT_DATA", "from-environment")
+    assert data_dir() == Path("from-environment")
+
+
+def test_beside_the_repository_is_where_make_looks() -> None:
+    root = Path(__file__).parents[3]
+    assert root.parent / "shared" / "data" == store.BESIDE
 
 
 @pytest.mark.parametrize("name", ["set/f", "set/f.xz", "f", "f.xz"])

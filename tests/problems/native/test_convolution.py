@@ -43,7 +43,7 @@ def test_a_window_slides_as_it_does_in_xla(case: tuple[int, ...], assert_close: 
 def test_the_windows_cotangent_is_xlas(case: tuple[int, ...], assert_close: Callable) -> None:
     n, height, width, inputs, outputs, *size = case
     x, dy = drawn(n, height, width, inputs, seed=0), drawn(n, height, width, outputs, seed=1)
-    zero = jnp.zeros((*size, inputs, outputs))
+    zero = jnp.zeros((*size, inputs, outputs), x.dtype)
     expected = jax.vjp(lambda window: by_xla(x, window), zero)[1](dy)[0]
     actual = jax.jit(lambda x, dy: convolution.pull_window(x, dy, tuple(size)))(x, dy)
     assert_close(actual, expected, rtol=1e-5, atol=2e-5)
@@ -56,14 +56,14 @@ def test_more_images_than_chunks(assert_close: Callable) -> None:
 
 
 def test_none_at_all() -> None:
-    x, window = jnp.zeros((0, 4, 4, 2)), drawn(3, 3, 2, 5, seed=1)
-    assert jax.jit(convolution.slide)(x, window).shape == (0, 4, 4, 5)
-    none = jax.jit(lambda x, dy: convolution.pull_window(x, dy, (3, 3)))(x, jnp.zeros((0, 4, 4, 5)))
+    x, dy = drawn(0, 4, 4, 2, seed=0), drawn(0, 4, 4, 5, seed=0)
+    assert jax.jit(convolution.slide)(x, drawn(3, 3, 2, 5, seed=1)).shape == (0, 4, 4, 5)
+    none = jax.jit(lambda x, dy: convolution.pull_window(x, dy, (3, 3)))(x, dy)
     assert not none.any()
 
 
 def test_a_nan_is_not_lost() -> None:
-    x = jnp.zeros((1, 4, 4, 1)).at[0, 1, 1, 0].set(jnp.nan)
-    y = jax.jit(convolution.slide)(x, jnp.ones((3, 3, 1, 1)))
+    x = jnp.zeros((1, 4, 4, 1), jnp.float32).at[0, 1, 1, 0].set(jnp.nan)
+    y = jax.jit(convolution.slide)(x, jnp.ones((3, 3, 1, 1), jnp.float32))
     assert np.isnan(y[0, :3, :3, 0]).all()
     assert not np.isnan(y[0, 3]).any()

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from metadescent.descent.tuning import tune
 from metadescent.problems.batch import Batch
 from metadescent.problems.neural_art.features import FeatureNetwork
 from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels, to_theta
@@ -158,6 +159,11 @@ def test_side_by_side_they_share_the_network_and_the_style() -> None:
     held = {id(leaf) for leaf in jax.tree.leaves((problem.network, problem.grams))}
     assert shared == held
     assert [leaf.shape for leaf in jax.tree.leaves(fs.own)] == [(2, 4, 5, 3), (2, 4, 5, 5)]
+
+
+def test_a_rate_is_searched_for_on_pictures_that_are_no_squares() -> None:
+    tuned = tune("adam", art(), KEY, num_steps=3, num_seeds=2)
+    assert tuned.grid[0] < tuned.rate < tuned.grid[-1]
 
 
 def test_pictures_and_thetas_are_two_ways_to_say_the_same() -> None:

@@ -39,6 +39,9 @@ if "--resume" not in words:
 """
 
 
+AGAIN = "metadescent train --resume r"
+
+
 @pytest.fixture(autouse=True)
 def _small_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launcher, "MAIN", PART)
@@ -50,7 +53,7 @@ def log(folder: Path) -> list[str]:
 
 def test_each_process_has_a_seat_and_the_words(tmp_path: Path) -> None:
     words = ["all go well", str(tmp_path), "--processes", "2", "--restarts=1", "--steps", "4"]
-    assert launcher.launch(words, 2, 0) == 0
+    assert launcher.launch(words, 2, 0, AGAIN) == 0
     first, second = log(tmp_path)
     address = first.split()[4]
     assert address.startswith("127.0.0.1:")
@@ -62,16 +65,16 @@ def test_each_process_has_a_seat_and_the_words(tmp_path: Path) -> None:
 def test_a_killed_process_ends_the_others_with_a_sentence_in_seconds(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(LostError) as caught:
-        launcher.launch(["1 is killed", str(tmp_path)], 2, 0)
+        launcher.launch(["1 is killed", str(tmp_path)], 2, 0, AGAIN)
     assert str(caught.value) == (
         "process 1 was killed by SIGKILL, and the others were ended; what was saved is kept: go on "
-        "with --resume, or let --restarts 3 do that"
+        "with metadescent train --resume r, or let --restarts 3 do that"
     )
     assert time.monotonic() - began < 20
 
 
 def test_a_restart_resumes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert launcher.launch(["1 is killed", str(tmp_path)], 2, 2) == 0
+    assert launcher.launch(["1 is killed", str(tmp_path)], 2, 2, AGAIN) == 0
     assert "starting again from the last checkpoint, which may happen 1 times more" in (
         capfd.readouterr().err
     )
@@ -80,14 +83,14 @@ def test_a_restart_resumes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
 
 def test_restarts_come_to_an_end(tmp_path: Path) -> None:
     with pytest.raises(LostError, match="process 0 ended with status 75"):
-        launcher.launch(["0 loses", str(tmp_path), "--resume"], 1, 1)
+        launcher.launch(["0 loses", str(tmp_path), "--resume"], 1, 1, AGAIN)
     assert len(log(tmp_path)) == 2
 
 
 def test_what_starting_again_does_not_mend_is_not_tried_again(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert launcher.launch(["1 is wrong", str(tmp_path)], 2, 3) == 2
+    assert launcher.launch(["1 is wrong", str(tmp_path)], 2, 3, AGAIN) == 2
     assert capfd.readouterr().err == "metadescent: 3 is no number\n"
     # The other may have been ended before it came to say so.
     begun = [line.split()[-1] for line in log(tmp_path)]
@@ -99,14 +102,14 @@ def test_what_a_process_says_when_it_fails_is_shown(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(LostError, match="process 1 ended with status 1"):
-        launcher.launch(["1 fails", str(tmp_path)], 2, 0)
+        launcher.launch(["1 fails", str(tmp_path)], 2, 0, AGAIN)
     assert "no such data on this host" in capfd.readouterr().err
 
 
 def test_the_processes_end_with_the_one_that_watches(tmp_path: Path) -> None:
     script = (
         "import sys; from metadescent.runs.cluster import launcher; launcher.MAIN = sys.argv[1]; "
-        "launcher.launch(sys.argv[2:], 2, 0)"
+        "launcher.launch(sys.argv[2:], 2, 0, str())"
     )
     watch = subprocess.Popen([sys.executable, "-c", script, PART, "all wait", str(tmp_path)])
     path = tmp_path / "log"
@@ -131,5 +134,5 @@ def until(true: object) -> None:
 
 def test_this_process_has_its_cores_back(tmp_path: Path) -> None:
     before = own_cores()
-    assert launcher.launch(["all go well", str(tmp_path)], 2, 0) == 0
+    assert launcher.launch(["all go well", str(tmp_path)], 2, 0, AGAIN) == 0
     assert own_cores() == before

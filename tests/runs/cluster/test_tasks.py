@@ -117,7 +117,7 @@ def test_seeds_are_runs_of_their_own_and_the_best_is_kept(
 
     status, _, said = metadescent(*words, "2")
     assert status == 2
-    assert "seed-5 already holds a run; go on with it by --resume" in said
+    assert "seed-5 already holds a run; go on with it by the same words and --resume" in said
 
     def again(*_: Any) -> float:
         raise AssertionError("run again")

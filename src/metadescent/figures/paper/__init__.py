@@ -14,21 +14,30 @@ A new experiment is one new file here, found by discovery: what its list `EXPERI
 
 import importlib
 import pkgutil
+from types import ModuleType
 
 from metadescent._names import look_up
 from metadescent.figures.paper.experiment import Experiment
 
 
+def _modules() -> list[ModuleType]:
+    return [importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)]
+
+
 def experiments() -> dict[str, Experiment]:
     """Return every experiment by the figure that it reproduces."""
-    modules = [
-        importlib.import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__)
-    ]
     return {
         experiment.figure: experiment
-        for module in modules
+        for module in _modules()
         for experiment in getattr(module, "EXPERIMENTS", [])
     }
+
+
+def about(figure: str) -> str:
+    """Return in a line what a figure shows."""
+    experiment = experiment_of(figure)
+    (module,) = [m for m in _modules() if experiment in getattr(m, "EXPERIMENTS", [])]
+    return (module.__doc__ or "").partition("\n")[0]
 
 
 def experiment_of(figure: str) -> Experiment:

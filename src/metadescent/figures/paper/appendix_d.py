@@ -10,7 +10,7 @@ The paper describes LSTM+GAC, NTM-BFGS and NTM-L-BFGS and gives no figures, so t
 
 *Broyden* is NTM-BFGS on secants before it has learned anything, written down by hand: what the
 learned one has below it was learned. L-BFGS is charged for every gradient that its line search
-takes, and is no rival in the claims on first-order baselines.
+takes, and is left out of the claims on first-order baselines.
 
 The claims are ours, judged by the loss after the last step: the best of the three has at most a
 tenth of the LSTM's, and of the best first-order baseline's, on rotated quadratics, and at most

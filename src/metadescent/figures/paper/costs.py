@@ -41,7 +41,7 @@ def with_costs(
 ) -> Comparison:
     """Return a panel that knows what a step of each of its optimizers costs."""
     rules = {
-        name: learned[name] if curve.rate is None else BASELINES[name].at(curve.rate)
+        name: learned[name] if curve.rate is None else BASELINES[name].at(curve.rate, panel.steps)
         for name, curve in panel.curves.items()
     }
     return panel._replace(seconds=seconds_a_step(rules, problem, key, panel.steps))

@@ -203,7 +203,7 @@ def _draw(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
         pixels, title = panel
         axes.imshow(pixels, interpolation="nearest")
         axes.set_axis_off()
-        axes.set_title(title, fontsize=6.5, pad=2.0)
+        axes.set_title(title, pad=2.0)
 
     panels = []
     for triple in triples:
@@ -211,7 +211,7 @@ def _draw(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
         shown = to_pixels(jnp.nan_to_num(triple.theta))
         result = f"{TITLES[style]}, {size} × {size}"
         panels += [(triple.content, ""), (shown, result), (triple.style, "")]
-    return arrange(panels, draw, 6, 2 * COLUMN_WIDTH, height=1.2)
+    return arrange(panels, draw, 6, 2 * COLUMN_WIDTH, height=1.2, letters=False)
 
 
 def _to_json(triple: Triple) -> dict[str, Any]:

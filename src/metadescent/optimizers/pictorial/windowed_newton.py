@@ -1,4 +1,4 @@
-"""The direction of L-BFGS for pictures: within itself in windows, from an H_0 that is theirs.
+"""The direction of L-BFGS for pictures, which begins with that of L-BFGS in windows.
 
 H   = L-BFGS over the whole picture, which begins with H_w
 H_w = L-BFGS in Gaussian windows (`windows`), which begins with H_0

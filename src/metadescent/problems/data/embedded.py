@@ -1,7 +1,7 @@
 """Photographs that need no download: they come with packages that are there anyway.
 
 Matplotlib, which this package needs, has a portrait of Grace Hopper among its samples;
-scikit-learn, which the extra `data` brings, has a temple in China and a flower.
+scikit-learn, which the extra `data` brings too, has a temple in China and a flower.
 """
 
 from importlib.util import find_spec
@@ -20,8 +20,8 @@ class Embedded(NamedTuple):
 
 
 EMBEDDED = {
-    "china": Embedded("sklearn", "datasets/images/china.jpg", "metadescent[data]"),
-    "flower": Embedded("sklearn", "datasets/images/flower.jpg", "metadescent[data]"),
+    "china": Embedded("sklearn", "datasets/images/china.jpg", "scikit-learn"),
+    "flower": Embedded("sklearn", "datasets/images/flower.jpg", "scikit-learn"),
     "grace_hopper": Embedded("matplotlib", "mpl-data/sample_data/grace_hopper.jpg", "matplotlib"),
 }
 
@@ -33,7 +33,7 @@ def embedded_path(name: str) -> Path:
     if path is None:
         raise UserError(
             f"the picture {name!r} comes with {package}, which has no {place} here; "
-            f'try pip install "{installed_by}"'
+            f"try pip install {installed_by}"
         )
     return path
 

@@ -5,8 +5,9 @@ green and red from 0 to 255 less `MEAN`. `metadescent convert` brings public che
 into this form.
 """
 
+import shlex
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,23 @@ FILES = {
     "squeezenet": "squeezenet1_1_features.safetensors",
     "vgg19": "vgg19_conv1_1_to_conv5_1.safetensors",
 }
+_HOME = "https://download.pytorch.org/models/"
+PUBLISHED = {
+    net: store.Remote(f"nets/{file}", (_HOME + file,), sha256)
+    for net, file, sha256 in [
+        (
+            "squeezenet",
+            "squeezenet1_1-b8a52dc0.pth",
+            "b8a52dc049b60e4b6ab68ad0df457362afab8b6304b2febdc1650a5dab4d7e7b",
+        ),
+        (
+            "vgg19",
+            "vgg19-dcbb9e9d.pth",
+            "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        ),
+    ]
+}
+"""torchvision's checkpoints, which `metadescent convert` downloads and makes the files from."""
 # Of blue, green and red, over ImageNet: what the networks' input is less by.
 MEAN = (103.939, 116.779, 123.68)
 
@@ -40,9 +58,12 @@ def load_network(
     try:
         arrays = load(path.read_bytes())
     except FileNotFoundError as error:
+        checkpoint = PurePosixPath(PUBLISHED[name].path).name
+        there = f" --out {shlex.quote(str(path))}" if data_dir is not None else ""
         raise UserError(
-            f"{path} is missing; make it from PyTorch's checkpoint with metadescent convert, or "
-            "set METADESCENT_DATA or --data-dir to a folder that has it"
+            f"{path} is missing; try pip install torch && metadescent convert {checkpoint} {name}"
+            f"{there}, which downloads it, or set METADESCENT_DATA or --data-dir to a folder that "
+            "has it"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the file") from error

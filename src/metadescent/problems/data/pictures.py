@@ -1,7 +1,7 @@
-"""Pictures of any kind and size, as squares of bytes: (size, size, 3), red, green and blue.
+"""Pictures of any kind and size, as bytes of red, green and blue: squares, or as they are wide.
 
-The largest square in the middle of a picture is cut out and resized (Lanczos). A picture that is
-that square already comes through byte for byte. Transparency is laid on white, the camera's note on
+The largest square in the middle of a picture, or the whole of it, is resized (Lanczos). What has
+that size already comes through byte for byte. Transparency is laid on white, the camera's note on
 which side is up is heeded and nothing else that goes with the pixels is read, and of an animation
 the first frame counts. Pixels whose black and white are not known are refused.
 """
@@ -33,13 +33,17 @@ _MOST_BYTES = 1 << 28
 Pixels = NDArray[np.uint8]
 
 
-def read_picture(path: Path | str, size: int) -> Pixels:
-    """Return the middle square of one picture, uint8 0 to 255 of shape (size, size, 3)."""
+def read_picture(path: Path | str, size: int, least: int | None = None) -> Pixels:
+    """Return the middle square of one picture, uint8 0 to 255 of shape (size, size, 3).
+
+    With `least` it is the whole picture: `size` is the longer side, and the shorter one is as long
+    as keeps their ratio. Of a picture so long that it would be below `least`, the ends are cut off.
+    """
     require("size", size, 1)
     path = Path(path)
     try:
         with path.open("rb") as stream:
-            return _decode(stream, str(path), size)
+            return _decode(stream, str(path), size, least)
     except OSError as error:
         raise UserError(
             f"cannot read {path}: {error.strerror or error}; give the file of a picture"
@@ -131,7 +135,9 @@ def _read_member(archive: zipfile.ZipFile, name: str, source: Path, size: int) -
     return _decode(io.BytesIO(content), where, size)
 
 
-def _decode(stream: io.BytesIO | io.BufferedReader, where: str, size: int) -> Pixels:
+def _decode(
+    stream: io.BytesIO | io.BufferedReader, where: str, size: int, least: int | None = None
+) -> Pixels:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -140,7 +146,7 @@ def _decode(stream: io.BytesIO | io.BufferedReader, where: str, size: int) -> Pi
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(stream, formats=_FORMATS) as image:
-                return _square(image, where, size)
+                return _fitted(image, where, size, least)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UserError(
             f"{where} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
@@ -158,7 +164,7 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _square(image: "ImageFile.ImageFile", where: str, size: int) -> Pixels:
+def _fitted(image: "ImageFile.ImageFile", where: str, size: int, least: int | None) -> Pixels:
     from PIL import Image, ImageOps
 
     _scale_clear(image)
@@ -175,7 +181,11 @@ def _square(image: "ImageFile.ImageFile", where: str, size: int) -> Pixels:
             f"{where} has pixels of the kind {image.mode}, which have no red, green and blue; "
             "save it as RGB"
         ) from error
-    return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.LANCZOS))
+    longest = max(upright.size)
+    width, height = (
+        size if least is None else max(least, round(size * side / longest)) for side in upright.size
+    )
+    return np.asarray(ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS))
 
 
 def _scale_clear(image: "ImageFile.ImageFile") -> None:

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from metadescent._errors import UserError, require_kind
 from metadescent._files import is_file
 
+BESIDE = Path(os.path.abspath(os.path.join(__file__, *[".."] * 6, "shared", "data")))
+"""Beside the repository, where the package is used from one; `make` looks there too."""
 _COMPRESSIONS = ("", ".gz", ".xz")
 # Of a packed file, which may be a thousandth as long; MNIST's images are a twentieth of it.
 MOST_BYTES = 1 << 30
@@ -44,7 +46,8 @@ def data_dir(explicit: Path | str | None = None) -> Path:
     """Return the folder that holds the data sets; it need not exist yet.
 
     That is `explicit` if given, else the environment variable `METADESCENT_DATA` if set and not
-    empty, else the platform's cache folder. The variable is read at each call.
+    empty, else `shared/data` beside the repository if that is there, else the platform's cache
+    folder. The variable is read at each call.
 
     Example:
         >>> data_dir("my-data").name
@@ -55,6 +58,8 @@ def data_dir(explicit: Path | str | None = None) -> Path:
     chosen = explicit if explicit is not None else os.environ.get("METADESCENT_DATA")
     if chosen:
         return Path(chosen).expanduser()
+    if BESIDE.is_dir():
+        return BESIDE
     import pooch
 
     return Path(pooch.os_cache("metadescent"))

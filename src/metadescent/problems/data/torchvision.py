@@ -68,8 +68,8 @@ def read_checkpoint(path: Path | str) -> dict[str, NDArray]:
         return {name: value.numpy() for name, value in state.items()}
     except ImportError as error:
         raise UserError(
-            f"reading {path} takes PyTorch, which is not installed; install metadescent[torch] or "
-            "save the checkpoint as .safetensors"
+            f"reading {path} takes PyTorch, which is not installed; try pip install torch, or save "
+            "the checkpoint as .safetensors"
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error

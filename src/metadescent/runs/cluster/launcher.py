@@ -52,7 +52,7 @@ def needs(processes: int, restarts: int) -> bool:
     return processes > 0 or restarts > 0
 
 
-def launch(words: Sequence[str], processes: int, restarts: int) -> int:
+def launch(words: Sequence[str], processes: int, restarts: int, again: str) -> int:
     """Run the words as so many processes; return the status. A LostError says which was lost."""
     words = list(words)
     while ended := _run(words, processes):
@@ -67,7 +67,7 @@ def launch(words: Sequence[str], processes: int, restarts: int) -> int:
         what = f"{ended}, and the others were ended" if processes > 1 else str(ended)
         if not restarts:
             raise LostError(
-                f"{what}; what was saved is kept: go on with --resume, or let --restarts 3 do that"
+                f"{what}; what was saved is kept: go on with {again}, or let --restarts 3 do that"
             )
         restarts -= 1
         again = f"starting again from the last checkpoint, which may happen {restarts} times more"

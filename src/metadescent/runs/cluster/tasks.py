@@ -80,7 +80,8 @@ def run_trainings(
 def run_training(task: Training) -> dict[str, Any]:
     """Do a `Training`."""
     problem, recipe = _problem(task.problem, task.data_dir), Recipe(**task.recipe)
-    loss = validate_trial(Path(task.folder), problem, task.problem, recipe)
+    data_dir = Path(task.data_dir) if task.data_dir else None
+    loss = validate_trial(Path(task.folder), problem, task.problem, recipe, data_dir)
     # JSON has no infinity.
     return {"loss": loss if math.isfinite(loss) else None}
 

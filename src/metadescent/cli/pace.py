@@ -1,0 +1,110 @@
+"""How far work has come, and how long the rest takes: what is compiled is no part of the rate."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+COMPILATION = "/jax/core/compile/"
+"""What JAX's own words on tracing, lowering and compiling begin with."""
+ALMOST = 0.9
+"""The most of a unit of work that is taken for done before it is."""
+
+
+class Pace:
+    """Units of work done, of so many; times are those of work, without compilation."""
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        self.total, self.done, self.part, self.text = total, done, 0.0, ""
+        self._begin = time.monotonic()
+        # Kinds of compilation under way, since when there is any, and seconds of those before.
+        self._under_way: list[str] = []
+        self._since, self._compiled = 0.0, 0.0
+        # Work done and when: at first, after the first report of some, after the last.
+        self._marks = [(float(done), 0.0)]
+
+    def report(self, text: str, advance: int = 0, part: float | None = None) -> None:
+        """Note that `advance` more units are done, and a part of the next."""
+        self.text = text
+        self.done += advance
+        self.part = part if part is not None else 0.0 if advance else self.part
+        if (amount := self.done + self.part) > self._marks[-1][0]:
+            self._marks = [*self._marks[:2], (amount, self._worked())]
+
+    def elapsed(self) -> float:
+        """Return the seconds since the beginning, compilation among them."""
+        return time.monotonic() - self._begin
+
+    def compiling(self) -> float:
+        """Return for how many seconds something is being compiled, 0 if nothing is."""
+        return time.monotonic() - self._since if self._under_way else 0.0
+
+    def waited(self) -> float:
+        """Return the seconds of work since the last report of some."""
+        return self._worked() - self._marks[-1][1]
+
+    def left(self) -> float | None:
+        """Return the seconds that the rest takes, None before anything is done."""
+        each = self._each()
+        if each is None:
+            return None
+        return each * (self.total - self._marks[-1][0]) - min(self.waited(), ALMOST * each)
+
+    def share(self) -> float:
+        """Return the share of the whole that is done, going on by estimate within a unit."""
+        amount, each = self._marks[-1][0], self._each()
+        if each:
+            # Not past the next unit, of which a part may be done already.
+            amount += min(ALMOST, self.waited() / each) * (int(amount) + 1 - amount)
+        return min(1.0, amount / max(1, self.total))
+
+    def _each(self) -> float | None:
+        """Return the seconds a unit takes, None before anything is done."""
+        if len(self._marks) == 1:
+            return None
+        # The first unit loads what later ones have: once there are others it does not count.
+        (before, begin), (amount, end) = self._marks[len(self._marks) > 2], self._marks[-1]
+        each = (end - begin) / (amount - before)
+        # One that takes longer than others did is as long as it has been by now, at least.
+        overdue = (end - begin + self.waited()) / (amount - before + 1)
+        return max(each, overdue)
+
+    def _worked(self) -> float:
+        return self.elapsed() - self._compiled - self.compiling()
+
+    def begin_compiling(self, event: str, value: float | int, **_: Any) -> None:
+        """Hear of something that JAX begins."""
+        if event.startswith(COMPILATION):
+            self._since = self._since if self._under_way else time.monotonic()
+            self._under_way.append(event)
+
+    def end_compiling(self, event: str, duration_secs: float, **_: Any) -> None:
+        """Hear of something that JAX has done; one within another is no second time."""
+        if event in self._under_way:
+            until_now = self.compiling()
+            self._under_way.remove(event)
+            self._compiled += 0.0 if self._under_way else until_now
+
+
+@contextmanager
+def paced(total: int, done: int) -> Iterator[Pace]:
+    """Return the pace of work that begins now, which hears of what JAX compiles until it ends."""
+    from jax import monitoring
+
+    pace = Pace(total, done)
+    monitoring.register_scalar_listener(pace.begin_compiling)
+    monitoring.register_event_duration_secs_listener(pace.end_compiling)
+    try:
+        yield pace
+    finally:
+        monitoring.unregister_scalar_listener(pace.begin_compiling)
+        monitoring.unregister_event_duration_listener(pace.end_compiling)
+
+
+def clock(seconds: float) -> str:
+    """Return 20 s, 3:20 or 1:03:20."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"

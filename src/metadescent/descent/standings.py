@@ -1,0 +1,97 @@
+"""Who is ahead of whom on the same problems: in steps first, then in loss."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from metadescent.descent.curves import final_loss
+
+CLOSE = 1e-3
+"""A final loss is reached within a thousandth of it, as the last steps may go nowhere."""
+RESAMPLES = 200
+"""Draws of as many problems, with replacement, that the interval of a speed-up is over."""
+
+
+def speed_up(mine: Float[np.ndarray, " steps"], other: Float[np.ndarray, " steps"]) -> float:
+    """Return the steps that `other` takes to its own final loss ÷ those of `mine` to the same.
+
+    0 is never; NaN says that the other has no final loss, as it diverged.
+    """
+    final = float(final_loss(other))
+    target = final + CLOSE * abs(final)
+    if not math.isfinite(target):
+        return math.nan
+    theirs, own = (_steps_to(mean, target) for mean in (other, mine))
+    return theirs / own
+
+
+def _steps_to(mean: Float[np.ndarray, " steps"], target: float) -> float:
+    reached = np.flatnonzero(mean <= target)
+    return float(reached[0] + 1) if len(reached) else math.inf
+
+
+class Standing(NamedTuple):
+    """How one optimizer did beside another on the same f, θ₀ and minibatches.
+
+    sign      1 if it is ahead for certain, −1 if it is behind, 0 if they are level
+    speed_up  as `speed_up` of the mean curves, with its 95 % interval over problems
+    """
+
+    sign: int
+    speed_up: float
+    low: float
+    high: float
+
+
+def standing(
+    mine: Float[np.ndarray, "problems steps"], other: Float[np.ndarray, "problems steps"]
+) -> Standing:
+    """Compare learning curves in pairs: final losses decide or, where they are level, steps do.
+
+    Certain is what the 95 % interval of the median difference over problems says and the means say
+    too: no few problems that diverged decide it, and none is hidden.
+    """
+    # What is not finite has diverged.
+    both = (np.asarray(curves, float) for curves in (mine, other))
+    curves = [np.where(np.isfinite(c), c, np.inf) for c in both]
+    own, theirs = (np.asarray(final_loss(c)) for c in curves)
+    with np.errstate(invalid="ignore"):
+        low, high = _median_interval(np.where(own == theirs, 0.0, own - theirs))
+    gains = _resampled(*curves)
+    steps = speed_up(curves[0].mean(0), curves[1].mean(0))
+    if high < 0 and own.mean() < theirs.mean():
+        sign = 1
+    elif low > 0 and own.mean() > theirs.mean():
+        sign = -1
+    else:
+        sign = int(gains[0] > 1) - int(gains[1] < 1)
+    return Standing(sign, steps, *gains)
+
+
+def _median_interval(differences: Float[np.ndarray, " problems"]) -> tuple[float, float]:
+    """Return the 95 % interval of a median, which order statistics give whatever the law."""
+    n, ordered = len(differences), np.sort(differences)
+    below, k = 0.0, 0
+    while (below := below + math.comb(n, k) / 2**n) <= 0.025:
+        k += 1
+    # Of five problems or fewer nothing is certain.
+    return (float(ordered[k - 1]), float(ordered[n - k])) if k else (-math.inf, math.inf)
+
+
+def _resampled(
+    mine: Float[np.ndarray, "problems steps"], other: Float[np.ndarray, "problems steps"]
+) -> tuple[float, float]:
+    """Return the 95 % interval of the speed-up over problems drawn anew, the same for both."""
+    n = len(mine)
+    # What diverged stays finite here, as 0 times it is to be 0.
+    bounded = [np.minimum(curves, 1e150) for curves in (mine, other)]
+    counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
+    means: Sequence = [(counts @ curves) / n for curves in bounded]
+    gains = [speed_up(*pair) for pair in zip(*means, strict=True)]
+    if n == 1:
+        return 0.0, math.inf
+    low, high = np.quantile(gains, [0.025, 0.975], method="nearest")
+    return float(low), float(high)

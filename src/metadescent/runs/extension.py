@@ -1,0 +1,50 @@
+"""A run that is to have more epochs than it was begun with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from metadescent._errors import UserError
+from metadescent._files import locked, write_json
+from metadescent._text import number
+from metadescent.meta.state import is_over
+from metadescent.problems.base import Problem
+from metadescent.runs.checkpoint import load_checkpoint
+from metadescent.runs.folder import CHECKPOINTS, CONFIG, check_folder, read_config
+from metadescent.runs.origin import check_origin, origin_of
+from metadescent.runs.plan import Plan
+from metadescent.runs.recipe import Recipe
+
+
+def epochs_of(folder: Path) -> int:
+    """Return how many epochs the run in a folder is to have."""
+    return read_config(folder)["recipe"].get("epochs", Recipe.epochs)
+
+
+def extended(folder: Path, problem: Problem, problem_name: str, plan: Plan) -> str:
+    """Give the run in a folder the epochs of a plan, which are more; say what follows from it."""
+    before, epochs = epochs_of(folder), plan.recipe.epochs
+    with locked(folder):
+        check_folder(folder, problem_name, replace(plan.recipe, epochs=before), resume=True)
+        check_origin(folder, origin_of(problem, plan.m), warn=lambda _: None)
+        state = load_checkpoint(folder / CHECKPOINTS, plan.initial_state, warn=lambda _: None)
+        state = plan.initial_state if state is None else state
+        done = int(state.epoch)
+        if done < epochs and is_over(state, plan.recipe):
+            raise UserError(
+                f"{folder} stopped by itself at epoch {done} of {before}, as its best loss was "
+                f"{plan.recipe.patience} epochs old, which {epochs} epochs do not change; go on in "
+                f"another folder by --init {folder} --patience 0"
+            )
+        config = read_config(folder)
+        config["recipe"]["epochs"] = epochs
+        config.setdefault("extended", []).append({"epoch": done, "from": before, "to": epochs})
+        write_json(folder / CONFIG, config)
+    said = f"{folder} is extended from {before} epochs to {epochs} and goes on from epoch {done}"
+    # Nothing else depends on the count: neither what is drawn, nor when patience is out.
+    if plan.recipe.decay == "constant" or not done:
+        return f"{said}, as a run begun with {epochs} epochs does."
+    return (
+        f"{said}; its meta-rate, half a cosine over {before} epochs until now, goes back to "
+        f"{number(plan.meta_rate_at(done))} and falls to 0 by epoch {epochs}, so it ends elsewhere "
+        f"than a run begun with {epochs} epochs."
+    )
