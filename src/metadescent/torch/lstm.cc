@@ -89,13 +89,13 @@ struct Parts {
 };
 
 // The same, for tiles that may have coordinates of several.
-class Apart {
+class Apart final : public metadescent::Memory {
  public:
   explicit Apart(const Parts& parts) : parts_(parts), starts_{0} {
     for (int64_t k = 0; k < parts.count; ++k) starts_.push_back(starts_.back() + parts.sizes[k]);
   }
   void gather(float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
-              int64_t count) const {
+              int64_t count) const override {
     each(leaf, begin, count, [&](float* part, int64_t size, int64_t at, int64_t n) {
       float* to = tiles + at / metadescent::WIDTH * tile + at % metadescent::WIDTH;
       for (int64_t r = 0; r < rows; ++r, part += size, to += metadescent::WIDTH)
@@ -107,7 +107,7 @@ class Apart {
                     metadescent::WIDTH - last, 0.0f);
   }
   void scatter(const float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
-               int64_t count) const {
+               int64_t count) const override {
     each(leaf, begin, count, [&](float* part, int64_t size, int64_t at, int64_t n) {
       const float* from = tiles + at / metadescent::WIDTH * tile + at % metadescent::WIDTH;
       for (int64_t r = 0; r < rows; ++r, part += size, from += metadescent::WIDTH)
@@ -184,7 +184,7 @@ extern "C" int64_t metadescent_lstm_update(int64_t layers, const Matrix* phi, fl
   given.bias = g ? *phi[1].data : 0.0f;
   given.scale = scale;
   Threads pool(threads);
-  const auto update = [&](const auto& all) {
+  const auto update = [&](const metadescent::Memory& all) {
     metadescent::update_all(pool, given, x->data, x->stride, g ? g->data : nullptr, all, x->columns);
   };
   if (!h) {
@@ -194,7 +194,7 @@ extern "C" int64_t metadescent_lstm_update(int64_t layers, const Matrix* phi, fl
   std::vector<float*> after;
   for (int64_t i = 0; i < 2 * layers; ++i) after.push_back(h[i].data);
   const std::vector<const float*> before(after.begin(), after.end());
-  update(metadescent::Whole{before, after, h[0].stride});
+  update(metadescent::Whole(before, after, h[0].stride));
   return 0;
 }
 

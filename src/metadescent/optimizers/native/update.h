@@ -13,20 +13,37 @@ namespace metadescent {
 // own: longer visits to a page are fewer.
 constexpr int SPAN = 4;
 
-// h before and after of all coordinates, each leaf a matrix, with rows `stride` apart.
-struct Whole {
-  const std::vector<const float*>& before;
-  const std::vector<float*>& after;
-  int64_t stride;
+// Where h of coordinates [begin, begin + count) is fetched from and returned to, leaf by leaf. It is
+// no parameter of a template: with two kinds of it the compiler would not put a layer's step in place.
+class Memory {
+ public:
+  virtual void gather(float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
+                      int64_t count) const = 0;
+  virtual void scatter(const float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
+                       int64_t count) const = 0;
 
+ protected:
+  ~Memory() = default;
+};
+
+// h before and after of all coordinates, each leaf a matrix, with rows `stride` apart.
+class Whole final : public Memory {
+ public:
+  Whole(const std::vector<const float*>& before, const std::vector<float*>& after, int64_t stride)
+      : before_(before), after_(after), stride_(stride) {}
   void gather(float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
-              int64_t count) const {
-    metadescent::gather(tiles, tile, before[leaf], rows, {stride, begin, count});
+              int64_t count) const override {
+    metadescent::gather(tiles, tile, before_[leaf], rows, {stride_, begin, count});
   }
   void scatter(const float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
-               int64_t count) const {
-    metadescent::scatter(tiles, tile, after[leaf], rows, {stride, begin, count});
+               int64_t count) const override {
+    metadescent::scatter(tiles, tile, after_[leaf], rows, {stride_, begin, count});
   }
+
+ private:
+  const std::vector<const float*>& before_;
+  const std::vector<float*>& after_;
+  const int64_t stride_;
 };
 
 // One thread's work: one step of SPAN tiles.
@@ -44,8 +61,8 @@ class Scratch {
   }
 
   // Coordinates [begin, begin + count); x, g, if wanted, and h are those of all.
-  template <typename H>
-  void run(const float* x, int64_t x_stride, float* g, const H& h, int64_t begin, int64_t count) {
+  void run(const float* x, int64_t x_stride, float* g, const Memory& h, int64_t begin,
+           int64_t count) {
     const int64_t tiles = (count + WIDTH - 1) / WIDTH;
     for (size_t l = 0; l < phi_.layers.size(); ++l) {
       const Layer& layer = phi_.layers[l];
@@ -90,9 +107,9 @@ class Scratch {
 };
 
 // One step of n coordinates. h after may lie where h before does.
-template <typename Pool, typename H>
-void update_all(Pool& pool, const Phi& phi, const float* x, int64_t x_stride, float* g, const H& h,
-                int64_t n) {
+template <typename Pool>
+void update_all(Pool& pool, const Phi& phi, const float* x, int64_t x_stride, float* g,
+                const Memory& h, int64_t n) {
   // Enough chunks to share out evenly, few enough that handing them out costs nothing.
   const int64_t width = SPAN * WIDTH, spans = (n + width - 1) / width;
   const int64_t chunk = std::max<int64_t>(1, std::min<int64_t>(16, spans / 16));
