@@ -208,7 +208,7 @@ extern "C" int64_t metadescent_bring(const Parts* parts, const int64_t* rows, fl
     for (int64_t k = 0; k < parts->count; column += parts->sizes[k++]) {
       const int64_t size = parts->sizes[k];
       float* part = parts->place(k, l);
-      for (int64_t row = 0; row < rows[l]; ++row, part += size) {
+      for (int64_t row = 0; size && row < rows[l]; ++row, part += size) {
         float* there = column + row * n;
         std::memcpy(back ? part : there, back ? there : part, size * sizeof(float));
       }
