@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -448,7 +449,47 @@ def of_pytorch() -> Callable[[random.Random], str]:
         gap = chance.choice([0, 0, 3]) if len(shape) == 2 else 0
         return torch.rand((*shape[:-1], shape[-1] + gap))[..., : shape[-1]]
 
+    def apart(chance: random.Random) -> str:
+        """Compare h of parameters that lie each in memory of its own with one matrix a leaf."""
+        sizes = [
+            chance.choice([0, 1, 2, 7, 31, 32, 33, 130]) for _ in range(chance.choice([1, 3, 9]))
+        ]
+        layers, inputs = [chance.choice([1, 3, 20]) for _ in range(chance.choice([1, 2]))], 2
+        n, shapes = sum(sizes), of_states(layers, ())
+        parts = [[torch.rand(k, size) for (k, *_) in shapes] for size in sizes]
+        whole = [torch.cat(leaf, dim=1) for leaf in zip(*parts, strict=True)]
+        places = native.Places(
+            [array("q", [y.data_ptr() for y in part]).tobytes() for part in parts], sizes
+        )
+        x, phi = torch.rand(inputs, n), [torch.rand(shape) for shape in of_phi(inputs, layers)]
+        first = chance.randrange(len(sizes))
+        numbers = slice(first, chance.randrange(first, len(sizes)) + 1)
+        start, end = sum(sizes[:first]), sum(sizes[: numbers.stop])
+        h = [torch.empty(len(y), end - start).copy_(y[:, start:end]) for y in whole]
+        state = [native.Part(places, numbers, k) for k in range(len(shapes))]
+        wrong = [native.Part(places, slice(0, len(sizes)), k) for k in range(len(shapes))]
+        try:
+            # Others than x has.
+            native.fused_update(torch.rand(inputs, n + 1), phi, wrong, 0.5)
+            return f"it takes one coordinate more than {sizes}"
+        except UserError:
+            pass
+        one = native.fused_update(x[:, start:end], phi, h, 0.5)
+        other = native.fused_update(x[:, start:end], phi, state, 0.5)
+        matrix = torch.empty(sum(k for (k, *_) in shapes), end - start)
+        rows = [k for (k, *_) in shapes]
+        for back in (False, True):
+            places.bring(numbers, range(len(rows)), rows, matrix, back=back)
+        for y, leaf in zip(whole, h, strict=True):
+            y[:, start:end] = leaf
+        same = [torch.cat(leaf, dim=1) for leaf in zip(*parts, strict=True)]
+        if not (torch.equal(one, other) and all(map(torch.equal, whole, same))):
+            return f"parts of {sizes} are not the whole, in {numbers}"
+        return "" if torch.equal(matrix, torch.cat(h)) else f"{numbers} of {sizes} are not together"
+
     def attempt(chance: random.Random) -> str:
+        if chance.random() < 0.3:
+            return apart(chance)
         n = chance.choice([0, 1, 7, 32, 33, 300, native.GRAIN + 5 if chance.random() < 0.02 else 2])
         inputs, layers = chance.choice([1, 2, 7]), [chance.choice([1, 2, 3, 5, 20])]
         layers += [chance.choice([1, 4])] * chance.choice([0, 1])

@@ -21,6 +21,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from metadescent import UserError
 from metadescent.torch import LearnedOptimizer
@@ -101,6 +102,58 @@ def compare(name: str, mesh: DeviceMesh, folder: Path) -> None:
                 torch.testing.assert_close(whole(x), state[leaf], rtol=1e-5, atol=1e-6)
 
 
+def trained(m: torch.nn.Module, optimizer: torch.optim.Optimizer, *ranks: int, one: int) -> None:
+    """Train on the mean loss of these processes' batches; what `one` alone uses others do not."""
+    for t in range(6):
+        optimizer.zero_grad()
+        draw = torch.Generator().manual_seed(t)
+        x = torch.randn(PROCESSES, 5, 3, generator=draw)
+        for rank in ranks:
+            # Of a layer that nobody uses ∇ is None.
+            often = t % 3 == 0 or (t % 3 == 1 and rank == one)
+            (m(x[rank], often).square().mean() / len(ranks)).backward()
+        optimizer.step()
+
+
+class Branch(torch.nn.Module):
+    """Two layers whose weights are tied, and one that is not always used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+        self.last.weight = self.first.weight
+        self.seldom = torch.nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor, often: bool) -> torch.Tensor:
+        x = torch.tanh(self.first(x))
+        return self.last(x if often else self.seldom(x))
+
+
+def compare_hybrid(name: str) -> None:
+    """Compare HSDP, of which each process has all or a part, with one process."""
+    for shape in ((PROCESSES, 1), (1, PROCESSES)):
+        mesh = init_device_mesh("cpu", shape, mesh_dim_names=("replicate", "shard"))
+        shared, alone = Branch(), Branch()
+        fully_shard(shared, mesh=mesh)
+        for m, ranks in ((alone, range(PROCESSES)), (shared, [dist.get_rank()])):
+            optimizer = LearnedOptimizer(m.named_parameters(), name, **OPTIONS)
+            # FSDP2 waits for gradients that another process has.
+            trained(m, optimizer, *ranks, one=-1)
+            assert len(optimizer.state) == 5
+        for p, q in zip(shared.parameters(), alone.parameters(), strict=True):
+            torch.testing.assert_close(whole(p), q.detach(), rtol=1e-5, atol=1e-6)
+
+
+def compare_parallel(name: str, **options: Any) -> None:
+    """Compare DDP, which leaves ∇ of what no process used None, with one process."""
+    shared, alone = DistributedDataParallel(Branch(), **options), Branch()
+    for m, ranks in ((alone, range(PROCESSES)), (shared, [dist.get_rank()])):
+        trained(m, LearnedOptimizer(m.named_parameters(), name, **OPTIONS), *ranks, one=1)
+    for p, q in zip(shared.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-5, atol=1e-6)
+
+
 def compare_flat(name: str, *, use_orig_params: bool) -> None:
     """Compare steps of what FSDP1 has flattened, where a rule measures no whole tensor."""
     alone, shared = (
@@ -153,6 +206,12 @@ def work(rank: int, folder: str, names: list[str]) -> None:
     mesh = init_device_mesh("cpu", (PROCESSES,))
     for name in names:
         compare(name, mesh, Path(folder))
+    for name in (*names, "mnist-gac"):
+        for as_view in (False, True):
+            options = {"gradient_as_bucket_view": as_view, "find_unused_parameters": True}
+            compare_parallel(name, **options)
+    for name in names:
+        compare_hybrid(name)
     for use_orig_params in (False, True):
         compare_flat("mlp-robust-lstm", use_orig_params=use_orig_params)
     refuse_flat("classifier-lstm")

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metadescent.torch.row import Row
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors, put_under, under
 
 
 class ChainedRule(Rule):
@@ -29,8 +29,8 @@ class ChainedRule(Rule):
         }
 
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         g, after = gradient, {}
         for path, rule in self.rules.items():
             g, h = rule.update(under(path, phi), g, under(path, state), params)
@@ -42,6 +42,7 @@ class ChainedRule(Rule):
     ) -> Float[Tensor, " n"]:
         # Rule by rule, so that only those that measure a whole tensor need more than a block.
         for path, rule in self.rules.items():
-            own = Row(under(path, row.leaves), row.blocks, row.device)
+            leaves, which = under(path, row.leaves), under(path, row.which)
+            own = Row(leaves, row.blocks, row.device, row.places, which)
             gradient = rule.update_row(under(path, phi), gradient, own, params)
         return gradient

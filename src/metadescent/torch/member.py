@@ -1,8 +1,10 @@
 """One parameter of an optimizer: its ∇ and h as they are here, and what it cannot be."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,13 +13,14 @@ from torch.nn.parameter import is_lazy
 from metadescent._errors import UserError, require_kind
 from metadescent.torch import shard
 from metadescent.torch.partitioned import Group
-from metadescent.torch.row import Tensors
+from metadescent.torch.row import Flat, Tensors
 
 AWAKE = "awake"
 """The leaf of a state that has, for each coordinate, whether its gradient was ever not 0."""
 
 
-RESHAPED = "one of the two was given another; optimizer.state.pop(parameter) begins anew"
+ANEW = "optimizer.state.pop(parameter) begins anew"
+RESHAPED = f"one of the two was given another; {ANEW}"
 
 
 SMALL = 1024
@@ -25,6 +28,18 @@ SMALL = 1024
 
 Of more of them none is, so that memory is free at once when the caller takes h away.
 """
+
+
+class Kept(NamedTuple):
+    """h of a small parameter as it was: its form, how long its leaves are and where, and flat."""
+
+    form: Any
+    lengths: Sequence[int]
+    addresses: bytes
+    flat: Flat
+
+
+NOTHING = Kept(None, (), b"", Flat(0, {}, None))
 
 
 @dataclass(eq=False)
@@ -36,8 +51,7 @@ class Member:
     part: Group
     group: dict[str, Any]
     name: str | None
-    # Flat views of h, and what it was when they were made.
-    _kept: tuple[Any, Sequence[Tensor], Tensors] = (None, (), {})
+    kept: Kept = NOTHING
 
     @property
     def called(self) -> str:
@@ -46,6 +60,11 @@ class Member:
             return f"the parameter {self.name}"
         shape = shape_of(self.p)
         return "a lazy parameter" if shape is None else f"a parameter of shape {shape}"
+
+    @property
+    def form(self) -> tuple[Any, ...]:
+        """On what the form of h depends."""
+        return type(self.p), self.p.shape, self.p.device, self.group["at_rest"]
 
     def check(self) -> None:
         """Refuse a parameter that its rule cannot move."""
@@ -80,8 +99,9 @@ class Member:
                 f"the gradient of {self.called} has shape {tuple(gradient.shape)} and must have "
                 "its parameter's; call backward() again"
             )
-        flat = shard.local(shard.like(self.p, gradient))
-        flat = flat if flat.ndim == 1 else flat.reshape(-1)
+        if shard.is_shared(gradient) or shard.is_shared(self.p):
+            gradient = shard.local(shard.like(self.p, gradient))
+        flat = gradient if gradient.ndim == 1 else gradient.reshape(-1)
         return -flat if self.group["maximize"] else flat
 
     def leaves(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
@@ -89,20 +109,12 @@ class Member:
         leaves = {name: (shape, torch.float32) for name, shape in self.part.shapes.items()}
         return leaves | ({AWAKE: ((), torch.bool)} if self.group["at_rest"] else {})
 
-    def state_here(self, state: Tensors) -> Tensors:
+    def state_here(self, state: dict[str, Any]) -> Flat:
         """Return the part of a state that is here, flat; it is made h₀ where there is none yet."""
+        if _are_still([self], [state]):
+            return self.kept.flat
         p, device, is_shared = self.p, self.p.device, shard.is_shared(self.p)
-        form = is_shared, p.shape, device, self.group["at_rest"]
-        before, twins, flat = self._kept
-        # Whatever the caller did, views are still of h if it is the same memory in the same order.
-        xs: list[Any] = [*map(state.get, flat)]
-        if (
-            form == before
-            and {*map(type, xs)} <= {Tensor}
-            and all(map(Tensor.is_set_to, xs, twins))
-        ):
-            return flat
-        flat, n = {}, shard.local(p).numel()
+        leaves, n = {}, shard.local(p).numel()
         for name, (shape, dtype) in self.leaves().items():
             if name not in state:
                 state[name] = shard.zeros(p, shape, dtype)
@@ -112,9 +124,21 @@ class Member:
             if x.device != device or x.dtype != dtype or is_shared or not x.is_contiguous():
                 x = shard.like(p, x.to(device, dtype)).contiguous()
                 state[name] = x
-            flat[name] = shard.local(x).view((*shape, n))
-        if n <= SMALL and device.type in ("cpu", "cuda"):  # where PyTorch has `is_set_to`
-            self._kept = form, [state[name].data for name in flat], flat
+            x = shard.local(x)
+            end = (x.storage_offset() + x.numel()) * x.element_size()
+            if x.numel() and x.untyped_storage().nbytes() < end:
+                raise UserError(f"{name} of {self.called} has lost its memory; {ANEW}")
+            leaves[name] = x.data.view((*shape, n))
+        self.kept = NOTHING
+        # Others may have no addresses.
+        if device.type not in ("cpu", "cuda") or not {*map(type, leaves.values())} <= {Tensor}:
+            return Flat(n, leaves, None)
+        addresses = array("q", map(Tensor.data_ptr, leaves.values()))
+        its = addresses[: len(self.part.shapes)].tobytes() if device.type == "cpu" else None
+        flat = Flat(n, leaves, its)
+        if n <= SMALL and not is_shared:
+            lengths = [*map(Tensor.numel, leaves.values())]
+            self.kept = Kept(self.form, lengths, addresses.tobytes(), flat)
         return flat
 
     def restored(self, given: Any) -> Tensors:
@@ -147,17 +171,46 @@ class Member:
             )
 
 
+def states_here(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> list[Flat]:
+    """Return what `Member.state_here` does of each."""
+    known = [(m, h) for m, h in zip(members, states, strict=True) if m.kept is not NOTHING]
+    # All at once, as of thousands it counts.
+    still = bool(known) and _are_still(*zip(*known, strict=True))
+    return [
+        m.kept.flat if still and m.kept is not NOTHING else m.state_here(h)
+        for m, h in zip(members, states, strict=True)
+    ]
+
+
+def _are_still(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> bool:
+    """Return whether h is the memory that it was, in the same order, whatever the caller did.
+
+    What is kept holds that memory, so that no other has its address.
+    """
+    kept = [m.kept for m in members]
+    xs: list[Any] = [
+        h.get(name) for h, k in zip(states, kept, strict=True) for name in k.flat.leaves
+    ]
+    return (
+        [m.form for m in members] == [k.form for k in kept]
+        and {*map(type, xs)} <= {Tensor}
+        and array("q", map(Tensor.data_ptr, xs)).tobytes() == b"".join(k.addresses for k in kept)
+        and [*map(Tensor.numel, xs)] == [*chain.from_iterable(k.lengths for k in kept)]
+        and all(map(Tensor.is_contiguous, xs))
+    )
+
+
 def shape_of(p: Tensor) -> tuple[int, ...] | None:
     """Return the shape of a parameter; a lazy one has none yet."""
     return None if is_lazy(p) else tuple(p.shape)
 
 
-def rest(g: Tensor, gradient: Tensor, states: Sequence[Tensors], sizes: Sequence[int]) -> None:
+def rest(g: Tensor, gradient: Tensor, states: Sequence[Flat]) -> None:
     """Make g 0 where ∇ is and always was, in those parameters whose state keeps count of it."""
     before = [
-        h[AWAKE] if AWAKE in h else g.new_ones(n, dtype=torch.bool)
-        for h, n in zip(states, sizes, strict=True)
+        h.leaves[AWAKE] if AWAKE in h.leaves else g.new_ones(h.size, dtype=torch.bool)
+        for h in states
     ]
     awake = torch.cat(before).logical_or_(gradient != 0)
     g.masked_fill_(~awake, 0.0)
-    torch.split_with_sizes_copy(awake, list(sizes), out=before)
+    torch.split_with_sizes_copy(awake, [h.size for h in states], out=before)

@@ -6,9 +6,10 @@ precision or with `METADESCENT_NATIVE=0` in the environment, PyTorch's operation
 
 import ctypes
 import functools
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,34 +22,93 @@ GRAIN = 32768
 """Coordinates that one thread does: as many as PyTorch's own operations give one at least."""
 
 INT, POINTER = ctypes.c_int64, ctypes.c_void_p
-# layers, φ, scale, x, h, g, threads; all between are matrices.
-TYPES = [INT, POINTER, ctypes.c_float, POINTER, POINTER, POINTER, INT]
+TYPES = {
+    # layers, φ, scale, x, h, parts, g, threads; all between are matrices.
+    "metadescent_lstm_update": [INT, POINTER, ctypes.c_float, *[POINTER] * 4, INT],
+    # parts, rows, matrix, columns, whether it is back.
+    "metadescent_bring": [POINTER, POINTER, POINTER, INT, INT],
+}
 WRONG = (None, "x", "φ", "h", "memory that two of them share, or part of it")
 """What the kernel says that it cannot take, before it has touched anything."""
 
 
 @functools.cache
-def kernel() -> Callable[..., None] | None:
-    """Return the function in C, which the first call compiles and loads, or None."""
+def kernel() -> ctypes.CDLL | None:
+    """Return the library in C, which the first call compiles and loads, or None."""
     sources = [Path(__file__).with_name("lstm.cc")]
     path = _kernels.compiled(sources, instead="PyTorch's", costs="a step takes 2 to 4")
     if path is None:
         return None
-    function = ctypes.CDLL(str(path)).metadescent_lstm_update
-    function.argtypes, function.restype = TYPES, INT
-    return function
+    library = ctypes.CDLL(str(path))
+    for name, types in TYPES.items():
+        function = getattr(library, name)
+        function.argtypes, function.restype = types, INT
+    return library
 
 
-def fuses(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor]) -> bool:
+class Part(NamedTuple):
+    """A leaf of h of several parameters, each in memory of its own, which the kernel renews."""
+
+    places: "Places"
+    numbers: slice
+    which: int
+
+
+H = Sequence[Tensor | Part]
+
+
+class Places:
+    """Where h of parameters lies, each leaf without gaps: addresses, by parameter, and sizes."""
+
+    def __init__(self, addresses: Sequence[bytes], sizes: Sequence[int]):
+        self.width, self.sizes = len(addresses[0]) // 8, array("q", sizes)
+        self.addresses = array("q", b"".join(addresses))
+
+    def parts(self, numbers: slice, which: Collection[int]) -> ctypes.Array:
+        """Return what the kernels take for leaves of some of the parameters."""
+        start, count = numbers.start, numbers.stop - numbers.start
+        return (INT * (5 + len(which)))(
+            count,
+            self.width,
+            self.addresses.buffer_info()[0] + 8 * start * self.width,
+            self.sizes.buffer_info()[0] + 8 * start,
+            len(which),
+            *which,
+        )
+
+    def bring(
+        self, numbers: slice, which: Collection[int], rows: Sequence[int], x: Tensor, *, back: bool
+    ) -> None:
+        """Copy leaves side by side, one leaf after the other from x on, or back from there."""
+        library, n = kernel(), x.shape[-1]
+        assert library is not None
+        parts = self.parts(numbers, which)
+        wrong = library.metadescent_bring(parts, (INT * len(rows))(*rows), x.data_ptr(), n, back)
+        assert not wrong
+
+
+def places(addresses: Sequence[bytes | None], sizes: Sequence[int]) -> Places | None:
+    """Return where h of parameters of these sizes lies, unless there is no kernel to go there."""
+    known = [x for x in addresses if x]
+    if len(known) < len(sizes) or torch.compiler.is_compiling() or kernel() is None:
+        return None
+    return Places(known, sizes)
+
+
+def fuses(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: H) -> bool:
     """Return whether there is a kernel, and for tensors of this kind."""
-    rows = [x, *state]
+    h = [y for y in state if isinstance(y, Tensor)]
+    # There are parts where there is a kernel.
+    if len(h) < len(state):
+        return True
+    rows = [x, *h]
     return (
-        len(state) > 0
+        len(h) > 0
         and not torch.compiler.is_compiling()
         and all(_is_plain(y) for y in (*rows, *phi))
         # Rows may be any distance apart, but each of them is in one piece.
         and all(y.dim() == 2 and y.stride(1) == 1 for y in rows)
-        and all(y.stride(0) == state[0].stride(0) for y in state)
+        and all(y.stride(0) == h[0].stride(0) for y in h)
         and all(y.is_contiguous() for y in phi)
         # Last, as the first call compiles.
         and kernel() is not None
@@ -56,7 +116,7 @@ def fuses(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence
 
 
 def fused_update(
-    x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor], scale: float
+    x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: H, scale: float
 ) -> Float[Tensor, " n"]:
     """Renew h of n coordinates where it lies, and return their g.
 
@@ -68,35 +128,35 @@ def fused_update(
     return g
 
 
-def fused_renew(
-    x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: Sequence[Tensor]
-) -> None:
+def fused_renew(x: Float[Tensor, "features n"], phi: Sequence[Tensor], state: H) -> None:
     """Renew h of n coordinates where it lies, as `fused_update` does, with no output."""
     _run(x, phi, state, 0.0, None)
 
 
-def _run(
-    x: Tensor, phi: Sequence[Tensor], state: Sequence[Tensor], scale: float, g: Tensor | None
-) -> None:
-    run, n, layers = kernel(), x.shape[-1], len(state) // 2
-    assert run is not None
+def _run(x: Tensor, phi: Sequence[Tensor], state: H, scale: float, g: Tensor | None) -> None:
+    library, n, layers = kernel(), x.shape[-1], len(state) // 2
+    assert library is not None
     if len(state) != 2 * layers or len(phi) != 3 * layers + 2 * (g is not None):
         raise UserError(
             f"the LSTM is given {len(phi)} arrays of φ and {len(state)} of h; a layer has 3 and 2"
         )
+    h = [y for y in state if isinstance(y, Tensor)]
+    apart = [y for y in state if isinstance(y, Part)]
+    places = apart[0].places.parts(apart[0].numbers, [y.which for y in apart]) if apart else None
     # A block of `Row.update` is no longer than this, and has a thread already.
     threads = 1 if n <= GRAIN else torch.get_num_threads()
-    wrong = run(
+    wrong = library.metadescent_lstm_update(
         layers,
         _matrices(phi),
         scale,
         _matrices([x]),
-        _matrices(state),
+        None if apart else _matrices(h),
+        places,
         None if g is None else _matrices([g]),
         threads,
     )
     if wrong:
-        shapes = ", ".join(str(list(h.shape)) for h in state)
+        shapes = ", ".join(str(list(y.shape)) for y in h) or "in parts"
         raise UserError(
             f"the LSTM's kernel cannot take {WRONG[wrong]}, with x {list(x.shape)} and h {shapes}; "
             "h must be units × coordinates of x, in memory of its own"

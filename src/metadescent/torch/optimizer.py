@@ -18,7 +18,7 @@ from torch.optim.optimizer import ParamsT
 from metadescent import zoo
 from metadescent._errors import UserError, require, require_kind
 from metadescent.torch import shard
-from metadescent.torch.member import Member, rest, shape_of
+from metadescent.torch.member import Member, rest, shape_of, states_here
 from metadescent.torch.partitioned import fingerprint, number_of, read_groups
 from metadescent.torch.row import Row
 
@@ -120,7 +120,9 @@ class LearnedOptimizer(torch.optim.Optimizer):
         # After PyTorch, which makes a group of it.
         group = self.param_groups[-1]
         group.update(self._identity)
-        self._names.update(zip(group["params"], group.get("param_names", ()), strict=False))
+        named = [*zip(group["params"], group.get("param_names", ()), strict=False)]
+        # Of several names of one, which are tied weights', the first.
+        self._names.update(reversed(named))
         try:
             _check(group)
             for member in self._members():
@@ -205,8 +207,11 @@ class LearnedOptimizer(torch.optim.Optimizer):
     def _moving(self) -> list[list[Member]]:
         """Return the parameters that have a gradient, those together that share a row."""
         together: dict[tuple[int, torch.device], list[Member]] = {}
+        seen: set[int] = set()
         for member in self._members():
-            if member.p.grad is not None:
+            # Weights that are tied may be given under each of their names.
+            if member.p.grad is not None and id(member.p) not in seen:
+                seen.add(id(member.p))
                 member.check()
                 together.setdefault((member.number, member.p.device), []).append(member)
         for number, part in enumerate(self._parts):
@@ -225,11 +230,11 @@ class LearnedOptimizer(torch.optim.Optimizer):
         thetas = [shard.local(m.p) for m in members]
         sizes = [theta.numel() for theta in thetas]
         gradient = torch.cat([m.gradient() for m in members]).to(torch.float32)
-        states = [m.state_here(self.state[m.p]) for m in members]
-        row = Row.of(part.shapes, states, sizes, device)
+        states = states_here(members, [self.state[m.p] for m in members])
+        row = Row.of(part.shapes, states, device)
         g = part.rule.update_row(part.on(device), gradient, row, [m.p for m in members])
         if any(m.group["at_rest"] for m in members):
-            rest(g, gradient, states, sizes)
+            rest(g, gradient, states)
         # Once a dtype, and not once a parameter.
         rounded = {dtype: g.to(dtype).split(sizes) for dtype in {x.dtype for x in thetas}}
         by_group: dict[int, list[int]] = {}

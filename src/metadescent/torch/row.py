@@ -2,11 +2,12 @@
 
 h of each parameter is its own, a contiguous tensor a leaf. A large parameter is cut into blocks,
 which are views of its h; small ones are put together into a block, so that a step takes few
-kernels, and what was renewed is put back. Nothing else is copied, and a step's own memory is that
-of the blocks at work.
+kernels, and what was renewed is put back. On a CPU the LSTM's kernel goes to each one's h instead.
+Nothing else is copied, and a step's own memory is that of the blocks at work.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -18,7 +19,9 @@ from metadescent.torch import native
 
 Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, Tensor]
-Leaves = Mapping[str, Sequence[Tensor]]
+State = dict[str, Any]
+"""h of a block: a tensor a leaf, or a `native.Part`, where a kernel renews it."""
+Leaves = dict[str, list[Tensor]]
 """Of each leaf of h, that of every parameter of a row."""
 
 LARGE_BLOCK = 2**20
@@ -35,62 +38,112 @@ def block(device: torch.device) -> int:
 
 
 class Block(NamedTuple):
-    """Columns of the row, and whose they are: of each part its parameter's number and columns."""
+    """Columns of the row, whose they are, and which of that parameter's if it is one."""
 
     columns: slice
-    parts: list[tuple[int, slice]]
+    numbers: slice
+    inside: slice
+
+    @property
+    def is_several(self) -> bool:
+        """Whether it has more than one parameter."""
+        return self.numbers.stop - self.numbers.start > 1
+
+
+class Flat(NamedTuple):
+    """h of one parameter, flat, and where its rule's leaves lie if a kernel can read them."""
+
+    size: int
+    leaves: Tensors
+    addresses: bytes | None
 
 
 class Row:
     """h of several parameters, flat, in the order in which their coordinates are in the row."""
 
-    def __init__(self, leaves: Leaves, blocks: Sequence[Block], device: torch.device):
+    def __init__(
+        self,
+        leaves: Leaves,
+        blocks: Sequence[Block],
+        device: torch.device,
+        places: native.Places | None = None,  # of all of h, if the kernel brings it together
+        which: Mapping[str, int] | None = None,  # of these each leaf is
+    ):
         self.leaves, self.blocks, self.device = leaves, blocks, device
+        self.places, self.which = places, which or {}
 
     @classmethod
-    def of(
-        cls, shapes: Shapes, states: Sequence[Tensors], sizes: Sequence[int], device: torch.device
-    ) -> "Row":
-        """Return the row of parameters of these sizes, each with a flat h."""
-        leaves = {name: [h[name] for h in states] for name in shapes}
-        return cls(leaves, cut(sizes, block(device)), device)
+    def of(cls, names: Collection[str], states: Sequence[Flat], device: torch.device) -> "Row":
+        """Return the row of parameters, each with a flat h of those leaves."""
+        leaves = {name: [h.leaves[name] for h in states] for name in names}
+        sizes = [h.size for h in states]
+        blocks, places = cut(sizes, block(device)), None
+        if names and device.type == "cpu" and any(part.is_several for part in blocks):
+            places = native.places([h.addresses for h in states], sizes)
+        return cls(leaves, blocks, device, places, {name: k for k, name in enumerate(names)})
 
     def each(
         self,
-        update: Callable[[Tensor, Tensors], tuple[Tensor, Tensors]],
+        update: Callable[[Tensor, State], tuple[Tensor, State]],
         gradient: Float[Tensor, " n"],
+        apart: Collection[str] = (),
     ) -> Float[Tensor, " n"]:
-        """Map ∇ to g by a function of ∇ and h of one block, which returns its g and next h."""
+        """Map ∇ to g by a function of ∇ and h of one block, which returns its g and next h.
+
+        The leaves `apart` it renews where they lie, if the kernel can.
+        """
         g = torch.empty_like(gradient)
 
         def update_block(part: Block) -> None:
-            h = self.take(part)
+            h = self.take(part, apart)
             g[part.columns], after = update(gradient[part.columns], h)
             self.put(part, h, after)
 
         self.for_each(update_block, self.blocks)
         return g
 
-    def take(self, part: Block) -> Tensors:
-        """Return h of a block: views of one parameter's, copies of several."""
-        (number, columns), *others = part.parts
-        if not others:
-            return {name: xs[number][..., columns] for name, xs in self.leaves.items()}
-        return {
-            name: torch.cat([xs[k] for k, _ in part.parts], dim=-1)
-            for name, xs in self.leaves.items()
+    def take(self, part: Block, apart: Collection[str] = ()) -> State:
+        """Return h of a block: views of one parameter's; copies of several, but for those apart."""
+        several = part.numbers
+        if not part.is_several:
+            return {name: xs[several.start][..., part.inside] for name, xs in self.leaves.items()}
+        if self.places is None:
+            return {name: torch.cat(xs[several], dim=-1) for name, xs in self.leaves.items()}
+        h: State = {
+            name: native.Part(self.places, several, self.which[name])
+            for name in self.leaves
+            if name in apart
         }
+        copied = {name: xs[0].shape[:-1] for name, xs in self.leaves.items() if name not in apart}
+        rows, n = [*map(math.prod, copied.values())], part.columns.stop - part.columns.start
+        whole = torch.empty((sum(rows), n), dtype=torch.float32, device=self.device)
+        for (name, shape), x in zip(copied.items(), whole.split(rows), strict=True):
+            h[name] = x.view((*shape, n))
+        self._bring(part, h, back=False)
+        return h
 
-    def put(self, part: Block, h: Tensors, after: Tensors) -> None:
+    def put(self, part: Block, h: State, after: State) -> None:
         """Keep the next h of a block, of which `take` returned `h`."""
-        sizes = [columns.stop - columns.start for _, columns in part.parts]
+        if part.is_several and self.places is None:
+            for name, xs in self.leaves.items():
+                sizes = [x.shape[-1] for x in xs[part.numbers]]
+                torch.split_with_sizes_copy(after[name], sizes, dim=-1, out=xs[part.numbers])
+            return
         for name, x in h.items():
-            if len(sizes) > 1:
-                whole = [self.leaves[name][k] for k, _ in part.parts]
-                torch.split_with_sizes_copy(after[name], sizes, dim=-1, out=whole)
             # What was renewed where it lies is there already.
-            elif after[name] is not x:
+            if after[name] is not x:
                 x.copy_(after[name])
+        if part.is_several:
+            self._bring(part, h, back=True)
+
+    def _bring(self, part: Block, h: State, *, back: bool) -> None:
+        """Bring what `take` copies, which lies leaf after leaf, or bring it back."""
+        copied = {name: x for name, x in h.items() if isinstance(x, Tensor)}
+        if copied and self.places is not None:
+            which = [self.which[name] for name in copied]
+            rows = [x.numel() // x.shape[-1] for x in copied.values()]
+            first = next(iter(copied.values()))
+            self.places.bring(part.numbers, which, rows, first, back=back)
 
     def for_each(self, function: Callable[[Any], None], parts: Sequence[Any]) -> None:
         """Call a function of each part; on a CPU in as many threads as PyTorch has."""
@@ -113,22 +166,25 @@ class Row:
 def cut(sizes: Sequence[int], size: int) -> list[Block]:
     """Return blocks of at most `size` coordinates of parameters of these sizes."""
     blocks: list[Block] = []
-    end, room = 0, 0
+    first, start, end = 0, 0, 0
+
+    def put_together(stop: int) -> None:
+        if end > start:
+            blocks.append(Block(slice(start, end), slice(first, stop), slice(0, end - start)))
+
     for number, n in enumerate(sizes):
-        if n == 0:
-            continue
         # A call takes as long as copies of h of so few coordinates.
-        small = n < size // 8
-        if small and n <= room:
-            (columns, parts) = blocks[-1]
-            parts.append((number, slice(0, n)))
-            blocks[-1] = Block(slice(columns.start, end + n), parts)
-            room -= n
-        else:
-            for start in range(0, n, size):
-                stop = min(start + size, n)
-                columns = slice(end + start, end + stop)
-                blocks.append(Block(columns, [(number, slice(start, stop))]))
-            room = size - n if small else 0
+        is_small = n < size // 8
+        # Threads share them, of which each takes longer to be called than to be divided.
+        if not is_small or end - start + n > size // 2:
+            put_together(number)
+            first, start = number, end
+        if not is_small:
+            for begin in range(0, n, size):
+                inside = slice(begin, min(begin + size, n))
+                columns = slice(end + inside.start, end + inside.stop)
+                blocks.append(Block(columns, slice(number, number + 1), inside))
+            first, start = number + 1, end + n
         end += n
+    put_together(len(sizes))
     return blocks

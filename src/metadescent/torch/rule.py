@@ -8,14 +8,14 @@ A new rule is one new file in `metadescent/torch/rules`, found by discovery.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.row import Row, Shapes, Tensors
+from metadescent.torch.row import Row, Shapes, State, Tensors
 from metadescent.torch.shard import local
 
 Leaf = TypeVar("Leaf")
@@ -40,14 +40,18 @@ class Rule(ABC):
 
     @abstractmethod
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         """Map ∇ and h of n coordinates to their g and next h.
 
         Leaves of the state are those of `state_shapes` with an axis of length n appended. They may
         be renewed where they lie; those that are returned then are those that were given. The
         parameters whose row this is are given to a rule that looks at θ.
         """
+
+    def apart(self) -> Collection[str]:
+        """Return the leaves of h that may be parts of several parameters' where a kernel runs."""
+        return ()
 
     def update_row(
         self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
@@ -56,7 +60,7 @@ class Rule(ABC):
 
         A rule that is not coordinatewise says here what it does with the blocks of a row.
         """
-        return row.each(lambda x, h: self.update(phi, x, h), gradient)
+        return row.each(lambda x, h: self.update(phi, x, h), gradient, self.apart())
 
 
 def under(path: str, leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:
@@ -83,8 +87,8 @@ class TensorByTensor(Rule):
         return {}
 
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         thetas = [local(p).reshape(-1) for p in params]
         parts = zip(gradient.split([x.numel() for x in thetas]), thetas, params, strict=True)
         # Of no coordinates there is no mean, so empty ones are left out; [:0] is for no part.

@@ -104,7 +104,8 @@ ffi::Error update(ffi::ThreadPool pool, float scale, ffi::AnyBuffer x, ffi::Rema
   const int64_t n = x.element_count() / shape[0];
   std::vector<float*> after;
   for (size_t i = 0; i < rets.size(); ++i) after.push_back(data(rets, i));
-  update_all(pool, given, x.typed_data<float>(), n, g->typed_data<float>(), after, n, n);
+  update_all(pool, given.phi, x.typed_data<float>(), n, g->typed_data<float>(),
+             Whole(given.states, after, n), n);
   return ffi::Error::Success();
 }
 

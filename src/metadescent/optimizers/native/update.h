@@ -13,6 +13,39 @@ namespace metadescent {
 // own: longer visits to a page are fewer.
 constexpr int SPAN = 4;
 
+// Where h of coordinates [begin, begin + count) is fetched from and returned to, leaf by leaf. It is
+// no parameter of a template: with two kinds of it the compiler would not put a layer's step in place.
+class Memory {
+ public:
+  virtual void gather(float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
+                      int64_t count) const = 0;
+  virtual void scatter(const float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
+                       int64_t count) const = 0;
+
+ protected:
+  ~Memory() = default;
+};
+
+// h before and after of all coordinates, each leaf a matrix, with rows `stride` apart.
+class Whole final : public Memory {
+ public:
+  Whole(const std::vector<const float*>& before, const std::vector<float*>& after, int64_t stride)
+      : before_(before), after_(after), stride_(stride) {}
+  void gather(float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
+              int64_t count) const override {
+    metadescent::gather(tiles, tile, before_[leaf], rows, {stride_, begin, count});
+  }
+  void scatter(const float* tiles, int64_t tile, size_t leaf, int64_t rows, int64_t begin,
+               int64_t count) const override {
+    metadescent::scatter(tiles, tile, after_[leaf], rows, {stride_, begin, count});
+  }
+
+ private:
+  const std::vector<const float*>& before_;
+  const std::vector<float*>& after_;
+  const int64_t stride_;
+};
+
 // One thread's work: one step of SPAN tiles.
 class Scratch {
  public:
@@ -27,17 +60,17 @@ class Scratch {
     g_ = memory_.take(SPAN * WIDTH);
   }
 
-  // x, whose rows may have another stride than h's, and g, if wanted, are those of all coordinates.
-  void run(const Arguments& given, const float* x, int64_t x_stride, float* g,
-           const std::vector<float*>& after, const Window& window) {
-    const int64_t tiles = (window.count + WIDTH - 1) / WIDTH;
+  // Coordinates [begin, begin + count); x, g, if wanted, and h are those of all.
+  void run(const float* x, int64_t x_stride, float* g, const Memory& h, int64_t begin,
+           int64_t count) {
+    const int64_t tiles = (count + WIDTH - 1) / WIDTH;
     for (size_t l = 0; l < phi_.layers.size(); ++l) {
       const Layer& layer = phi_.layers[l];
       const int64_t columns = layer.columns * WIDTH, hidden = layer.hidden * WIDTH;
       if (l == 0)
-        gather(x_[0], columns, x, layer.inputs, {x_stride, window.begin, window.count});
-      gather(x_[l] + layer.inputs * WIDTH, columns, given.states[2 * l], layer.hidden, window);
-      gather(c_[l], hidden, given.states[2 * l + 1], layer.hidden, window);
+        gather(x_[0], columns, x, layer.inputs, {x_stride, begin, count});
+      h.gather(x_[l] + layer.inputs * WIDTH, columns, 2 * l, layer.hidden, begin, count);
+      h.gather(c_[l], hidden, 2 * l + 1, layer.hidden, begin, count);
       for (int64_t i = 0; i < tiles; ++i) {
         const Step step{x_[l] + i * columns, nullptr, c_[l] + i * hidden, nullptr};
         if (l > 0)
@@ -45,8 +78,8 @@ class Scratch {
                       layer.inputs * WIDTH * sizeof(float));
         forward<false>(layer, step, step.c, h_[l] + i * hidden);
       }
-      scatter(h_[l], hidden, after[2 * l], layer.hidden, window);
-      scatter(c_[l], hidden, after[2 * l + 1], layer.hidden, window);
+      h.scatter(h_[l], hidden, 2 * l, layer.hidden, begin, count);
+      h.scatter(c_[l], hidden, 2 * l + 1, layer.hidden, begin, count);
     }
     if (g == nullptr) return;
     const int64_t hidden = phi_.layers.back().hidden;
@@ -57,7 +90,7 @@ class Scratch {
           sum += phi_.output[j] * load(h_.back() + (i * hidden + j) * WIDTH + v * LANES);
         store(g_ + i * WIDTH + v * LANES, phi_.scale * sum);
       }
-    scatter(g_, WIDTH, g, 1, window);
+    scatter(g_, WIDTH, g, 1, {0, begin, count});
   }
 
  private:
@@ -73,20 +106,18 @@ class Scratch {
   float* g_;
 };
 
-// One step of n coordinates. `after` may be h before.
+// One step of n coordinates. h after may lie where h before does.
 template <typename Pool>
-void update_all(Pool& pool, const Arguments& given, const float* x, int64_t x_stride, float* g,
-                const std::vector<float*>& after, int64_t stride, int64_t n) {
+void update_all(Pool& pool, const Phi& phi, const float* x, int64_t x_stride, float* g,
+                const Memory& h, int64_t n) {
   // Enough chunks to share out evenly, few enough that handing them out costs nothing.
   const int64_t width = SPAN * WIDTH, spans = (n + width - 1) / width;
   const int64_t chunk = std::max<int64_t>(1, std::min<int64_t>(16, spans / 16));
 
   for_each(pool, (spans + chunk - 1) / chunk, [&, chunk] {
-    return [&, chunk, scratch = std::make_shared<Scratch>(given.phi)](int64_t index) {
-      for (int64_t span = index * chunk; span < std::min(spans, (index + 1) * chunk); ++span) {
-        const Window window{stride, span * width, std::min(width, n - span * width)};
-        scratch->run(given, x, x_stride, g, after, window);
-      }
+    return [&, chunk, scratch = std::make_shared<Scratch>(phi)](int64_t index) {
+      for (int64_t span = index * chunk; span < std::min(spans, (index + 1) * chunk); ++span)
+        scratch->run(x, x_stride, g, h, span * width, std::min(width, n - span * width));
     };
   });
 }

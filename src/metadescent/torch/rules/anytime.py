@@ -5,13 +5,13 @@
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors, put_under, under
 from metadescent.torch.rules.lstm import LSTMRule
 from metadescent.torch.rules.rnnprop import grow_, squares
 
@@ -42,9 +42,12 @@ class AnytimeRule(Rule):
         moments: Shapes = {f"{k}{n}": () for n in range(len(self.betas)) for k in "msw"}
         return moments | {"t": ()}
 
+    def apart(self) -> Collection[str]:
+        return self.lstm.state_shapes()
+
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         # Before `features`, which counts this step.
         factor = (state["t"] / self.tau).add_(1).rsqrt_()
         x, moments = self.features(gradient, state)
@@ -52,8 +55,8 @@ class AnytimeRule(Rule):
         return g * factor, moments | h
 
     def features(
-        self, gradient: Float[Tensor, " n"], state: Tensors
-    ) -> tuple[Float[Tensor, "features n"], Tensors]:
+        self, gradient: Float[Tensor, " n"], state: State
+    ) -> tuple[Float[Tensor, "features n"], State]:
         """Return x and the moments, which are renewed where they lie."""
         count = len(self.betas)
         # Each operation passes memory once, and x is written where it stays: on a row that no

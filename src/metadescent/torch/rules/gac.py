@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metadescent.torch.row import Block, Row
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors, put_under, under
 from metadescent.torch.rules.lstm import LSTMRule, run_layer
 
 
@@ -33,12 +33,11 @@ class LSTMGACRule(Rule):
         return self.lstm.state_shapes()
 
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         whole = slice(0, len(gradient))
-        row = Row(
-            {name: [x] for name, x in state.items()}, [Block(whole, [(0, whole)])], gradient.device
-        )
+        leaves, blocks = {k: [x] for k, x in state.items()}, [Block(whole, slice(0, 1), whole)]
+        row = Row(leaves, blocks, gradient.device)
         return self.update_row(phi, gradient, row, params), state
 
     def update_row(
@@ -60,7 +59,7 @@ class LSTMGACRule(Rule):
         return torch.cat([gradient[:0], *(self.lstm.emit(phi, y) for y in x)])
 
 
-def _renew(phi: Tensors, layer: int, x: Float[Tensor, "features n"], state: Tensors) -> None:
+def _renew(phi: Tensors, layer: int, x: Float[Tensor, "features n"], state: State) -> None:
     """Put the next h and c of one layer in the place of those before."""
     for name, y in zip((f"h{layer}", f"c{layer}"), run_layer(phi, layer, x, state), strict=True):
         if y is not state[name]:

@@ -4,14 +4,14 @@ Layer l keeps h and c as `h0`, `c0`, `h1`, `c1`, … of its units × coordinates
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from metadescent.torch import native
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors
 
 
 class LSTMRule(Rule):
@@ -42,14 +42,17 @@ class LSTMRule(Rule):
     def state_shapes(self) -> Shapes:
         return {f"{k}{n}": (units,) for n, units in enumerate(self.layers) for k in "hc"}
 
+    def apart(self) -> Collection[str]:
+        return self.state_shapes()
+
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         return self.run(phi, self.features(gradient), state)
 
     def run(
-        self, phi: Tensors, x: Float[Tensor, "features n"], state: Tensors
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, x: Float[Tensor, "features n"], state: State
+    ) -> tuple[Float[Tensor, " n"], State]:
         """Run the features of n coordinates through the stack."""
         numbers = range(len(self.layers))
         weights = [weight for number in numbers for weight in _weights_of(phi, number)]
@@ -77,7 +80,7 @@ class LSTMRule(Rule):
 
 
 def run_layer(
-    phi: Tensors, number: int, x: Float[Tensor, "features n"], state: Tensors
+    phi: Tensors, number: int, x: Float[Tensor, "features n"], state: State
 ) -> tuple[Float[Tensor, "hidden n"], Float[Tensor, "hidden n"]]:
     """Return the next h and c of one layer: c′ = σ(f)·c + σ(i)·tanh(g), h′ = σ(o)·tanh(c′)."""
     weights, h, c = _weights_of(phi, number), state[f"h{number}"], state[f"c{number}"]

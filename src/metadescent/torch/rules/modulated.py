@@ -1,12 +1,12 @@
 """Momentum that an LSTM weighs, in PyTorch; `optimizers/modulated.py` has its equations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors, put_under, under
 from metadescent.torch.rules.anytime import AnytimeRule
 
 
@@ -29,9 +29,12 @@ class ModulatedRule(Rule):
     def state_shapes(self) -> Shapes:
         return self.anytime.state_shapes()
 
+    def apart(self) -> Collection[str]:
+        return self.anytime.apart()
+
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         x, moments = self.anytime.features(gradient, state)
         weight, h = self.anytime.lstm.run(under("anytime/lstm", phi), x, state)
         ahead = torch.lerp(moments["m0"], gradient, 1 - self.anytime.betas[0])

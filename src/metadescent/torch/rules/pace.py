@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors
 
 
 class PaceRule(Rule):
@@ -21,8 +21,8 @@ class PaceRule(Rule):
         return {"t": ()}
 
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         t = state["t"]
         place = (t / self.horizon).clamp(max=1.0) * (self.corners - 1)
         start, *gains = phi["p"]

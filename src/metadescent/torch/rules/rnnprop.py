@@ -1,12 +1,12 @@
 """RNNprop in PyTorch; `optimizers/rnnprop.py` has its equations and their source."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors, put_under, under
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors, put_under, under
 from metadescent.torch.rules.lstm import LSTMRule
 
 
@@ -22,9 +22,12 @@ class RNNPropRule(Rule):
     def state_shapes(self) -> Shapes:
         return {"m": (), "s": (), "w": ()} | self.lstm.state_shapes()
 
+    def apart(self) -> Collection[str]:
+        return self.lstm.state_shapes()
+
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         m, s, w = state["m"], state["s"], state["w"]
         m.lerp_(gradient, 1 - self.beta)
         grow_(s, squares(gradient), self.beta)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from metadescent.torch.rule import Params, Rule, Shapes, Tensors
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors
 
 
 class WarmUpRule(Rule):
@@ -20,8 +20,8 @@ class WarmUpRule(Rule):
         return {"t": ()}
 
     def update(
-        self, phi: Tensors, gradient: Float[Tensor, " n"], state: Tensors, params: Params = ()
-    ) -> tuple[Float[Tensor, " n"], Tensors]:
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
         t = state["t"]
         factor = ((1 + t) * torch.exp(-phi["p"])).clamp(max=1.0)
         return factor * gradient, {"t": t + 1}
