@@ -25,9 +25,8 @@ def test_a_closed_one_is_said() -> None:
 
 
 def test_one_that_is_read_no_more_ends_it_without_a_word() -> None:
-    status, out, said = run("list", "| head -1")
-    assert (status, said) == (141, "")
-    assert out.startswith("problems ")
+    # The reader is gone before the first line is written.
+    assert run("list", "| :") == (141, "", "")
 
 
 def test_closed_errors_are_no_error() -> None:
