@@ -65,6 +65,7 @@ def test_the_first_is_handed_on_and_a_second_is_not() -> None:
     assert handed == [signal.SIGINT]
 
 
+KEPT = "; what was saved before is kept"
 # What is compiled is a call in which Python sees no signal: the derivation of a key is one.
 FOREVER = 'hashlib.pbkdf2_hmac("sha256", b"", b"", 2_000_000_000)'
 BUSY = f"""
@@ -87,6 +88,21 @@ def wait():
 atexit.register(wait)
 def parse(words):
     pathlib.Path("begun").touch()
+    time.sleep(600)
+cli._parse = parse
+cli.program()
+"""
+# A finalizer, in which Python raises nothing: an interruption is dropped there.
+FINALIZER = """
+import pathlib, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from metadescent import cli
+class Slow:
+    def __del__(self):
+        pathlib.Path("begun").touch()
+        time.sleep(600)
+def parse(words):
+    Slow()
     time.sleep(600)
 cli._parse = parse
 cli.program()
@@ -126,9 +142,7 @@ def begun(folder: Path, program: str, *words: str) -> Iterator[subprocess.Popen]
 
 
 @BOTH
-@pytest.mark.parametrize(
-    ("program", "also"), [(BUSY, "; what was saved before is kept"), (AT_EXIT, "")]
-)
+@pytest.mark.parametrize(("program", "also"), [(BUSY, KEPT), (AT_EXIT, ""), (FINALIZER, KEPT)])
 def test_a_process_ends_within_two_seconds_whatever_it_is_at(
     number: signal.Signals, status: int, word: str, program: str, also: str, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM end a process within two seconds; a training saves its epoch if it can."""
 
+import functools
 import os
 import signal
 import socket
@@ -49,6 +50,7 @@ def on_time() -> Iterator[None]:
     threading.Thread(target=_watch, args=(ours, theirs), daemon=True).start()
     # The system writes the number of each signal to `theirs`, whatever Python is at.
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
     try:
         yield
     except SystemExit as end:
@@ -59,6 +61,13 @@ def on_time() -> Iterator[None]:
                     stream.flush()
             os._exit(end.code)
         raise
+
+
+def _unraisable(say: Callable[[Any], object], unraisable: Any) -> None:
+    """Say what Python could not raise, unless a signal did: the thread that watches ends it."""
+    # It may arrive within a finalizer, or a callback of the garbage collection such as JAX's.
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt | Terminated):
+        say(unraisable)
 
 
 def _watch(signals: socket.socket, _: socket.socket) -> None:
