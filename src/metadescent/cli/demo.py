@@ -45,6 +45,7 @@ class Demo(Command):
         from metadescent.registry import make_problem, recipe_of
         from metadescent.runs.folder import OPTIMIZER
         from metadescent.runs.outcome import outcome_of, takes_searches
+        from metadescent.runs.plan import initial_optimizer
 
         began = time.monotonic()
         recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
@@ -53,7 +54,7 @@ class Demo(Command):
         state = train(folder, "quadratic", recipe, None, resume=False, command="demo")
         problem = make_problem("quadratic")
         names, seed = baselines_for(problem), recipe.seed + 1
-        with progress("compare", 2 * len(names) + 2) as report:
+        with progress("compare", 2 * len(names) + 3) as report:
             # Its line search serves at any rate near 1, and it takes its problems one by one.
             searched = tune_each(
                 [name for name in names if takes_searches(name)],
@@ -64,7 +65,8 @@ class Demo(Command):
                 progress=lambda text: report(text, 1),
             )
             comparison = compare(
-                {"LSTM": state.best},
+                # The same rule with the φ that training began with.
+                {"LSTM": state.best, "untrained": initial_optimizer(recipe)},
                 problem,
                 "quadratic",
                 baselines=names,

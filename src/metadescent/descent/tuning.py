@@ -46,7 +46,7 @@ class Tuned(NamedTuple):
     grid: list[float]
     final_losses: list[float]
     criterion: str  # what "best" means, in words
-    diverged: Sequence[int] = ()
+    diverged: Sequence[int] | None = None
 
     def plot(self) -> Any:
         """Return a figure of final losses over rates."""
@@ -121,6 +121,11 @@ def tune(
     # A rate is 10^(k / POINTS_PER_DECADE), and k its key.
     losses: dict[int, Float[np.ndarray, " problems"]] = {}
     nothing: Float[np.ndarray, " problems"] | None = None
+    sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
+
+    def curves_at(rate: float, **options: Any) -> Array:
+        return learning_curves(baseline.at(rate, num_steps), problem, key, **sizes, **options)
+
     low, high = (POINTS_PER_DECADE * decade for decade in baseline.decades)
     while True:
         new = [k for k in range(low, high + 1) if k not in losses]
@@ -130,16 +135,14 @@ def tune(
                 f"tuning {name}, {len(losses)} of {count} rates", (len(losses) + share) / count
             )
 
-        # At a rate of 0 nothing is done.
-        for k in [*([] if nothing is not None else [None]), *new] if in_turn else ():
-            m = baseline.at(0.0 if k is None else float(_rates([k])[0]), num_steps)
-            sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
-            curves = learning_curves(m, problem, key, **sizes, progress=tell)
-            if k is None:
-                nothing = np.asarray(final_loss(curves))
-            else:
-                losses[k] = np.asarray(final_loss(curves))
-                tell(0.0)
+        for k in new if in_turn else ():
+            curves = curves_at(float(_rates([k])[0]), progress=tell)
+            losses[k] = np.asarray(final_loss(curves))
+            tell(0.0)
+            if nothing is None:
+                # A search along a line has its first gradient at θ₀; others stay at a rate of 0.
+                still = curves[:, :1] if baseline.searches_along_line else curves_at(0.0)
+                nothing = np.asarray(final_loss(still))
         if not in_turn:
             rates = jnp.asarray([0.0, *_rates(new)])
             nothing, *errors = np.asarray(
@@ -147,6 +150,7 @@ def tune(
             )
             losses.update(zip(new, errors, strict=True))
             tell(0.0)
+        assert nothing is not None
         exponents = sorted(losses)
         figures, diverged = _figures([losses[k] for k in exponents], nothing)
         best = exponents[int(np.argmin(figures))]
@@ -168,6 +172,12 @@ def tune(
         f"{num_seeds} problems",
         diverged=diverged.tolist(),
     )
+
+
+def untuned(names: Sequence[str]) -> dict[str, Tuned]:
+    """Return, in place of searches, the middle of the grids that these would begin with."""
+    rates = {name: 10.0 ** (sum(BASELINES[name].decades) / 2) for name in names}
+    return {name: Tuned(rate, [], [], "not tuned") for name, rate in rates.items()}
 
 
 def baselines_for(problem: Problem) -> list[str]:
