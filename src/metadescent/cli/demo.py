@@ -19,7 +19,7 @@ class Demo(Command):
     """Folder for the optimizer, the figure and the figures behind it."""
     epochs: int = 15
     """Epochs of meta-training."""
-    seeds: int = 1000
+    seeds: int = 256
     """Fresh functions to compare on."""
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Demo(Command):
                 problem,
                 problem_keys(seed)[0],
                 recipe.steps,
-                min(64, 4 * self.seeds),
+                min(32, 4 * self.seeds),
                 progress=lambda text: report(text, 1),
             )
             comparison = compare(
