@@ -17,7 +17,7 @@ class Demo(Command):
 
     out: Path = Path("runs/demo")
     """Folder for the optimizer, the figure and the figures behind it."""
-    epochs: int = 15
+    epochs: int = 10
     """Epochs of meta-training."""
     seeds: int = 256
     """Fresh functions to compare on."""
@@ -36,6 +36,7 @@ class Demo(Command):
     def run(self) -> None:
         """Train, compare, draw."""
         from metadescent._files import write_json
+        from metadescent.cli.baselines import quick_to_compile
         from metadescent.cli.console import output, progress
         from metadescent.cli.tables import print_comparison, save_curves
         from metadescent.cli.training import train
@@ -54,7 +55,8 @@ class Demo(Command):
         state = train(folder, "quadratic", recipe, None, resume=False, command="demo")
         problem = make_problem("quadratic")
         names, seed = baselines_for(problem), recipe.seed + 1
-        with progress("compare", 2 * len(names) + 3) as report:
+        # On functions this small most of the time is compilation.
+        with progress("compare", 2 * len(names) + 3) as report, quick_to_compile():
             # Its line search serves at any rate near 1, and it takes its problems one by one.
             searched = tune_each(
                 [name for name in names if takes_searches(name)],
@@ -74,7 +76,6 @@ class Demo(Command):
                 num_seeds=self.seeds,
                 seed=seed,
                 searched=searched,
-                timed=True,
                 progress=lambda text: report(text, 1),
             )
         write_json(self.out / "demo.json", comparison.to_json())

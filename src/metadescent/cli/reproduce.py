@@ -52,14 +52,11 @@ class Reproduce(Command):
 
     def run(self) -> None:
         """Measure, judge, draw."""
-        import jax
+        from metadescent.cli.baselines import quick_to_compile
 
         # Of a smoke run nearly all is compilation.
-        jax.config.update("jax_disable_most_optimizations", self.budget == "smoke")
-        try:
+        with quick_to_compile(self.budget == "smoke"):
             self._run()
-        finally:
-            jax.config.update("jax_disable_most_optimizations", False)
 
     def _run(self) -> None:
         from metadescent import zoo
