@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_what_is_quick_to_compile_is_so_within_and_nowhere_else() -> None:
 
     with quick_to_compile(False):
         assert not quick()
-    with pytest.raises(ZeroDivisionError), quick_to_compile():
+    with suppress(ZeroDivisionError), quick_to_compile():
         assert quick()
         raise ZeroDivisionError
     assert not quick()
