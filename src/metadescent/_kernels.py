@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-w")
@@ -48,7 +49,7 @@ def compiled(
     try:
         library = _path(f"{_digest(program, sources, version)}.so")
         if not library.exists():
-            _compile([program, *arguments, *map(str, sources)], library)
+            _compile([program, *arguments], sources, library)
     except (OSError, subprocess.SubprocessError) as error:
         detail = (getattr(error, "stderr", "") or str(error)).strip()[:500]
         message = f"no C++ kernels, {instead} own code runs instead: {detail}"
@@ -105,18 +106,17 @@ def _path(name: str) -> Path:
     return folder / name
 
 
-def _compile(command: Sequence[str], library: Path) -> None:
+def _compile(command: Sequence[str], sources: Sequence[Path], library: Path) -> None:
+    """Compile sources side by side, and link them."""
     # Written beside and renamed: two processes may be at it, and either result will do.
-    handle, beside = tempfile.mkstemp(dir=library.parent, suffix=".tmp")
-    os.close(handle)
-    try:
-        subprocess.run(
-            [*command, "-o", beside],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=True,
-        )
-        os.replace(beside, library)
-    finally:
-        Path(beside).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=library.parent, suffix=".tmp") as folder:
+        objects = [f"{folder}/{number}.o" for number, _ in enumerate(sources)]
+        calls = [[*command, "-c", str(s), "-o", o] for s, o in zip(sources, objects, strict=True)]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_run, calls))
+        _run([*command, *objects, "-o", f"{folder}/library"])
+        os.replace(f"{folder}/library", library)
+
+
+def _run(command: Sequence[str]) -> None:
+    subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)

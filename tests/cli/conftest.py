@@ -158,7 +158,7 @@ def check_evaluation() -> Callable:
         assert (found["problem"], found["steps"], found["seeds"]) == (problem, steps, seeds)
         assert list(found["curves"]) == [learned, *baselines]
         for name, curve in found["curves"].items():
-            assert list(curve) == ["mean", "ci95", "final", "sum", "rate"]
+            assert list(curve) == ["mean", "ci95", "final", "sum", "rate", "diverged"]
             mean, (low, high) = np.asarray(curve["mean"]), np.transpose(curve["ci95"])
             assert mean.shape == low.shape == high.shape == (steps,)
             assert (low <= mean).all()

@@ -27,9 +27,13 @@ def test_demo_learns_compares_draws_and_may_be_repeated(
     for _ in range(2):
         status, out, _ = metadescent("demo", "--epochs", "2", "--seeds", "3", "--out", "d")
         assert status == 0
-        assert all(name in out for name in ("LSTM", *names))
+        assert all(name in out for name in ("LSTM", "untrained", *names))
     found = json.loads((tmp_path / "d" / "demo.json").read_text())
-    check_evaluation(found, "quadratic", "LSTM", names, steps=4, seeds=3)
+    # What training is worth is seen beside the φ that it began with.
+    untrained = found["curves"].pop("untrained")
+    assert untrained["rate"] is None
+    check_evaluation(found, "quadratic", "LSTM", names, steps=4, seeds=3, timed=False)
+    assert untrained["mean"] != found["curves"]["LSTM"]["mean"]
     assert {path.name for path in (tmp_path / "d").iterdir()} == {
         "quadratic-lstm",
         "demo.json",
@@ -42,5 +46,5 @@ def test_demo_learns_compares_draws_and_may_be_repeated(
 def test_demo_as_it_is(metadescent: Callable) -> None:
     status, out, _ = metadescent("demo", "--epochs", "1", "--seeds", "8")
     assert status == 0
-    assert all(name in out for name in ("LSTM", *BASELINES))
+    assert all(name in out for name in ("LSTM", "untrained", *BASELINES))
     assert Path("runs/demo/demo.png").is_file()

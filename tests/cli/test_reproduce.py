@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from metadescent.cli.baselines import quick_to_compile
 from metadescent.descent.baselines import STANDARD
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo import catalogue
@@ -35,14 +38,27 @@ def small_zoo(save: Callable, tiny: dict, tmp_path: Path, monkeypatch: pytest.Mo
         save(file, trained_on=name, recipe=asdict(Recipe(**tiny)))
 
 
+def test_what_is_quick_to_compile_is_so_within_and_nowhere_else() -> None:
+    def quick() -> bool:
+        return jax.config.read("jax_disable_most_optimizations")
+
+    with quick_to_compile(False):
+        assert not quick()
+    with suppress(ZeroDivisionError), quick_to_compile():
+        assert quick()
+        raise ZeroDivisionError
+    assert not quick()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_zoo")
-def test_reproduce_draws_the_figure_and_judges_the_claims(
+def test_a_smoke_run_draws_the_figure_and_judges_no_claim(
     check_evaluation: Callable, small_mnist: str, metadescent: Callable, tmp_path: Path
 ) -> None:
     words = ("reproduce", "figure4", "--budget", "smoke", "--data-dir", small_mnist)
-    status, _, said = metadescent(*words, "--json", "f.json", "--out", "o")
+    status, out, said = metadescent(*words, "--json", "f.json", "--out", "o")
     assert status == 0, said
+    assert "not judged" in out
     assert {path.name for path in (tmp_path / "o").iterdir()} == {"figure4.png", "figure4.svg"}
     found = json.loads((tmp_path / "f.json").read_text())
     assert list(found) == ["figure", "panels", "claims"]
@@ -56,7 +72,8 @@ def test_reproduce_draws_the_figure_and_judges_the_claims(
     assert len(found["claims"]) >= 3
     for claim in found["claims"]:
         assert list(claim) == ["text", "section", "measured", "reference", "holds"]
-        assert isinstance(claim["holds"], bool)
+        # Of a smoke run nothing is judged.
+        assert claim["holds"] is None
 
     # Trained anew, the optimizers are others, and the baselines are what they were.
     status, _, said = metadescent(*words, "--json", "again.json", "--out", "o", "--retrain")

@@ -53,6 +53,27 @@ def test_margins_are_over_differences_on_the_same_problems(result: Comparison) -
     assert compare({}, PROBLEM, "small", baselines=["sgd"], num_steps=2, num_seeds=2).margins == {}
 
 
+@pytest.mark.parametrize("value", [1e12, np.inf, np.nan])
+@pytest.mark.parametrize("gone", [1, 2, 3])
+def test_few_that_diverged_are_counted_and_left_out_of_the_means(
+    gone: int, value: float, searches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.tile([4.0, 3.0, 2.0], (40, 1)) + np.arange(40)[:, None] % 2
+    losses = rows.copy()
+    losses[:gone, 1:] = value
+    monkeypatch.setattr(
+        comparison, "learning_curves", lambda m, *_, **__: rows if m is M else losses
+    )
+    result = compare({"m": M}, PROBLEM, "small", baselines=["sgd"], num_steps=3, num_seeds=40)
+    assert (result.curves["m"].diverged, result.curves["sgd"].diverged) == (0, gone)
+    few = gone <= 2
+    kept = summarize(rows[gone:] if few else losses)
+    np.testing.assert_allclose(result.curves["sgd"].mean, kept.mean)
+    assert np.isfinite(result.margins["sgd"].mean).all() == (few or value == 1e12)
+    # On the others both go equally fast.
+    assert not few or result.standings("m")["sgd"].speed_up == 1.0
+
+
 def test_held_out_losses_stand_beside_the_curves() -> None:
     result = compare(
         {"one": M},

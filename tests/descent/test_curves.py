@@ -13,6 +13,8 @@ import pytest
 import scipy.stats
 
 from metadescent.descent.curves import (
+    apart,
+    blown_up,
     final_loss,
     held_out_curves,
     learning_curves,
@@ -117,6 +119,32 @@ def test_a_curve_that_diverges_can_be_summarized() -> None:
     assert curve.mean.tolist() == [2.0, np.inf]
 
 
+RISING = np.array([1.0, 2.0, 9.0, 1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("last", [1e3, 1e30, np.inf, np.nan])
+def test_what_ends_far_above_its_first_tenth_has_blown_up(last: float, unit: float) -> None:
+    losses = np.tile(RISING, (40, 1))
+    losses[3, -1] = last
+    assert np.flatnonzero(blown_up(unit * losses)).tolist() == [3]
+    assert blown_up(unit * losses - 5.0 * unit)[3]
+
+
+def test_a_peak_a_rise_and_a_problem_that_is_solved_at_once_are_no_blow_ups() -> None:
+    losses = np.tile(RISING, (40, 1))
+    losses[0, 2] = 1e9
+    losses[1, -1] = 5.0
+    losses[2] = [1e-12, 0.0, 0.0, 0.0, 0.0, 1e-9]
+    assert not blown_up(losses).any()
+    assert not blown_up(np.zeros((2, 4))).any()
+
+
+@pytest.mark.parametrize(("gone", "left_out"), [(0, 0), (1, 1), (5, 5), (6, 0), (100, 0)])
+def test_few_that_blew_up_are_left_out_and_many_are_not(gone: int, left_out: int) -> None:
+    assert apart(np.arange(100) < gone).sum() == left_out
+
+
 def test_a_curve_in_json() -> None:
     curve = summarize(jnp.asarray([[4.0, 1.0], [2.0, 1.0]]), rate=0.1)
     written = json.loads(json.dumps(curve.to_json(), allow_nan=False))
@@ -124,6 +152,7 @@ def test_a_curve_in_json() -> None:
     assert written["final"] == curve.final == 1.0
     assert written["sum"] == curve.sum == 4.0
     assert written["rate"] == 0.1
+    assert written["diverged"] == 0
     np.testing.assert_allclose(written["ci95"], np.stack([curve.low, curve.high], axis=1))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import final_loss, learning_curves
-from metadescent.descent.tuning import Tuned, baselines_for, tune
+from metadescent.descent.tuning import Tuned, _figures, baselines_for, tune
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.from_function import FromFunction
 
@@ -56,7 +56,11 @@ def test_the_rate_is_the_best_of_its_grid(tuned: Tuned) -> None:
     assert tuned.rate == tuned.grid[int(np.argmin(tuned.final_losses))]
     assert tuned.grid[0] < tuned.rate < tuned.grid[-1]
     np.testing.assert_allclose(np.diff(np.log10(tuned.grid)), 0.25)
-    assert tuned.criterion == "mean loss over the last tenth of 10 steps, 2 problems"
+    assert tuned.criterion == (
+        "mean loss, capped where it blows up, over the last tenth of 10 steps, 2 problems"
+    )
+    assert tuned.diverged is not None
+    assert len(tuned.diverged) == len(tuned.grid)
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1e4], ids=["to higher rates", "to lower rates"])
@@ -74,12 +78,96 @@ def test_rates_that_diverge_are_never_best() -> None:
     assert tuned.final_losses[-1] == np.inf
     assert diverged
     assert tuned.rate < min(diverged)
+    assert tuned.diverged is not None
+    assert (tuned.diverged[0], tuned.diverged[-1]) == (0, 2)
+
+
+RNG = np.random.default_rng(0)
+NOTHING = 1.0 + RNG.random(128)
+"""Losses of doing nothing on 128 problems."""
+ENDS = np.outer([0.9, 0.5, 0.2, 0.4], NOTHING)
+"""Final losses at four rates, the third of which is the best."""
+
+
+def best(losses: np.ndarray, nothing: np.ndarray = NOTHING) -> int:
+    return int(np.argmin(_figures(list(losses), nothing)[0]))
+
+
+def test_where_nothing_blows_up_the_figure_is_the_mean() -> None:
+    figures, diverged = _figures(list(ENDS), NOTHING)
+    np.testing.assert_allclose(figures, ENDS.mean(1))
+    assert not diverged.any()
+
+
+@pytest.mark.parametrize("loss", [1e3, 1e30, np.inf, np.nan])
+def test_a_rate_that_diverges_on_one_problem_and_is_a_hair_better_is_not_best(loss: float) -> None:
+    losses = ENDS.copy()
+    losses[3] = 0.99 * losses[2]
+    assert best(losses) == 3
+    losses[3, 5] = loss
+    assert best(losses) == 2
+    np.testing.assert_array_equal(_figures(list(losses), NOTHING)[1], [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize("loss", [1e3, 1e30, np.inf, np.nan])
+def test_a_rate_that_diverges_on_one_problem_and_is_far_better_is_best(loss: float) -> None:
+    losses = ENDS.copy()
+    losses[2, 5] = loss
+    assert best(losses) == 2
+
+
+@pytest.mark.parametrize("problem", [0, 77])
+@pytest.mark.parametrize("at", [slice(None), 1, 2], ids=["at all rates", "at one", "at the best"])
+def test_an_extreme_problem_does_not_choose_for_all(problem: int, at: slice | int) -> None:
+    losses, nothing = ENDS.copy(), NOTHING.copy()
+    nothing[problem] = 100.0
+    # On it a small rate is best.
+    losses[:, problem] = [50.0, 500.0, 5000.0, 5000.0]
+    chosen = best(losses, nothing)
+    losses[at, problem] *= 1e6
+    assert best(losses, nothing) == chosen == 2
+    nothing[problem] *= 1e6
+    assert best(losses, nothing) == 2
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_the_unit_of_the_loss_chooses_nothing(unit: float) -> None:
+    losses = ENDS * RNG.lognormal(sigma=2.0, size=ENDS.shape)
+    figures, diverged = _figures(list(losses), NOTHING)
+    scaled, again = _figures(list(unit * losses), unit * NOTHING)
+    np.testing.assert_allclose(scaled, unit * figures)
+    np.testing.assert_array_equal(again, diverged)
+
+
+def test_starts_around_zero_cap_no_usual_loss() -> None:
+    nothing = RNG.normal(size=128)
+    losses = nothing - np.array([[0.1], [2.0], [1.0]])
+    np.testing.assert_allclose(_figures(list(losses), nothing)[0], losses.mean(1))
+
+
+class Rare(Bowls):
+    """Of 64 functions about one is steeper by `curvature`, and all others have curvature 1."""
+
+    def sample(self, key: jax.Array) -> Bowl:
+        return Bowl(jnp.where(jax.random.uniform(key) < 1 / 64, self.curvature, 1.0))
+
+
+def test_one_steep_function_costs_the_others_nothing() -> None:
+    chosen = tune("sgd", Rare(jnp.asarray(1e6)), KEY, num_steps=10, num_seeds=64)
+    at = chosen.grid.index(chosen.rate)
+    assert chosen.rate == pytest.approx(BEST)
+    assert chosen.diverged is not None
+    assert 0 < chosen.diverged[at] < 5
 
 
 def test_all_rates_at_once_are_one_by_one(tuned: Tuned) -> None:
-    for rate, loss in list(zip(tuned.grid, tuned.final_losses, strict=True))[::4]:
+    assert tuned.diverged is not None
+    for rate, loss, gone in list(zip(tuned.grid, tuned.final_losses, tuned.diverged, strict=True))[
+        ::4
+    ]:
         curves = learning_curves(BASELINES["sgd"].at(rate), bowls(1.0), KEY, **SIZES)
-        assert loss == pytest.approx(float(final_loss(curves).mean()), rel=1e-3)
+        expected = np.inf if gone else float(final_loss(curves).mean())
+        assert loss == pytest.approx(expected, rel=1e-3)
 
 
 def test_side_by_side_there_is_one_word_for_a_grid() -> None:

@@ -1,6 +1,7 @@
 """The hand-designed optimizers that a command compares with: their names, and their tuning."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from metadescent.cli.console import progress
@@ -11,6 +12,18 @@ from metadescent.problems.base import Problem
 from metadescent.runs.cluster.executors import engine_of
 from metadescent.runs.cluster.tasks import Tuning, run_tunings
 from metadescent.runs.naming import absolute
+
+
+@contextlib.contextmanager
+def quick_to_compile(quick: bool = True) -> Iterator[None]:
+    """Have programs compiled in a fraction of the time; they run at a fraction of the speed."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", quick)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def baselines_of(text: str, problem: Problem) -> list[str]:

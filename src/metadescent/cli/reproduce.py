@@ -11,6 +11,8 @@ from metadescent.cli.command import Command
 from metadescent.cli.words import DataDir, File, Scheduler, Style, Workers
 from metadescent.runs.recipe import Recipe, recipe_from
 
+HOLDS = {True: "yes", False: "no", None: "not judged"}
+
 
 @dataclass(frozen=True)
 class Reproduce(Command):
@@ -50,6 +52,13 @@ class Reproduce(Command):
 
     def run(self) -> None:
         """Measure, judge, draw."""
+        from metadescent.cli.baselines import quick_to_compile
+
+        # Of a smoke run nearly all is compilation.
+        with quick_to_compile(self.budget == "smoke"):
+            self._run()
+
+    def _run(self) -> None:
         from metadescent import zoo
         from metadescent._files import write_json
         from metadescent._text import number
@@ -95,12 +104,14 @@ class Reproduce(Command):
                 claim.section,
                 number(claim.measured),
                 number(claim.reference),
-                "yes" if claim.holds else "no",
+                HOLDS[claim.holds],
             ]
             for claim in reproduction.claims
         ]
         columns = ["the paper says", "section", "measured", "against", "holds"]
         output().print(table(self.figure, columns, rows, text=["the paper says"]))
+        if self.budget == "smoke":
+            output().print("A smoke run shows that the figure can be made; nothing was tuned.")
         output().print(f"Figure: {self.out / self.figure}.png")
 
     def _retrained(self, names: tuple[str, ...]) -> dict[str, Any]:

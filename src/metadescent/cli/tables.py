@@ -25,14 +25,15 @@ def print_comparison(comparison: Comparison) -> None:
     output().print(table(title, columns, marked))
     for line in legend(comparison):
         output().print(line, style="dim")
-    for name, tuned in comparison.tuned.items():
+    searched = {name: tuned for name, tuned in comparison.tuned.items() if tuned.grid}
+    for name, tuned in searched.items():
         output().print(
             f"{name}: rate {tuned.rate:.3g}, best of {len(tuned.grid)} from "
             f"{tuned.grid[0]:.2g} to {tuned.grid[-1]:.2g}",
             style="dim",
         )
-    if comparison.tuned:
-        criterion = next(iter(comparison.tuned.values())).criterion
+    if searched:
+        criterion = next(iter(searched.values())).criterion
         output().print(f"Rates tuned by the {criterion}.", style="dim")
 
 

@@ -40,11 +40,11 @@ class Tune(Command):
 
     def run(self) -> None:
         """Search, and print the grid of each search."""
-        from metadescent._text import number
         from metadescent.cli.baselines import tune_ahead
         from metadescent.cli.console import output, progress, table
         from metadescent.cli.tables import tuning_cache
         from metadescent.descent.comparison import problem_keys
+        from metadescent.descent.tuning import COLUMNS
         from metadescent.descent.tuning_cache import cached_tune
         from metadescent.registry import make_problem
 
@@ -67,10 +67,6 @@ class Tune(Command):
                     *question, tuning_cache(), lambda text, part: report(text, part=part)
                 )
                 report(f"tuned {self.name}", 1)
-            rows = [
-                [f"{rate:.3g}", number(loss), "best" if rate == tuned.rate else ""]
-                for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True)
-            ]
             title = f"{self.name} on {problem_name}"
-            output().print(table(title, ["rate", "final loss", ""], rows))
+            output().print(table(title, COLUMNS, tuned.rows()))
             output().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}.")

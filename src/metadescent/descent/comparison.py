@@ -14,7 +14,15 @@ from jaxtyping import Float, PRNGKeyArray
 from metadescent import _show
 from metadescent._provenance import hardware, versions
 from metadescent.descent.baselines import BASELINES, STANDARD
-from metadescent.descent.curves import Curve, held_out_curves, learning_curves, ratio, summarize
+from metadescent.descent.curves import (
+    Curve,
+    apart,
+    blown_up,
+    held_out_curves,
+    learning_curves,
+    ratio,
+    summarize,
+)
 from metadescent.descent.standings import Standing, speed_up, standing
 from metadescent.descent.tuning import Progress, Tuned, Within
 from metadescent.descent.tuning_cache import tune_each
@@ -141,7 +149,8 @@ def compare(
 
     Every optimizer faces the same f, θ₀ and minibatches from a fresh state. Rates are tuned for
     this very problem and horizon, on problems drawn from another key than those reported, or on
-    `tuned_on`.
+    `tuned_on`. Means leave out the problems on which a loss blew up, if they are at most one in
+    twenty, and each curve has their number.
 
     Arguments:
         learned: learned optimizers by name.
@@ -189,19 +198,23 @@ def compare(
     )
     rules: dict[str, AnyOptimizer] = dict(learned)
     rules |= {name: BASELINES[name].at(search.rate, num_steps) for name, search in tuned.items()}
-    losses, curves, held_out_summaries, seconds = {}, {}, {}, {}
+    losses, curves, held_out_summaries, seconds, kept = {}, {}, {}, {}, {}
     sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
     for name, m in rules.items():
         rate = tuned[name].rate if name in tuned else None
+        held_out_losses = None
         if held_out is None:
             losses[name] = learning_curves(m, problem, report_key, **sizes)
         else:
             losses[name], held_out_losses = held_out_curves(
                 m, problem, held_out, report_key, every=every, **sizes
             )
-            held_out_summaries[name] = summarize(held_out_losses, rate)
         losses[name] = np.asarray(losses[name])
-        curves[name] = summarize(losses[name], rate)
+        gone = blown_up(losses[name])
+        kept[name] = ~apart(gone)
+        curves[name] = summarize(losses[name][kept[name]], rate)._replace(diverged=int(gone.sum()))
+        if held_out_losses is not None:
+            held_out_summaries[name] = summarize(np.asarray(held_out_losses)[kept[name]], rate)
         if timed:
             began = time.perf_counter()
             learning_curves(m, problem, report_key, **sizes).block_until_ready()
@@ -210,7 +223,7 @@ def compare(
     margins = {}
     if learned:
         mine = losses[next(iter(learned))]
-        margins = {name: summarize(losses[name] - mine) for name in tuned}
+        margins = {name: summarize((losses[name] - mine)[kept[name]]) for name in tuned}
     return Comparison(
         problem_name,
         num_steps,

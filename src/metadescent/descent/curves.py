@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from metadescent import _show
 from metadescent._checks import check_rule
@@ -21,6 +21,10 @@ from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Part, Place
 
+BLOWN_UP = 10.0
+"""A loss has blown up that is above the start by ten times the size of that. No noise does so."""
+APART = 20
+"""Means leave out what blew up, if it is at most one problem in so many, and its number is told."""
 SEARCHES = 8
 """Searches along a line that are one program: after each word comes of how many are done."""
 
@@ -32,6 +36,7 @@ class Curve(NamedTuple):
     low: Float[np.ndarray, " steps"]
     high: Float[np.ndarray, " steps"]
     rate: float | None = None  # the tuned one of a hand-designed optimizer
+    diverged: int = 0  # problems on which the loss blew up
 
     @property
     def final(self) -> float:
@@ -58,6 +63,7 @@ class Curve(NamedTuple):
             "final": _finite([self.final])[0],
             "sum": _finite([self.sum])[0],
             "rate": self.rate,
+            "diverged": self.diverged,
         }
 
     def plot(self) -> Any:
@@ -225,6 +231,27 @@ def summarize(curves: Float[Array | np.ndarray, "seeds steps"], rate: float | No
         error = losses.std(0, ddof=1) / np.sqrt(seeds) if seeds > 1 else np.full_like(mean, np.nan)
     half_width = stdtrit(max(seeds - 1, 1), 0.975) * error
     return Curve(mean, mean - half_width, mean + half_width, rate)
+
+
+def blown_up(curves: Float[Array | np.ndarray, "seeds steps"]) -> Bool[np.ndarray, " seeds"]:
+    """Return on which problems a curve ends far above all of its first tenth, or is not finite."""
+    losses = or_infinite(np.asarray(curves, np.float64))
+    begin = losses[:, : max(1, losses.shape[1] // 10)]
+    size = np.abs(begin).max(1)
+    # On a problem that is solved at once the size says nothing: then that on others does.
+    limit = begin.max(1) + BLOWN_UP * np.maximum(size, np.median(size))
+    ends = np.asarray(final_loss(losses))
+    return ~(np.isfinite(ends) & (ends <= limit))
+
+
+def or_infinite(losses: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Return losses with what is not finite, and has diverged, as infinite: so it compares."""
+    return np.where(np.isfinite(losses), losses, np.inf)
+
+
+def apart(gone: Bool[np.ndarray, " seeds"]) -> Bool[np.ndarray, " seeds"]:
+    """Return which of the problems that blew up means leave out: all, or none if they are many."""
+    return gone & (APART * gone.sum() <= len(gone))
 
 
 def ratio(

@@ -7,12 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from metadescent.descent.curves import final_loss
+from metadescent.descent.curves import apart, blown_up, final_loss, or_infinite
 
 CLOSE = 1e-3
 """A final loss is reached within a thousandth of it, as the last steps may go nowhere."""
-BLOWN_UP = 10.0
-"""A loss has blown up that is above the start by ten times the size of that. No noise does so."""
 RESAMPLES = 200
 """Draws of as many problems, with replacement, that the interval of a speed-up is over."""
 
@@ -56,14 +54,14 @@ def standing(
     Certain is what the 95 % interval of the median difference over problems says and the means say
     too: no few problems that diverged decide it, and none is hidden.
     """
-    # What is not finite has diverged.
-    both = (np.asarray(curves, float) for curves in (mine, other))
-    curves = [np.where(np.isfinite(c), c, np.inf) for c in both]
+    curves = [or_infinite(np.asarray(curves, float)) for curves in (mine, other)]
     own, theirs = (np.asarray(final_loss(c)) for c in curves)
     with np.errstate(invalid="ignore"):
         low, high = _median_interval(np.where(own == theirs, 0.0, own - theirs))
-    gains = _resampled(*curves)
-    steps = speed_up(curves[0].mean(0), curves[1].mean(0))
+    # As in means, what few problems cost the other counts for nobody; what they cost mine does.
+    kept = ~apart(blown_up(curves[1]))
+    gains = _resampled(*(c[kept] for c in curves))
+    steps = speed_up(*(c[kept].mean(0) for c in curves))
     if high < 0 and own.mean() < theirs.mean():
         sign = 1
     elif low > 0 and own.mean() > theirs.mean():

@@ -1,7 +1,7 @@
 """The learning rate that serves a hand-designed optimizer best, by final error (section 3)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,13 +9,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from metadescent import _show
 from metadescent._errors import UserError, require, require_choice
+from metadescent._text import number
 from metadescent.descent.at_rate import AtRate
 from metadescent.descent.baselines import BASELINES
-from metadescent.descent.curves import final_loss, learning_curves, theta_shapes
+from metadescent.descent.curves import (
+    BLOWN_UP,
+    final_loss,
+    learning_curves,
+    or_infinite,
+    theta_shapes,
+)
 from metadescent.problems.base import Problem
 
 Progress = Callable[[str], None]
@@ -24,21 +31,34 @@ Within = Callable[[str, float], object]
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 80
+COLUMNS = ("rate", "final loss", "diverged", "")
 LARGE = 100_000
 """Coordinates of all problems together from which on rates go in turn: slower, but seen to move."""
 
 
 class Tuned(NamedTuple):
-    """The outcome of a search: the best rate and, over the whole grid, the final errors."""
+    """The outcome of a search: the best rate and, over the whole grid, the final errors.
+
+    `diverged` has, rate by rate, the number of problems on which the loss blew up.
+    """
 
     rate: float
     grid: list[float]
     final_losses: list[float]
     criterion: str  # what "best" means, in words
+    diverged: Sequence[int] | None = None
 
     def plot(self) -> Any:
         """Return a figure of final losses over rates."""
         return _show.plot(self)
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return the grid as rows of a table: rate, final loss, problems that diverged, best."""
+        counts = map(str, self.diverged or ["–"] * len(self.grid))
+        return [
+            (number(rate), number(loss), count, "best" if rate == self.rate else "")
+            for rate, loss, count in zip(self.grid, self.final_losses, counts, strict=True)
+        ]
 
     def _repr_html_(self) -> str:
         return _show.html(self)
@@ -59,7 +79,12 @@ def tune(
     fresh state; rates one after the other where the problems are large, and where
     the rule searches along a line, as side by side all would wait for the longest search. While the
     best rate is the grid's first or last, the grid grows by a decade there; so the best rate always
-    lies inside the grid. A rate that diverges on any seed is never best.
+    lies inside the grid.
+
+    The best rate has the least mean over problems, in which none counts for more than a loss that
+    has blown up: ten times the usual f(θ₀), in size, above the usual f(θ₀). So a rate that diverges
+    on few problems has to be better on the others by what that costs, and one extreme problem does
+    not choose for all. A rate that diverges on more than half of the problems is never best.
 
     Arguments:
         name: of a hand-designed optimizer, such as "adam".
@@ -94,7 +119,13 @@ def tune(
         baseline.searches_along_line or problem.at_once is not None or num_seeds * size >= LARGE
     )
     # A rate is 10^(k / POINTS_PER_DECADE), and k its key.
-    losses: dict[int, float] = {}
+    losses: dict[int, Float[np.ndarray, " problems"]] = {}
+    nothing: Float[np.ndarray, " problems"] | None = None
+    sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
+
+    def curves_at(rate: float, **options: Any) -> Array:
+        return learning_curves(baseline.at(rate, num_steps), problem, key, **sizes, **options)
+
     low, high = (POINTS_PER_DECADE * decade for decade in baseline.decades)
     while True:
         new = [k for k in range(low, high + 1) if k not in losses]
@@ -105,17 +136,24 @@ def tune(
             )
 
         for k in new if in_turn else ():
-            m = baseline.at(float(_rates([k])[0]), num_steps)
-            sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
-            losses[k] = float(_error(learning_curves(m, problem, key, **sizes, progress=tell)))
+            curves = curves_at(float(_rates([k])[0]), progress=tell)
+            losses[k] = np.asarray(final_loss(curves))
             tell(0.0)
+            if nothing is None:
+                # A search along a line has its first gradient at θ₀; others stay at a rate of 0.
+                still = curves[:, :1] if baseline.searches_along_line else curves_at(0.0)
+                nothing = np.asarray(final_loss(still))
         if not in_turn:
-            rates = jnp.asarray(_rates(new))
-            errors = _final_losses(baseline.make, rates, problem, key, num_steps, num_seeds)
-            losses.update(zip(new, errors.tolist(), strict=True))
+            rates = jnp.asarray([0.0, *_rates(new)])
+            nothing, *errors = np.asarray(
+                _final_losses(baseline.make, rates, problem, key, num_steps, num_seeds)
+            )
+            losses.update(zip(new, errors, strict=True))
             tell(0.0)
+        assert nothing is not None
         exponents = sorted(losses)
-        best = min(exponents, key=lambda k: losses[k])
+        figures, diverged = _figures([losses[k] for k in exponents], nothing)
+        best = exponents[int(np.argmin(figures))]
         if low < best < high:
             break
         if len(losses) > MOST_POINTS:
@@ -129,9 +167,17 @@ def tune(
     return Tuned(
         rate=float(_rates([best])[0]),
         grid=_rates(exponents).tolist(),
-        final_losses=[losses[k] for k in exponents],
-        criterion=f"mean loss over the last tenth of {num_steps} steps, {num_seeds} problems",
+        final_losses=figures.tolist(),
+        criterion=f"mean loss, capped where it blows up, over the last tenth of {num_steps} steps, "
+        f"{num_seeds} problems",
+        diverged=diverged.tolist(),
     )
+
+
+def untuned(names: Sequence[str]) -> dict[str, Tuned]:
+    """Return, in place of searches, the middle of the grids that these would begin with."""
+    rates = {name: 10.0 ** (sum(BASELINES[name].decades) / 2) for name in names}
+    return {name: Tuned(rate, [], [], "not tuned") for name, rate in rates.items()}
 
 
 def baselines_for(problem: Problem) -> list[str]:
@@ -187,15 +233,25 @@ def _final_losses(
     key: PRNGKeyArray,
     num_steps: int,
     num_seeds: int,
-) -> Float[Array, " rates"]:
-    def error(rate: Array) -> Array:
+) -> Float[Array, "rates problems"]:
+    def losses(rate: Array) -> Any:
         m = AtRate(make, rate, float(num_steps))
-        return _error(learning_curves(m, problem, key, num_steps=num_steps, num_seeds=num_seeds))
+        sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
+        return final_loss(learning_curves(m, problem, key, **sizes))
 
-    return jax.vmap(error)(rates)
+    return jax.vmap(losses)(rates)
 
 
-def _error(curves: Float[Array, "seeds steps"]) -> Float[Array, ""]:
-    losses = jnp.mean(final_loss(curves))
-    # To `min`, NaN is neither more nor less than another.
-    return jnp.where(jnp.isfinite(losses), losses, jnp.inf)
+def _figures(
+    losses: Sequence[Float[np.ndarray, " problems"]], nothing: Float[np.ndarray, " problems"]
+) -> tuple[Float[np.ndarray, " rates"], Int[np.ndarray, " rates"]]:
+    """Return what rates are compared by, and on how many problems each diverges.
+
+    `nothing` has the losses of doing nothing. Only a problem's own tells whether it diverged. The
+    usual one, which no extreme problem moves, is what a problem may count for at most.
+    """
+    ends, begin = (or_infinite(np.asarray(values, np.float64)) for values in (losses, nothing))
+    diverged = (~(ends <= begin + BLOWN_UP * np.abs(begin))).sum(1)
+    cap = np.median(begin) + BLOWN_UP * np.median(np.abs(begin))
+    figures = np.minimum(ends, cap).mean(1)
+    return np.where(2 * diverged > len(begin), np.inf, figures), diverged

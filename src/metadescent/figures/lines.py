@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from metadescent.descent.standings import BLOWN_UP
+from metadescent.descent.curves import BLOWN_UP
 
 if TYPE_CHECKING:
     import matplotlib.axes

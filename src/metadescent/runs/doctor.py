@@ -19,8 +19,8 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from metadescent.descent.curves import final_loss, summarize
-from metadescent.descent.standings import BLOWN_UP, standing
+from metadescent.descent.curves import BLOWN_UP, final_loss, summarize
+from metadescent.descent.standings import standing
 from metadescent.runs.checkup import DRAWS, Checkup, Examination, at_scale
 from metadescent.runs.checkup import LEARNED as LEARNED_NAME
 from metadescent.runs.finding import Finding, Findings

@@ -9,6 +9,7 @@ from metadescent._provenance import hardware, versions
 from metadescent._text import number
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, problem_keys
+from metadescent.descent.curves import APART
 from metadescent.descent.tuning import Progress
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.pictures import Pictures, pictures_of
@@ -116,6 +117,7 @@ def comparison_table(comparison: Comparison) -> Table:
             name,
             *([times(comparison.speed_up(name)), figure(losses[name])] if best else []),
             figure(curve.last_tenth, "diverged"),
+            *([str(curve.diverged)] if _any_diverged(comparison) else []),
             *([number(1e6 * seconds[name])] if seconds else []),
             figure(curve.final, "diverged"),
             f"[{figure(float(curve.low[-1]))}, {figure(float(curve.high[-1]))}]",
@@ -125,8 +127,13 @@ def comparison_table(comparison: Comparison) -> Table:
         for name, curve in comparison.curves.items()
     ]
     relative, timed = ["speed-up", f"{sign} {best}"] if best else [], ["µs a step"][: len(seconds)]
-    columns = ["", *relative, "last 10th", *timed, "final", "95 %", "rate", "sum"]
+    counted = ["diverged"][: _any_diverged(comparison)]
+    columns = ["", *relative, "last 10th", *counted, *timed, "final", "95 %", "rate", "sum"]
     return Table(columns, rows)
+
+
+def _any_diverged(comparison: Comparison) -> bool:
+    return any(curve.diverged for curve in comparison.curves.values())
 
 
 def legend(comparison: Comparison) -> list[str]:
@@ -141,6 +148,11 @@ def legend(comparison: Comparison) -> list[str]:
         lines.append(
             f"µs a step: wall-clock time on one problem, of {comparison.seeds} run together, "
             "compilation left out."
+        )
+    if _any_diverged(comparison):
+        lines.append(
+            f"diverged: on so many of {comparison.seeds} problems the loss blew up; means leave "
+            f"them out, if they are at most one in {APART}."
         )
     if any(map(takes_searches, comparison.tuned)):
         lines.append("lbfgs is charged for each gradient that its line search takes as a step.")

@@ -8,7 +8,7 @@ import numpy as np
 from metadescent._text import number
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
-from metadescent.descent.tuning import Tuned
+from metadescent.descent.tuning import COLUMNS, Tuned
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.run import draw_run
 from metadescent.figures.sweeps import Sweep, Trend, draw_sweeps
@@ -76,11 +76,7 @@ def _(comparison: Comparison) -> Any:
 
 @parts_of.register
 def _(tuned: Tuned) -> list[Part]:
-    rows = [
-        (number(rate), number(loss), "best" if rate == tuned.rate else "")
-        for rate, loss in zip(tuned.grid, tuned.final_losses, strict=True)
-    ]
-    return [Table(["rate", "final loss", ""], rows), f"Best by the {tuned.criterion}."]
+    return [Table(COLUMNS, tuned.rows()), f"Best by the {tuned.criterion}."]
 
 
 @figure_of.register

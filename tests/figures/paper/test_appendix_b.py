@@ -157,7 +157,8 @@ def test_two_runs_give_the_same_bytes(
 ) -> None:
 
     def tune_each(names: Any, *sizes: Any) -> dict[str, Tuned]:
-        *_, progress = sizes
+        *_, progress, searched = sizes
+        assert set(searched) == set(names)
         for name in names:
             progress(f"tuned {name}")
         return {name: Tuned(0.1, [], [], "given") for name in names}

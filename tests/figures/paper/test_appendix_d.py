@@ -16,6 +16,7 @@ import pytest
 from metadescent._spec import parse
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
+from metadescent.descent.tuning import untuned
 from metadescent.figures.paper import appendix_d, experiment_of, panels
 from metadescent.figures.paper.budgets import BUDGETS
 from metadescent.figures.paper.experiment import reproduce
@@ -232,12 +233,12 @@ def test_each_panel_runs_what_it_says(
         assert learned == (*setting.learned, *setting.by_hand)
         assert options == {
             "baselines": setting.baselines,
-            "num_steps": 10 if budget == "smoke" else 100,
+            "num_steps": BUDGETS[budget].steps(100),
             "num_seeds": seeds.report,
             "tune_seeds": seeds.tune,
             "seed": 3,
             "cache": tmp_path,
-        }
+        } | ({} if seeds.tune else {"searched": untuned(setting.baselines)})
     assert said == [text for name in SETTINGS for text in (f"{name}: running", f"{name}: timed")]
     assert len(found.claims) == 5
 

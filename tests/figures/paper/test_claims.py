@@ -165,6 +165,24 @@ def test_within_goes_by_the_values_alone(lstm: float, holds: bool, width: float)
     )
 
 
+def test_means_that_leave_out_where_the_learned_one_blew_up_support_no_claim() -> None:
+    found = comparison(0.2, adam=0.3)
+
+    def claims(name: str) -> list[Claim]:
+        curves = {n: c._replace(diverged=int(n == name)) for n, c in found.curves.items()}
+        counted = found._replace(curves=curves)
+        return [
+            outperforms("", "", counted, 10),
+            no_worse("", "", counted, 10),
+            within("", "", counted, 10, margin=1.1),
+            lower_from("", "", counted, 50),
+        ]
+
+    assert not any(claim.holds for claim in claims("lstm"))
+    # Those of a baseline are fair to it.
+    assert all(claim.holds for claim in claims("adam"))
+
+
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_who_diverges_is_worse_and_not_within(broken: float) -> None:
     found = comparison(broken, adam=0.3)

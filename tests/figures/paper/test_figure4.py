@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from metadescent._errors import UserError
+from metadescent.descent import baselines
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
+from metadescent.descent.tuning import untuned
 from metadescent.figures.paper import experiment_of, experiments, figure4, panels
 from metadescent.figures.paper.budgets import BUDGETS
 from metadescent.figures.paper.claims import Claim
@@ -195,7 +197,7 @@ def test_each_panel_runs_what_the_paper_ran(
     assert list(found.panels) == ["left", "left-uniform", "center", "right"]
     assert loaded == ["quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm"]
     effort = BUDGETS[budget]
-    horizon = 10 if budget == "smoke" else 100
+    horizon = BUDGETS[budget].steps(100)
     for call, optimizer, problem, steps, seeds in zip(
         calls,
         ["quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm", "mnist-lstm"],
@@ -214,7 +216,8 @@ def test_each_panel_runs_what_the_paper_ran(
                 "tune_seeds": seeds.tune,
                 "seed": 3,
                 "cache": tmp_path,
-            },
+            }
+            | ({} if seeds.tune else {"searched": untuned(baselines.STANDARD)}),
         )
     assert said == [f"{name}: running" for name in found.panels]
     assert len(found.claims) == 7
@@ -227,10 +230,10 @@ def test_smoke() -> None:
     found = reproduce(FIGURE, budget="smoke", load=tiny, progress=said.append)
     assert len(said) == FIGURE.units
     assert {name: panel.steps for name, panel in found.panels.items()} == {
-        "left": 10,
-        "left-uniform": 10,
-        "center": 10,
-        "right": 20,
+        "left": 4,
+        "left-uniform": 4,
+        "center": 4,
+        "right": 8,
     }
     for panel in found.panels.values():
         assert all(np.isfinite(c.mean).all() for c in panel.curves.values())

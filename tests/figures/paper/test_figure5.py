@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from metadescent._spec import parse
+from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
+from metadescent.descent.tuning import untuned
 from metadescent.figures.paper import experiment_of, panels
 from metadescent.figures.paper.budgets import BUDGETS
 from metadescent.figures.paper.experiment import reproduce
@@ -136,7 +138,7 @@ def test_each_panel_runs_what_the_paper_ran(
     )
     assert list(found.panels) == ["40-units", "40-units-200", "2-layers", "relu"]
     assert loaded == ["mnist-lstm"]
-    horizon, seeds = (10 if budget == "smoke" else 100), BUDGETS[budget].networks
+    horizon, seeds = BUDGETS[budget].steps(100), BUDGETS[budget].networks
     for call, problem, steps in zip(
         calls,
         ["mnist-40", "mnist-40", "mnist-2-layers", "mnist-relu"],
@@ -153,7 +155,8 @@ def test_each_panel_runs_what_the_paper_ran(
                 "tune_seeds": seeds.tune,
                 "seed": 3,
                 "cache": tmp_path,
-            },
+            }
+            | ({} if seeds.tune else {"searched": untuned(STANDARD)}),
         )
     assert said == [f"{name}: running" for name in found.panels]
     assert len(found.claims) == 4
@@ -165,6 +168,6 @@ def test_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     found = reproduce(FIGURE, budget="smoke", load=tiny, progress=said.append)
     assert len(said) == FIGURE.units
-    assert [panel.steps for panel in found.panels.values()] == [10, 20, 10, 10]
+    assert [panel.steps for panel in found.panels.values()] == [4, 8, 4, 4]
     json.dumps(found.to_json())
     assert len(found.plot().axes) == 4

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from metadescent._spec import parse
+from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
+from metadescent.descent.tuning import untuned
 from metadescent.figures.paper import experiment_of, figure6, panels
 from metadescent.figures.paper.budgets import BUDGETS
 from metadescent.figures.paper.experiment import reproduce
@@ -164,12 +166,12 @@ def test_every_point_is_tuned_anew(
     seeds = BUDGETS[budget].sweeps
     options = {
         "baselines": ("sgd", "nag", "rmsprop", "adam"),
-        "num_steps": 10 if budget == "smoke" else 100,
+        "num_steps": BUDGETS[budget].steps(100),
         "num_seeds": seeds.report,
         "tune_seeds": seeds.tune,
         "seed": 3,
         "cache": tmp_path,
-    }
+    } | ({} if seeds.tune else {"searched": untuned(STANDARD)})
     assert calls == [
         (["mnist-lstm"], setting.problem, options) for setting in FIGURE.settings.values()
     ]
@@ -201,6 +203,6 @@ def test_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     found = reproduce(FIGURE, budget="smoke", load=tiny, progress=said.append)
     assert len(said) == FIGURE.units
-    assert {panel.steps for panel in found.panels.values()} == {10}
+    assert {panel.steps for panel in found.panels.values()} == {4}
     json.dumps(found.to_json())
     assert len(found.plot().axes) == 3

@@ -211,6 +211,6 @@ def test_smoke(figure: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     said: list[str] = []
     found = reproduce(experiment, budget="smoke", load=tiny, progress=said.append)
     assert len(said) == experiment.units
-    assert {panel.steps for panel in found.panels.values()} == {12}
+    assert {panel.steps for panel in found.panels.values()} == {6}
     json.dumps(found.to_json())
     assert len(found.plot().axes) == 2

@@ -156,7 +156,7 @@ def test_every_piece_is_styled_and_reported(count: int, monkeypatch: pytest.Monk
     assert len(reports) == count
     json.dumps(reproduction.to_json())
     assert reproduction.panels == {}
-    assert reproduction.measured["steps"] == 12
+    assert reproduction.measured["steps"] == 6
     pictures = reproduction.measured["pictures"]
     assert [(p["content"], p["style"], p["size"]) for p in pictures] == list(pieces)
     figure = reproduction.plot()

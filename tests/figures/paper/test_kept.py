@@ -63,7 +63,7 @@ def test_without_a_file_nothing_is_used(tmp_path):
 
 def test_what_is_kept_is_not_tuned_ahead(file, tmp_path):
     one = Setting("quadratic", "quadratic-lstm", 20, "functions", "", "", ("sgd", "adam"))
-    budget = Budget(*[Seeds(4, 4)] * (len(Budget._fields) - 1))
+    budget = Budget(*[Seeds(4, 4)] * (len(Budget._fields) - 2))
     both = [("sgd", "quadratic", 20, 4), ("adam", "quadratic", 20, 4)]
     assert searches_of({"left": one}, budget, kept=file) == both[1:]
     assert searches_of({"right": one}, budget, kept=file) == both
@@ -73,7 +73,7 @@ def test_what_is_kept_is_not_tuned_ahead(file, tmp_path):
 
 
 def test_rates_are_searched_on_the_problem_that_is_named_for_it():
-    budget = Budget(*[Seeds(4, 4)] * (len(Budget._fields) - 1))
+    budget = Budget(*[Seeds(4, 4)] * (len(Budget._fields) - 2))
     one = Setting("quadratic", "quadratic-lstm", 20, "functions", "", "", ("sgd",))
     other = one._replace(tuned_on="quadratic-uniform")
     assert searches_of({"left": one}, budget) == [("sgd", "quadratic", 20, 4)]
@@ -96,7 +96,8 @@ def test_the_tool_keeps_the_searches_of_any_experiment(tool, tmp_path, monkeypat
     experiment = LearningCurves("figure8", {"left": one}, judge=lambda panels: [])
     experiment.kept = tmp_path / "figure.json"
     monkeypatch.setattr(tool, "experiment_of", {"figure8": experiment}.__getitem__)
-    monkeypatch.setattr(tool, "budget_of", lambda _: BUDGETS["smoke"]._replace(horizon=1.0))
+    budget = BUDGETS["cpu"]._replace(functions=Seeds(8, 32))
+    monkeypatch.setattr(tool, "budget_of", lambda _: budget)
     monkeypatch.setattr(tool, "tuning_cache", lambda: tmp_path / "cache")
 
     def cached_tune(name, problem, key, num_steps, num_seeds, cache):

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, problem_keys
-from metadescent.descent.tuning import Tuned
+from metadescent.descent.tuning import Tuned, untuned
 from metadescent.descent.tuning_cache import keep_tuned
-from metadescent.figures.paper import panels
+from metadescent.figures.paper import experiment_of, experiments, panels
 from metadescent.figures.paper.budgets import BUDGETS, Budget, Seeds
 from metadescent.figures.paper.claims import Claim
-from metadescent.figures.paper.experiment import Panels, reproduce
+from metadescent.figures.paper.experiment import Context, Panels, Reproduction, reproduce
 from metadescent.figures.paper.panels import LearningCurves, Setting
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
@@ -54,7 +55,7 @@ def judge(measured: Panels) -> list[Claim]:
 
 
 def test_a_budget_is_seeds_and_a_part_of_the_horizon() -> None:
-    assert (BUDGETS["smoke"].steps(100), BUDGETS["paper"].steps(100)) == (10, 100)
+    assert (BUDGETS["smoke"].steps(100), BUDGETS["paper"].steps(100)) == (4, 100)
     assert all(BUDGETS["smoke"].steps(of) % 2 == 0 for of in range(1, 200))
     assert BUDGETS["cpu"].seeds("networks") == BUDGETS["cpu"].networks
 
@@ -91,6 +92,32 @@ def test_from_end_to_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert axes.get_title(loc="left") == "First"
     shown = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert shown == ["LSTM", "still", "SGD"]
+
+
+@pytest.mark.parametrize("figure", experiments())
+def test_a_smoke_run_tunes_nothing_and_judges_nothing(
+    figure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = experiment_of(figure)
+    claims = [Claim("", "3", 1.0, 2.0, holds) for holds in (True, False)]
+
+    def run(context: Context) -> Reproduction:
+        return Reproduction(figure, {}, claims, lambda: None)
+
+    monkeypatch.setattr(experiment, "run", run)
+    smoke, cpu = (
+        reproduce(experiment, budget=budget, load=lambda _: tiny("mine")).claims
+        for budget in ("smoke", "cpu")
+    )
+    assert [claim.holds for claim in smoke] == [None, None]
+    assert cpu == claims
+    assert experiment.searches(BUDGETS["smoke"], 1) == []
+
+
+def test_what_is_not_tuned_has_a_rate_within_its_grid() -> None:
+    for name, tuned in untuned(list(BASELINES)).items():
+        low, high = (10.0**decade for decade in BASELINES[name].decades)
+        assert low < tuned.rate < high
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])

@@ -14,6 +14,7 @@ import pytest
 
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
+from metadescent.descent.tuning import untuned
 from metadescent.figures.paper import experiment_of, panels, transfer
 from metadescent.figures.paper.budgets import BUDGETS
 from metadescent.figures.paper.experiment import reproduce
@@ -191,12 +192,12 @@ def test_each_panel_runs_beside_the_papers_recipe(
         for name, baselines in ((ROBUST, tuned), (PAPER, ())):
             options = {
                 "baselines": baselines,
-                "num_steps": key[1] // 10 if budget == "smoke" else key[1],
+                "num_steps": BUDGETS[budget].steps(key[1]),
                 "num_seeds": seeds.report,
                 "tune_seeds": seeds.tune,
                 "seed": 3,
                 "cache": tmp_path,
-            }
+            } | ({} if seeds.tune else {"searched": untuned(baselines)})
             expected.append(([name], key[0], options))
     assert calls == expected
     names = [f"{name}-{steps}{end}" for name, steps in KEYS for end in ("", "-paper")]
@@ -220,7 +221,7 @@ def test_smoke(monkeypatch: pytest.MonkeyPatch) -> None:
     reproduction = reproduce(small, budget="smoke", load=tiny, progress=reports.append)
     assert len(reports) == small.units == 2 * 4
     measured = reproduction.panels.values()
-    assert [panel.steps for panel in measured] == [100, 100, 1000, 1000]
+    assert [panel.steps for panel in measured] == [40, 40, 400, 400]
     assert [list(panel.curves) for panel in measured] == 2 * [[ROBUST, "adam"], [PAPER]]
     assert len(reproduction.claims) == 2
     json.dumps(reproduction.to_json())

@@ -17,6 +17,7 @@ from metadescent import zoo
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import summarize
+from metadescent.descent.tuning import untuned
 from metadescent.descent.tuning_cache import tune_each
 from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.figures.paper.budgets import Seeds
@@ -70,8 +71,10 @@ def set_up(context: Context) -> Setup:
     seeds = context.budget.networks
     num_steps = context.budget.steps(card["recipe"]["steps"])
     tune_key, key = problem_keys(context.seed)
+    sizes = num_steps, seeds.tune
+    searched = {} if seeds.tune else untuned(FOLLOWERS)
     tuned = tune_each(
-        FOLLOWERS, problem, tune_key, num_steps, seeds.tune, context.cache, context.progress
+        FOLLOWERS, problem, tune_key, *sizes, context.cache, context.progress, searched
     )
     rates = {name: search.rate for name, search in tuned.items()}
     # The first leads.

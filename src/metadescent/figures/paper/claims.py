@@ -24,7 +24,7 @@ class Claim(NamedTuple):
     section: str  # of the paper
     measured: float
     reference: float
-    holds: bool
+    holds: bool | None  # None: too little was computed to judge
 
 
 class Score(NamedTuple):
@@ -43,6 +43,9 @@ class Score(NamedTuple):
 
 def score(curve: Curve, last: int) -> Score:
     """Average a curve over its last steps, or sum it if these are all."""
+    if curve.rate is None and curve.diverged:
+        # Its means leave out where it blew up: they are no ground for a claim.
+        return Score(math.inf, math.inf, math.inf)
     factor = last if last == len(curve.mean) else 1
     return Score(*(factor * float(np.mean(values[-last:])) for values in curve[:3]))
 
@@ -173,7 +176,7 @@ def lower_from(quotation: str, section: str, comparison: Comparison, first: int)
         section,
         float(np.max(ratio(mine, best))),
         1.0,
-        bool(np.all((mine < best) & np.isfinite(best))),
+        not learned.diverged and bool(np.all((mine < best) & np.isfinite(best))),
     )
 
 

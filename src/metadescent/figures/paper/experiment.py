@@ -82,8 +82,12 @@ def reproduce(
     """Run an experiment, and judge what the paper claims about its figure.
 
     `load` is asked once for each optimizer. `seed` draws the problems, and those that baselines are
-    tuned on. `cache` is where tuned rates are kept. `progress` hears of `experiment.units` things.
+    tuned on. Where the budget is too small to judge claims, none of them holds or fails: `holds` is
+    None. `cache` is where tuned rates are kept. `progress` hears of `experiment.units` things.
     """
     effort = budget_of(budget)  # refused before anything is loaded
     learned = {name: load(name) for name in experiment.optimizers}
-    return experiment.run(Context(learned, effort, data_dir, seed, cache, progress))
+    made = experiment.run(Context(learned, effort, data_dir, seed, cache, progress))
+    if effort.judged:
+        return made
+    return made._replace(claims=[claim._replace(holds=None) for claim in made.claims])

@@ -11,6 +11,7 @@ import jax
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.descent.curves import Curve
+from metadescent.descent.tuning import untuned
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.paper.budgets import Budget, Kind
 from metadescent.figures.paper.claims import Claim
@@ -133,7 +134,7 @@ def searches_of(
     searches = []
     for panel, setting in settings.items():
         sizes = budget.steps(setting.num_steps), budget.seeds(setting.seeds).tune
-        for name in setting.baselines:
+        for name in setting.baselines if sizes[1] else ():
             if not (kept and is_kept(kept, panel, name, *sizes)):
                 searches.append((name, setting.search, *sizes))
     return searches
@@ -174,7 +175,9 @@ def _compare_panel(
         options = {"held_out": problems[setting.held_out], "every": every}
     if setting.tuned_on:
         options["tuned_on"] = problems[setting.tuned_on]
-    if kept:
+    if not seeds.tune:
+        options["searched"] = untuned(setting.baselines)
+    elif kept:
         sizes = {"num_steps": num_steps, "num_seeds": seeds.tune}
         problem = problems[setting.search]
         options["searched"] = kept_searches(kept, name, problem, tune_key, **sizes)
