@@ -100,7 +100,13 @@ class Reproduce(Command):
             for claim in reproduction.claims
         ]
         columns = ["the paper says", "section", "measured", "against", "holds"]
-        output().print(table(self.figure, columns, rows, text=["the paper says"]))
+        if self.budget == "smoke":
+            output().print(
+                f"A smoke run shows that {self.figure} can be made, on too few problems and steps "
+                "to judge what the paper says of it; --budget cpu judges that."
+            )
+        else:
+            output().print(table(self.figure, columns, rows, text=["the paper says"]))
         output().print(f"Figure: {self.out / self.figure}.png")
 
     def _retrained(self, names: tuple[str, ...]) -> dict[str, Any]:
