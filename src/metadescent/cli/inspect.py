@@ -12,8 +12,6 @@ from metadescent._errors import UserError
 from metadescent.cli.command import Command, as_words
 from metadescent.cli.words import DataDir, Trust
 
-STATED = ("optimizer", "steps", "unroll", "weigh_from", "second_derivatives")
-"""Choices that the paper states for its problems."""
 LONGEST_LINE = 78
 
 
@@ -76,7 +74,7 @@ def _show_problem(name: str, data_dir: Any) -> None:
     from metadescent.cli.console import output, table
     from metadescent.descent.tuning import draws_minibatches
     from metadescent.registry import make_problem, problems, recipe_of
-    from metadescent.runs.recipe import Recipe
+    from metadescent.runs.recipe import STATED, Recipe
     from metadescent.zoo.cards import read_card
 
     problem, first = make_problem(name, data_dir), calls(parse(name))[0].name
