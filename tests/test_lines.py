@@ -57,13 +57,13 @@ def test_a_terminal_is_given_lines_and_a_pipe_sentences(
     assert width_of(sys.stdout) == int(columns)
     say(SENTENCE)
     console.output().print(SENTENCE)
-    console.output().print(Text("a sentence", "bold") + Text(SENTENCE.removeprefix("a sentence")))
-    first, *_ = said = sys.stderr.getvalue().splitlines()  # pyright: ignore[reportAttributeAccessIssue]
-    assert " ".join(said) == SENTENCE
-    assert len(said) > 1
+    begin = "a sentence"
+    console.output().print(Text.assemble((begin, "bold"), SENTENCE.removeprefix(begin)))
+    lines = sys.stderr.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert " ".join(lines.split()) == SENTENCE
+    assert lines.count("\n") > 1
     printed = sys.stdout.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-    assert [line for line in printed.splitlines() if line == first]
-    assert " ".join(printed.split()).count(SENTENCE.partition(" of ")[2]) == 2
+    assert printed == lines + lines.replace(begin, f"\x1b[1m{begin}\x1b[0m")
     for name in ("stdout", "stderr"):
         monkeypatch.setattr(sys, name, io.StringIO())
     say(SENTENCE)

@@ -4,10 +4,12 @@ Other files have the rest: `cli/test_demo.py` the demo, `cli/test_stylize.py` pi
 sides are kept, and `cli/test_reproduce.py` a figure with small optimizers.
 """
 
+import importlib
 import io
 import json
 import re
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -83,8 +85,13 @@ def test_one_line_of_optax_changes_and_the_loss_is_lower() -> None:
     assert losses[1] < losses[0]
 
 
-def test_one_line_of_pytorch_changes_and_the_loss_is_lower() -> None:
-    torch = pytest.importorskip("torch")
+@pytest.fixture(scope="module")
+def torch() -> Any:
+    """PyTorch, imported by no test's fault."""
+    return pytest.importorskip("torch") and package.torch and importlib.import_module("torch")
+
+
+def test_one_line_of_pytorch_changes_and_the_loss_is_lower(torch: Any) -> None:
     lines = re.findall(r"^    optimizer = (.+?) +# (before|after)$", README, re.MULTILINE)
     assert [when for _, when in lines] == ["before", "after"]
     draw = torch.Generator().manual_seed(0)
@@ -114,10 +121,11 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Said]
     import pooch
 
     folder, check = tmp_path_factory.mktemp("family"), Patience.check
+    on_sigterm = signal.getsignal(signal.SIGTERM)
 
     def stop(patience: Patience, what: str) -> None:
         patch.setattr(Patience, "check", check)
-        raise Stopped(2, what)
+        raise Stopped(signal.SIGINT, what)
 
     with pytest.MonkeyPatch.context() as patch, chdir(folder):
         patch.setattr(pooch, "os_cache", lambda project: folder / "cache" / project)
@@ -132,6 +140,7 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Said]
                 said["again"] = do(*words_of(r"# Ctrl-C, then: (train .*)"))
                 (more,) = re.findall(r"metadescent (train .*) gives it more", said["again"].errors)
                 said["extend"] = do(*shlex.split(more))
+        signal.signal(signal.SIGTERM, on_sigterm)
         yield said
 
 
