@@ -1,6 +1,7 @@
 """Sentences in lines: on a terminal they end between words, and elsewhere not at all."""
 
 import io
+import shlex
 import sys
 
 import pytest
@@ -42,9 +43,14 @@ def test_what_is_in_lines_stays_in_them(text: str, width: int) -> None:
     assert len(text) > width or once == text
 
 
-def test_a_command_is_copied_and_so_is_one_line() -> None:
-    command = "    metadescent train my_problem.py:my_problem --out runs/my_problem"
-    assert filled(f"{SENTENCE}\n{command}", 40).endswith(f"\n{command}")
+def test_a_command_is_copied_and_a_shell_reads_it_as_one() -> None:
+    command = "    metadescent train 'my file.py:lines(size=3, seed=1)' --out runs/mine --epochs 3"
+    shown = filled(f"{SENTENCE}\n{command}", 48)
+    *_, begin, middle, end = shown.splitlines()
+    assert begin == "    metadescent train \\"
+    assert middle == "        'my file.py:lines(size=3, seed=1)' \\"
+    assert end == "        --out runs/mine --epochs 3"
+    assert shlex.split("\n".join((begin, middle, end))) == shlex.split(command)
 
 
 @pytest.mark.parametrize("columns", ["40", "60", "80"])

@@ -1,6 +1,7 @@
 """Sentences on a terminal, in lines that end between words; elsewhere each is one line."""
 
 import os
+import re
 import sys
 import textwrap
 from typing import Any
@@ -12,13 +13,17 @@ WHOLE = 10_000
 def filled(text: str, width: int, rest: str | None = None) -> str:
     """Return lines of so many columns, all but the first of which begin with `rest`, or as it does.
 
-    Words, names and paths are whole. Commands are copied, and so is a line that is one.
+    Words, names and paths are whole, and a shell still reads a line that is a command as one.
     """
     lines = text.split("\n")
     for i, line in enumerate(lines):
         words = line.lstrip()
         begin = line[: len(line) - len(words)]
-        if len(line) > width and not words.startswith("metadescent "):
+        if len(line) <= width:
+            continue
+        if words.startswith("metadescent "):
+            lines[i] = continued(line, width)
+        else:
             lines[i] = textwrap.fill(
                 words,
                 max(1, width),
@@ -28,6 +33,19 @@ def filled(text: str, width: int, rest: str | None = None) -> str:
                 break_on_hyphens=False,
             )
     return "\n".join(lines)
+
+
+def continued(command: str, width: int) -> str:
+    """Return a command in lines that a shell reads as one; what is quoted is whole."""
+    begin = command[: len(command) - len(command.lstrip())]
+    first, *words = re.findall(r"""(?:'[^']*'|"[^"]*"|\S)+""", command)
+    lines = [begin + first]
+    for word in words:
+        if len(lines[-1]) + len(word) + len(" \\ ") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(f"{begin}    {word}")
+    return " \\\n".join(lines)
 
 
 def columns_of(stream: Any) -> int:

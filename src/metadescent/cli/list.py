@@ -47,10 +47,8 @@ class List(Command):
                 out.print(f"{name:<{indent}}{shown}")
         elif self.name:
             for fact, value in _facts(self.name, groups).items():
-                # A command is copied, and so is never broken.
-                whole = value.startswith("metadescent ")
-                begin = f"{fact:<{FACT}}"
-                out.print(begin + value if whole else filled(begin + value, room, " " * FACT))
+                shown = filled(" " * FACT + value, room)
+                out.print(f"{fact:<{FACT}}{shown[FACT:]}", soft_wrap=True)
         else:
             for title, group in groups.items():
                 names = [name + BEHIND * (name in group.behind) for name in group.lines]
