@@ -18,12 +18,6 @@ help:  ## Show this list
 demo: $(or $(wildcard $(VENV)/.dev),$(VENV)/.base)  ## Meta-train a small optimizer and compare it with tuned baselines
 	$(BIN)/metadescent demo $(ARGS)
 
-# Data that lies beside the repository is used unless METADESCENT_DATA names another folder.
-ifeq ($(METADESCENT_DATA),)
-ifneq ($(wildcard ../shared/data),)
-test test-all test-lowest test-x64 coverage mutants: export METADESCENT_DATA := $(abspath ../shared/data)
-endif
-endif
 # The slowest are named at the end; a test that takes more than 3 s of processor time is marked slow.
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal --durations=10 --durations-min=1
 test: $(VENV)/.dev  ## Run the tests of every law and door, and the examples, with shapes checked

@@ -7,7 +7,12 @@ their own hand them on, and so that tests without JAX stay without it.
 import ctypes
 import functools
 import gc
+import html
+import json
 import os
+import re
+import shutil
+import subprocess
 import time
 from contextlib import suppress
 from importlib.util import find_spec
@@ -34,10 +39,6 @@ MOST_BYTES = 1_500_000_000
 """What a worker holds, at the end of a module, before it forgets programs."""
 CPU_SECONDS = float(os.environ.get("METADESCENT_TEST_CPU_SECONDS", "3"))
 """The most that a test may take which is not marked slow; machines differ."""
-
-DATA = ROOT.parent / "shared" / "data"
-if not os.environ.get("METADESCENT_DATA") and DATA.is_dir():
-    os.environ["METADESCENT_DATA"] = str(DATA)
 
 # The first example of a property compiles it, so neither its time nor the data's says anything.
 settings.register_profile(
@@ -201,3 +202,59 @@ def metadescent(tmp_path, monkeypatch, capsys):
 
     yield run
     signal.signal(signal.SIGTERM, on_sigterm)
+
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=5000",
+)
+# A window has 500 pixels at least, and a frame within it has as many as it is given.
+FRAME = """<!doctype html>
+<iframe src="{place}" style="width: {width}px; height: 900px; border: 0"></iframe>
+<script>addEventListener("message", ({data}) => { document.title = data; });</script>"""
+ASK = """<script>
+addEventListener("load", () => {
+  const images = [...document.images];
+  parent.postMessage(JSON.stringify({
+    fits: document.documentElement.scrollWidth <= innerWidth,
+    images: images.length > 0 && images.every(x => x.complete && x.naturalWidth > 0),
+    dark: matchMedia("(prefers-color-scheme: dark)").matches,
+    width: innerWidth,
+    heading: document.querySelector("h1")?.textContent,
+  }), "*");
+});
+</script></body>"""
+
+
+@pytest.fixture(scope="session")
+def browse(tmp_path_factory):
+    """Open a page in a browser; return how it is laid out, and what the console said."""
+    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if browser is None:
+        pytest.skip("no Chromium is installed: the page was checked without a browser only")
+    folder = tmp_path_factory.mktemp("browser")
+    profile = f"--user-data-dir={folder / 'profile'}"
+
+    def of(path, width=390, *, dark=False):
+        page, frame = folder / "page.html", folder / "frame.html"
+        page.write_text(path.read_text(encoding="utf-8").replace("</body>", ASK), encoding="utf-8")
+        text = FRAME.replace("{place}", page.name).replace("{width}", str(width))
+        frame.write_text(text, encoding="utf-8")
+        words = [browser, *QUIET, profile, f"--blink-settings=preferredColorScheme={1 - dark}"]
+        words += [f"--window-size={width + 100},1000", "--dump-dom", frame.as_uri()]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        title = re.search("<title>(.*)</title>", done.stdout)
+        seen = json.loads(html.unescape(title[1])) if title else {}
+        return seen, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+    yield of
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """A specification is read into a tree, and written from it again."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,25 @@ def test_brackets_of_a_path_hide_no_sign() -> None:
     rule = "conv/* -> my (rule.py:R(a=1) >> pace + * -> lstm"
     assert str(parse(rule)) == rule
     assert [call.name for call in calls(parse(rule))] == ["my (rule.py:R", "pace", "lstm"]
+
+
+SIGNED = "a + b/c >> d -> e.py"
+
+
+def test_a_file_that_exists_is_a_path_whatever_signs_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = f"{SIGNED}:C(x=1)"
+    with pytest.raises(UserError, match="'a' does not say which leaves"):
+        parse(spec)  # what does not exist is read as ever
+    (tmp_path / SIGNED).parent.mkdir()
+    (tmp_path / SIGNED).write_text("")
+    assert parse(spec, tmp_path) == Call(f"{SIGNED}:C", {"x": 1})
+    monkeypatch.chdir(tmp_path)
+    for text in (spec, f"{spec} + mnist", f"mnist + {spec}", f"* -> {spec} >> pace + b/* -> lstm"):
+        assert str(parse(text)) == text
+        assert Call(f"{SIGNED}:C", {"x": 1}) in calls(parse(text))
+    assert len(calls(parse(f"{spec} + {spec} + convex"))) == 3
 
 
 HOSTILE = [

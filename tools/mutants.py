@@ -24,6 +24,8 @@ from pathlib import Path
 from queue import Queue
 from typing import Any, NamedTuple
 
+from metadescent.problems.data import data_dir
+
 ROOT = Path(__file__).resolve().parent.parent
 ENOUGH = 0.8
 SECONDS = 600
@@ -165,8 +167,8 @@ def main() -> None:
     begun, noticed = time.monotonic(), {}
     with tempfile.TemporaryDirectory(prefix="mutants-") as name:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(name) / "compiled")
-        if (ROOT.parent / "shared" / "data").is_dir():
-            os.environ.setdefault("METADESCENT_DATA", str(ROOT.parent / "shared" / "data"))
+        # Beside the repository, and not beside its copies.
+        os.environ["METADESCENT_DATA"] = str(data_dir())
         folders: Queue[Path] = Queue()
         for number in range(chosen.workers):
             folders.put(copy_of_the_repository(Path(name) / str(number)))

@@ -14,7 +14,7 @@ import lazy_loader
 __getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules={"descent", "meta", "optimizers", "problems", "zoo"},
+    submodules={"descent", "meta", "optimizers", "problems", "torch", "zoo"},
     submod_attrs={
         "_errors": ["UserError"],
         "descent": ["compare", "learning_curves", "tune"],
@@ -24,3 +24,5 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "zoo": ["load", "save"],
     },
 )
+# PyTorch need not be installed.
+__all__ = [name for name in __all__ if name != "torch"]

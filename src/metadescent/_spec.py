@@ -6,10 +6,11 @@
     sum     call + call                       mnist + convex
 
 Options are literals, so nothing is evaluated. A name may be that of something in a file,
-`my file (1).py:lines`, whose path may have spaces and brackets of its own.
+`my file (1).py:lines`, whose path may have spaces and brackets of its own, and signs if it exists.
 """
 
 import ast
+import os
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -64,8 +65,11 @@ class Sum(NamedTuple):
 Spec = Call | Chain | Groups | Sum
 
 
-def parse(text: str) -> Spec:
-    """Read a specification; `str` writes it again."""
+def parse(text: str, home: str | os.PathLike[str] = "") -> Spec:
+    """Read a specification, with paths from `home` on; `str` writes it again."""
+    held = _held(text, home)
+    if held != text:
+        return renamed(parse(held), lambda name: name.replace(HELD, " "))
     terms = _split(text, "+")
     if "->" in _masked(text):
         return Groups(tuple(map(_group, terms)))
@@ -100,6 +104,8 @@ def renamed(spec: Spec, name: Callable[[str], str]) -> Any:
 
 
 _SIGNS = r"\s(?:\+|>>|->)\s"
+HELD = "\ue000"
+"""Stands for the spaces of a path around which there is a sign."""
 # What is before ".py:" is a path, but for text within an option.
 _PATH = rf"(?:(?!{_SIGNS}|\([^()'\"]*=\s*['\"]).)*?\.py:"
 
@@ -109,6 +115,17 @@ def _masked(text: str) -> str:
     return re.sub(
         rf"(^|{_SIGNS})({_PATH})", lambda path: path[1] + "x" * len(path[2]), text, flags=re.DOTALL
     )
+
+
+def _held(text: str, home: str | os.PathLike[str]) -> str:
+    """Return a text in which no sign stands between spaces within the path of a file."""
+    begins = [0, *(sign.end() for sign in re.finditer(_SIGNS, text))]
+    for end in (match.end() - 1 for match in re.finditer(r"\.py:", text)):
+        for path in (text[begin:end] for begin in begins if begin < end):
+            place = os.path.join(home, os.path.expanduser(path))
+            if re.search(_SIGNS, path) and os.path.isfile(place):
+                return _held(text.replace(path, path.replace(" ", HELD)), home)
+    return text
 
 
 def _group(term: str) -> tuple[str, Rule]:

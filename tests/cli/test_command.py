@@ -1,5 +1,7 @@
 """Commands are found, and their help explains every flag in no time."""
 
+import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from metadescent import cli
 from metadescent.cli.command import Command, commands
 from metadescent.cli.train import Train
 from metadescent.cli.words import Optimizer, Problem, Run
+from metadescent.meta.schedule import Schedule
 from metadescent.runs.recipe import Recipe
 
 COMMANDS = commands()
@@ -131,3 +134,26 @@ def test_every_command_is_a_frozen_dataclass_that_runs() -> None:
 
 def test_help_begins_with_what_a_stranger_needs() -> None:
     assert list(COMMANDS)[:4] == ["list", "demo", "new-problem", "train"]
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_a_terminal_and_breaks_no_word(
+    command: str, columns: int, metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    status, out, _ = metadescent(*filter(None, [command]), "--help")
+    assert status == 0
+    assert max(map(len, out.splitlines())) <= columns
+    sentence = COMMANDS[command].__doc__ if command else "--version says which one it is."
+    assert f" {sentence} " in f" {' '.join(re.split('[╭+]', out)[0].split())} "
+
+
+@pytest.mark.parametrize("kind", [*COMMANDS.values(), Recipe, Schedule])
+def test_the_words_on_a_flag_are_one_line(kind: type) -> None:
+    # Where another begins tyro ends a line, wherever that is on the screen.
+    (tree,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(tree, ast.ClassDef)
+    for node in tree.body[1:]:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            assert "\n" not in str(node.value.value)

@@ -61,7 +61,9 @@ def test_compare_adds_the_strip_and_everybody_s_curves(
 ) -> None:
     status, out, said = stylize("--compare", "--out", "s.png")
     assert status == 0, said
-    assert said.splitlines()[-1].startswith("stylize 21/21")
+    assert said.splitlines()[-1].startswith("stylize 18/18")
+    # Of AdamW no rate was tried out.
+    assert "adamw" not in out
     for name in ("neural-art-lstm", "adam", "sgd", "nag", "rmsprop", "lbfgs"):
         assert any(line.split()[:1] == [name] for line in out.splitlines())
     found = {path.name for path in tmp_path.glob("s*")}
@@ -180,6 +182,10 @@ def test_a_learned_optimizer_by_its_file(stylize: Callable, tmp_path: Path) -> N
         (
             ("--optimizer", "sgd", "--rate", HUGE, "--out", "kept.png"),
             "the loss is not finite under sgd; try a lower --rate",
+        ),
+        (
+            ("--optimizer", "adamw"),
+            "no rate of adamw was tried out on pictures; try --rate 0.05",
         ),
     ],
 )

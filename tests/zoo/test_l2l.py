@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +13,12 @@ import numpy as np
 import pytest
 
 from metadescent.optimizers.lstm import LSTM
+from metadescent.problems.data import data_dir
 from metadescent.zoo.cards import read_card
 from metadescent.zoo.file import load
 from metadescent.zoo.l2l import load_l2l
 
-PARITY = Path(os.environ.get("METADESCENT_DATA", "")) / "parity"
+PARITY = data_dir() / "parity"
 Tables = dict[str, dict[str, np.ndarray]]
 
 

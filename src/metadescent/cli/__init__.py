@@ -6,6 +6,7 @@ import errno
 import functools
 import operator
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,13 +14,14 @@ import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import tyro
 from tyro.conf import arg, subcommand
 
 from metadescent._errors import NoReaderError, UserError
 from metadescent._files import check_outputs, descriptor_of
+from metadescent._lines import filled, say
 from metadescent._names import is_outside
 from metadescent.cli import streams
 from metadescent.cli.command import Command, attributed, commands, flags
@@ -138,7 +140,7 @@ def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
     """Exit with a sentence, and with the traceback of what is being handled before it."""
     if debug:
         traceback.print_exc()
-    print(f"metadescent: {sentence}", file=sys.stderr)
+    say(f"metadescent: {sentence}")
     sys.exit(status)
 
 
@@ -187,12 +189,31 @@ def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
     union = Annotated[
         functools.reduce(operator.or_, kinds), arg(name="", help="Each has a --help of its own.")
     ]
-    line: Any = tyro.cli(
-        dataclasses.make_dataclass("Line", [("command", union)]),
-        args=words,
-        prog="metadescent",
-        description="Learn optimization algorithms by gradient descent. "
-        f"{DEBUG} after any words shows the traceback of a mistake in this program; --version says "
-        "which one it is.",
-    )
+    with redirect_stdout(cast(TextIO, _Help(sys.stdout))):
+        line: Any = tyro.cli(
+            dataclasses.make_dataclass("Line", [("command", union)]),
+            args=words,
+            prog="metadescent",
+            description="Learn optimization algorithms by gradient descent. "
+            f"{DEBUG} after any words shows the traceback of a mistake in this program; --version "
+            "says which one it is.",
+        )
     return line.command
+
+
+class _Help:
+    """The standard output, for help: what tyro writes as one long line ends between words."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a line, or the end of one."""
+        bare = re.sub(r"\x1b\[[\d;]*m", "", text)
+        if len(bare) > (columns := shutil.get_terminal_size().columns):
+            # Names in braces are many.
+            text = filled(re.sub(r",(?=\w)", ", ", bare), columns)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from metadescent._lines import WHOLE, columns_of, filled, width_of
 from metadescent.cli.pace import Pace, clock, paced
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -27,8 +28,6 @@ LEAST_BAR = 6
 """Cells of the shortest bar that is shown."""
 NOTEBOOK = 79
 """Cells of a notebook's line."""
-WHOLE = 10_000
-"""Columns where nothing says how many there are."""
 GAP = 3
 """Cells between two columns."""
 PROSE = 24
@@ -45,37 +44,33 @@ class Reporter(Protocol):
 
 
 class _Console(Console):
-    """One that breaks lines between words alone: paths and names stay whole."""
+    """One that breaks lines between words alone: paths, names and commands stay whole."""
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print, where lines that are still too long are the terminal's to break."""
+        if not options.get("soft_wrap", self.soft_wrap):
+            objects = tuple(map(self._filled, objects))
         super().print(*objects, **{"overflow": "ignore", "crop": False} | options)
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, Text):
+            # One space before a word becomes the end of a line: what is bold stays where it is.
+            value = value.copy()
+            value.plain = filled(value.plain, self.width, rest="")
+        return filled(value, self.width) if isinstance(value, str) else value
 
 
 def output(errors: bool = False) -> Console:
     """Return the console for results, or for errors: what is printed is text and never markup."""
     stream = sys.stderr if errors else sys.stdout
-    terminal = stream.isatty()
-    # Whoever reads from a pipe wants whole lines. $COLUMNS of 0 is none, and some terminals say 0.
-    columns = os.environ.get("COLUMNS", "")
-    asked = int(columns) if columns.isdecimal() else 0
-    width = asked or ((_columns(stream) or 80) if terminal else WHOLE)
     return _Console(
         stderr=errors,
         highlight=False,
         markup=False,
         emoji=False,
-        soft_wrap=not terminal,
-        width=width,
+        soft_wrap=not stream.isatty(),
+        width=width_of(stream),
     )
-
-
-def _columns(stream: Any) -> int:
-    """Return how wide the terminal of a stream is, 0 if it has none that knows."""
-    try:
-        return os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError, AttributeError):
-        return 0
 
 
 @contextmanager
@@ -108,7 +103,7 @@ class _Bar:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """Yield the line as it is now."""
         # The terminal may have become narrower.
-        width = min(options.max_width, _columns(sys.__stderr__) or WHOLE)
+        width = min(options.max_width, columns_of(sys.__stderr__) or WHOLE)
         yield self.line(width, plain=options.ascii_only)
 
     def line(self, width: int, plain: bool = False) -> Text:
@@ -255,7 +250,7 @@ class Grid:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
         """Yield the title, as many columns as fit, two at least, and the names of the others."""
-        yield Text(self.title, "italic")
+        yield Text(filled(self.title, options.max_width), "italic")
         widths = list(itertools.accumulate(map(self._width, range(len(self.columns)))))
         fitting = sum(width <= options.max_width for width in widths)
         shown = min(max(2, fitting), len(widths))
@@ -270,7 +265,8 @@ class Grid:
             grid, options.update(width=max(options.max_width, widths[shown - 1]))
         )
         if left_out := self.columns[shown:]:
-            yield Text(f"Left out, for want of room: {', '.join(left_out)}.")
+            text = f"Left out, for want of room: {', '.join(left_out)}."
+            yield Text(filled(text, options.max_width))
 
     def _width(self, index: int) -> int:
         """Return how many cells a column takes at least, with what parts it from the next."""

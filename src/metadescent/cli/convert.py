@@ -20,8 +20,7 @@ class Convert(Command):
     place = 13
 
     checkpoint: Positional[Annotated[Path, arg(metavar="CHECKPOINT")]]
-    """File to read; of a network, torchvision's .safetensors or, where PyTorch is, .pth, which is
-    downloaded if it is not there and has the published name."""
+    """File to read; of a network torchvision's .safetensors or .pth (fetched by its usual name)."""
     kind: Positional[Annotated[Literal["lstm", "squeezenet", "vgg19"], arg(metavar="KIND")]]
     """What it holds: lstm for the authors' optimizer, squeezenet or vgg19 for neural art."""
     p: Annotated[float | None, arg(metavar="P")] = None

@@ -9,11 +9,10 @@ from typing import Annotated, Any
 from tyro.conf import Positional, arg
 
 from metadescent._errors import UserError
+from metadescent._lines import continued
 from metadescent.cli.command import Command, as_words
 from metadescent.cli.words import DataDir, Trust
 
-STATED = ("optimizer", "steps", "unroll", "weigh_from", "second_derivatives")
-"""Choices that the paper states for its problems."""
 LONGEST_LINE = 78
 
 
@@ -76,7 +75,7 @@ def _show_problem(name: str, data_dir: Any) -> None:
     from metadescent.cli.console import output, table
     from metadescent.descent.tuning import draws_minibatches
     from metadescent.registry import make_problem, problems, recipe_of
-    from metadescent.runs.recipe import Recipe
+    from metadescent.runs.recipe import STATED, Recipe
     from metadescent.zoo.cards import read_card
 
     problem, first = make_problem(name, data_dir), calls(parse(name))[0].name
@@ -106,7 +105,7 @@ def _show_problem(name: str, data_dir: Any) -> None:
     out.print(table(f"{name}: default recipe", ["choice", "set by"], rows))
     out.print("The same, with nothing left to a default:\n", soft_wrap=True)
     words = ["metadescent train", shlex.quote(name), *(row[0] for row in rows)]
-    out.print(_command(words, min(out.width, LONGEST_LINE)))
+    out.print(continued(" ".join(words), min(out.width, LONGEST_LINE)))
     if papers:
         out.print("\nThe paper finds the meta-rate by random search: add --search 40.")
     if trained := [
@@ -135,14 +134,3 @@ def _leaves(title: str, symbol: str, tree: Any) -> Any:
     ]
     count = sum(x.size for _, x in leaves)
     return table(title.format(f"{count:,}"), [symbol, "shape", "std"], rows)
-
-
-def _command(words: list[str], width: int) -> str:
-    """Return words as a command in lines that a shell reads as one."""
-    lines = [words[0]]
-    for word in words[1:]:
-        if len(lines[-1]) + len(word) + len(" \\ ") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(f"    {word}")
-    return " \\\n".join(lines)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 from tyro.conf import Positional, arg
 
 from metadescent._errors import UserError
+from metadescent._lines import WHOLE, filled
 from metadescent._text import nearest, number
 from metadescent.cli.command import Command, as_words
 
@@ -33,22 +34,21 @@ class List(Command):
         """Print the groups, one group, or one name."""
         from rich.text import Text
 
-        from metadescent.cli.console import WHOLE, output
+        from metadescent.cli.console import output
 
         out, groups = output(), _groups()
+        room = max(out.width, 2 * FACT)
         if self.name in groups:
             lines = groups[self.name].lines
             indent = max(map(len, lines)) + 2
             for name, line in lines.items():
-                room = max(FACT, out.width - indent)
-                shown = textwrap.shorten(line, room, placeholder=" …", break_on_hyphens=False)
+                left = max(FACT, out.width - indent)
+                shown = textwrap.shorten(line, left, placeholder=" …", break_on_hyphens=False)
                 out.print(f"{name:<{indent}}{shown}")
         elif self.name:
             for fact, value in _facts(self.name, groups).items():
-                # A command is copied, and so is never broken.
-                whole = value.startswith("metadescent ")
-                begin = f"{fact:<{FACT}}"
-                out.print(begin + value if whole else _filled(value, out.width, begin, " " * FACT))
+                shown = filled(" " * FACT + value, room)
+                out.print(f"{fact:<{FACT}}{shown[FACT:]}", soft_wrap=True)
         else:
             for title, group in groups.items():
                 names = [name + BEHIND * (name in group.behind) for name in group.lines]
@@ -57,7 +57,7 @@ class List(Command):
                     # Whoever reads from a pipe wants a name a line.
                     "\n  ".join([heading, *names])
                     if out.width == WHOLE
-                    else _filled(f"{heading} {'  '.join(names)}", out.width, "", "  ")
+                    else filled(f"{heading} {'  '.join(names)}", room, "  ")
                 )
                 text.stylize("bold", 0, len(heading))
                 out.print(text)
@@ -136,7 +136,9 @@ def _groups() -> dict[str, Group]:
             lambda name: {
                 "what it is": f"{BASELINES[name].label}, hand-designed",
                 "rates": "searched from 1e{} to 1e{} at first".format(*BASELINES[name].decades),
-                "for pictures": f"rate {number(BASELINES[name].usual_rate)} in stylize",
+                "for pictures": ""
+                if (rate := BASELINES[name].usual_rate) is None
+                else f"rate {number(rate)} in stylize",
                 "tune it": f"metadescent tune {name} quadratic",
             },
         ),
@@ -170,18 +172,6 @@ def _facts(name: str, groups: Mapping[str, Group]) -> dict[str, str]:
             return {fact: value for fact, value in facts.items() if value}
     known = [*groups, *(name for group in groups.values() for name in group.lines)]
     raise UserError(f"nothing is named {name!r}; {nearest(name, known)}")
-
-
-def _filled(text: str, width: int, first: str, rest: str) -> str:
-    """Return text in lines, with what each begins with; names are whole."""
-    return textwrap.fill(
-        text,
-        max(width, 2 * FACT),
-        initial_indent=first,
-        subsequent_indent=rest,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
 
 
 def _named(name: str, spec: str) -> bool:

@@ -38,9 +38,13 @@ def paint(command: Stylize) -> None:
     command = replace(command, optimizer=command.optimizer or OPTIMIZERS[command.net])
     names = [command.optimizer]
     if command.compare:
-        names += [name for name in BASELINES if name != command.optimizer]
+        known = [name for name, baseline in BASELINES.items() if baseline.usual_rate is not None]
+        names += [name for name in known if name != command.optimizer]
     # A rate that was named is for the optimizer that was named.
-    rules = {name: _rule(name, command.rate if i == 0 else None) for i, name in enumerate(names)}
+    rules = {
+        name: _rule(name, command.rate if i == 0 else None, command.steps)
+        for i, name in enumerate(names)
+    }
     f, style = _problem(command)
     film: list[np.ndarray] = []
     with progress("stylize", command.steps * len(rules)) as report:
@@ -132,11 +136,13 @@ def _problem(command: Stylize) -> tuple[StyledPicture, np.ndarray]:
     return eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0]), style
 
 
-def _rule(name: str, rate: float | None) -> tuple[AnyOptimizer | Any, float | None]:
+def _rule(name: str, rate: float | None, steps: int) -> tuple[AnyOptimizer | Any, float | None]:
     """Return an optimizer by name, and its rate if it has one."""
     if name in BASELINES:
         chosen = BASELINES[name].usual_rate if rate is None else rate
-        return BASELINES[name].at(chosen), chosen
+        if chosen is None:
+            raise UserError(f"no rate of {name} was tried out on pictures; try --rate 0.05")
+        return BASELINES[name].at(chosen, steps), chosen
     if rate is not None:
         raise UserError(f"{name} has no rate; leave --rate out or take {', '.join(BASELINES)}")
     try:

@@ -111,7 +111,10 @@ class Reproduce(Command):
         columns = ["the paper says", "section", "measured", "against", "holds"]
         output().print(table(self.figure, columns, rows, text=["the paper says"]))
         if self.budget == "smoke":
-            output().print("A smoke run shows that the figure can be made; nothing was tuned.")
+            output().print(
+                f"A smoke run shows that {self.figure} can be made: nothing was tuned, and problems "
+                "and steps are too few to judge what the paper says; --budget cpu judges that."
+            )
         output().print(f"Figure: {self.out / self.figure}.png")
 
     def _retrained(self, names: tuple[str, ...]) -> dict[str, Any]:

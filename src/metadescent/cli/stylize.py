@@ -22,8 +22,7 @@ class Stylize(Command):
     content: Positional[Annotated[Path, arg(metavar="CONTENT")]]
     """Picture to paint; grace_hopper, china and flower are embedded."""
     style: Positional[Annotated[Path, arg(metavar="STYLE")]]
-    """Picture to take the style from, an embedded one, or a name in the data folder such as
-    starry_night."""
+    """Picture to take the style from; an embedded one; or one of the data folder, by its name."""
     out: Annotated[Path, arg(metavar="PATH")] = Path("styled.png")
     """Write the result here: .png, .jpg or .webp."""
     size: int = 256
@@ -41,10 +40,9 @@ class Stylize(Command):
     rate: Annotated[float | None, arg(metavar="RATE")] = None
     """Learning rate of a hand-designed optimizer; one that was tried out if not given."""
     compare: bool = False
-    """Run all hand-designed optimizers too; write a strip of all pictures and the curves."""
+    """Run hand-designed ones too, at rates that were tried out; write a strip and the curves."""
     frames: Annotated[str, arg(metavar="N,FILE")] = ""
-    """Write the picture after every N gradients too; or a film of them to FILE, .gif, .webp or
-    .mp4; or both."""
+    """Write the picture after every N gradients too, or a film (.gif, .webp, .mp4), or both."""
     net: Literal["squeezenet", "vgg19"] = "squeezenet"
     """Network whose features are compared."""
     start: Literal["content", "noise"] = "content"

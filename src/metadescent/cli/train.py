@@ -28,8 +28,7 @@ class Train(Command):
     place = 4
 
     problem: Problem
-    """Name such as mnist, module:NAME or file.py:NAME; options as in quadratic(dimension=20). With
-    --resume the folder of a run says it all."""
+    """Such as mnist, file.py:NAME, module:NAME or quadratic(dimension=20); with --resume, a run."""
     recipe: OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
     out: File = None
     """Run folder; runs/PROBLEM if not given."""

@@ -2,13 +2,13 @@
 
 import math
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from metadescent._errors import UserError
 from metadescent._files import is_file
+from metadescent._lines import say
 from metadescent._spec import calls, parse
 from metadescent._text import nearest, number
 from metadescent.cli.command import attributed
@@ -79,7 +79,7 @@ def train(
     check_free(folder, resume)
     problem = make_problem(problem_name, data_dir)
     if extend and recipe.epochs > epochs_of(folder):
-        _say(extended(folder, problem, problem_name, plan_of(recipe)))
+        say(extended(folder, problem, problem_name, plan_of(recipe)))
     go_on = go_on or resumption(folder)
     state: MetaState | None = None
     done = latest_epoch(folder / CHECKPOINTS) if resume else 0
@@ -93,7 +93,7 @@ def train(
             problem_name,
             plan,
             resume=resume,
-            say=lambda text: _say(attributed(text, command)),
+            say=lambda text: say(attributed(text, command)),
             budget=budget,
             spread=spread,
         )
@@ -127,11 +127,11 @@ def train(
                 where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
                 patience.check(f"after {where}; go on with {go_on}")
     if extend and state is None and done >= recipe.epochs:
-        _say(f"{folder} has had its {done} epochs; {go_on} --epochs {2 * done} gives it more.")
+        say(f"{folder} has had its {done} epochs; {go_on} --epochs {2 * done} gives it more.")
     state = state if state is not None else training.finished_state(folder, plan)
     if not is_over(state, plan.recipe):
         trained = read_metrics(folder)[-1]["seconds"] / 60
-        _say(
+        say(
             f"{folder} has trained for {trained:.3g} minutes, and --minutes is {minutes:g}: it "
             f"stops after epoch {int(state.epoch)} of {recipe.epochs}, which is saved; go on with "
             f"{go_on}"
@@ -302,7 +302,7 @@ def _train_all(
             command.problem_name,
             plan_of(recipes[0]),
             resume=True,
-            say=_say,
+            say=say,
             budget=command.budget,
         ).recipe.form
         runs = [
@@ -320,9 +320,5 @@ def _train_all(
     return form, losses
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
-
-
 def _warn(text: str) -> None:
-    print(f"Warning: {text}.", file=sys.stderr)
+    say(f"Warning: {text}.")

@@ -50,6 +50,6 @@ def print_findings(findings: Sequence[Finding]) -> None:
     """Print verdicts, the numbers behind them and what to try."""
     out = output()
     for finding in findings:
-        out.print(Text(finding.verdict, "bold") + Text(f": {finding.numbers}."))
+        out.print(Text.assemble((finding.verdict, "bold"), f": {finding.numbers}."))
         if finding.remedy:
             out.print(f"  {finding.remedy}.")

@@ -24,13 +24,13 @@ class Baseline(NamedTuple):
 
     make: Callable[[Any, Any], "optax.GradientTransformation"]  # of the rate and the horizon
     decades: tuple[int, int]  # where the search for the rate begins; it may go beyond
-    # For pictures of 64 × 64: `python benchmarks/neural_art.py --only rates --steps 64`.
-    usual_rate: float
     label: str
     color: str  # of the palette of Okabe and Ito, or a grey
     dashes: tuple[float, ...]  # in line widths
     in_paper: bool = False  # figures 4 to 8 compare with it
     searches_along_line: bool = False  # and so takes no minibatches
+    # For pictures of 64 × 64: `python benchmarks/neural_art.py --only rates --steps 64`.
+    usual_rate: float | None = None
 
     def at(self, rate: Any, num_steps: int | float = math.inf) -> "AtRate":
         """Return the optimizer at a rate; all rates of one baseline share compiled programs."""
@@ -102,7 +102,6 @@ BASELINES: dict[str, Baseline] = {
     "adamw": Baseline(
         _adamw,
         decades=(-3, 0),
-        usual_rate=0.05,
         label="AdamW, cosine",
         color="#E69F00",
         dashes=(3.2, 1.4, 1.0, 1.4),

@@ -52,8 +52,7 @@ class Schedule:
     average: float = 0.0
     """Decay, per meta-step, of the moving average of φ that is validated and kept; 0: φ itself."""
     on_nonfinite: OnNonfinite = "stop"
-    """At a loss or meta-gradient that is not finite: stop, leave that update of φ out, or begin the
-    next epoch with the best φ."""
+    """At a loss or meta-gradient that is not finite: stop, skip it, or restart from the best φ."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "unroll", "epochs", "episodes", "validation_problems"):

@@ -36,7 +36,7 @@ def absolute(name: str, value: Any, home: Path) -> Any:
         path = home / os.path.expanduser(value)
         return str(path.resolve()) if os.path.exists(path) else value
     if name in SPECIFICATIONS and ":" in str(value):
-        return str(renamed(parse(str(value)), lambda called: located(called, home)))
+        return str(renamed(parse(str(value), home), lambda called: located(called, home)))
     return value
 
 

@@ -9,6 +9,8 @@ from metadescent.meta.schedule import Form, Schedule
 
 ESTIMATOR_OPTIONS = ("problems", "coordinates", "second_derivatives", "form")
 """Choices that the estimator is given, where it has them and its specification leaves them open."""
+STATED = ("optimizer", "steps", "unroll", "weigh_from", "second_derivatives")
+"""Choices that the paper states: the defaults are its own, and so are those of its problems."""
 
 
 @dataclass(frozen=True, kw_only=True)

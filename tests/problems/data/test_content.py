@@ -1,12 +1,12 @@
 """Which photographs are in which split, and where contents and styles are found."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from metadescent.problems.data import data_dir
 from metadescent.problems.data.content import (
     TINY_IMAGENET,
     content_path,
@@ -18,7 +18,7 @@ from metadescent.problems.data.embedded import embedded_names
 from metadescent.problems.data.pictures import read_picture, write_picture
 
 NAMES = [f"n{k // 20:08d}_val_{k}.jpg" for k in range(4000)]
-REAL = Path(os.environ.get("METADESCENT_DATA", ""), TINY_IMAGENET)
+REAL = data_dir() / TINY_IMAGENET
 
 
 def test_the_splits_have_the_paper_s_sizes_and_share_nothing() -> None:

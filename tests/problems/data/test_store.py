@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import lzma
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,9 +55,27 @@ def test_data_dir_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert data_dir() == Path("from-environment")
 
 
-def test_beside_the_repository_is_where_make_looks() -> None:
-    root = Path(__file__).parents[3]
-    assert root.parent / "shared" / "data" == store.BESIDE
+def test_beside_the_repository_is_read_and_never_written_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert Path(__file__).parents[4] / "shared" / "data" == store.BESIDE
+    beside, cache = tmp_path / "shared" / "data", tmp_path / "cache"
+    monkeypatch.setattr(store, "BESIDE", beside)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: cache)
+    monkeypatch.setattr(store, "_download", lambda remote, home: write(home, CONTENT))
+    for get in (fetch, store.find):
+        # Another project's.
+        write(beside / "theirs.csv")
+        assert get(REMOTE, beside) == cache / REMOTE.path
+        assert get(REMOTE, beside) == cache / REMOTE.path
+        assert [path.name for path in beside.iterdir()] == ["theirs.csv"]
+        (own := beside / REMOTE.path).parent.mkdir()
+        own.write_bytes(CONTENT)
+        assert get(REMOTE, beside) == own
+        shutil.rmtree(beside)
+        shutil.rmtree(cache)
+    # A folder that somebody named is theirs to have filled.
+    assert fetch(REMOTE, str(beside)) == beside / REMOTE.path
 
 
 @pytest.mark.parametrize("name", ["set/f", "set/f.xz", "f", "f.xz"])

@@ -18,7 +18,10 @@ from metadescent._errors import UserError, require_kind
 from metadescent._files import is_file
 
 BESIDE = Path(os.path.abspath(os.path.join(__file__, *[".."] * 6, "shared", "data")))
-"""Beside the repository, where the package is used from one; `make` looks there too."""
+"""Beside the repository, where the package is used from one; read, and never written to.
+
+It is this object: a folder of the same path that somebody named is theirs to have filled.
+"""
 _COMPRESSIONS = ("", ".gz", ".xz")
 # Of a packed file, which may be a thousandth as long; MNIST's images are a twentieth of it.
 MOST_BYTES = 1 << 30
@@ -47,7 +50,8 @@ def data_dir(explicit: Path | str | None = None) -> Path:
 
     That is `explicit` if given, else the environment variable `METADESCENT_DATA` if set and not
     empty, else `shared/data` beside the repository if that is there, else the platform's cache
-    folder. The variable is read at each call.
+    folder. The variable is read at each call. What is not beside the repository is downloaded to
+    the cache folder: another project may have its data there.
 
     Example:
         >>> data_dir("my-data").name
@@ -60,6 +64,10 @@ def data_dir(explicit: Path | str | None = None) -> Path:
         return Path(chosen).expanduser()
     if BESIDE.is_dir():
         return BESIDE
+    return _cache()
+
+
+def _cache() -> Path:
     import pooch
 
     return Path(pooch.os_cache("metadescent"))
@@ -93,7 +101,7 @@ def fetch(remote: Remote, directory: Path | str) -> Path:
     home = Path(directory) / remote.path
     path = _find(home, Path(directory))
     if path is None:
-        return _download(remote, home)
+        return fetch(remote, _cache()) if directory is BESIDE else _download(remote, home)
     _check(path, remote)
     return path
 
@@ -101,7 +109,9 @@ def fetch(remote: Remote, directory: Path | str) -> Path:
 def find(remote: Remote, directory: Path) -> Path:
     """Return the place of a file whose parts are checked when they are read."""
     home = directory / remote.path
-    return _find(home, directory) or _download(remote, home)
+    if path := _find(home, directory):
+        return path
+    return find(remote, _cache()) if directory is BESIDE else _download(remote, home)
 
 
 def unpacking(path: Path) -> BufferedIOBase:

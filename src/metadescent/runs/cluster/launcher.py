@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from metadescent._errors import LostError, UserError
+from metadescent._lines import say
 from metadescent.runs.cluster.cores import kept_to, own_cores, share_of
 from metadescent.runs.cluster.lifeline import LIFELINE
 from metadescent.runs.signals import patient
@@ -71,11 +72,9 @@ def launch(words: Sequence[str], processes: int, restarts: int, resumption: str)
                 "that"
             )
         restarts -= 1
-        print(
+        say(
             f"metadescent: {what}; starting again from the last checkpoint, which may happen "
-            f"{restarts} times more",
-            file=sys.stderr,
-            flush=True,
+            f"{restarts} times more"
         )
         words = [*words, *(["--resume"] if "--resume" not in words else [])]
     return 0
