@@ -99,8 +99,9 @@ FORMULA = re.compile(
     r"|(?P<mark>[_^])(?:\{(?P<script>(?:[^{}]|\{[^{}]*\})+)\}|(?P<sign>.))"
     r"|(?P<letter>(?<![a-z])[A-Za-zα-ω]\u0302?(?![a-z]))"
 )
-# Spaces at which no line may end: in 0.1 – 0.2, 64 × 64, 0.131 ± 0.03, 95 % and 5 MB.
-TOGETHER = re.compile(r"(?<=\d) (?=[–±×%]|(?:ms|s|[kMG]i?B)\b)|(?<=\d [–±×]) (?=\S)")
+# Numbers in which no line may end: (0.1 – 0.2), 64 × 64, 1.3e-06 ± 2e-07, 95 %, 5 MB.
+NUMBER = r"[-−]?\d[\d.,]*(?:e-?\d+)?"
+NUMBERS = re.compile(rf"\(?{NUMBER}(?: [–±×] {NUMBER})*(?: (?:%|ms|s|[kMG]i?B)(?!\w))?\)?")
 
 
 def typeset(text, pattern):
@@ -122,27 +123,40 @@ def typeset(text, pattern):
 
 def visit_formula(translator, node):
     """Write a formula in Unicode, where Sphinx would load MathJax from elsewhere."""
-    block = isinstance(node, nodes.math_block)
-    translator.body.append('<p class="formula">' if block else '<span class="formula">')
-    for child in typeset(" ".join(node.astext().split()), FORMULA):
+    formula = " ".join(node.astext().split())
+    tag = "p" if isinstance(node, nodes.math_block) else "span"
+    whole = "" if len(formula) > 24 else " whole"
+    translator.body.append(f'<{tag} class="formula{whole}">')
+    for child in typeset(formula, FORMULA):
         child.walkabout(translator)
-    translator.body.append("</p>" if block else "</span>")
+    translator.body.append(f"</{tag}>")
     raise nodes.SkipNode
 
 
+def whole(text, pattern):
+    """Return a text as nodes, where no line ends within what the pattern finds."""
+    for number, part in enumerate(re.split(f"({pattern.pattern})", text)):
+        yield nodes.inline("", part, classes=["whole"]) if number % 2 else nodes.Text(part)
+
+
 def polish(app, doctree):
-    """Typeset subscripts in texts, and say of cells whether they are names or sentences."""
+    """Typeset subscripts, and mark names, numbers and sentences for pages.css."""
     skipped = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw)
-    for text in list(doctree.findall(nodes.Text)):
-        if not isinstance(text.parent, skipped):
-            plain = TOGETHER.sub("\N{NO-BREAK SPACE}", text).replace("jaxlib._jax.", "")
-            text.parent.replace(text, typeset(plain, SCRIPT))
+    for text in [
+        text for text in doctree.findall(nodes.Text) if not isinstance(text.parent, skipped)
+    ]:
+        parts = typeset(text.replace("jaxlib._jax.", ""), SCRIPT)
+        plain = [[*whole(p, NUMBERS)] if isinstance(p, nodes.Text) else [p] for p in parts]
+        text.parent.replace(text, [node for part in plain for node in part])
+    for code in doctree.findall(nodes.literal):
+        if max(map(len, code.astext().split()), default=0) > 34:
+            code["classes"].append("long")
     for cell in doctree.findall(nodes.entry):
         words = cell.astext()
         if len(words) > 40:
             cell["classes"].append("words")
         elif " " not in words and len(words) <= 30:
-            cell["classes"].append("name")
+            cell["classes"].append("whole")
 
 
 def setup(app):
