@@ -17,7 +17,7 @@ from metadescent.cli.command import Command, as_words
 BEHIND = "*"
 """What marks a pretrained optimizer that a tuned hand-designed one beats where it was trained."""
 FACT = 14
-"""Cells before what is said of a name."""
+"""Cells before the text on a name."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class List(Command):
                 out.print(f"{name:<{indent}}{shown}")
         elif self.name:
             for fact, value in _facts(self.name, groups).items():
-                # A command is copied, and so is never broken.
+                # A command is never broken, so that it can be copied.
                 whole = value.startswith("metadescent ")
                 begin = f"{fact:<{FACT}}"
                 out.print(begin + value if whole else _filled(value, out.width, begin, " " * FACT))

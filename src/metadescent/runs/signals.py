@@ -63,7 +63,7 @@ def on_time() -> Iterator[None]:
 
 def _watch(signals: socket.socket, _: socket.socket) -> None:
     """Note the first signal; end this process GRACE seconds later."""
-    # Others, such as SIGCHLD, are nobody's to end for.
+    # Other signals, such as SIGCHLD, do not end a process.
     while (number := signals.recv(1)[0]) not in WORDS:
         pass
     time.sleep(GRACE)
