@@ -81,7 +81,7 @@ def fill_in(app, docname, source):
         )
         groups = "\n".join(toctree(group) for group in GROUP.finditer(text))
         text = f"# metadescent\n\n{readme}{groups}"
-    source[0] = text
+    source[0] = "```{include} ../SECURITY.md\n```\n" if docname == "security" else text
 
 
 def keep_bars(app, what, name, thing, options, lines):
