@@ -101,7 +101,7 @@ FORMULA = re.compile(
 )
 # Numbers in which no line may end: (0.1 – 0.2), 64 × 64, 1.3e-06 ± 2e-07, 95 %, 5 MB.
 NUMBER = r"[-−]?\d[\d.,]*(?:e-?\d+)?"
-NUMBERS = re.compile(rf"\(?{NUMBER}(?: [–±×] {NUMBER})*(?: (?:%|ms|s|[kMG]i?B)(?!\w))?\)?")
+NUMBERS = re.compile(rf"\(?{NUMBER}(?: [–±×] {NUMBER})*(?: (?:[%×]|(?:ms|s|[kMG]i?B)\b))?\)?")
 
 
 def typeset(text, pattern):
