@@ -33,9 +33,7 @@ PUBLIC = [
     "torch.LearnedOptimizer",
 ]
 REFERENCE = (Path(__file__).parent.parent / "docs" / "reference.md").read_text()
-LISTED = re.findall(
-    r"^\.\. auto(?:class|exception|function):: metadescent\.(\S+)$", REFERENCE, re.M
-)
+LISTED = re.findall(r"^- `metadescent\.(\S+)`", REFERENCE, re.MULTILINE)
 
 
 def public(name: str) -> Any:

@@ -37,6 +37,6 @@ def test_the_commands_parse(command: str) -> None:
     assert cli._parse(shlex.split(command)[1:])
 
 
-@pytest.mark.parametrize("path", re.findall(r"{literalinclude} (\S+)", PAGE))
+@pytest.mark.parametrize("path", re.findall(r"^The file is \[.+\]\((.+)\)", PAGE, re.MULTILINE))
 def test_the_files_that_it_shows_are_there(path: str) -> None:
     assert (DOCS / path).is_file()

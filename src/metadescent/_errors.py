@@ -21,7 +21,7 @@ def require(name: str, value: Any, low: float | int, high: float | int = math.in
 
 
 def _is_number(value: object, kind: type) -> bool:
-    # Python's True is an integer, and nobody's count.
+    # Python's True is an integer, but not a count.
     return isinstance(value, kind) and not isinstance(value, bool)
 
 

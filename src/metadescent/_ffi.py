@@ -55,7 +55,7 @@ def library() -> Path | None:
     # Those of XLA's foreign function interface, which come with JAX.
     headers = jax.ffi.include_dir()
     sources = sorted(path for folder in _kernels.FOLDERS for path in folder.glob("*.cc"))
-    # On a GPU nobody waits for them.
+    # On a GPU there is no need to wait for them.
     costs = "a meta-step takes 3" if jax.default_backend() == "cpu" else None
     return _kernels.compiled(
         sources, instead="JAX's", costs=costs, system=headers, version=jax.__version__

@@ -22,7 +22,7 @@ FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "
 # Where the sources of XLA's kernels lie, and the headers that PyTorch's includes too.
 FOLDERS = tuple(Path(__file__).parent / room / "native" for room in ("problems", "optimizers"))
 SAID = "METADESCENT_NATIVE_SAID"
-"""Set in the environment once it is said that there is no compiler, for processes begun here."""
+"""Set in the environment once a line has said that there is no compiler, for child processes."""
 
 
 def compiled(

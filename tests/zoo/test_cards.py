@@ -74,7 +74,7 @@ def page() -> str:
     conf = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(conf)
     source = [(DOCS / "zoo.md").read_text()]
-    conf.deal_cards(None, "zoo", source)
+    conf.fill_in(None, "zoo", source)
     return source[0]
 
 

@@ -87,7 +87,7 @@ def _obey(words: Sequence[str], debug: bool) -> None:
     check_outputs(outputs, command.inputs() if outputs else ())
     # Only now is JAX imported: `--help` stays quick.
     _keep_compiled()
-    # Where results are the standard output's, what is said of them is not.
+    # Where results go to the standard output, messages go to the standard error.
     with redirect_stdout(sys.stdout if 1 not in map(descriptor_of, outputs) else sys.stderr):
         command.run()
 

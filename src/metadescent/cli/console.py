@@ -174,7 +174,7 @@ class _Lines:
 
     def _write(self, text: str) -> None:
         pace = self.pace
-        # How long a compilation takes is not known, and beside it no time left is said.
+        # How long a compilation takes is not known, so no time left is shown beside it.
         left = None if pace.compiling() > SHORT else pace.left()
         self.last = pace.elapsed()
         remaining = "" if left is None else f", {clock(left)} left"

@@ -18,7 +18,7 @@ from metadescent.cli.command import Command, as_words
 BEHIND = "*"
 """What marks a pretrained optimizer that a tuned hand-designed one beats where it was trained."""
 FACT = 14
-"""Cells before what is said of a name."""
+"""Cells before the text on a name."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ class List(Command):
                 out.print(f"{name:<{indent}}{shown}")
         elif self.name:
             for fact, value in _facts(self.name, groups).items():
-                shown = filled(" " * FACT + value, room)
+                # A command is never broken, so that it can be copied.
+                whole = value.startswith("metadescent ")
+                shown = " " * FACT + value if whole else filled(" " * FACT + value, room)
                 out.print(f"{fact:<{FACT}}{shown[FACT:]}", soft_wrap=True)
         else:
             for title, group in groups.items():

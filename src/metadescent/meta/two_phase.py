@@ -1,4 +1,4 @@
-"""The meta-gradient in two phases: what first order makes possible for a coordinatewise rule.
+"""The meta-gradient in two phases, for a coordinatewise rule to first order.
 
 With ∂∇_t/∂φ dropped, θ_T = θ_0 + Σ g_t makes the cotangent of g_t a suffix sum of gradients that
 the forward pass has computed already:
@@ -8,8 +8,8 @@ the forward pass has computed already:
 Phase one (`record`) unrolls forward and keeps only ∇_t. Phase two (`meta_gradient`) runs the rule
 over the recorded ∇_t once more, and back (`Coordinatewise.pull_back`). Inputs and cotangents are
 given by then and no coordinate depends on another, so it goes block by block in a working set that
-fits the cache, with memory of T floats a coordinate; or over a random sample of them only. Of a
-`Partitioned` optimizer each group has its turn.
+fits the cache, with memory of T floats a coordinate; or over a random sample of them only. The
+groups of a `Partitioned` optimizer are taken in turn.
 """
 
 from typing import cast

@@ -1,4 +1,4 @@
-"""An LSTM for horizons that it is not told: moments on several time scales, a clock, shorter steps.
+"""An LSTM for horizons that are not known: moments on several time scales, a clock, shorter steps.
 
 m_β, v_β = running means of ∇ and ∇² with decay β, both without their bias, for each of some β
 x_t      = (m_β/√v_β for each β,  ∇_t/√v_first,  m_first/√v_last,  log₁₀(1 + t)/4)
@@ -6,8 +6,8 @@ g_t      = scale · (1 + t/τ)^(−1/2) · (w · LSTM(x_t) + b)
 
 m_β/√v_β is the ratio of signal to noise of the last 1/(1 − β) gradients, at most 1 in size: where
 it goes to 0 only noise is left, and steps of one length stay as far from the minimum as they are
-long. m_first/√v_last is Adam's step. The factor before the LSTM is the rate that descends through
-noise whenever it is stopped; the LSTM learns by how much to depart from it.
+long. m_first/√v_last is Adam's step. The factor before the LSTM is the rate that suits noise,
+wherever the run is stopped; the LSTM learns by how much to depart from it.
 
 Source: features by moments from Lv, Jiang and Li (2017) and, on several time scales and with a
 clock, from Metz et al. (2020); (1 + t/τ)^(−1/2) from stochastic approximation.

@@ -5,9 +5,9 @@ v_t = β′ v_{t−1} + (1 − β′) ∇_t²
 g_t = −e^{LSTM(x_t)} · n_t / v_t^{p/2}
 
 x_t are the features of `anytime`: ratios of signal to noise on several time scales and a clock, by
-which the LSTM may trust one coordinate more than another. p, a number of φ, is how far the rule is
-on the way from momentum, 0, to Adam's direction, 1. How long g_t is, the rule behind this one says:
-`modulated >> relative`.
+which the LSTM may weigh one coordinate more than another. p, a number of φ, is how far the rule is
+on the way from momentum, 0, to Adam's direction, 1. The length of g_t is left to the rule behind
+this one, as in `modulated >> relative`.
 
 Source: a direction times the exponential of a network's output from Metz et al. (2022), "VeLO"; a
 power of v between momentum's and Adam's from Chen et al. (2018), "Closing the generalization gap of

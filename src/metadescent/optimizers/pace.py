@@ -8,8 +8,8 @@ p(s) = p_0 + Σ_k p_k · min(max(Ks − k + 1, 0), 1),     k = 1 … K,     φ =
 
 Behind another rule (`>>`) it lengthens and shortens that rule's steps over a run of about T steps.
 Short steps at the end settle what long ones left undecided, and with batch normalization weights
-grow, so that steps of one length turn them less and less. `pes` through whole runs sees what that
-is worth; no short unroll does.
+grow, so that steps of one length turn them less and less. What that is worth shows in `pes` through
+whole runs, and in no short unroll.
 
 Source: that normalization makes growing rates natural is from Li and Arora (2020), "An exponential
 learning rate schedule for deep learning".

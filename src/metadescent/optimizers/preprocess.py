@@ -1,4 +1,4 @@
-"""Appendix A: the gradient as a network likes to see it.
+"""Appendix A: the gradient in a form that suits a network.
 
 ∇ → (log|∇| / p, sgn ∇)   if |∇| ≥ e^−p
 (−1,          e^p ∇)   otherwise

@@ -4,14 +4,15 @@ g = e^{p_0} · (s/0.03)^{p_2} · u,     s = min(√(mean θ² + e^{2 p_1}), c)
 
 with the mean over the tensor's coordinates.
 
-Wide layers have small weights, and want short steps, because what their many inputs add is a sum; a
-rule that sees one coordinate's gradients cannot know how wide a layer is. Behind such a rule (`>>`)
-this one does; unlike `relative` it keeps the length of that rule's steps, as a factor. φ are the
-logarithms of the rate and of a floor, the size of tensors that begin at 0, such as biases, and the
-power. The ceiling c is for tensors that are large and mean to be, such as normalization's scales.
+Wide layers have small weights and need short steps, because the changes of their many inputs add
+up. A rule that sees one coordinate's gradients does not see the width of a layer. This rule stands
+behind such a rule (`>>`); unlike `relative` it keeps the length of that rule's steps, as a factor.
+φ are the logarithms of the rate and of a floor, the size of tensors that begin at 0, such as
+biases, and the power. The ceiling c is for tensors that are large by design, such as
+normalization's scales.
 
 Source: steps in proportion to each tensor's size from Metz et al. (2022), "VeLO"; why wide layers
-want a power of it from Yang et al. (2022), "Tensor programs V", where weights go with the width n
+need a power of it from Yang et al. (2022), "Tensor programs V", where weights go with the width n
 as n^(−1/2) and Adam's best rates with n^(−1), a power of 2.
 """
 

@@ -4,11 +4,11 @@ g = e^{p_0} · s/√(1 + s²/c²) · u/√(mean u²),     s = √(mean θ² + e^
 
 with means over the tensor's coordinates.
 
-Behind another rule (`>>`), that rule says where to, and this one how far, in parts of θ. In front
-of normalization f depends on the direction of a weight alone, and a step of a thirtieth of θ turns
-it by as much at any size of θ. φ are the logarithms of the rate and of a floor, the size of tensors
-that begin at 0, such as biases. The ceiling c ends growth: where long steps always lead outward, θ
-grows by c a step at most, and not by a part of itself.
+Behind another rule (`>>`) it keeps the direction of that rule's steps, and sets their length, in
+parts of θ. In front of normalization f depends on the direction of a weight alone, and a step of a
+thirtieth of θ turns it by as much at any size of θ. φ are the logarithms of the rate and of a
+floor, the size of tensors that begin at 0, such as biases. The ceiling c ends growth: where long
+steps always lead outward, θ grows by c a step at most, and not by a part of itself.
 
 Source: You, Gitman and Ginsburg (2017), "Large batch training of convolutional networks" (LARS).
 """

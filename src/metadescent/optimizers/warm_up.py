@@ -2,12 +2,12 @@
 
 g_t = min((1 + t) e^{−p}, 1) · ∇_t
 
-Behind another rule (`>>`) this holds back its first steps: moments of few gradients are poor, and
-what a rule learned on small networks is too long for a large one. φ is p, the logarithm of the
-number of steps until all of them are as that rule says.
+Behind another rule (`>>`) this shortens its first steps: moments of few gradients are poor, and a
+rule that was learned on small networks makes steps that are too long for a large one. φ is p, the
+logarithm of the number of steps after which that rule's steps are kept as they are.
 
 Source: a gradual warm-up is from Goyal et al. (2017), "Accurate, large minibatch SGD"; why Adam's
-moments want one from Liu et al. (2020), "On the variance of the adaptive learning rate and beyond".
+moments need one from Liu et al. (2020), "On the variance of the adaptive learning rate and beyond".
 """
 
 import jax

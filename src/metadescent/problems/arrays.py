@@ -1,8 +1,8 @@
-"""A person's data as arrays of JAX, of which nothing is lost without a word.
+"""A user's data as arrays of JAX; where values would be lost, an error says so.
 
-Unless it is told otherwise JAX has 32 bits: whole numbers of 64 go round, so that the milliseconds
-1700000000000 become −807049216, and floating-point ones are rounded. To be rounded is nothing to
-speak of, unless values go to infinity or can no longer be told apart.
+By default JAX has 32 bits. Integers of 64 bits wrap around, so that the milliseconds 1700000000000
+become −807049216, and floating-point numbers are rounded. Rounding does no harm, unless values
+become infinite or can no longer be told apart.
 """
 
 from typing import Any

@@ -93,7 +93,7 @@ class Problem(eqx.Module):
 
     @property
     def at_once(self) -> int | None:
-        """Return how many optimizations to run side by side where nothing else counts; None: all.
+        """Return how many optimizations to run side by side, or None for all of them.
 
         Large ones are quicker in parts, which fit a processor's cache, and take less memory.
         """

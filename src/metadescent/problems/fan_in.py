@@ -2,8 +2,9 @@
 
     w ~ U(−1/√n, 1/√n),     n = inputs of a unit;     every tensor of one axis begins at 0
 
-n is the product of all axes of w but the last. The paper's own θ₀ ~ N(0, 0.01²) does not know how
-many inputs there are, and an optimizer that has seen no other beginning need not manage this one.
+n is the product of all axes of w but the last. The paper's own θ₀ ~ N(0, 0.01²) does not depend on
+the number of inputs, and an optimizer that was trained on it alone may fail on weights of these
+sizes.
 
 Source: sizes in proportion to n^(−1/2) from LeCun et al. (1998), "Efficient backprop". This is how
 PyTorch draws the weights of its layers, and biases too, which begin at 0 here as in Flax.

@@ -1,4 +1,4 @@
-"""A curriculum of horizons: learn to run short before learning to run long.
+"""A curriculum of horizons: short runs are learned before long ones.
 
 One stage after the other, each a run in a folder of its own that begins with the best φ of the one
 before. A stage is validated at the *next* stage's horizon, so that what it keeps is what will be

@@ -5,7 +5,7 @@ Every threshold follows from what a number means, and none from runs that were l
 * PHI_STEP: a meta-step that changes φ by a tenth of the size that φ is drawn with. Ten of them in
   one direction, or a hundred in random ones, replace all that φ was.
 * RESPONSE: a first update of which less than one part in a hundred turns round when the gradient
-  does. It does not look at where down is.
+  does. Such an update does not depend on the direction of descent.
 * GIVEN_BACK: after as many steps again as it was trained for, more than half of what was gained
   over doing nothing is lost.
 * GIVEN_BACK, of a scale: with updates so many times as large, more than twice as much is gained.
@@ -49,7 +49,7 @@ OVERFITTED = "overfitted to its horizon"
 def diagnose(checkup: Checkup) -> Findings:
     """Return what is to be said of a run: what ails it first, how far it has come last.
 
-    Of causes the first is said alone: later ones may follow from it, and their remedies with it.
+    Only the first cause is named: later ones may follow from it, and their remedies with it.
     """
     return Findings(_findings(checkup))
 

@@ -1,4 +1,4 @@
-"""What is said of a run: a verdict, the numbers behind it, and what to try."""
+"""A finding about a run: a verdict, the numbers behind it, and what to try."""
 
 from typing import NamedTuple
 

@@ -51,7 +51,7 @@ class Section(NamedTuple):
 
 
 def render_page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """Return the page, in which what is said is text and never markup."""
+    """Return the page; what it holds is text and never markup."""
     body = "\n".join(_section(section) for section in sections)
     return _PAGE.substitute(title=escape(title), lead=escape(lead), body=body)
 
@@ -62,7 +62,7 @@ def _section(section: Section) -> str:
 
 
 def render_part(part: Part) -> str:
-    """Return a part of a page, in which what is said is text and never markup."""
+    """Return a part of a page; what it holds is text and never markup."""
     if isinstance(part, Table):
         return _table(part)
     if isinstance(part, Image):

@@ -72,7 +72,7 @@ def _unraisable(say: Callable[[Any], object], unraisable: Any) -> None:
 
 def _watch(signals: socket.socket, _: socket.socket) -> None:
     """Note the first signal; end this process GRACE seconds later."""
-    # Others, such as SIGCHLD, are nobody's to end for.
+    # Other signals, such as SIGCHLD, do not end a process.
     while (number := signals.recv(1)[0]) not in WORDS:
         pass
     time.sleep(GRACE)

@@ -85,12 +85,12 @@ def tables(text: str) -> list[list[list[str]]]:
 def all_cards() -> str:
     """Return a table of all pretrained optimizers and then their cards, in Markdown."""
     names = catalogue.names()
-    columns = ["", "trained on", "horizon", "size", "final loss", "best tuned", "licence"]
+    columns = ["optimizer", "trained on", "final loss", "best tuned"]
     lines = [_row(columns), _row(["---"] * len(columns))]
     for row in map(facts, names):
-        link, problem = f"[{row.name}](#{row.name})", f"`{row.trained_on}`"
+        link, problem = f"[`{row.name}`](#{row.name})", f"`{row.trained_on}`, {row.horizon}"
         loss = f"{row.loss}, behind" if row.behind else row.loss
-        lines.append(_row([link, problem, row.horizon, row.size, loss, row.baseline, row.licence]))
+        lines.append(_row([f"{link}: {row.size}", problem, loss, row.baseline]))
     # Each card becomes a section of one page, so its headings go down a level.
     cards = [catalogue.card(name).replace("\n## ", "\n### ") for name in names]
     return "\n".join(lines) + "".join(f"\n\n#{card.rstrip()}" for card in cards) + "\n"

@@ -36,7 +36,7 @@ def read_tables(path: str | Path) -> Tables:
         value = reader.load()
         if reader.stack or reader.metastack or file.read(1):
             raise _RefusedError("more than one value")
-        # Of all that is made here tables alone have items, and built arrays alone have content.
+        # Only tables have items, and only built arrays have content.
         tables = {name: {k: x.content for k, x in of.items()} for name, of in value.items()}
         # One array may stand in many places of the file, but is not to fill the memory from there.
         if sum(x.nbytes for table in tables.values() for x in table.values()) > file.tell():
@@ -158,5 +158,5 @@ class _Reader(_Unpickler):
 
     dispatch[_CODES["BUILD"]] = _build
     dispatch[_CODES["EMPTY_DICT"]] = lambda self: self.append(_Table())
-    # How far to read ahead, which is all that a frame says, is not believed.
+    # A frame only says how far to read ahead, which is ignored.
     dispatch[_CODES["FRAME"]] = lambda self: self.read(8)

@@ -121,7 +121,7 @@ def _metadata(path: Path, data: bytes) -> dict[str, Any]:
     if len(data) < 8:
         raise foreign
     (size,) = struct.unpack("<Q", data[:8])
-    # A claim is not believed: nothing is read, or made room for, beyond the file's own end.
+    # Nothing is read, or made room for, beyond the file's own end, whatever the header claims.
     if size > len(data) - 8:
         raise UserError(
             f"{path} is truncated or not a .safetensors: its header claims {size:,} bytes and "

@@ -8,8 +8,8 @@ The paper describes LSTM+GAC, NTM-BFGS and NTM-L-BFGS and gives no figures, so t
     logistic        logistic regression on all the 8×8 digits, by the optimizers of rotated-10
     mnist           the MLP of section 3.2, whose 15,910 coordinates NTM-BFGS refuses
 
-*Broyden* is NTM-BFGS on secants before it has learned anything, written down by hand: what the
-learned one has below it was learned. L-BFGS is charged for every gradient that its line search
+*Broyden* is NTM-BFGS on secants before any training, written by hand: where the learned rule ends
+lower, training made the difference. L-BFGS is charged for every gradient that its line search
 takes, and is left out of the claims on first-order baselines.
 
 The claims are ours, judged by the loss after the last step: the best of the three has at most a

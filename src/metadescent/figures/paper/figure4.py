@@ -9,7 +9,7 @@ What the paper shows, with the levels read off its plots (± 15 %):
     right    on for another 100 steps. At step 200: LSTM .22; Adam, RMSprop and NAG .28; SGD .33.
 
 The text draws W and y from a Gaussian, but the levels of the left plot are those of the uniform
-entries of the authors' code. Panel "left" takes the text at its word, "left-uniform" the code.
+entries of the authors' code. Panel "left" follows the text, "left-uniform" the code.
 
 To outperform "substantially" or "by a significant margin" is here to reach at most `MARGIN` times
 the loss of the best baseline with 95 % intervals that do not touch, as the plots show (.04 to .05,

@@ -4,10 +4,10 @@
 "Generalization to different architectures") changes one thing each time, for 100 steps: 40 hidden
 units instead of 20, two hidden layers instead of one, ReLU instead of sigmoid.
 
-Panel "40-units-200" is not the paper's: it carries the optimizer to twice its horizon, too.
-Baselines are tuned for each panel's own problem and horizon. To outperform them is to have less
-final loss than the best, with 95 % intervals that do not touch; to generalize no longer is to have
-more, with intervals that do not touch either.
+Panel "40-units-200" is not the paper's: it runs the optimizer for twice its horizon, too. Baselines
+are tuned for each panel's own problem and horizon. The LSTM outperforms them if its final loss is
+less than the best baseline's, and generalizes no longer if it is more. In both cases the 95 %
+intervals must not touch.
 """
 
 from metadescent.figures.paper.claims import Claim, falls_behind, outperforms, tenth

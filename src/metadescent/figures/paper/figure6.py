@@ -3,10 +3,10 @@
 `mnist-lstm` trains networks of one to three hidden layers of 5 to 160 units, with sigmoids, for 100
 steps; the text does not say which the paper's own figure has. Baselines are tuned at every point.
 
-How similar is similar enough the paper leaves open. So its claim is judged four times: within a
-factor of two of the units that the optimizer was meta-trained on, and over all units for each
-number of layers. It holds where the LSTM has less final loss than the best baseline at every point,
-with 95 % intervals that do not touch.
+The paper does not say how similar test problems must be. Its claim is therefore judged four times:
+within a factor of two of the units that the optimizer was meta-trained on, and over all units for
+each number of layers. It holds if the LSTM has less final loss than the best baseline at every
+point, with 95 % intervals that do not touch.
 """
 
 from collections.abc import Sequence

@@ -2,9 +2,9 @@
 
 `cifar10-lstm` is two rules with an LSTM in each, one for convolutional layers and one for the
 others; `cifar10-lstm-sub`, the paper's *LSTM-sub*, is the same, meta-trained on labels that neither
-of the subsets here has; `cifar10-plain-lstm` is the paper's plain recipe. What of them was learned
-and what was chosen by hand is in docs/cifar10.md. Panels are all ten labels (with the plain
-recipe), CIFAR-5 (labels 0 to 4) and CIFAR-2 (0 and 1), with baselines tuned for each.
+of the subsets here has; `cifar10-plain-lstm` is the paper's plain recipe. docs/cifar10.md says what
+was learned and what was chosen by hand. Panels are all ten labels (with the plain recipe), CIFAR-5
+(labels 0 to 4) and CIFAR-2 (0 and 1), with baselines tuned for each.
 
 The optimizee learns from training batches 1 to 4 of CIFAR-10; batch 5 is held out: nothing learns
 from it. (The paper has "a held-out test set", and does not say which labels its subsets have.)

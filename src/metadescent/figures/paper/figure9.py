@@ -1,8 +1,8 @@
 """Figure 9 and appendix C: pictures that the LSTM styled, each between its content and its style.
 
 In the first row, as in figure 9, a test photograph in the training style and resolution, 64 × 64,
-and one in another style at 128 × 128; below a gallery as in appendix C. Test photographs are every
-so many of the test split, not chosen. A result is θ after 128 steps.
+and one in another style at 128 × 128; below a gallery as in appendix C. Test photographs are taken
+at equal distances from the test split, and were not chosen. A result is θ after 128 steps.
 
 The paper claims nothing in numbers here. What is judged is ours, over all pictures of a resolution:
 

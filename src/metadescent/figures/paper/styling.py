@@ -1,8 +1,8 @@
 """What the experiments on neural art share: their problems, and learning curves on them.
 
-Photographs are those of the test split, each of them once before one comes again; baselines are
-tuned on those of the validation split, which the optimizer was chosen by. What is charged are
-gradients: L-BFGS, whose line search takes several a step, makes fewer steps.
+Photographs are those of the test split, each used once before any is repeated; baselines are tuned
+on those of the validation split, by which the optimizer was chosen. Gradients are counted, not
+steps: L-BFGS, whose line search takes several a step, makes fewer steps.
 """
 
 from collections.abc import Callable, Mapping

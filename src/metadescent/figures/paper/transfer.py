@@ -1,4 +1,4 @@
-"""How far does a learned optimizer carry? No figure of the paper's, but the one that it calls for.
+"""How far a learned optimizer carries: a figure of our own, which the paper does not have.
 
 `mlp-robust-lstm` was meta-trained to carry; `mnist-lstm` is the paper's recipe, meta-trained on one
 network for 100 steps. They train, beside baselines tuned for each very network and horizon,
@@ -7,8 +7,9 @@ network for 100 steps. They train, beside baselines tuned for each very network 
     unseen   tanh, ELU, 3 layers, 160 units: networks that neither was meta-trained on, likewise
     long     the sigmoid MLP for 10,000 steps, beside Adam tuned for 10,000
 
-What is claimed is ours, and it may fail: on what was seen to be no worse than the best baseline, on
-what was not at most a tenth worse, at 10,000 steps at most a fifth worse than Adam.
+The claims are ours, and may fail: the loss is no worse than the best baseline's on networks that
+were seen, at most a tenth worse on the others, and at most a fifth worse than Adam's at 10,000
+steps.
 """
 
 from typing import TYPE_CHECKING

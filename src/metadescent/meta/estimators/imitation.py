@@ -1,9 +1,9 @@
-"""Imitation of a hand-designed optimizer: where to begin, when φ knows nothing yet.
+"""Imitation of a hand-designed optimizer: a start for a φ that is not trained yet.
 
     L(φ) = Σ_t w_t ½ ‖g_t − Δ_t‖² / n,     Δ_t = Adam's update of n coordinates on Adam's own path
 
-The teacher optimizes and m looks on: both are fed the gradients ∇_t that the teacher meets, and φ
-learns to propose what the teacher does.
+The teacher optimizes: both are fed the gradients ∇_t on the teacher's path, and φ is trained to
+propose the teacher's updates.
 
 Source: Chen et al. (2020), "Training stronger baselines for learning to optimize", with the
 constants of their code: Adam with a rate of 0.01.

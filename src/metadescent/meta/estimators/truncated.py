@@ -3,9 +3,9 @@
 The derivative of equation 3 over a segment, with what was before the segment held constant. Short
 segments are biased, towards what pays off soon; the bias is the price of a low variance.
 
-With second derivatives the optimizee answers: a step changes the gradient that the next one sees.
-Through many steps near the edge of stability these answers multiply, and the exact meta-gradient
-explodes. `feedback` scales each of them: 1 is exact, 0 is the paper's ∂∇_t/∂φ = 0.
+With second derivatives there is feedback: a step changes the gradient at the next step. Through
+many steps near the edge of stability these changes multiply, and the exact meta-gradient explodes.
+`feedback` scales each of them: 1 is exact, 0 is the paper's ∂∇_t/∂φ = 0.
 """
 
 from dataclasses import replace

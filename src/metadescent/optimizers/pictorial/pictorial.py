@@ -10,8 +10,8 @@ g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all col
 
 What a feature network sees are edges, spots and colours, along which f is curved otherwise than
 along single coordinates. B is a Gaussian blur, so sums over x_t are filters of the gradient, and A
-mixes colours. H, of the last K steps, knows what no filter does: along which pictures f is curved
-here; and v lets each pixel trust it more or less.
+mixes colours. H, of the last K steps, has what no filter has: along which pictures f is curved
+here. v weighs it pixel by pixel.
 
 Source: moments, clock and factor of time are those of `anytime`; a recurrent network that descends
 on pictures and sees neighbours is from Putzky and Welling (2017), "Recurrent inference machines for

@@ -1,4 +1,4 @@
-"""The direction of L-BFGS: ∇ times an inverse Hessian that the last K steps speak of.
+"""The direction of L-BFGS: ∇ times an inverse Hessian that is estimated from the last K steps.
 
 s, y  = θ_t − θ_{t−1}, ∇_t − ∇_{t−1}                                       a pair, of each step
 ⟨a, b⟩ = Σ_x w_i(x) a_x b_x of each window w_i, which are together 1; of all θ if there is but one
@@ -7,9 +7,9 @@ q_j   = Vᵀ H_{j−1} V q,     V q = q − Σ_i w_i ρ_i ⟨s, q⟩ y,     ρ =
 H_0   = P,      or γ without it,     γ = Σ βᵏ ⟨s, y⟩ / Σ βᵏ ⟨y, y⟩ of the pairs k steps ago
 
 One window, and β = 0, are L-BFGS: H_j = Vᵀ H_{j−1} V + ρ s sᵀ and γ is of the last pair. Where θ is
-a picture, and what happens in one corner has little to do with another, a pair says something else
-in each window. With P another such direction, of smaller windows, one is within the other. H ∇ is 0
-as long as there is no pair.
+a picture, and one corner has little to do with another, a pair has another curvature in each
+window. If P is such a direction too, of smaller windows, one L-BFGS is inside another. H ∇ is 0 as
+long as there is no pair.
 
 Source: Nocedal and Wright (2006), "Numerical optimization", algorithm 7.4.
 """

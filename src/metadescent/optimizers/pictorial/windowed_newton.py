@@ -5,10 +5,10 @@ H_w = L-BFGS in Gaussian windows (`windows`), which begins with H_0
 H_0 = Γ (fine I + coarse Σ_B B²) Γ                                  B: a blur of each of the widths
 Γ²  = γ of each window, where a pair has half the weight of the next one
 
-To L-BFGS a pair is one curvature along one whole picture. But corners have little to do with each
-other: in each window the same pair tells a curvature of its own. Where the pairs say nothing L-BFGS
-has γ, which is too little for what is hardly curved; the two factors are how much more it should
-be, for all changes and for those that the blurs leave.
+L-BFGS takes from a pair one curvature, along the whole picture. But corners have little to do with
+each other: in each window the same pair has a curvature of its own. In directions that no pair
+covers L-BFGS has γ, which is too small where f is hardly curved. Two factors multiply it: one for
+all changes, and one for those that the blurs leave.
 
 Source: ours; L-BFGS is that of `quasi_newton`.
 """

@@ -20,7 +20,7 @@ _MIRRORS = (
 )
 
 
-# Of the files as they are published, packed, and of what they unpack to.
+# Of the published files, which are packed, and of what they unpack to.
 _SHA256 = {
     "train-images-idx3-ubyte": (
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",

@@ -1,4 +1,4 @@
-"""The camera's note on which side of a picture is up, read alone: other tags may be anything.
+"""The camera's note on which side of a picture is up, read by itself: other tags are ignored.
 
 It is tag 0x112 of EXIF, from 1 to 8, or tiff:Orientation of XMP. EXIF is a TIFF file without a
 picture: its byte order, the place of a table, and twelve bytes for each tag.

@@ -2,8 +2,8 @@
 
 The largest square in the middle of a picture, or the whole of it, is resized (Lanczos). What has
 that size already comes through byte for byte. Transparency is laid on white, the camera's note on
-which side is up is heeded and nothing else that goes with the pixels is read, and of an animation
-the first frame counts. Pixels whose black and white are not known are refused.
+which side is up is followed, other notes are ignored, and the first frame of an animation is taken.
+Pixels whose black and white are not known are refused.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Where data files lie on disk, how a missing one gets there, and what is said of a damaged one."""
+"""Where data files lie on disk, how a missing one is downloaded, how a damaged one is reported."""
 
 import gzip
 import hashlib

@@ -104,7 +104,7 @@ def _begin(begun: Any, workers: int, all_cores: list[int], compiled: str | None)
     with begun.get_lock():
         index, begun.value = begun.value % workers, begun.value + 1
     keep_to(share_of(all_cores, workers, index))
-    if index:  # what the first says is said
+    if index:  # the first one prints it
         os.environ[SAID] = "1"
     if compiled is not None:
         keep_compiled(compiled)

@@ -193,7 +193,7 @@ def _received(data: bytes, like: MetaState) -> MetaState:
 def _initialize(seat: Seat) -> None:
     """Let JAX connect this process with the others."""
     host = (seat.coordinator or "").rpartition(":")[0]
-    # On one machine nobody else is to be let in.
+    # On one machine no other host may connect.
     bind = seat.coordinator if host in ("127.0.0.1", "localhost") else None
     # It would take SIGTERM for a notice of things to come, and the process would stay.
     jax.config.update("jax_enable_preemption_service", False)

@@ -1,9 +1,9 @@
 """`train --processes N`: N processes of this machine that train together, watched over; no JAX.
 
-Each is the same command with a seat of its own, and a share of the cores. Where one ends before its
-time the others are ended, for none can go on without it; and, as often as allowed, all of them are
-started again with --resume. If this process ends, so do they, as what they read from is closed.
-A signal that is to end this process goes to process 0 first, which leads and has an epoch to save.
+Each is the same command with a seat of its own, and a share of the cores. If one ends early, the
+others are ended, because none can go on without it. As often as allowed, all of them are started
+again with --resume. If this process ends, so do they, as what they read from is closed. A signal
+that is to end this process goes to process 0 first, which leads and has an epoch to save.
 """
 
 import os
