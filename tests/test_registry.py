@@ -516,6 +516,7 @@ WRITTEN = [
     "pictorial(units=4, betas=(0.5,), blurs=(2.0,), tau=10.0, clock=20.0, scale=0.1, memory=3, "
     "window=4.0, fine=2.0, coarse=4.0)",
     "pictorial(memory=0)",
+    "tailored(coordinates=3, units=4, betas=(0.5,), memory=3, guard=False, horizon=50.0)",
     "lstm-gac(layers=(4,), averaging=2, p=None, scale=0.3)",
     "ntm-bfgs(layers=(4,), averaging=2, p=5.0, scale=0.2, reads=2, writes=2, gamma=0.5, limit=100)",
     "ntm-bfgs(layers=(4,), averaging=2, secants=0.5)",

@@ -60,7 +60,7 @@ def with_a_nan(tx: Any) -> Any:
 
 
 # Hundreds of small programs, where others have a few.
-LONG = {"pictorial"}
+LONG = {"pictorial", "tailored"}
 IN_TURN = [
     pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in optimizers()
 ]

@@ -33,7 +33,7 @@ EXTRA = {"value": jnp.ones(()), "unknown": jnp.zeros(3)}
 
 # A partition and a chain have no names of their own.
 # Hundreds of small programs, where others have a few.
-LONG = {"pictorial"}
+LONG = {"pictorial", "tailored"}
 IN_TURN = [
     pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in optimizers()
 ]

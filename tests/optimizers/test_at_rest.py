@@ -34,11 +34,12 @@ def updates(tx: Any) -> Any:
     return jax.lax.scan(step, tx.init(THETA), jnp.arange(STEPS))[1]
 
 
-# Its program takes seconds to compile.
-SLOW = pytest.param("pictorial", marks=pytest.mark.slow)
+# Their programs take seconds to compile.
+LONG = {"pictorial", "tailored"}
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in sorted(LONG)]
 
 
-@pytest.mark.parametrize("name", [SLOW, *sorted(optimizers().keys() - {"pictorial"})])
+@pytest.mark.parametrize("name", [*SLOW, *sorted(optimizers().keys() - LONG)])
 def test_what_has_had_no_gradient_stays_and_the_rest_is_as_it_was(name: str) -> None:
     m = make_optimizer(name, KEY)
     g, plain = updates(AtRest(m).as_optax()), updates(m.as_optax())

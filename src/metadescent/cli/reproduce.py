@@ -112,8 +112,8 @@ class Reproduce(Command):
         output().print(table(self.figure, columns, rows, text=["the paper says"]))
         if self.budget == "smoke":
             output().print(
-                f"A smoke run shows that {self.figure} can be made: nothing was tuned, and problems "
-                "and steps are too few to judge what the paper says; --budget cpu judges that."
+                f"A smoke run shows that {self.figure} can be made: nothing was tuned, and there "
+                "are too few problems and steps to judge what the paper says; --budget cpu judges."
             )
         output().print(f"Figure: {self.out / self.figure}.png")
 

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.optimizers.pictorial.quasi_newton import (
+from metadescent.optimizers.pictorial.windowed_newton import windowed_direction
+from metadescent.optimizers.pictorial.windows import gaussian_windows
+from metadescent.optimizers.quasi_newton import (
     WHOLE,
     CurvaturePairs,
     Windows,
@@ -16,8 +18,6 @@ from metadescent.optimizers.pictorial.quasi_newton import (
     no_pairs,
     remember,
 )
-from metadescent.optimizers.pictorial.windowed_newton import windowed_direction
-from metadescent.optimizers.pictorial.windows import gaussian_windows
 
 SHAPE, STEPS = (3, 6, 7), 5
 OPTIONS = {"window": 2.0, "fine": 1.5, "coarse": 0.7}

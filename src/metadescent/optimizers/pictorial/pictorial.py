@@ -30,8 +30,8 @@ from metadescent._errors import UserError, require, require_kind
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.pictorial.blur import blurred
-from metadescent.optimizers.pictorial.quasi_newton import CurvaturePairs, no_pairs, remember
 from metadescent.optimizers.pictorial.windowed_newton import windowed_direction
+from metadescent.optimizers.quasi_newton import CurvaturePairs, no_pairs, remember
 from metadescent.optimizers.rnnprop import grow
 
 COLOURS = 3

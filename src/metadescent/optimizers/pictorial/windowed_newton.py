@@ -20,8 +20,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from metadescent.optimizers.pictorial.blur import blurred
-from metadescent.optimizers.pictorial.quasi_newton import CurvaturePairs, direction, gamma
 from metadescent.optimizers.pictorial.windows import gaussian_windows
+from metadescent.optimizers.quasi_newton import CurvaturePairs, direction, gamma
 
 FADE = 0.5  # the weight of a pair in γ beside the next one's
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from metadescent.optimizers.pictorial.quasi_newton import Windows
+from metadescent.optimizers.quasi_newton import Windows
 
 
 def gaussian_windows(sigma: float, height: int, width: int) -> Windows:

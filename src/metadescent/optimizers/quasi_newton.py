@@ -53,7 +53,10 @@ def no_pairs(theta: Float[Array, "*n"], memory: int) -> CurvaturePairs:
 
 
 def remember(
-    pairs: CurvaturePairs, theta: Float[Array, "*n"], gradient: Float[Array, "*n"]
+    pairs: CurvaturePairs,
+    theta: Float[Array, "*n"],
+    gradient: Float[Array, "*n"],
+    least: float = LEAST,
 ) -> CurvaturePairs:
     """Add the pair of the last step, in place of the oldest."""
     # Unlike Optax's `scale_by_lbfgs` this holds pairs constant in the meta-gradient, where they
@@ -61,7 +64,7 @@ def remember(
     theta, gradient = jax.lax.stop_gradient((theta, gradient))
     s, y = theta - pairs.theta, gradient - pairs.gradient
     # What is not finite, or has products that are not, compares as False.
-    is_sound = jnp.vdot(s, y) > LEAST * jnp.linalg.norm(s) * jnp.linalg.norm(y)
+    is_sound = jnp.vdot(s, y) > least * jnp.linalg.norm(s) * jnp.linalg.norm(y)
     is_sound = is_sound & (pairs.steps > 0)
 
     def pushed(old: Array, new: Array) -> Array:
@@ -71,10 +74,10 @@ def remember(
 
 
 def gamma(
-    pairs: CurvaturePairs, over: Windows = WHOLE, beta: float = 0.0
+    pairs: CurvaturePairs, over: Windows = WHOLE, beta: float = 0.0, least: float = LEAST
 ) -> Float[Array, "*n_or_1"]:
     """Return γ, of each coordinate the mean of its windows'; 0 where there is no pair."""
-    sy, yy, is_sound = _products(pairs, over)
+    sy, yy, is_sound = _products(pairs, over, least)
     ages = jnp.arange(len(sy))[::-1].reshape(-1, *[1] * (sy.ndim - 1))
     weights = jnp.where(is_sound, jnp.asarray(beta, sy.dtype) ** ages, 0.0)
     up, down = jnp.sum(weights * sy, 0), jnp.sum(weights * yy, 0)
@@ -86,10 +89,11 @@ def direction(
     gradient: Float[Array, "*n"],
     P: Callable[[Array], Array] | None = None,
     over: Windows = WHOLE,
+    least: float = LEAST,
 ) -> Float[Array, "*n"]:
     """Return H ∇ of pairs and a P that is linear, symmetric and positive definite."""
     gather, spread = over
-    sy, _, is_sound = _products(pairs, over)
+    sy, _, is_sound = _products(pairs, over, least)
     # The inner `where` divides only by what counts.
     rho = jnp.where(is_sound, 1 / jnp.where(is_sound, sy, 1.0), 0.0)
 
@@ -105,14 +109,14 @@ def direction(
     # The two loops of algorithm 7.4: from the newest pair to the oldest, and back.
     each = pairs.s, pairs.y, rho
     q, alphas = jax.lax.scan(backward, gradient, each, reverse=True)
-    r = gamma(pairs, over) * q if P is None else P(q)
+    r = gamma(pairs, over, least=least) * q if P is None else P(q)
     return jax.lax.scan(forward, r, (*each, alphas))[0]
 
 
-def _products(pairs: CurvaturePairs, over: Windows) -> tuple[Array, Array, Array]:
+def _products(pairs: CurvaturePairs, over: Windows, least: float) -> tuple[Array, Array, Array]:
     """Return ⟨s, y⟩ and ⟨y, y⟩ of every pair in every window, and whether the pair counts there."""
     products = jax.vmap(over.gather)
     s, y = pairs.s, pairs.y
     # A pair of zeros does not count: 0 is not more than 0.
     sy, ss, yy = (products(a * b) for a, b in ((s, y), (s, s), (y, y)))
-    return sy, yy, sy > LEAST * jnp.sqrt(ss) * jnp.sqrt(yy)
+    return sy, yy, sy > least * jnp.sqrt(ss) * jnp.sqrt(yy)

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.optimizers.pictorial.quasi_newton import (
+from metadescent.optimizers.quasi_newton import (
     WHOLE,
     CurvaturePairs,
     Windows,

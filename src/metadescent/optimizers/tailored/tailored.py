@@ -1,0 +1,301 @@
+"""Quasi-Newton steps for one family of problems: in coordinates of its own, guarded, and led.
+
+∇̃   = Bᵀ∇ / r,     B = (1 + A) diag(e^σ)     r the size of the first gradient
+D    = (m_β/√v for each β, ∇̃/√v, m_β for each β but the fastest, H ∇̃ / scale)
+w_t  = exp(W h_t + V z_t + b), at most 2     h_t, c_t = LSTM(z_t, h_{t−1}, c_{t−1}), for all of θ
+s_t  = −scale Σ_k w_k D_k, shortened to a root mean square of ρ_t;     s_0 also by scale · j
+g_t  = B s_t,     or −(1 − κ) g_{t−1} where the last step led too far (see `guard`)
+
+m, v = running means of ∇̃ (for each β) and of ∇̃² (for the slowest), without their bias
+H    = L-BFGS of the steps that were kept (see `quasi_newton`); where f is not convex along the last
+       step, H ∇̃ is lengthened to e^{ρ'} times that
+ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, or since a step was taken back
+z_t  = logarithms of |∇̃|, of |∇̃| beside the last, of |H ∇̃|; the cosines of ∇̃ with the last and with
+       s; the slope beside that before s; t/T, log₁₀(1 + t); t = 0; how often s was taken back
+
+L-BFGS searches along lines, at two gradients a step or more. This rule makes its step of one: its
+guard sees by the slope, after the fact, that a step was too long. What is learned says how far to
+trust which direction when; and, where `coordinates` says how many there are, what one family has in
+common: the size σ of each coordinate, the metric A of few, and the first step j. Scaling f leaves
+every step as it is.
+
+Source: ours. Moments and clocks are those of `anytime`; that one recurrent network weighs directions
+for a whole tensor is from Metz et al. (2022), "VeLO".
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from metadescent._errors import UserError, require, require_kind
+from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
+from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
+from metadescent.optimizers.quasi_newton import CurvaturePairs, direction, no_pairs, remember
+from metadescent.optimizers.rnnprop import grow
+from metadescent.optimizers.tailored.guard import judge
+
+FEW = 40
+"""Up to so many coordinates have a metric of their own."""
+RETREATS = 6
+"""The most in a row."""
+LEAST = 1e-4
+"""A pair counts if the cosine of s and y is more than this."""
+TINY = 1e-24
+"""What squares have added before a root, whose derivative at 0 is infinite."""
+FEATURES = 10
+
+
+class Progress(NamedTuple):
+    """h of the rule: what it knows of the run so far."""
+
+    means: Float[Array, "betas n"]
+    root: Float[Array, " n"]
+    steps: Float[Array, ""]  # that were kept
+    first: Float[Array, ""]  # r, 0 before it is known
+    hidden: tuple[Float[Array, " units"], Float[Array, " units"]]
+    pairs: CurvaturePairs  # with θ and ∇̃ where the last step began
+    step: Float[Array, " n"]  # the last, s
+    radius: Float[Array, ""]
+    retreats: Float[Array, ""]
+
+
+class Tailored(LearnedOptimizer):
+    """L-BFGS of one gradient a step, made for one family of problems.
+
+    Arguments:
+        coordinates: of θ, all leaves together, each of which has a size and a first step of its
+            own; 0 for a rule that takes any θ and knows none of them.
+        units: hidden units of the LSTM.
+        betas: decays of the moments, the fastest first, each from 0 to 0.99999.
+        scale: the size of a step by moments before training; best the rate that suits Adam.
+        reach: e^ρ before training, the longest first step beside those.
+        memory: how many steps L-BFGS remembers; 0 for none of it, as minibatches want.
+        guard: whether steps are taken back, which the noise of minibatches asks for without need.
+        horizon: T.
+        key: draws φ.
+
+    Raises:
+        UserError: on use, if θ has another number of coordinates than it was made for.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> m, theta = Tailored(key=jax.random.key(0)), jnp.asarray([1.0, 2.0])
+        >>> slopes, h = jnp.asarray([1.0, 100.0]), m.init(theta)
+        >>> for _ in range(30):
+        ...     g, h = m.update(slopes * theta, h, theta)
+        ...     theta = theta + g
+        >>> bool(jnp.abs(theta).max() < 1e-3)
+        True
+    """
+
+    cell: eqx.nn.LSTMCell
+    output: Float[Array, "directions units"]
+    direct: Float[Array, "directions features"]
+    bias: Float[Array, " directions"]
+    lengths: Float[Array, "3"]
+    sizes: Float[Array, " coordinates"] | None
+    begin: Float[Array, " coordinates"] | None
+    metric: Float[Array, "coordinates coordinates"] | None
+    coordinates: int = eqx.field(static=True)
+    betas: tuple[float, ...] = eqx.field(static=True)
+    memory: int = eqx.field(static=True)
+    guard: bool = eqx.field(static=True)
+    horizon: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        coordinates: int = 0,
+        units: int = 16,
+        betas: Sequence[float] = (0.5, 0.9, 0.97),
+        scale: float = 0.1,
+        reach: float = 5.0,
+        memory: int = 20,
+        guard: bool = True,
+        horizon: float = 100.0,
+        *,
+        key: PRNGKeyArray,
+    ):
+        require("coordinates", coordinates, 0)
+        require("units", units, 1)
+        require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.5, 0.9)")
+        if not betas:
+            raise UserError("betas is empty; give one decay or more, such as (0.5, 0.9)")
+        for beta in betas:
+            require("a beta", beta, 0.0, 0.99999)
+        require("scale", scale, 1e-12)
+        require("reach", reach, 1e-12)
+        require("memory", memory, 0)
+        require("horizon", horizon, 1.0)
+        self.coordinates, self.betas = coordinates, tuple(betas)
+        self.memory, self.guard, self.horizon = memory, guard, horizon
+        cell_key, output_key = jax.random.split(key)
+        directions = 2 * len(self.betas) + 1
+        self.cell = lstm_cell(FEATURES, units, cell_key)
+        self.output = 0.1 * truncated_normal(output_key, (directions, units), units)
+        # Before training the first step is Adam's, and then L-BFGS leads: what is by moments is a
+        # twentieth of it, and e^−4 of that at the end.
+        adam = len(self.betas) // 2
+        direct = jnp.zeros((directions, FEATURES)).at[:-1, 4].set(-4.0)
+        self.direct = direct.at[adam, 8].set(3.0)
+        self.bias = jnp.full(directions, -4.0, direct.dtype).at[adam].set(-3.0).at[-1].set(0.0)
+        # Logarithms of the scale, of e^ρ and of e^ρ'.
+        self.lengths = jnp.log(jnp.asarray([scale, reach, 2.0], direct.dtype))
+        self.sizes = self.begin = jnp.zeros(coordinates) if coordinates else None
+        self.metric = jnp.zeros((coordinates,) * 2) if 0 < coordinates <= FEW else None
+
+    @property
+    def units(self) -> int:
+        return self.output.shape[1]
+
+    def scale(self) -> Float[Array, ""]:
+        """Return the size of a step by moments."""
+        return jnp.exp(self.lengths[0])
+
+    def init(self, params: PyTree) -> State:
+        dtype = phi_dtype(self)
+        n = sum(jnp.size(leaf) for leaf in jax.tree.leaves(params))
+        if self.coordinates and n != self.coordinates:
+            raise UserError(
+                f"the optimizer was made for θ of {self.coordinates} coordinates and was given one "
+                f"of {n}; learn another for it"
+            )
+        zero, row, h = jnp.zeros((), dtype), jnp.zeros(n, dtype), jnp.zeros(self.units, dtype)
+        means = jnp.zeros((len(self.betas), n), dtype)
+        # The memory of one pair holds where the last step began, too.
+        pairs = no_pairs(row, max(1, self.memory))
+        return Progress(means, row, zero, zero, (h, h), pairs, row, zero, zero)
+
+    def update(
+        self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[Updates, State]:
+        del params, extra_args
+        row, unravel = ravel_pytree(updates)
+        gradient = self.to_own(row.astype(self.bias.dtype))
+        step, state = self.next_step(gradient, state)
+        return unravel(self.from_own(step).astype(row.dtype)), state
+
+    def to_own(self, gradient: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return Bᵀ∇."""
+        if self.metric is not None:
+            gradient = gradient + self.metric.T @ gradient
+        return gradient if self.sizes is None else jnp.exp(self.sizes) * gradient
+
+    def from_own(self, step: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Return B s."""
+        step = step if self.sizes is None else jnp.exp(self.sizes) * step
+        return step if self.metric is None else step + self.metric @ step
+
+    def next_step(
+        self, gradient: Float[Array, " n"], before: Progress
+    ) -> tuple[Float[Array, " n"], Progress]:
+        """Return s of the next step, or what takes part of the last one back."""
+        is_finite = jnp.isfinite(gradient).all()
+        gradient = jnp.where(is_finite, gradient, 0.0)
+        first = jnp.where(before.first > 0, before.first, _size(gradient))
+        gradient = gradient / jnp.where(first > 0, first, 1.0)
+        verdict = judge(before.step, before.pairs.gradient, gradient, is_finite)
+        # At θ₀ there is no step to take back.
+        may = self.guard & (before.steps > 0) & (before.retreats < RETREATS)
+        back = may & verdict.too_far
+        step, after = self._advance(gradient, before, (verdict.before, verdict.after))
+        after = after._replace(first=first)
+        shorter = before._replace(
+            step=verdict.kept * before.step, first=first, retreats=before.retreats + 1
+        )
+        after = jax.tree.map(lambda a, b: jnp.where(back, a, b), shorter, after)
+        return jnp.where(back, (verdict.kept - 1) * before.step, step), after
+
+    def _advance(
+        self, gradient: Array, before: Progress, slopes: tuple[Array, Array]
+    ) -> tuple[Array, Progress]:
+        """Return the next step from where the last one ended, which is kept."""
+        t, last = before.steps, before.pairs.gradient
+        beta = jnp.asarray(self.betas, gradient.dtype)[:, None]
+        means = beta * before.means + (1 - beta) * gradient
+        root = grow(before.root, gradient, self.betas[-1])
+        free = means / (1 - beta ** (t + 1))
+        moments = jnp.concatenate([free, gradient[None]])
+        moments = moments / (root / jnp.sqrt(1 - self.betas[-1] ** (t + 1)))
+        place = jax.lax.stop_gradient(before.pairs.theta + before.step)
+        pairs = remember(before.pairs, place, gradient, least=LEAST)
+        d = self._newton(pairs, gradient, last, before) if self.memory else 0 * gradient
+        z = self._features(gradient, last, d, before, slopes)
+        h, c = layer(self.cell, z, *before.hidden)
+        w = jnp.exp(jnp.clip(self.output @ h + self.direct @ z + self.bias, -14.0, 0.7))
+        directions = jnp.concatenate([moments, free[1:], d[None]])
+        step = -self.scale() * (w @ directions)
+        reach = jnp.exp(self.lengths[2]) * _rms(before.step)
+        radius = jnp.maximum(jnp.where(before.retreats > 0, 0.0, before.radius), reach)
+        radius = jnp.where(t > 0, radius, jnp.exp(self.lengths[0] + self.lengths[1]))
+        step = step * jnp.minimum(1.0, radius / _rms(step))
+        if self.begin is not None:
+            step = step + self.scale() * (t == 0) * self.begin
+        none = jnp.zeros_like(before.retreats)
+        # Where a step began, and how long it was, is held constant in the meta-gradient.
+        kept = jax.lax.stop_gradient(step)
+        return step, Progress(means, root, t + 1, before.first, (h, c), pairs, kept, radius, none)
+
+    def _newton(
+        self, pairs: CurvaturePairs, gradient: Array, last: Array, before: Progress
+    ) -> Array:
+        """Return H ∇̃ / scale, lengthened where f is not convex along the last step."""
+        s, y, begun = before.step, gradient - last, before.steps > 0
+        is_convex = jnp.vdot(s, y) > LEAST * jnp.linalg.norm(s) * jnp.linalg.norm(y)
+        factor = jnp.where(before.retreats > 0, 1.0, jnp.exp(self.lengths[2]))
+        reach = jnp.where(begun, factor * _rms(s), 0.0)
+        d = direction(pairs, gradient, least=LEAST)
+        # There is no pair as long as f was nowhere convex: then along the gradient.
+        d = jnp.where(begun & (jnp.sum(d * d) == 0), gradient * reach / _rms(gradient), d)
+        longer = jnp.where(begun & ~is_convex, jnp.maximum(1.0, reach / _rms(d)), 1.0)
+        return d * longer / self.scale()
+
+    def _features(
+        self,
+        gradient: Array,
+        last: Array,
+        d: Array,
+        before: Progress,
+        slopes: tuple[Array, Array],
+    ) -> Float[Array, " features"]:
+        """Return z."""
+        t, n = before.steps, max(1, gradient.size)
+        begun, size = (t > 0).astype(gradient.dtype), _rms(gradient)
+        last_size = jnp.where(t > 0, _rms(last), size)
+        slope_before, slope_after = slopes
+        steep = jnp.abs(slope_before) > 1e-15
+        share = jnp.minimum(t / self.horizon, 1.0)
+        return jnp.stack(
+            [
+                jnp.clip(jnp.log(size), -15.0, 15.0) / 5,
+                jnp.clip(jnp.log(size / last_size), -5.0, 5.0),
+                begun * jnp.vdot(gradient, last) / (n * size * last_size),
+                jnp.clip(jnp.log(_rms(d) + 1e-6), -12.0, 5.0) / 4,
+                share,
+                jnp.log10(1 + jnp.minimum(t, self.horizon)) / 2,
+                begun * slope_after / (n * size * _rms(before.step)),
+                begun * jnp.clip(slope_after / jnp.where(steep, slope_before, 1e-15), -3.0, 3.0),
+                1 - begun,
+                before.retreats / 3,
+            ]
+        )
+
+
+def _rms(x: Float[Array, " n"]) -> Float[Array, ""]:
+    return jnp.sqrt(jnp.vdot(x, x) / max(1, x.size) + TINY)
+
+
+def _size(x: Float[Array, " n"]) -> Float[Array, ""]:
+    """Return the root mean square of what may have squares that no float holds; 0 of nothing."""
+    if x.size == 0:
+        return jnp.zeros((), x.dtype)
+    largest = jnp.max(jnp.abs(x))
+    whole = jnp.where(largest > 0, largest, 1.0)
+    return jnp.where(largest > 0, whole * _rms(x / whole), 0.0)
+
+
+NAMED = {"tailored": Tailored}
