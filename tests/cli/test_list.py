@@ -76,7 +76,7 @@ def test_losers_are_marked_wherever_they_are_named(
     _, out, _ = metadescent("list", "zoo")
     assert {line.split()[0] for line in out.splitlines() if " Behind " in line} == behind
     rows = [line for line in cards.all_cards().splitlines() if line.startswith("| [")]
-    assert {row[3 : row.index("]")] for row in rows if ", behind |" in row} == behind
+    assert {row[3 : row.index("]")].strip("`") for row in rows if ", behind |" in row} == behind
     (name, *_) = behind
     assert re.search(r"^verdict +Behind ", metadescent("list", name)[1], re.MULTILINE)
 

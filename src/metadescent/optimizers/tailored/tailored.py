@@ -19,7 +19,7 @@ trust which direction when; and, where `coordinates` says how many there are, wh
 common: the size σ of each coordinate, the metric A of few, and the first step j. Scaling f leaves
 every step as it is.
 
-Source: ours. Moments and clocks are those of `anytime`; that one recurrent network weighs directions
+Source: ours. Moments and clocks are those of `anytime`; one recurrent network that weighs directions
 for a whole tensor is from Metz et al. (2022), "VeLO".
 """
 
