@@ -19,8 +19,8 @@ trust which direction when; and, where `coordinates` says how many there are, wh
 common: the size σ of each coordinate, the metric A of few, and the first step j. Scaling f leaves
 every step as it is.
 
-Source: ours. Moments and clocks are those of `anytime`; one recurrent network that weighs directions
-for a whole tensor is from Metz et al. (2022), "VeLO".
+Source: ours. Moments and clocks are as in `anytime`; one recurrent network that weighs directions
+for a whole tensor is as in Metz et al. (2022), "VeLO".
 """
 
 from collections.abc import Sequence
