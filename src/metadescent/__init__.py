@@ -24,5 +24,4 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "zoo": ["load", "save"],
     },
 )
-# PyTorch need not be installed.
-__all__ = [name for name in __all__ if name != "torch"]
+__all__.remove("torch")  # which need not be installed
