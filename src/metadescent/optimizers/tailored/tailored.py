@@ -1,7 +1,8 @@
 """Quasi-Newton steps for one family of problems: in coordinates of its own, guarded, and led.
 
 ∇̃   = Bᵀ∇ / r,     B = (1 + A) diag(e^σ)     r the size of the first gradient
-D    = (m_β/√v for each β, ∇̃/√v, m_β for each β but the fastest, H ∇̃ / scale)
+D    = (m_β/√v for each β, ∇̃/√v, m_β for each β but the fastest, u, H ∇̃ / scale)
+u    = what an LSTM of each coordinate says of it, as in the paper, if there is one (see `cells`)
 w_t  = exp(W h_t + V z_t + b), at most 2     h_t, c_t = LSTM(z_t, h_{t−1}, c_{t−1}), for all of θ
 s_t  = −scale Σ_k w_k D_k, shortened to a root mean square of ρ_t;     s_0 also by scale · j
 g_t  = B s_t,     or −(1 − κ) g_{t−1} where the last step led too far (see `guard`)
@@ -48,6 +49,8 @@ LEAST = 1e-4
 TINY = 1e-24
 """What squares have added before a root, whose derivative at 0 is infinite."""
 FEATURES = 10
+NAMES = 4
+"""Numbers that tell a coordinate from others."""
 
 
 class Progress(NamedTuple):
@@ -60,6 +63,7 @@ class Progress(NamedTuple):
     hidden: tuple[Float[Array, " units"], Float[Array, " units"]]
     pairs: CurvaturePairs  # with θ and ∇̃ where the last step began
     step: Float[Array, " n"]  # the last, s
+    cells: tuple[Float[Array, "cells n"], Float[Array, "cells n"]] | None  # h, c of each coordinate
     radius: Float[Array, ""]
     retreats: Float[Array, ""]
 
@@ -70,7 +74,8 @@ class Tailored(LearnedOptimizer):
     Arguments:
         coordinates: of θ, all leaves together, each of which has a size and a first step of its
             own; 0 for a rule that takes any θ and knows none of them.
-        units: hidden units of the LSTM.
+        units: hidden units of the LSTM for all of θ.
+        cells: hidden units of the LSTM of each coordinate; 0 for none.
         betas: decays of the moments, the fastest first, each from 0 to 0.99999.
         scale: the size of a step by moments before training; best the rate that suits Adam.
         reach: e^ρ before training, the longest first step beside those.
@@ -98,6 +103,9 @@ class Tailored(LearnedOptimizer):
     direct: Float[Array, "directions features"]
     bias: Float[Array, " directions"]
     lengths: Float[Array, "3"]
+    cell_of_each: eqx.nn.LSTMCell | None
+    output_of_each: Float[Array, " cells"] | None
+    names: Float[Array, "4 coordinates"] | None
     sizes: Float[Array, " coordinates"] | None
     begin: Float[Array, " coordinates"] | None
     metric: Float[Array, "coordinates coordinates"] | None
@@ -111,6 +119,7 @@ class Tailored(LearnedOptimizer):
         self,
         coordinates: int = 0,
         units: int = 16,
+        cells: int = 0,
         betas: Sequence[float] = (0.5, 0.9, 0.97),
         scale: float = 0.1,
         reach: float = 5.0,
@@ -122,6 +131,7 @@ class Tailored(LearnedOptimizer):
     ):
         require("coordinates", coordinates, 0)
         require("units", units, 1)
+        require("cells", cells, 0)
         require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.5, 0.9)")
         if not betas:
             raise UserError("betas is empty; give one decay or more, such as (0.5, 0.9)")
@@ -133,8 +143,8 @@ class Tailored(LearnedOptimizer):
         require("horizon", horizon, 1.0)
         self.coordinates, self.betas = coordinates, tuple(betas)
         self.memory, self.guard, self.horizon = memory, guard, horizon
-        cell_key, output_key = jax.random.split(key)
-        directions = 2 * len(self.betas) + 1
+        cell_key, output_key, *keys = jax.random.split(key, 5)
+        directions = 2 * len(self.betas) + 1 + (cells > 0)
         self.cell = lstm_cell(FEATURES, units, cell_key)
         self.output = 0.1 * truncated_normal(output_key, (directions, units), units)
         # Before training the first step is Adam's, and then L-BFGS leads: what is by moments is a
@@ -143,6 +153,14 @@ class Tailored(LearnedOptimizer):
         direct = jnp.zeros((directions, FEATURES)).at[:-1, 4].set(-4.0)
         self.direct = direct.at[adam, 8].set(3.0)
         self.bias = jnp.full(directions, -4.0, direct.dtype).at[adam].set(-3.0).at[-1].set(0.0)
+        self.cell_of_each = self.output_of_each = self.names = None
+        if cells:
+            inputs = len(self.betas) + 4 + (NAMES if coordinates else 0)
+            self.cell_of_each = lstm_cell(inputs, cells, keys[0])
+            self.output_of_each = 0.3 * truncated_normal(keys[1], (cells,), cells)
+            # Numbers that tell one coordinate from another.
+            self.names = jax.random.normal(keys[2], (NAMES, coordinates)) if coordinates else None
+            self.bias = self.bias.at[-2].set(0.0)
         # Logarithms of the scale, of e^ρ and of e^ρ'.
         self.lengths = jnp.log(jnp.asarray([scale, reach, 2.0], direct.dtype))
         self.sizes = self.begin = jnp.zeros(coordinates) if coordinates else None
@@ -151,6 +169,10 @@ class Tailored(LearnedOptimizer):
     @property
     def units(self) -> int:
         return self.output.shape[1]
+
+    @property
+    def cells(self) -> int:
+        return 0 if self.output_of_each is None else len(self.output_of_each)
 
     def scale(self) -> Float[Array, ""]:
         """Return the size of a step by moments."""
@@ -168,7 +190,9 @@ class Tailored(LearnedOptimizer):
         means = jnp.zeros((len(self.betas), n), dtype)
         # The memory of one pair holds where the last step began, too.
         pairs = no_pairs(row, max(1, self.memory))
-        return Progress(means, row, zero, zero, (h, h), pairs, row, zero, zero)
+        each = jnp.zeros((self.cells, n), dtype) if self.cells else None
+        cells = None if each is None else (each, each)
+        return Progress(means, row, zero, zero, (h, h), pairs, row, cells, zero, zero)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
@@ -227,7 +251,8 @@ class Tailored(LearnedOptimizer):
         z = self._features(gradient, last, d, before, slopes)
         h, c = layer(self.cell, z, *before.hidden)
         w = jnp.exp(jnp.clip(self.output @ h + self.direct @ z + self.bias, -14.0, 0.7))
-        directions = jnp.concatenate([moments, free[1:], d[None]])
+        u, cells = self._of_each(moments, d, z, before.cells)
+        directions = jnp.concatenate([moments, free[1:], u, d[None]])
         step = -self.scale() * (w @ directions)
         reach = jnp.exp(self.lengths[2]) * _rms(before.step)
         radius = jnp.maximum(jnp.where(before.retreats > 0, 0.0, before.radius), reach)
@@ -238,7 +263,21 @@ class Tailored(LearnedOptimizer):
         none = jnp.zeros_like(before.retreats)
         # Where a step began, and how long it was, is held constant in the meta-gradient.
         kept = jax.lax.stop_gradient(step)
-        return step, Progress(means, root, t + 1, before.first, (h, c), pairs, kept, radius, none)
+        return step, Progress(
+            means, root, t + 1, before.first, (h, c), pairs, kept, cells, radius, none
+        )
+
+    def _of_each(
+        self, moments: Array, d: Array, z: Array, cells: tuple[Array, Array] | None
+    ) -> tuple[Float[Array, "count n"], tuple[Array, Array] | None]:
+        """Return u, if there is one, and the next h and c of each coordinate."""
+        if cells is None or self.cell_of_each is None or self.output_of_each is None:
+            return moments[:0], None
+        clock = jnp.broadcast_to(z[4:6, None], (2, d.size))
+        names = moments[:0] if self.names is None else self.names
+        x = jnp.concatenate([moments, jnp.arcsinh(d)[None], clock, names])
+        h, c = layer(self.cell_of_each, x, *cells)
+        return (self.output_of_each @ h)[None], (h, c)
 
     def _newton(
         self, pairs: CurvaturePairs, gradient: Array, last: Array, before: Progress
