@@ -1,6 +1,7 @@
 """Sentences in lines: on a terminal they end between words, and elsewhere not at all."""
 
 import io
+import re
 import shlex
 import sys
 
@@ -50,7 +51,12 @@ def test_a_command_is_copied_and_a_shell_reads_it_as_one() -> None:
     assert begin == "    metadescent train \\"
     assert middle == "        'my file.py:lines(size=3, seed=1)' \\"
     assert end == "        --out runs/mine --epochs 3"
-    assert shlex.split("\n".join((begin, middle, end))) == shlex.split(command)
+    for width in range(90):
+        shown = filled(command, width)
+        # A shell takes out a backslash before the end of a line, with that, and `shlex` does not.
+        assert shlex.split(shown.replace("\\\n", "")) == shlex.split(command)
+        # A flag is with its value.
+        assert {"--out runs/mine", "--epochs 3"} <= {*re.findall(r"--\w+ \S+", shown)}
 
 
 @pytest.mark.parametrize("columns", ["40", "60", "80"])

@@ -4,7 +4,6 @@ Other files have the rest: `cli/test_demo.py` the demo, `cli/test_stylize.py` pi
 sides are kept, and `cli/test_reproduce.py` a figure with small optimizers.
 """
 
-import importlib
 import io
 import json
 import re
@@ -87,8 +86,13 @@ def test_one_line_of_optax_changes_and_the_loss_is_lower() -> None:
 
 @pytest.fixture(scope="module")
 def torch() -> Any:
-    """PyTorch, imported by no test's fault."""
-    return pytest.importorskip("torch") and package.torch and importlib.import_module("torch")
+    """PyTorch, with all that it imports and compiles at a first step, which is no test's fault."""
+    torch = pytest.importorskip("torch")
+    theta = torch.nn.Parameter(torch.zeros(1))
+    theta.grad = torch.ones(1)
+    for rule in (torch.optim.Adam([theta]), package.torch.LearnedOptimizer([theta], "mnist-lstm")):
+        rule.step()
+    return torch
 
 
 def test_one_line_of_pytorch_changes_and_the_loss_is_lower(torch: Any) -> None:

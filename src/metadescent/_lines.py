@@ -36,9 +36,9 @@ def filled(text: str, width: int, rest: str | None = None) -> str:
 
 
 def continued(command: str, width: int) -> str:
-    """Return a command in lines that a shell reads as one; what is quoted is whole."""
+    """Return a command in lines that a shell reads as one; flags are with their values."""
     begin = command[: len(command) - len(command.lstrip())]
-    first, *words = re.findall(r"""(?:'[^']*'|"[^"]*"|\S)+""", command)
+    first, *words = re.findall(r"""(?:--[\w-]+ (?=[^-\s]))?(?:'[^']*'|"[^"]*"|\S)+""", command)
     lines = [begin + first]
     for word in words:
         if len(lines[-1]) + len(word) + len(" \\ ") <= width:

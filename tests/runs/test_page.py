@@ -48,6 +48,7 @@ def text() -> str:
         [
             Section("The doctor says", [Finding(doctor.LEARNED, "0.1 < 0.2")]),
             Section("And", [Finding(doctor.DEAD, "0 of it", "draw φ anew")]),
+            Section("Flags", [Finding(doctor.DEAD, "0 of it", "try --meta-rate 0.1"), "or --clip"]),
             Section("Pictures", [Image(draw_run(log(), 20.0), "Losses & norms"), grid()]),
             Section(
                 "Numbers", [Table(["", "measured"], [["a<b", "1"], ["c", "2"]]), "Text <here>"]
@@ -90,7 +91,7 @@ def test_the_page_is_well_formed_and_made_for_any_screen(text: str) -> None:
     found = elements(text)
     tags = [tag for tag, _ in found.found]
     assert tags.count("h1") == tags.count("title") == 1
-    assert tags.count("section") == tags.count("h2") == 4
+    assert tags.count("section") == tags.count("h2") == 5
     metas = [attributes for tag, attributes in found.found if tag == "meta"]
     assert {"charset": "utf-8"} in metas
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in metas
@@ -115,6 +116,11 @@ def test_what_is_said_is_text_and_not_markup(text: str) -> None:
     for words in ('p=None) & "more"', "0.1 < 0.2.", "Draw φ anew.", "a<b", "Text <here>"):
         assert words in read
     assert "<quadratic>" not in text
+
+
+def test_flags_are_whole(text: str) -> None:
+    for words in ("Try {}--meta-rate</span> 0.1.", "or {}--clip</span>"):
+        assert ">" + words.format('<span style="white-space: nowrap">') + "</p>" in text
 
 
 def test_verdicts_have_the_colour_of_their_kind(text: str) -> None:

@@ -63,7 +63,7 @@ def _show_optimizer(name: str, path: Any, trust: bool) -> None:
     # The curve of a long run would push all else off the screen.
     if isinstance(card.get("validation"), dict):
         card["validation"] = {"loss": card["validation"].get("loss")}
-    out.print(json.dumps(card, indent=2, ensure_ascii=False))
+    out.print(json.dumps(card, indent=2, ensure_ascii=False), soft_wrap=True)
 
 
 def _show_problem(name: str, data_dir: Any) -> None:

@@ -5,6 +5,7 @@ reads on a phone: one column, tables that scroll for themselves, pictures as wid
 """
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 from string import Template
@@ -69,7 +70,12 @@ def render_part(part: Part) -> str:
         return _image(part)
     if isinstance(part, Finding):
         return _finding(part)
-    return f"<p>{escape(part)}</p>"
+    return f"<p>{_prose(part)}</p>"
+
+
+def _prose(text: str) -> str:
+    """Return text in which no flag is broken, as browsers would after its hyphens."""
+    return re.sub(r"--[\w-]+", r'<span style="white-space: nowrap">\g<0></span>', escape(text))
 
 
 def _table(table: Table) -> str:
@@ -107,7 +113,7 @@ def _image(image: Image) -> str:
 def _finding(finding: Finding) -> str:
     verdict = finding.verdict.partition(",")[0]
     kind = {LEARNED: "well", LEARNING: "well", NOT_YET: "not-yet"}.get(verdict, "ill")
-    remedy = f'\n<p class="remedy">{escape(_sentence(finding.remedy))}</p>'
+    remedy = f'\n<p class="remedy">{_prose(_sentence(finding.remedy))}</p>'
     return (
         f'<div class="finding {kind}">\n<h3>{escape(_capital(finding.verdict))}</h3>\n'
         f"<p>{escape(_sentence(finding.numbers))}</p>{remedy if finding.remedy else ''}\n</div>"
