@@ -1,7 +1,8 @@
 """Quasi-Newton steps for one family of problems: in coordinates of its own, guarded, and led.
 
 ∇̃   = Bᵀ∇ / r,     B = (1 + A) diag(e^σ)     r the size of the first gradient
-D    = (m_β/√v for each β, ∇̃/√v, m_β for each β but the fastest, H ∇̃ / scale)
+D    = (m_β/√v for each β, ∇̃/√v, m_β for each β but the fastest, u, H ∇̃ / scale)
+u    = what an LSTM of each coordinate says of it, as in the paper, if there is one (see `cells`)
 w_t  = exp(W h_t + V z_t + b), at most 2     h_t, c_t = LSTM(z_t, h_{t−1}, c_{t−1}), for all of θ
 s_t  = −scale Σ_k w_k D_k, shortened to a root mean square of ρ_t;     s_0 also by scale · j
 g_t  = B s_t,     or −(1 − κ) g_{t−1} where the last step led too far (see `guard`)
@@ -10,8 +11,7 @@ m, v = running means of ∇̃ (for each β) and of ∇̃² (for the slowest), wi
 H    = L-BFGS of the steps that were kept (see `quasi_newton`); where f is not convex along the last
        step, H ∇̃ is lengthened to e^{ρ'} times that
 ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, or since a step was taken back
-z_t  = logarithms of |∇̃|, of |∇̃| beside the last, of |H ∇̃|; the cosines of ∇̃ with the last and with
-       s; the slope beside that before s; t/T, log₁₀(1 + t); t = 0; how often s was taken back
+z_t  = what `features` are of the run so far
 
 L-BFGS searches along lines, at two gradients a step or more. This rule makes its step of one: its
 guard sees by the slope, after the fact, that a step was too long. What is learned says how far to
@@ -24,7 +24,7 @@ for a whole tensor is as in Metz et al. (2022), "VeLO".
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -37,6 +37,17 @@ from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dt
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.quasi_newton import CurvaturePairs, direction, no_pairs, remember
 from metadescent.optimizers.rnnprop import grow
+from metadescent.optimizers.tailored.cells import Cells
+from metadescent.optimizers.tailored.cells import State as CellState
+from metadescent.optimizers.tailored.features import (
+    AT_START,
+    CLOCKS,
+    COUNT,
+    TIME,
+    features,
+    rms,
+    size_of,
+)
 from metadescent.optimizers.tailored.guard import judge
 
 FEW = 40
@@ -45,9 +56,6 @@ RETREATS = 6
 """The most in a row."""
 LEAST = 1e-4
 """A pair counts if the cosine of s and y is more than this."""
-TINY = 1e-24
-"""What squares have added before a root, whose derivative at 0 is infinite."""
-FEATURES = 10
 
 
 class Progress(NamedTuple):
@@ -60,6 +68,7 @@ class Progress(NamedTuple):
     hidden: tuple[Float[Array, " units"], Float[Array, " units"]]
     pairs: CurvaturePairs  # with θ and ∇̃ where the last step began
     step: Float[Array, " n"]  # the last, s
+    cells: CellState | None  # h and c of each coordinate
     radius: Float[Array, ""]
     retreats: Float[Array, ""]
 
@@ -70,7 +79,8 @@ class Tailored(LearnedOptimizer):
     Arguments:
         coordinates: of θ, all leaves together, each of which has a size and a first step of its
             own; 0 for a rule that takes any θ and knows none of them.
-        units: hidden units of the LSTM.
+        units: hidden units of the LSTM for all of θ.
+        cells: hidden units of the LSTM of each coordinate; 0 for none.
         betas: decays of the moments, the fastest first, each from 0 to 0.99999.
         scale: the size of a step by moments before training; best the rate that suits Adam.
         reach: e^ρ before training, the longest first step beside those.
@@ -98,6 +108,7 @@ class Tailored(LearnedOptimizer):
     direct: Float[Array, "directions features"]
     bias: Float[Array, " directions"]
     lengths: Float[Array, "3"]
+    of_each: Cells | None
     sizes: Float[Array, " coordinates"] | None
     begin: Float[Array, " coordinates"] | None
     metric: Float[Array, "coordinates coordinates"] | None
@@ -111,6 +122,7 @@ class Tailored(LearnedOptimizer):
         self,
         coordinates: int = 0,
         units: int = 16,
+        cells: int = 0,
         betas: Sequence[float] = (0.5, 0.9, 0.97),
         scale: float = 0.1,
         reach: float = 5.0,
@@ -122,6 +134,7 @@ class Tailored(LearnedOptimizer):
     ):
         require("coordinates", coordinates, 0)
         require("units", units, 1)
+        require("cells", cells, 0)
         require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.5, 0.9)")
         if not betas:
             raise UserError("betas is empty; give one decay or more, such as (0.5, 0.9)")
@@ -133,16 +146,20 @@ class Tailored(LearnedOptimizer):
         require("horizon", horizon, 1.0)
         self.coordinates, self.betas = coordinates, tuple(betas)
         self.memory, self.guard, self.horizon = memory, guard, horizon
-        cell_key, output_key = jax.random.split(key)
-        directions = 2 * len(self.betas) + 1
-        self.cell = lstm_cell(FEATURES, units, cell_key)
+        cell_key, output_key, cells_key = jax.random.split(key, 3)
+        directions = 2 * len(self.betas) + 1 + (cells > 0)
+        self.cell = lstm_cell(COUNT, units, cell_key)
         self.output = 0.1 * truncated_normal(output_key, (directions, units), units)
         # Before training the first step is Adam's, and then L-BFGS leads: what is by moments is a
         # twentieth of it, and e^−4 of that at the end.
         adam = len(self.betas) // 2
-        direct = jnp.zeros((directions, FEATURES)).at[:-1, 4].set(-4.0)
-        self.direct = direct.at[adam, 8].set(3.0)
+        direct = jnp.zeros((directions, COUNT)).at[:-1, TIME].set(-4.0)
+        self.direct = direct.at[adam, AT_START].set(3.0)
         self.bias = jnp.full(directions, -4.0, direct.dtype).at[adam].set(-3.0).at[-1].set(0.0)
+        self.of_each = None
+        if cells:
+            self.of_each = Cells(cells, len(self.betas) + 1, coordinates, key=cells_key)
+            self.bias = self.bias.at[-2].set(0.0)
         # Logarithms of the scale, of e^ρ and of e^ρ'.
         self.lengths = jnp.log(jnp.asarray([scale, reach, 2.0], direct.dtype))
         self.sizes = self.begin = jnp.zeros(coordinates) if coordinates else None
@@ -151,6 +168,10 @@ class Tailored(LearnedOptimizer):
     @property
     def units(self) -> int:
         return self.output.shape[1]
+
+    @property
+    def cells(self) -> int:
+        return 0 if self.of_each is None else len(self.of_each.output)
 
     def scale(self) -> Float[Array, ""]:
         """Return the size of a step by moments."""
@@ -168,7 +189,8 @@ class Tailored(LearnedOptimizer):
         means = jnp.zeros((len(self.betas), n), dtype)
         # The memory of one pair holds where the last step began, too.
         pairs = no_pairs(row, max(1, self.memory))
-        return Progress(means, row, zero, zero, (h, h), pairs, row, zero, zero)
+        cells = None if self.of_each is None else self.of_each.begin(row)
+        return Progress(means, row, zero, zero, (h, h), pairs, row, cells, zero, zero)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
@@ -196,7 +218,7 @@ class Tailored(LearnedOptimizer):
         """Return s of the next step, or what takes part of the last one back."""
         is_finite = jnp.isfinite(gradient).all()
         gradient = jnp.where(is_finite, gradient, 0.0)
-        first = jnp.where(before.first > 0, before.first, _size(gradient))
+        first = jnp.where(before.first > 0, before.first, size_of(gradient))
         gradient = gradient / jnp.where(first > 0, first, 1.0)
         verdict = judge(before.step, before.pairs.gradient, gradient, is_finite)
         # At θ₀ there is no step to take back.
@@ -224,21 +246,26 @@ class Tailored(LearnedOptimizer):
         place = jax.lax.stop_gradient(before.pairs.theta + before.step)
         pairs = remember(before.pairs, place, gradient, least=LEAST)
         d = self._newton(pairs, gradient, last, before) if self.memory else 0 * gradient
-        z = self._features(gradient, last, d, before, slopes)
+        z = features(gradient, last, before.step, d, slopes, t, before.retreats, self.horizon)
         h, c = layer(self.cell, z, *before.hidden)
         w = jnp.exp(jnp.clip(self.output @ h + self.direct @ z + self.bias, -14.0, 0.7))
-        directions = jnp.concatenate([moments, free[1:], d[None]])
-        step = -self.scale() * (w @ directions)
-        reach = jnp.exp(self.lengths[2]) * _rms(before.step)
+        directions, cells = [*moments, *free[1:]], before.cells
+        if self.of_each is not None:
+            u, cells = self.of_each(moments, d, z[CLOCKS], cast(CellState, cells))
+            directions.append(u)
+        step = -self.scale() * (w @ jnp.stack([*directions, d]))
+        reach = jnp.exp(self.lengths[2]) * rms(before.step)
         radius = jnp.maximum(jnp.where(before.retreats > 0, 0.0, before.radius), reach)
         radius = jnp.where(t > 0, radius, jnp.exp(self.lengths[0] + self.lengths[1]))
-        step = step * jnp.minimum(1.0, radius / _rms(step))
+        step = step * jnp.minimum(1.0, radius / rms(step))
         if self.begin is not None:
             step = step + self.scale() * (t == 0) * self.begin
         none = jnp.zeros_like(before.retreats)
         # Where a step began, and how long it was, is held constant in the meta-gradient.
         kept = jax.lax.stop_gradient(step)
-        return step, Progress(means, root, t + 1, before.first, (h, c), pairs, kept, radius, none)
+        return step, Progress(
+            means, root, t + 1, before.first, (h, c), pairs, kept, cells, radius, none
+        )
 
     def _newton(
         self, pairs: CurvaturePairs, gradient: Array, last: Array, before: Progress
@@ -247,55 +274,12 @@ class Tailored(LearnedOptimizer):
         s, y, begun = before.step, gradient - last, before.steps > 0
         is_convex = jnp.vdot(s, y) > LEAST * jnp.linalg.norm(s) * jnp.linalg.norm(y)
         factor = jnp.where(before.retreats > 0, 1.0, jnp.exp(self.lengths[2]))
-        reach = jnp.where(begun, factor * _rms(s), 0.0)
+        reach = jnp.where(begun, factor * rms(s), 0.0)
         d = direction(pairs, gradient, least=LEAST)
         # There is no pair as long as f was nowhere convex: then along the gradient.
-        d = jnp.where(begun & (jnp.sum(d * d) == 0), gradient * reach / _rms(gradient), d)
-        longer = jnp.where(begun & ~is_convex, jnp.maximum(1.0, reach / _rms(d)), 1.0)
+        d = jnp.where(begun & (jnp.sum(d * d) == 0), gradient * reach / rms(gradient), d)
+        longer = jnp.where(begun & ~is_convex, jnp.maximum(1.0, reach / rms(d)), 1.0)
         return d * longer / self.scale()
-
-    def _features(
-        self,
-        gradient: Array,
-        last: Array,
-        d: Array,
-        before: Progress,
-        slopes: tuple[Array, Array],
-    ) -> Float[Array, " features"]:
-        """Return z."""
-        t, n = before.steps, max(1, gradient.size)
-        begun, size = (t > 0).astype(gradient.dtype), _rms(gradient)
-        last_size = jnp.where(t > 0, _rms(last), size)
-        slope_before, slope_after = slopes
-        steep = jnp.abs(slope_before) > 1e-15
-        share = jnp.minimum(t / self.horizon, 1.0)
-        return jnp.stack(
-            [
-                jnp.clip(jnp.log(size), -15.0, 15.0) / 5,
-                jnp.clip(jnp.log(size / last_size), -5.0, 5.0),
-                begun * jnp.vdot(gradient, last) / (n * size * last_size),
-                jnp.clip(jnp.log(_rms(d) + 1e-6), -12.0, 5.0) / 4,
-                share,
-                jnp.log10(1 + jnp.minimum(t, self.horizon)) / 2,
-                begun * slope_after / (n * size * _rms(before.step)),
-                begun * jnp.clip(slope_after / jnp.where(steep, slope_before, 1e-15), -3.0, 3.0),
-                1 - begun,
-                before.retreats / 3,
-            ]
-        )
-
-
-def _rms(x: Float[Array, " n"]) -> Float[Array, ""]:
-    return jnp.sqrt(jnp.vdot(x, x) / max(1, x.size) + TINY)
-
-
-def _size(x: Float[Array, " n"]) -> Float[Array, ""]:
-    """Return the root mean square of what may have squares that no float holds; 0 of nothing."""
-    if x.size == 0:
-        return jnp.zeros((), x.dtype)
-    largest = jnp.max(jnp.abs(x))
-    whole = jnp.where(largest > 0, largest, 1.0)
-    return jnp.where(largest > 0, whole * _rms(x / whole), 0.0)
 
 
 NAMED = {"tailored": Tailored}
