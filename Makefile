@@ -32,7 +32,7 @@ test-lowest:  ## Run the tests on the lowest versions that pyproject.toml allows
 
 # How long a test may take is for `make test` to say; 64 bits take longer.
 test-x64: export JAX_ENABLE_X64 := 1
-test-x64: export METADESCENT_TEST_CPU_SECONDS ?= 10
+test-x64: export METADESCENT_TEST_CPU_SECONDS ?= 60
 test-x64: $(VENV)/.dev  ## Run the tests with JAX's 64 bits on
 	$(PYTEST) -m "not slow" $(ARGS)
 

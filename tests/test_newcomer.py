@@ -64,11 +64,12 @@ def do(*words: str) -> Said:
 def test_the_demo_s_table_has_the_columns_that_are_shown() -> None:
     (shown,) = re.findall(r"^( +speed-up .*(?:\n    \S.*)+)", README, re.MULTILINE)
     heading, *rows = ([*re.split(r"  +", line.strip())] for line in shown.splitlines())
-    curves = {"LSTM": Curve(*np.full((3, 20), 1.0)), "adam": Curve(*np.full((3, 20), 2.0), 0.1)}
+    mine, adam = (Curve(*np.full((3, 20), x), diverged=1) for x in (1.0, 2.0))
+    curves = {"LSTM": mine, "adam": adam._replace(rate=0.1)}
     tuned = {"adam": Tuned(0.1, [0.01, 0.1, 1.0], [1.0, 0.0, 1.0], "mean")}
     columns, _ = comparison_table(Comparison("quadratic", 20, 3, curves, tuned, 0.0))
     assert [column for column in columns if column in heading] == heading
-    assert [name for name, *_ in rows] == ["LSTM", "nag", "adam", "lbfgs (best)"]
+    assert [name for name, *_ in rows] == ["LSTM", "untrained (behind)", "adam", "lbfgs (best)"]
     assert all(len(row) == len(heading) + 1 for row in rows)
 
 

@@ -153,11 +153,11 @@ class Rare(Bowls):
 
 
 def test_one_steep_function_costs_the_others_nothing() -> None:
-    chosen = tune("sgd", Rare(jnp.asarray(1e6)), KEY, num_steps=10, num_seeds=64)
+    chosen = tune("sgd", Rare(jnp.asarray(1e6)), KEY, num_steps=10, num_seeds=256)
     at = chosen.grid.index(chosen.rate)
     assert chosen.rate == pytest.approx(BEST)
     assert chosen.diverged is not None
-    assert 0 < chosen.diverged[at] < 5
+    assert 0 < chosen.diverged[at] < 16
 
 
 def test_all_rates_at_once_are_one_by_one(tuned: Tuned) -> None:

@@ -145,6 +145,6 @@ def test_no_state_prints_its_arrays() -> None:
     m = LSTM((3,), key=jax.random.key(0))
     nu = {"w": jnp.full(7, 0.123)}
     run = MetaState(m, m, nu, m, jnp.asarray(0.5), jnp.asarray(1), jnp.asarray(2))
-    for text, shape in ((repr(m), "f32[12,2]"), (repr(run), "f32[7]")):
-        assert shape in text
+    for text, shape in ((repr(m), "[12,2]"), (repr(run), "[7]")):
+        assert re.search(rf"f(32|64){re.escape(shape)}", text)
         assert not NUMBERS.search(text.replace("p=10.0", "").replace("scale=0.1", ""))

@@ -31,6 +31,8 @@ Within = Callable[[str, float], object]
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 80
+DRAWS = 8
+"""Minibatches that are compared: of few examples two may be one by chance."""
 COLUMNS = ("rate", "final loss", "diverged", "")
 LARGE = 100_000
 """Coordinates of all problems together from which on rates go in turn: slower, but seen to move."""
@@ -195,20 +197,24 @@ def draws_minibatches(problem: Problem, key: PRNGKeyArray) -> bool:
 def _by_minibatch(problem: Problem, key: PRNGKeyArray) -> Float[Array, "2 keys"]:
     f = problem.sample(key)
     theta = f.init(key)
-    losses, gradients = zip(
-        *[jax.value_and_grad(f.loss)(theta, k) for k in jax.random.split(key, 2)], strict=True
-    )
-    return jnp.asarray([losses, [optax.tree.norm(gradient) for gradient in gradients]])
+
+    def loss_and_size(key: PRNGKeyArray) -> Float[Array, "2"]:
+        loss, gradient = jax.value_and_grad(f.loss)(theta, key)
+        return jnp.stack([loss, optax.tree.norm(gradient)])
+
+    # In turn: side by side, the same minibatch may have another last digit.
+    return jax.lax.map(loss_and_size, jax.random.split(key, DRAWS)).T
 
 
 def _differing(problem: Problem, key: PRNGKeyArray) -> tuple[str, float, float] | None:
     """Return what differs between two minibatches, and how, or None where f draws none."""
     # At a θ₀ of 0, say, all minibatches may have one loss, and have different gradients.
     for what, values in zip(("loss", "size of ∇f"), _by_minibatch(problem, key), strict=True):
-        first, second = values.tolist()
-        # NaN is like itself.
-        if not np.array_equal(first, second, equal_nan=True):
-            return what, first, second
+        first, *others = np.asarray(values).tolist()
+        for other in others:
+            # NaN is like itself.
+            if not np.array_equal(first, other, equal_nan=True):
+                return what, first, other
     return None
 
 

@@ -5,12 +5,13 @@ D    = (m_β/√v for each β, ∇̃/√v, m_β for each β but the fastest, u, 
 u    = what an LSTM of each coordinate says of it, as in the paper, if there is one (see `cells`)
 w_t  = exp(W h_t + V z_t + b), at most 2     h_t, c_t = LSTM(z_t, h_{t−1}, c_{t−1}), for all of θ
 s_t  = −scale Σ_k w_k D_k, shortened to a root mean square of ρ_t;     s_0 also by scale · j
+       but of H ∇̃ and ∇̃/√v alone where that would lead uphill
 g_t  = B s_t,     or −(1 − κ) g_{t−1} where the last step led too far (see `guard`)
 
 m, v = running means of ∇̃ (for each β) and of ∇̃² (for the slowest), without their bias
 H    = L-BFGS of the steps that were kept (see `quasi_newton`); where f is not convex along the last
        step, H ∇̃ is lengthened to e^{ρ'} times that
-ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, or since a step was taken back
+ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, but half a step that is taken back
 z_t  = what `features` are of the run so far
 
 L-BFGS searches along lines, at two gradients a step or more. This rule makes its step of one: its
@@ -107,7 +108,7 @@ class Tailored(LearnedOptimizer):
     output: Float[Array, "directions units"]
     direct: Float[Array, "directions features"]
     bias: Float[Array, " directions"]
-    lengths: Float[Array, "3"]
+    lengths: Float[Array, "4"]
     of_each: Cells | None
     sizes: Float[Array, " coordinates"] | None
     begin: Float[Array, " coordinates"] | None
@@ -160,8 +161,8 @@ class Tailored(LearnedOptimizer):
         if cells:
             self.of_each = Cells(cells, len(self.betas) + 1, coordinates, key=cells_key)
             self.bias = self.bias.at[-2].set(0.0)
-        # Logarithms of the scale, of e^ρ and of e^ρ'.
-        self.lengths = jnp.log(jnp.asarray([scale, reach, 2.0], direct.dtype))
+        # Logarithms of the scale, of e^ρ, of e^ρ' and of the longest step by moments.
+        self.lengths = jnp.log(jnp.asarray([scale, reach, 2.0, 0.2], direct.dtype))
         self.sizes = self.begin = jnp.zeros(coordinates) if coordinates else None
         self.metric = jnp.zeros((coordinates,) * 2) if 0 < coordinates <= FEW else None
 
@@ -227,7 +228,10 @@ class Tailored(LearnedOptimizer):
         step, after = self._advance(gradient, before, (verdict.before, verdict.after))
         after = after._replace(first=first)
         shorter = before._replace(
-            step=verdict.kept * before.step, first=first, retreats=before.retreats + 1
+            step=verdict.kept * before.step,
+            first=first,
+            radius=jnp.minimum(before.radius, 0.5 * rms(before.step)),
+            retreats=before.retreats + 1,
         )
         after = jax.tree.map(lambda a, b: jnp.where(back, a, b), shorter, after)
         return jnp.where(back, (verdict.kept - 1) * before.step, step), after
@@ -253,9 +257,13 @@ class Tailored(LearnedOptimizer):
         if self.of_each is not None:
             u, cells = self.of_each(moments, d, z[CLOCKS], cast(CellState, cells))
             directions.append(u)
-        step = -self.scale() * (w @ jnp.stack([*directions, d]))
+        step = -self.scale() * (self._beside(w[:-1] @ jnp.stack(directions), d) + w[-1] * d)
+        if self.guard:
+            # Momentum may lead uphill, where no part of a step would be short enough.
+            down = self._beside(w[len(self.betas)] * moments[-1], d) + w[-1] * d
+            step = jnp.where(jnp.vdot(step, gradient) < 0, step, -self.scale() * down)
         reach = jnp.exp(self.lengths[2]) * rms(before.step)
-        radius = jnp.maximum(jnp.where(before.retreats > 0, 0.0, before.radius), reach)
+        radius = jnp.maximum(before.radius, reach)
         radius = jnp.where(t > 0, radius, jnp.exp(self.lengths[0] + self.lengths[1]))
         step = step * jnp.minimum(1.0, radius / rms(step))
         if self.begin is not None:
@@ -266,6 +274,12 @@ class Tailored(LearnedOptimizer):
         return step, Progress(
             means, root, t + 1, before.first, (h, c), pairs, kept, cells, radius, none
         )
+
+    def _beside(self, by_moments: Array, d: Array) -> Array:
+        """Return a step by moments, no longer than H ∇̃ once that is known: it ends where f does."""
+        longest = jnp.exp(self.lengths[3]) * rms(d)
+        part = jnp.where(jnp.any(d != 0), jnp.minimum(1.0, longest / rms(by_moments)), 1.0)
+        return part * by_moments
 
     def _newton(
         self, pairs: CurvaturePairs, gradient: Array, last: Array, before: Progress
