@@ -59,6 +59,15 @@ def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
     os._exit(status)
 
 
+def hit(process: int | None, number: int) -> bool:
+    """Send a process a signal; tell whether it was there to be hit."""
+    try:
+        os.kill(process or 0, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def begun(folder: Path) -> Path:
     """Return the file that says that the epoch which does not end has begun."""
     return folder.with_name(f"{folder.name}.begun")

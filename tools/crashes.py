@@ -6,18 +6,16 @@ last one is let to its end. The processes are real, and so are the signals.
 
 import json
 import multiprocessing
-import os
 import random
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from blows import EPOCH, EPOCHS, STAGES, Blow, begun, train
+from blows import EPOCH, EPOCHS, STAGES, Blow, begun, hit, train
 
 from metadescent._errors import UserError
 from metadescent._files import LOCK
@@ -108,8 +106,7 @@ def strike(folder: Path, kind: str, chance: random.Random) -> bool:
     else:
         time.sleep(chance.uniform(0.0, 3.0))
     # It may have ended before the blow fell, which then does not count.
-    with suppress(ProcessLookupError):
-        os.kill(process.pid or 0, number)
+    hit(process.pid, number)
     process.join(PATIENCE)
     if process.exitcode == 0:
         return False
@@ -125,9 +122,10 @@ def interrupt(folder: Path, chance: random.Random) -> bool:
     if not begun(folder).exists():
         return False
     number, word = chance.choice([(signal.SIGTERM, "terminated"), (signal.SIGINT, "stopped")])
-    os.kill(process.pid or 0, number)
-    asked = time.monotonic()
+    struck, asked = hit(process.pid, number), time.monotonic()
     process.join(PATIENCE)
+    if not struck and process.exitcode == 0:
+        return False
     if time.monotonic() - asked > SECONDS_TO_END:
         raise LostError(f"it ended {time.monotonic() - asked:.1f} s after it was asked to")
     expect(process, folder, 128 + number, f"metadescent: {word}; what was saved before is kept")
@@ -162,8 +160,7 @@ def refuse(folder: Path) -> bool:
     """Start a second process while one trains; then kill that one, whose lock must go with it."""
     first, held = start(folder), folder / LOCK
     wait(lambda: held.exists() and held.read_text() == str(first.pid), first)
-    with suppress(ProcessLookupError):
-        os.kill(first.pid or 0, signal.SIGSTOP)
+    hit(first.pid, signal.SIGSTOP)
     second = start(folder, said="second")
     second.join(PATIENCE)
     first.kill()

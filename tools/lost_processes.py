@@ -9,7 +9,6 @@ differs by more than the order of summation makes it.
 """
 
 import argparse
-import os
 import random
 import signal
 import subprocess
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from blows import hit
 from safetensors.numpy import load_file
 
 from metadescent.runs.checkpoint import checkpoints, latest_epoch
@@ -67,10 +67,12 @@ def blows(process: subprocess.Popen, folder: Path, times: int, count: int, lot: 
         if lot.random() < 0.8:
             wait_for(lambda at=before: newest(folder) > at or process.poll() is not None)
         time.sleep(lot.uniform(0.0, 0.5))
-        if process.poll() is not None:
+        if process.poll() is not None or not alive:
             return
         victim = lot.choice(alive)
-        os.kill(victim, signal.SIGKILL)
+        # One that had ended by itself was not killed.
+        if not hit(victim, signal.SIGKILL):
+            continue
         at = time.monotonic()
         wait_for(lambda pids=alive: not any(Path(f"/proc/{pid}").exists() for pid in pids))
         yield alive.index(victim), newest(folder), time.monotonic() - at

@@ -1,6 +1,7 @@
 """Progress that a person can follow and a log can hold."""
 
 import io
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -65,6 +66,19 @@ def test_not_on_a_terminal_progress_is_plain_lines_on_the_error_stream(
         "train 3/4, 10 s left: loss 2",
         "train 4/4, 0 s left: loss 3",
     ]
+
+
+def test_no_time_is_less_than_none(clock: Clock) -> None:
+    with pace.paced(2, 0) as of_two:
+        for moved in (10.0, 10.0, 10.0, 100.0, -5000.0):
+            clock.now += moved
+            of_two.report("", 1)
+            assert (of_two.left() or 0.0) >= 0.0
+    assert [pace.clock(x) for x in (-7200.0, -0.4, 0.0, 20.0, 200.0, 3800.0)] == [
+        *("0 s", "0 s", "0 s", "20 s", "3:20", "1:03:20")
+    ]
+    for unknown in (math.inf, -math.inf, math.nan):
+        assert pace.clock(unknown) == "an unknown time"
 
 
 def test_lines_are_few_but_the_first_and_the_last_are_there(

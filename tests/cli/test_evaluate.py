@@ -48,6 +48,16 @@ def test_winner_and_losers_are_told_without_colour(
     assert "(" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["x$^$", "_x", r"_$\frac$"])
+def test_an_optimizer_of_any_name_is_drawn(
+    name: str, m: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    Path(m).rename(tmp_path / f"{name}.safetensors")
+    words = ("evaluate", f"{name}.safetensors", "quadratic", "--steps", "2", "--seeds", "1")
+    assert metadescent(*words, "--against=", "--plot", name)[0] == 0
+    assert (tmp_path / f"{name}.svg").stat().st_size > 5000
+
+
 def test_every_number_that_evaluate_writes_is_json(
     m: str, metadescent: Callable, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The very same search is done once: a cache of outcomes, and what makes a search another one."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,37 @@ def test_other_data_are_another_question(searches: Any, tmp_path: Path) -> None:
     assert len(searches.asked) == 2
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"rate": 1}'])
+SOUND = {"rate": 0.1, "grid": [0.01, 0.1, 1.0], "final_losses": [3.0, 1.0, 2.0], "criterion": "c"}
+UNSOUND = [
+    {"rate": None, "grid": [], "final_losses": [], "criterion": ""},
+    *({"rate": rate} for rate in (float("nan"), -0.1, 0.2, "0.1", True, None, [0.1])),
+    {"rate": 0.01, "final_losses": [1.0, 3.0, 2.0]},  # at the edge of the grid
+    {"rate": -0.1, "grid": [-1.0, -0.1, 1.0]},
+    {"grid": [0.01, 0.1]},
+    {"grid": [0.01, 0.1, float("inf")]},
+    {"grid": [1.0, 0.1, 0.01]},
+    {"grid": "abc"},
+    {"final_losses": [3.0, 2.5, 2.0]},  # another rate is better
+    {"final_losses": [3.0, float("nan"), 2.0]},
+    {"final_losses": [float("nan"), 1.0, 2.0]},
+    {"diverged": [0, 0]},
+    {"diverged": [0, -1, 0]},
+    {"criterion": ""},
+    {"criterion": None},
+]
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"rate": 1}', *(json.dumps(SOUND | other) for other in UNSOUND)]
+)
 def test_a_damaged_cache_is_made_again(damage: str, searches: Any, tmp_path: Path) -> None:
     ask(tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_text(damage)
-    assert ask(tmp_path) == searches.outcome
+    with pytest.warns(UserWarning) as said:
+        assert ask(tmp_path) == searches.outcome
+    (warning,) = said
+    assert str(warning.message) == f"{file} is damaged, so the rate of sgd is searched anew"
     assert len(searches.asked) == 2
     assert ask(tmp_path) == searches.outcome
     assert len(searches.asked) == 2

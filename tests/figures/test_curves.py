@@ -4,12 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import cbook
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from metadescent._errors import UserError
 from metadescent.descent.curves import Curve
 from metadescent.figures.axes import _ticks
 from metadescent.figures.curves import Panel, draw_curves, draw_panel
-from metadescent.figures.output import save_figure
+from metadescent.figures.output import render, save_figure
+from metadescent.figures.proposals import (
+    FunctionPanel,
+    HistoryPanel,
+    draw_functions,
+    draw_histories,
+)
 from metadescent.figures.style import COLUMN_WIDTH
 from metadescent.figures.sweeps import Sweep, Trend, draw_sweeps
 
@@ -46,6 +55,52 @@ def test_lines_are_the_means_of_the_steps_shown() -> None:
         np.testing.assert_array_equal(line.get_ydata(), expected.mean[10:])
     assert axes.get_xlim() == (10, 20)
     assert axes.get_yscale() == "log"
+
+
+ODD = [
+    "x$^$",
+    r"a$\frac$",
+    "$",
+    "$$",
+    r"a\$b$",
+    "_hidden",
+    "__",
+    "_$_",
+    "a_b^c {x} 100% & #~",
+    "<b>",
+]
+
+
+@pytest.mark.parametrize("kind", ["curves", "sweeps", "histories", "functions", "own axes"])
+def test_texts_are_drawn_as_they_stand(kind: str) -> None:
+    line, texts = np.arange(1.0, 5.0), {"title": ODD[0], "x_label": ODD[1], "y_label": ODD[5]}
+    panel = Panel({name: curve(0.1) for name in ODD}, **texts)
+    if kind == "own axes":
+        figure = Figure()
+        axes = figure.subplots()
+        draw_panel(axes, panel)
+        figure.legends.append(axes.legend())
+    elif kind == "curves":
+        figure = draw_curves(
+            [panel, panel._replace(curves={"m": curve(None)}, labels={"m": "_$$"})]
+        )
+    elif kind == "sweeps":
+        figure = draw_sweeps([Sweep(SIZES, {name: trend(False) for name in ODD}, **texts)])
+    elif kind == "histories":
+        figure = draw_histories([HistoryPanel(dict.fromkeys(ODD, line), [], ODD[0])])
+    else:
+        actual = dict.fromkeys(ODD, (1.0, 1.0))
+        functions = FunctionPanel(line, dict.fromkeys(ODD, line), actual, [], ODD[0])
+        figure = draw_functions([functions])
+    assert render(figure, ".svg")
+    ticks = [t for a in figure.axes for t in (*a.get_xticklabels(), *a.get_yticklabels())]
+    drawn = [t.get_text() for t in figure.findobj(Text) if t not in ticks]
+    # As Matplotlib draws what it does not take for mathematics.
+    assert not any(map(cbook.is_math_text, drawn))
+    drawn = [text.replace(r"\$", "$").removeprefix("\u200b") for text in drawn]
+    assert {*ODD} <= {*drawn}
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(legend) == len(ODD) + (kind == "curves")
 
 
 def test_values_may_lie_steps_apart() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
-from metadescent.registry import make_optimizer, make_problem
+from metadescent.registry import make_estimator, make_optimizer, make_problem
 from metadescent.runs import origin
 from metadescent.runs.folder import claim
 from metadescent.runs.origin import check_origin, origin_of
@@ -17,9 +17,11 @@ from metadescent.runs.recipe import Recipe
 
 M = LSTM((1,), key=jax.random.key(0))
 CODE = """
+import equinox as eqx
 import helpers
 import jax.numpy as jnp
 from metadescent import Coordinatewise, FromFunction
+from metadescent.meta.estimators.base import Estimator
 
 def bowls(size=3):
     tasks = jnp.arange(1.0, 4.0)  # the data
@@ -39,6 +41,14 @@ class Rule(Coordinatewise):
 
     def update_coordinates(self, gradient, state):
         return -self.rate * gradient, state
+
+class Est(Estimator):
+    def begin(self, m, problem, key):
+        return ()
+
+    def estimate(self, m, problem, carry, key, weights):
+        phi = eqx.filter(m, eqx.is_array)
+        return phi, carry, 5.0 * weights[:, None]
 """
 
 
@@ -51,7 +61,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def now(problem: str = "mine.py:bowls", rule: str = "mine.py:Rule") -> dict[str, Any]:
-    return origin_of(make_problem(problem), make_optimizer(rule, jax.random.key(0)))
+    m = make_optimizer(rule, jax.random.key(0))
+    return origin_of(make_problem(problem), m, make_estimator("mine.py:Est"), 3)
 
 
 def test_a_comment_changes_nothing(files: Path) -> None:
@@ -68,8 +79,9 @@ def test_a_comment_changes_nothing(files: Path) -> None:
         ("mine.py", "jnp.ones(2)", "jnp.zeros(2)", "f is another function than the one that"),
         ("mine.py", "4.0)", "4.0) + 1", "the data of f are others than those that"),
         ("mine.py", "-self.rate", "-2 * self.rate", "the rule computes other updates than the"),
+        ("mine.py", "5.0 *", "-5.0 *", "the estimator computes other meta-gradients than the one"),
     ],
-    ids=["f", "what f imports", "θ₀", "data", "rule"],
+    ids=["f", "what f imports", "θ₀", "data", "rule", "estimator"],
 )
 def test_what_has_changed_is_named(
     file: str, before: str, after: str, named: str, files: Path, sentence: Callable

@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -40,6 +41,8 @@ PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOO
 def program() -> None:
     """Be `metadescent …` as a process of its own, which ends soon after a signal."""
     streams.open_what_is_closed()
+    # A sentence to whoever typed the words, and not a line of this program.
+    warnings.showwarning = lambda message, *_: say(f"Warning: {message}.")
     with on_time():
         main()
 

@@ -1,5 +1,6 @@
 """How far work has come, and how long the rest takes: what is compiled is no part of the rate."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,9 @@ class Pace:
         each = self._each()
         if each is None:
             return None
-        return each * (self.total - self._marks[-1][0]) - min(self.waited(), ALMOST * each)
+        rest = each * (self.total - self._marks[-1][0]) - min(self.waited(), ALMOST * each)
+        # More may be reported than there was to be, and a clock may be set.
+        return max(0.0, rest)
 
     def share(self) -> float:
         """Return the share of the whole that is done, going on by estimate within a unit."""
@@ -102,7 +105,10 @@ def paced(total: int, done: int) -> Iterator[Pace]:
 
 
 def clock(seconds: float) -> str:
-    """Return 20 s, 3:20 or 1:03:20."""
+    """Return 20 s, 3:20 or 1:03:20; no time is 0 s, and one without end, or NaN, is unknown."""
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    seconds = max(0.0, seconds)
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -39,16 +39,21 @@ def fingerprint_of(problem: Problem) -> str:
     return digest.hexdigest()
 
 
-def identity_of(problem: Problem, m: LearnedOptimizer) -> dict[str, str]:
+def identity_of(
+    problem: Problem, m: LearnedOptimizer, **functions: Callable[..., Any]
+) -> dict[str, str]:
     """Return digests of a problem's data and, where they are from outside, of f and of the rule m.
 
-    These two are of programs rather than of files: a comment makes no other f.
+    So are functions of a key, f and m that are given by name. These are of programs rather than of files: a comment makes no other f.
     """
     identity = {"data": _data(problem).hex()}
     if any(outsiders(problem)):
         identity["f"] = hashlib.sha256(_program(_value, problem).encode()).hexdigest()
     if any(outsiders(m)):
         identity["m"] = hashlib.sha256(_program(_update, problem, m).encode()).hexdigest()
+    for name, function in functions.items():
+        program = _program(function, problem, m)
+        identity[name] = hashlib.sha256(program.encode()).hexdigest()
     return identity
 
 

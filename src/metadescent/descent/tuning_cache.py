@@ -3,7 +3,10 @@
 import contextlib
 import hashlib
 import inspect
+import itertools
 import json
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -79,13 +82,37 @@ def cached_tune(
 def kept_tuned(
     cache: Path, name: str, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Tuned | None:
-    """Return the outcome of a search that the cache has, None if it has not."""
+    """Return the outcome of a search that the cache has, None if it has not, or no sound one."""
     try:
         path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
-        return Tuned(**json.loads(path.read_text(encoding="utf-8")))
-    # A damaged file is as good as none, and so is a problem that cannot be told from others.
+        text = path.read_bytes()
+    # A problem that cannot be told from others, or a folder that cannot be read, only costs time.
     except Exception:
         return None
+    with contextlib.suppress(Exception):
+        tuned = Tuned(**json.loads(text))
+        if _is_sound(tuned):
+            return tuned
+    warnings.warn(f"{path} is damaged, so the rate of {name} is searched anew", stacklevel=2)
+    return None
+
+
+def _is_sound(tuned: Tuned) -> bool:
+    """Tell whether an outcome is one that `tune` may have had: the least loss is within a grid."""
+    rate, grid, losses, criterion, diverged = tuned
+    counts = [0] * len(grid) if diverged is None else diverged
+    best = grid.index(rate)
+    return (
+        all(type(x) in (int, float) for x in (rate, *grid, *losses))
+        and len(grid) == len(losses) == len(counts)
+        and 0 < grid[0] < rate < grid[-1] < math.inf
+        and all(low < high for low, high in itertools.pairwise(grid))
+        and math.isfinite(losses[best])
+        and all(losses[best] <= loss for loss in losses)  # NaN is not
+        and all(type(count) is int and count >= 0 for count in counts)
+        and isinstance(criterion, str)
+        and criterion != ""
+    )
 
 
 def keep_tuned(

@@ -18,7 +18,7 @@ from metadescent.figures.lines import (
     start_of,
     thinned,
 )
-from metadescent.figures.style import COLUMN_WIDTH, label_of, styles_of
+from metadescent.figures.style import COLUMN_WIDTH, label_of, name_axes, styles_of
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -131,7 +131,4 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.grid(True)
     each = f" (each point the mean of {block})" if block > 1 else ""
-    axes.set_xlabel(panel.x_label + each)
-    axes.set_ylabel(panel.y_label)
-    if panel.title is not None:
-        axes.set_title(panel.title, loc="left")
+    name_axes(axes, panel.x_label + each, panel.y_label, panel.title)

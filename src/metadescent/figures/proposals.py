@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from metadescent.descent.proposals import Histories
 from metadescent.figures.axes import arrange
-from metadescent.figures.style import COLUMN_WIDTH, label_of, styles_of
+from metadescent.figures.style import COLUMN_WIDTH, label_of, name_axes, styles_of
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -106,10 +106,7 @@ def _draw_history(axes: "matplotlib.axes.Axes", panel: HistoryPanel) -> None:
     axes.set_xlim(1, max(2, *(len(updates) for updates in panel.updates.values())))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     axes.grid(True)
-    axes.set_xlabel("Step")
-    axes.set_ylabel("Update")
-    if panel.title is not None:
-        axes.set_title(panel.title, loc="left")
+    name_axes(axes, "Step", "Update", panel.title)
 
 
 def _draw_function(axes: "matplotlib.axes.Axes", panel: FunctionPanel) -> None:
@@ -125,10 +122,7 @@ def _draw_function(axes: "matplotlib.axes.Axes", panel: FunctionPanel) -> None:
     for axis in ("x", "y"):
         axes.ticklabel_format(axis=axis, style="sci", scilimits=(-2, 3))
     axes.grid(True)
-    axes.set_xlabel("Gradient")
-    axes.set_ylabel("Update")
-    if panel.title is not None:
-        axes.set_title(panel.title, loc="left", pad=3.0)
+    name_axes(axes, "Gradient", "Update", panel.title, pad=3.0)
 
 
 def _limit(panels: Sequence[FunctionPanel]) -> float:

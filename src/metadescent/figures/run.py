@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from metadescent.figures.axes import arrange
-from metadescent.figures.style import COLUMN_WIDTH
+from metadescent.figures.style import COLUMN_WIDTH, literal, name_axes
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -53,10 +53,10 @@ def _draw(axes: "matplotlib.axes.Axes", panel: LogPanel) -> None:
         shown.append(values)
         # A line through one point shows nothing.
         mark = "." if len(epochs) == 1 else None
-        axes.plot(epochs, values, color=color, linestyle=dashes, label=label, marker=mark)
+        axes.plot(epochs, values, color=color, linestyle=dashes, label=literal(label), marker=mark)
     if panel.level is not None:
         style = {"color": "0.45", "linewidth": 0.9, "linestyle": (0, (1.0, 1.4))}
-        axes.axhline(panel.level, label=panel.level_label, **style)
+        axes.axhline(panel.level, label=literal(panel.level_label), **style)
         shown.append(np.asarray([panel.level]))
     values = np.concatenate(shown)
     # A norm may be zero, and a loss below it.
@@ -65,8 +65,7 @@ def _draw(axes: "matplotlib.axes.Axes", panel: LogPanel) -> None:
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     axes.locator_params(axis="x", integer=True)
     axes.grid(True)
-    axes.set_xlabel("Epoch")
-    axes.set_ylabel(panel.y_label)
+    name_axes(axes, "Epoch", panel.y_label)
 
 
 def _number(value: Any) -> float:

@@ -6,9 +6,12 @@ markers, so that the curves can be told apart in grey as well.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from metadescent.descent.baselines import BASELINES
+
+if TYPE_CHECKING:
+    import matplotlib.axes
 
 # Width in inches of one column of a two-column page; a figure of two panels a row has two.
 COLUMN_WIDTH = 3.4
@@ -46,12 +49,29 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "lines.dash_capstyle": "butt",
     "lines.scale_dashes": True,
+    "text.parse_math": True,
 }
 
 
 def label_of(name: str, labels: Mapping[str, str]) -> str:
     """Return how a name is written: as `labels` has it, else as in the paper."""
-    return labels.get(name, BASELINES[name].label if name in BASELINES else name)
+    return literal(labels.get(name, BASELINES[name].label if name in BASELINES else name))
+
+
+def literal(text: str) -> str:
+    """Return a text that Matplotlib draws as it stands: no mathematics, and not left out."""
+    # Labels that begin with _ are in no legend; what stands before it has no width.
+    return ("\u200b" if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
+def name_axes(
+    axes: "matplotlib.axes.Axes", x_label: str, y_label: str, title: str | None = None, **more: Any
+) -> None:
+    """Write the names of axes, and a title at the left, as they stand."""
+    axes.set_xlabel(literal(x_label))
+    axes.set_ylabel(literal(y_label))
+    if title is not None:
+        axes.set_title(literal(title), loc="left", **more)
 
 
 def styles_of(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:

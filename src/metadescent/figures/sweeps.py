@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from metadescent.figures.axes import arrange, scale_losses
 from metadescent.figures.lines import draw_line, mark
-from metadescent.figures.style import COLUMN_WIDTH, label_of, styles_of
+from metadescent.figures.style import COLUMN_WIDTH, label_of, name_axes, styles_of
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -92,7 +92,4 @@ def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.grid(True)
-    axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
-    if panel.title is not None:
-        axes.set_title(panel.title, loc="left")
+    name_axes(axes, panel.x_label, panel.y_label, panel.title)

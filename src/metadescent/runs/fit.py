@@ -122,7 +122,11 @@ def predict(
     """
     check_folder(folder, problem_name, plan.recipe, resume)
     if (folder / CONFIG).exists():
-        check_origin(folder, origin_of(problem, plan.m), warn=lambda _: None)
+        check_origin(
+            folder,
+            origin_of(problem, plan.m, plan.estimator, plan.recipe.unroll),
+            warn=lambda _: None,
+        )
     state = plan.initial_state
     # `train` will warn of a checkpoint that is damaged, and of other versions.
     state = load_checkpoint(folder / CHECKPOINTS, state, warn=lambda _: None) or state

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError
 from metadescent._provenance import versions
 from metadescent.descent.fingerprint import identity_of
+from metadescent.descent.outside import outsiders
+from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.runs.folder import CONFIG, read_config
@@ -29,16 +33,28 @@ KEPT = {
     "data": "the data of f are others than those that",
     "f": "f is another function than the one that",
     "m": "the rule computes other updates than the one that",
+    "estimator": "the estimator computes other meta-gradients than the one that",
 }
 
 
-def origin_of(problem: Problem, m: LearnedOptimizer) -> dict[str, Any]:
+def origin_of(
+    problem: Problem, m: LearnedOptimizer, estimator: Estimator | None = None, unroll: int = 1
+) -> dict[str, Any]:
     """Return what a run keeps of where it began."""
+
+    def estimate(key: PRNGKeyArray, problem: Problem, m: LearnedOptimizer) -> PyTree:
+        assert estimator is not None
+        begun = estimator.begin(m, problem, key)
+        return estimator.estimate(m, problem, begun, key, jnp.ones(unroll))
+
+    # What the package's own compute goes by its version.
+    is_ours = estimator is None or not any(outsiders(estimator))
+    programs = {} if is_ours else {"estimator": estimate}
     return {
         "folder": str(Path.cwd()),
         "settings": {name: getattr(jax.config, name) for name in SETTINGS},
         "versions": {**versions(), "platform": jax.default_backend()},
-        **identity_of(problem, m),
+        **identity_of(problem, m, **programs),
     }
 
 

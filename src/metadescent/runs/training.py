@@ -92,7 +92,7 @@ def train(
     """
     recipe = plan.recipe
     check_folder(folder, problem_name, recipe, resume)
-    origin = origin_of(problem, plan.m)
+    origin = origin_of(problem, plan.m, plan.estimator, plan.recipe.unroll)
     if data_dir:
         origin["data_dir"] = str(data_dir.resolve())
     check_origin(folder, origin, warn)
