@@ -189,11 +189,18 @@ def test_a_state_of_before_there_were_fingerprints_is_taken() -> None:
     new.step()
 
 
-def test_what_wraps_a_model_changes_no_group(saved: Callable) -> None:
-    """DDP, torch.compile and checkpoints put words of their own before names."""
-    path = saved("conv/* -> lstm(layers=(2,)) + * -> rnnprop(layers=(3,))")
-    for before in ("", "module.", "_orig_mod.", "module._orig_mod.", "_fsdp_wrapped_module."):
-        p = ones(3)
-        optimizer = LearnedOptimizer([(f"{before}conv.0.weight", p)], path)
-        optimizer.step()
-        assert sorted(optimizer.state[p]) == ["c0", "h0"]
+@every_maker
+def test_flags_of_how_a_step_is_computed_are_taken(make: Callable) -> None:
+    for flags in ({"foreach": True}, {"foreach": False}, {"fused": True}, {"foreach": None}):
+        torch.testing.assert_close(stepped(make, ones(3), **flags), stepped(make, ones(3)))
+    stepped(make, ones(3), capturable=False, differentiable=False)
+
+
+@pytest.mark.parametrize(
+    ("flag", "done"), [("capturable", "captured in a graph"), ("differentiable", "differentiated")]
+)
+def test_a_flag_that_no_step_heeds_is_refused(flag: str, done: str, sentence: Callable) -> None:
+    expected = f"{flag} is True and a learned optimizer's step cannot be {done}; leave it out"
+    assert sentence(LearnedOptimizer, [ones(3)], "mnist-lstm", **{flag: True}) == expected
+    group = {"params": [ones(3)], flag: True}
+    assert sentence(LearnedOptimizer, [group], "mnist-lstm") == expected

@@ -10,7 +10,7 @@ import torch
 
 from metadescent.optimizers.lstm import LSTM
 from metadescent.torch import LearnedOptimizer
-from metadescent.torch.partitioned import number_of, read_groups
+from metadescent.torch.partitioned import WRAPPERS, number_of, read_groups
 from metadescent.zoo.arrays import save_arrays
 from metadescent.zoo.cards import FORMAT
 
@@ -100,3 +100,48 @@ def test_a_file_that_pytorch_cannot_run_is_one_sentence(
     refusal = sentence(read_groups, path)
     assert refusal.startswith(expected.format(path=path))
     assert "\n" not in refusal
+
+
+WRAPPED = [
+    "",
+    "module.",
+    "module.module.",
+    *(f"{name}." for name in WRAPPERS),
+    *(f"{name}.module." for name in WRAPPERS),
+    *(f"module.{name}." for name in WRAPPERS),
+    "module._orig_mod._fsdp_wrapped_module._fpw_module.module.",
+]
+
+
+@pytest.mark.parametrize("before", WRAPPED)
+def test_what_wraps_a_model_changes_no_group(before: str, saved: Callable) -> None:
+    """DDP, torch.compile, Fabric and checkpoints put words into names, at any depth."""
+    path = saved("conv/0/* -> lstm(layers=(2,)) + fc/* -> rnnprop(layers=(3,))")
+    inner = ["conv.0.weight", "conv._orig_mod.0._checkpoint_wrapped_module.weight"]
+    named = [(f"{before}{name}", torch.nn.Parameter(torch.zeros(3))) for name in [*inner, "fc.b"]]
+    optimizer = LearnedOptimizer(named, path)
+    step(optimizer, named)
+    assert [len(optimizer.state[p]) for _, p in named] == [2, 2, 5]
+
+
+def test_a_part_of_a_model_that_is_called_module_is_no_wrapper(saved: Callable) -> None:
+    """Where some names begin with it, as the model's own; where all do, both names are its."""
+    path = saved("conv/* -> lstm(layers=(2,)) + * -> rnnprop(layers=(3,))")
+    for names, sizes in {
+        ("module.conv.w", "head.w"): [5, 5],
+        ("_orig_mod.module.conv.w", "_orig_mod.head.w"): [5, 5],
+        ("module.conv.w", "module.head.w"): [2, 5],
+        ("encoder.module.conv.w", "encoder.module.head.w"): [5, 5],
+        ("my_orig_mod.conv.w", "my_orig_mod.head.w"): [5, 5],
+        ("conv.module", "conv._orig_mod"): [2, 2],
+    }.items():
+        named = [(name, torch.nn.Parameter(torch.zeros(3))) for name in names]
+        # However they are divided into groups.
+        for params in (named, [{"params": [pair]} for pair in named]):
+            optimizer = LearnedOptimizer(params, path)
+            step(optimizer, named)
+            assert [len(optimizer.state[p]) for _, p in named] == sizes, names
+    own = saved("module/conv/* -> lstm(layers=(2,)) + * -> rnnprop(layers=(3,))")
+    named = [("_orig_mod.module.conv.w", torch.nn.Parameter(torch.zeros(3)))]
+    step(optimizer := LearnedOptimizer(named, own), named)
+    assert len(optimizer.state[named[0][1]]) == 2

@@ -19,7 +19,7 @@ from metadescent import zoo
 from metadescent._errors import UserError, require, require_kind
 from metadescent.torch import shard
 from metadescent.torch.member import Member, rest, shape_of, states_here
-from metadescent.torch.partitioned import fingerprint, number_of, read_groups
+from metadescent.torch.partitioned import fingerprint, number_of, read_groups, wrappers
 from metadescent.torch.row import Row
 
 
@@ -54,6 +54,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
         maximize: whether to go up instead of down. May differ by group.
         at_rest: whether a coordinate keeps its value, but for weight decay, until its gradient is
             first not 0: padding rows, masked and unused weights. May differ by group.
+        foreach, fused: ignored; there is one way of computing a step.
+        capturable, differentiable: False, as a step cannot be captured or differentiated.
 
     h is kept, and the arithmetic done, in float32; updates are rounded to the parameter's dtype.
     A parameter whose gradient is None keeps its value and its h. Of a DTensor each process moves
@@ -61,10 +63,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     Raises:
         UserError: if the optimizer is unknown, its file does not fit, or PyTorch has no such rule;
-            if params are not parameters; if lr or weight_decay is negative or not a number; if a
-            parameter is complex, no rule takes it, or the rule needs more of it than this process
-            has. On use, if a gradient is sparse, a state is another parameter's or coordinates that
-            communicate are on several devices.
+            if params are not parameters; if lr or weight_decay is negative or not a number; if
+            capturable or differentiable is set; if a parameter is complex, no rule takes it, or the
+            rule needs more of it than this process has. On use, if a gradient is sparse, a state is
+            another parameter's or coordinates that communicate are on several devices.
         TypeError, ValueError: from PyTorch, as where there are no parameters.
 
     Example:
@@ -87,6 +89,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         maximize: bool = False,
         at_rest: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
     ):
         require_kind("params", params, Iterable, "parameters; try model.parameters()")
         path = zoo.path(optimizer)
@@ -94,7 +100,9 @@ class LearnedOptimizer(torch.optim.Optimizer):
         self._identity = {"optimizer": str(optimizer), "fingerprint": fingerprint(path)}
         self._names: dict[Tensor, str] = {}
         self._forget()
+        del foreach, fused
         options = {"lr": lr, "weight_decay": weight_decay, "maximize": maximize, "at_rest": at_rest}
+        _check(options | {"capturable": capturable, "differentiable": differentiable})
         super().__init__(params, options | self._identity)
         self.state = States(dict, self.state)
 
@@ -195,14 +203,17 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     def _read_groups(self) -> Iterator[Member]:
         """Return every parameter of every group."""
+        named: list[tuple[Tensor, str | None, dict[str, Any]]] = []
         for group in self.param_groups:
             params, names = group["params"], group.get("param_names", [])
             # Whoever puts other parameters into a group may leave its names as they were.
             names = names if len(names) == len(params) else [None] * len(params)
-            for named, p in zip(names, params, strict=True):
-                name = self._names.get(p, named)
-                number = number_of(self._parts, name, shape_of(p))
-                yield Member(p, number, self._parts[number], group, name)
+            pairs = zip(params, names, strict=True)
+            named += [(p, self._names.get(p, name), group) for p, name in pairs]
+        depth = wrappers(name for _, name, _ in named)
+        for p, name, group in named:
+            number = number_of(self._parts, name, shape_of(p), depth)
+            yield Member(p, number, self._parts[number], group, name)
 
     def _moving(self) -> list[list[Member]]:
         """Return the parameters that have a gradient, those together that share a row."""
@@ -282,7 +293,16 @@ def _few(keys: Iterable[Any]) -> str:
 
 
 def _check(group: dict[str, Any]) -> None:
-    """Refuse options of a group that are not numbers, or negative."""
+    """Refuse options of a group that are not numbers, or negative, or that no step can heed."""
+    for name, cannot in (
+        ("capturable", "captured in a graph"),
+        ("differentiable", "differentiated"),
+    ):
+        if group.get(name):
+            raise UserError(
+                f"{name} is {group[name]} and a learned optimizer's step cannot be {cannot}; "
+                "leave it out"
+            )
     for name in ("lr", "weight_decay"):
         x = group.get(name)
         # As in PyTorch's own, a rate may be a tensor, which a program may change where it lies.

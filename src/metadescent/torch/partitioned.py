@@ -6,10 +6,11 @@ is its name, with slashes for dots.
 """
 
 import hashlib
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -25,10 +26,15 @@ from metadescent.zoo import tensors
 from metadescent.zoo.cards import read_card
 from metadescent.zoo.tensors import read_tensors, require_fit
 
-WRAPPERS = re.compile(
-    r"^module\.|(?:^|(?<=\.))(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\."
-)
-"""What DDP, torch.compile, FSDP1 and activation checkpoints put into the names of parameters."""
+WRAPPERS = {
+    "_orig_mod": "torch.compile",
+    "_fsdp_wrapped_module": "FSDP1",
+    "_fpw_module": "FSDP1 of PyTorch 1",
+    "_checkpoint_wrapped_module": "activation checkpoints and offloads",
+    "_forward_module": "Lightning Fabric",
+    "_module": "Opacus",
+}
+"""Parts of parameters' names that are not the model's, wherever they stand, and whose they are."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,15 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:12]
 
 
-def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...] | None) -> int:
+def wrappers(names: Iterable[str | None]) -> int:
+    """Return how often `module.`, as of DDP, begins all names; a part of some is the model's."""
+    parts = zip(*(_bare(name) for name in names if isinstance(name, str)), strict=False)
+    return sum(1 for _ in takewhile(lambda side_by_side: {*side_by_side} == {"module"}, parts))
+
+
+def number_of(
+    groups: list[Group], name: str | None, shape: tuple[int, ...] | None, wrappers: int = 0
+) -> int:
     """Return the number of the group that takes a parameter; a UserError if none does."""
     for number, group in enumerate(groups):
         # No pattern, so it takes parameters that have no names too.
@@ -94,14 +108,22 @@ def number_of(groups: list[Group], name: str | None, shape: tuple[int, ...] | No
                 "pass model.named_parameters()"
             )
         require_kind("the name of a parameter", name, str, "a text; try model.named_parameters()")
-        paths = name.replace(".", "/"), WRAPPERS.sub("", name).replace(".", "/")
-        if any(fnmatch(path, group.takes) for path in paths):
+        # A model may have a `module` of its own, so names with and without those count.
+        bare = _bare(name)
+        paths = name.split("."), *(bare[k:] for k in range(wrappers + 1))
+        if any(fnmatch("/".join(path), group.takes) for path in paths):
             return number
     takes = ", ".join(group.takes for group in groups)
     raise UserError(
         f"no group takes the parameter {name} of shape {shape}, only {takes}; leave it to another "
         "optimizer, or rename it"
     )
+
+
+def _bare(name: str) -> list[str]:
+    """Return the parts of a parameter's name that no wrapper has put there; the last is its own."""
+    *parts, last = name.split(".")
+    return [*(part for part in parts if part not in WRAPPERS), last]
 
 
 def _rule(path: Path, spec: Spec) -> Rule:
