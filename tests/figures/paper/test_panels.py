@@ -68,7 +68,7 @@ def test_from_end_to_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     setting = Setting(F, "mine", 40, "functions", "First", "Loss", ("sgd",), by_hand=by_hand)
     experiment = LearningCurves("mine", {"first": setting}, judge)
     assert experiment.optimizers == ("mine",)
-    tuned = Tuned(0.125, [], [], "by hand")
+    tuned = Tuned(0.125, [0.1, 0.125, 0.2], [2.0, 1.0, 2.0], "by hand")
     keep_tuned(tuned, tmp_path, "sgd", PROBLEMS[F], problem_keys(0)[0], 4, 2)
     reports: list[str] = []
     reproduction = reproduce(

@@ -20,7 +20,7 @@ FLAT = 1e-15
 """A slope that is taken for none."""
 
 
-def features(
+def features_of(
     gradient: Float[Array, " n"],
     last: Float[Array, " n"],
     step: Float[Array, " n"],

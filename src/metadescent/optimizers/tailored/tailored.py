@@ -12,7 +12,7 @@ m, v = running means of ∇̃ (for each β) and of ∇̃² (for the slowest), wi
 H    = L-BFGS of the steps that were kept (see `quasi_newton`); where f is not convex along the last
        step, H ∇̃ is lengthened to e^{ρ'} times that
 ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, but half a step that is taken back
-z_t  = what `features` are of the run so far
+z_t  = what `features_of` says of the run so far
 
 L-BFGS searches along lines, at two gradients a step or more. This rule makes its step of one: its
 guard sees by the slope, after the fact, that a step was too long. What is learned says how far to
@@ -45,7 +45,7 @@ from metadescent.optimizers.tailored.features import (
     CLOCKS,
     COUNT,
     TIME,
-    features,
+    features_of,
     rms,
     size_of,
 )
@@ -250,7 +250,7 @@ class Tailored(LearnedOptimizer):
         place = jax.lax.stop_gradient(before.pairs.theta + before.step)
         pairs = remember(before.pairs, place, gradient, least=LEAST)
         d = self._newton(pairs, gradient, last, before) if self.memory else 0 * gradient
-        z = features(gradient, last, before.step, d, slopes, t, before.retreats, self.horizon)
+        z = features_of(gradient, last, before.step, d, slopes, t, before.retreats, self.horizon)
         h, c = layer(self.cell, z, *before.hidden)
         w = jnp.exp(jnp.clip(self.output @ h + self.direct @ z + self.bias, -14.0, 0.7))
         directions, cells = [*moments, *free[1:]], before.cells
