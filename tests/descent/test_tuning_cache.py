@@ -97,7 +97,7 @@ def test_a_damaged_cache_is_made_again(damage: str, searches: Any, tmp_path: Pat
     ask(tmp_path)
     (file,) = tmp_path.iterdir()
     file.write_text(damage)
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="damaged") as said:
         assert ask(tmp_path) == searches.outcome
     (warning,) = said
     assert str(warning.message) == f"{file} is damaged, so the rate of sgd is searched anew"

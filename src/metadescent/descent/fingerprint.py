@@ -44,7 +44,8 @@ def identity_of(
 ) -> dict[str, str]:
     """Return digests of a problem's data and, where they are from outside, of f and of the rule m.
 
-    So are functions of a key, f and m that are given by name. These are of programs rather than of files: a comment makes no other f.
+    So are functions of a key, f and m that are given by name. These are of programs rather than of
+    files: a comment makes no other f.
     """
     identity = {"data": _data(problem).hex()}
     if any(outsiders(problem)):
