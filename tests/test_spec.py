@@ -80,6 +80,23 @@ def test_a_file_that_exists_is_a_path_whatever_signs_it_has(
     assert len(calls(parse(f"{spec} + {spec} + convex"))) == 3
 
 
+@pytest.mark.parametrize(
+    "folder",
+    ["a + b", "a >> b", "a -> b", "a, b", "it's", "a: b", "m(n='o", 'q ("z)', "x.py: y", "="],
+)
+def test_a_folder_may_have_any_signs(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir()
+    Path(folder, "e.py").touch()
+    mine = Call(f"{folder}/e.py:C", {"x": 1})
+    assert parse(str(mine)) == mine
+    assert parse(f"{mine} >> {mine}") == Chain((mine, mine))
+    assert parse(f"mnist + {mine} + {mine}") == Sum((Call("mnist", {}), mine, mine))
+    assert parse(f"* -> {mine}") == Groups((("*", mine),))
+
+
 HOSTILE = [
     "quadratic(dimension=__import__('os').getpid())",
     "quadratic(dimension=print)",

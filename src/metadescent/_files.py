@@ -146,6 +146,14 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
         _check_output(path)
 
 
+def check_own(files: Iterable[Path]) -> None:
+    """Raise a UserError unless files that are replaced and read again can be written."""
+    for path in files:
+        _check_output(path)
+        if is_stream(path):
+            raise UserError(f"cannot write {path}: it is no regular file; choose another place")
+
+
 def _check_output(path: Path) -> None:
     try:
         number, mode = descriptor_of(path), _mode(path)
@@ -188,7 +196,9 @@ def check_writable(folder: Path) -> None:
         nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     except OSError as error:
         raise write_error(folder, 0, error) from error
-    if not nearest.is_dir():
+    if os.path.islink(folder) and nearest != folder:
+        why = "it is a link that leads nowhere"
+    elif not nearest.is_dir():
         why = f"{nearest} is a file"
     elif not _may_write(nearest, os.W_OK | os.X_OK):
         why = "it may not be written" if nearest == folder else f"{nearest} may not be written"

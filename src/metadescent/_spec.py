@@ -69,7 +69,7 @@ def parse(text: str, home: str | os.PathLike[str] = "") -> Spec:
     """Read a specification, with paths from `home` on; `str` writes it again."""
     held = _held(text, home)
     if held != text:
-        return renamed(parse(held), lambda name: name.replace(HELD, " "))
+        return renamed(parse(held), lambda name: name.translate({v: k for k, v in HELD.items()}))
     terms = _split(text, "+")
     if "->" in _masked(text):
         return Groups(tuple(map(_group, terms)))
@@ -104,8 +104,8 @@ def renamed(spec: Spec, name: Callable[[str], str]) -> Any:
 
 
 _SIGNS = r"\s(?:\+|>>|->)\s"
-HELD = "\ue000"
-"""Stands for the spaces of a path around which there is a sign."""
+HELD = {ord(sign): 0xE000 + ord(sign) for sign in " ()='\""}
+"""What stands for the signs of a path, and for the spaces around them."""
 # What is before ".py:" is a path, but for text within an option.
 _PATH = rf"(?:(?!{_SIGNS}|\([^()'\"]*=\s*['\"]).)*?\.py:"
 
@@ -118,13 +118,14 @@ def _masked(text: str) -> str:
 
 
 def _held(text: str, home: str | os.PathLike[str]) -> str:
-    """Return a text in which no sign stands between spaces within the path of a file."""
+    """Return a text in which no path of a file has signs of its own."""
     begins = [0, *(sign.end() for sign in re.finditer(_SIGNS, text))]
     for end in (match.end() - 1 for match in re.finditer(r"\.py:", text)):
-        for path in (text[begin:end] for begin in begins if begin < end):
-            place = os.path.join(home, os.path.expanduser(path))
-            if re.search(_SIGNS, path) and os.path.isfile(place):
-                return _held(text.replace(path, path.replace(" ", HELD)), home)
+        for begin in (begin for begin in begins if begin < end):
+            path = text[begin:end]
+            held = path.translate(HELD)
+            if held != path and os.path.isfile(os.path.join(home, os.path.expanduser(path))):
+                return _held(text[:begin] + held + text[end:], home)
     return text
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from metadescent.cli.command import commands
 from metadescent.cli.words import PLACES
+from metadescent.runs import fit
 
 DOUBT = "; choose another place\n"
 
@@ -117,11 +118,90 @@ def test_what_is_read_is_not_written(words: str, here: Path, metadescent: Callab
 
 @pytest.mark.usefixtures("idle")
 @pytest.mark.parametrize(
+    ("words", "runs"),
+    [
+        ("doctor {} --json", ["r", "s/seed-0"]),
+        ("report {} --out", ["r", "s/seed-0"]),
+        ("evaluate {} quadratic --json", ["r", "s", "s/seed-0", "r/optimizer.safetensors"]),
+    ],
+)
+def test_what_a_run_names_is_not_written(
+    words: str, runs: list[str], here: Path, metadescent: Callable
+) -> None:
+    config = json.loads((here / "r" / "config.json").read_text(encoding="utf-8"))
+    config["problem"] = "lines.py:lines(file='data.csv') + pkg.prob:f"
+    config["origin"]["folder"] = str(here)
+    config["recipe"] |= {
+        "optimizer": "* -> rule.py:Rule >> optax.sgd(learning_rate=0.1)",
+        "estimator": "est.py:Est",
+        "init": "first.safetensors",
+    }
+    (here / "r" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    shutil.copytree(here / "r", here / "s" / "seed-0")
+    (here / "pkg").mkdir()
+    (here / "lines.py").write_text("from sib import x\nimport json", encoding="utf-8")
+    names = ["data.csv", "rule.py", "est.py", "first.safetensors", "sib.py", "json.py"]
+    named = ["lines.py", "pkg/prob.py", *names]
+    for name in (*named[1:], "other.py"):
+        (here / name).touch()
+    for run in runs:
+        own = ["stopped.json", "result.json"] if "." not in run else []
+        for place in (*named, *(f"{run}/{name}" for name in own)):
+            status, _, said = metadescent(*words.format(run).split(), place)
+            why = f"metadescent: cannot write {place}: it is read from{DOUBT}"
+            assert (status, said) == (2, why)
+
+
+@pytest.mark.usefixtures("idle")
+@pytest.mark.parametrize(
     "words",
     ["evaluate r quadratic --json x.svg --plot x.png", "evaluate r quadratic --json - --plot -"],
 )
 def test_two_results_have_two_places(words: str, here: Path, metadescent: Callable) -> None:
     assert metadescent(*words.split())[2].endswith(f"it is to be written twice{DOUBT}")
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_picture_of_a_function_that_cannot_be_replaced(here: Path, metadescent: Callable) -> None:
+    for name in ("x/function-0.png", "y/function-12.svg", "z/histories.png"):
+        (here / name).mkdir(parents=True)
+        folder = str(Path(name).parent)
+        status, _, said = metadescent("visualize", "r", "quadratic", "--out", folder)
+        assert (status, said) == (2, f"metadescent: cannot write {name}: Is a directory{DOUBT}")
+
+
+MEMBERS = [
+    ("q", ""),
+    ("q/seed-1", "--seeds 2"),
+    ("q/search/trial-1", "--search 2"),
+    ("q/steps-8", "--curriculum 4,8"),
+]
+
+
+@pytest.mark.parametrize(("member", "more"), MEMBERS)
+@pytest.mark.parametrize("name", ["metrics.jsonl", "optimizer.safetensors", "checkpoints"])
+@pytest.mark.parametrize("kind", ["file", "folder", "pipe", "link"])
+def test_all_that_a_run_will_write_is_looked_at_before_it_computes(
+    member: str, more: str, name: str, kind: str, train: Callable, here: Path, monkeypatch: Any
+) -> None:
+    if (kind, name == "checkpoints") in [("file", False), ("folder", True)]:
+        return  # as it should be
+    # What compiles.
+    monkeypatch.setattr(fit, "footprint", None)
+    place = here / member / name
+    place.parent.mkdir(parents=True)
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "link":
+        place.symlink_to("nowhere" if name == "checkpoints" else name)
+    else:
+        place.touch()
+    status, out, said = train("--out", "q", *more.split())
+    assert (status, out) == (2, "")
+    assert said.startswith(f"metadescent: cannot write {member}/{name}: ")
+    assert said.endswith(DOUBT)
 
 
 def test_beside_a_pipe_there_is_no_place(here: Path, metadescent: Callable) -> None:

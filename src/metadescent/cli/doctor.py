@@ -37,7 +37,7 @@ class Doctor(Command):
 
     def inputs(self) -> list[Path]:
         """Return the files of the run, and of the problem."""
-        return read_by(self.folder, self.on or "")
+        return read_by(self.folder, self.on or "", data_dir=self.data_dir)
 
     def run(self) -> None:
         """Examine, print, and say what to try."""

@@ -69,7 +69,7 @@ class Evaluate(Command):
 
     def inputs(self) -> list[Path]:
         """Return the files of the optimizer and of the problem."""
-        return read_by(self.optimizer, self.problem)
+        return read_by(self.optimizer, self.problem, data_dir=self.data_dir)
 
     def run(self) -> None:
         """Tune, compare, print."""

@@ -37,7 +37,7 @@ class Report(Command):
 
     def inputs(self) -> list[Path]:
         """Return the files of the run."""
-        return read_by(self.folder)
+        return read_by(self.folder, data_dir=self.data_dir)
 
     def run(self) -> None:
         """Write the page, and print its verdicts."""

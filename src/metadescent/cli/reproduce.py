@@ -1,5 +1,6 @@
 """`reproduce`: a figure of the paper, and its claims judged."""
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -121,9 +122,12 @@ class Reproduce(Command):
         """Train optimizers as their cards say, after the stages before; return them by name."""
         from metadescent import zoo
         from metadescent.cli.training import train, train_ahead
+        from metadescent.runs.folder import check_free
         from metadescent.zoo.cards import read_card
 
         stages = {name: self._stages(read_card(zoo.path(name)), name) for name in names}
+        for folder, _, _ in itertools.chain(*stages.values()):
+            check_free(folder, resume=folder.exists())
         train_ahead(stages, self.workers, self.scheduler, self.data_dir)
         learned = {}
         for name in names:

@@ -250,6 +250,8 @@ def _search(command: Train) -> Recipe:
     recipe = command.recipe
     candidates = trials(recipe, command.search)
     folders = [command.folder / "search" / f"trial-{index}" for index in range(len(candidates))]
+    for trial in folders:
+        check_free(trial, resume=True, member=True)
     form, losses = _train_all("search", folders, candidates, command)
     rates = [trial.meta_rate for trial in candidates]
     ranked = sorted(zip(losses, rates, strict=True))

@@ -1,5 +1,6 @@
 """`visualize`: what an optimizer proposes, and what others would have proposed in its place."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from metadescent.cli.words import (
     Style,
     Trust,
     name_of,
+    read_by,
 )
 
 
@@ -56,10 +58,19 @@ class Visualize(Command):
         return self.out or Path("runs") / "visualize" / name_of(self.optimizer)
 
     def outputs(self) -> list[Path]:
-        """Return the picture of histories; which others there are is up to chance."""
+        """Return the picture of histories, and those of functions that may be replaced.
+
+        Which these are is up to chance.
+        """
         from metadescent.figures.output import figure_paths
 
-        return figure_paths(self.folder / "histories")
+        before = self.folder.glob("function-*")
+        functions = [p for p in before if re.fullmatch(r"function-\d+\.(svg|png)", p.name)]
+        return [*figure_paths(self.folder / "histories"), *sorted(functions)]
+
+    def inputs(self) -> list[Path]:
+        """Return the files of the optimizer and of the problem."""
+        return read_by(self.optimizer, self.problem, data_dir=self.data_dir)
 
     def run(self) -> None:
         """Tune, trace, draw."""

@@ -1,8 +1,8 @@
 """Arguments that several commands have: how they are called, read and explained."""
 
 import itertools
-import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +13,8 @@ from metadescent._files import STDOUT
 from metadescent._text import nearest
 from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.figures import output
-from metadescent.runs.folder import files_of
+from metadescent.runs.folder import CONFIG, config_here
+from metadescent.runs.reading import files_named
 
 DataDir = Annotated[
     Path | None, arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA.")
@@ -25,6 +26,10 @@ Scheduler = Annotated[
 ]
 File = Annotated[Path | None, arg(metavar="PATH")]
 PLACES = ("--out", "--json", "--plot")
+NAMING = ("optimizer", "estimator", "init")
+"""Choices of a recipe that name files."""
+DATA = ("mnist", "cifar10", "cifar-10-batches-bin", "nets", "style")
+"""What is below a data folder."""
 Style = Annotated[
     output.Style,
     arg(help="Colours of figures: dark is for dark pages, and transparent ones have no ground."),
@@ -64,10 +69,22 @@ def places_in(words: Sequence[str]) -> list[str]:
     return apart
 
 
-def read_by(*names: str | Path) -> list[Path]:
-    """Return the files that are read for optimizers, run folders and problems, by these names."""
-    paths = [Path(re.sub(r"(\.py):.*", r"\1", str(name), flags=re.DOTALL)) for name in names]
-    return [file for path in paths for file in (path, *(files_of(path) if path.is_dir() else []))]
+def read_by(*names: str | Path, data_dir: Path | None = None) -> list[Path]:
+    """Return the files that are read for optimizers, run folders and problems, by these names.
+
+    What the configurations of runs name is among them, and so are the data sets of the folder.
+    """
+    from metadescent.problems.data import store
+
+    homes = [store.data_dir(data_dir)]
+    files = [file for name in names for file in files_named(str(name))]
+    for folder in dict.fromkeys(file.parent for file in files if file.name == CONFIG):
+        with suppress(UserError):
+            config = config_here(folder)
+            chosen = [config["problem"], *(config["recipe"].get(name) for name in NAMING)]
+            files += [file for name in chosen for file in files_named(str(name))]
+            homes += map(Path, filter(None, [(config.get("origin") or {}).get("data_dir")]))
+    return [*files, *(f for home in homes for d in DATA for f in (home / d).rglob("*"))]
 
 
 def name_of(optimizer: str) -> str:

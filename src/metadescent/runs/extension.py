@@ -25,11 +25,8 @@ def extended(folder: Path, problem: Problem, problem_name: str, plan: Plan) -> s
     before, epochs = epochs_of(folder), plan.recipe.epochs
     with locked(folder):
         check_folder(folder, problem_name, replace(plan.recipe, epochs=before), resume=True)
-        check_origin(
-            folder,
-            origin_of(problem, plan.m, plan.estimator, plan.recipe.unroll),
-            warn=lambda _: None,
-        )
+        origin = origin_of(problem, plan.m, plan.estimator, plan.recipe.unroll)
+        check_origin(folder, origin, warn=lambda _: None)
         state = load_checkpoint(folder / CHECKPOINTS, plan.initial_state, warn=lambda _: None)
         state = plan.initial_state if state is None else state
         done = int(state.epoch)

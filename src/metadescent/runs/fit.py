@@ -122,11 +122,8 @@ def predict(
     """
     check_folder(folder, problem_name, plan.recipe, resume)
     if (folder / CONFIG).exists():
-        check_origin(
-            folder,
-            origin_of(problem, plan.m, plan.estimator, plan.recipe.unroll),
-            warn=lambda _: None,
-        )
+        origin = origin_of(problem, plan.m, plan.estimator, plan.recipe.unroll)
+        check_origin(folder, origin, warn=lambda _: None)
     state = plan.initial_state
     # `train` will warn of a checkpoint that is damaged, and of other versions.
     state = load_checkpoint(folder / CHECKPOINTS, state, warn=lambda _: None) or state

@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from metadescent._errors import UserError
-from metadescent._files import check_writable, is_file, left_overs, read_error, write_json
+from metadescent._files import (
+    check_own,
+    check_writable,
+    is_file,
+    left_overs,
+    read_error,
+    write_json,
+)
 from metadescent.runs.naming import absolute, canonical
 from metadescent.runs.recipe import Recipe
 
@@ -54,6 +61,9 @@ def check_free(folder: Path, resume: bool, *, member: bool = False) -> None:
             "is; move it or choose another folder"
         )
     check_writable(folder)
+    # All that will be written, now: later it would cost an epoch.
+    check_writable(folder / CHECKPOINTS)
+    check_own([*own_files(folder), *_kept(folder)])
 
 
 def check_kept(folder: Path, members: Sequence[Path], resume: bool) -> None:
@@ -68,13 +78,17 @@ def check_kept(folder: Path, members: Sequence[Path], resume: bool) -> None:
 
 def files_of(folder: Path) -> list[Path]:
     """Return the files in a folder that bear a run's names."""
-    names = (CONFIG, OPTIMIZER, METRICS, STOPPED, RESULT)
-    kept = [
-        path
-        for path in (folder / CHECKPOINTS).glob("epoch-*")
-        if re.fullmatch(CHECKPOINT, path.name)
-    ]
-    return [*(folder / name for name in names if is_file(folder / name)), *sorted(kept)]
+    return [*filter(is_file, own_files(folder)), *_kept(folder)]
+
+
+def own_files(folder: Path) -> list[Path]:
+    """Return what a run writes in a folder, be it there or not; its checkpoints lie below."""
+    return [folder / name for name in (CONFIG, OPTIMIZER, METRICS, STOPPED, RESULT)]
+
+
+def _kept(folder: Path) -> list[Path]:
+    paths = (folder / CHECKPOINTS).glob("epoch-*")
+    return sorted(path for path in paths if re.fullmatch(CHECKPOINT, path.name))
 
 
 def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) -> None:
