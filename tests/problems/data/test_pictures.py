@@ -243,6 +243,8 @@ def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path, sentence:
     # Their 255 may be white, or next to black.
     save(tmp_path / "whole.tif", Image.new("I", (3, 3), 255))
     (tmp_path / "signed.tif").write_bytes(grey_tiff(16, 1, bytes(32), kind=2))
+    (tmp_path / "signed8.tif").write_bytes(grey_tiff(8, 1, bytes(16), kind=2))
+    (tmp_path / "half.tif").write_bytes(grey_tiff(16, 1, bytes(32), kind=3))
     # Pillow would have Ghostscript run it.
     (tmp_path / "program.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     (tmp_path / "bomb.png").write_bytes(png(100_000, 8, 2, bytes(100)))
@@ -263,7 +265,11 @@ def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path: Path, sentence:
     assert error("whole.tif") == error("deep.tif").replace("deep", "whole")
     assert error("signed.tif") == (
         "X/signed.tif has pixels of 16 bits with a sign, whose black and white are not known; "
-        "save it with 8 or 16 bits"
+        "save it with 8 or 16 bits and no sign"
+    )
+    assert error("signed8.tif") == error("signed.tif").replace("16", "8", 1).replace("ed.", "ed8.")
+    assert error("half.tif") == (
+        "X/half.tif is a TIFF of a kind that is not read; try a JPEG or PNG"
     )
     assert error("bomb.png") == (
         f"X/bomb.png has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"

@@ -4,14 +4,16 @@ It is tag 0x112 of EXIF, from 1 to 8, or tiff:Orientation of XMP. EXIF is a TIFF
 picture: its byte order, the place of a table, and twelve bytes for each tag.
 
     bytes 0-1    the tag
-    bytes 2-3    the type of the value (1: a byte, 3: two of them, 4: four)
+    bytes 2-3    the type of the value (1: a byte, 3: two of them, 4: four; 6, 8, 9: with a sign)
     bytes 4-7    how many
     bytes 8-11   the value, or its place
+
+In a BigTIFF how many and the value have eight bytes each.
 """
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
     from PIL import ImageFile
 
 _TAG = 0x112
-_TYPES = {1: "B", 3: "H", 4: "I"}
+_TYPES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}
 _XMP = ("XML:com.adobe.xmp", "xmp")
+_TIFF = re.compile(rb"(?:Exif\0\0)*(?:II([*+])\0|MM\0([*+]))")
+# Pixels, where they lie, and which side is up.
+_NEEDED = {*range(254, 260), 262, 266, 273, _TAG, 277, 278, 279, 284, 317, *range(320, 326), 338}
+_NEEDED |= {339, 347, *range(512, 522), *range(529, 533), 0xBC01}
 
 
 def turn_upright(image: "ImageFile.ImageFile") -> None:
@@ -44,30 +50,71 @@ def turn_upright(image: "ImageFile.ImageFile") -> None:
     ImageOps.exif_transpose(image, in_place=True)
 
 
+def pixels_alone(content: bytes) -> bytes:
+    """Return a TIFF whose other tags are a byte each: Pillow reads no further than an odd one."""
+    kept = bytearray(content)
+    with suppress(struct.error):
+        for start, order, big in _tags(content):
+            tag, kind, count = struct.unpack_from(f"{order}HH{'Q' if big else 'I'}", content, start)
+            # XMP may have the note.
+            end = struct.unpack_from(order + "IQ"[big], content, start + (8, 12)[big])[0] + count
+            if tag not in _NEEDED and not (tag == 700 and kind in (1, 7) and end <= len(content)):
+                struct.pack_into(f"{order}H{'Q' if big else 'I'}", kept, start + 2, 1, 1)
+    return bytes(kept)
+
+
 def camera_note(info: Mapping[Any, Any]) -> int:
     """Return the note, from 1 to 8, among what goes with a picture; 1, for upright, without one."""
-    exif = info.get("exif") or b""
-    # In a PNG of ImageMagick's it is in hexadecimal digits, below its name and length.
-    raw = re.match(r"\s*exif\s+\d+\s([\da-fA-F\s]*)", str(info.get("Raw profile type exif")))
-    if raw and not exif:
-        digits = "".join(raw[1].split())
-        exif = bytes.fromhex(digits[: len(digits) // 2 * 2])
-    header = re.match(rb"(?:Exif\0\0)*(?:(II\*\0)|MM\0\*)", exif)
-    # A table that is cut off ends there.
-    with suppress(struct.error):
-        note = _tagged(exif[header.end() - 4 :], "<" if header[1] else ">") if header else None
-        if note is not None and 1 <= note <= 8:
-            return note
-    text = next((str(info[key]) for key in _XMP if info.get(key)), "")
-    xmp = re.search(r"tiff:Orientation(?:\s*=\s*\\?[\"']|>)\s*([1-8])", text)
-    return int(xmp[1]) if xmp else 1
+    # In a PNG of ImageMagick's either may be in hexadecimal digits, below its name and length.
+    raw = [_unpacked(info[key]) for key in info if str(key).startswith("Raw profile type ")]
+    for exif in (_bytes(info.get("exif")), *raw):
+        # A table that is cut off ends there.
+        with suppress(struct.error):
+            note = _tagged(exif)
+            if note is not None and 1 <= note <= 8:
+                return note
+    return next(filter(None, map(_of_xmp, (*(_bytes(info.get(key)) for key in _XMP), *raw))), 1)
 
 
-def _tagged(tiff: bytes, order: str) -> int | None:
-    (place,) = struct.unpack_from(f"{order}I", tiff, 4)
-    (count,) = struct.unpack_from(f"{order}H", tiff, place)
-    for start in range(place + 2, place + 2 + 12 * count, 12):
+def _bytes(value: Any) -> bytes:
+    """Return a text, or what is one already, as bytes; of anything else none."""
+    value = value.encode("utf-8", "replace") if isinstance(value, str) else value
+    return value if isinstance(value, bytes) else b""
+
+
+def _unpacked(text: Any) -> bytes:
+    raw = re.match(r"\s*[^\n]*\n\s*\d+\s([\da-fA-F\s]*)", str(text))
+    digits = "".join(raw[1].split()) if raw else ""
+    return bytes.fromhex(digits[: len(digits) // 2 * 2])
+
+
+def _of_xmp(xmp: bytes) -> int | None:
+    # Without zeros UTF-16 is as UTF-8 is, as far as is looked at.
+    text = re.sub(r"<!--.*?-->", "", xmp.replace(b"\0", b"").decode("utf-8", "replace"), flags=re.S)
+    names = re.findall(r"""xmlns(:[\w.-]+)?\s*=\s*["']http://ns\.adobe\.com/tiff/1\.0/["']""", text)
+    names = "|".join(f"{re.escape(name[1:])}:" if name else "" for name in names or [":tiff"])
+    # An attribute, or an element with attributes of its own.
+    note = rf"""[\s<](?:{names})Orientation(?:\s*=\s*["']|(?:\s[^<>]*)?>)\s*([1-8])\s*["'<]"""
+    match = re.search(note, text)
+    return int(match[1]) if match else None
+
+
+def _tags(tiff: bytes) -> Iterator[tuple[int, str, bool]]:
+    """Yield where each entry of the first table begins, the order of bytes, and if it is big."""
+    header = _TIFF.match(tiff)
+    if not header:
+        return
+    first, order = header.end() - 4, "<" if header[1] else ">"
+    big = b"+" in header.groups()
+    (place,) = struct.unpack_from(order + "IQ"[big], tiff, first + (4, 8)[big])
+    (count,) = struct.unpack_from(order + "HQ"[big], tiff, first + place)
+    start, size = first + place + (2, 8)[big], (12, 20)[big]
+    yield from ((start + size * k, order, big) for k in range(count))
+
+
+def _tagged(tiff: bytes) -> int | None:
+    for start, order, big in _tags(tiff):
         tag, kind = struct.unpack_from(f"{order}HH", tiff, start)
-        if tag == _TAG and kind in _TYPES:
-            return struct.unpack_from(order + _TYPES[kind], tiff, start + 8)[0]
+        if tag == _TAG and kind in _TYPES and (big or kind != 16):
+            return struct.unpack_from(order + _TYPES[kind], tiff, start + (8, 12)[big])[0]
     return None

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from metadescent._errors import UserError, require
 from metadescent._files import is_stream, write_atomically
-from metadescent.problems.data.orientation import turn_upright
+from metadescent.problems.data.orientation import pixels_alone, turn_upright
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -140,6 +140,10 @@ def _decode(
 ) -> Pixels:
     from PIL import Image, UnidentifiedImageError
 
+    is_tiff = stream.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    stream.seek(0)
+    if is_tiff:
+        stream = io.BytesIO(pixels_alone(stream.read()))
     try:
         with warnings.catch_warnings():
             # Beyond about 90 million pixels Pillow warns, and beyond twice that it raises.
@@ -152,7 +156,8 @@ def _decode(
             f"{where} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller"
         ) from error
     except UnidentifiedImageError as error:
-        raise UserError(f"{where} is not a picture of a known format; try a JPEG or PNG") from error
+        kind = "a TIFF of a kind that is not read" if is_tiff else "not a picture of a known format"
+        raise UserError(f"{where} is {kind}; try a JPEG or PNG") from error
     except UserError:
         raise
     except Exception as error:  # Here too.
@@ -171,6 +176,8 @@ def _fitted(image: "ImageFile.ImageFile", where: str, size: int, least: int | No
     turn_upright(image)
     upright = _eight_bits(image, where)
     try:
+        # Grey that is multiplied by its opacity becomes no colour at once.
+        upright = upright.convert("LA") if upright.mode == "La" else upright
         if upright.has_transparency_data:
             upright = upright.convert("RGBA")
             white = Image.new("RGBA", upright.size, "white")
@@ -203,15 +210,17 @@ def _eight_bits(image: "ImageFile.ImageFile", where: str) -> "Image.Image":
     """Return pixels of 16 bits as their upper eight; Pillow's own conversion clips them at 255."""
     from PIL import Image
 
-    if not image.mode.startswith(("I", "F")):
-        return image
-    # A TIFF says how many bits it has, and whether 0 is white.
+    # A TIFF says how many bits it has, and whether there is a sign or 0 is white.
     tags = getattr(image, "tag_v2", {})
-    (bits,) = tags.get(258, (32 if image.mode == "F" else 16,))
-    if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+    signed = 2 in tags.get(339, ())
+    if not (signed or image.mode.startswith(("I", "F"))):
+        return image
+    bits = tags.get(258, (32 if image.mode == "F" else 16,))[0]
+    if signed or image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
+        sign = signed and bits <= 16
         raise UserError(
-            f"{where} has pixels of {bits} bits{'' if bits > 16 else ' with a sign'}, whose black "
-            "and white are not known; save it with 8 or 16 bits"
+            f"{where} has pixels of {bits} bits{' with a sign' if sign else ''}, whose black and "
+            f"white are not known; save it with 8 or 16 bits{' and no sign' if sign else ''}"
         )
     values = np.asarray(image)
     upper = (values >> (bits - 8)).astype(np.uint8)
