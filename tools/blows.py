@@ -61,8 +61,11 @@ def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
 
 def hit(process: int | None, number: int) -> bool:
     """Send a process a signal; tell whether it was there to be hit."""
+    # To the system, 0 would be this process and all that it began.
+    if not process:
+        return False
     try:
-        os.kill(process or 0, number)
+        os.kill(process, number)
     except ProcessLookupError:
         return False
     return True

@@ -19,11 +19,12 @@ def quick_to_compile(quick: bool = True) -> Iterator[None]:
     """Have programs compiled in a fraction of the time; they run at a fraction of the speed."""
     import jax
 
-    jax.config.update("jax_disable_most_optimizations", quick)
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", quick or before)
     try:
         yield
     finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def baselines_of(text: str, problem: Problem) -> list[str]:

@@ -11,7 +11,7 @@ from metadescent.runs.recipe import Recipe
 
 @dataclass(frozen=True)
 class Demo(Command):
-    """Learn an optimizer for quadratics and compare it with tuned hand-designed ones (minutes)."""
+    """Learn an optimizer for quadratics and compare it with tuned hand-designed ones (a minute)."""
 
     place = 2
 

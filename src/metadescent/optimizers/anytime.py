@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent._errors import UserError, require, require_kind
+from metadescent._errors import require
 from metadescent.optimizers.base import Elementwise
 from metadescent.optimizers.lstm import LSTM, LSTMState
-from metadescent.optimizers.rnnprop import grow
+from metadescent.optimizers.rnnprop import check_betas, grow
 
 Row = Float[Array, "*n"]
 Moments = tuple[tuple[tuple[Row, Row, Row], ...], Row]
@@ -64,11 +64,7 @@ class Anytime(Elementwise):
         *,
         key: PRNGKeyArray,
     ):
-        require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.9, 0.99)")
-        if not betas:
-            raise UserError("betas is empty; give one decay or more, such as (0.9, 0.99)")
-        for beta in betas:
-            require("a beta", beta, 0.0, 0.99999)
+        check_betas(betas)
         require("tau", tau, 1e-6)
         require("clock", clock, 0.0)
         self.betas, self.tau, self.clock = tuple(betas), tau, clock

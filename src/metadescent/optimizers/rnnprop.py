@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from metadescent._errors import require
+from metadescent._errors import UserError, require, require_kind
 from metadescent.optimizers.base import Elementwise
 from metadescent.optimizers.lstm import LSTM, LSTMState
 
@@ -93,6 +93,15 @@ class RNNProp(Elementwise):
         w = self.beta * w + (1 - self.beta)  # 1 − βᵗ, without a power for each coordinate
         root = s / jnp.sqrt(w)
         return jnp.stack([m / w / root, gradient / root]), (m, s, w)
+
+
+def check_betas(betas: Sequence[float]) -> None:
+    """Raise a UserError unless these are decays of moments, one or more."""
+    require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.9, 0.99)")
+    if not betas:
+        raise UserError("betas is empty; give one decay or more, such as (0.9, 0.99)")
+    for beta in betas:
+        require("a beta", beta, 0.0, 0.99999)
 
 
 def grow(

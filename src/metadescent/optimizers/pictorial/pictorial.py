@@ -32,7 +32,7 @@ from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.pictorial.blur import blurred
 from metadescent.optimizers.pictorial.windowed_newton import windowed_direction
 from metadescent.optimizers.quasi_newton import CurvaturePairs, no_pairs, remember
-from metadescent.optimizers.rnnprop import grow
+from metadescent.optimizers.rnnprop import check_betas, grow
 
 COLOURS = 3
 LONGEST = 0.5  # the root mean square of n
@@ -102,12 +102,8 @@ class Pictorial(LearnedOptimizer):
         key: PRNGKeyArray,
     ):
         require("units", units, 1)
-        require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.9, 0.99)")
         require_kind("blurs", blurs, Sequence, "a list or tuple of widths; try (1.5, 6.0)")
-        if not betas:
-            raise UserError("betas is empty; give one decay or more, such as (0.9, 0.99)")
-        for beta in betas:
-            require("a beta", beta, 0.0, 0.99999)
+        check_betas(betas)
         for blur in blurs:
             require("a blur", blur, 1e-6)
         require("tau", tau, 1e-6)

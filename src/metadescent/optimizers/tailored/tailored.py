@@ -5,7 +5,8 @@ D    = (m_β/√v for each β, ∇̃/√v, m_β for each β but the fastest, u, 
 u    = what an LSTM of each coordinate says of it, as in the paper, if there is one (see `cells`)
 w_t  = exp(W h_t + V z_t + b), at most 2     h_t, c_t = LSTM(z_t, h_{t−1}, c_{t−1}), for all of θ
 s_t  = −scale Σ_k w_k D_k, shortened to a root mean square of ρ_t;     s_0 also by scale · j
-       but of H ∇̃ and ∇̃/√v alone where that would lead uphill
+       The sum without H ∇̃ is shortened to e^λ times the length of H ∇̃, once that is known, and is
+       of ∇̃/√v alone where all of it would lead uphill.
 g_t  = B s_t,     or −(1 − κ) g_{t−1} where the last step led too far (see `guard`)
 
 m, v = running means of ∇̃ (for each β) and of ∇̃² (for the slowest), without their bias
@@ -14,11 +15,11 @@ H    = L-BFGS of the steps that were kept (see `quasi_newton`); where f is not c
 ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, but half a step that is taken back
 z_t  = what `features_of` says of the run so far
 
-L-BFGS searches along lines, at two gradients a step or more. This rule makes its step of one: its
-guard sees by the slope, after the fact, that a step was too long. What is learned says how far to
-trust which direction when; and, where `coordinates` says how many there are, what one family has in
-common: the size σ of each coordinate, the metric A of few, and the first step j. Scaling f leaves
-every step as it is.
+L-BFGS searches along lines, and each place that it tries costs a gradient. This rule takes one
+gradient a step: its guard sees by the slope, after the fact, that a step was too long. Training
+sets how far to trust which direction when. Where `coordinates` says how many there are, it also
+learns what one family has in common: the size σ of each coordinate, the metric A of few, and the
+first step j. Scaling f leaves every step as it is.
 
 Source: ours. Moments and clocks are as in `anytime`; one recurrent network that weighs directions
 for a whole tensor is as in Metz et al. (2022), "VeLO".
@@ -33,11 +34,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from metadescent._errors import UserError, require, require_kind
+from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.quasi_newton import CurvaturePairs, direction, no_pairs, remember
-from metadescent.optimizers.rnnprop import grow
+from metadescent.optimizers.rnnprop import check_betas, grow
 from metadescent.optimizers.tailored.cells import Cells
 from metadescent.optimizers.tailored.cells import State as CellState
 from metadescent.optimizers.tailored.features import (
@@ -136,11 +137,7 @@ class Tailored(LearnedOptimizer):
         require("coordinates", coordinates, 0)
         require("units", units, 1)
         require("cells", cells, 0)
-        require_kind("betas", betas, Sequence, "a list or tuple of decays; try (0.5, 0.9)")
-        if not betas:
-            raise UserError("betas is empty; give one decay or more, such as (0.5, 0.9)")
-        for beta in betas:
-            require("a beta", beta, 0.0, 0.99999)
+        check_betas(betas)
         require("scale", scale, 1e-12)
         require("reach", reach, 1e-12)
         require("memory", memory, 0)
@@ -161,7 +158,7 @@ class Tailored(LearnedOptimizer):
         if cells:
             self.of_each = Cells(cells, len(self.betas) + 1, coordinates, key=cells_key)
             self.bias = self.bias.at[-2].set(0.0)
-        # Logarithms of the scale, of e^ρ, of e^ρ' and of the longest step by moments.
+        # The logarithm of the scale, ρ, ρ' and λ.
         self.lengths = jnp.log(jnp.asarray([scale, reach, 2.0, 0.2], direct.dtype))
         self.sizes = self.begin = jnp.zeros(coordinates) if coordinates else None
         self.metric = jnp.zeros((coordinates,) * 2) if 0 < coordinates <= FEW else None
