@@ -126,7 +126,7 @@ def test_optax_is_kept_by_its_call(path: Path, sentence: Callable) -> None:
 
 
 def test_where_a_transformation_does_not_tell_its_call_it_is_given(
-    path: Path, sentence: Callable
+    path: Path, tmp_path: Path, sentence: Callable
 ) -> None:
     m = Partitioned([("w/*", LSTM((2,), key=KEY)), ("*", optax.sgd(0.5))])
     spec = "w/* -> lstm(layers=(2,)) + * -> optax.sgd(learning_rate=0.5)"
@@ -138,6 +138,16 @@ def test_where_a_transformation_does_not_tell_its_call_it_is_given(
     assert sentence(save, path, m, optimizer=spec.replace("(2,)", "(3,)")).endswith(
         " and m is another Partitioned; give what makes m, or leave it out"
     )
+    for other in (
+        "sgd(learning_rate=9.0)",
+        "sgd(learning_rate=0.5, momentum=0.9)",
+        "adam(learning_rate=0.5)",
+    ):
+        wrong = spec.replace("sgd(learning_rate=0.5)", other)
+        assert sentence(save, tmp_path / "other", m, optimizer=wrong).endswith("or leave it out")
+    # One whose rate changes late is another too.
+    late = Partitioned([("*", optax.sgd(optax.piecewise_constant_schedule(0.5, {5_000: 0.1})))])
+    assert sentence(save, path, late, optimizer="* -> optax.sgd(learning_rate=0.5)")
 
 
 @pytest.mark.parametrize(

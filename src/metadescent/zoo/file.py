@@ -4,12 +4,16 @@ The file names the optimizer's kind and options; the class comes from the packag
 from the caller, never from the file.
 """
 
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
+from optax import GradientTransformation
 
 from metadescent._errors import UserError, require_kind
 from metadescent._spec import Spec, calls, parse
@@ -115,8 +119,32 @@ def _makes(text: str, m: LearnedOptimizer) -> bool:
 def _alike(a: Any, b: Any) -> bool:
     if isinstance(a, ByHand) and isinstance(b, ByHand):
         # A function equals nothing but itself, so Optax's optimizers go by their calls, if known.
-        return a.spec == b.spec or None in (a.spec, b.spec)
+        known = None not in (a.spec, b.spec)
+        return a.spec == b.spec if known else _move_alike(a.rule, b.rule)
     return getattr(a, "shape", a) == getattr(b, "shape", b)
+
+
+def _move_alike(a: GradientTransformation, b: GradientTransformation) -> bool:
+    """Tell whether two rules move a θ alike, early and late, or one moves no such θ by ∇ alone."""
+    theta = {"w": jnp.linspace(-2.0, 3.0, 6).reshape(2, 3), "b": jnp.asarray([0.5, -1.0])}
+    seen = []
+    for rule in (a, b):
+        updates = []
+        with suppress(Exception):
+            state = rule.init(theta)
+            for late in (0, 0, 0, 99, 900, 99_000):
+                # What counts steps, as for a schedule, skips some.
+                state = jax.tree.map(lambda x, n=late: x + n if _counts(x) else x, state)
+                gradient = jax.tree.map(lambda x, n=late: jnp.sin((5 + n) * x) * 3, theta)
+                update, state = rule.update(gradient, state, theta)
+                updates.append(update)
+        seen.append([np.asarray(x) for x in jax.tree.leaves(updates)])
+    pairs = zip(*seen, strict=False)
+    return all(x.shape == y.shape and np.array_equal(x, y, equal_nan=True) for x, y in pairs)
+
+
+def _counts(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jnp.integer)
 
 
 def _own(m: LearnedOptimizer) -> str:
