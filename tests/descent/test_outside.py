@@ -9,10 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.descent.outside import NOT_FINITE, check_problem, check_rule, check_start
+from metadescent.descent.outside import FLAT, NOT_FINITE, check_problem, check_rule, check_start
+from metadescent.descent.tuning import tune
 from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer
 from metadescent.optimizers.chained import chain
 from metadescent.optimizers.lstm import LSTM
+from metadescent.problems.base import Problem
 from metadescent.problems.from_function import FromFunction
 from metadescent.problems.quadratic import Quadratic
 from metadescent.problems.together import Together
@@ -75,6 +77,32 @@ def test_what_is_not_finite_where_theta_begins_is_said(f: Any, sentence: Callabl
     """Be it f, or the gradient alone."""
     check_start(minimize(lambda x: jnp.sum(x**2)), KEY, 4)
     assert sentence(check_start, minimize(f), KEY, 4) == NOT_FINITE
+    # Before the search of a rate as before training.
+    assert sentence(tune, "sgd", minimize(f), KEY, num_steps=4, num_seeds=2) == NOT_FINITE
+
+
+def test_a_search_says_that_f_has_no_gradient(sentence: Callable) -> None:
+    for f in (lambda x: jnp.sum(x * 0.0) + 1.0, lambda x: jnp.sum(jnp.round(x))):
+        check_start(minimize(f), KEY, 4)
+        assert sentence(tune, "adam", minimize(f), KEY, num_steps=4, num_seeds=2) == FLAT
+
+
+def test_a_constant_that_would_lose_its_value_is_refused(sentence: Callable) -> None:
+    """As of a problem of one's own class, which makes it where f is drawn."""
+
+    class Times(Problem):
+        def sample(self, key: Any) -> Any:
+            times = jnp.asarray(np.array([1700000000000, 2]))
+            return minimize(lambda x: jnp.sum((x - times) ** 2), jnp.ones(2)).sample(key)
+
+    if jax.config.jax_enable_x64:
+        check_start(Times(), KEY, 4)
+    else:
+        assert sentence(check_start, Times(), KEY, 4) == (
+            "an array of shape (2,) that f reads is int64 and holds 1700000000000, which becomes "
+            "-807049216 in JAX's int32; subtract an offset or divide in NumPy first, or set "
+            "JAX_ENABLE_X64=1"
+        )
 
 
 class Rule(Coordinatewise):

@@ -1,6 +1,7 @@
 """Functions of one's own as a problem: what f is about, what is drawn when, what is refused."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -176,3 +177,36 @@ def test_a_fingerprint_is_of_the_functions_and_of_what_they_close_over() -> None
     assert len(set(prints)) == len(prints)
     assert fingerprint_of(about(2.0)) == prints[1]
     assert fingerprint_of(nested(1.0)) == prints[3]
+
+
+BIG, EXACT = np.array([1700000000000, 1700000000001]), np.array([1.7e12, 1.7e12 + 1000])
+READ: dict[str, Callable] = {
+    "a closure": (lambda big: lambda t, k: jnp.sum((t - big) ** 2))(BIG),
+    "a global": lambda t, k: jnp.sum((t - EXACT) ** 2),
+    "a partial function": partial(lambda big, t, k: jnp.sum((t - big) ** 2), BIG),
+    "a program": jax.jit(lambda t, k: jnp.sum((t - BIG) ** 2)),
+    "a loop": lambda t, k: jax.lax.scan(
+        lambda c, _: (c + jnp.sum(t * BIG), None), 0 * t[0], None, 2
+    )[0],
+    "made of NumPy's": lambda t, k: jnp.sum((t - jnp.asarray(np.array([2**40, 2]))) ** 2),
+}
+
+
+@pytest.mark.skipif(jax.config.jax_enable_x64, reason="nothing is lost")
+@pytest.mark.parametrize("loss", READ.values(), ids=READ)
+def test_what_a_function_reads_from_elsewhere_loses_nothing(
+    loss: Callable, sentence: Callable
+) -> None:
+    said = sentence(FromFunction, loss, lambda key: jnp.ones(2))
+    assert said.startswith("an array of shape (2,) that f reads is ")
+    assert "JAX's " in said
+
+
+def test_what_a_function_reads_may_be_rounded_or_of_64_bits_that_it_does_not_need() -> None:
+    grid, places = np.linspace(0, 1, 5), np.array([4, 0, 2])
+
+    def loss(theta: jax.Array, key: jax.Array) -> jax.Array:
+        noise = jax.random.normal(key, (5,)) * jnp.finfo(theta.dtype).eps
+        return jnp.sum((jnp.nan_to_num(theta + noise) - grid)[places] ** 2)
+
+    FromFunction(loss, lambda key: jax.random.normal(key, (5,)))

@@ -10,12 +10,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, PRNGKeyArray, PyTree
+from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError
 from metadescent.descent.episode import draw
 from metadescent.descent.unrolling import exact, rule_for, start
 from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer
+from metadescent.problems.arrays import check_constants
 from metadescent.problems.base import Problem
 
 
@@ -69,23 +70,46 @@ def check_rule(m: LearnedOptimizer, problem: Problem) -> None:
 _WRONG = "does not work"
 
 
-def check_start(problem: Problem, key: PRNGKeyArray, num_problems: int) -> None:
-    """Raise a UserError where an f of those drawn, or its gradient, is not finite at θ₀."""
-    if any(outsiders(problem)) and not _starts(problem, key, num_problems):
+DRAWS = 8
+"""How many f are looked at before anything is computed."""
+
+
+def check_start(
+    problem: Problem, key: PRNGKeyArray, num_problems: int, *, moves: bool = False
+) -> None:
+    """Raise a UserError where an f or ∇f is not finite at θ₀ or, with `moves`, all ∇f are 0."""
+    if not any(outsiders(problem)):
+        return
+
+    def once(key: PRNGKeyArray) -> Array:
+        f = problem.sample(key)
+        return f.loss(f.init(key), key)
+
+    check_constants(once, key)
+    finite, moving = _starts(problem, key, num_problems)
+    if not finite:
         raise UserError(NOT_FINITE)
+    if moves and not moving:
+        raise UserError(FLAT)
 
 
 NOT_FINITE = (
     "f is not finite at θ₀, or its gradient is not, where no optimizer has done anything; look for "
     "NaN or infinite values in the data, or for a logarithm or root of 0 in f"
 )
+FLAT = (
+    "f has no gradient: ∇f is exactly 0 at each θ₀ that was drawn, so no rate is better than "
+    "another; let f depend on θ by operations that have a derivative, or begin at another θ₀"
+)
 
 
 @eqx.filter_jit
-def _starts(problem: Problem, key: PRNGKeyArray, num_problems: int) -> Bool[Array, ""]:
+def _starts(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Array, Array]:
+    """Tell whether all f and ∇f are finite at θ₀, and whether a coordinate of a ∇f is not 0."""
     fs, keys = draw(problem, key, num_problems)
     losses, gradients = exact(fs, fs.init(keys.theta), keys.minibatch)
-    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((losses, gradients))]).all()
+    finite = jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves((losses, gradients))]).all()
+    return finite, jnp.stack([(x != 0).any() for x in jax.tree.leaves(gradients)]).any()
 
 
 def _one_row(rule: Coordinatewise, key: PRNGKeyArray) -> PyTree:

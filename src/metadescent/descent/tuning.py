@@ -23,6 +23,7 @@ from metadescent.descent.curves import (
     or_infinite,
     theta_shapes,
 )
+from metadescent.descent.outside import DRAWS, check_start
 from metadescent.problems.base import Problem
 
 Progress = Callable[[str], None]
@@ -98,8 +99,9 @@ def tune(
             a part of its problems, or after all rates that run side by side.
 
     Raises:
-        UserError: if the name is unknown, no rate in 20 decades is better than its neighbours, or
-            the rule searches along a line and the problem draws minibatches.
+        UserError: if the name is unknown, no rate in 20 decades is better than its neighbours, f
+            or ∇f is not finite at θ₀, ∇f is 0 there, or the rule searches along a line and the
+            problem draws minibatches.
 
     Source: section 3, "the rate that gives the best final error for each problem".
 
@@ -114,6 +116,7 @@ def tune(
     require("num_steps", num_steps, 1)
     require("num_seeds", num_seeds, 1)
     baseline = BASELINES[name]
+    check_start(problem, key, min(DRAWS, num_seeds), moves=True)
     if baseline.searches_along_line:
         _refuse_minibatches(name, problem, key)
     size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(theta_shapes(problem, key)))

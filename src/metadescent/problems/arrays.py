@@ -5,6 +5,8 @@ become −807049216, and floating-point numbers are rounded. Rounding does no ha
 become infinite or can no longer be told apart.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -60,6 +62,34 @@ def check_fields(owner: Any) -> None:
         # JAX's own have lost what they had to lose, and other things never become arrays.
         if isinstance(leaf, np.ndarray | np.generic):
             _checked(leaf, type(owner).__name__ + jax.tree_util.keystr(path))
+
+
+def check_constants(function: Callable[..., Any], *arguments: Any) -> None:
+    """Raise a UserError if an array that a function reads from elsewhere, or makes, would lose."""
+    constants: list[np.ndarray] = []
+    # With 64 bits they come into its program whole; one that has no such program is left alone.
+    with suppress(Exception), jax.enable_x64(True):
+        constants = [*_constants(jax.make_jaxpr(function)(*arguments))]
+    for array in constants:
+        _checked(array, f"an array of shape {array.shape} that f reads")
+
+
+def _constants(program: Any) -> Iterator[np.ndarray]:
+    """Yield a program's arrays of 64 bits; single ones may be JAX's, such as the largest number."""
+    inner = getattr(program, "jaxpr", program)
+    read = [x.val for step in inner.eqns for x in step.invars if hasattr(x, "val")]
+    for value in (*getattr(program, "consts", ()), *read):
+        dtype = getattr(value, "dtype", np.dtype(bool))
+        if np.ndim(value) and isinstance(dtype, np.dtype) and dtype.itemsize > 4:
+            yield np.asarray(value)
+    for step in inner.eqns:
+        for part in jax.tree.leaves([*step.params.values()], is_leaf=_is_program):
+            if _is_program(part):
+                yield from _constants(part)
+
+
+def _is_program(x: Any) -> bool:
+    return hasattr(x, "eqns")
 
 
 def _checked(value: Any, name: str) -> np.ndarray:

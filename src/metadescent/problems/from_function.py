@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._checks import check_theta, check_value
 from metadescent._errors import UserError, require
-from metadescent.problems.arrays import as_arrays
+from metadescent.problems.arrays import as_arrays, check_constants
 from metadescent.problems.base import Optimizee, Problem, Theta
 
 
@@ -64,8 +64,9 @@ class FromFunction(Problem):
     Raises:
         UserError: if the functions do not take these arguments, if f(θ₀) is no floating-point
             scalar or θ₀ no floating-point arrays, or if the data's first axes differ, or it is not
-            of numbers, or in JAX's 32 bits a value would become another one or infinity, or
-            different values the same. To be rounded is no error.
+            of numbers. Also if in JAX's 32 bits a value of the data, or of an array that the
+            functions read from elsewhere, would become another one or infinity, or different values
+            the same. To be rounded is no error.
 
     Example:
         Fit a thousand straight lines, each through five points of its own:
@@ -138,6 +139,9 @@ def _check(problem: FromFunction) -> None:
         lambda problem, theta: f.of(theta, *problem.sample(key).arguments(key)), problem, theta
     )
     check_value(value, "loss")
+    # What jax.jit has traced by now, it does not read again.
+    of, start = inspect.unwrap(f.of), inspect.unwrap(f.start)
+    check_constants(lambda key: of(start(key), *problem.sample(key).arguments(key)), key)
 
 
 def _check_call(function: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ import jax
 
 from metadescent._errors import UserError
 from metadescent._text import format_bytes
-from metadescent.descent.outside import check_rule, check_start
+from metadescent.descent.outside import DRAWS, check_rule, check_start
 from metadescent.meta.devices import Spread
 from metadescent.meta.epoch import footprint
 from metadescent.meta.estimators.truncated import Truncated
@@ -23,9 +23,6 @@ from metadescent.runs.memory import available, resident
 from metadescent.runs.origin import check_origin, origin_of
 from metadescent.runs.plan import Plan, plan_of
 from metadescent.runs.recipe import Recipe, recipe_from
-
-DRAWS = 8
-"""How many f are looked at before a run."""
 
 
 class Prediction(NamedTuple):
