@@ -184,7 +184,6 @@ READ: dict[str, Callable] = {
     "a closure": (lambda big: lambda t, k: jnp.sum((t - big) ** 2))(BIG),
     "a global": lambda t, k: jnp.sum((t - EXACT) ** 2),
     "a partial function": partial(lambda big, t, k: jnp.sum((t - big) ** 2), BIG),
-    "a program": jax.jit(lambda t, k: jnp.sum((t - BIG) ** 2)),
     "a loop": lambda t, k: jax.lax.scan(
         lambda c, _: (c + jnp.sum(t * BIG), None), 0 * t[0], None, 2
     )[0],

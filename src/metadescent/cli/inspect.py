@@ -73,7 +73,7 @@ def _show_problem(name: str, data_dir: Any) -> None:
     from metadescent import zoo
     from metadescent._spec import Call, calls, parse
     from metadescent.cli.console import output, table
-    from metadescent.descent.outside import DRAWS, check_start
+    from metadescent.descent.outside import LOOKED_AT, check_start
     from metadescent.descent.tuning import draws_minibatches
     from metadescent.registry import make_problem, problems, recipe_of
     from metadescent.runs.recipe import STATED, Recipe
@@ -81,7 +81,7 @@ def _show_problem(name: str, data_dir: Any) -> None:
 
     problem, first = make_problem(name, data_dir), calls(parse(name))[0].name
     key, out = jax.random.key(0), output()
-    check_start(problem, key, DRAWS, moves=True)
+    check_start(problem, key, LOOKED_AT, moves=True)
     theta = problem.sample(key).init(key)
     out.print(_leaves(f"{name}: θ has {{}} coordinates", "θ", theta))
     out.print(

@@ -70,7 +70,7 @@ def check_rule(m: LearnedOptimizer, problem: Problem) -> None:
 _WRONG = "does not work"
 
 
-DRAWS = 8
+LOOKED_AT = 8
 """How many f are looked at before anything is computed."""
 
 

@@ -23,7 +23,7 @@ from metadescent.descent.curves import (
     or_infinite,
     theta_shapes,
 )
-from metadescent.descent.outside import DRAWS, check_start
+from metadescent.descent.outside import LOOKED_AT, check_start
 from metadescent.problems.base import Problem
 
 Progress = Callable[[str], None]
@@ -116,7 +116,7 @@ def tune(
     require("num_steps", num_steps, 1)
     require("num_seeds", num_seeds, 1)
     baseline = BASELINES[name]
-    check_start(problem, key, min(DRAWS, num_seeds), moves=True)
+    check_start(problem, key, min(LOOKED_AT, num_seeds), moves=True)
     if baseline.searches_along_line:
         _refuse_minibatches(name, problem, key)
     size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(theta_shapes(problem, key)))

@@ -139,9 +139,8 @@ def _check(problem: FromFunction) -> None:
         lambda problem, theta: f.of(theta, *problem.sample(key).arguments(key)), problem, theta
     )
     check_value(value, "loss")
-    # What jax.jit has traced by now, it does not read again.
-    of, start = inspect.unwrap(f.of), inspect.unwrap(f.start)
-    check_constants(lambda key: of(start(key), *problem.sample(key).arguments(key)), key)
+    # Last: what JAX has in its caches by then is of 32 bits, as without this.
+    check_constants(lambda key: f.of(f.start(key), *problem.sample(key).arguments(key)), key)
 
 
 def _check_call(function: Callable[..., Any], name: str, arguments: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ import jax
 
 from metadescent._errors import UserError
 from metadescent._text import format_bytes
-from metadescent.descent.outside import DRAWS, check_rule, check_start
+from metadescent.descent.outside import LOOKED_AT, check_rule, check_start
 from metadescent.meta.devices import Spread
 from metadescent.meta.epoch import footprint
 from metadescent.meta.estimators.truncated import Truncated
@@ -68,7 +68,7 @@ def fitted(
     _ = plan.initial_state  # read for its error
     check_rule(plan.m, problem)
     if plan.recipe.on_nonfinite == "stop":
-        check_start(problem, plan.key, min(DRAWS, plan.recipe.validation_problems))
+        check_start(problem, plan.key, min(LOOKED_AT, plan.recipe.validation_problems))
     tried: list[tuple[Prediction, Plan]] = []
     for candidate in _candidates(folder, plan, pick=budget < math.inf):
         prediction = predict(folder, problem, problem_name, candidate, resume=resume, spread=spread)
