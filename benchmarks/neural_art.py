@@ -2,14 +2,18 @@
 
     python benchmarks/neural_art.py                 # a network each, then the forms, …
     python benchmarks/neural_art.py --size 128 --net vgg19 --only terms
+    python benchmarks/neural_art.py --only grid
+    python benchmarks/neural_art.py --only gallery --net squeezenet --size 128 --steps 128
 
-It has six parts: one gradient and the memory that it takes, the same of several pictures side by
-side, the meta-step, the forms, the terms and the rates.
+It has eight parts: one gradient and the memory that it takes, the same of several pictures side by
+side, the meta-step, the forms, the terms, the rates, the grid and the gallery.
 
 Times are the shortest of several, of steps inside of a loop as in an unroll. The terms are those of
 f before they are weighed, at θ₀ and after some steps of Adam: what α, β and γ balance. The rates
 are those of `stylize`: f after so many gradients, by rate, over the least that any rate of that
-optimizer came to, averaged over contents and styles.
+optimizer came to, averaged over contents and styles. The grid is what of the gradient's power has
+a period of two or four pixels, over the power of the same wavelength in other directions, in
+pictures that have no grid themselves: 1 is none. The gallery is drawn into the current folder.
 """
 
 import argparse
@@ -30,20 +34,29 @@ import optax
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.episode import start_batch
 from metadescent.descent.trace import descend
+from metadescent.figures.paper.styling import OPTIMIZERS
+from metadescent.figures.strip import Labelled, draw_strip
+from metadescent.figures.style import label_of
 from metadescent.meta.loss import meta_loss
 from metadescent.problems.batch import Batch
 from metadescent.problems.convolution import convolve
-from metadescent.problems.data.content import load_content, style_path
-from metadescent.problems.data.pictures import read_picture
+from metadescent.problems.data.content import content_path, load_content, style_path
+from metadescent.problems.data.pictures import read_picture, write_picture
 from metadescent.problems.neural_art import features
-from metadescent.problems.neural_art.neural_art import NeuralArt
+from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.neural_art.tiny_imagenet import NETWORKS, network
 from metadescent.registry import make_optimizer, recipe_of
 from metadescent.runs.recipe import Recipe
+from metadescent.zoo import load
 
 STEPS, ROUNDS = 3, 5
 TOGETHER = (1, 2, 4, 8, 16, 32)
 STYLES = ("starry_night", "great_wave")
+GALLERY = (
+    ("grace_hopper", "starry_night"),
+    ("china", "the_scream"),
+    ("flower", "great_wave"),
+)
 RATES = {
     "sgd": (0.3, 1.0, 3.0, 10.0, 30.0),
     "nag": (0.1, 0.3, 1.0, 3.0, 10.0),
@@ -199,6 +212,53 @@ def rates(nets: list[str], size: int, data_dir: str | None, count: int, steps: i
             print(f"| {name} | {row} |", flush=True)
 
 
+def grids(nets: list[str], size: int, data_dir: str | None) -> None:
+    """How much of L_style's gradient is a grid, in noise of power 1 / k²."""
+    style = read_picture(style_path("starry_night", data_dir), size)
+    k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size))
+    print("| network | halvings | 2 pixels | 4 pixels |\n|---|---|---|---|")
+    for net, smooth in product(nets, (False, True)):
+        p = NeuralArt(network(net, data_dir, smooth), style[None], style, alpha=0, gamma=0)
+        f = eqx.filter_jit(NeuralArt.of)(p, p.contents[0])
+        gradient = eqx.filter_jit(lambda f, theta: jax.grad(f.loss)(theta, jax.random.key(0)))
+        powers = np.zeros((size, size))
+        for seed in range(20):
+            noise = np.random.default_rng(seed).normal(size=(3, size, size))
+            theta = np.fft.ifft2(np.fft.fft2(noise) / (k + 1 / size)).real
+            theta = np.moveaxis(theta / (3 * theta.std()), 0, -1)
+            g = np.asarray(gradient(f, jnp.asarray(theta, jnp.float32)))
+            powers += (np.abs(np.fft.fft2(g, axes=(0, 1))) ** 2).sum(-1)
+        shown = []
+        for at in (size // 2, size // 4):
+            ring = powers[np.abs(k - at / size) < 1.5 / size]
+            shown.append((powers[at, 0] + powers[0, at]) / 2 / np.median(ring))
+        kind = "smooth" if smooth else "as trained"
+        print(f"| {net} | {kind} | {shown[0]:.2f} | {shown[1]:.2f} |", flush=True)
+
+
+def gallery(net: str, size: int, data_dir: str | None, steps: int) -> None:
+    """What `stylize` paints by its own optimizer, by Adam and by L-BFGS: neural-art.jpg."""
+    features, rows = network(net, data_dir, smooth=True), []
+    for content, style in GALLERY:
+        paths = content_path(content), style_path(style, data_dir)
+        given = [read_picture(path, size, features.least_size) for path in paths]
+        problem = NeuralArt(features, given[0][None], given[1])
+        f, key = eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0]), jax.random.key(0)
+        shown = [Labelled(given[0], [content]), Labelled(given[1], [style])]
+        for name in (OPTIMIZERS[net], "adam", "lbfgs"):
+            m = BASELINES[name].at(BASELINES[name].usual_rate) if name in BASELINES else load(name)
+            way = descend(m, f, f.init(key), key, num_gradients=steps)
+            best = min(way, key=lambda visited: float(visited.loss))
+            terms = [float(x) for x in eqx.filter_jit(StyledPicture.terms)(f, best.theta)]
+            print(f"{content}, {style}, {name}: loss {best.loss:.3f}, terms {terms}", flush=True)
+            shown.append(Labelled(to_pixels(best.theta), [label_of(name, {})]))
+        rows.append(draw_strip(shown))
+    widest = max(row.shape[1] for row in rows)
+    pads = [((0, 0), (0, widest - row.shape[1]), (0, 0)) for row in rows]
+    rows = [np.pad(row, pad, constant_values=255) for row, pad in zip(rows, pads, strict=True)]
+    write_picture("neural-art.jpg", np.concatenate(rows))
+
+
 def load_average() -> str:
     return f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
@@ -216,7 +276,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--data-dir")
-    parts = ["gradients", "side-by-side", "meta-step", "forms", "terms", "rates"]
+    parts = ["gradients", "side-by-side", "meta-step", "forms", "terms", "rates", "grid", "gallery"]
     parser.add_argument("--only", choices=parts)
     given = parser.parse_args()
     nets = [given.net] if given.net else list(NETWORKS)
@@ -234,6 +294,10 @@ def main() -> None:
                 terms(nets, given.size, given.data_dir, given.count, given.steps, given.rate)
             case "rates":
                 rates(nets, given.size, given.data_dir, given.count, given.steps)
+            case "grid":
+                grids(nets, given.size, given.data_dir)
+            case "gallery":
+                gallery(nets[0], given.size, given.data_dir, given.steps)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def _run(
 
 
 def _problem(command: Stylize) -> tuple[StyledPicture, np.ndarray]:
-    features = network(command.net, command.data_dir)
+    features = network(command.net, command.data_dir, smooth=True)
     paths = content_path(str(command.content)), style_path(str(command.style), command.data_dir)
     content, style = (read_picture(path, command.size, features.least_size) for path in paths)
     weights = {name: getattr(command, name) for name in ("alpha", "beta", "gamma")}

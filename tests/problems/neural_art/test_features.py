@@ -9,7 +9,13 @@ import pytest
 
 from metadescent.problems.data.networks import MEAN
 from metadescent.problems.neural_art import features, squeezenet, vgg19
-from metadescent.problems.neural_art.features import FeatureNetwork, gram, mirrored, windows
+from metadescent.problems.neural_art.features import (
+    FeatureNetwork,
+    gram,
+    halved,
+    mirrored,
+    windows,
+)
 
 
 def drawn(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, np.ndarray]:
@@ -38,22 +44,36 @@ def convolved(x: np.ndarray, arrays: dict, layer: str, stride: int = 1) -> np.nd
     return np.maximum(np.einsum("hwcij,ijco->hwo", places, kernel, optimize=True) + bias, 0)
 
 
-def vgg19_by_hand(pixels: np.ndarray, arrays: dict, depth: int) -> dict[str, np.ndarray]:
+def halved_by_hand(x: np.ndarray) -> np.ndarray:
+    weights = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
+    x = np.pad(x, (*[(0, side % 2) for side in x.shape[:2]], (0, 0)), mode="reflect")
+    return np.einsum("hwcij,ij->hwc", seen(x, 4, 2, 1), weights.astype(np.float32))
+
+
+def vgg19_by_hand(
+    pixels: np.ndarray, arrays: dict, depth: int, smooth: bool
+) -> dict[str, np.ndarray]:
     x, features = pixels[..., ::-1] - np.float32(MEAN), {}
     for layer in vgg19.LAYERS[:depth]:
         if layer in ("conv2_1", "conv3_1", "conv4_1", "conv5_1"):
             odd = [(0, side % 2) for side in x.shape[:2]]
-            x = np.pad(x, (*odd, (0, 0)), mode="reflect")
-            x = seen(x, 2, 2, 0).mean((-2, -1))
+            padded = np.pad(x, (*odd, (0, 0)), mode="reflect")
+            x = halved_by_hand(x) if smooth else seen(padded, 2, 2, 0).mean((-2, -1))
         x = features[layer] = convolved(x, arrays, layer)
     return features
 
 
-def squeezenet_by_hand(pixels: np.ndarray, arrays: dict) -> dict[str, np.ndarray]:
-    x = convolved(pixels[..., ::-1] - np.float32(MEAN), arrays, "conv1", stride=2)
+def squeezenet_by_hand(pixels: np.ndarray, arrays: dict, smooth: bool) -> dict[str, np.ndarray]:
+    stride = 1 if smooth else 2
+    x = convolved(pixels[..., ::-1] - np.float32(MEAN), arrays, "conv1", stride)
     features = {"conv1": x}
+    if smooth:
+        x = halved_by_hand(x)
     for layer in squeezenet.LAYERS[1:]:
-        if layer in ("fire2", "fire4", "fire6"):
+        pooled = layer in ("fire2", "fire4", "fire6")
+        if pooled and smooth:
+            x = halved_by_hand(seen(x, 3, 1, 1).max((-2, -1)))
+        elif pooled:
             maxima = seen(x, 3, 1, 1).max((-2, -1))
             for axis, side in enumerate(x.shape[:2]):
                 late = side % 2 == 0 and layer != "fire4"
@@ -73,22 +93,46 @@ def assert_same(actual: dict, expected: dict) -> None:
         np.testing.assert_allclose(actual[layer] / scale, array / scale, atol=2e-5, err_msg=layer)
 
 
-@pytest.mark.parametrize("few", [0, 1000])
-def test_squeezenet_is_what_its_graph_says(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+FORMS = pytest.mark.parametrize(("few", "smooth"), [(0, False), (1000, False), (1000, True)])
+
+
+@FORMS
+def test_squeezenet_is_what_its_graph_says(
+    few: int, smooth: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(features, "FEW_PLACES", few)
     arrays, pixels = drawn(squeezenet.SHAPES), picture(33, 20)
-    network = squeezenet.SqueezeNet(arrays)
+    network = squeezenet.SqueezeNet(arrays, smooth)
     actual = jax.jit(lambda x: network(x, squeezenet.LAYERS))(pixels)
-    assert_same(actual, squeezenet_by_hand(pixels, arrays))
+    assert_same(actual, squeezenet_by_hand(pixels, arrays, smooth))
 
 
-@pytest.mark.parametrize("few", [0, 1000])
-def test_vgg19_is_what_its_graph_says(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@FORMS
+def test_vgg19_is_what_its_graph_says(
+    few: int, smooth: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(features, "FEW_PLACES", few)
     arrays, pixels = drawn(vgg19.SHAPES), picture(9, 6)
-    network, layers = vgg19.VGG19(arrays), vgg19.LAYERS[:5]
+    network, layers = vgg19.VGG19(arrays, smooth), vgg19.LAYERS[:5]
     actual = jax.jit(lambda x: network(x, layers))(pixels)
-    assert_same(actual, vgg19_by_hand(pixels, arrays, 5))
+    assert_same(actual, vgg19_by_hand(pixels, arrays, 5, smooth))
+
+
+@pytest.mark.parametrize("shape", [(12, 10), (7, 4), (1, 2)])
+def test_a_halving_neither_sees_a_grid_nor_makes_one(shape: tuple[int, int]) -> None:
+    """It keeps a constant, sees nothing alternate, and pulls back by bilinear interpolation."""
+    i, j = np.indices(shape, np.float32)[..., None]
+    half = jax.jit(lambda x: halved(x[None])[0])
+    np.testing.assert_array_equal(
+        half(np.ones_like(i)), np.ones([(n + 1) // 2 for n in shape] + [1])
+    )
+    for grid in ((-1) ** i, (-1) ** j, (-1) ** (i + j)):
+        inside = np.asarray(half(grid))[1:-1, 1:-1]
+        np.testing.assert_array_equal(inside, np.zeros_like(inside))
+    down, across = np.indices([(n + 1) // 2 for n in shape], np.float32)[..., None]
+    (pulled,) = jax.vjp(half, i)[1](jnp.asarray(3 + 4 * down - 8 * across))
+    ramp = (3 + 2 * (i - 0.5) - 4 * (j - 0.5)) / 4
+    np.testing.assert_allclose(pulled[2:-3, 2:-3], ramp[2:-3, 2:-3], rtol=1e-5)
 
 
 def test_a_layer_sees_a_window_of_its_size() -> None:
@@ -108,11 +152,12 @@ def test_a_layer_sees_a_window_of_its_size() -> None:
     ("kind", "shapes"),
     [(squeezenet.SqueezeNet, squeezenet.SHAPES), (vgg19.VGG19, vgg19.SHAPES)],
 )
+@pytest.mark.parametrize("smooth", [False, True])
 def test_all_that_style_and_content_take_is_there_at_the_least_size(
-    kind: Callable, shapes: dict
+    kind: Callable, shapes: dict, smooth: bool
 ) -> None:
     zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    network: FeatureNetwork = kind(zeros)
+    network: FeatureNetwork = kind(zeros, smooth)
     layers = (*network.style_layers, network.content_layer)
     size = network.least_size
     shapes = jax.eval_shape(lambda x: network(x, layers), jnp.zeros((size, size, 3)))

@@ -44,6 +44,9 @@ def test_its_name_takes_literals(folder: Path, sentence: Callable) -> None:
     assert (problem.beta, problem.start, problem.theta_std) == (7.0, "noise", 0.5)
     assert set(problem.grams) == {"conv1", "fire2", "fire4", "fire6"}
     assert isinstance(make_problem(f"neural-art({own}, log=True)", folder), Logarithm)
+    smooth = make_problem(f"neural-art({own}, smooth=True)", folder)
+    assert isinstance(smooth, NeuralArt)
+    assert (smooth.network.smooth, problem.network.smooth) == (True, False)
     style = str(folder / "photos" / "1.png")
     in_another_style = make_problem(f"neural-art({own}, style={style!r})", folder)
     assert not np.array_equal(in_another_style.grams["conv1"], problem.grams["conv1"])

@@ -35,6 +35,8 @@ class FeatureNetwork(eqx.Module):
     style_layers: ClassVar[tuple[str, ...]]
     content_layer: ClassVar[str]
     least_size: ClassVar[int]
+    # Whether it halves sizes by `halved`, or as it was trained.
+    smooth: eqx.AbstractVar[bool]
 
     @abstractmethod
     def __call__(self, pixels: Image, layers: Collection[str]) -> dict[str, Features]:
@@ -74,6 +76,24 @@ def mirrored(x: Maps, before: int, after: int) -> Maps:
     # in the picture, and what only few windows see the optimizer fills with style.
     side = (before, after)
     return jnp.pad(x, ((0, 0), side, side, (0, 0)), mode="reflect")
+
+
+def even(x: Maps) -> Maps:
+    """Return x with an even height and width, which takes a mirrored row or column where odd."""
+    down, right = (side % 2 for side in x.shape[1:3])
+    return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode="reflect")
+
+
+def halved(x: Maps) -> Maps:
+    """Return x of half its height and width: means of 4 × 4 places by the binomial 1 3 3 1."""
+    # Rows and columns that alternate come through as nothing, and so does none of them come back
+    # in the gradient, as from a maximum, a mean of 2 × 2 or every second place (Zhang, 2019).
+    x = mirrored(even(x), 1, 1)
+    for axis in (1, 2):
+        n = x.shape[axis] - 3
+        a, b, c, d = (jax.lax.slice_in_dim(x, k, k + n, 2, axis) for k in range(4))
+        x = (a + 3 * (b + c) + d) / 8
+    return x
 
 
 def windows(x: Maps, size: int, stride: int) -> list[Maps]:

@@ -9,12 +9,15 @@ place, and ▽ is the maximum over 3 × 3 at every second place.
 At the picture's edges it is mirrored, so that each of these halves height and width and leaves no
 pixel out; away from them the features are those of the trained network, which has zeros around e₃
 and nothing around the rest. `features.mirrored` says why.
+
+A smooth SqueezeNet has conv1 and the maxima at every place, and halves them by `features.halved`.
 """
 
 from collections.abc import Collection
 from functools import reduce
 from pathlib import Path
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -63,9 +66,11 @@ class SqueezeNet(ft.FeatureNetwork):
     least_size = 16
 
     parts: dict[str, tuple[Float[Array, "_ _ _ _"], Float[Array, " _"]]]
+    smooth: bool = eqx.field(static=True)
 
-    def __init__(self, arrays: dict[str, np.ndarray]):
+    def __init__(self, arrays: dict[str, np.ndarray], smooth: bool = False):
         """Take the arrays that `SHAPES` lists."""
+        self.smooth = smooth
         names = {name.rpartition(".")[0] for name in SHAPES}
         self.parts = {name: ft.weights(arrays, name) for name in sorted(names)}
 
@@ -73,12 +78,24 @@ class SqueezeNet(ft.FeatureNetwork):
         return ft.features_at(layers, pixels, LAYERS, self._step)
 
     def _step(self, layer: str, x: ft.Maps) -> ft.Maps:
+        if self.smooth:
+            return self._smooth_step(layer, x)
         if layer == "conv1":
             return ft.relu_product(_every_second(x, late=False), *self.parts["conv1"])
         # The halvings take turns between early and late places, so that no side of the picture is
         # left with much fewer windows than the one across.
         if layer in _POOLED:
             x = reduce(jnp.maximum, _every_second(x, late=layer != "fire4"))
+        return self._fire(layer, x)
+
+    def _smooth_step(self, layer: str, x: ft.Maps) -> ft.Maps:
+        if layer == "conv1":
+            return ft.relu_convolution(x, *self.parts["conv1"])
+        # What conv1 was trained to leave out is left out after it, so that its style is of all.
+        if layer == "fire2":
+            x = ft.halved(x)
+        if layer in _POOLED:
+            x = ft.halved(reduce(jnp.maximum, ft.windows(ft.mirrored(x, 1, 1), 3, 1)))
         return self._fire(layer, x)
 
     def _fire(self, layer: str, x: ft.Maps) -> ft.Maps:
@@ -95,6 +112,6 @@ def _every_second(x: ft.Maps, late: bool) -> list[ft.Maps]:
     return ft.windows(ft.mirrored(x, 1, 1)[:, down:, right:], 3, 2)
 
 
-def load_squeezenet(data_dir: str | Path | None = None) -> SqueezeNet:
+def load_squeezenet(data_dir: str | Path | None = None, smooth: bool = False) -> SqueezeNet:
     """Return SqueezeNet 1.1 with the weights in the data folder."""
-    return SqueezeNet(load_network("squeezenet", SHAPES, data_dir))
+    return SqueezeNet(load_network("squeezenet", SHAPES, data_dir), smooth)

@@ -19,11 +19,11 @@ NETWORKS: dict[str, Callable[..., FeatureNetwork]] = {
 }
 
 
-def network(net: str, data_dir: str | Path | None = None) -> FeatureNetwork:
+def network(net: str, data_dir: str | Path | None = None, smooth: bool = False) -> FeatureNetwork:
     """Return a network by name, with the weights in the data folder."""
     if net not in NETWORKS:
         raise UserError(f"there is no network {net!r}; known are {', '.join(NETWORKS)}")
-    return NETWORKS[net](data_dir)
+    return NETWORKS[net](data_dir, smooth)
 
 
 # Section 3.4 does not say which style, which network or which weights.
@@ -39,6 +39,7 @@ def make_neural_art(
     gamma: float = GAMMA,
     theta_std: float = 0.02,
     each: bool = False,
+    smooth: bool = False,  # the network halves sizes by a blur, as in `stylize`
     rescale: float = 0.0,
     log: bool = False,
     data_dir: str | Path | None = None,
@@ -50,7 +51,7 @@ def make_neural_art(
     pictures = load_content(content, size, split, data_dir)
     painting = read_picture(style_path(style, data_dir), size)
     problem = NeuralArt(
-        network(net, data_dir),
+        network(net, data_dir, smooth),
         pictures,
         painting,
         alpha=alpha,

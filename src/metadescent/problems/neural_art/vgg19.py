@@ -4,7 +4,8 @@
 
 Each convolution is 3 × 3 with a ReLU after it; a dot halves height and width by a mean over 2 × 2,
 as Gatys et al. do, where the network was trained with a maximum. At the picture's edges it is
-mirrored, where the network was trained with zeros; `features.mirrored` says why.
+mirrored, where the network was trained with zeros; `features.mirrored` says why. A smooth VGG-19
+halves by `features.halved`.
 """
 
 from collections.abc import Collection
@@ -12,6 +13,7 @@ from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -40,9 +42,11 @@ class VGG19(ft.FeatureNetwork):
     least_size = 16
 
     layers: dict[str, tuple[Float[Array, "3 3 _ _"], Float[Array, " _"]]]
+    smooth: bool = eqx.field(static=True)
 
-    def __init__(self, arrays: dict[str, np.ndarray]):
+    def __init__(self, arrays: dict[str, np.ndarray], smooth: bool = False):
         """Take the arrays that `SHAPES` lists."""
+        self.smooth = smooth
         self.layers = {layer: ft.weights(arrays, layer) for layer in LAYERS}
 
     def __call__(self, pixels: ft.Image, layers: Collection[str]) -> dict[str, ft.Features]:
@@ -51,16 +55,10 @@ class VGG19(ft.FeatureNetwork):
     def _step(self, layer: str, x: ft.Maps) -> ft.Maps:
         # A block begins with the mean of each square of 2 × 2 of the block before.
         if layer.endswith("_1") and layer != "conv1_1":
-            x = reduce(jnp.add, ft.windows(_even(x), 2, 2)) / 4
+            x = ft.halved(x) if self.smooth else reduce(jnp.add, ft.windows(ft.even(x), 2, 2)) / 4
         return ft.relu_convolution(x, *self.layers[layer])
 
 
-def _even(x: ft.Maps) -> ft.Maps:
-    """Return x with an even height and width, which takes a mirrored row or column where odd."""
-    down, right = (side % 2 for side in x.shape[1:3])
-    return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode="reflect")
-
-
-def load_vgg19(data_dir: str | Path | None = None) -> VGG19:
+def load_vgg19(data_dir: str | Path | None = None, smooth: bool = False) -> VGG19:
     """Return VGG-19 with the weights in the data folder."""
-    return VGG19(load_network("vgg19", SHAPES, data_dir))
+    return VGG19(load_network("vgg19", SHAPES, data_dir), smooth)
