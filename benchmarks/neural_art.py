@@ -5,15 +5,18 @@
     python benchmarks/neural_art.py --only grid
     python benchmarks/neural_art.py --only gallery --net squeezenet --size 128 --steps 128
 
-It has eight parts: one gradient and the memory that it takes, the same of several pictures side by
-side, the meta-step, the forms, the terms, the rates, the grid and the gallery.
+It has nine parts: one gradient and the memory that it takes, the same of several pictures side by
+side, the meta-step, the forms, the terms, the rates, the grid, the halvings and the gallery.
 
 Times are the shortest of several, of steps inside of a loop as in an unroll. The terms are those of
 f before they are weighed, at θ₀ and after some steps of Adam: what α, β and γ balance. The rates
 are those of `stylize`: f after so many gradients, by rate, over the least that any rate of that
-optimizer came to, averaged over contents and styles. The grid is what of the gradient's power has
-a period of two or four pixels, over the power of the same wavelength in other directions, in
-pictures that have no grid themselves: 1 is none. The gallery is drawn into the current folder.
+optimizer came to, averaged over contents and styles.
+
+The grid is the power of the gradient that alternates from one pixel to the next, down and across
+(checkerboard) or in one of both (stripes), over that of other directions, so that 1 is none; and
+the share of the power whose period is below four pixels. The gallery is drawn into the current
+folder.
 """
 
 import argparse
@@ -23,6 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -31,6 +35,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from metadescent.cli.painting import problem_of
+from metadescent.cli.stylize import Stylize
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.episode import start_batch
 from metadescent.descent.trace import descend
@@ -213,44 +219,70 @@ def rates(nets: list[str], size: int, data_dir: str | None, count: int, steps: i
 
 
 def grids(nets: list[str], size: int, data_dir: str | None) -> None:
-    """How much of L_style's gradient is a grid, in noise of power 1 / k²."""
+    """How much of L_style's gradient is a grid of two pixels, in noise of power 1 / k²."""
     style = read_picture(style_path("starry_night", data_dir), size)
     k = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size))
-    print("| network | halvings | 2 pixels | 4 pixels |\n|---|---|---|---|")
+    half = size // 2
+    gradient = eqx.filter_jit(lambda f, theta: jax.grad(f.loss)(theta, jax.random.key(0)))
+    print("| network | halvings | checkerboard | stripes | fine |\n|---|---|---|---|---|")
     for net, smooth in product(nets, (False, True)):
         p = NeuralArt(network(net, data_dir, smooth), style[None], style, alpha=0, gamma=0)
         f = eqx.filter_jit(NeuralArt.of)(p, p.contents[0])
-        gradient = eqx.filter_jit(lambda f, theta: jax.grad(f.loss)(theta, jax.random.key(0)))
         powers = np.zeros((size, size))
         for seed in range(20):
             noise = np.random.default_rng(seed).normal(size=(3, size, size))
-            theta = np.fft.ifft2(np.fft.fft2(noise) / (k + 1 / size)).real
-            theta = np.moveaxis(theta / (3 * theta.std()), 0, -1)
-            g = np.asarray(gradient(f, jnp.asarray(theta, jnp.float32)))
+            theta = np.moveaxis(np.fft.ifft2(np.fft.fft2(noise) / (k + 1 / size)).real, 0, -1)
+            g = np.asarray(gradient(f, jnp.asarray(theta / (3 * theta.std()), jnp.float32)))
             powers += (np.abs(np.fft.fft2(g, axes=(0, 1))) ** 2).sum(-1)
-        shown = []
-        for at in (size // 2, size // 4):
-            ring = powers[np.abs(k - at / size) < 1.5 / size]
-            shown.append((powers[at, 0] + powers[0, at]) / 2 / np.median(ring))
-        kind = "smooth" if smooth else "as trained"
-        print(f"| {net} | {kind} | {shown[0]:.2f} | {shown[1]:.2f} |", flush=True)
+        # Over what is as fine in other directions.
+        around = [np.median(powers[np.abs(k - k[half, at]) < 1.5 / size]) for at in (half, 0)]
+        board = powers[half, half] / around[0]
+        stripes = (powers[half, 0] + powers[0, half]) / 2 / around[1]
+        fine = powers[k > 1 / 4].sum() / powers.sum()
+        line = ["smooth" if smooth else "as trained", f"{board:.2f}", f"{stripes:.2f}"]
+        print(f"| {net} | {' | '.join(line)} | {fine:.3f} |", flush=True)
 
 
-def gallery(net: str, size: int, data_dir: str | None, steps: int) -> None:
+def halvings(nets: list[str], size: int, data_dir: str | None, steps: int) -> None:
+    """The terms, means of two pictures, where halvings are smooth and where not."""
+    print("| network | halvings, γ | | content | style | smoothness |\n|---|---|---|---|---|---|")
+    for net, (smooth, gamma) in product(nets, ((False, 1.0), (True, 1.0), (True, 4.0))):
+        for name in (OPTIMIZERS[net], "adam"):
+            values = []
+            for content, style in GALLERY[:2]:
+                paths = content_path(content), style_path(style, data_dir)
+                photograph, painting = (read_picture(path, size) for path in paths)
+                features = network(net, data_dir, smooth)
+                p = NeuralArt(features, photograph[None], painting, gamma=gamma)
+                f = eqx.filter_jit(NeuralArt.of)(p, p.contents[0])
+                values.append(painted(f, name, steps)[1])
+            row = " | ".join(f"{x:.3f}" for x in np.mean(values, axis=0))
+            kind = "smooth" if smooth else "as trained"
+            print(f"| {net} | {kind}, {gamma:g} | {name} | {row} |", flush=True)
+
+
+def painted(f: StyledPicture, name: str, steps: int) -> tuple[Any, list[float]]:
+    """What an optimizer makes in so many gradients: the best that is visited, and its terms."""
+    m = BASELINES[name].at(BASELINES[name].usual_rate) if name in BASELINES else load(name)
+    key = jax.random.key(0)
+    way = descend(m, f, f.init(key), key, num_gradients=steps)
+    best = min(way, key=lambda visited: float(visited.loss))
+    terms = eqx.filter_jit(StyledPicture.terms)(f, best.theta)
+    return best, [float(term) for term in terms]
+
+
+def gallery(net: Any, size: int, data_dir: str | None, steps: int) -> None:
     """What `stylize` paints by its own optimizer, by Adam and by L-BFGS: neural-art.jpg."""
-    features, rows = network(net, data_dir, smooth=True), []
+    rows = []
     for content, style in GALLERY:
-        paths = content_path(content), style_path(style, data_dir)
-        given = [read_picture(path, size, features.least_size) for path in paths]
-        problem = NeuralArt(features, given[0][None], given[1])
-        f, key = eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0]), jax.random.key(0)
-        shown = [Labelled(given[0], [content]), Labelled(given[1], [style])]
+        place = Path(data_dir) if data_dir else None
+        command = Stylize(Path(content), Path(style), size=size, net=net, data_dir=place)
+        f, painting = problem_of(command)
+        shown = [Labelled(np.asarray(f.content), [content]), Labelled(painting, [style])]
         for name in (OPTIMIZERS[net], "adam", "lbfgs"):
-            m = BASELINES[name].at(BASELINES[name].usual_rate) if name in BASELINES else load(name)
-            way = descend(m, f, f.init(key), key, num_gradients=steps)
-            best = min(way, key=lambda visited: float(visited.loss))
-            terms = [float(x) for x in eqx.filter_jit(StyledPicture.terms)(f, best.theta)]
-            print(f"{content}, {style}, {name}: loss {best.loss:.3f}, terms {terms}", flush=True)
+            best, terms = painted(f, name, steps)
+            line = " | ".join(f"{x:.3f}" for x in (float(best.loss), *terms))
+            print(f"| {content} in {style} | {name} | {line} |", flush=True)
             shown.append(Labelled(to_pixels(best.theta), [label_of(name, {})]))
         rows.append(draw_strip(shown))
     widest = max(row.shape[1] for row in rows)
@@ -276,7 +308,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--data-dir")
-    parts = ["gradients", "side-by-side", "meta-step", "forms", "terms", "rates", "grid", "gallery"]
+    parts = [
+        "gradients",
+        "side-by-side",
+        "meta-step",
+        "forms",
+        "terms",
+        "rates",
+        "grid",
+        "halvings",
+        "gallery",
+    ]
     parser.add_argument("--only", choices=parts)
     given = parser.parse_args()
     nets = [given.net] if given.net else list(NETWORKS)
@@ -296,6 +338,8 @@ def main() -> None:
                 rates(nets, given.size, given.data_dir, given.count, given.steps)
             case "grid":
                 grids(nets, given.size, given.data_dir)
+            case "halvings":
+                halvings(nets, given.size, given.data_dir, given.steps)
             case "gallery":
                 gallery(nets[0], given.size, given.data_dir, given.steps)
 

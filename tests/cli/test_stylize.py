@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from metadescent import zoo
-from metadescent.cli.painting import reported
+from metadescent.cli.painting import problem_of, reported
 from metadescent.cli.stylize import Stylize
 from metadescent.descent.trace import Visited
 from metadescent.figures.paper.styling import OPTIMIZERS
 from metadescent.problems.data.embedded import embedded_names
 from metadescent.problems.data.pictures import read_picture, write_picture
+from metadescent.problems.neural_art.neural_art import ALPHA, BETA, GAMMA
 from metadescent.problems.neural_art.tiny_imagenet import NETWORKS
 from metadescent.registry import make_optimizer
 
@@ -126,6 +127,13 @@ def test_a_film_without_a_number_has_at_most_65_frames(
     list(reported(iter(visited), "sgd", command, lambda *_: None, film))
     assert 50 <= len(film) <= 65
     assert not list(tmp_path.iterdir())
+
+
+def test_the_picture_is_smooth_and_else_what_the_problem_asks_for(data: Path) -> None:
+    f, _ = problem_of(Stylize(data / "photo.png", Path("waves"), size=16, data_dir=data))
+    assert f.network.smooth
+    assert (f.alpha, f.beta) == (ALPHA, BETA)
+    assert f.gamma == 4.0 * GAMMA
 
 
 def test_every_network_has_a_pretrained_optimizer() -> None:

@@ -45,7 +45,7 @@ def paint(command: Stylize) -> None:
         name: _rule(name, command.rate if i == 0 else None, command.steps)
         for i, name in enumerate(names)
     }
-    f, style = _problem(command)
+    f, style = problem_of(command)
     film: list[np.ndarray] = []
     with progress("stylize", command.steps * len(rules)) as report:
         best, curve = _run(command, f, command.optimizer, rules[command.optimizer], report, film)
@@ -120,18 +120,19 @@ def _run(
     return best, Curve(losses, losses, losses, rate)
 
 
-def _problem(command: Stylize) -> tuple[StyledPicture, np.ndarray]:
+def problem_of(command: Stylize) -> tuple[StyledPicture, np.ndarray]:
+    """Return f, and the picture of the style: with halvings that leave no grid."""
     features = network(command.net, command.data_dir, smooth=True)
     paths = content_path(str(command.content)), style_path(str(command.style), command.data_dir)
     content, style = (read_picture(path, command.size, features.least_size) for path in paths)
-    weights = {name: getattr(command, name) for name in ("alpha", "beta", "gamma")}
     problem = NeuralArt(
         features,
         content[None],
         style,
+        alpha=command.alpha,
+        beta=command.beta,
+        gamma=command.gamma,
         start=command.start,
-        # Those of the problem where none was said.
-        **{name: weight for name, weight in weights.items() if weight is not None},
     )
     return eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0]), style
 

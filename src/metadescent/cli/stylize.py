@@ -47,11 +47,12 @@ class Stylize(Command):
     """Network whose features are compared."""
     start: Literal["content", "noise"] = "content"
     """Begin with the content picture or with grey."""
-    alpha: Annotated[float | None, arg(metavar="α")] = None
+    # α and β are the problem's; γ is larger, by eye: docs/neural-art.md.
+    alpha: Annotated[float, arg(metavar="α")] = 1.0
     """Weight of the content."""
-    beta: Annotated[float | None, arg(metavar="β")] = None
+    beta: Annotated[float, arg(metavar="β")] = 5.0
     """Weight of the style."""
-    gamma: Annotated[float | None, arg(metavar="γ")] = None
+    gamma: Annotated[float, arg(metavar="γ")] = 4.0
     """Weight of smoothness."""
     seed: int = 0
     """Draws the noise in the first picture."""

@@ -95,7 +95,7 @@ class SqueezeNet(ft.FeatureNetwork):
         if layer == "fire2":
             x = ft.halved(x)
         if layer in _POOLED:
-            x = ft.halved(reduce(jnp.maximum, ft.windows(ft.mirrored(x, 1, 1), 3, 1)))
+            x = ft.halved(_maximum(x))
         return self._fire(layer, x)
 
     def _fire(self, layer: str, x: ft.Maps) -> ft.Maps:
@@ -103,6 +103,13 @@ class SqueezeNet(ft.FeatureNetwork):
         squeezed = ft.relu_convolution(x, *squeeze)
         both = [ft.relu_convolution(squeezed, *part) for part in (small, large)]
         return jnp.concatenate(both, axis=-1)
+
+
+def _maximum(x: ft.Maps) -> ft.Maps:
+    """Return the maximum of the 3 × 3 places around each; what is mirrored is among them."""
+    for axis in (1, 2):
+        x = ft.mirrored(x, 1, 1)
+    return x
 
 
 def _every_second(x: ft.Maps, late: bool) -> list[ft.Maps]:
