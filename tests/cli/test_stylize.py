@@ -12,11 +12,13 @@ from PIL import Image
 from metadescent import zoo
 from metadescent.cli.painting import problem_of, reported
 from metadescent.cli.stylize import Stylize
-from metadescent.descent.trace import Visited
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.trace import Visited, descend
 from metadescent.figures.paper.styling import OPTIMIZERS
 from metadescent.problems.data.embedded import embedded_names
 from metadescent.problems.data.pictures import read_picture, write_picture
 from metadescent.problems.neural_art.neural_art import ALPHA, BETA, GAMMA
+from metadescent.problems.neural_art.squeezenet import SqueezeNet
 from metadescent.problems.neural_art.tiny_imagenet import NETWORKS
 from metadescent.registry import make_optimizer
 
@@ -24,8 +26,16 @@ SMALL = ("--size", "16", "--steps", "3")
 HUGE = f"{float(jnp.finfo(jnp.zeros(0).dtype).max) ** 0.78:.0e}"  # 1e+30 in 32 bits
 
 
+@pytest.fixture(scope="module")
+def compiled(data: Path) -> None:
+    """Compile what all pictures of 16 × 16 take, by no test's fault."""
+    f, _ = problem_of(Stylize(data / "photo.png", Path("waves"), size=16, data_dir=data))
+    key = jax.random.key(0)
+    assert len(list(descend(BASELINES["adam"].at(0.1), f, f.init(key), key, num_gradients=1))) == 2
+
+
 @pytest.fixture
-def stylize(metadescent: Callable, data: Path) -> Callable:
+def stylize(metadescent: Callable, data: Path, compiled: None) -> Callable:
     def run(*words: str) -> tuple:
         content = str(data / "photo.png")
         return metadescent("stylize", content, "waves", *SMALL, "--data-dir", str(data), *words)
@@ -131,6 +141,7 @@ def test_a_film_without_a_number_has_at_most_65_frames(
 
 def test_the_picture_is_smooth_and_else_what_the_problem_asks_for(data: Path) -> None:
     f, _ = problem_of(Stylize(data / "photo.png", Path("waves"), size=16, data_dir=data))
+    assert isinstance(f.network, SqueezeNet)
     assert f.network.smooth
     assert (f.alpha, f.beta) == (ALPHA, BETA)
     assert f.gamma == 4.0 * GAMMA

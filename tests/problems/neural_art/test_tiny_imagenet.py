@@ -46,7 +46,8 @@ def test_its_name_takes_literals(folder: Path, sentence: Callable) -> None:
     assert isinstance(make_problem(f"neural-art({own}, log=True)", folder), Logarithm)
     smooth = make_problem(f"neural-art({own}, smooth=True)", folder)
     assert isinstance(smooth, NeuralArt)
-    assert (smooth.network.smooth, problem.network.smooth) == (True, False)
+    networks = smooth.network, problem.network
+    assert [isinstance(n, squeezenet.SqueezeNet) and n.smooth for n in networks] == [True, False]
     style = str(folder / "photos" / "1.png")
     in_another_style = make_problem(f"neural-art({own}, style={style!r})", folder)
     assert not np.array_equal(in_another_style.grams["conv1"], problem.grams["conv1"])

@@ -35,8 +35,6 @@ class FeatureNetwork(eqx.Module):
     style_layers: ClassVar[tuple[str, ...]]
     content_layer: ClassVar[str]
     least_size: ClassVar[int]
-    # Whether it halves sizes by `halved`, or as it was trained.
-    smooth: eqx.AbstractVar[bool]
 
     @abstractmethod
     def __call__(self, pixels: Image, layers: Collection[str]) -> dict[str, Features]:

@@ -66,6 +66,7 @@ class SqueezeNet(ft.FeatureNetwork):
     least_size = 16
 
     parts: dict[str, tuple[Float[Array, "_ _ _ _"], Float[Array, " _"]]]
+    # Whether it halves sizes by `halved`, or as it was trained.
     smooth: bool = eqx.field(static=True)
 
     def __init__(self, arrays: dict[str, np.ndarray], smooth: bool = False):
@@ -106,10 +107,10 @@ class SqueezeNet(ft.FeatureNetwork):
 
 
 def _maximum(x: ft.Maps) -> ft.Maps:
-    """Return the maximum of the 3 × 3 places around each; what is mirrored is among them."""
-    for axis in (1, 2):
-        x = ft.mirrored(x, 1, 1)
-    return x
+    """Return the maximum of the 3 × 3 places around each, first down and then across."""
+    x = ft.mirrored(x, 1, 1)
+    x = jnp.maximum(jnp.maximum(x[:, :-2], x[:, 1:-1]), x[:, 2:])
+    return jnp.maximum(jnp.maximum(x[:, :, :-2], x[:, :, 1:-1]), x[:, :, 2:])
 
 
 def _every_second(x: ft.Maps, late: bool) -> list[ft.Maps]:

@@ -42,6 +42,7 @@ class VGG19(ft.FeatureNetwork):
     least_size = 16
 
     layers: dict[str, tuple[Float[Array, "3 3 _ _"], Float[Array, " _"]]]
+    # Whether it halves sizes by `halved`, or as Gatys et al. do.
     smooth: bool = eqx.field(static=True)
 
     def __init__(self, arrays: dict[str, np.ndarray], smooth: bool = False):
