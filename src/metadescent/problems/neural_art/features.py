@@ -84,8 +84,8 @@ def even(x: Maps) -> Maps:
 
 def halved(x: Maps) -> Maps:
     """Return x of half its height and width: means of 4 × 4 places by the binomial 1 3 3 1."""
-    # Rows and columns that alternate come through as nothing, and so does none of them come back
-    # in the gradient, as from a maximum, a mean of 2 × 2 or every second place (Zhang, 2019).
+    # Rows and columns that alternate come through as nothing, and the gradient is interpolated
+    # between places, where that of every second place is a grid (Zhang, 2019).
     x = mirrored(even(x), 1, 1)
     for axis in (1, 2):
         n = x.shape[axis] - 3
