@@ -16,7 +16,16 @@ import jax
 from jaxtyping import PRNGKeyArray
 
 from metadescent._files import write_json
-from metadescent.descent import at_rate, baselines, curves, episode, line_search, tuning, unrolling
+from metadescent.descent import (
+    at_rate,
+    baselines,
+    curves,
+    episode,
+    line_search,
+    outside,
+    tuning,
+    unrolling,
+)
 from metadescent.descent.fingerprint import fingerprint_of
 from metadescent.descent.tuning import Progress, Tuned, Within, tune
 from metadescent.optimizers import base as optimizers_base
@@ -27,6 +36,7 @@ from metadescent.problems.base import Problem
 # What tunes, draws and unrolls: the outcome of a search depends on it.
 CODE = (
     tuning,
+    outside,
     at_rate,
     baselines,
     curves,
