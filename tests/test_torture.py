@@ -146,3 +146,29 @@ def test_kernels_take_what_fits_and_refuse_what_does_not_under_sanitizers() -> N
     # Where there is no compiler with sanitizers it says so, and counts nothing.
     assert all(kind.startswith("kernel ") and int(tried) >= 50 for kind, tried, _, _ in kinds)
     assert total[-1] == "0"
+
+
+ENDED = """
+import os, sys
+from concurrent.futures import ThreadPoolExecutor
+if __name__ == "__main__":
+    sys.path.insert(0, {tools!r})
+    import crashes
+    def status(_):
+        process = crashes.FORKED.Process(target=os._exit, args=(2,))
+        with crashes._BOOKS:
+            process.start()
+        crashes.join(process)
+        return crashes.status_of(process)
+    with ThreadPoolExecutor(8) as pool:
+        print(*sorted(set(pool.map(status, range(400)))))
+"""
+
+
+@pytest.mark.slow
+def test_threads_that_start_processes_read_how_those_of_others_ended(tmp_path: Path) -> None:
+    """By `process.join` alone two tries of five read 255 for a process or more."""
+    program = tmp_path / "ended.py"
+    program.write_text(ENDED.format(tools=str(ROOT / "tools")))
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import random
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -42,6 +43,9 @@ KINDS = {
 }
 """How many faults of each kind the whole suite has."""
 FORKED = multiprocessing.get_context("forkserver")
+_BOOKS = threading.Lock()
+"""Held where it is read how a process ended: who starts one reads that of all, and the status of a
+process can be read once. A second reader takes it for 255."""
 
 
 class LostError(Exception):
@@ -86,8 +90,8 @@ def strike(folder: Path, kind: str, chance: random.Random) -> bool:
         deadly = kind.startswith("SIGKILL")
         blow = Blow(chance.randrange(15), chance.choice(STAGES[: 4 if deadly else 3]), deadly)
         process = start(folder, blow)
-        process.join(PATIENCE)
-        if process.exitcode == 0:
+        join(process)
+        if status_of(process) == 0:
             return False
         expect(process, folder, -signal.SIGKILL if deadly else 2, "" if deadly else "disk is full")
         return True
@@ -107,8 +111,8 @@ def strike(folder: Path, kind: str, chance: random.Random) -> bool:
         time.sleep(chance.uniform(0.0, 3.0))
     # It may have ended before the blow fell, which then does not count.
     hit(process.pid, number)
-    process.join(PATIENCE)
-    if process.exitcode == 0:
+    join(process)
+    if status_of(process) == 0:
         return False
     expect(process, folder, status, word)
     return True
@@ -123,8 +127,8 @@ def interrupt(folder: Path, chance: random.Random) -> bool:
         return False
     number, word = chance.choice([(signal.SIGTERM, "terminated"), (signal.SIGINT, "stopped")])
     struck, asked = hit(process.pid, number), time.monotonic()
-    process.join(PATIENCE)
-    if not struck and process.exitcode == 0:
+    join(process)
+    if not struck and status_of(process) == 0:
         return False
     if time.monotonic() - asked > SECONDS_TO_END:
         raise LostError(f"it ended {time.monotonic() - asked:.1f} s after it was asked to")
@@ -136,7 +140,7 @@ def damage(folder: Path, kind: str, chance: random.Random) -> bool:
     """Damage the newest of two checkpoints; the process after it says so, and is killed."""
     if newest(folder) < 2:
         # Of ten writes the last is in the third epoch.
-        start(folder, Blow(10, "replaced", deadly=True)).join(PATIENCE)
+        join(start(folder, Blow(10, "replaced", deadly=True)))
     paths = checkpoints(folder / CHECKPOINTS)
     if len(paths) < 2 or newest(folder) == EPOCHS:
         return False
@@ -151,7 +155,7 @@ def damage(folder: Path, kind: str, chance: random.Random) -> bool:
         data = data[:place] + bytes([flipped]) + data[place + 1 :]
     paths[-1].write_bytes(data)
     process = start(folder, Blow(chance.randrange(1, 9), "replaced", deadly=True))
-    process.join(PATIENCE)
+    join(process)
     expect(process, folder, -signal.SIGKILL, f"of epoch {int(paths[-2].stem[6:])}")
     return True
 
@@ -162,10 +166,10 @@ def refuse(folder: Path) -> bool:
     wait(lambda: held.exists() and held.read_text() == str(first.pid), first)
     hit(first.pid, signal.SIGSTOP)
     second = start(folder, said="second")
-    second.join(PATIENCE)
+    join(second)
     first.kill()
-    first.join(PATIENCE)
-    if first.exitcode == 0:
+    join(first)
+    if status_of(first) == 0:
         return False
     expect(second, folder, 2, f"is in use by process {first.pid}", said="second")
     return True
@@ -174,7 +178,7 @@ def refuse(folder: Path) -> bool:
 def finish(folder: Path) -> None:
     """Train to the end."""
     process = start(folder)
-    process.join(PATIENCE)
+    join(process)
     expect(process, folder, 0)
 
 
@@ -183,10 +187,24 @@ def start(folder: Path, blow: Blow | None = None, said: str = "said") -> BasePro
     folder.mkdir(parents=True, exist_ok=True)
     ready = FORKED.Event()
     process = FORKED.Process(target=train, args=(folder, blow, ready, _beside(folder, said)))
-    process.start()
+    with _BOOKS:
+        process.start()
     if not ready.wait(PATIENCE):
         raise LostError("a process did not start")
     return process
+
+
+def status_of(process: BaseProcess) -> int | None:
+    """Return how a process ended, None if it has not."""
+    with _BOOKS:
+        return process.exitcode
+
+
+def join(process: BaseProcess) -> None:
+    """Wait until a process is over, or patience is."""
+    deadline = time.monotonic() + PATIENCE
+    while status_of(process) is None and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def expect(
@@ -194,19 +212,19 @@ def expect(
 ) -> None:
     """Raise `LostError` unless a process ended as it should, with a sentence and no traceback."""
     text = _beside(folder, said).read_text()
-    if process.exitcode is None:
+    if status_of(process) is None:
         process.kill()
         raise LostError("a process hangs")
-    if process.exitcode != status or word not in text or "Traceback" in text:
+    if status_of(process) != status or word not in text or "Traceback" in text:
         raise LostError(
-            f"exit {process.exitcode} where {status} is expected, {word!r} in: {text[-800:]}"
+            f"exit {status_of(process)} where {status} is expected, {word!r} in: {text[-800:]}"
         )
 
 
 def wait(reached: Callable[[], bool], process: BaseProcess) -> None:
     """Wait until something is so or the process is over."""
     deadline = time.monotonic() + PATIENCE
-    while not reached() and process.is_alive() and time.monotonic() < deadline:
+    while not reached() and status_of(process) is None and time.monotonic() < deadline:
         time.sleep(0.001)
 
 
