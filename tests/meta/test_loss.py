@@ -187,13 +187,14 @@ def test_of_a_logarithm_the_slope_is_that_of_f_over_f(rule: str, assert_close: C
     assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_two_phases_are_not_for_logarithms(sentence: Callable) -> None:
-    m = RULES["coordinatewise"]
-    assert forms(m, log=1e-8) == ("recompute", "plain", "segments")
-    assert sentence(form_for, m, "two-phase", log=1e-8) == (
-        "the form two-phase is for coordinatewise rules to first order and it is the logarithm of "
-        "f that counts; try the form recompute"
-    )
+@pytest.mark.parametrize("floor", [0.0, pytest.param(0.7, marks=pytest.mark.slow)])
+def test_two_phases_are_for_logarithms_too(floor: float, assert_close: Callable) -> None:
+    """Each f has weights of its own: w_t / (f_t − floor + ε), and 0 where f is below the floor."""
+    m, problem = RULES["coordinatewise"], DISTRIBUTIONS["deterministic"]
+    options = {"weights": WEIGHTS, "log": 0.1, "floor": floor}
+    expected = value_and_slope(ours(problem, form="plain", **options), m)
+    found = value_and_slope(ours(problem, form="two-phase", **options), m)
+    assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_without_weights_every_step_counts_once(assert_close: Callable) -> None:

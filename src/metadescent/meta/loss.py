@@ -37,6 +37,7 @@ def meta_loss(
     num_coordinates: int | None = None,
     form: Form = "auto",
     log: float = 0.0,
+    floor: float = 0.0,
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Float[Array, "num_steps num_problems"]]]:
     """Estimate L(φ) over one truncated segment of `num_problems` optimizations.
 
@@ -53,9 +54,10 @@ def meta_loss(
             coordinates (see `two_phase`); all of them if None, and in any other form.
         form: how the meta-gradient is computed, see `unroll` and `two_phase`; "auto"
             is the quickest of `forms`.
-        log: if not 0, sum up log(f(θ_t) + log) instead, so that progress counts in ratios: a step
-            from 10⁻⁵ to 10⁻⁶ as much as one from 1 to 0.1. The gradients that m is fed remain
-            those of f, as do the losses that are returned. For f ≥ 0.
+        log: if not 0, sum up log(f(θ_t) − floor + log) instead, so that progress counts in ratios:
+            a step from 10⁻⁵ to 10⁻⁶ as much as one from 1 to 0.1. The gradients that m is fed
+            remain those of f, as do the losses that are returned.
+        floor: the least that f counts for, where its logarithm does; f is at least about that.
 
     Returns:
         The mean over problems of Σ w_t f(θ_t), then the trajectory after the segment and the
@@ -83,10 +85,10 @@ def meta_loss(
     if weights is None:
         weights = jnp.ones(num_steps)
     check_weights(weights, num_steps)
-    form = form_for(m, form, second_derivatives, log)
+    form = form_for(m, form, second_derivatives)
     if form == "two-phase":
         rule = cast(LearnedOptimizer, rule_for(m, fs))
-        return _two_phase(rule, fs, trajectory, keys, weights, num_coordinates)
+        return _two_phase(rule, fs, trajectory, keys, weights, num_coordinates, log, floor)
     trajectory, losses = unroll(
         m,
         fs,
@@ -97,28 +99,35 @@ def meta_loss(
         form=form,
     )
     # m is fed the gradients of f itself: only what is summed up is a logarithm.
-    counted = jnp.log(losses + log) if log else losses
-    return jnp.mean(weights @ counted), (trajectory, losses)
+    return jnp.mean(weights @ counted(losses, log, floor)), (trajectory, losses)
 
 
-def forms(m: AnyOptimizer, second_derivatives: bool = False, log: float = 0.0) -> tuple[Known, ...]:
+def counted(losses: Array, log: float, floor: float) -> Array:
+    """Return what counts of losses: themselves, or log(f − floor + log) where `log` is not 0."""
+    if not log:
+        return losses
+    # What is not finite is worse than all else, and by a logarithm not without measure.
+    most = jnp.finfo(losses.dtype).max
+    above = jnp.where(jnp.isfinite(losses), losses, most) - floor
+    return jnp.log(jnp.maximum(above, 0.0) + log)
+
+
+def forms(m: AnyOptimizer, second_derivatives: bool = False) -> tuple[Known, ...]:
     """Return the forms that suit the meta-gradient of m, the quickest first.
 
     Two phases take a third of the time of the rest. Of these the last takes the least memory and a
     quarter more time; the other two are about as quick, and which takes less depends on the rule.
     """
     unrolled: tuple[Known, ...] = ("recompute", "plain", "segments")
-    if suits(m) and not second_derivatives and not log:
+    if suits(m) and not second_derivatives:
         return ("two-phase", *unrolled)
     return unrolled
 
 
-def form_for(
-    m: AnyOptimizer, form: Form, second_derivatives: bool = False, log: float = 0.0
-) -> Known:
+def form_for(m: AnyOptimizer, form: Form, second_derivatives: bool = False) -> Known:
     """Return `form`, or the quickest one if it is "auto"; a UserError if it does not suit m."""
     require_choice("form", form, get_args(Form))
-    suited = forms(m, second_derivatives, log)
+    suited = forms(m, second_derivatives)
     if form == "auto":
         return suited[0]
     if form == "two-phase" and form not in suited:
@@ -126,8 +135,6 @@ def form_for(
         obstacle = f"{name} is no such rule"
         if second_derivatives:
             obstacle = "second derivatives are on"
-        elif log:
-            obstacle = "it is the logarithm of f that counts"
         raise UserError(
             f"the form two-phase is for coordinatewise rules to first order and {obstacle}; "
             f"try the form {suited[0]}"
@@ -142,6 +149,8 @@ def _two_phase(
     keys: Keys,
     weights: Float[Array, " num_steps"],
     num_coordinates: int | None,
+    log: float,
+    floor: float,
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Array]]:
     rule = jax.lax.stop_gradient(m)
     # Another sample of coordinates in each segment, and on each device.
@@ -150,10 +159,15 @@ def _two_phase(
         sample = jax.random.fold_in(sample, fs.place.index)
     end, losses, gradients = record(rule, fs, trajectory, keys.minibatch, num_steps=len(weights))
     shares = weights / fs.size  # the meta-loss is a mean over problems
+    if log:
+        # Of log(f − floor + log) by f, which is another one for each problem.
+        slopes = (losses > floor) / (jnp.maximum(losses - floor, 0.0) + log)
+        shares = shares[:, None] * slopes
     gradient = meta_gradient(
         rule, trajectory.state, gradients, shares, num_coordinates=num_coordinates, key=sample
     )
     # The value of L, with the meta-gradient just computed as its derivative at φ.
     phi, constant = (eqx.filter(x, eqx.is_inexact_array) for x in (m, rule))
     moved = jax.tree.map(lambda g, a, b: jnp.vdot(g, a - b), gradient, phi, constant)
-    return jnp.mean(weights @ losses) + sum(jax.tree.leaves(moved)), (end, losses)
+    value = jnp.mean(weights @ counted(losses, log, floor))
+    return value + sum(jax.tree.leaves(moved)), (end, losses)

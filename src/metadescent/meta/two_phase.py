@@ -79,12 +79,12 @@ def meta_gradient(
     m: LearnedOptimizer,
     state: PyTree[Array],
     gradients: Theta,
-    weights: Float[Array, " num_steps"],
+    weights: Float[Array, "num_steps *batch"],
     *,
     num_coordinates: int | None = None,
     key: PRNGKeyArray | None = None,
 ) -> PyTree:
-    """Phase two: return d/dφ Σ_t w_t f(θ_t), summed over a batch if there is one.
+    """Phase two: return d/dφ Σ_t w_t f(θ_t), summed over a batch, of which each f may have own w.
 
     With `num_coordinates` and `key` it is estimated from so many coordinates, drawn in proportion
     to Σ_t |λ_t| and weighted by the inverse: unbiased, at a fraction of the cost.
@@ -113,13 +113,17 @@ def _of_one(
     m: Coordinatewise,
     state: PyTree[Array],
     gradients: Theta,
-    weights: Float[Array, " num_steps"],
+    weights: Float[Array, "num_steps *batch"],
     num_coordinates: int | None,
     key: PRNGKeyArray | None,
 ) -> Coordinatewise:
     first = jax.tree.map(lambda x: x[0], gradients)
-    inputs = jax.vmap(lambda tree: ravel_pytree(tree)[0])(gradients)
-    cotangents = jnp.cumsum((weights[:, None] * inputs[1:])[::-1], axis=0)[::-1]
+    in_rows = jax.vmap(lambda tree: ravel_pytree(tree)[0])
+    inputs = in_rows(gradients)
+    weighted = jax.tree.map(
+        lambda x: jnp.expand_dims(weights, range(weights.ndim, x.ndim)) * x[1:], gradients
+    )
+    cotangents = jnp.cumsum(in_rows(weighted)[::-1], axis=0)[::-1]
     rows = m.ravel_state(first, state)
     # ∇_T has no update after it; of the dtype that the rule has seen, as are the cotangents.
     inputs, cotangents = (x.astype(phi_dtype(m)) for x in (inputs[:-1], cotangents))

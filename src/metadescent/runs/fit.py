@@ -100,7 +100,7 @@ def _candidates(folder: Path, plan: Plan, *, pick: bool) -> list[Plan]:
         return [plan_of(replace(recipe, form=begun.form))]
     if not pick or not isinstance(plan.estimator, Truncated):
         return [plan]
-    suited = forms(plan.m, recipe.second_derivatives, plan.estimator.log)
+    suited = forms(plan.m, recipe.second_derivatives)
     return [plan_of(replace(recipe, form=form)) for form in suited]
 
 

@@ -73,7 +73,7 @@ def plan_of(recipe: Recipe) -> Plan:
     m = initial_optimizer(recipe)
     estimator = make_estimator(recipe.estimator, **recipe.estimator_options)
     if isinstance(estimator, Truncated):
-        form = form_for(m, estimator.form, estimator.second_derivatives, estimator.log)
+        form = form_for(m, estimator.form, estimator.second_derivatives)
     else:
         form = calls(parse(recipe.estimator))[0].name  # by its name, as it has one form
     return Plan(

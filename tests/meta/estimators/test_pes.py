@@ -160,9 +160,9 @@ WEIGHTS = jnp.asarray([[1.0, 0.5], [0.0, 2.0], [1.0, 1.0]])
 SIGMA, PAIRS = 0.1, 3
 
 
-def on_slopes(noise: float, leaves: str = "*") -> list[tuple[Any, Any, jax.Array]]:
+def on_slopes(noise: float, **options: Any) -> list[tuple[Any, Any, jax.Array]]:
     m, problem = drift(), Slopes(jnp.asarray(noise))
-    pes = PES(problems=PAIRS, std=SIGMA, leaves=leaves)
+    pes = PES(problems=PAIRS, std=SIGMA, **options)
     carry, found = pes.begin(m, problem, KEY), []
     for weights in WEIGHTS:
         gradient, carry, losses = _estimate(pes, m, problem, carry, KEY, weights)
@@ -215,6 +215,16 @@ def test_only_the_leaves_that_are_asked_for_are_perturbed() -> None:
         if s == 0:
             expected = (xi**2 * (weights[0] @ [1.0, 2.0]) * -(c**2)).mean() / SIGMA**2
             np.testing.assert_allclose(gradient.rate, expected, rtol=1e-4)
+
+
+def test_a_logarithm_far_from_its_pole_is_a_straight_line(assert_close: Callable) -> None:
+    """log(f − floor + 1) with f far above its floor has the slope 1/(f − floor)."""
+    far = 2e3
+    for (gradient, _, losses), (plain, *_) in zip(
+        on_slopes(0.0, log=1.0, floor=-far), on_slopes(0.0), strict=True
+    ):
+        assert_close(far * phi(gradient), phi(plain), rtol=0.02, atol=0.05)
+        assert float(jnp.abs(losses).max()) < 0.01 * far
 
 
 def phi_rows(tree: Any) -> jax.Array:

@@ -23,6 +23,7 @@ from metadescent._errors import require, require_kind
 from metadescent.descent.episode import draw, start_batch
 from metadescent.descent.unrolling import Trajectory, unroll
 from metadescent.meta.estimators.base import Estimator, chosen
+from metadescent.meta.loss import counted
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import located, split_keys
@@ -45,6 +46,8 @@ class PES(Estimator):
         leaves: pattern, with the wildcards of a shell, for the paths of the leaves of φ that are
             perturbed, such as `*/p`; the gradient of all others is 0. The fewer there are, the
             less the variance.
+        log: if not 0, log(f − floor + log) counts instead of f (see `meta_loss`).
+        floor: the least that f counts for there.
 
     Raises:
         UserError: if a number is too small; on use, if φ has no such leaf.
@@ -64,10 +67,13 @@ class PES(Estimator):
     problems: int = eqx.field(static=True, default=1)
     std: float = eqx.field(static=True, default=0.01)
     leaves: str = eqx.field(static=True, default="*")
+    log: float = eqx.field(static=True, default=0.0)
+    floor: float = eqx.field(static=True, default=0.0)
 
     def __check_init__(self) -> None:
         require("problems", self.problems, 1)
         require("std", self.std, 1e-12)
+        require("log", self.log, 0.0)
         require_kind("leaves", self.leaves, str, "a pattern of paths; try 'output/*'")
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Pairs:
@@ -113,7 +119,10 @@ class PES(Estimator):
             minus, losses_minus = run(-1.0, pair.minus)
             xi = jax.tree.map(jnp.add, pair.perturbation, epsilon)
             # Antithetic: what both trajectories have in common cancels.
-            slope = weights @ (losses_plus - losses_minus) / (2 * self.std**2)
+            more, less = (
+                counted(losses, self.log, self.floor) for losses in (losses_plus, losses_minus)
+            )
+            slope = weights @ (more - less) / (2 * self.std**2)
             gradient = jax.tree.map(lambda x: slope * x, xi)
             return gradient, Pairs(plus, minus, xi), (losses_plus + losses_minus) / 2
 

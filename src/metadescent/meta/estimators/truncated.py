@@ -34,7 +34,8 @@ class Truncated(Estimator):
         second_derivatives: keep ∂∇_t/∂φ, which the paper drops.
         feedback: the share of ∂∇_t/∂φ that is kept in each step, from 0 to 1.
         form: how it is computed (see `meta_loss`).
-        log: if not 0, log(f + log) counts instead of f (see `meta_loss`).
+        log: if not 0, log(f − floor + log) counts instead of f (see `meta_loss`).
+        floor: the least that f counts for there.
         leaves: pattern, with the wildcards of a shell, for the paths of the leaves of φ that are
             learned, such as `*/lstm/*`; the gradient of all others is 0.
 
@@ -61,6 +62,7 @@ class Truncated(Estimator):
     form: Form = eqx.field(static=True, default="auto")
     feedback: float = eqx.field(static=True, default=1.0)
     log: float = eqx.field(static=True, default=0.0)
+    floor: float = eqx.field(static=True, default=0.0)
     leaves: str = eqx.field(static=True, default="*")
 
     def __check_init__(self) -> None:
@@ -107,6 +109,7 @@ class Truncated(Estimator):
                 second_derivatives=self.second_derivatives,
                 form=self.form,
                 log=self.log,
+                floor=self.floor,
             )
 
         (_, (carry, losses)), gradient = jax.value_and_grad(objective, has_aux=True)(phi)
