@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from metadescent._errors import UserError, require, require_choice
+from metadescent._levels import Level, parse_levels
 
 Form = Literal["auto", "two-phase", "recompute", "segments", "plain"]
 """How a meta-gradient is computed: the same values, other time and memory; auto: the quickest."""
@@ -45,6 +46,8 @@ class Schedule:
     """Problems that each validation averages over."""
     validation_steps: int = 0
     """Steps of each validation; 0: the horizon."""
+    levels: str = ""
+    """Losses and usual steps, "0.5@10,0.1@100*2": φ is validated by how fast it gets to them."""
     patience: int = 0
     """Stop after this many epochs without a better validation loss; 0: never."""
     least_epochs: int = 0
@@ -61,6 +64,12 @@ class Schedule:
             require(name, getattr(self, name), 0)
         require("average", self.average, 0.0, 0.999999)
         require_choice("policy on_nonfinite", self.on_nonfinite, get_args(OnNonfinite))
+        _ = self.level_table  # read for its error
+
+    @property
+    def level_table(self) -> tuple[Level, ...]:
+        """Return the levels, none where φ is validated by its end."""
+        return parse_levels(self.levels)
 
     @property
     def updates(self) -> int:

@@ -10,7 +10,9 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError
+from metadescent._levels import Level
 from metadescent.descent.curves import final_loss
+from metadescent.descent.levels import relative_time
 from metadescent.descent.vitals import Vitals, checked_curves
 from metadescent.meta.devices import AXIS, on_each
 from metadescent.meta.schedule import Schedule
@@ -19,7 +21,7 @@ from metadescent.problems.base import Problem
 
 
 class Validation(NamedTuple):
-    """The mean learning curve of a frozen φ, its end, and its vitals."""
+    """The mean learning curve of a frozen φ, its end or its time to levels, and its vitals."""
 
     curve: Float[Array, " validation_steps"]
     loss: Float[Array, ""]
@@ -37,9 +39,10 @@ def validate(
     return compiled_validation(m, problem, key, *validation_sizes(schedule), mesh)
 
 
-def validation_sizes(schedule: Schedule) -> tuple[int, int]:
-    """Return the steps and the problems of a validation: all that its program depends on."""
-    return schedule.validation_steps or schedule.steps, schedule.validation_problems
+def validation_sizes(schedule: Schedule) -> tuple[int, int, tuple[Level, ...]]:
+    """Return steps, problems and levels of a validation: all that its program depends on."""
+    steps = schedule.validation_steps or schedule.steps
+    return steps, schedule.validation_problems, schedule.level_table
 
 
 @eqx.filter_jit
@@ -49,9 +52,10 @@ def compiled_validation(
     key: PRNGKeyArray,
     num_steps: int,
     num_problems: int,
+    levels: tuple[Level, ...],
     mesh: Mesh | None,
 ) -> Validation:
-    """Return what `validate` does; one program for each pair of sizes."""
+    """Return what `validate` does; one program for all of the same sizes."""
     parts = mesh.size if mesh else 1
     if num_problems % parts:
         raise UserError(
@@ -76,4 +80,5 @@ def compiled_validation(
     else:
         curve, vitals = on_each(mesh, on_one, problem, None, m, key, out=P())
     # The mean over the last tenth of the steps, as for baselines.
-    return Validation(curve, jnp.asarray(final_loss(curve)), vitals)
+    loss = relative_time(curve, levels) if levels else jnp.asarray(final_loss(curve))
+    return Validation(curve, loss, vitals)
