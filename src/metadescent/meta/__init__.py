@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "devices": ["Spread", "mesh_of"],
         "estimators.base": ["Estimator"],
+        "estimators.es": ["ES"],
         "estimators.imitation": ["Imitation"],
         "estimators.pes": ["PES"],
         "estimators.truncated": ["Truncated"],
