@@ -92,13 +92,15 @@ def test_without_a_guard_nothing_is_taken_back() -> None:
 
 
 def test_own_coordinates_begin_as_theta_s_are(path: jax.Array) -> None:
+    """Of one pair of steps BFGS is L-BFGS; of more, each has a scale of its own."""
     own = descend(Tailored(3, units=4, key=KEY), bowl)[0]
-    np.testing.assert_allclose(own[:15], path[:15], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(own[:3], path[:3], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(own[-1], path[-1], atol=1e-4)
 
 
 def test_in_coordinates_of_its_own_it_is_itself() -> None:
     """θ = B ϑ: with B it does on f(θ) what it does without on f(B ϑ)."""
-    plain, metric = Tailored(units=4, key=KEY), 0.3 * jax.random.normal(KEY, (3, 3))
+    plain, metric = Tailored(3, units=4, key=KEY), 0.3 * jax.random.normal(KEY, (3, 3))
     sizes = -0.5 * jnp.log(CURVATURES)
     m = Tailored(3, units=4, key=KEY)
     m = eqx.tree_at(lambda m: (m.sizes, m.metric), m, (sizes, metric))

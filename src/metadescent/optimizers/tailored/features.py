@@ -9,6 +9,8 @@ z = (ln |∇|, ln |∇|/|∇_{t−1}|, cos(∇, ∇_{t−1}), ln |d|, t/T, log�
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from metadescent.optimizers.bfgs import dot
+
 COUNT = 10
 CLOCKS = slice(4, 6)
 """The two that tell the time."""
@@ -40,7 +42,7 @@ def features_of(
         [
             jnp.clip(jnp.log(size), -15.0, 15.0) / 5,
             jnp.clip(jnp.log(size / last_size), -5.0, 5.0),
-            begun * jnp.vdot(gradient, last) / (n * size * last_size),
+            begun * dot(gradient, last) / (n * size * last_size),
             jnp.clip(jnp.log(rms(d) + 1e-6), -12.0, 5.0) / 4,
             jnp.minimum(steps / horizon, 1.0),
             jnp.log10(1 + jnp.minimum(steps, horizon)) / 2,
@@ -54,7 +56,7 @@ def features_of(
 
 def rms(x: Float[Array, " n"]) -> Float[Array, ""]:
     """Return √(mean x²), of which the derivative is finite at 0 too."""
-    return jnp.sqrt(jnp.vdot(x, x) / max(1, x.size) + TINY)
+    return jnp.sqrt(dot(x, x) / max(1, x.size) + TINY)
 
 
 def size_of(x: Float[Array, " n"]) -> Float[Array, ""]:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from metadescent.optimizers.bfgs import dot
+
 TAU = 0.9
 SHORTEST, LONGEST = 0.1, 0.5
 
@@ -34,8 +36,8 @@ def judge(
     is_finite: Bool[Array, ""],
 ) -> Verdict:
     """Return the verdict on a step; where the gradient after it is not finite it is not read."""
-    before = jnp.vdot(gradient_before, step)
-    after = jnp.where(is_finite, jnp.vdot(gradient_after, step), 0.0)
+    before = dot(gradient_before, step)
+    after = jnp.where(is_finite, dot(gradient_after, step), 0.0)
     # Of a choice there is no derivative; that of the quotient is infinite where no step was made.
     a, b = jnp.abs(jax.lax.stop_gradient(before)), jnp.abs(jax.lax.stop_gradient(after))
     secant = jnp.clip(a / jnp.where(a + b > 0, a + b, 1.0), SHORTEST, LONGEST)

@@ -10,8 +10,8 @@ s_t  = −scale Σ_k w_k D_k, shortened to a root mean square of ρ_t;     s_0 a
 g_t  = B s_t,     or −(1 − κ) g_{t−1} where the last step led too far (see `guard`)
 
 m, v = running means of ∇̃ (for each β) and of ∇̃² (for the slowest), without their bias
-H    = L-BFGS of the steps that were kept (see `quasi_newton`); where f is not convex along the last
-       step, H ∇̃ is lengthened to e^{ρ'} times that
+H    = L-BFGS of the steps that were kept (see `quasi_newton`), or `bfgs` of few coordinates; where
+       f is not convex along the last step, H ∇̃ is lengthened to e^{ρ'} times that
 ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, but half a step that is taken back
 z_t  = what `features_of` says of the run so far
 
@@ -36,6 +36,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
+from metadescent.optimizers.bfgs import CurvatureMatrix, dot, learn_from, no_matrix
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
 from metadescent.optimizers.quasi_newton import CurvaturePairs, direction, no_pairs, remember
 from metadescent.optimizers.rnnprop import check_betas, grow
@@ -53,11 +54,14 @@ from metadescent.optimizers.tailored.features import (
 from metadescent.optimizers.tailored.guard import judge
 
 FEW = 40
-"""Up to so many coordinates have a metric of their own."""
+"""Up to so many coordinates have a metric of their own, and H as a matrix."""
 RETREATS = 6
 """The most in a row."""
 LEAST = 1e-4
 """A pair counts if the cosine of s and y is more than this."""
+
+
+Curvature = CurvaturePairs | CurvatureMatrix
 
 
 class Progress(NamedTuple):
@@ -68,7 +72,7 @@ class Progress(NamedTuple):
     steps: Float[Array, ""]  # that were kept
     first: Float[Array, ""]  # r, 0 before it is known
     hidden: tuple[Float[Array, " units"], Float[Array, " units"]]
-    pairs: CurvaturePairs  # with θ and ∇̃ where the last step began
+    pairs: Curvature  # with θ and ∇̃ where the last step began
     step: Float[Array, " n"]  # the last, s
     cells: CellState | None  # h and c of each coordinate
     radius: Float[Array, ""]
@@ -86,7 +90,8 @@ class Tailored(LearnedOptimizer):
         betas: decays of the moments, the fastest first, each from 0 to 0.99999.
         scale: the size of a step by moments before training; best the rate that suits Adam.
         reach: e^ρ before training, the longest first step beside those.
-        memory: how many steps L-BFGS remembers; 0 for none of it, as minibatches want.
+        memory: how many steps L-BFGS remembers, and BFGS of few coordinates all; 0 for none of
+            it, as minibatches want.
         guard: whether steps are taken back, which the noise of minibatches asks for without need.
         horizon: T.
         key: draws φ.
@@ -171,6 +176,11 @@ class Tailored(LearnedOptimizer):
     def cells(self) -> int:
         return 0 if self.of_each is None else len(self.of_each.output)
 
+    @property
+    def is_small(self) -> bool:
+        """Return whether H is a matrix."""
+        return self.memory > 0 and 0 < self.coordinates <= FEW
+
     def scale(self) -> Float[Array, ""]:
         """Return the size of a step by moments."""
         return jnp.exp(self.lengths[0])
@@ -186,7 +196,7 @@ class Tailored(LearnedOptimizer):
         zero, row, h = jnp.zeros((), dtype), jnp.zeros(n, dtype), jnp.zeros(self.units, dtype)
         means = jnp.zeros((len(self.betas), n), dtype)
         # The memory of one pair holds where the last step began, too.
-        pairs = no_pairs(row, max(1, self.memory))
+        pairs = no_matrix(row) if self.is_small else no_pairs(row, max(1, self.memory))
         cells = None if self.of_each is None else self.of_each.begin(row)
         return Progress(means, row, zero, zero, (h, h), pairs, row, cells, zero, zero)
 
@@ -202,13 +212,13 @@ class Tailored(LearnedOptimizer):
     def to_own(self, gradient: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return Bᵀ∇."""
         if self.metric is not None:
-            gradient = gradient + self.metric.T @ gradient
+            gradient = gradient + jnp.sum(self.metric * gradient[:, None], 0)
         return gradient if self.sizes is None else jnp.exp(self.sizes) * gradient
 
     def from_own(self, step: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return B s."""
         step = step if self.sizes is None else jnp.exp(self.sizes) * step
-        return step if self.metric is None else step + self.metric @ step
+        return step if self.metric is None else step + jnp.sum(self.metric * step, 1)
 
     def next_step(
         self, gradient: Float[Array, " n"], before: Progress
@@ -245,7 +255,10 @@ class Tailored(LearnedOptimizer):
         moments = jnp.concatenate([free, gradient[None]])
         moments = moments / (root / jnp.sqrt(1 - self.betas[-1] ** (t + 1)))
         place = jax.lax.stop_gradient(before.pairs.theta + before.step)
-        pairs = remember(before.pairs, place, gradient, least=LEAST)
+        if isinstance(before.pairs, CurvatureMatrix):
+            pairs = learn_from(before.pairs, place, gradient, LEAST)
+        else:
+            pairs = remember(before.pairs, place, gradient, least=LEAST)
         d = self._newton(pairs, gradient, last, before) if self.memory else 0 * gradient
         z = features_of(gradient, last, before.step, d, slopes, t, before.retreats, self.horizon)
         h, c = layer(self.cell, z, *before.hidden)
@@ -254,11 +267,13 @@ class Tailored(LearnedOptimizer):
         if self.of_each is not None:
             u, cells = self.of_each(moments, d, z[CLOCKS], cast(CellState, cells))
             directions.append(u)
-        step = -self.scale() * (self._beside(w[:-1] @ jnp.stack(directions), d) + w[-1] * d)
+        step = -self.scale() * (
+            self._beside(jnp.sum(w[:-1, None] * jnp.stack(directions), 0), d) + w[-1] * d
+        )
         if self.guard:
             # Momentum may lead uphill, where no part of a step would be short enough.
             down = self._beside(w[len(self.betas)] * moments[-1], d) + w[-1] * d
-            step = jnp.where(jnp.vdot(step, gradient) < 0, step, -self.scale() * down)
+            step = jnp.where(dot(step, gradient) < 0, step, -self.scale() * down)
         reach = jnp.exp(self.lengths[2]) * rms(before.step)
         radius = jnp.maximum(before.radius, reach)
         radius = jnp.where(t > 0, radius, jnp.exp(self.lengths[0] + self.lengths[1]))
@@ -279,14 +294,21 @@ class Tailored(LearnedOptimizer):
         return part * by_moments
 
     def _newton(
-        self, pairs: CurvaturePairs, gradient: Array, last: Array, before: Progress
+        self,
+        pairs: Curvature,
+        gradient: Array,
+        last: Array,
+        before: Progress,
     ) -> Array:
         """Return H ∇̃ / scale, lengthened where f is not convex along the last step."""
         s, y, begun = before.step, gradient - last, before.steps > 0
-        is_convex = jnp.vdot(s, y) > LEAST * jnp.linalg.norm(s) * jnp.linalg.norm(y)
+        is_convex = dot(s, y) > LEAST * jnp.sqrt(dot(s, s) * dot(y, y))
         factor = jnp.where(before.retreats > 0, 1.0, jnp.exp(self.lengths[2]))
         reach = jnp.where(begun, factor * rms(s), 0.0)
-        d = direction(pairs, gradient, least=LEAST)
+        if isinstance(pairs, CurvatureMatrix):
+            d = jnp.sum(pairs.inverse * gradient, 1)
+        else:
+            d = direction(pairs, gradient, least=LEAST)
         # There is no pair as long as f was nowhere convex: then along the gradient.
         d = jnp.where(begun & (jnp.sum(d * d) == 0), gradient * reach / rms(gradient), d)
         longer = jnp.where(begun & ~is_convex, jnp.maximum(1.0, reach / rms(d)), 1.0)
