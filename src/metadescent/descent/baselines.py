@@ -13,6 +13,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from metadescent._errors import UserError
+
 if TYPE_CHECKING:
     import optax
 
@@ -39,16 +41,21 @@ class Baseline(NamedTuple):
         return AtRate(self.make, rate, float(num_steps))
 
 
-def _optax(name: str, **options: Any) -> Callable[[Any, Any], "optax.GradientTransformation"]:
-    """Return what makes an optimizer of Optax's at a rate."""
+class _Optax:
+    """What makes an optimizer of Optax's at a rate, and says how it is called."""
 
-    def make(rate: Any, horizon: Any) -> "optax.GradientTransformation":
+    def __init__(self, name: str, **options: Any) -> None:
+        self.name, self.options = name, options
+
+    def __call__(self, rate: Any, horizon: Any) -> "optax.GradientTransformation":
         import optax
 
         del horizon
-        return getattr(optax, name)(rate, **options)
+        return getattr(optax, self.name)(rate, **self.options)
 
-    return make
+    def spec(self, rate: float) -> str:
+        options = {"learning_rate": rate, **self.options}
+        return f"optax.{self.name}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
 
 
 def _adamw(rate: Any, horizon: Any) -> "optax.GradientTransformation":
@@ -64,7 +71,7 @@ def _adamw(rate: Any, horizon: Any) -> "optax.GradientTransformation":
 
 BASELINES: dict[str, Baseline] = {
     "sgd": Baseline(
-        _optax("sgd"),
+        _Optax("sgd"),
         decades=(-2, 1),
         usual_rate=3.0,
         label="SGD",
@@ -73,7 +80,7 @@ BASELINES: dict[str, Baseline] = {
         in_paper=True,
     ),
     "nag": Baseline(
-        _optax("sgd", momentum=0.9, nesterov=True),
+        _Optax("sgd", momentum=0.9, nesterov=True),
         decades=(-2, 1),
         usual_rate=1.0,
         label="NAG",
@@ -82,7 +89,7 @@ BASELINES: dict[str, Baseline] = {
         in_paper=True,
     ),
     "rmsprop": Baseline(
-        _optax("rmsprop", decay=0.99, eps=1e-8, eps_in_sqrt=False),
+        _Optax("rmsprop", decay=0.99, eps=1e-8, eps_in_sqrt=False),
         decades=(-3, 0),
         usual_rate=0.01,
         label="RMSprop",
@@ -91,7 +98,7 @@ BASELINES: dict[str, Baseline] = {
         in_paper=True,
     ),
     "adam": Baseline(
-        _optax("adam"),
+        _Optax("adam"),
         decades=(-3, 0),
         usual_rate=0.05,
         label="Adam",
@@ -107,7 +114,7 @@ BASELINES: dict[str, Baseline] = {
         dashes=(3.2, 1.4, 1.0, 1.4),
     ),
     "lbfgs": Baseline(
-        _optax("lbfgs"),
+        _Optax("lbfgs"),
         decades=(-1, 1),
         usual_rate=1.0,
         label="L-BFGS",
@@ -116,6 +123,14 @@ BASELINES: dict[str, Baseline] = {
         searches_along_line=True,
     ),
 }
+
+
+def spec_at(name: str, rate: float) -> str:
+    """Return the specification of a baseline at a rate, such as "optax.sgd(learning_rate=0.1)"."""
+    make = BASELINES[name].make
+    if not isinstance(make, _Optax):
+        raise UserError(f"{name} goes by a schedule, which no specification has; try adam")
+    return make.spec(rate)
 
 
 STANDARD = tuple(name for name, baseline in BASELINES.items() if baseline.in_paper)

@@ -24,11 +24,12 @@ def speed_up(mine: Float[np.ndarray, " steps"], other: Float[np.ndarray, " steps
     target = final + CLOSE * abs(final)
     if not math.isfinite(target):
         return math.nan
-    theirs, own = (_steps_to(mean, target) for mean in (other, mine))
+    theirs, own = (steps_to(mean, target) for mean in (other, mine))
     return theirs / own
 
 
-def _steps_to(mean: Float[np.ndarray, " steps"], target: float) -> float:
+def steps_to(mean: Float[np.ndarray, " steps"], target: float) -> float:
+    """Return the first step at which a curve is at a loss, ∞ if it never is."""
     reached = np.flatnonzero(mean <= target)
     return float(reached[0] + 1) if len(reached) else math.inf
 
