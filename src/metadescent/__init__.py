@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "meta": ["Estimator", "Schedule", "Truncated", "meta_train"],
         "optimizers": ["LSTM", "Coordinatewise", "LearnedOptimizer"],
         "problems": ["FromFunction", "Optimizee", "Problem"],
+        "runs.choice.learning": ["learn"],
         "zoo": ["load", "save"],
     },
 )

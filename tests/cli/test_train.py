@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from metadescent import zoo
+from metadescent.cli import _parse
 from metadescent.registry import recipe_of
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo.cards import read_card
@@ -193,3 +194,32 @@ def test_a_run_with_64_bits_or_without_is_resumed_as_it_was_begun_and_used_with_
     metadescent(first, *train, "--resume")
     evaluate = ["evaluate", str(tmp_path / "run"), "quadratic(dimension=3)"]
     metadescent(other, *evaluate, "--steps", "3", "--seeds", "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        ([], True),
+        (["--minutes", "3", "--steps", "50", "--seed", "3", "--out", "x"], True),
+        (["--recipe", "paper"], False),
+        # Even where it is the default.
+        (["--epochs", "100"], False),
+        (["--no-second-derivatives"], False),
+        (["--problems=4"], False),
+        (["--seeds", "2"], False),
+        (["--search", "2"], False),
+    ],
+)
+def test_a_recipe_is_chosen_for_problems_of_ones_own_if_none_is_given(
+    words: list[str], chosen: bool
+) -> None:
+    assert (_parse(["train", "mine.py:lines", *words]).by == "choice") is chosen
+    assert _parse(["train", "quadratic", *words]).by != "choice"
+
+
+def test_a_recipe_is_chosen_for_any_problem_where_it_is_asked_for(sentence: Callable) -> None:
+    words = ["train", "quadratic", "--recipe", "choice"]
+    assert _parse(words).by == "choice"
+    assert sentence(_parse, [*words, "--epochs", "3"]) == (
+        "--epochs is given and the recipe is to be chosen; leave it out or try --recipe paper"
+    )

@@ -171,7 +171,7 @@ def _parse(words: Sequence[str]) -> Command:
         os.environ["COLUMNS"] = str(LEAST_COLUMNS)
     try:
         command = _command(words)
-        defaults = command.defaults()
+        defaults = command.defaults(words)
         return command if defaults is None else _command(words, defaults)
     finally:
         os.environ.pop("COLUMNS", None)

@@ -22,7 +22,7 @@ class Command:
     place: ClassVar[int] = 100
     """Its place in `--help`; those of one place are in the order of their names."""
 
-    def defaults(self) -> "Command | None":
+    def defaults(self, words: Sequence[str]) -> "Command | None":
         """Return what the words are read over once more, where defaults depend on them."""
         return None
 

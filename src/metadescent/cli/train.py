@@ -4,21 +4,32 @@ import functools
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, arg
 
 from metadescent._errors import UserError, require
 from metadescent._files import is_file
+from metadescent._spec import calls, parse
 from metadescent.cli.command import Command
 from metadescent.cli.words import DataDir, File, Problem, Scheduler, Workers
 from metadescent.runs.cluster.seats import Seat, seat_of
-from metadescent.runs.folder import CONFIG, config_here, resumption
+from metadescent.runs.folder import CHOICE, CONFIG, config_here, read_choice, resumption
 from metadescent.runs.memory import parse_bytes
 from metadescent.runs.naming import folder_name
 from metadescent.runs.recipe import Recipe, recipe_from
+
+CHOSEN_WITH = {"steps", "seed"}
+"""Choices of a recipe that may be given where the others are to be chosen."""
+
+
+def _given(words: Sequence[str]) -> set[str]:
+    """Return which choices of the recipe are among the words."""
+    names = {field.name for field in fields(Recipe)}
+    flags = {word.partition("=")[0].removeprefix("--") for word in words if word[:2] == "--"}
+    return names & {flag.removeprefix("no-").replace("-", "_") for flag in flags}
 
 
 @dataclass(frozen=True)
@@ -34,8 +45,11 @@ class Train(Command):
     """Run folder; runs/PROBLEM if not given."""
     resume: bool = False
     """Go on with a run: train --resume RUN needs no other flag; more --epochs extend it."""
+    by: Annotated[Literal["", "choice", "paper"], arg(name="recipe")] = ""
+    """Choose a recipe by short trials, or begin with the paper's; choice for problems of one's own
+    where no flag of the recipe is given."""
     minutes: float = 0.0
-    """Stop, saved, after the epoch in which the run has trained for so long in all; 0: never."""
+    """Stop, saved, once the run has trained for so long in all; 0: never, but 10 with a choice."""
     search: int = 0
     """Pick the meta-rate by random search: this many short trials."""
     curriculum: Annotated[str | None, arg(metavar="STEPS,…")] = None
@@ -94,7 +108,10 @@ class Train(Command):
     @property
     def problem_name(self) -> str:
         """Return the name of the problem, which the run knows where it stands in its place."""
-        return config_here(self._place)["problem"] if self._place else self.problem
+        if not self._place:
+            return self.problem
+        kept = None if is_file(self._place / CONFIG) else read_choice(self._place)
+        return kept["asked"]["problem"] if kept else config_here(self._place)["problem"]
 
     @property
     def several(self) -> list[str]:
@@ -118,7 +135,8 @@ class Train(Command):
     def _place(self) -> Path | None:
         """Return the folder of a run that stands in the place of the problem, if one does."""
         place = Path(os.path.expanduser(self.problem))
-        if not self.resume or self.out or self.several or not is_file(place / CONFIG):
+        begun = is_file(place / CONFIG) or is_file(place / CHOICE)
+        if not self.resume or self.out or self.several or not begun:
             return None
         usual = Path("runs") / folder_name(self.problem)
         if len(place.parts) == 1 and self.problem == place.name and is_file(usual / CONFIG):
@@ -143,8 +161,11 @@ class Train(Command):
         except ValueError:
             raise UserError(f"{self.curriculum!r} are no horizons; try 100,200,500,1000") from None
 
-    def defaults(self) -> Command:
+    def defaults(self, words: Sequence[str]) -> Command:
         """Return the recipe of the run, or else of the problem, now that they are known."""
+        given = _given(words)
+        if self._choosing(given):
+            return replace(self, by="choice", recipe=Recipe())
         if self.begun:
             config = config_here(self.folder)
             recipe = recipe_from(config["recipe"], self.folder / CONFIG)
@@ -154,6 +175,22 @@ class Train(Command):
         from metadescent.registry import recipe_of
 
         return replace(self, recipe=replace(Recipe(), **recipe_of(self.problem)))
+
+    def _choosing(self, given: set[str]) -> bool:
+        """Tell whether the recipe is to be chosen, or a choice to be gone on with."""
+        kept = read_choice(self.folder) if self.resume else None
+        if kept is not None or self.by == "choice":
+            others = sorted(given - CHOSEN_WITH)
+            # What a choice ended in is a run like others, which may be extended.
+            if others and not (kept and "kept" in kept):
+                raise UserError(
+                    f"--{others[0].replace('_', '-')} is given and the recipe is to be chosen; "
+                    "leave it out or try --recipe paper"
+                )
+            return not others
+        own = any(":" in call.name for call in calls(parse(self.problem)))
+        plain = given <= CHOSEN_WITH and not (self.several or self.processes or self.coordinator)
+        return not self.by and own and plain and not self.begun
 
     def launch(self, words: Sequence[str]) -> int | None:
         """Start processes of this machine and watch over them, where there are to be any."""
@@ -187,6 +224,11 @@ class Train(Command):
                 f"--{flag} is {getattr(self, flag)}, which --workers or --scheduler share out and "
                 "not processes that train together; leave one of them out"
             )
+        if self.by == "choice":
+            from metadescent.cli.learning import learn
+
+            learn(self)
+            return
         with gang.seated(seat):
             if gang.is_leader():
                 carry_out(self)

@@ -15,6 +15,7 @@ __getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "choice.learning": ["Learned", "learn"],
         "plan": ["Plan", "plan_of"],
         "recipe": ["Recipe"],
         "run": ["Run"],

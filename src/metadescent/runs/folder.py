@@ -4,6 +4,8 @@ config.json             the problem, the recipe, the origin, and by how much it 
 metrics.jsonl           one line an epoch
 stopped.json            where the meta-loss ceased to be finite, if it did
 result.json             the best validation loss, where it is one of several runs
+choice.json             what was seen, tried and chosen before, where the recipe was not given
+trials/                 the runs that it was chosen by
 checkpoints/            the whole state after the newest two epochs
 optimizer.safetensors   the best optimizer so far, by validation
 .lock                   held by the process that trains
@@ -35,9 +37,10 @@ STOPPED = "stopped.json"
 CHECKPOINTS = "checkpoints"
 OPTIMIZER = "optimizer.safetensors"
 RESULT = "result.json"
+CHOICE = "choice.json"
 CHECKPOINT = r"epoch-\d{6,}\.safetensors"
 """The names of checkpoints, as a regular expression."""
-_NAMES = "|".join(map(re.escape, (CONFIG, METRICS, STOPPED, OPTIMIZER, RESULT)))
+_NAMES = "|".join(map(re.escape, (CONFIG, METRICS, STOPPED, OPTIMIZER, RESULT, CHOICE)))
 
 
 def resumption(folder: Path) -> str:
@@ -49,13 +52,14 @@ def check_free(folder: Path, resume: bool, *, member: bool = False) -> None:
     """Raise a UserError if the folder cannot be had, or holds a run that is not to be resumed."""
     if is_file(folder):
         raise UserError(f"{folder} is a file and a run is a folder; choose another place")
-    if is_file(folder / CONFIG) and not resume:
+    begun = is_file(folder / CONFIG) or is_file(folder / CHOICE)
+    if begun and not resume:
         # A member of several runs goes on with the others.
         how = "the same words and --resume" if member else resumption(folder)
         raise UserError(
             f"{folder} already holds a run; go on with it by {how} or choose another folder"
         )
-    if not is_file(folder / CONFIG) and (others := files_of(folder)):
+    if not begun and (others := files_of(folder)):
         raise UserError(
             f"{folder} holds {others[0].relative_to(folder)}, and no {CONFIG} says of which run it "
             "is; move it or choose another folder"
@@ -83,7 +87,7 @@ def files_of(folder: Path) -> list[Path]:
 
 def own_files(folder: Path) -> list[Path]:
     """Return what a run writes in a folder, be it there or not; its checkpoints lie below."""
-    return [folder / name for name in (CONFIG, OPTIMIZER, METRICS, STOPPED, RESULT)]
+    return [folder / name for name in (CONFIG, OPTIMIZER, METRICS, STOPPED, RESULT, CHOICE)]
 
 
 def _kept(folder: Path) -> list[Path]:
@@ -141,6 +145,24 @@ def read_config(folder: Path) -> dict[str, Any]:
             "recipe are expected; restore it or begin in another folder"
         )
     return config
+
+
+def read_choice(folder: Path) -> dict[str, Any] | None:
+    """Return what a folder's choice of a recipe has come to, None if none was begun."""
+    path = folder / CHOICE
+    if not is_file(path):
+        return None
+    kept = None
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        whole = isinstance(kept, dict) and isinstance(kept["asked"]["problem"], str)
+    except PermissionError as error:
+        raise read_error(path, error) from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged; restore it or begin in another folder")
+    return kept
 
 
 def _is_origin(origin: Any) -> bool:

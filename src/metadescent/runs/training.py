@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def train(
     minutes: float = math.inf,
     data_dir: Path | None = None,
     warn: Callable[[str], object] = warnings.warn,
-) -> Iterator[tuple[MetaState, MetaInfo]]:
+) -> Generator[tuple[MetaState, MetaInfo]]:
     """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
 
     Killed at any moment and resumed, a run ends in the same φ, bit for bit. The folder is locked

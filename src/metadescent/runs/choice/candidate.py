@@ -1,0 +1,112 @@
+"""What is worth a trial on a family, once it has been looked at: rules, scales and estimators.
+
+A candidate that has several starts begins with the one of them that is best untrained. How many problems a meta-step has follows from what they take and hold.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from metadescent._levels import written
+from metadescent.descent.baselines import spec_at
+from metadescent.runs.choice.look import Look
+from metadescent.runs.choice.sizes import FEWEST, at_once
+from metadescent.runs.recipe import Recipe
+
+SCALES = (0.1, 0.3, 1.0)
+"""Times Adam's best rate."""
+REACHES = (1.0, 5.0)
+EPISODES = 10
+EPOCHS = 10**6
+"""Of a trial, which ends by the clock."""
+UNROLL = 20
+OWN = 1000
+"""Up to so many coordinates have numbers of their own."""
+PAIRS = 8
+HELD = 150
+"""Numbers a coordinate that a meta-gradient of an LSTM holds."""
+PART, DEAREST = 0.01, 0.05
+"""Of the time, which an episode is to take, and which one of the fewest problems takes at most."""
+MOST = 64
+"""Problems of a meta-step that is evolved."""
+
+
+class Candidate(NamedTuple):
+    """A name, a recipe, and the rules among which its optimizer is picked before it is trained."""
+
+    name: str
+    recipe: Recipe
+    starts: tuple[str, ...]
+
+
+def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Candidate]:
+    """Return what suits what was seen and the time that there is, the most promising first."""
+    adam, levels, n = seen.rates["adam"], written(seen.levels), seen.sizes.coordinates
+    most = seen.sizes.most(PART * seconds, steps)
+    common = replace(
+        common_recipe(steps=steps, seed=seed),
+        levels=levels,
+        problems=max(1, min(16, most, at_once(HELD * n))),
+        validation_problems=seen.sizes.validated,
+    )
+    chosen = [
+        Candidate("lstm", common, ("lstm",)),
+        Candidate(
+            "normalized",
+            replace(common, estimator=f"truncated(log={seen.delta:.3g},floor={seen.floor:.6g})"),
+            (f"rnnprop(scale={adam:.3g})",),
+        ),
+    ]
+
+    def evolved(name: str, leaves: str, held: int, starts: Iterable[str]) -> None:
+        """Add a rule of few numbers, learned through whole runs, by what counts in the end."""
+        tried = 2 * PAIRS + 1
+        fitting = min(MOST, at_once(tried * held * n))
+        problems = min(max(FEWEST, most // tried), fitting)
+        episodes = max(1, min(5, 5 * most // (tried * FEWEST)))
+        # Of fewer, the mean curve is another one each time.
+        dear = seen.sizes.most(DEAREST * seconds, steps) < tried * FEWEST
+        if problems >= FEWEST and not dear:
+            few = replace(
+                common, unroll=steps, problems=problems, episodes=episodes, meta_rate=0.03
+            )
+            estimator = f"es(pairs={PAIRS},{leaves}levels='{levels}')"
+            chosen.append(Candidate(name, replace(few, estimator=estimator), tuple(starts)))
+
+    best = spec_at(seen.best, seen.rates[seen.best])
+    evolved("paced", "", 10, [f"{best} >> pace(horizon={float(steps)})"])
+    # A line through noise says nothing of curvature.
+    if not seen.minibatches:
+        own = f"coordinates={n}," if n <= OWN else ""
+        scales = [(part * adam, reach) for part in SCALES for reach in REACHES]
+        evolved(
+            "quasi-newton",
+            "leaves='[bl]*',",
+            70,
+            [
+                f"tailored({own}scale={scale:.3g},reach={reach},horizon={float(steps)})"
+                for scale, reach in scales
+            ],
+        )
+    return chosen
+
+
+def common_recipe(*, steps: int, seed: int) -> Recipe:
+    """Return what all candidates have in common."""
+    return Recipe(
+        steps=steps,
+        unroll=unroll_of(steps),
+        epochs=EPOCHS,
+        episodes=EPISODES,
+        problems=16,
+        average=0.95,
+        decay="constant",
+        on_nonfinite="skip",
+        seed=seed,
+    )
+
+
+def unroll_of(steps: int) -> int:
+    """Return the divisor of the horizon that is closest to `UNROLL` in ratio."""
+    divisors = [n for n in range(1, steps + 1) if steps % n == 0]
+    return min(divisors, key=lambda n: max(n / UNROLL, UNROLL / n))

@@ -1,0 +1,105 @@
+"""What a choice has come to so far, in a file: a killed one goes on, and decides the same."""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metadescent._errors import UserError
+from metadescent._files import write_json
+from metadescent._levels import Level
+from metadescent.runs.choice.look import Look
+from metadescent.runs.choice.sizes import Sizes
+from metadescent.runs.folder import CHOICE, read_choice
+from metadescent.runs.recipe import Recipe, recipe_from
+
+
+class Result(NamedTuple):
+    """How a candidate did: r as it begins and at its best, and the seconds of its epochs.
+
+    `first` is what the first epoch took beyond the others, which is compilation.
+    """
+
+    name: str
+    optimizer: str
+    start: float
+    best: float
+    epochs: int
+    epoch: float
+    first: float
+
+
+class Journal:
+    """The file of a choice: what was asked for, seen, tried and chosen, each once it is known.
+
+    Arguments:
+        folder: of the run.
+        asked: the problem's name, steps, minutes and seed.
+
+    Raises:
+        UserError: if the folder has a choice that was asked for otherwise, or a damaged one.
+    """
+
+    def __init__(self, folder: Path, asked: dict[str, Any]):
+        self.path = folder / CHOICE
+        self.kept: dict[str, Any] = read_choice(folder) or {"asked": asked}
+        for name, value in asked.items():
+            before = self.kept["asked"].get(name)
+            if before != value:
+                raise UserError(
+                    f"{folder} was begun with {name} {before!r} and {value!r} was asked for; "
+                    "choose another folder"
+                )
+        self._write()
+
+    def get(self, name: str) -> Any:
+        """Return what is known by a name, None if nothing is yet."""
+        return self.kept.get(name)
+
+    def put(self, name: str, value: Any) -> None:
+        """Note what has come out."""
+        self.kept[name] = value
+        self._write()
+
+    @property
+    def seconds(self) -> float:
+        """Return how long all that is noted took."""
+        return self.kept.get("seconds", 0.0)
+
+    def spend(self, seconds: float) -> None:
+        """Note that so many more seconds were spent."""
+        self.put("seconds", round(self.seconds + seconds, 3))
+
+    def look(self) -> Look | None:
+        """Return what was seen of the family, if it was looked at."""
+        seen = self.kept.get("look")
+        if seen is None:
+            return None
+        # JSON knows no infinity.
+        ends = {name: float("inf") if x is None else x for name, x in seen["ends"].items()}
+        levels = tuple(Level(*level) for level in seen["levels"])
+        sizes = Sizes(**seen["sizes"])
+        return Look(**{**seen, "ends": ends, "levels": levels, "sizes": sizes})
+
+    def see(self, seen: Look) -> None:
+        """Note what was seen."""
+        ends = {name: x if math.isfinite(x) else None for name, x in seen.ends.items()}
+        self.put("look", {**seen._asdict(), "ends": ends, "sizes": seen.sizes._asdict()})
+
+    def trials(self) -> list[Result]:
+        """Return how the trials went that were done, the longest of each candidate."""
+        return list(
+            {kept["name"]: Result(**kept) for kept in self.kept.get("trials", {}).values()}.values()
+        )
+
+    def chosen(self) -> Recipe | None:
+        """Return the recipe that was chosen, if one was."""
+        recipe = self.kept.get("recipe")
+        return None if recipe is None else recipe_from(recipe, self.path)
+
+    def choose(self, recipe: Recipe) -> None:
+        """Note the choice."""
+        self.put("recipe", asdict(recipe))
+
+    def _write(self) -> None:
+        write_json(self.path, self.kept)

@@ -1,0 +1,169 @@
+"""An optimizer for a family of problems, all by itself: look, choose, train, judge."""
+
+import contextlib
+import math
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from metadescent._errors import require, require_kind
+from metadescent._files import locked
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.outside import LOOKED_AT, check_start
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.problems.base import Problem
+from metadescent.runs import training
+from metadescent.runs.choice.journal import Journal, Result
+from metadescent.runs.choice.trials import Bar, choose, keep_best
+from metadescent.runs.choice.verdict import advice, judge
+from metadescent.runs.log import read_metrics
+from metadescent.runs.own import load
+from metadescent.runs.plan import plan_of
+from metadescent.runs.recipe import Recipe
+
+LATE = 1.05
+"""Of the minutes: training that is slower than its trial was stops then."""
+
+
+class Learned(NamedTuple):
+    """An optimizer, how it does on fresh problems of its family, and how it came about.
+
+    `advice` are sentences: who won, and whether the optimizer is worth it.
+    """
+
+    optimizer: LearnedOptimizer
+    comparison: Comparison
+    recipe: Recipe
+    trials: list[Result]
+    advice: list[str]
+
+    def plot(self) -> Any:
+        """Return a figure of the learning curves."""
+        return self.comparison.plot()
+
+    def _repr_html_(self) -> str:
+        return self.comparison._repr_html_() + "".join(f"<p>{line}</p>" for line in self.advice)
+
+
+def learn(
+    problem: Problem,
+    *,
+    minutes: float = 10.0,
+    steps: int = 100,
+    seed: int = 0,
+    folder: Path | str | None = None,
+) -> Learned:
+    """Learn an optimizer for a problem: which rule, and how to train it, is found by trials.
+
+    Arguments:
+        problem: p(f).
+        minutes: for the look at the problem, the trials and the training; the verdict comes on top.
+        steps: the horizon that it is learned for.
+        seed: of all that is drawn.
+        folder: where the run is kept, to be gone on with after a stop; nowhere if not given.
+
+    Raises:
+        UserError: if a number means nothing, f or ∇f is not finite at θ₀, ∇f is 0 there, or the
+            folder holds another run.
+
+    Source: ours; successive halving is from Jamieson and Talwalkar (2016), "Non-stochastic best arm
+    identification and hyperparameter optimization".
+
+    Example:
+        >>> from metadescent.problems import Quadratic
+        >>> learned = learn(Quadratic(dimension=2), minutes=0.1, steps=10)  # doctest: +SKIP
+        >>> learned.optimizer, learned.advice  # doctest: +SKIP
+    """
+    require_kind("problem", problem, Problem, "a metadescent.Problem; try FromFunction(loss, init)")
+    asked = asked_for(type(problem).__name__, minutes, steps, seed)
+    with contextlib.ExitStack() as stack:
+        place = folder or stack.enter_context(tempfile.TemporaryDirectory())
+        return learn_in(Path(place), problem, asked, warn=warnings.warn)
+
+
+def asked_for(problem_name: str, minutes: float, steps: int, seed: int) -> dict[str, Any]:
+    """Return what a journal is begun with, or raise a UserError if a number means nothing."""
+    require("minutes", minutes, 1e-3)
+    require("steps", steps, 1)
+    require("seed", seed, 0, 2**32 - 1)
+    return {"problem": problem_name, "steps": steps, "seed": seed, "minutes": float(minutes)}
+
+
+@contextlib.contextmanager
+def _silent(title: str, total: int) -> Iterator[Callable[..., None]]:
+    del title, total
+    yield lambda *_, **__: None
+
+
+def learn_in(
+    folder: Path,
+    problem: Problem,
+    asked: dict[str, Any],
+    *,
+    bar: Callable[[str, int], AbstractContextManager[Any]] = _silent,
+    say: Callable[[Journal], object] = lambda _: None,
+    warn: Callable[[str], object] = warnings.warn,
+    data_dir: Path | None = None,
+    check: Callable[[str], object] = lambda _: None,
+) -> Learned:
+    """Learn in a folder; what was done there before is not done again.
+
+    `bar` makes a report of a stage, `say` is told once a recipe has been chosen, and `check` is
+    called with a word on where it stands whenever all is saved, to stop if need be.
+    """
+    with locked(folder):
+        journal = Journal(folder, asked)
+
+        def stage(title: str, total: int) -> AbstractContextManager[Any]:
+            check(f"before the stage {title!r}")
+            left = 60 * asked["minutes"] - journal.seconds
+            return bar(f"{title} ({left / 60:.1f} min left)", total)
+
+        if journal.look() is None:
+            check_start(problem, jax.random.key(asked["seed"]), LOOKED_AT, moves=True)
+        recipe = choose(folder, problem, journal, bar=stage, data_dir=data_dir)
+    say(journal)
+    if journal.get("kept") is None:
+        _train(folder, problem, journal, recipe, bar, warn, data_dir, check)
+        with locked(folder):
+            keep_best(folder, asked["problem"], journal)
+    seen, m = journal.look(), load(folder)
+    assert seen is not None
+    with bar("judge", 2 * len(seen.rates) + 1) as report:
+        comparison = judge(m, problem, asked, seen, progress=lambda text: report(text, 1))
+    return Learned(m, comparison, recipe, journal.trials(), advice(comparison))
+
+
+def _train(
+    folder: Path,
+    problem: Problem,
+    journal: Journal,
+    recipe: Recipe,
+    bar: Bar,
+    warn: Callable[[str], object],
+    data_dir: Path | None,
+    check: Callable[[str], object],
+) -> None:
+    asked, late = journal.get("asked"), LATE * journal.get("asked")["minutes"]
+    done = len(read_metrics(folder))
+    run = training.train(
+        folder,
+        problem,
+        asked["problem"],
+        plan_of(recipe),
+        resume=True,
+        minutes=max(1e-3, late - journal.seconds / 60),
+        data_dir=data_dir,
+        warn=warn,
+    )
+    with contextlib.closing(run), bar("train", recipe.epochs) as report:
+        report("", done)
+        for state, _ in run:
+            best = float(state.best_loss)
+            report(f"time to levels {best:.2f}" if math.isfinite(best) else "", 1)
+            check(f"after epoch {int(state.epoch)} of {recipe.epochs}, which is saved in {folder}")

@@ -1,0 +1,155 @@
+"""A look at a family: its size, whether f draws minibatches, and how tuned baselines do on it.
+
+The baselines are what the trained optimizer is measured by in the end. From their rates follows
+the scale of its steps, from their curves the levels that it is to get to.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, PRNGKeyArray
+
+from metadescent._levels import Level
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.curves import (
+    apart,
+    blown_up,
+    final_loss,
+    learning_curves,
+    or_infinite,
+)
+from metadescent.descent.standings import CLOSE
+from metadescent.descent.tuning import (
+    Progress,
+    Tuned,
+    Within,
+    baselines_for,
+    draws_minibatches,
+)
+from metadescent.descent.tuning_cache import tune_each
+from metadescent.problems.base import Problem
+from metadescent.runs.choice.sizes import Sizes
+
+SHARES = (0.1, 0.25, 0.5)
+"""Parts of the horizon after which the best baseline sets a level."""
+LEAST = 1e-3
+"""Of the whole way down: what is less is not what a family is decided by."""
+
+
+class Look(NamedTuple):
+    """What was seen of a family.
+
+    sizes        what it costs
+    minibatches  whether f draws them
+    rates        of the tuned baselines, by name
+    best         the baseline of one gradient a step that ends lowest
+    ends         the final losses of all
+    floor        the lowest of these
+    delta        by how much the best ends above it, but at least `LEAST` of the way down
+    levels       of the best's mean curve, early and late
+    """
+
+    sizes: Sizes
+    minibatches: bool
+    rates: dict[str, float]
+    best: str
+    ends: dict[str, float]
+    floor: float
+    delta: float
+    levels: tuple[Level, ...]
+
+
+def look_at(
+    problem: Problem,
+    keys: tuple[PRNGKeyArray, PRNGKeyArray],
+    *,
+    steps: int,
+    sizes: Sizes,
+    progress: Progress = lambda _: None,
+    within: Within = lambda *_: None,
+) -> Look:
+    """Tune the baselines on problems of one key, and run them on problems of another.
+
+    Arguments:
+        problem: p(f).
+        keys: of the problems that rates are tuned on, and of those that curves are taken on, which
+            are the validation's.
+        steps: the horizon.
+        sizes: how many problems of each key there are.
+        progress: called with a word on each thing done.
+        within: called with a word on how far a search has come, and with the share.
+
+    Raises:
+        UserError: if f or ∇f is not finite at θ₀, ∇f is 0 there, or no rate serves.
+    """
+    names = [name for name in baselines_for(problem) if name != "adamw"]
+    # Optax's search along a line finds its own length: tuning changes little and takes long.
+    usual = {
+        name: Tuned(1.0, [], [], "usual") for name in names if BASELINES[name].searches_along_line
+    }
+    tuned = tune_each(
+        names,
+        problem,
+        keys[0],
+        steps,
+        sizes.looked_at,
+        None,
+        progress,
+        searched=usual,
+        within=within,
+    )
+    means = {}
+    for name, search in tuned.items():
+        m = BASELINES[name].at(search.rate, steps)
+        means[name] = mean_of(
+            learning_curves(m, problem, keys[1], num_steps=steps, num_seeds=sizes.validated)
+        )
+        progress(f"ran {name}")
+    key = jax.random.key(0)
+    rates = {name: search.rate for name, search in tuned.items()}
+    return look_of(means, rates, sizes, draws_minibatches(problem, key))
+
+
+def look_of(
+    means: dict[str, Float[np.ndarray, " steps"]],
+    rates: dict[str, float],
+    sizes: Sizes,
+    minibatches: bool,
+) -> Look:
+    """Return what follows from the mean curves of tuned baselines."""
+    ends = {name: float(final_loss(mean)) for name, mean in means.items()}
+    plain = [name for name in means if not BASELINES[name].searches_along_line]
+    best = min(plain, key=lambda name: ends[name])
+    floor = min(ends.values())
+    begin = float(means[best][0])
+    delta = max(ends[best] - floor, LEAST * abs(begin - floor), 1e-12)
+    return Look(sizes, minibatches, rates, best, ends, floor, delta, levels_of(means[best], floor))
+
+
+def levels_of(best: Float[np.ndarray, " steps"], floor: float) -> tuple[Level, ...]:
+    """Return levels: where a curve is early and late, where it ends, and where the lowest does."""
+    running, steps, end = np.minimum.accumulate(best), len(best), float(final_loss(best))
+    losses = [(float(running[max(1, round(share * steps)) - 1]), 1.0) for share in SHARES]
+    losses.append((end + CLOSE * abs(end), 2.0))
+    # Where a search along a line ends lower, the best baseline would have needed longer than T.
+    lower = [(floor + CLOSE * abs(floor), 1.0)] if floor < end - CLOSE * abs(end) else []
+    found = [(loss, np.flatnonzero(best <= loss), weight) for loss, weight in losses + lower]
+    return tuple(
+        Level(loss, float(at[0] + 1) if len(at) else float(steps), weight)
+        for loss, at, weight in found
+    )
+
+
+def mean_of(curves: Any) -> Float[np.ndarray, " steps"]:
+    """Return the mean over problems, without the few on which the loss blew up."""
+    losses = or_infinite(np.asarray(curves, np.float64))
+    return losses[~apart(blown_up(losses))].mean(0)
+
+
+def table(seen: Look) -> Sequence[tuple[str, float, float]]:
+    """Return baselines as rows, the lowest first: name, rate, final loss."""
+    return sorted(
+        ((name, seen.rates[name], end) for name, end in seen.ends.items()), key=lambda row: row[2]
+    )

@@ -1,0 +1,77 @@
+"""How many problems a family can be looked at and validated on, by what they cost and hold."""
+
+import math
+import time
+from typing import NamedTuple
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from metadescent.descent.baselines import BASELINES
+from metadescent.descent.curves import learning_curves, theta_shapes
+from metadescent.problems.base import Problem
+
+MOST_LOOKED_AT, MOST_VALIDATED = 64, 256
+"""One problem in a hundred that goes wrong decides a mean, so few are too few."""
+FEWEST = 8
+RUNS = 57
+"""Runs a problem that tuning and comparing four baselines take."""
+LOOK, VALIDATION = 0.1, 0.005
+"""Shares of the time for the look, and for one validation, which a learned rule takes longer for."""
+DEARER = 5
+FLOATS = 10**8
+"""Numbers that a program may hold."""
+
+
+class Sizes(NamedTuple):
+    """What a family costs.
+
+    coordinates  of θ
+    step         seconds of one step on one problem, of several that run side by side
+    looked_at    problems that baselines are tuned on
+    validated    problems of a validation
+    """
+
+    coordinates: int
+    step: float
+    looked_at: int
+    validated: int
+
+    def most(self, seconds: float, steps: int) -> int:
+        """Return on how many problems a learned rule can be run in so many seconds."""
+        return int(seconds / (DEARER * max(self.step * steps, 1e-9)))
+
+
+def sizes_of(problem: Problem, key: PRNGKeyArray, *, steps: int, seconds: float) -> Sizes:
+    """Return the sizes for a problem and a horizon, where there are so many seconds in all."""
+    shapes = jax.tree.leaves(theta_shapes(problem, key))
+    coordinates = sum(math.prod(leaf.shape) for leaf in shapes)
+    m = BASELINES["adam"].at(0.0, steps)
+    # The second time it is compiled.
+    for _ in range(2):
+        began = time.perf_counter()
+        learning_curves(m, problem, key, num_steps=steps, num_seeds=FEWEST).block_until_ready()
+    step = (time.perf_counter() - began) / (steps * FEWEST)  # pyright: ignore[reportPossiblyUnboundVariable]
+    return sizes_for(coordinates, step, steps=steps, seconds=seconds)
+
+
+def sizes_for(coordinates: int, step: float, *, steps: int, seconds: float) -> Sizes:
+    """Return the sizes for what a step costs."""
+    run = max(step * steps, 1e-9)
+    looked_at = LOOK * seconds / (RUNS * run)
+    validated = min(VALIDATION * seconds / (DEARER * run), FLOATS / (60 * max(1, coordinates)))
+    return Sizes(
+        coordinates,
+        step,
+        _between(looked_at, MOST_LOOKED_AT),
+        _between(validated, MOST_VALIDATED),
+    )
+
+
+def at_once(floats: int) -> int:
+    """Return how many problems fit where each holds so many numbers; 0 if none does."""
+    return int(FLOATS / max(1, floats))
+
+
+def _between(count: float, most: int) -> int:
+    return int(min(max(count, FEWEST), most))

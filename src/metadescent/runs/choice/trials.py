@@ -1,0 +1,241 @@
+"""Choose what to train by short trials: a look, untrained starts, then halving by the clock.
+
+All candidates are validated on the same problems by how fast they get to the same levels (see
+`descent.levels`). After the first round only the better half goes on, for longer. What is chosen
+is trained anew for the rest of the time, so that one command without a search repeats it.
+"""
+
+import contextlib
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+
+from metadescent.problems.base import Problem
+from metadescent.runs import training
+from metadescent.runs.choice.candidate import (
+    Candidate,
+    candidates,
+    common_recipe,
+)
+from metadescent.runs.choice.journal import Journal, Result
+from metadescent.runs.choice.look import Look, look_at
+from metadescent.runs.choice.sizes import sizes_of
+from metadescent.runs.curriculum import keep_optimizer, validate_init
+from metadescent.runs.folder import OPTIMIZER
+from metadescent.runs.log import read_metrics
+from metadescent.runs.plan import plan_of
+from metadescent.runs.recipe import Recipe
+
+TRIALS = 0.4
+"""The share of the time after the look that is for trials."""
+LONGER = 3
+"""In the second round a trial has so many times as long as in the first."""
+
+
+class Report(Protocol):
+    """Where a stage says how far it has come."""
+
+    def __call__(self, text: str, advance: int = 0, part: float | None = None) -> None:
+        """Show `text`, and that `advance` more units are done and a part of the next."""
+
+
+Bar = Callable[[str, int], AbstractContextManager[Report]]
+"""Makes a report of a stage of so many units."""
+
+
+def choose(
+    folder: Path, problem: Problem, journal: Journal, *, bar: Bar, data_dir: Path | None = None
+) -> Recipe:
+    """Return the recipe for the rest of the time; nothing that is noted is done again."""
+    if (chosen := journal.chosen()) is not None:
+        return chosen
+    asked = journal.get("asked")
+    in_all, spent = 60.0 * asked["minutes"], Clock(journal)
+    common = common_recipe(steps=asked["steps"], seed=asked["seed"])
+    seen = journal.look()
+    if seen is None:
+        seen = _look(problem, common, in_all, bar)
+        journal.see(seen)
+        spent.note()
+    tried = candidates(seen, steps=asked["steps"], seed=asked["seed"], seconds=in_all)
+    tried = [_begun(candidate, problem, journal, bar) for candidate in tried]
+    spent.note()
+    # One round of all, and one of half of them that is `LONGER` in all.
+    second = max(1, (len(tried) + 1) // 2)
+    seconds = journal.get("trial_seconds")
+    if seconds is None:
+        left = in_all - journal.seconds
+        seconds = max(0.0, TRIALS * left / (len(tried) + (LONGER - 1) * second))
+        # Once and for all: after a stop less time is left, and the choice is to be the same.
+        journal.put("trial_seconds", seconds)
+    results: list[Result] = []
+    for share, count in ((1, len(tried)), (LONGER, second)):
+        if results:
+            best = sorted(results, key=lambda result: result.best)[:count]
+            names = [result.name for result in best]
+            tried = [candidate for candidate in tried if candidate.name in names]
+        results = _round(folder, problem, tried, share, seconds * share, journal, bar, data_dir)
+        spent.note()
+    best = min(results, key=lambda result: result.best)
+    recipe = next(candidate.recipe for candidate in tried if candidate.name == best.name)
+    left = in_all - journal.seconds - best.first
+    recipe = replace(recipe, epochs=max(1, int(left / best.epoch)), decay="cosine")
+    journal.choose(recipe)
+    return recipe
+
+
+class Clock:
+    """Notes in a journal what was spent since it was asked last."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal, self.since = journal, time.monotonic()
+
+    def note(self) -> None:
+        """Note what was spent."""
+        now = time.monotonic()
+        self.journal.spend(now - self.since)
+        self.since = now
+
+
+def _look(problem: Problem, recipe: Recipe, seconds: float, bar: Bar) -> Look:
+    """Tune and run the baselines, the latter on the problems that φ will be validated on."""
+    tune_key = jax.random.fold_in(plan_of(recipe).key, 1)
+    validation_key, _ = jax.random.split(plan_of(recipe).key)
+    sizes = sizes_of(problem, tune_key, steps=recipe.steps, seconds=seconds)
+    with bar("look", 10) as report:
+        return look_at(
+            problem,
+            (tune_key, validation_key),
+            steps=recipe.steps,
+            sizes=sizes,
+            progress=lambda text: report(text, 1),
+            within=lambda text, part: report(text, part=part),
+        )
+
+
+def _begun(candidate: Candidate, problem: Problem, journal: Journal, bar: Bar) -> Candidate:
+    """Return a candidate with the best of its starts, each validated untrained."""
+    starts: dict[str, float] = journal.get("starts") or {}
+    new = [spec for spec in candidate.starts if spec not in starts]
+    if new:
+        with bar(f"start {candidate.name}", len(new)) as report:
+            for spec in new:
+                r = validate_init(replace(candidate.recipe, optimizer=spec), problem)
+                starts[spec] = r if r == r else float("inf")
+                report(f"{spec}: {r:.3g}", 1)
+        journal.put("starts", starts)
+    best = min(candidate.starts, key=lambda spec: starts[spec])
+    return candidate._replace(recipe=replace(candidate.recipe, optimizer=best))
+
+
+def _round(
+    folder: Path,
+    problem: Problem,
+    tried: list[Candidate],
+    share: int,
+    seconds: float,
+    journal: Journal,
+    bar: Bar,
+    data_dir: Path | None,
+) -> list[Result]:
+    """Train each candidate until it has had so many seconds in all."""
+    done: dict[str, Any] = journal.get("trials") or {}
+    names = {candidate.name: f"{candidate.name} × {share}" for candidate in tried}
+    new = [candidate for candidate in tried if names[candidate.name] not in done]
+    if new:
+        with bar(f"try {len(new)} for {seconds:.0f} s each", len(new)) as report:
+            for candidate in new:
+                result = _trial(folder, problem, candidate, seconds, journal, data_dir)
+                done = {**done, names[candidate.name]: result._asdict()}
+                journal.put("trials", done)
+                report(f"{candidate.name}: {result.best:.3g}", 1)
+    return [Result(**done[names[candidate.name]]) for candidate in tried]
+
+
+def _trial(
+    folder: Path,
+    problem: Problem,
+    candidate: Candidate,
+    seconds: float,
+    journal: Journal,
+    data_dir: Path | None,
+) -> Result:
+    """Train one candidate, or go on with it."""
+    place, plan = folder_of(folder, candidate.name), plan_of(candidate.recipe)
+    run = training.train(
+        place,
+        problem,
+        journal.get("asked")["problem"],
+        plan,
+        resume=True,
+        data_dir=data_dir,
+        warn=lambda _: None,
+    )
+    # A first epoch is mostly compilation, and counts for nothing.
+    with contextlib.closing(run):
+        while (metrics := read_metrics(place), _trained(metrics) < seconds)[1]:
+            next(run)
+    at = [0.0, *(line["seconds"] for line in metrics)]
+    epochs = [after - before for before, after in itertools.pairwise(at)]
+    epoch = statistics.median(epochs[1:] or epochs)
+    best = metrics[-1]["best_loss"]
+    return Result(
+        candidate.name,
+        candidate.recipe.optimizer,
+        journal.get("starts")[candidate.recipe.optimizer],
+        float("inf") if best is None else best,
+        len(metrics),
+        epoch,
+        max(0.0, epochs[0] - epoch),
+    )
+
+
+def _trained(metrics: Sequence[dict[str, Any]]) -> float:
+    """Return the seconds of all epochs but the first, below 0 where there is none."""
+    return metrics[-1]["seconds"] - metrics[0]["seconds"] if metrics else -1.0
+
+
+def folder_of(folder: Path, name: str) -> Path:
+    """Return the folder of a trial's run."""
+    return folder / "trials" / name
+
+
+def keep_best(folder: Path, problem_name: str, journal: Journal) -> tuple[str, float]:
+    """Make the best φ that was validated the folder's: trained, of a trial, or as it begins."""
+    trained = (read_metrics(folder) or [{}])[-1].get("best_loss")
+    recipe = journal.chosen()
+    assert recipe is not None
+    best = ("trained", float("inf") if trained is None else trained)
+    for result in journal.trials():
+        if result.best < best[1]:
+            best = (result.name, result.best)
+    if best[0] != "trained":
+        keep_optimizer(folder, folder_of(folder, best[0]) / OPTIMIZER)
+    starts: dict[str, float] = journal.get("starts")
+    spec = min(starts, key=lambda spec: starts[spec])
+    if starts[spec] < best[1]:
+        _keep_start(folder, problem_name, replace(recipe, optimizer=spec, epochs=1), starts[spec])
+        best = ("as it begins", starts[spec])
+    journal.put("kept", list(best))
+    return best
+
+
+def _keep_start(folder: Path, problem_name: str, recipe: Recipe, r: float) -> None:
+    from metadescent.zoo.file import save
+
+    save(
+        folder / OPTIMIZER,
+        plan_of(recipe).m,
+        optimizer=recipe.optimizer,
+        trained_on=problem_name,
+        recipe={"optimizer": recipe.optimizer, "seed": recipe.seed},
+        budget={"epochs": 0, "meta_steps": 0},
+        validation={"loss": r},
+    )

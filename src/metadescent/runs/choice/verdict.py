@@ -1,0 +1,64 @@
+"""Whether what was learned is worth it: against tuned baselines, on problems of its own."""
+
+import math
+from typing import Any
+
+from metadescent.descent.comparison import Comparison, compare
+from metadescent.descent.standings import steps_to
+from metadescent.descent.tuning import Progress, Tuned
+from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.problems.base import Problem
+from metadescent.runs.choice.look import Look
+from metadescent.runs.outcome import outcome_of, takes_searches, times
+
+JUDGED = 64
+"""Fresh problems."""
+LEARNED = "learned"
+
+
+def judge(
+    m: LearnedOptimizer,
+    problem: Problem,
+    asked: dict[str, Any],
+    seen: Look,
+    *,
+    progress: Progress = lambda _: None,
+) -> Comparison:
+    """Compare the optimizer with the baselines at the rates that they were tuned to at first."""
+    searched = {name: Tuned(rate, [], [], "at first") for name, rate in seen.rates.items()}
+    return compare(
+        {LEARNED: m},
+        problem,
+        asked["problem"],
+        baselines=list(searched),
+        num_steps=asked["steps"],
+        num_seeds=JUDGED,
+        # One above the seed of training, as for the doctor.
+        seed=asked["seed"] + 1,
+        searched=searched,
+        progress=progress,
+        timed=True,
+    )
+
+
+def advice(comparison: Comparison) -> list[str]:
+    """Return who won, and whether the optimizer is worth keeping or what to use instead."""
+    said = [outcome_of(comparison, LEARNED, "it was trained on this problem")]
+    standings = comparison.standings(LEARNED)
+    ahead = [name for name, beside in standings.items() if beside.sign < 0]
+    if not ahead:
+        speed = comparison.speed_up(LEARNED)
+        if speed is not None and speed > 1:
+            said.append(f"It is worth keeping: {times(speed)} × as fast as {comparison.reference}.")
+        return said
+    best = min(ahead, key=lambda name: comparison.curves[name].last_tenth)
+    rate = comparison.tuned[best].rate
+    how = "" if takes_searches(best) else f" at a rate of {rate:.3g}"
+    mine, other = (comparison.curves[name] for name in (LEARNED, best))
+    steps = steps_to(other.mean, mine.last_tenth)
+    there = f" and is where it ends after {steps:g} gradients" if math.isfinite(steps) else ""
+    said.append(
+        f"It is not worth keeping: {best}{how} is ahead of it{there}; use that, or give it more "
+        "minutes."
+    )
+    return said

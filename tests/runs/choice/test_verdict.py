@@ -1,0 +1,45 @@
+"""Whether it is worth keeping, in a sentence that is so."""
+
+import numpy as np
+import pytest
+
+from metadescent.descent.comparison import Comparison
+from metadescent.descent.curves import summarize
+from metadescent.descent.tuning import Tuned
+from metadescent.runs.choice.verdict import LEARNED, advice
+
+HARD = np.exp(0.1 * np.random.default_rng(0).normal(size=(20, 1)))
+
+
+def of(**rates: float) -> Comparison:
+    """Curves that fall by e^{−rate t}."""
+    losses = {name: HARD * np.exp(-rate * np.arange(1, 101)) for name, rate in rates.items()}
+    curves = {name: summarize(curves) for name, curves in losses.items()}
+    tuned = {name: Tuned(0.3, [], [], "by hand") for name in rates if name != LEARNED}
+    return Comparison("p", 100, 20, curves, tuned, 0.0, losses=losses)
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ({"sgd": 0.01, "adam": 0.02}, "It is worth keeping: 2 × as fast as adam."),
+        (
+            {"sgd": 0.01, "lbfgs": 0.4},
+            "It is not worth keeping: lbfgs is ahead of it and is where it ends after 10 gradients; "
+            "use that, or give it more minutes.",
+        ),
+        (
+            {"sgd": 0.01, "adam": 0.08},
+            "It is not worth keeping: adam at a rate of 0.3 is ahead of it and is where it ends "
+            "after 48 gradients; use that, or give it more minutes.",
+        ),
+    ],
+)
+def test_it_says_what_to_use(rates: dict[str, float], said: str) -> None:
+    first, *then = advice(of(**{LEARNED: 0.04}, **rates))
+    assert first.startswith(LEARNED)
+    assert then == [said]
+
+
+def test_where_it_is_level_nothing_is_advised() -> None:
+    assert len(advice(of(**{LEARNED: 0.02}, sgd=0.02))) == 1
