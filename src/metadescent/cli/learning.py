@@ -1,10 +1,14 @@
 """Learning an optimizer for a family of one's own as a person sees it: look, try, train, judge."""
 
+import itertools
 import math
 import os
+import shlex
+from dataclasses import asdict
 
 from metadescent._errors import UserError
 from metadescent._lines import say
+from metadescent.cli.command import as_words
 from metadescent.cli.console import output, progress, table
 from metadescent.cli.tables import print_comparison
 from metadescent.cli.train import Train
@@ -12,6 +16,7 @@ from metadescent.registry import make_problem
 from metadescent.runs.choice.journal import Journal
 from metadescent.runs.choice.learning import asked_for, learn_in
 from metadescent.runs.folder import OPTIMIZER, check_free, read_choice, resumption
+from metadescent.runs.recipe import Recipe
 from metadescent.runs.signals import patient
 
 MINUTES = 10.0
@@ -46,7 +51,15 @@ def learn(command: Train) -> None:
     print_comparison(learned.comparison)
     for line in learned.advice:
         output().print(line)
-    output().print(f"The optimizer is {folder / OPTIMIZER}.")
+    output().print(f"The optimizer is {folder / OPTIMIZER}. Without the search:")
+    output().print(_without_search(asked["problem"], learned.recipe))
+
+
+def _without_search(problem: str, recipe: Recipe) -> str:
+    """Return the command that trains by a recipe at once."""
+    chosen, usual = asdict(recipe), asdict(Recipe())
+    words = [as_words(name, value) for name, value in chosen.items() if value != usual[name]]
+    return shlex.join(["metadescent", "train", problem, *itertools.chain(*words)])
 
 
 def compile_quickly() -> None:

@@ -25,8 +25,8 @@ def of(**rates: float) -> Comparison:
         ({"sgd": 0.01, "adam": 0.02}, "It is worth keeping: 2 × as fast as adam."),
         (
             {"sgd": 0.01, "lbfgs": 0.4},
-            "It is not worth keeping: lbfgs is ahead of it and is where it ends after 10 gradients; "
-            "use that, or give it more minutes.",
+            "It is not worth keeping: lbfgs is ahead of it and is where it ends after 10 "
+            "gradients; use that, or give it more minutes.",
         ),
         (
             {"sgd": 0.01, "adam": 0.08},

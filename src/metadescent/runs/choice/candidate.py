@@ -1,6 +1,7 @@
 """What is worth a trial on a family, once it has been looked at: rules, scales and estimators.
 
-A candidate that has several starts begins with the one of them that is best untrained. How many problems a meta-step has follows from what they take and hold.
+A candidate that has several starts begins with the one of them that is best
+untrained. How many problems a meta-step has follows from what they take and hold.
 """
 
 from collections.abc import Iterable

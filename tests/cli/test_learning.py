@@ -1,0 +1,94 @@
+"""`train` where the recipe is its to choose: what it prints, leaves and refuses."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metadescent.cli import _parse
+from metadescent.cli.train import Train
+
+LINES = """
+import jax, jax.numpy as jnp
+from metadescent import FromFunction
+data = jax.random.normal(jax.random.key(0), (50, 2, 5))
+def loss(theta, key, points):
+    return jnp.mean((theta[0] + theta[1] * points[0] - points[1]) ** 2)
+lines = FromFunction(loss, lambda key: jax.random.normal(key, (2,)), data)
+"""
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a choice that was stopped before anything had come out."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(LINES)
+    run = tmp_path / "r"
+    run.mkdir()
+    asked = {"problem": "mine.py:lines", "steps": 100, "minutes": 10.0, "seed": 0}
+    (run / "choice.json").write_text(json.dumps({"asked": asked}))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "mine.py:lines --out r",
+            "r already holds a run; go on with it by metadescent train --resume r or choose "
+            "another folder",
+        ),
+        (
+            "mine.py:lines --out r --epochs 2",
+            "r already holds a run; go on with it by metadescent train --resume r or choose "
+            "another folder",
+        ),
+        (
+            "--resume r --minutes 3",
+            "r was begun with 10 minutes and --minutes is 3; leave it out or choose another folder",
+        ),
+        (
+            "--resume r --epochs 3",
+            "--epochs is given and the recipe is to be chosen; leave it out or try --recipe paper",
+        ),
+    ],
+)
+def test_a_choice_that_was_begun_is_gone_on_with_as_it_was(
+    words: str, said: str, begun: Path, metadescent: Callable
+) -> None:
+    before = (begun / "choice.json").read_text()
+    status, out, err = metadescent("train", *words.split())
+    assert (status, out, err) == (2, "", f"metadescent: {said}\n")
+    assert (begun / "choice.json").read_text() == before
+    assert [path.name for path in begun.iterdir()] == ["choice.json"]
+
+
+@pytest.mark.slow
+def test_it_learns_says_so_and_is_used_like_any_run(
+    begun: Path, metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What it sets is for processes of its own.
+    monkeypatch.setenv("XLA_FLAGS", "")
+    (begun / "choice.json").unlink()
+    status, out, err = metadescent(
+        *["train", "mine.py:lines", "--out", "r", "--minutes", "0.1", "--steps", "10"]
+    )
+    assert status == 0, err
+    for word in ("look (", "start lstm", "try 4 for", "train", "judge"):
+        assert word in err
+    assert "Time to what" in out
+    assert "speed-up" in out
+    assert "learned " in out
+    said = f"The optimizer is {Path('r', 'optimizer.safetensors')}. Without the search:"
+    assert out.splitlines()[-2] == said
+    # Nothing is left to do but to say it again.
+    again = metadescent("train", "--resume", "r")
+    assert again[0] == 0
+    assert again[1].splitlines()[-1] == out.splitlines()[-1]
+    assert "try " not in again[2]
+    words = ["evaluate", "r", "mine.py:lines", "--steps", "10", "--seeds", "8", "--against", "sgd"]
+    assert metadescent(*words)[0] == 0
+    # The command that repeats it is one.
+    assert isinstance(_parse(shlex.split(out.splitlines()[-1])[1:]), Train)
