@@ -105,8 +105,12 @@ def _show_problem(name: str, data_dir: Any) -> None:
         for choice, value in asdict(recipe).items()
     ]
     out.print(table(f"{name}: default recipe", ["choice", "set by"], rows))
+    searched = any(":" in call.name for call in calls(parse(name)))
+    if searched:
+        out.print("Without flags train looks for a better one, for ten minutes.")
     out.print("The same, with nothing left to a default:\n", soft_wrap=True)
     words = ["metadescent train", shlex.quote(name), *(row[0] for row in rows)]
+    words += ["--recipe paper"] * searched
     out.print(continued(" ".join(words), min(out.width, LONGEST_LINE)))
     if papers:
         out.print("\nThe paper finds the meta-rate by random search: add --search 40.")
