@@ -491,7 +491,10 @@ def test_an_estimator_outside_the_package_will_do(tmp_path: Path, sentence: Call
     [
         ("pse", "there is no estimator named 'pse'; did you mean 'pes'?"),
         ("pes(sdt=0.1)", "pes has no option 'sdt'; did you mean 'std'?"),
-        ("pes(coordinates=3)", "pes has no option 'coordinates'; known are leaves, problems, std"),
+        (
+            "pes(coordinates=3)",
+            "pes has no option 'coordinates'; known are floor, leaves, log, problems, std",
+        ),
         ("pes(std=0.0)", "std is 0.0 and must be at least 1e-12"),
     ],
 )

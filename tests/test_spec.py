@@ -47,10 +47,23 @@ def test_parsing_undoes_writing(name: str, options: dict[str, Any]) -> None:
         ("it's :).py:C(x='q')", ("it's :).py:C", {"x": "q"})),
         ("a->b.py:C", ("a->b.py:C", {})),
         ("pes(leaves='a.py:b')", ("pes", {"leaves": "a.py:b"})),
+        ("f(x='a -> b')", ("f", {"x": "a -> b"})),
+        (
+            "f(x='a + b', y=['c >> d', \"e) -> f(\"])",
+            ("f", {"x": "a + b", "y": ["c >> d", "e) -> f("]}),
+        ),
+        ("f(x='it\\'s a + b')", ("f", {"x": "it's a + b"})),
     ],
 )
 def test_a_specification_is_a_name_and_options(spec: str, expected: Any) -> None:
     assert parse(spec) == expected
+
+
+def test_signs_within_a_value_are_text() -> None:
+    rule = "* -> f(x='a -> b') >> g(y='c >> d')"
+    assert str(parse(rule)) == rule
+    assert [call.options for call in calls(parse(rule))] == [{"x": "a -> b"}, {"y": "c >> d"}]
+    assert parse("f(x='a + b') + g") == Sum((Call("f", {"x": "a + b"}), Call("g", {})))
 
 
 def test_brackets_of_a_path_hide_no_sign() -> None:

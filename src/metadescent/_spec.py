@@ -110,11 +110,15 @@ HELD = {ord(sign): 0xE000 + ord(sign) for sign in " ()='\""}
 _PATH = rf"(?:(?!{_SIGNS}|\([^()'\"]*=\s*['\"]).)*?\.py:"
 
 
+# A text that is an option's value, or a part of one.
+_QUOTED = r"""([=,\[({]\s*)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+
+
 def _masked(text: str) -> str:
-    """Return a text as long, in which the signs and brackets of paths are none."""
-    return re.sub(
-        rf"(^|{_SIGNS})({_PATH})", lambda path: path[1] + "x" * len(path[2]), text, flags=re.DOTALL
-    )
+    """Return a text as long, in which the signs and brackets of paths and values are none."""
+    for hidden in (rf"(^|{_SIGNS})({_PATH})", _QUOTED):
+        text = re.sub(hidden, lambda at: at[1] + "x" * len(at[2]), text, flags=re.DOTALL)
+    return text
 
 
 def _held(text: str, home: str | os.PathLike[str]) -> str:
