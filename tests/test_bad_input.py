@@ -167,6 +167,13 @@ SENTENCES = {
     "Proportional: θ": "proportional measures steps by θ and was given none; pass params",
     "WarmUp: steps": "steps is -1.0 and must be at least 1e-06",
     "Partitioned: nothing": 'there is no group; give one or more, such as ("*", optimizer)',
+    "ES: std": "std is 0.0 and must be at least 1e-12",
+    "ES: pairs": "pairs is 0 and must be at least 1",
+    "learn: problem": (
+        "problem is 'quadratic' and must be a metadescent.Problem; try FromFunction(loss, init)"
+    ),
+    "learn: minutes": "minutes is 0.0 and must be at least 0.001",
+    "learn: steps": "steps is 0.5 and must be a whole number, at least 1",
     "PES: std": "std is 0.0 and must be at least 1e-12",
     "PES: leaves": "leaves is 3 and must be a pattern of paths; try 'output/*'",
     "Imitation: teacher": "there is no teacher 'adma'; known are adam, rmsprop, sgd",

@@ -14,7 +14,11 @@ SOURCE = Path(metadescent.__file__).parent
 KNOWN = commands()
 FLAGS = {flag for kind in KNOWN.values() for flag in flags(kind)} | {"--help", "--debug"}
 # Those that are of other programs.
-OTHERS = {"--version", "--xla_force_host_platform_device_count"}
+OTHERS = {
+    "--version",
+    "--xla_backend_optimization_level",
+    "--xla_force_host_platform_device_count",
+}
 
 
 def sentences(path: Path) -> list[str]:

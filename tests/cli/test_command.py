@@ -32,7 +32,7 @@ def flags(command: type) -> Iterator[str]:
         if field.name == "recipe":
             yield from flags(Recipe)
         elif "Positional" not in str(field.type) and field.type not in POSITIONAL:
-            yield "--" + field.name.replace("_", "-")
+            yield "--" + field.metadata.get("flag", field.name).replace("_", "-")
 
 
 POSITIONAL = (Problem, Optimizer, Run)

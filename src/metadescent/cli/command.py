@@ -12,7 +12,17 @@ from typing import Any, ClassVar
 from metadescent.runs.recipe import Recipe
 
 # What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
-SHARED = {"baselines", "console", "pace", "painting", "tables", "template", "training", "verdicts"}
+SHARED = {
+    "baselines",
+    "console",
+    "learning",
+    "pace",
+    "painting",
+    "tables",
+    "template",
+    "training",
+    "verdicts",
+}
 
 
 # Not an ABC: for a class of another metaclass tyro imports typeguard, which takes 0.1 s.
@@ -46,7 +56,7 @@ class Command:
             if field.default is dataclasses.MISSING:
                 words.append(str(value))
             elif value != field.default:
-                words += as_words(field.name, value)
+                words += as_words(field.metadata.get("flag", field.name), value)
         return shlex.join(words)
 
     def run(self) -> None:
@@ -65,8 +75,13 @@ def as_words(name: str, value: Any) -> list[str]:
 def flags(kind: Any) -> list[str]:
     """Return the fields of a command, those of the recipe of `train` among them, as flags."""
     fields = dataclasses.fields(kind)
-    names = [f"--{field.name.replace('_', '-')}" for field in fields if field.name != "recipe"]
+    names = [_flag(field) for field in fields if field.name != "recipe"]
     return names if len(names) == len(fields) else [*names, *flags(Recipe)]
+
+
+def _flag(field: dataclasses.Field) -> str:
+    # One that is named otherwise on the command line says so.
+    return f"--{field.metadata.get('flag', field.name).replace('_', '-')}"
 
 
 def attributed(sentence: str, command: str) -> str:

@@ -45,11 +45,12 @@ class Train(Command):
     """Run folder; runs/PROBLEM if not given."""
     resume: bool = False
     """Go on with a run: train --resume RUN needs no other flag; more --epochs extend it."""
-    by: Annotated[Literal["", "choice", "paper"], arg(name="recipe")] = ""
-    """Choose a recipe by short trials, or begin with the paper's; choice for problems of one's own
-    where no flag of the recipe is given."""
+    by: Annotated[Literal["auto", "choice", "paper"], arg(name="recipe")] = field(
+        default="auto", metadata={"flag": "recipe"}
+    )
+    """Whether to look for a recipe; auto: for your own problem, if no other flag says one."""
     minutes: float = 0.0
-    """Stop, saved, once the run has trained for so long in all; 0: never, but 10 with a choice."""
+    """Stop, saved, once it has trained for so long in all; 0: never, or 10 with a choice."""
     search: int = 0
     """Pick the meta-rate by random search: this many short trials."""
     curriculum: Annotated[str | None, arg(metavar="STEPS,…")] = None
@@ -178,6 +179,8 @@ class Train(Command):
 
     def _choosing(self, given: set[str]) -> bool:
         """Tell whether the recipe is to be chosen, or a choice to be gone on with."""
+        if self.begun:
+            config_here(self.folder)  # read for its error
         kept = read_choice(self.folder) if self.resume else None
         if kept is not None or self.by == "choice":
             others = sorted(given - CHOSEN_WITH)
@@ -190,7 +193,7 @@ class Train(Command):
             return not others
         own = any(":" in call.name for call in calls(parse(self.problem)))
         plain = given <= CHOSEN_WITH and not (self.several or self.processes or self.coordinator)
-        return not self.by and own and plain and not self.begun
+        return self.by == "auto" and own and plain and not self.begun
 
     def launch(self, words: Sequence[str]) -> int | None:
         """Start processes of this machine and watch over them, where there are to be any."""
