@@ -90,5 +90,9 @@ def test_it_learns_says_so_and_is_used_like_any_run(
     assert "try " not in again[2]
     words = ["evaluate", "r", "mine.py:lines", "--steps", "10", "--seeds", "8", "--against", "sgd"]
     assert metadescent(*words)[0] == 0
+    # It is found from another folder, too.
+    (begun.parent / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert metadescent("train", "--resume", "../r")[0] == 0
     # The command that repeats it is one.
     assert isinstance(_parse(shlex.split(out.splitlines()[-1])[1:]), Train)

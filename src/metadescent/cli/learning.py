@@ -5,6 +5,7 @@ import math
 import os
 import shlex
 from dataclasses import asdict
+from pathlib import Path
 
 from metadescent._errors import UserError
 from metadescent._lines import say
@@ -16,6 +17,7 @@ from metadescent.registry import make_problem
 from metadescent.runs.choice.journal import Journal
 from metadescent.runs.choice.learning import asked_for, learn_in
 from metadescent.runs.folder import OPTIMIZER, check_free, read_choice, resumption
+from metadescent.runs.naming import absolute
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.signals import patient
 
@@ -28,20 +30,27 @@ def learn(command: Train) -> None:
     check_free(folder, command.resume)
     minutes = command.minutes or MINUTES
     asked = asked_for(command.problem_name, minutes, recipe.steps, recipe.seed)
+    name = command.problem_name
     if kept:
         asked = kept["asked"]
+        # As it is found from this folder.
+        home = Path((kept.get("origin") or {}).get("folder") or Path.cwd())
+        name = asked["problem"]
+        if home != Path.cwd():
+            name = str(absolute("problem", name, home))
         if command.minutes and command.minutes != asked["minutes"]:
             raise UserError(
                 f"{folder} was begun with {asked['minutes']:g} minutes and --minutes is "
                 f"{command.minutes:g}; leave it out or choose another folder"
             )
     compile_quickly()
-    problem = make_problem(asked["problem"], command.data_dir)
+    problem = make_problem(name, command.data_dir)
     with patient() as patience:
         learned = learn_in(
             folder,
             problem,
             asked,
+            problem_name=name,
             bar=progress,
             say=_say_choice,
             warn=lambda text: say(f"Warning: {text}."),

@@ -64,8 +64,17 @@ def check_origin(
     """Raise a UserError if the run in a folder, if there is one, was begun from something else."""
     begun = read_config(folder).get("origin") if (folder / CONFIG).exists() else None
     # A run of an older version does not say.
-    if not begun:
-        return
+    if begun:
+        compare_origins(folder, begun, origin, warn)
+
+
+def compare_origins(
+    folder: Path,
+    begun: dict[str, Any],
+    origin: dict[str, Any],
+    warn: Callable[[str], object] = warnings.warn,
+) -> None:
+    """Raise a UserError if what was begun in a folder was begun from something else."""
     elsewhere = f"go on in another folder by --init {folder}"
     for name, value in origin["settings"].items():
         before = begun.get("settings", {}).get(name, value)

@@ -137,6 +137,16 @@ def test_a_damaged_journal_is_named(text: str, tmp_path: Path, sentence: Callabl
     assert (tmp_path / "choice.json").read_text() == text
 
 
+def test_another_f_than_it_was_begun_with_is_refused(tmp_path: Path, sentence: Callable) -> None:
+    origin = {"settings": {}, "versions": {}, "f": "a", "data": "b", "folder": "c"}
+    Journal(tmp_path, ASKED).begin(origin, pytest.fail)
+    Journal(tmp_path, ASKED).begin({**origin, "folder": "d"}, pytest.fail)
+    assert sentence(Journal(tmp_path, ASKED).begin, {**origin, "f": "x"}, pytest.fail) == (
+        f"f is another function than the one that {tmp_path} was begun with; restore what was, or "
+        f"go on in another folder by --init {tmp_path}"
+    )
+
+
 def test_a_baseline_that_diverged_is_none_in_json(tmp_path: Path) -> None:
     Journal(tmp_path, ASKED).see(seen())
     kept: Any = json.loads((tmp_path / "choice.json").read_text())

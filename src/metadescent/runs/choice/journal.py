@@ -1,6 +1,7 @@
 """What a choice has come to so far, in a file: a killed one goes on, and decides the same."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from metadescent._levels import Level
 from metadescent.runs.choice.look import Look
 from metadescent.runs.choice.sizes import Sizes
 from metadescent.runs.folder import CHOICE, read_choice
+from metadescent.runs.origin import compare_origins
 from metadescent.runs.recipe import Recipe, recipe_from
 
 
@@ -35,13 +37,15 @@ class Journal:
     Arguments:
         folder: of the run.
         asked: the problem's name, steps, minutes and seed.
+        problem_name: the name by which the problem is found from this folder, if it is another.
 
     Raises:
         UserError: if the folder has a choice that was asked for otherwise, or a damaged one.
     """
 
-    def __init__(self, folder: Path, asked: dict[str, Any]):
+    def __init__(self, folder: Path, asked: dict[str, Any], problem_name: str = ""):
         self.path = folder / CHOICE
+        self.problem_name = problem_name or asked["problem"]
         self.kept: dict[str, Any] = read_choice(folder) or {"asked": asked}
         for name, value in asked.items():
             before = self.kept["asked"].get(name)
@@ -60,6 +64,14 @@ class Journal:
         """Note what has come out."""
         self.kept[name] = value
         self._write()
+
+    def begin(self, origin: dict[str, Any], warn: Callable[[str], object]) -> None:
+        """Note what this is begun from, or raise a UserError if that was something else before."""
+        before = self.get("origin")
+        if before is None:
+            self.put("origin", origin)
+        else:
+            compare_origins(self.path.parent, before, origin, warn)
 
     @property
     def seconds(self) -> float:

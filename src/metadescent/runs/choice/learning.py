@@ -18,10 +18,12 @@ from metadescent.descent.outside import LOOKED_AT, check_start
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.runs import training
+from metadescent.runs.choice.candidate import common_recipe
 from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.choice.trials import Bar, choose, keep_best
 from metadescent.runs.choice.verdict import advice, judge
 from metadescent.runs.log import read_metrics
+from metadescent.runs.origin import origin_of
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
@@ -105,6 +107,7 @@ def learn_in(
     problem: Problem,
     asked: dict[str, Any],
     *,
+    problem_name: str = "",
     bar: Callable[[str, int], AbstractContextManager[Any]] = _silent,
     say: Callable[[Journal], object] = lambda _: None,
     warn: Callable[[str], object] = warnings.warn,
@@ -117,7 +120,9 @@ def learn_in(
     called with a word on where it stands whenever all is saved, to stop if need be.
     """
     with locked(folder):
-        journal = Journal(folder, asked)
+        journal = Journal(folder, asked, problem_name)
+        common = plan_of(common_recipe(steps=asked["steps"], seed=asked["seed"]))
+        journal.begin(origin_of(problem, common.m), warn)
 
         def stage(title: str, total: int) -> AbstractContextManager[Any]:
             check(f"before the stage {title!r}")
@@ -131,7 +136,7 @@ def learn_in(
     if journal.get("kept") is None:
         _train(folder, problem, journal, recipe, bar, warn, data_dir, check)
         with locked(folder):
-            keep_best(folder, asked["problem"], journal)
+            keep_best(folder, journal)
     seen, m = journal.look(), load(folder)
     assert seen is not None
     with bar("judge", 2 * len(seen.rates) + 1) as report:
@@ -154,7 +159,7 @@ def _train(
     run = training.train(
         folder,
         problem,
-        asked["problem"],
+        journal.problem_name,
         plan_of(recipe),
         resume=True,
         minutes=max(1e-3, late - journal.seconds / 60),

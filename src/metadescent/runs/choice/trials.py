@@ -172,7 +172,7 @@ def _trial(
     run = training.train(
         place,
         problem,
-        journal.get("asked")["problem"],
+        journal.problem_name,
         plan,
         resume=True,
         data_dir=data_dir,
@@ -207,7 +207,7 @@ def folder_of(folder: Path, name: str) -> Path:
     return folder / "trials" / name
 
 
-def keep_best(folder: Path, problem_name: str, journal: Journal) -> tuple[str, float]:
+def keep_best(folder: Path, journal: Journal) -> tuple[str, float]:
     """Make the best φ that was validated the folder's: trained, of a trial, or as it begins."""
     trained = (read_metrics(folder) or [{}])[-1].get("best_loss")
     recipe = journal.chosen()
@@ -221,20 +221,20 @@ def keep_best(folder: Path, problem_name: str, journal: Journal) -> tuple[str, f
     starts: dict[str, float] = journal.get("starts")
     spec = min(starts, key=lambda spec: starts[spec])
     if starts[spec] < best[1]:
-        _keep_start(folder, problem_name, replace(recipe, optimizer=spec, epochs=1), starts[spec])
+        _keep_start(folder, journal, replace(recipe, optimizer=spec, epochs=1), starts[spec])
         best = ("as it begins", starts[spec])
     journal.put("kept", list(best))
     return best
 
 
-def _keep_start(folder: Path, problem_name: str, recipe: Recipe, r: float) -> None:
+def _keep_start(folder: Path, journal: Journal, recipe: Recipe, r: float) -> None:
     from metadescent.zoo.file import save
 
     save(
         folder / OPTIMIZER,
         plan_of(recipe).m,
         optimizer=recipe.optimizer,
-        trained_on=problem_name,
+        trained_on=journal.get("asked")["problem"],
         recipe={"optimizer": recipe.optimizer, "seed": recipe.seed},
         budget={"epochs": 0, "meta_steps": 0},
         validation={"loss": r},
