@@ -154,7 +154,7 @@ def _train(
     data_dir: Path | None,
     check: Callable[[str], object],
 ) -> None:
-    asked, late = journal.get("asked"), LATE * journal.get("asked")["minutes"]
+    late = LATE * journal.get("asked")["minutes"]
     done = len(read_metrics(folder))
     run = training.train(
         folder,
