@@ -96,13 +96,12 @@ def test_a_constant_that_would_lose_its_value_is_refused(sentence: Callable) -> 
             return minimize(lambda x: jnp.sum((x - times) ** 2), jnp.ones(2)).sample(key)
 
     if jax.config.jax_enable_x64:
-        check_start(Times(), KEY, 4)
-    else:
-        assert sentence(check_start, Times(), KEY, 4) == (
-            "an array of shape (2,) that f reads is int64 and holds 1700000000000, which becomes "
-            "-807049216 in JAX's int32; subtract an offset or divide in NumPy first, or set "
-            "JAX_ENABLE_X64=1"
-        )
+        pytest.skip("with 64 bits nothing is lost")
+    assert sentence(check_start, Times(), KEY, 4) == (
+        "an array of shape (2,) that f reads is int64 and holds 1700000000000, which becomes "
+        "-807049216 in JAX's int32; subtract an offset or divide in NumPy first, or set "
+        "JAX_ENABLE_X64=1"
+    )
 
 
 class Rule(Coordinatewise):
