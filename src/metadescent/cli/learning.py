@@ -73,7 +73,7 @@ def _without_search(problem: str, recipe: Recipe) -> str:
 
 def compile_quickly() -> None:
     """Have XLA compile in half of the time, if it has not begun: programs are run for seconds."""
-    # By `benchmarks/compilation.py` these programs are no slower for it.
+    # Most of a short trial would be compilation; how much slower programs are depends on them.
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_backend_optimization_level" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=1".strip()

@@ -41,7 +41,7 @@ class Candidate(NamedTuple):
 
 
 def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Candidate]:
-    """Return what suits what was seen and the time that there is, the most promising first."""
+    """Return what suits what was seen and the time that there is."""
     adam, levels, n = seen.rates["adam"], written(seen.levels), seen.sizes.coordinates
     most = seen.sizes.most(PART * seconds, steps)
     common = replace(

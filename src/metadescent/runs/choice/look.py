@@ -4,7 +4,6 @@ The baselines are what the trained optimizer is measured by in the end. From the
 the scale of its steps, from their curves the levels that it is to get to.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -146,10 +145,3 @@ def mean_of(curves: Any) -> Float[np.ndarray, " steps"]:
     """Return the mean over problems, without the few on which the loss blew up."""
     losses = or_infinite(np.asarray(curves, np.float64))
     return losses[~apart(blown_up(losses))].mean(0)
-
-
-def table(seen: Look) -> Sequence[tuple[str, float, float]]:
-    """Return baselines as rows, the lowest first: name, rate, final loss."""
-    return sorted(
-        ((name, seen.rates[name], end) for name, end in seen.ends.items()), key=lambda row: row[2]
-    )
