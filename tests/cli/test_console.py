@@ -298,7 +298,7 @@ def test_a_table_has_its_title_its_columns_and_its_rows() -> None:
 def test_results_are_whole_lines_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    long = "word " * 100
+    long = "word " * 100 + "word"
     console.output().print(long)
     assert capsys.readouterr().out == long + "\n"
 
