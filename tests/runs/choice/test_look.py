@@ -88,7 +88,7 @@ def test_what_is_tried_can_be_planned_and_is_validated_alike(size: int, minibatc
 
 def test_the_paced_one_begins_as_the_best_baseline() -> None:
     (paced,) = (
-        c for c in candidates(seen(), steps=STEPS, seed=0, seconds=60.0) if c.name == "paced"
+        c for c in candidates(seen(), steps=STEPS, seed=0, seconds=60.0) if "paced" in c.name
     )
     m = make_optimizer(paced.starts[0], jax.random.key(0))
     g, _ = m.update(jnp.ones(3), m.init(jnp.zeros(3)))
@@ -167,9 +167,9 @@ def test_what_is_tried_fits_the_time_and_the_memory(coordinates: int, step: floa
             candidate.recipe.problems,
             17 if "es(" in candidate.recipe.estimator else 1,
         )
-        held = problems * tries * coordinates * (10 if candidate.name == "paced" else 70)
+        held = problems * tries * coordinates * (10 if "paced" in candidate.name else 70)
         assert problems == 1 or held <= FLOATS
         assert problems == 1 or problems * tries * STEPS * step <= 60.0
     # Where runs are dear or large, nothing is done through many of them at a time.
-    evolved = {"paced", "quasi-newton"} & {candidate.name for candidate in tried}
+    evolved = {candidate.name for candidate in tried} - {"lstm", "normalized"}
     assert len(evolved) == (2 if step < 1e-3 and coordinates < 1000 else 0)

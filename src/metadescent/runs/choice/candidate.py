@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from metadescent._levels import written
-from metadescent.descent.baselines import spec_at
+from metadescent.descent.baselines import BASELINES, spec_at
 from metadescent.runs.choice.look import Look
 from metadescent.runs.choice.sizes import FEWEST, at_once
 from metadescent.runs.recipe import Recipe
@@ -74,8 +74,12 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
             estimator = f"es(pairs={PAIRS},{leaves}levels='{levels}')"
             chosen.append(Candidate(name, replace(few, estimator=estimator), tuple(starts)))
 
-    best = spec_at(seen.best, seen.rates[seen.best])
-    evolved("paced", "", 10, [f"{best} >> pace(horizon={float(steps)})"])
+    plain = [name for name in seen.ends if not BASELINES[name].searches_along_line]
+    plain.sort(key=lambda name: seen.ends[name])
+    # Where f is noise in part, so is which baseline is best.
+    for name in plain[: 2 if seen.minibatches else 1]:
+        rule = spec_at(name, seen.rates[name])
+        evolved(f"paced-{name}", "", 10, [f"{rule} >> pace(horizon={float(steps)})"])
     # A line through noise says nothing of curvature.
     if not seen.minibatches:
         own = f"coordinates={n}," if n <= OWN else ""

@@ -20,7 +20,7 @@ from metadescent.problems.base import Problem
 from metadescent.runs import training
 from metadescent.runs.choice.candidate import common_recipe
 from metadescent.runs.choice.journal import Journal, Result
-from metadescent.runs.choice.trials import Bar, choose, keep_best
+from metadescent.runs.choice.trials import Bar, choose, keep_best, untrained
 from metadescent.runs.choice.verdict import advice, judge
 from metadescent.runs.log import read_metrics
 from metadescent.runs.origin import origin_of
@@ -139,8 +139,9 @@ def learn_in(
             keep_best(folder, journal)
     seen, m = journal.look(), load(folder)
     assert seen is not None
-    with bar("judge", 2 * len(seen.rates) + 1) as report:
-        comparison = judge(m, problem, asked, seen, progress=lambda text: report(text, 1))
+    first = plan_of(untrained(journal)).m
+    with bar("judge", 2 * len(seen.rates) + 2) as report:
+        comparison = judge(m, first, problem, asked, seen, progress=lambda text: report(text, 1))
     return Learned(m, comparison, recipe, journal.trials(), advice(comparison))
 
 

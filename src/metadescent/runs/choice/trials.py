@@ -227,6 +227,16 @@ def keep_best(folder: Path, journal: Journal) -> tuple[str, float]:
     return best
 
 
+def untrained(journal: Journal) -> Recipe:
+    """Return the recipe of what `keep_best` kept, whose optimizer is the one that it began as."""
+    recipe, name = journal.chosen(), journal.get("kept")[0]
+    assert recipe is not None
+    starts: dict[str, float] = journal.get("starts")
+    specs = {result.name: result.optimizer for result in journal.trials()}
+    specs["as it begins"] = min(starts, key=lambda spec: starts[spec])
+    return replace(recipe, optimizer=specs.get(name, recipe.optimizer))
+
+
 def _keep_start(folder: Path, journal: Journal, recipe: Recipe, r: float) -> None:
     from metadescent.zoo.file import save
 

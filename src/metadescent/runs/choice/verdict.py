@@ -13,21 +13,25 @@ from metadescent.runs.outcome import outcome_of, takes_searches, times
 
 JUDGED = 64
 """Fresh problems."""
-LEARNED = "learned"
+LEARNED, UNTRAINED = "learned", "untrained"
 
 
 def judge(
     m: LearnedOptimizer,
+    untrained: LearnedOptimizer,
     problem: Problem,
     asked: dict[str, Any],
     seen: Look,
     *,
     progress: Progress = lambda _: None,
 ) -> Comparison:
-    """Compare the optimizer with the baselines at the rates that they were tuned to at first."""
+    """Compare an optimizer with what it was untrained, and with the baselines.
+
+    The latter have the rates that they were tuned to at first.
+    """
     searched = {name: Tuned(rate, [], [], "at first") for name, rate in seen.rates.items()}
     return compare(
-        {LEARNED: m},
+        {LEARNED: m, UNTRAINED: untrained},
         problem,
         asked["problem"],
         baselines=list(searched),
