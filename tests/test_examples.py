@@ -12,7 +12,10 @@ import pytest
 
 from metadescent.registry import make_problem
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+GALLERY = ROOT / "examples" / "gallery" / "families.py"
+FAMILIES = re.findall(r"^def ([a-z]\w*)", GALLERY.read_text(encoding="utf-8"), re.MULTILINE)
 # Two meta-steps.
 TINY = shlex.split(
     "--optimizer 'lstm(layers=(2,),p=None)' --steps 2 --unroll 2 --problems 2 --epochs 1 "
@@ -74,3 +77,16 @@ def test_its_functions_differ_and_have_a_gradient(path: Path) -> None:
     assert len(set(values.tolist())) == 3
     assert (sizes > 0).all()
     assert np.isfinite(sizes).all()
+
+
+# Each draws a thousand tasks.
+@pytest.mark.slow
+def test_the_families_of_the_gallery_are_problems() -> None:
+    skip_without_data(GALLERY)
+    for name in FAMILIES:
+        f = make_problem(f"{GALLERY}:{name}(seed=1)").sample(jax.random.key(0))
+        theta = jax.eval_shape(f.init, jax.random.key(0))
+        slope = jax.eval_shape(jax.grad(f.loss), theta, jax.random.key(0))
+        assert jax.tree.map(lambda leaf: leaf.shape, slope) == jax.tree.map(
+            lambda leaf: leaf.shape, theta
+        )

@@ -136,3 +136,22 @@ def test_another_number_of_coordinates_is_refused() -> None:
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         Tailored(**options, key=KEY)
+
+
+def test_it_begins_at_a_multiple_of_theta_where_it_is_to(m: Tailored) -> None:
+    begun = eqx.tree_at(
+        lambda m: m.begin_at, m, jnp.log(jnp.asarray(0.5)), is_leaf=lambda x: x is None
+    )
+    seen, _ = descend(begun, bowl, steps=11)
+    np.testing.assert_allclose(seen[0], 0.5 * START, rtol=1e-6)
+    # All else is as if it had begun there.
+    np.testing.assert_array_equal(seen[1:], descend(m, bowl, seen[0], steps=10)[0])
+    assert Tailored(start=0.5, key=KEY).begin_at == begun.begin_at
+
+
+def test_it_says_that_it_needs_theta_for_that(sentence: Callable) -> None:
+    m = Tailored(start=0.5, key=KEY)
+    assert sentence(m.update, START, m.init(START)) == (
+        "the optimizer begins with a multiple of θ, and was not given it; try "
+        "optimizer.update(gradient, state, params)"
+    )

@@ -15,9 +15,12 @@ H    = L-BFGS of the steps that were kept (see `quasi_newton`), or `bfgs` of few
 ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, but half a step that is taken back
 z_t  = what `features_of` says of the run so far
 
+With a `start`, g_0 = (e^κ − 1) θ₀, and all of the above begins at e^κ θ₀.
+
 L-BFGS searches along lines, and each place that it tries costs a gradient. This rule takes one
 gradient a step: its guard sees by the slope, after the fact, that a step was too long. Training
-sets how far to trust which direction when. Where `coordinates` says how many there are, it also
+sets how far to trust which direction when. How large θ₀ is decides which minimum it falls to:
+factors of a matrix that begin close to 0 fall to better ones, and networks need theirs. Where `coordinates` says how many there are, it also
 learns what one family has in common: the size σ of each coordinate, the metric A of few, and the
 first step j. Scaling f leaves every step as it is.
 
@@ -32,7 +35,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
@@ -77,6 +80,7 @@ class Progress(NamedTuple):
     cells: CellState | None  # h and c of each coordinate
     radius: Float[Array, ""]
     retreats: Float[Array, ""]
+    has_start: Bool[Array, ""] | None  # whether θ₀ has been multiplied
 
 
 class Tailored(LearnedOptimizer):
@@ -93,11 +97,13 @@ class Tailored(LearnedOptimizer):
         memory: how many steps L-BFGS remembers, and BFGS of few coordinates all; 0 for none of
             it, as minibatches want.
         guard: whether steps are taken back, which the noise of minibatches asks for without need.
+        start: e^κ before training; 0 for a rule that leaves θ₀ as it is, and need not be given it.
         horizon: T.
         key: draws φ.
 
     Raises:
-        UserError: on use, if θ has another number of coordinates than it was made for.
+        UserError: on use, if θ has another number of coordinates than it was made for, or is
+            wanted and not given.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -115,6 +121,7 @@ class Tailored(LearnedOptimizer):
     direct: Float[Array, "directions features"]
     bias: Float[Array, " directions"]
     lengths: Float[Array, "4"]
+    begin_at: Float[Array, ""] | None
     of_each: Cells | None
     sizes: Float[Array, " coordinates"] | None
     begin: Float[Array, " coordinates"] | None
@@ -135,6 +142,7 @@ class Tailored(LearnedOptimizer):
         reach: float = 5.0,
         memory: int = 20,
         guard: bool = True,
+        start: float = 0.0,
         horizon: float = 100.0,
         *,
         key: PRNGKeyArray,
@@ -146,6 +154,7 @@ class Tailored(LearnedOptimizer):
         require("scale", scale, 1e-12)
         require("reach", reach, 1e-12)
         require("memory", memory, 0)
+        require("start", start, 0.0)
         require("horizon", horizon, 1.0)
         self.coordinates, self.betas = coordinates, tuple(betas)
         self.memory, self.guard, self.horizon = memory, guard, horizon
@@ -165,6 +174,7 @@ class Tailored(LearnedOptimizer):
             self.bias = self.bias.at[-2].set(0.0)
         # The logarithm of the scale, ρ, ρ' and λ.
         self.lengths = jnp.log(jnp.asarray([scale, reach, 2.0, 0.2], direct.dtype))
+        self.begin_at = jnp.log(jnp.asarray(start, direct.dtype)) if start else None
         self.sizes = self.begin = jnp.zeros(coordinates) if coordinates else None
         self.metric = jnp.zeros((coordinates,) * 2) if 0 < coordinates <= FEW else None
 
@@ -198,16 +208,29 @@ class Tailored(LearnedOptimizer):
         # The memory of one pair holds where the last step began, too.
         pairs = no_matrix(row) if self.is_small else no_pairs(row, max(1, self.memory))
         cells = None if self.of_each is None else self.of_each.begin(row)
-        return Progress(means, row, zero, zero, (h, h), pairs, row, cells, zero, zero)
+        has_start = None if self.begin_at is None else jnp.zeros((), bool)
+        return Progress(means, row, zero, zero, (h, h), pairs, row, cells, zero, zero, has_start)
 
     def update(
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
-        del params, extra_args
+        del extra_args
         row, unravel = ravel_pytree(updates)
         gradient = self.to_own(row.astype(self.bias.dtype))
-        step, state = self.next_step(gradient, state)
-        return unravel(self.from_own(step).astype(row.dtype)), state
+        step, after = self.next_step(gradient, state)
+        step = self.from_own(step)
+        if self.begin_at is not None:
+            if params is None:
+                raise UserError(
+                    "the optimizer begins with a multiple of θ, and was not given it; try "
+                    "optimizer.update(gradient, state, params)"
+                )
+            theta, _ = ravel_pytree(params)
+            has_start, after = state.has_start, after._replace(has_start=state.has_start)
+            step = jnp.where(has_start, step, jnp.expm1(self.begin_at) * theta.astype(step.dtype))
+            after = jax.tree.map(lambda new, old: jnp.where(has_start, new, old), after, state)
+            after = after._replace(has_start=jnp.ones_like(has_start))
+        return unravel(step.astype(row.dtype)), after
 
     def to_own(self, gradient: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return Bᵀ∇."""
@@ -284,7 +307,17 @@ class Tailored(LearnedOptimizer):
         # Where a step began, and how long it was, is held constant in the meta-gradient.
         kept = jax.lax.stop_gradient(step)
         return step, Progress(
-            means, root, t + 1, before.first, (h, c), pairs, kept, cells, radius, none
+            means,
+            root,
+            t + 1,
+            before.first,
+            (h, c),
+            pairs,
+            kept,
+            cells,
+            radius,
+            none,
+            before.has_start,
         )
 
     def _beside(self, by_moments: Array, d: Array) -> Array:

@@ -17,6 +17,8 @@ from metadescent.runs.recipe import Recipe
 SCALES = (0.1, 0.3, 1.0)
 """Times Adam's best rate."""
 REACHES = (1.0, 5.0)
+SMALL = 0.01
+"""Times θ₀: what some families had better begin at."""
 EPISODES = 10
 EPOCHS = 10**6
 """Of a trial, which ends by the clock."""
@@ -83,14 +85,15 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
     # A line through noise says nothing of curvature.
     if not seen.minibatches:
         own = f"coordinates={n}," if n <= OWN else ""
-        scales = [(part * adam, reach) for part in SCALES for reach in REACHES]
+        sized = [(part * adam, reach, "") for part in SCALES for reach in REACHES]
+        sized += [(part * adam, REACHES[-1], f"start={SMALL},") for part in SCALES]
         evolved(
             "quasi-newton",
             "leaves='[bl]*',",
             70,
             [
-                f"tailored({own}scale={scale:.3g},reach={reach},horizon={float(steps)})"
-                for scale, reach in scales
+                f"tailored({own}scale={scale:.3g},reach={reach},{start}horizon={float(steps)})"
+                for scale, reach, start in sized
             ],
         )
     return chosen
