@@ -20,9 +20,9 @@ With a `start`, g_0 = (e^κ − 1) θ₀, and all of the above begins at e^κ θ
 L-BFGS searches along lines, and each place that it tries costs a gradient. This rule takes one
 gradient a step: its guard sees by the slope, after the fact, that a step was too long. Training
 sets how far to trust which direction when. How large θ₀ is decides which minimum it falls to:
-factors of a matrix that begin close to 0 fall to better ones, and networks need theirs. Where `coordinates` says how many there are, it also
-learns what one family has in common: the size σ of each coordinate, the metric A of few, and the
-first step j. Scaling f leaves every step as it is.
+factors of a matrix that begin close to 0 fall to better ones, and networks need theirs. Where
+`coordinates` says how many there are, it also learns what one family has in common: the size σ of
+each coordinate, the metric A of few, and the first step j. Scaling f leaves every step as it is.
 
 Source: ours. Moments and clocks are as in `anytime`; one recurrent network that weighs directions
 for a whole tensor is as in Metz et al. (2022), "VeLO".

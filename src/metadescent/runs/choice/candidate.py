@@ -19,7 +19,8 @@ SCALES = (0.1, 0.3, 1.0)
 REACHES = (1.0, 5.0)
 SMALL = 0.01
 """Times θ₀: what some families had better begin at."""
-EPISODES = 10
+EPISODES, EVOLVED = 10, 5
+"""Of an epoch, of rules that are differentiated and of evolved ones; fewer of dear ones."""
 EPOCHS = 10**6
 """Of a trial, which ends by the clock."""
 UNROLL = 20
@@ -29,7 +30,7 @@ PAIRS = 8
 HELD = 150
 """Numbers a coordinate that a meta-gradient of an LSTM holds."""
 PART, DEAREST = 0.01, 0.05
-"""Of the time, which an episode is to take, and which one of the fewest problems takes at most."""
+"""Of the time, which an epoch is to take, and which an episode of the fewest problems may take."""
 MOST = 64
 """Problems of a meta-step that is evolved."""
 
@@ -41,32 +42,36 @@ class Candidate(NamedTuple):
     recipe: Recipe
     starts: tuple[str, ...]
 
+    @property
+    def is_evolved(self) -> bool:
+        """Return whether few numbers of φ are learned, by evolution strategies."""
+        return self.recipe.estimator.startswith("es(")
+
 
 def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Candidate]:
     """Return what suits what was seen and the time that there is."""
     adam, levels, n = seen.rates["adam"], written(seen.levels), seen.sizes.coordinates
     most = seen.sizes.most(PART * seconds, steps)
+    problems = max(1, min(16, most, at_once(HELD * n)))
     common = replace(
         common_recipe(steps=steps, seed=seed),
         levels=levels,
-        problems=max(1, min(16, most, at_once(HELD * n))),
+        problems=problems,
+        episodes=max(1, min(EPISODES, most // problems)),
         validation_problems=seen.sizes.validated,
     )
+    log = replace(common, estimator=f"truncated(log={seen.delta:.3g},floor={seen.floor:.6g})")
     chosen = [
         Candidate("lstm", common, ("lstm",)),
-        Candidate(
-            "normalized",
-            replace(common, estimator=f"truncated(log={seen.delta:.3g},floor={seen.floor:.6g})"),
-            (f"rnnprop(scale={adam:.3g})",),
-        ),
+        Candidate("normalized", log, (f"rnnprop(scale={adam:.3g})",)),
     ]
 
     def evolved(name: str, leaves: str, held: int, starts: Iterable[str]) -> None:
         """Add a rule of few numbers, learned through whole runs, by what counts in the end."""
         tried = 2 * PAIRS + 1
         fitting = min(MOST, at_once(tried * held * n))
-        problems = min(max(FEWEST, most // tried), fitting)
-        episodes = max(1, min(5, 5 * most // (tried * FEWEST)))
+        problems = min(max(FEWEST, most // (tried * EVOLVED)), fitting)
+        episodes = max(1, min(EVOLVED, most // (tried * max(1, problems))))
         # Of fewer, the mean curve is another one each time.
         dear = seen.sizes.most(DEAREST * seconds, steps) < tried * FEWEST
         if problems >= FEWEST and not dear:

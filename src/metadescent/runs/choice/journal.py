@@ -100,9 +100,9 @@ class Journal:
 
     def trials(self) -> list[Result]:
         """Return how the trials went that were done, the longest of each candidate."""
-        return list(
-            {kept["name"]: Result(**kept) for kept in self.kept.get("trials", {}).values()}.values()
-        )
+        # None is one that there was no time for.
+        done = [Result(**kept) for kept in self.kept.get("trials", {}).values() if kept]
+        return list({result.name: result for result in done}.values())
 
     def chosen(self) -> Recipe | None:
         """Return the recipe that was chosen, if one was."""

@@ -34,9 +34,11 @@ from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 
 TRIALS = 0.4
-"""The share of the time after the look that is for trials."""
+"""The share of the time after the look that is for trials; after it, none is begun."""
 LONGER = 3
 """In the second round a trial has so many times as long as in the first."""
+HOPELESS = 1.5
+"""Times the best r: what is evolved begins above it, or a first trial ends above it, in vain."""
 
 
 class Report(Protocol):
@@ -67,22 +69,25 @@ def choose(
     tried = candidates(seen, steps=asked["steps"], seed=asked["seed"], seconds=in_all)
     tried = [_begun(candidate, problem, journal, bar) for candidate in tried]
     spent.note()
+    tried = _promising(tried, journal.get("starts"))
     # One round of all, and one of half of them that is `LONGER` in all.
-    second = max(1, (len(tried) + 1) // 2)
-    seconds = journal.get("trial_seconds")
-    if seconds is None:
-        left = in_all - journal.seconds
-        seconds = max(0.0, TRIALS * left / (len(tried) + (LONGER - 1) * second))
+    second = (len(tried) + 1) // 2
+    plan = journal.get("trial_plan")
+    if plan is None:
+        left = max(0.0, in_all - journal.seconds)
+        seconds = TRIALS * left / (len(tried) + (LONGER - 1) * second)
         # Once and for all: after a stop less time is left, and the choice is to be the same.
-        journal.put("trial_seconds", seconds)
+        plan = {"seconds": seconds, "until": journal.seconds + TRIALS * left}
+        journal.put("trial_plan", plan)
     results: list[Result] = []
     for share, count in ((1, len(tried)), (LONGER, second)):
         if results:
-            best = sorted(results, key=lambda result: result.best)[:count]
-            names = [result.name for result in best]
+            ranked = sorted(results, key=lambda result: result.best)[:count]
+            names = [r.name for r in ranked if r.best <= HOPELESS * ranked[0].best]
             tried = [candidate for candidate in tried if candidate.name in names]
-        results = _round(folder, problem, tried, share, seconds * share, journal, bar, data_dir)
-        spent.note()
+        if share == 1 or len(tried) > 1:
+            place = folder, problem, journal, data_dir
+            results = _round(place, tried, share, plan, bar, spent) or results
     best = min(results, key=lambda result: result.best)
     recipe = next(candidate.recipe for candidate in tried if candidate.name == best.name)
     left = in_all - journal.seconds - best.first
@@ -135,37 +140,55 @@ def _begun(candidate: Candidate, problem: Problem, journal: Journal, bar: Bar) -
     return candidate._replace(recipe=replace(candidate.recipe, optimizer=best))
 
 
+def _promising(tried: list[Candidate], starts: dict[str, float]) -> list[Candidate]:
+    """Return the candidates without the evolved ones whose start is far behind another's.
+
+    Evolution changes few numbers, and those not by much. The best start comes first, and then what
+    no start tells much of.
+    """
+    r = {candidate.name: starts[candidate.recipe.optimizer] for candidate in tried}
+    least = min(r.values())
+    kept = [c for c in tried if not c.is_evolved or r[c.name] <= HOPELESS * least]
+    return sorted(kept, key=lambda c: (r[c.name] > least, c.is_evolved, r[c.name]))
+
+
 def _round(
-    folder: Path,
-    problem: Problem,
+    place: tuple[Path, Problem, Journal, Path | None],
     tried: list[Candidate],
     share: int,
-    seconds: float,
-    journal: Journal,
+    plan: dict[str, float],
     bar: Bar,
-    data_dir: Path | None,
+    spent: "Clock",
 ) -> list[Result]:
-    """Train each candidate until it has had so many seconds in all."""
+    """Train each candidate until it has had so many seconds in all, as long as there is time."""
+    journal, seconds = place[2], share * plan["seconds"]
     done: dict[str, Any] = journal.get("trials") or {}
     names = {candidate.name: f"{candidate.name} × {share}" for candidate in tried}
     new = [candidate for candidate in tried if names[candidate.name] not in done]
     if new:
         with bar(f"try {len(new)} for {seconds:.0f} s each", len(new)) as report:
             for candidate in new:
-                result = _trial(folder, problem, candidate, seconds, journal, data_dir)
-                done = {**done, names[candidate.name]: result._asdict()}
+                # The first one of all is tried whatever time there is.
+                if done and journal.seconds >= plan["until"]:
+                    done = {**done, names[candidate.name]: None}
+                    report(f"{candidate.name}: no time", 1)
+                else:
+                    result = _trial(*place, candidate, seconds)
+                    done = {**done, names[candidate.name]: result._asdict()}
+                    report(f"{candidate.name}: {result.best:.3g}", 1)
                 journal.put("trials", done)
-                report(f"{candidate.name}: {result.best:.3g}", 1)
-    return [Result(**done[names[candidate.name]]) for candidate in tried]
+                spent.note()
+    kept = (done[names[candidate.name]] for candidate in tried)
+    return [Result(**result) for result in kept if result is not None]
 
 
 def _trial(
     folder: Path,
     problem: Problem,
-    candidate: Candidate,
-    seconds: float,
     journal: Journal,
     data_dir: Path | None,
+    candidate: Candidate,
+    seconds: float,
 ) -> Result:
     """Train one candidate, or go on with it."""
     place, plan = folder_of(folder, candidate.name), plan_of(candidate.recipe)
