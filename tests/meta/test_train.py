@@ -24,7 +24,7 @@ from metadescent.meta.state import initial_state, is_over
 from metadescent.meta.train import meta_train
 from metadescent.meta.validation import validate
 from metadescent.optimizers.lstm import LSTM
-from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.base import Optimizee, Parts, Problem
 
 KEY = jax.random.key(1)
 M = LSTM((4,), p=None, scale=0.1, key=jax.random.key(0))
@@ -315,3 +315,32 @@ def test_it_learns_by_other_estimators(estimator: Estimator) -> None:
     assert losses[-1] < 0.8 * float(final_loss(idle.mean(0)))
     paid = [float(info.meta_losses.mean()) for _, info in found]
     assert paid[-1] < 0.9 * paid[0]
+
+
+class Halves(Bowls):
+    """Bowls in two parts: those that φ learns from, and others whose f is 1 higher."""
+
+    higher: float = 0.0
+
+    def sample(self, key: jax.Array) -> Optimizee:
+        return Higher(jax.random.normal(key, (2,)), self.higher)
+
+    def parts(self, held_out: float) -> Parts:
+        held = Halves(1.0)
+        return Parts(self, held, held) if held_out else super().parts(held_out)
+
+
+class Higher(Bowl):
+    higher: float
+
+    def loss(self, theta: jax.Array, key: jax.Array) -> jax.Array:
+        return super().loss(theta, key) + self.higher
+
+
+def test_phi_is_validated_on_what_is_held_out_and_learns_from_the_rest() -> None:
+    options = {"meta_optimizer": ADAM, "key": KEY, "estimator": BPTT}
+    schedule = replace(SCHEDULE, epochs=1)
+    ((_, apart),) = meta_train(M, Halves(), replace(schedule, held_out=0.3), **options)
+    ((_, alike),) = meta_train(M, Halves(), schedule, **options)
+    np.testing.assert_array_equal(apart.meta_losses, alike.meta_losses)
+    np.testing.assert_allclose(apart.validation, alike.validation + 1, rtol=1e-5)

@@ -209,3 +209,36 @@ def test_what_a_function_reads_may_be_rounded_or_of_64_bits_that_it_does_not_nee
         return jnp.sum((jnp.nan_to_num(theta + noise) - grid)[places] ** 2)
 
     FromFunction(loss, lambda key: jax.random.normal(key, (5,)))
+
+
+@pytest.mark.parametrize(
+    ("n", "held_out", "sizes"),
+    [
+        (1000, 0.3, (700, 150, 150)),
+        (22, 0.3, (15, 7, 7)),
+        (2, 0.3, (1, 1, 1)),
+        (40, 0.9, (4, 18, 18)),
+    ],
+)
+def test_parts_share_no_entry_that_is_learned_from(
+    n: int, held_out: float, sizes: tuple[int, ...]
+) -> None:
+    parts = FromFunction(distance, init, {"x": np.zeros((n, 3)), "y": np.arange(n)}).parts(held_out)
+    drawn = [set(problem.f.data["y"].tolist()) for problem in parts]  # pyright: ignore
+    assert tuple(map(len, drawn)) == sizes
+    assert not drawn[0] & (drawn[1] | drawn[2])
+    assert drawn[0] | drawn[1] | drawn[2] == set(range(n))
+    assert len(drawn[1] & drawn[2]) == (0 if sum(sizes) == n else sizes[1])
+
+
+@pytest.mark.parametrize(
+    ("problem", "held_out"),
+    [
+        (FromFunction(distance, init, DATA), 0.0),
+        (FromFunction(mean, init, DATA, batch_size=2), 0.3),
+        (FromFunction(noisy, init), 0.3),
+        (FromFunction(distance, init, {"x": np.zeros((1, 3)), "y": np.zeros(1)}), 0.3),
+    ],
+)
+def test_what_has_no_number_of_tasks_has_no_parts(problem: FromFunction, held_out: float) -> None:
+    assert all(part is problem for part in problem.parts(held_out))

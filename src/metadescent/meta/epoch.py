@@ -19,7 +19,7 @@ from metadescent.meta.schedule import Schedule
 from metadescent.meta.state import MetaState
 from metadescent.meta.validation import Validation, compiled_validation, validation_sizes
 from metadescent.optimizers.base import LearnedOptimizer
-from metadescent.problems.base import Problem
+from metadescent.problems.base import Parts, Problem
 
 
 class Epoch(NamedTuple):
@@ -34,7 +34,7 @@ class Epoch(NamedTuple):
 
 def run_epoch(
     state: MetaState,
-    problem: Problem,
+    parts: Parts,
     schedule: Schedule,
     estimator: Estimator,
     meta_optimizer: optax.GradientTransformation,
@@ -49,11 +49,12 @@ def run_epoch(
     epoch_key = jax.random.fold_in(training_key, state.epoch)
     begin = (state.m, state.average, state.meta_optimizer, epoch_key, weights, validation_key)
     m, average, opt_state, epoch_key, weights, validation_key = everywhere(begin, mesh)
-    parts = _spread_over(estimator, mesh)
-    training = (m, average, opt_state, problem, epoch_key, weights, parts, meta_optimizer)
+    shared = _spread_over(estimator, mesh)
+    problem = parts.learned_from
+    training = (m, average, opt_state, problem, epoch_key, weights, shared, meta_optimizer)
     m, average, opt_state, shown = _train_epoch(*training, *_sizes(schedule))
     validation = compiled_validation(
-        average, problem, validation_key, *validation_sizes(schedule), mesh
+        average, parts.validated_on, validation_key, *validation_sizes(schedule), mesh
     )
     return Epoch(*gathered((m, average, opt_state, shown, validation), mesh))
 
@@ -139,11 +140,12 @@ def footprint(
     # Keys and weights of the shapes that they will have; their numbers do not matter.
     given = (state, problem, jax.random.key(0), jnp.ones(schedule.steps))
     (m, average, opt_state, *_), problem, key, weights = everywhere(given, mesh)
-    parts = _spread_over(estimator, mesh)
-    training = (m, average, opt_state, problem, key, weights, parts, meta_optimizer)
+    shared, parts = _spread_over(estimator, mesh), problem.parts(schedule.held_out)
+    problem, validated_on = parts.learned_from, parts.validated_on
+    training = (m, average, opt_state, problem, key, weights, shared, meta_optimizer)
     return Footprint(
         _bytes(_train_epoch, *training, *_sizes(schedule)),
-        _bytes(compiled_validation, average, problem, key, *validation_sizes(schedule), mesh),
+        _bytes(compiled_validation, average, validated_on, key, *validation_sizes(schedule), mesh),
     )
 
 

@@ -46,6 +46,8 @@ class Schedule:
     """Problems that each validation averages over."""
     validation_steps: int = 0
     """Steps of each validation; 0: the horizon."""
+    held_out: float = 0.0
+    """Share of a problem's tasks that φ is not trained but validated on, where it has a number."""
     levels: str = ""
     """Losses and usual steps, "0.5@10,0.1@100*2": φ is validated by how fast it gets to them."""
     patience: int = 0
@@ -63,6 +65,7 @@ class Schedule:
         for name in ("validation_steps", "patience", "least_epochs"):
             require(name, getattr(self, name), 0)
         require("average", self.average, 0.0, 0.999999)
+        require("held_out", self.held_out, 0.0, 0.9)
         require_choice("policy on_nonfinite", self.on_nonfinite, get_args(OnNonfinite))
         _ = self.level_table  # read for its error
 

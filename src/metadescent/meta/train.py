@@ -110,11 +110,11 @@ def meta_train(
     if state is None:
         state = initial_state(m, meta_optimizer)
     # Once for the run; φ and the keys go round before each epoch.
-    problem = everywhere(problem, mesh)
+    parts = everywhere(problem, mesh).parts(schedule.held_out)
     while not is_over(state, schedule):
         if spread:
             spread.announce(state)
-        epoch = run_epoch(state, problem, schedule, estimator, meta_optimizer, key, weights, mesh)
+        epoch = run_epoch(state, parts, schedule, estimator, meta_optimizer, key, weights, mesh)
         (meta_losses, norms, phi_steps), (curve, loss, vitals) = epoch.shown, epoch.validation
         # One round trip to the host an epoch: to choose the best φ.
         before, state = state, _after(state, epoch.m, epoch.average, epoch.meta_optimizer, loss)

@@ -91,6 +91,14 @@ class Problem(eqx.Module):
         require_kind(f"what {type(self).__name__}.sample returns", f, Optimizee, hint)
         return f
 
+    def parts(self, held_out: float) -> "Parts":
+        """Return this problem in parts, of which a share is held out: all of it in each.
+
+        A problem over a set of tasks, rather than an unlimited supply, has parts of its own.
+        """
+        del held_out
+        return Parts(self, self, self)
+
     @property
     def at_once(self) -> int | None:
         """Return how many optimizations to run side by side, or None for all of them.
@@ -98,6 +106,14 @@ class Problem(eqx.Module):
         Large ones are quicker in parts, which fit a processor's cache, and take less memory.
         """
         return None
+
+
+class Parts(NamedTuple):
+    """A problem in three: one to learn from, one to choose φ by, and one to judge the choice on."""
+
+    learned_from: Problem
+    validated_on: Problem
+    judged_on: Problem
 
 
 class Named(NamedTuple):

@@ -16,12 +16,16 @@ from typing import Any
 
 import equinox as eqx
 import jax
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent._checks import check_theta, check_value
 from metadescent._errors import UserError, require
 from metadescent.problems.arrays import as_arrays, check_constants
-from metadescent.problems.base import Optimizee, Problem, Theta
+from metadescent.problems.base import Optimizee, Parts, Problem, Theta
+
+FEWEST = 16
+"""Entries: fewer say too little to be held out twice."""
 
 
 class Function(Optimizee):
@@ -111,6 +115,27 @@ class FromFunction(Problem):
             return self.f
         i = jax.random.randint(key, (), 0, entries(self.f.data))
         return dataclasses.replace(self.f, data=jax.tree.map(lambda x: x[i], self.f.data))
+
+    def parts(self, held_out: float) -> Parts:
+        """Return the problem in parts that have entries of their own; of one entry, three alike.
+
+        Of the share that is held out one half is validated on, and the other is to judge on. Where
+        each would have fewer than `FEWEST` entries, both have all that are held out.
+        """
+        if self.f.data is None or self.f.batch_size is not None or not held_out:
+            return super().parts(held_out)
+        n = entries(self.f.data)
+        held = min(n - 1, max(1, round(held_out * n)))
+        if n == 1:
+            return super().parts(held_out)
+        # The same each time, and no matter how the entries are sorted.
+        order = np.random.default_rng(0).permutation(n)
+        half = held if held < 2 * FEWEST else held // 2
+        return Parts(*map(self._of, (order[held:], order[:half], order[held - half : held])))
+
+    def _of(self, chosen: Int[np.ndarray, " entries"]) -> "FromFunction":
+        data = jax.tree.map(lambda x: x[np.sort(chosen)], self.f.data)
+        return eqx.tree_at(lambda problem: problem.f.data, self, data)
 
 
 def entries(data: PyTree[Array]) -> int:

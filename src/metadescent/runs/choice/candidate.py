@@ -21,6 +21,8 @@ SMALL = 0.01
 """Times θ₀: what some families had better begin at."""
 EPISODES, EVOLVED = 10, 5
 """Of an epoch, of rules that are differentiated and of evolved ones; fewer of dear ones."""
+HELD_OUT = 0.3
+"""Of the tasks, where they are numbered: what φ is chosen by, and what the choice is judged on."""
 EPOCHS = 10**6
 """Of a trial, which ends by the clock."""
 UNROLL = 20
@@ -112,6 +114,7 @@ def common_recipe(*, steps: int, seed: int) -> Recipe:
         epochs=EPOCHS,
         episodes=EPISODES,
         problems=16,
+        held_out=HELD_OUT,
         average=0.95,
         decay="constant",
         on_nonfinite="skip",

@@ -28,7 +28,7 @@ from metadescent.descent.tuning import (
     draws_minibatches,
 )
 from metadescent.descent.tuning_cache import tune_each
-from metadescent.problems.base import Problem
+from metadescent.problems.base import Parts
 from metadescent.runs.choice.sizes import Sizes
 
 SHARES = (0.1, 0.25, 0.5)
@@ -61,7 +61,7 @@ class Look(NamedTuple):
 
 
 def look_at(
-    problem: Problem,
+    parts: Parts,
     keys: tuple[PRNGKeyArray, PRNGKeyArray],
     *,
     steps: int,
@@ -72,7 +72,8 @@ def look_at(
     """Tune the baselines on problems of one key, and run them on problems of another.
 
     Arguments:
-        problem: p(f).
+        parts: of p(f): rates are tuned on what φ learns from, and curves taken on what it is
+            validated on.
         keys: of the problems that rates are tuned on, and of those that curves are taken on, which
             are the validation's.
         steps: the horizon.
@@ -83,6 +84,7 @@ def look_at(
     Raises:
         UserError: if f or ∇f is not finite at θ₀, ∇f is 0 there, or no rate serves.
     """
+    problem, validated_on = parts.learned_from, parts.validated_on
     names = [name for name in baselines_for(problem) if name != "adamw"]
     # Optax's search along a line finds its own length: tuning changes little and takes long.
     usual = {
@@ -103,7 +105,7 @@ def look_at(
     for name, search in tuned.items():
         m = BASELINES[name].at(search.rate, steps)
         means[name] = mean_of(
-            learning_curves(m, problem, keys[1], num_steps=steps, num_seeds=sizes.validated)
+            learning_curves(m, validated_on, keys[1], num_steps=steps, num_seeds=sizes.validated)
         )
         progress(f"ran {name}")
     key = jax.random.key(0)

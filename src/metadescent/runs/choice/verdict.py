@@ -8,6 +8,7 @@ from metadescent.descent.standings import steps_to
 from metadescent.descent.tuning import Progress, Tuned
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
+from metadescent.runs.choice.candidate import HELD_OUT
 from metadescent.runs.choice.look import Look
 from metadescent.runs.outcome import outcome_of, takes_searches, times
 
@@ -27,12 +28,13 @@ def judge(
 ) -> Comparison:
     """Compare an optimizer with what it was untrained, and with the baselines.
 
-    The latter have the rates that they were tuned to at first.
+    The latter have the rates that they were tuned to at first. Where a problem has numbered tasks,
+    they are others than those that φ was learned from.
     """
     searched = {name: Tuned(rate, [], [], "at first") for name, rate in seen.rates.items()}
     return compare(
         {LEARNED: m, UNTRAINED: untrained},
-        problem,
+        problem.parts(HELD_OUT).judged_on,
         asked["problem"],
         baselines=list(searched),
         num_steps=asked["steps"],

@@ -123,13 +123,14 @@ def _begun(problem: str, recipe: dict[str, Any], data_dir: Path | None) -> Calla
     recipe["init"] = ""
     plan = plan_of(Recipe(**recipe))
     like, f = plan.initial_state, everywhere(make_problem(problem, data_dir), spread.mesh)
+    parts = f.parts(plan.recipe.held_out)
     # Compiled while the leader compiles too.
     footprint(like, f, plan.recipe, plan.estimator, plan.meta_optimizer, spread)
 
     def compute(data: bytes) -> None:
         run_epoch(
             _received(data, like),
-            f,
+            parts,
             plan.recipe,
             plan.estimator,
             plan.meta_optimizer,
