@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 CONSTRAINTS := constraints.txt
-# Bytecode is a sixth of an installation, and written for what is imported when it is.
+# Bytecode is a sixth of an installation; what the tests import again and again has it at once.
 INSTALL := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
@@ -20,6 +20,8 @@ demo: $(or $(wildcard $(VENV)/.dev),$(VENV)/.base)  ## Meta-train a small optimi
 	$(BIN)/metadescent demo $(ARGS)
 
 # The slowest are named at the end; a test that takes more than 3 s of processor time is marked slow.
+# Their many processes are to find bytecode.
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal --durations=10 --durations-min=1
 test: $(VENV)/.dev  ## Run the tests of every law and door, and the examples, with shapes checked
 	$(PYTEST) -m "not slow" $(ARGS)
@@ -84,6 +86,7 @@ $(VENV)/.dev: pyproject.toml $(CONSTRAINTS)
 	@$(MAKE_VENV)
 	@echo "Installing metadescent and its tools into $(VENV): 2 GB or more, once."
 	@$(INSTALL) -e '.[dev]'
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # some files are templates
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
