@@ -325,9 +325,9 @@ class Halves(Bowls):
     def sample(self, key: jax.Array) -> Optimizee:
         return Higher(jax.random.normal(key, (2,)), self.higher)
 
-    def parts(self, held_out: float) -> Parts:
+    def hold_out(self, share: float) -> Parts:
         held = Halves(1.0)
-        return Parts(self, held, held) if held_out else super().parts(held_out)
+        return Parts(self, held, held) if share else super().hold_out(share)
 
 
 class Higher(Bowl):

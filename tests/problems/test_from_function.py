@@ -4,14 +4,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from metadescent.descent.fingerprint import fingerprint_of
+from metadescent.problems.base import Problem
 from metadescent.problems.batch import Batch
+from metadescent.problems.fan_in import FanIn
 from metadescent.problems.from_function import FromFunction
+from metadescent.problems.logarithm import Logarithm
+from metadescent.problems.rescaled import Rescaled
+from metadescent.problems.together import Together
 
 KEY, OTHER = jax.random.split(jax.random.key(0))
 FLOAT, INT = jnp.zeros(0).dtype, jnp.zeros(0, int).dtype  # of 32 bits, unless JAX has its 64 on
@@ -223,12 +229,22 @@ def test_what_a_function_reads_may_be_rounded_or_of_64_bits_that_it_does_not_nee
 def test_parts_share_no_entry_that_is_learned_from(
     n: int, held_out: float, sizes: tuple[int, ...]
 ) -> None:
-    parts = FromFunction(distance, init, {"x": np.zeros((n, 3)), "y": np.arange(n)}).parts(held_out)
+    parts = FromFunction(distance, init, {"x": np.zeros((n, 3)), "y": np.arange(n)}).hold_out(
+        held_out
+    )
     drawn = [set(problem.f.data["y"].tolist()) for problem in parts]  # pyright: ignore
     assert tuple(map(len, drawn)) == sizes
     assert not drawn[0] & (drawn[1] | drawn[2])
     assert drawn[0] | drawn[1] | drawn[2] == set(range(n))
     assert len(drawn[1] & drawn[2]) == (0 if sum(sizes) == n else sizes[1])
+
+
+@pytest.mark.parametrize("wrap", [Rescaled, Logarithm, FanIn, lambda problem: Together([problem])])
+def test_what_is_made_of_problems_holds_out_what_these_do(wrap: Callable[[Any], Problem]) -> None:
+    problem = FromFunction(distance, init, DATA)
+    parts, within = wrap(problem).hold_out(0.3), problem.hold_out(0.3)
+    for part, expected in zip(parts, within, strict=True):
+        assert eqx.tree_equal(part, wrap(expected))
 
 
 @pytest.mark.parametrize(
@@ -241,4 +257,4 @@ def test_parts_share_no_entry_that_is_learned_from(
     ],
 )
 def test_what_has_no_number_of_tasks_has_no_parts(problem: FromFunction, held_out: float) -> None:
-    assert all(part is problem for part in problem.parts(held_out))
+    assert all(part is problem for part in problem.hold_out(held_out))

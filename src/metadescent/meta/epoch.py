@@ -140,7 +140,7 @@ def footprint(
     # Keys and weights of the shapes that they will have; their numbers do not matter.
     given = (state, problem, jax.random.key(0), jnp.ones(schedule.steps))
     (m, average, opt_state, *_), problem, key, weights = everywhere(given, mesh)
-    shared, parts = _spread_over(estimator, mesh), problem.parts(schedule.held_out)
+    shared, parts = _spread_over(estimator, mesh), problem.hold_out(schedule.held_out)
     problem, validated_on = parts.learned_from, parts.validated_on
     training = (m, average, opt_state, problem, key, weights, shared, meta_optimizer)
     return Footprint(

@@ -15,6 +15,7 @@ from metadescent._checks import check_key, check_weights
 from metadescent._errors import UserError, require_kind
 from metadescent._text import short
 from metadescent._tree import is_finite
+from metadescent.descent.episode import check_problem
 from metadescent.descent.vitals import Vitals
 from metadescent.meta.devices import Spread, check_spread, everywhere
 from metadescent.meta.epoch import run_epoch
@@ -110,7 +111,8 @@ def meta_train(
     if state is None:
         state = initial_state(m, meta_optimizer)
     # Once for the run; φ and the keys go round before each epoch.
-    parts = everywhere(problem, mesh).parts(schedule.held_out)
+    check_problem(problem)
+    parts = everywhere(problem, mesh).hold_out(schedule.held_out)
     while not is_over(state, schedule):
         if spread:
             spread.announce(state)

@@ -91,12 +91,12 @@ class Problem(eqx.Module):
         require_kind(f"what {type(self).__name__}.sample returns", f, Optimizee, hint)
         return f
 
-    def parts(self, held_out: float) -> "Parts":
-        """Return this problem in parts, of which a share is held out: all of it in each.
+    def hold_out(self, share: float) -> "Parts":
+        """Return this problem in parts, for which a share of its tasks is held out: all in each.
 
         A problem over a set of tasks, rather than an unlimited supply, has parts of its own.
         """
-        del held_out
+        del share
         return Parts(self, self, self)
 
     @property

@@ -10,6 +10,7 @@ Source: sizes in proportion to n^(−1/2) from LeCun et al. (1998), "Efficient b
 PyTorch draws the weights of its layers, and biases too, which begin at 0 here as in Flax.
 """
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require_kind
-from metadescent.problems.base import Named, Optimizee, Problem, Theta
+from metadescent.problems.base import Named, Optimizee, Parts, Problem, Theta
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convnet import ConvNetClassification
 from metadescent.problems.data.mnist import load_mnist
@@ -65,6 +66,10 @@ class FanIn(Problem):
 
     def sample(self, key: PRNGKeyArray) -> BegunByFanIn:
         return BegunByFanIn(self.problem.sample(key))
+
+    def hold_out(self, share: float) -> Parts:
+        parts = self.problem.hold_out(share)
+        return Parts(*(dataclasses.replace(self, problem=part) for part in parts))
 
 
 def _drawn(key: PRNGKeyArray, leaf: jax.ShapeDtypeStruct) -> Array:

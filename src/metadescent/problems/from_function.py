@@ -116,18 +116,18 @@ class FromFunction(Problem):
         i = jax.random.randint(key, (), 0, entries(self.f.data))
         return dataclasses.replace(self.f, data=jax.tree.map(lambda x: x[i], self.f.data))
 
-    def parts(self, held_out: float) -> Parts:
+    def hold_out(self, share: float) -> Parts:
         """Return the problem in parts that have entries of their own; of one entry, three alike.
 
         Of the share that is held out one half is validated on, and the other is to judge on. Where
         each would have fewer than `FEWEST` entries, both have all that are held out.
         """
-        if self.f.data is None or self.f.batch_size is not None or not held_out:
-            return super().parts(held_out)
+        if self.f.data is None or self.f.batch_size is not None or not share:
+            return super().hold_out(share)
         n = entries(self.f.data)
-        held = min(n - 1, max(1, round(held_out * n)))
+        held = min(n - 1, max(1, round(share * n)))
         if n == 1:
-            return super().parts(held_out)
+            return super().hold_out(share)
         # The same each time, and no matter how the entries are sorted.
         order = np.random.default_rng(0).permutation(n)
         half = held if held < 2 * FEWEST else held // 2

@@ -9,11 +9,13 @@ Source: Wichrowska et al. (2017), "Learned optimizers that scale and generalize"
 in the meta-loss.
 """
 
+import dataclasses
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require_kind
-from metadescent.problems.base import Optimizee, Problem, Theta
+from metadescent.problems.base import Optimizee, Parts, Problem, Theta
 
 EPSILON = 1e-4
 
@@ -50,3 +52,7 @@ class Logarithm(Problem):
 
     def sample(self, key: PRNGKeyArray) -> LogFunction:
         return LogFunction(self.problem.sample(key))
+
+    def hold_out(self, share: float) -> Parts:
+        parts = self.problem.hold_out(share)
+        return Parts(*(dataclasses.replace(self, problem=part) for part in parts))

@@ -9,13 +9,15 @@ Source: Lv, Jiang and Li (2017), "Learning gradient descent: better generalizati
 horizons"; r = 3 there.
 """
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import require, require_kind
-from metadescent.problems.base import Optimizee, Problem, Theta
+from metadescent.problems.base import Optimizee, Parts, Problem, Theta
 
 
 class RescaledFunction(Optimizee):
@@ -67,3 +69,7 @@ class Rescaled(Problem):
             for k, x in zip(keys, leaves, strict=True)
         ]
         return RescaledFunction(f, treedef.unflatten(scales))
+
+    def hold_out(self, share: float) -> Parts:
+        parts = self.problem.hold_out(share)
+        return Parts(*(dataclasses.replace(self, problem=part) for part in parts))

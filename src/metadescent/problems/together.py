@@ -16,7 +16,7 @@ import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require_kind
-from metadescent.problems.base import Optimizee, Problem, Theta
+from metadescent.problems.base import Optimizee, Parts, Problem, Theta
 
 
 class SumFunction(Optimizee):
@@ -66,3 +66,7 @@ class Together(Problem):
     def sample(self, key: PRNGKeyArray) -> SumFunction:
         keys = jax.random.split(key, len(self.parts))
         return SumFunction(tuple(p.sample(key) for p, key in zip(self.parts, keys, strict=True)))
+
+    def hold_out(self, share: float) -> Parts:
+        held = [part.hold_out(share) for part in self.parts]
+        return Parts(*(Together(parts) for parts in zip(*held, strict=True)))

@@ -100,5 +100,5 @@ def validate_init(recipe: Recipe, problem: Problem) -> float:
     plan = plan_of(recipe)
     # As `run_epoch` derives it, so that these are the problems of the run's own validations.
     validation_key, _ = jax.random.split(plan.key)
-    validated_on = problem.parts(recipe.held_out).validated_on
+    validated_on = problem.hold_out(recipe.held_out).validated_on
     return float(validate(plan.m, validated_on, validation_key, recipe).loss)

@@ -29,19 +29,19 @@ for a whole tensor is as in Metz et al. (2022), "VeLO".
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates, phi_dtype
 from metadescent.optimizers.bfgs import CurvatureMatrix, dot, learn_from, no_matrix
 from metadescent.optimizers.lstm import layer, lstm_cell, truncated_normal
-from metadescent.optimizers.quasi_newton import CurvaturePairs, direction, no_pairs, remember
+from metadescent.optimizers.quasi_newton import direction, no_pairs, remember
 from metadescent.optimizers.rnnprop import check_betas, grow
 from metadescent.optimizers.tailored.cells import Cells
 from metadescent.optimizers.tailored.cells import State as CellState
@@ -55,6 +55,7 @@ from metadescent.optimizers.tailored.features import (
     size_of,
 )
 from metadescent.optimizers.tailored.guard import judge
+from metadescent.optimizers.tailored.progress import Curvature, Progress
 
 FEW = 40
 """Up to so many coordinates have a metric of their own, and H as a matrix."""
@@ -62,25 +63,6 @@ RETREATS = 6
 """The most in a row."""
 LEAST = 1e-4
 """A pair counts if the cosine of s and y is more than this."""
-
-
-Curvature = CurvaturePairs | CurvatureMatrix
-
-
-class Progress(NamedTuple):
-    """h of the rule: what it knows of the run so far."""
-
-    means: Float[Array, "betas n"]
-    root: Float[Array, " n"]
-    steps: Float[Array, ""]  # that were kept
-    first: Float[Array, ""]  # r, 0 before it is known
-    hidden: tuple[Float[Array, " units"], Float[Array, " units"]]
-    pairs: Curvature  # with θ and ∇̃ where the last step began
-    step: Float[Array, " n"]  # the last, s
-    cells: CellState | None  # h and c of each coordinate
-    radius: Float[Array, ""]
-    retreats: Float[Array, ""]
-    has_start: Bool[Array, ""] | None  # whether θ₀ has been multiplied
 
 
 class Tailored(LearnedOptimizer):
@@ -226,7 +208,7 @@ class Tailored(LearnedOptimizer):
                     "optimizer.update(gradient, state, params)"
                 )
             theta, _ = ravel_pytree(params)
-            has_start, after = state.has_start, after._replace(has_start=state.has_start)
+            has_start = state.has_start
             step = jnp.where(has_start, step, jnp.expm1(self.begin_at) * theta.astype(step.dtype))
             after = jax.tree.map(lambda new, old: jnp.where(has_start, new, old), after, state)
             after = after._replace(has_start=jnp.ones_like(has_start))

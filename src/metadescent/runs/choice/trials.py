@@ -116,7 +116,7 @@ def _look(problem: Problem, recipe: Recipe, seconds: float, bar: Bar) -> Look:
     sizes = sizes_of(problem, tune_key, steps=recipe.steps, seconds=seconds)
     with bar("look", 10) as report:
         return look_at(
-            problem.parts(recipe.held_out),
+            problem.hold_out(recipe.held_out),
             (tune_key, validation_key),
             steps=recipe.steps,
             sizes=sizes,

@@ -34,7 +34,7 @@ def judge(
     searched = {name: Tuned(rate, [], [], "at first") for name, rate in seen.rates.items()}
     return compare(
         {LEARNED: m, UNTRAINED: untrained},
-        problem.parts(HELD_OUT).judged_on,
+        problem.hold_out(HELD_OUT).judged_on,
         asked["problem"],
         baselines=list(searched),
         num_steps=asked["steps"],

@@ -123,7 +123,7 @@ def _begun(problem: str, recipe: dict[str, Any], data_dir: Path | None) -> Calla
     recipe["init"] = ""
     plan = plan_of(Recipe(**recipe))
     like, f = plan.initial_state, everywhere(make_problem(problem, data_dir), spread.mesh)
-    parts = f.parts(plan.recipe.held_out)
+    parts = f.hold_out(plan.recipe.held_out)
     # Compiled while the leader compiles too.
     footprint(like, f, plan.recipe, plan.estimator, plan.meta_optimizer, spread)
 
