@@ -64,10 +64,10 @@ class Pictorial(LearnedOptimizer):
         UserError: on use, if it has a memory and θ is not given.
 
     Example:
-        >>> import jax, jax.numpy as jnp
+        >>> import equinox as eqx, jax, jax.numpy as jnp
         >>> m = Pictorial(units=4, scale=0.1, key=jax.random.key(0))
         >>> picture = jnp.ones((5, 6, 3))
-        >>> g, h = m.update(picture, m.init(picture), picture)
+        >>> g, h = eqx.filter_jit(m.update)(picture, m.init(picture), picture)
         >>> g.shape, bool(jnp.allclose(g, -0.05, atol=0.02))
         ((5, 6, 3), True)
     """

@@ -88,11 +88,11 @@ class Tailored(LearnedOptimizer):
             wanted and not given.
 
     Example:
-        >>> import jax, jax.numpy as jnp
+        >>> import equinox as eqx, jax, jax.numpy as jnp
         >>> m, theta = Tailored(key=jax.random.key(0)), jnp.asarray([1.0, 2.0])
-        >>> slopes, h = jnp.asarray([1.0, 100.0]), m.init(theta)
+        >>> slopes, h, update = jnp.asarray([1.0, 100.0]), m.init(theta), eqx.filter_jit(m.update)
         >>> for _ in range(30):
-        ...     g, h = m.update(slopes * theta, h, theta)
+        ...     g, h = update(slopes * theta, h, theta)
         ...     theta = theta + g
         >>> bool(jnp.abs(theta).max() < 1e-3)
         True

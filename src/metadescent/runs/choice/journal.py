@@ -17,7 +17,7 @@ from metadescent.runs.recipe import Recipe, recipe_from
 
 
 class Result(NamedTuple):
-    """How a candidate did: r as it begins and at its best, and the seconds of its epochs.
+    """How a candidate did: r as it begins, r̄ at its best, and the seconds of its epochs.
 
     `first` is what the first epoch took beyond the others, which is compilation.
     """

@@ -20,7 +20,8 @@ from metadescent.problems.base import Problem
 from metadescent.runs import training
 from metadescent.runs.choice.candidate import common_recipe
 from metadescent.runs.choice.journal import Journal, Result
-from metadescent.runs.choice.trials import Bar, choose, keep_best, untrained
+from metadescent.runs.choice.kept import keep_best, untrained
+from metadescent.runs.choice.trials import Bar, choose
 from metadescent.runs.choice.verdict import advice, judge
 from metadescent.runs.log import read_metrics
 from metadescent.runs.origin import origin_of
@@ -136,7 +137,7 @@ def learn_in(
     if journal.get("kept") is None:
         _train(folder, problem, journal, recipe, bar, warn, data_dir, check)
         with locked(folder):
-            keep_best(folder, journal)
+            keep_best(folder, problem, journal)
     seen, m = journal.look(), load(folder)
     assert seen is not None
     first = plan_of(untrained(journal)).m

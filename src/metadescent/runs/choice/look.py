@@ -33,6 +33,8 @@ from metadescent.runs.choice.sizes import Sizes
 
 SHARES = (0.1, 0.25, 0.5)
 """Parts of the horizon after which the best baseline sets a level."""
+EARLY, LATE = 0.5, 2.0
+"""Weights of each level before the end, and of the end: what it takes to get there counts most."""
 LEAST = 1e-3
 """Of the whole way down: what is less is not what a family is decided by."""
 
@@ -132,8 +134,8 @@ def look_of(
 def levels_of(best: Float[np.ndarray, " steps"], floor: float) -> tuple[Level, ...]:
     """Return levels: where a curve is early and late, where it ends, and where the lowest does."""
     running, steps, end = np.minimum.accumulate(best), len(best), float(final_loss(best))
-    losses = [(float(running[max(1, round(share * steps)) - 1]), 1.0) for share in SHARES]
-    losses.append((end + CLOSE * abs(end), 2.0))
+    losses = [(float(running[max(1, round(share * steps)) - 1]), EARLY) for share in SHARES]
+    losses.append((end + CLOSE * abs(end), LATE))
     # Where a search along a line ends lower, the best baseline would have needed longer than T.
     lower = [(floor + CLOSE * abs(floor), 1.0)] if floor < end - CLOSE * abs(end) else []
     found = [(loss, np.flatnonzero(best <= loss), weight) for loss, weight in losses + lower]

@@ -1,8 +1,9 @@
 """Choose what to train by short trials: a look, untrained starts, then halving by the clock.
 
-All candidates are validated on the same problems by how fast they get to the same levels (see
-`descent.levels`). After the first round only the better half goes on, for longer. What is chosen
-is trained anew for the rest of the time, so that one command without a search repeats it.
+All candidates are compared in pairs, on the same problems, by how fast they get to the levels of
+the best baseline (see `pairs`). After the first round only the better half goes on, for longer.
+What is chosen is trained anew for the rest of the time, so that one command without a search
+repeats it.
 """
 
 import contextlib
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import jax
+from jaxtyping import PRNGKeyArray
 
+from metadescent._files import is_file
 from metadescent.problems.base import Problem
 from metadescent.runs import training
 from metadescent.runs.choice.candidate import (
@@ -26,10 +29,12 @@ from metadescent.runs.choice.candidate import (
 )
 from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.choice.look import Look, look_at
+from metadescent.runs.choice.pairs import Pairs
 from metadescent.runs.choice.sizes import sizes_of
-from metadescent.runs.curriculum import keep_optimizer, validate_init
+from metadescent.runs.curriculum import validate_init
 from metadescent.runs.folder import OPTIMIZER
 from metadescent.runs.log import read_metrics
+from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 
@@ -66,6 +71,7 @@ def choose(
         seen = _look(problem, common, in_all, bar)
         journal.see(seen)
         spent.note()
+    pairs = pairs_of(seen, problem, common)
     tried = candidates(seen, steps=asked["steps"], seed=asked["seed"], seconds=in_all)
     tried = [_begun(candidate, problem, journal, bar) for candidate in tried]
     spent.note()
@@ -86,7 +92,7 @@ def choose(
             names = [r.name for r in ranked if r.best <= HOPELESS * ranked[0].best]
             tried = [candidate for candidate in tried if candidate.name in names]
         if share == 1 or len(tried) > 1:
-            place = folder, problem, journal, data_dir
+            place = folder, problem, journal, pairs, data_dir
             results = _round(place, tried, share, plan, bar, spent) or results
     best = min(results, key=lambda result: result.best)
     recipe = next(candidate.recipe for candidate in tried if candidate.name == best.name)
@@ -112,12 +118,11 @@ class Clock:
 def _look(problem: Problem, recipe: Recipe, seconds: float, bar: Bar) -> Look:
     """Tune and run the baselines, the latter on the problems that φ will be validated on."""
     tune_key = jax.random.fold_in(plan_of(recipe).key, 1)
-    validation_key, _ = jax.random.split(plan_of(recipe).key)
     sizes = sizes_of(problem, tune_key, steps=recipe.steps, seconds=seconds)
     with bar("look", 10) as report:
         return look_at(
             problem.hold_out(recipe.held_out),
-            (tune_key, validation_key),
+            (tune_key, _validation_key(recipe)),
             steps=recipe.steps,
             sizes=sizes,
             progress=lambda text: report(text, 1),
@@ -153,7 +158,7 @@ def _promising(tried: list[Candidate], starts: dict[str, float]) -> list[Candida
 
 
 def _round(
-    place: tuple[Path, Problem, Journal, Path | None],
+    place: tuple[Path, Problem, Journal, Pairs, Path | None],
     tried: list[Candidate],
     share: int,
     plan: dict[str, float],
@@ -186,6 +191,7 @@ def _trial(
     folder: Path,
     problem: Problem,
     journal: Journal,
+    pairs: Pairs,
     data_dir: Path | None,
     candidate: Candidate,
     seconds: float,
@@ -208,12 +214,12 @@ def _trial(
     at = [0.0, *(line["seconds"] for line in metrics)]
     epochs = [after - before for before, after in itertools.pairwise(at)]
     epoch = statistics.median(epochs[1:] or epochs)
-    best = metrics[-1]["best_loss"]
+    trained = is_file(place / OPTIMIZER)
     return Result(
         candidate.name,
         candidate.recipe.optimizer,
         journal.get("starts")[candidate.recipe.optimizer],
-        float("inf") if best is None else best,
+        pairs.time_of(load(place)) if trained else float("inf"),
         len(metrics),
         epoch,
         max(0.0, epochs[0] - epoch),
@@ -230,45 +236,12 @@ def folder_of(folder: Path, name: str) -> Path:
     return folder / "trials" / name
 
 
-def keep_best(folder: Path, journal: Journal) -> tuple[str, float]:
-    """Make the best φ that was validated the folder's: trained, of a trial, or as it begins."""
-    trained = (read_metrics(folder) or [{}])[-1].get("best_loss")
-    recipe = journal.chosen()
-    assert recipe is not None
-    best = ("trained", float("inf") if trained is None else trained)
-    for result in journal.trials():
-        if result.best < best[1]:
-            best = (result.name, result.best)
-    if best[0] != "trained":
-        keep_optimizer(folder, folder_of(folder, best[0]) / OPTIMIZER)
-    starts: dict[str, float] = journal.get("starts")
-    spec = min(starts, key=lambda spec: starts[spec])
-    if starts[spec] < best[1]:
-        _keep_start(folder, journal, replace(recipe, optimizer=spec, epochs=1), starts[spec])
-        best = ("as it begins", starts[spec])
-    journal.put("kept", list(best))
-    return best
+def pairs_of(seen: Look, problem: Problem, recipe: Recipe) -> Pairs:
+    """Return what rules are compared in, on the problems of all validations."""
+    validated_on = problem.hold_out(recipe.held_out).validated_on
+    return Pairs(seen, validated_on, _validation_key(recipe), recipe.steps)
 
 
-def untrained(journal: Journal) -> Recipe:
-    """Return the recipe of what `keep_best` kept, whose optimizer is the one that it began as."""
-    recipe, name = journal.chosen(), journal.get("kept")[0]
-    assert recipe is not None
-    starts: dict[str, float] = journal.get("starts")
-    specs = {result.name: result.optimizer for result in journal.trials()}
-    specs["as it begins"] = min(starts, key=lambda spec: starts[spec])
-    return replace(recipe, optimizer=specs.get(name, recipe.optimizer))
-
-
-def _keep_start(folder: Path, journal: Journal, recipe: Recipe, r: float) -> None:
-    from metadescent.zoo.file import save
-
-    save(
-        folder / OPTIMIZER,
-        plan_of(recipe).m,
-        optimizer=recipe.optimizer,
-        trained_on=journal.get("asked")["problem"],
-        recipe={"optimizer": recipe.optimizer, "seed": recipe.seed},
-        budget={"epochs": 0, "meta_steps": 0},
-        validation={"loss": r},
-    )
+def _validation_key(recipe: Recipe) -> PRNGKeyArray:
+    # As `run_epoch` derives it.
+    return jax.random.split(plan_of(recipe).key)[0]
