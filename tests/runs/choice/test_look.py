@@ -173,3 +173,12 @@ def test_what_is_tried_fits_the_time_and_the_memory(coordinates: int, step: floa
     # Where runs are dear or large, nothing is done through many of them at a time.
     evolved = {candidate.name for candidate in tried} - {"lstm", "normalized"}
     assert len(evolved) == (2 if step < 1e-3 and coordinates < 1000 else 0)
+
+
+def test_a_start_that_is_not_finite_is_no_measure() -> None:
+    means = {name: mean.copy() for name, mean in MEANS.items()}
+    for mean in means.values():
+        mean[0] = np.inf
+    looked = look_of(means, RATES, seen().sizes, False)
+    assert np.isfinite(looked.delta)
+    assert looked.delta > 0

@@ -41,5 +41,7 @@ def test_it_says_what_to_use(rates: dict[str, float], said: str) -> None:
     assert then == [said]
 
 
-def test_where_it_is_level_nothing_is_advised() -> None:
-    assert len(advice(of(**{LEARNED: 0.02}, sgd=0.02))) == 1
+def test_where_it_is_level_the_baseline_will_do() -> None:
+    assert advice(of(**{LEARNED: 0.02}, sgd=0.02))[1:] == [
+        "It is hardly worth keeping: sgd at a rate of 0.3 will do."
+    ]

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from metadescent._errors import UserError
 from metadescent._levels import Level
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import (
@@ -84,7 +85,8 @@ def look_at(
         within: called with a word on how far a search has come, and with the share.
 
     Raises:
-        UserError: if f or ∇f is not finite at θ₀, ∇f is 0 there, or no rate serves.
+        UserError: if f or ∇f is not finite at θ₀, ∇f is 0 there, no rate serves, or all baselines
+            blow up on many problems.
     """
     problem, validated_on = parts.learned_from, parts.validated_on
     names = [name for name in baselines_for(problem) if name != "adamw"]
@@ -103,13 +105,21 @@ def look_at(
         searched=usual,
         within=within,
     )
-    means = {}
+    means, gone = {}, []
     for name, search in tuned.items():
         m = BASELINES[name].at(search.rate, steps)
-        means[name] = mean_of(
-            learning_curves(m, validated_on, keys[1], num_steps=steps, num_seeds=sizes.validated)
+        curves = learning_curves(
+            m, validated_on, keys[1], num_steps=steps, num_seeds=sizes.validated
         )
+        means[name] = mean_of(curves)
+        gone.append(int(blown_up(np.asarray(curves)).sum()))
         progress(f"ran {name}")
+    if not any(np.isfinite(final_loss(mean)) for mean in means.values()):
+        raise UserError(
+            f"f blows up or is not finite on at least {min(gone)} of {sizes.validated} problems, "
+            f"whichever of {', '.join(means)} it is; leave out the tasks on which it is not "
+            "finite, or let f be finite everywhere"
+        )
     key = jax.random.key(0)
     rates = {name: search.rate for name, search in tuned.items()}
     return look_of(means, rates, sizes, draws_minibatches(problem, key))
@@ -126,7 +136,8 @@ def look_of(
     plain = [name for name in means if not BASELINES[name].searches_along_line]
     best = min(plain, key=lambda name: ends[name])
     floor = min(ends.values())
-    begin = float(means[best][0])
+    # There may be θ₀ where f is not finite and its gradient is.
+    begin = float(np.max(means[best], where=np.isfinite(means[best]), initial=ends[best]))
     delta = max(ends[best] - floor, LEAST * abs(begin - floor), 1e-12)
     return Look(sizes, minibatches, rates, best, ends, floor, delta, levels_of(means[best], floor))
 

@@ -12,6 +12,8 @@ from metadescent.runs.choice.candidate import HELD_OUT
 from metadescent.runs.choice.look import Look
 from metadescent.runs.outcome import outcome_of, takes_searches, times
 
+WORTH = 1.2
+"""Times as fast as the best baseline: less is not worth a file of its own."""
 JUDGED = 64
 """Fresh problems."""
 LEARNED, UNTRAINED = "learned", "untrained"
@@ -53,18 +55,24 @@ def advice(comparison: Comparison) -> list[str]:
     standings = comparison.standings(LEARNED)
     ahead = [name for name, beside in standings.items() if beside.sign < 0]
     if not ahead:
-        speed = comparison.speed_up(LEARNED)
-        if speed is not None and speed > 1:
-            said.append(f"It is worth keeping: {times(speed)} × as fast as {comparison.reference}.")
+        name, speed = comparison.reference, comparison.speed_up(LEARNED)
+        if name is not None and speed is not None:
+            if speed >= WORTH:
+                said.append(f"It is worth keeping: {times(speed)} × as fast as {name}.")
+            else:
+                said.append(f"It is hardly worth keeping: {name}{_rate(comparison, name)} will do.")
         return said
     best = min(ahead, key=lambda name: comparison.curves[name].last_tenth)
-    rate = comparison.tuned[best].rate
-    how = "" if takes_searches(best) else f" at a rate of {rate:.3g}"
     mine, other = (comparison.curves[name] for name in (LEARNED, best))
     steps = steps_to(other.mean, mine.last_tenth)
     there = f" and is where it ends after {steps:g} gradients" if math.isfinite(steps) else ""
     said.append(
-        f"It is not worth keeping: {best}{how} is ahead of it{there}; use that, or give it more "
+        f"It is not worth keeping: {best}{_rate(comparison, best)} is ahead of it{there}; use that, or give it more "
         "minutes."
     )
     return said
+
+
+def _rate(comparison: Comparison, name: str) -> str:
+    """Return what a baseline's rate is, nothing where a search finds the length of its steps."""
+    return "" if takes_searches(name) else f" at a rate of {comparison.tuned[name].rate:.3g}"
