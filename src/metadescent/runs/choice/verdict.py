@@ -67,8 +67,8 @@ def advice(comparison: Comparison) -> list[str]:
     steps = steps_to(other.mean, mine.last_tenth)
     there = f" and is where it ends after {steps:g} gradients" if math.isfinite(steps) else ""
     said.append(
-        f"It is not worth keeping: {best}{_rate(comparison, best)} is ahead of it{there}; use that, or give it more "
-        "minutes."
+        f"It is not worth keeping: {best}{_rate(comparison, best)} is ahead of it{there}; use "
+        "that, or give it more minutes."
     )
     return said
 
