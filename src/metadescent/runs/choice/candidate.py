@@ -4,19 +4,19 @@ A candidate that has several starts begins with the one of them that is best
 untrained. How many problems a meta-step has follows from what they take and hold.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from metadescent._levels import written
 from metadescent.descent.baselines import BASELINES, spec_at
 from metadescent.runs.choice.look import Look
-from metadescent.runs.choice.sizes import FEWEST, at_once
+from metadescent.runs.choice.sizes import FEWEST, HELD, at_once
 from metadescent.runs.recipe import Recipe
 
-SCALES = (0.1, 0.3, 1.0)
+SCALES = (0.3, 0.1, 1.0)
 """Times Adam's best rate."""
-REACHES = (1.0, 5.0)
+REACHES = (5.0, 1.0)
 SMALL = 0.01
 """Times θ₀: what some families had better begin at."""
 EPISODES, EVOLVED = 10, 5
@@ -29,10 +29,10 @@ UNROLL = 20
 OWN = 1000
 """Up to so many coordinates have numbers of their own."""
 PAIRS = 8
-HELD = 150
-"""Numbers a coordinate that a meta-gradient of an LSTM holds."""
 PART, DEAREST = 0.01, 0.05
 """Of the time, which an epoch is to take, and which an episode of the fewest problems may take."""
+STARTS = 0.1
+"""Of the time, which the starts of a candidate take at most."""
 MOST = 64
 """Problems of a meta-step that is evolved."""
 
@@ -52,58 +52,67 @@ class Candidate(NamedTuple):
 
 def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Candidate]:
     """Return what suits what was seen and the time that there is."""
-    adam, levels, n = seen.rates["adam"], written(seen.levels), seen.sizes.coordinates
-    most = seen.sizes.most(PART * seconds, steps)
+    adam, levels, sizes = seen.rates["adam"], written(seen.levels), seen.sizes
+    n = sizes.coordinates
+    most = sizes.most(PART * seconds, steps)
     problems = max(1, min(16, most, at_once(HELD * n)))
     common = replace(
         common_recipe(steps=steps, seed=seed),
         levels=levels,
         problems=problems,
         episodes=max(1, min(EPISODES, most // problems)),
-        validation_problems=seen.sizes.validated,
+        validation_problems=sizes.validated,
     )
     log = replace(common, estimator=f"truncated(log={seen.delta:.3g},floor={seen.floor:.6g})")
-    chosen = [
-        Candidate("lstm", common, ("lstm",)),
-        Candidate("normalized", log, (f"rnnprop(scale={adam:.3g})",)),
-    ]
+    chosen = []
+    if sizes.most(DEAREST * seconds, steps) >= FEWEST:
+        chosen.append(Candidate("lstm", common, ("lstm",)))
+        chosen.append(Candidate("normalized", log, (f"rnnprop(scale={adam:.3g})",)))
 
-    def evolved(name: str, leaves: str, held: int, starts: Iterable[str]) -> None:
+    whole = replace(common, unroll=steps, meta_rate=0.03)
+
+    def evolved(name: str, leaves: str, held: int, starts: Sequence[str]) -> None:
         """Add a rule of few numbers, learned through whole runs, by what counts in the end."""
-        tried = 2 * PAIRS + 1
+        tried, runs = 2 * PAIRS + 1, sizes.most(PART * seconds, steps, held)
         fitting = min(MOST, at_once(tried * held * n))
-        problems = min(max(FEWEST, most // (tried * EVOLVED)), fitting)
-        episodes = max(1, min(EVOLVED, most // (tried * max(1, problems))))
+        problems = min(max(FEWEST, runs // (tried * EVOLVED)), fitting)
+        episodes = max(1, min(EVOLVED, runs // (tried * max(1, problems))))
         # Of fewer, the mean curve is another one each time.
-        dear = seen.sizes.most(DEAREST * seconds, steps) < tried * FEWEST
+        dear = sizes.most(DEAREST * seconds, steps, held) < tried * FEWEST
+        count = sizes.most(STARTS * seconds, steps, held) // sizes.validated
         if problems >= FEWEST and not dear:
-            few = replace(
-                common, unroll=steps, problems=problems, episodes=episodes, meta_rate=0.03
-            )
             estimator = f"es(pairs={PAIRS},{leaves}levels='{levels}')"
-            chosen.append(Candidate(name, replace(few, estimator=estimator), tuple(starts)))
+            few = replace(whole, problems=problems, episodes=episodes, estimator=estimator)
+            chosen.append(Candidate(name, few, tuple(starts[: max(1, count)])))
 
     plain = [name for name in seen.ends if not BASELINES[name].searches_along_line]
     plain.sort(key=lambda name: seen.ends[name])
+    rules = [f"{spec_at(name, seen.rates[name])} >> pace(horizon={float(steps)})" for name in plain]
     # Where f is noise in part, so is which baseline is best.
-    for name in plain[: 2 if seen.minibatches else 1]:
-        rule = spec_at(name, seen.rates[name])
-        evolved(f"paced-{name}", "", 10, [f"{rule} >> pace(horizon={float(steps)})"])
+    for name, rule in list(zip(plain, rules, strict=True))[: 2 if seen.minibatches else 1]:
+        evolved(f"paced-{name}", "", 10, [rule])
     # A line through noise says nothing of curvature.
     if not seen.minibatches:
-        own = f"coordinates={n}," if n <= OWN else ""
-        sized = [(part * adam, reach, "") for part in SCALES for reach in REACHES]
-        sized += [(part * adam, REACHES[-1], f"start={SMALL},") for part in SCALES]
-        evolved(
-            "quasi-newton",
-            "leaves='[bl]*',",
-            70,
-            [
-                f"tailored({own}scale={scale:.3g},reach={reach},{start}horizon={float(steps)})"
-                for scale, reach, start in sized
-            ],
-        )
+        evolved("quasi-newton", "leaves='[bl]*',", 70, tailored(seen, steps))
+    if not chosen:
+        # Nothing can be learned in that time: a start, and what one meta-step makes of it.
+        starts = rules if seen.minibatches else tailored(seen, steps)
+        estimator = f"es(pairs=1,levels='{levels}')"
+        least = replace(whole, problems=1, episodes=1, estimator=estimator)
+        chosen.append(Candidate("start", least, (starts[0],)))
     return chosen
+
+
+def tailored(seen: Look, steps: int) -> list[str]:
+    """Return the starts of the quasi-Newton rule, the usual ones first."""
+    n, adam = seen.sizes.coordinates, seen.rates["adam"]
+    own = f"coordinates={n}," if n <= OWN else ""
+    sized = [(part * adam, reach, "") for reach in REACHES for part in SCALES]
+    sized += [(part * adam, REACHES[0], f"start={SMALL},") for part in SCALES]
+    return [
+        f"tailored({own}scale={scale:.3g},reach={reach},{start}horizon={float(steps)})"
+        for scale, reach, start in sized
+    ]
 
 
 def common_recipe(*, steps: int, seed: int) -> Recipe:

@@ -13,13 +13,18 @@ from metadescent.problems.base import Problem
 
 MOST_LOOKED_AT, MOST_VALIDATED = 64, 256
 """One problem in a hundred that goes wrong decides a mean, so few are too few."""
-FEWEST = 8
+FEWEST, LEAST = 8, 2
+"""Problems of a mean, and of one where more are too dear."""
 RUNS = 57
 """Runs a problem that tuning and comparing four baselines take."""
-LOOK, VALIDATION = 0.1, 0.005
-"""Shares of the time for the look, and for one validation."""
-DEARER = 5
-"""Times what a step of Adam takes, with f: a step of a learned rule."""
+LOOK, VALIDATION, DEAR = 0.1, 0.005, 0.02
+"""Shares of the time for the look, for one validation, and for one of `FEWEST` problems at most."""
+DEARER = 2
+"""Times what a step of Adam takes, with f: a step of a learned rule, beside its own numbers."""
+NUMBER = 2e-9
+"""Seconds of a step for each number that a rule holds."""
+HELD = 150
+"""Numbers a coordinate that an LSTM, or a meta-gradient of one, holds."""
 FLOATS = 10**8
 """Numbers that a program may hold."""
 
@@ -38,9 +43,9 @@ class Sizes(NamedTuple):
     looked_at: int
     validated: int
 
-    def most(self, seconds: float, steps: int) -> int:
-        """Return on how many problems a learned rule can be run in so many seconds."""
-        return int(seconds / (DEARER * max(self.step * steps, 1e-9)))
+    def most(self, seconds: float, steps: int, held: int = HELD) -> int:
+        """Return on how many problems a rule that holds so many numbers can be run in a time."""
+        return int(seconds / (steps * _learned_step(self.step, held * self.coordinates)))
 
 
 def sizes_of(problem: Problem, key: PRNGKeyArray, *, steps: int, seconds: float) -> Sizes:
@@ -60,19 +65,23 @@ def sizes_for(coordinates: int, step: float, *, steps: int, seconds: float) -> S
     """Return the sizes for what a step costs."""
     run = max(step * steps, 1e-9)
     looked_at = LOOK * seconds / (RUNS * run)
-    validated = min(VALIDATION * seconds / (DEARER * run), FLOATS / (60 * max(1, coordinates)))
+    learned = seconds / (steps * _learned_step(step, HELD * coordinates))
+    held = at_once(HELD * coordinates)
+    # A few more than there is time for, where a few are affordable.
+    validated = min(max(VALIDATION * learned, min(FEWEST, DEAR * learned)), held, MOST_VALIDATED)
     return Sizes(
         coordinates,
         step,
-        _between(looked_at, MOST_LOOKED_AT),
-        _between(validated, MOST_VALIDATED),
+        int(min(max(looked_at, FEWEST), MOST_LOOKED_AT)),
+        int(max(validated, LEAST)),
     )
+
+
+def _learned_step(step: float, numbers: int) -> float:
+    """Return the seconds of a step on one problem of a rule that holds so many numbers."""
+    return max(DEARER * step + NUMBER * numbers, 1e-9)
 
 
 def at_once(floats: int) -> int:
     """Return how many problems fit where each holds so many numbers; 0 if none does."""
     return int(FLOATS / max(1, floats))
-
-
-def _between(count: float, most: int) -> int:
-    return int(min(max(count, FEWEST), most))
