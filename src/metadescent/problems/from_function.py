@@ -25,7 +25,7 @@ from metadescent.problems.arrays import as_arrays, check_constants
 from metadescent.problems.base import Optimizee, Parts, Problem, Theta
 
 FEWEST = 16
-"""Entries: fewer say too little to be held out twice."""
+"""Entries of a part: fewer would say too little."""
 
 
 class Function(Optimizee):
@@ -117,21 +117,20 @@ class FromFunction(Problem):
         return dataclasses.replace(self.f, data=jax.tree.map(lambda x: x[i], self.f.data))
 
     def hold_out(self, share: float) -> Parts:
-        """Return the problem in parts that have entries of their own; of one entry, three alike.
+        """Return the problem in parts that have entries of their own, if it has enough of them.
 
         Of the share that is held out one half is validated on, and the other is to judge on. Where
-        each would have fewer than `FEWEST` entries, both have all that are held out.
+        each would have fewer than `FEWEST` entries, all is in every part: few tasks are all needed.
         """
-        if self.f.data is None or self.f.batch_size is not None or not share:
+        if self.f.data is None or self.f.batch_size is not None:
             return super().hold_out(share)
         n = entries(self.f.data)
-        held = min(n - 1, max(1, round(share * n)))
-        if n == 1:
+        half = round(share * n) // 2
+        if half < FEWEST:
             return super().hold_out(share)
         # The same each time, and no matter how the entries are sorted.
         order = np.random.default_rng(0).permutation(n)
-        half = held if held < 2 * FEWEST else held // 2
-        return Parts(*map(self._of, (order[held:], order[:half], order[held - half : held])))
+        return Parts(*map(self._of, (order[2 * half :], order[:half], order[half : 2 * half])))
 
     def _of(self, chosen: Int[np.ndarray, " entries"]) -> "FromFunction":
         data = jax.tree.map(lambda x: x[np.sort(chosen)], self.f.data)

@@ -10,12 +10,13 @@ from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.runs.choice.candidate import HELD_OUT
 from metadescent.runs.choice.look import Look
+from metadescent.runs.choice.sizes import LEAST
 from metadescent.runs.outcome import outcome_of, takes_searches, times
 
 WORTH = 1.2
 """Times as fast as the best baseline: less is not worth a file of its own."""
-JUDGED = 64
-"""Fresh problems."""
+JUDGED, SHARE = 64, 0.02
+"""Fresh problems, or as many as the learned one is run on in this share of the minutes."""
 LEARNED, UNTRAINED = "learned", "untrained"
 
 
@@ -33,6 +34,7 @@ def judge(
     The latter have the rates that they were tuned to at first. Where a problem has numbered tasks,
     they are others than those that φ was learned from.
     """
+    affordable = seen.sizes.most(SHARE * 60 * asked["minutes"], asked["steps"])
     searched = {name: Tuned(rate, [], [], "at first") for name, rate in seen.rates.items()}
     return compare(
         {LEARNED: m, UNTRAINED: untrained},
@@ -40,7 +42,7 @@ def judge(
         asked["problem"],
         baselines=list(searched),
         num_steps=asked["steps"],
-        num_seeds=JUDGED,
+        num_seeds=max(LEAST, min(JUDGED, affordable)),
         # One above the seed of training, as for the doctor.
         seed=asked["seed"] + 1,
         searched=searched,
