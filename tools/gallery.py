@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from metadescent.descent.baselines import BASELINES
+from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.descent.curves import Curve
 from metadescent.descent.standings import speed_up
 from metadescent.figures.curves import Panel, draw_curves
@@ -33,7 +33,6 @@ FAMILIES = (
     "cluster",
     "denoising",
 )
-FIRST_ORDER = ("sgd", "nag", "rmsprop", "adam")
 MINIBATCHES = ("digit_pairs",)
 LEARNED = "learned"
 
@@ -45,7 +44,7 @@ def learn(family: str, out: Path, words: list[str]) -> None:
         return
     resume = ["--resume"] if (run / "choice.json").exists() else []
     command("train", f"{FILE}:{family}", "--out", str(run), *resume, *words)
-    against = [*FIRST_ORDER, *([] if family in MINIBATCHES else ["lbfgs"])]
+    against = [*STANDARD, *([] if family in MINIBATCHES else ["lbfgs"])]
     judged = f"{FILE}:{family}(seed=1)"
     command(
         *("evaluate", str(run), judged, "--seeds", "128"),
@@ -79,7 +78,7 @@ def row_of(family: str, out: Path, curves: dict[str, Curve]) -> list[str]:
     """Return what the table says of a family."""
     ends = {name: curve.last_tenth for name, curve in curves.items()}
     mine = curves[LEARNED].mean
-    best = min((name for name in FIRST_ORDER if name in ends), key=lambda name: ends[name])
+    best = min((name for name in STANDARD if name in ends), key=lambda name: ends[name])
     beside = "–"
     if "lbfgs" in curves:
         best_of_all = min((n for n in ends if n != LEARNED), key=lambda name: ends[name])
@@ -103,12 +102,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--draw", type=Path)
+    parser.add_argument("--only", choices=FAMILIES, nargs="+", default=FAMILIES)
     options, words = parser.parse_known_args()
     options.out.mkdir(parents=True, exist_ok=True)
     panels = []
     print("| family | coordinates | kept | speed-up | best baseline | last tenth ÷ | L-BFGS |")
     print("|---|---|---|---|---|---|---|")
-    for family in FAMILIES:
+    for family in options.only:
         learn(family, options.out, words)
         curves = curves_of(options.out / f"{family}.json")
         print(f"| {' | '.join(row_of(family, options.out, curves))} |", flush=True)

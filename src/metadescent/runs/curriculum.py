@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-
 from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._files import write_atomically
@@ -98,7 +96,5 @@ def keep_optimizer(folder: Path, optimizer: str | Path) -> Path:
 def validate_init(recipe: Recipe, problem: Problem) -> float:
     """Return the validation loss, in the run of a recipe, of the φ that it starts from."""
     plan = plan_of(recipe)
-    # As `run_epoch` derives it, so that these are the problems of the run's own validations.
-    validation_key, _ = jax.random.split(plan.key)
     validated_on = problem.hold_out(recipe.held_out).validated_on
-    return float(validate(plan.m, validated_on, validation_key, recipe).loss)
+    return float(validate(plan.m, validated_on, plan.validation_key, recipe).loss)

@@ -51,6 +51,11 @@ class Plan:
         """Return the state before the first epoch, which is the template of its checkpoints."""
         return initial_state(self.m, self.meta_optimizer)
 
+    @property
+    def validation_key(self) -> PRNGKeyArray:
+        """Return the key of the validations' problems, as `run_epoch` derives it."""
+        return jax.random.split(self.key)[0]
+
     def meta_rate_at(self, epoch: int) -> float:
         """Return the meta-rate after so many epochs."""
         rate = _meta_rate(self.recipe.meta_rate, self.recipe.decay, self.recipe.updates)

@@ -93,17 +93,17 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
         evolved(f"paced-{name}", "", 10, [rule])
     # A line through noise says nothing of curvature.
     if not seen.minibatches:
-        evolved("quasi-newton", "leaves='[bl]*',", 70, tailored(seen, steps))
+        evolved("quasi-newton", "leaves='[bl]*',", 70, quasi_newton_starts(seen, steps))
     if not chosen:
         # Nothing can be learned in that time: a start, and what one meta-step makes of it.
-        starts = rules if seen.minibatches else tailored(seen, steps)
+        starts = rules if seen.minibatches else quasi_newton_starts(seen, steps)
         estimator = f"es(pairs=1,levels='{levels}')"
         least = replace(whole, problems=1, episodes=1, estimator=estimator)
         chosen.append(Candidate("start", least, (starts[0],)))
     return chosen
 
 
-def tailored(seen: Look, steps: int) -> list[str]:
+def quasi_newton_starts(seen: Look, steps: int) -> list[str]:
     """Return the starts of the quasi-Newton rule, the usual ones first."""
     n, adam = seen.sizes.coordinates, seen.rates["adam"]
     own = f"coordinates={n}," if n <= OWN else ""

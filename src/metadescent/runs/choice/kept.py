@@ -29,8 +29,7 @@ def keep_best(folder: Path, problem: Problem, journal: Journal) -> tuple[str, fl
             best = (result.name, result.best)
     if best[0] != "trained":
         keep_optimizer(folder, folder_of(folder, best[0]) / OPTIMIZER)
-    starts: dict[str, float] = journal.get("starts")
-    begun = replace(recipe, optimizer=min(starts, key=lambda spec: starts[spec]), epochs=1)
+    begun = replace(recipe, optimizer=_best_start(journal), epochs=1)
     r = pairs.time_of(plan_of(begun).m)
     if r < best[1]:
         _keep_start(folder, journal, begun, r)
@@ -43,10 +42,14 @@ def untrained(journal: Journal) -> Recipe:
     """Return the recipe of what `keep_best` kept, whose optimizer is the one that it began as."""
     recipe, name = journal.chosen(), journal.get("kept")[0]
     assert recipe is not None
-    starts: dict[str, float] = journal.get("starts")
     specs = {result.name: result.optimizer for result in journal.trials()}
-    specs["as it begins"] = min(starts, key=lambda spec: starts[spec])
+    specs["as it begins"] = _best_start(journal)
     return replace(recipe, optimizer=specs.get(name, recipe.optimizer))
+
+
+def _best_start(journal: Journal) -> str:
+    starts: dict[str, float] = journal.get("starts")
+    return min(starts, key=lambda spec: starts[spec])
 
 
 def _keep_start(folder: Path, journal: Journal, recipe: Recipe, r: float) -> None:

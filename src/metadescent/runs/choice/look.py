@@ -105,20 +105,21 @@ def look_at(
         searched=usual,
         within=within,
     )
-    means, gone = {}, []
+    means, gone = {}, {}
     for name, search in tuned.items():
         m = BASELINES[name].at(search.rate, steps)
         curves = learning_curves(
             m, validated_on, keys[1], num_steps=steps, num_seeds=sizes.validated
         )
         means[name] = mean_of(curves)
-        gone.append(int(blown_up(np.asarray(curves)).sum()))
+        if not BASELINES[name].searches_along_line:
+            gone[name] = int(blown_up(np.asarray(curves)).sum())
         progress(f"ran {name}")
-    if not any(np.isfinite(final_loss(mean)) for mean in means.values()):
+    if not any(np.isfinite(final_loss(means[name])) for name in gone):
         raise UserError(
-            f"f blows up or is not finite on at least {min(gone)} of {sizes.validated} problems, "
-            f"whichever of {', '.join(means)} it is; leave out the tasks on which it is not "
-            "finite, or let f be finite everywhere"
+            f"f blows up or is not finite on at least {min(gone.values())} of {sizes.validated} "
+            f"problems, whichever of {', '.join(gone)} it is; leave out the tasks on which it is "
+            "not finite, or let f be finite everywhere"
         )
     key = jax.random.key(0)
     rates = {name: search.rate for name, search in tuned.items()}

@@ -14,10 +14,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
-from jaxtyping import PRNGKeyArray
 
 from metadescent._files import is_file
 from metadescent.problems.base import Problem
@@ -92,8 +91,8 @@ def choose(
             names = [r.name for r in ranked if r.best <= HOPELESS * ranked[0].best]
             tried = [candidate for candidate in tried if candidate.name in names]
         if share == 1 or len(tried) > 1:
-            place = folder, problem, journal, pairs, data_dir
-            results = _round(place, tried, share, plan, bar, spent) or results
+            family = Family(folder, problem, journal, pairs, data_dir)
+            results = _round(family, tried, share, plan, bar, spent) or results
     best = min(results, key=lambda result: result.best)
     recipe = next(candidate.recipe for candidate in tried if candidate.name == best.name)
     left = in_all - journal.seconds - best.first
@@ -122,7 +121,7 @@ def _look(problem: Problem, recipe: Recipe, seconds: float, bar: Bar) -> Look:
     with bar("look", 10) as report:
         return look_at(
             problem.hold_out(recipe.held_out),
-            (tune_key, _validation_key(recipe)),
+            (tune_key, plan_of(recipe).validation_key),
             steps=recipe.steps,
             sizes=sizes,
             progress=lambda text: report(text, 1),
@@ -157,8 +156,18 @@ def _promising(tried: list[Candidate], starts: dict[str, float]) -> list[Candida
     return sorted(kept, key=lambda c: (r[c.name] > least, c.is_evolved, r[c.name]))
 
 
+class Family(NamedTuple):
+    """What all trials of a choice share."""
+
+    folder: Path
+    problem: Problem
+    journal: Journal
+    pairs: Pairs
+    data_dir: Path | None
+
+
 def _round(
-    place: tuple[Path, Problem, Journal, Pairs, Path | None],
+    family: Family,
     tried: list[Candidate],
     share: int,
     plan: dict[str, float],
@@ -166,7 +175,7 @@ def _round(
     spent: "Clock",
 ) -> list[Result]:
     """Train each candidate until it has had so many seconds in all, as long as there is time."""
-    journal, seconds = place[2], share * plan["seconds"]
+    journal, seconds = family.journal, share * plan["seconds"]
     done: dict[str, Any] = journal.get("trials") or {}
     names = {candidate.name: f"{candidate.name} × {share}" for candidate in tried}
     new = [candidate for candidate in tried if names[candidate.name] not in done]
@@ -178,7 +187,7 @@ def _round(
                     done = {**done, names[candidate.name]: None}
                     report(f"{candidate.name}: no time", 1)
                 else:
-                    result = _trial(*place, candidate, seconds)
+                    result = _trial(family, candidate, seconds)
                     done = {**done, names[candidate.name]: result._asdict()}
                     report(f"{candidate.name}: {result.best:.3g}", 1)
                 journal.put("trials", done)
@@ -187,16 +196,9 @@ def _round(
     return [Result(**result) for result in kept if result is not None]
 
 
-def _trial(
-    folder: Path,
-    problem: Problem,
-    journal: Journal,
-    pairs: Pairs,
-    data_dir: Path | None,
-    candidate: Candidate,
-    seconds: float,
-) -> Result:
+def _trial(family: Family, candidate: Candidate, seconds: float) -> Result:
     """Train one candidate, or go on with it."""
+    folder, problem, journal, pairs, data_dir = family
     place, plan = folder_of(folder, candidate.name), plan_of(candidate.recipe)
     run = training.train(
         place,
@@ -239,9 +241,4 @@ def folder_of(folder: Path, name: str) -> Path:
 def pairs_of(seen: Look, problem: Problem, recipe: Recipe) -> Pairs:
     """Return what rules are compared in, on the problems of all validations."""
     validated_on = problem.hold_out(recipe.held_out).validated_on
-    return Pairs(seen, validated_on, _validation_key(recipe), recipe.steps)
-
-
-def _validation_key(recipe: Recipe) -> PRNGKeyArray:
-    # As `run_epoch` derives it.
-    return jax.random.split(plan_of(recipe).key)[0]
+    return Pairs(seen, validated_on, plan_of(recipe).validation_key, recipe.steps)
