@@ -7,18 +7,22 @@ printed is Markdown. Every optimizer learns on tasks of seed 0 and is judged on 
 """
 
 import argparse
-import json
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
-from metadescent.descent.baselines import BASELINES, STANDARD
-from metadescent.descent.curves import Curve
+from metadescent.cli.tables import tuning_cache
+from metadescent.descent.baselines import STANDARD
+from metadescent.descent.comparison import Comparison, compare
 from metadescent.descent.standings import speed_up
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.output import save_figure
+from metadescent.registry import make_problem
+from metadescent.runs.choice.journal import Journal
+from metadescent.runs.choice.kept import untrained
+from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice
+from metadescent.runs.own import load
+from metadescent.runs.plan import plan_of
 
 FILE = Path(__file__).parents[1] / "examples" / "gallery" / "families.py"
 FAMILIES = (
@@ -34,67 +38,59 @@ FAMILIES = (
     "denoising",
 )
 MINIBATCHES = ("digit_pairs",)
-LEARNED = "learned"
+SEEDS = 128
+COLUMNS = (
+    *("family", "coordinates", "seconds", "kept", "speed-up", "best baseline", "last tenth ÷"),
+    *("untrained", "with L-BFGS"),
+)
 
 
-def learn(family: str, out: Path, words: list[str]) -> None:
-    """Train on a family and evaluate it, unless that is done."""
-    run, result = out / family, out / f"{family}.json"
-    if result.exists():
-        return
+def learn(family: str, run: Path, words: list[str]) -> None:
+    """Train on a family with the command that anyone would use, or go on with it."""
     resume = ["--resume"] if (run / "choice.json").exists() else []
-    command("train", f"{FILE}:{family}", "--out", str(run), *resume, *words)
-    against = [*STANDARD, *([] if family in MINIBATCHES else ["lbfgs"])]
-    judged = f"{FILE}:{family}(seed=1)"
-    command(
-        *("evaluate", str(run), judged, "--seeds", "128"),
-        *("--against", ",".join(against), "--json", str(result)),
+    command = ["train", f"{FILE}:{family}", "--out", str(run), *resume, *words]
+    subprocess.run([str(Path(sys.executable).parent / "metadescent"), *command], check=True)
+
+
+def judge(family: str, run: Path) -> Comparison:
+    """Compare what was kept with what it was untrained and with baselines, on tasks of seed 1."""
+    journal = Journal(run, {})
+    steps = journal.get("asked")["steps"]
+    return compare(
+        {LEARNED: load(run), UNTRAINED: plan_of(untrained(journal)).m},
+        make_problem(f"{FILE}:{family}(seed=1)"),
+        family,
+        baselines=[*STANDARD, *([] if family in MINIBATCHES else ["lbfgs"])],
+        num_steps=steps,
+        num_seeds=SEEDS,
+        cache=tuning_cache(),
     )
 
 
-def command(*words: str) -> None:
-    """Run a command of the package, and end where it fails."""
-    subprocess.run([str(Path(sys.executable).parent / "metadescent"), *words], check=True)
-
-
-def curves_of(path: Path) -> dict[str, Curve]:
-    """Return the curves of a result, of which the learned optimizer's is `LEARNED`."""
-    kept = json.loads(path.read_text(encoding="utf-8"))["curves"]
-    curves = {}
-    for name, curve in kept.items():
-        mean = numbers(curve["mean"])
-        low, high = numbers(curve["ci95"]).reshape(-1, 2).T
-        key = name if name in BASELINES else LEARNED
-        curves[key] = Curve(mean, low, high, curve["rate"], curve["diverged"])
-    return curves
-
-
-def numbers(kept: list) -> np.ndarray:
-    """Return numbers of JSON, which knows no infinity."""
-    return np.asarray(kept, dtype=float)
-
-
-def row_of(family: str, out: Path, curves: dict[str, Curve]) -> list[str]:
+def row_of(run: Path, comparison: Comparison) -> list[str]:
     """Return what the table says of a family."""
-    ends = {name: curve.last_tenth for name, curve in curves.items()}
-    mine = curves[LEARNED].mean
-    best = min((name for name in STANDARD if name in ends), key=lambda name: ends[name])
-    beside = "–"
-    if "lbfgs" in curves:
-        best_of_all = min((n for n in ends if n != LEARNED), key=lambda name: ends[name])
-        gain = speed_up(mine, curves["lbfgs"].mean)
-        beside = f"{gain:.1f}" + (" (best of all)" if best_of_all == "lbfgs" else "")
-    kept = json.loads((out / family / "choice.json").read_text(encoding="utf-8"))
-    gain = speed_up(mine, curves[best].mean)
+    journal, curves = Journal(run, {}), comparison.curves
+    seen, best = journal.look(), comparison.reference
+    assert seen is not None
+    assert best is not None
+    of_all = comparison.best_baseline(lambda curve: curve.last_tenth)
+    sign, beside = comparison.beside(best)
     return [
-        f"`{family}`",
-        str(kept["look"]["sizes"]["coordinates"]),
-        kept["kept"][0],
-        f"{gain:.1f}" if gain else "never",
+        f"`{comparison.problem}`",
+        str(seen.sizes.coordinates),
+        f"{journal.seconds:.0f}",
+        journal.get("kept")[0],
+        times(comparison.speed_up(LEARNED)),
         best,
-        f"{ends[LEARNED] / ends[best]:.3g}",
-        beside,
+        f"{'' if sign == '÷' else sign + ' '}{beside[LEARNED]:.3g}",
+        times(comparison.speed_up(UNTRAINED)),
+        times(speed_up(curves[LEARNED].mean, curves[of_all].mean)) if "lbfgs" in curves else "",
     ]
+
+
+def times(gain: float | None) -> str:
+    """Return a speed-up in words, of which 0 is never."""
+    return f"{gain:.1f}" if gain else "never"
 
 
 def main() -> None:
@@ -105,14 +101,17 @@ def main() -> None:
     parser.add_argument("--only", choices=FAMILIES, nargs="+", default=FAMILIES)
     options, words = parser.parse_known_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    panels = []
-    print("| family | coordinates | kept | speed-up | best baseline | last tenth ÷ | L-BFGS |")
-    print("|---|---|---|---|---|---|---|")
+    panels, rows, said = [], [], []
     for family in options.only:
-        learn(family, options.out, words)
-        curves = curves_of(options.out / f"{family}.json")
-        print(f"| {' | '.join(row_of(family, options.out, curves))} |", flush=True)
-        panels.append(Panel(curves, title=family))
+        run = options.out / family
+        learn(family, run, words)
+        comparison = judge(family, run)
+        rows.append(row_of(run, comparison))
+        said.append(f"- `{family}`: {' '.join(advice(comparison))}")
+        panels.append(Panel(comparison.curves, title=family))
+    for row in [COLUMNS, ["---"] * len(COLUMNS), *rows]:
+        print(f"| {' | '.join(row)} |")
+    print("", *said, sep="\n")
     if options.draw:
         save_figure(draw_curves(panels, columns=2), options.draw)
 
