@@ -39,8 +39,8 @@ MOST_BYTES = 1_500_000_000
 """What a worker holds, at the end of a module, before it forgets programs."""
 CPU_SECONDS = float(os.environ.get("METADESCENT_TEST_CPU_SECONDS", "3"))
 """The most that a test may take which is not marked slow; machines differ."""
-TOLERANCE = 1.25
-"""Times that: what cold caches or a busy machine add to a test that is within it on a quiet one."""
+TOLERANCE = 2.0
+"""Times that: what cold caches, a busy or a slower machine add to a test that is within it."""
 
 # The first example of a property compiles it, so neither its time nor the data's says anything.
 settings.register_profile(

@@ -19,7 +19,7 @@ from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.output import save_figure
 from metadescent.registry import make_problem
 from metadescent.runs.choice.journal import Journal
-from metadescent.runs.choice.kept import untrained
+from metadescent.runs.choice.kept import repeated
 from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
@@ -57,7 +57,7 @@ def judge(family: str, run: Path) -> Comparison:
     journal = Journal(run, {})
     steps = journal.get("asked")["steps"]
     return compare(
-        {LEARNED: load(run), UNTRAINED: plan_of(untrained(journal)).m},
+        {LEARNED: load(run), UNTRAINED: plan_of(repeated(run, journal)).m},
         make_problem(f"{FILE}:{family}(seed=1)"),
         family,
         baselines=[*STANDARD, *([] if family in MINIBATCHES else ["lbfgs"])],
@@ -107,7 +107,8 @@ def main() -> None:
         learn(family, run, words)
         comparison = judge(family, run)
         rows.append(row_of(run, comparison))
-        said.append(f"- `{family}`: {' '.join(advice(comparison))}")
+        kept = Journal(run, {}).get("kept")[0]
+        said.append(f"- `{family}`: {' '.join(advice(comparison, kept))}")
         panels.append(Panel(comparison.curves, title=family))
     for row in [COLUMNS, ["---"] * len(COLUMNS), *rows]:
         print(f"| {' | '.join(row)} |")

@@ -40,6 +40,6 @@ def parse_levels(text: str) -> tuple[Level, ...]:
 def written(levels: Sequence[Level]) -> str:
     """Return levels as a text that `parse_levels` reads."""
     return ",".join(
-        f"{level.loss:.6g}@{level.step:.6g}" + (f"*{level.weight:g}" if level.weight != 1 else "")
+        f"{level.loss:.9g}@{level.step:.6g}" + (f"*{level.weight:g}" if level.weight != 1 else "")
         for level in levels
     )

@@ -38,6 +38,20 @@ def test_losses_below_zero_have_speed_ups_too(shift: float) -> None:
     assert standing(shift + falling(0.2), shift + falling(0.1)).sign == 1
 
 
+@pytest.mark.parametrize("shift", [1e2, 1e4])
+def test_a_constant_beside_f_changes_no_speed_up(shift: float) -> None:
+    mine, other = np.exp(-0.2 * T), np.exp(-0.1 * T)
+    assert speed_up(shift + mine, shift + other) == pytest.approx(speed_up(mine, other), rel=0.1)
+
+
+def test_less_than_a_thousandth_of_a_loss_puts_nobody_ahead() -> None:
+    # It ends a little higher on all problems, and is there in half of the steps.
+    floor = 0.2 * HARD
+    mine, other = np.maximum(falling(0.2), 1.0002 * floor), np.maximum(falling(0.1), floor)
+    assert standing(mine, other).sign == 1
+    assert standing(np.maximum(falling(0.2), 1.01 * floor), other).sign == -1
+
+
 def test_pairs_tell_what_the_spread_over_problems_hides() -> None:
     mine, other = falling(0.102), falling(0.1)
     assert standing(mine, other).sign == 1

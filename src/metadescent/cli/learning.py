@@ -4,8 +4,9 @@ import itertools
 import math
 import os
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from metadescent._errors import UserError
 from metadescent._lines import say
@@ -13,8 +14,9 @@ from metadescent.cli.command import as_words
 from metadescent.cli.console import output, progress, table
 from metadescent.cli.tables import print_comparison
 from metadescent.cli.train import Train
-from metadescent.registry import make_problem
+from metadescent.registry import make_problem, recipe_of
 from metadescent.runs.choice.journal import Journal
+from metadescent.runs.choice.kept import UNTRAINED
 from metadescent.runs.choice.learning import asked_for, learn_in
 from metadescent.runs.folder import OPTIMIZER, check_free, read_choice, resumption
 from metadescent.runs.naming import absolute
@@ -28,23 +30,19 @@ def learn(command: Train) -> None:
     """Do all that `train` does where the recipe is its to choose."""
     folder, kept, recipe = command.folder, read_choice(command.folder), command.recipe
     check_free(folder, command.resume)
-    minutes = command.minutes or MINUTES
-    asked = asked_for(command.problem_name, minutes, recipe.steps, recipe.seed)
-    name = command.problem_name
+    _check_alone(command)
+    minutes, name, data_dir = command.minutes or MINUTES, command.problem_name, command.data_dir
+    asked = asked_for(name, minutes, recipe.steps, recipe.seed)
     if kept:
-        asked = kept["asked"]
+        asked, origin = kept["asked"], kept.get("origin") or {}
         # As it is found from this folder.
-        home = Path((kept.get("origin") or {}).get("folder") or Path.cwd())
-        name = asked["problem"]
-        if home != Path.cwd():
-            name = str(absolute("problem", name, home))
-        if command.minutes and command.minutes != asked["minutes"]:
-            raise UserError(
-                f"{folder} was begun with {asked['minutes']:g} minutes and --minutes is "
-                f"{command.minutes:g}; leave it out or choose another folder"
-            )
+        home = Path(origin.get("folder") or Path.cwd())
+        name = asked["problem"] if home == Path.cwd() else _absolute(asked["problem"], home)
+        _check_same(command, asked, _absolute(name, home))
+        if data_dir is None and os.path.isdir(origin.get("data_dir", "")):
+            data_dir = Path(origin["data_dir"])
     compile_quickly()
-    problem = make_problem(name, command.data_dir)
+    problem = make_problem(name, data_dir)
     with patient() as patience:
         learned = learn_in(
             folder,
@@ -54,21 +52,61 @@ def learn(command: Train) -> None:
             bar=progress,
             say=_say_choice,
             warn=lambda text: say(f"Warning: {text}."),
-            data_dir=command.data_dir,
+            data_dir=data_dir,
             check=lambda where: patience.check(f"{where}; go on with {resumption(folder)}"),
         )
     print_comparison(learned.comparison)
     for line in learned.advice:
         output().print(line)
-    output().print(f"The optimizer is {folder / OPTIMIZER}. Without the search:")
-    output().print(_without_search(asked["problem"], learned.recipe))
+    output().print(f"The optimizer is {folder / OPTIMIZER}.")
+    if learned.kept == UNTRAINED:
+        output().print(f"It is {learned.recipe.optimizer} as it begins.")
+        return
+    output().print("Such a one is trained without the search by")
+    again = [("out", f"{folder}-again"), *([("data_dir", data_dir)] if data_dir else [])]
+    output().print(_without_search(name, learned.recipe, again))
 
 
-def _without_search(problem: str, recipe: Recipe) -> str:
+def _without_search(problem: str, recipe: Recipe, others: list[tuple[str, Any]]) -> str:
     """Return the command that trains by a recipe at once."""
-    chosen, usual = asdict(recipe), asdict(Recipe())
-    words = [as_words(name, value) for name, value in chosen.items() if value != usual[name]]
+    usual = asdict(replace(Recipe(), **recipe_of(problem)))
+    chosen = [(name, value) for name, value in asdict(recipe).items() if value != usual[name]]
+    words = [as_words(name, value) for name, value in [*chosen, *others]]
     return shlex.join(["metadescent", "train", problem, *itertools.chain(*words)])
+
+
+def _absolute(problem: str, home: Path) -> str:
+    return str(absolute("problem", problem, home))
+
+
+def _check_alone(command: Train) -> None:
+    """Raise a UserError where a flag is given that is for runs whose recipe is known."""
+    names = ("search", "curriculum", "memory_budget", "tensorboard", "processes", "coordinator")
+    given = [name for name in names if getattr(command, name)]
+    if given := [*given, *(["seeds"] if command.seeds > 1 else [])]:
+        raise UserError(
+            f"--{given[0].replace('_', '-')} is given and the recipe is to be chosen; leave it out "
+            "or try --recipe paper"
+        )
+
+
+def _check_same(command: Train, asked: dict[str, Any], problem: str) -> None:
+    """Raise a UserError where something else is asked for than what a folder was begun with."""
+    usual, recipe = Recipe(), command.recipe
+    others = {
+        "problem": (problem, _absolute(command.problem_name, Path.cwd())),
+        "minutes": (asked["minutes"], command.minutes or asked["minutes"]),
+        "steps": (asked["steps"], recipe.steps if recipe.steps != usual.steps else asked["steps"]),
+        "seed": (asked["seed"], recipe.seed if recipe.seed != usual.seed else asked["seed"]),
+    }
+    if command.in_place:
+        del others["problem"]
+    for name, (begun, other) in others.items():
+        if begun != other:
+            raise UserError(
+                f"{command.folder} was begun with {name} {begun} and {other} was asked for; "
+                f"{resumption(command.folder)} goes on as it was begun, or choose another folder"
+            )
 
 
 def compile_quickly() -> None:
@@ -84,13 +122,12 @@ def _say_choice(journal: Journal) -> None:
     seen = journal.look()
     assert seen is not None
     rows = [
-        [result.name, _r(result.best), _r(result.start), str(result.epochs), result.optimizer]
+        [result.name, _r(result.best), str(result.epochs), result.optimizer]
         for result in sorted(journal.trials(), key=lambda result: result.best)
     ]
-    columns = ["trial", "trained", "untrained", "epochs", "optimizer"]
-    output().print(
-        table(f"Time to what {seen.best} gets to, whose own is 1", columns, rows, ["optimizer"])
-    )
+    columns = ["trial", "steps ÷", "epochs", "optimizer"]
+    title = f"Steps to the levels of {seen.best} ÷ its own"
+    output().print(table(title, columns, rows, ["optimizer"]))
 
 
 def _r(value: float) -> str:

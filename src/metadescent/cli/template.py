@@ -3,9 +3,9 @@
     metadescent train my_problem.py:my_problem --out runs/my_problem
     metadescent evaluate runs/my_problem "my_problem.py:my_problem(seed=1)"
 
-The first command learns an optimizer for the family, the second compares it with tuned SGD, NAG,
-RMSprop and Adam on tasks that it has not seen. As it stands, a task is a straight line to be fitted
-to ten points.
+The first command learns an optimizer for the family, the second compares it with tuned optimizers,
+SGD and Adam among them, on tasks that it has not seen. As it stands, a task is a straight line to
+be fitted to ten points.
 """
 
 import jax

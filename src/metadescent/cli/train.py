@@ -148,6 +148,11 @@ class Train(Command):
         return place
 
     @property
+    def in_place(self) -> bool:
+        """Tell whether a run's folder stands in the place of the problem."""
+        return self._place is not None
+
+    @property
     def budget(self) -> int | float:
         """Return the most memory that a run may take, infinite if nothing was said."""
         return math.inf if self.memory_budget is None else parse_bytes(self.memory_budget)

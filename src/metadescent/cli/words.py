@@ -17,7 +17,8 @@ from metadescent.runs.folder import CONFIG, config_here
 from metadescent.runs.reading import files_named
 
 DataDir = Annotated[
-    Path | None, arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA.")
+    Path | None,
+    arg(metavar="PATH", help="Folder of the datasets; else $METADESCENT_DATA, or the cache."),
 ]
 Workers = Annotated[int, arg(help="Processes of this machine that share independent runs.")]
 Scheduler = Annotated[

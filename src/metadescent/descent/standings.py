@@ -9,8 +9,9 @@ from jaxtyping import Float
 
 from metadescent.descent.curves import apart, blown_up, final_loss, or_infinite
 
-CLOSE = 1e-3
-"""A final loss is reached within a thousandth of it, as the last steps may go nowhere."""
+CLOSE, EXACT = 1e-3, 1e-6
+"""A final loss is reached within a thousandth of it, or of the way down to it where that is less,
+as the last steps may go nowhere; but within a millionth of it, as losses are 32 bits."""
 RESAMPLES = 200
 """Draws of as many problems, with replacement, that the interval of a speed-up is over."""
 
@@ -21,11 +22,20 @@ def speed_up(mine: Float[np.ndarray, " steps"], other: Float[np.ndarray, " steps
     0 is never; NaN says that the other has no final loss, as it diverged.
     """
     final = float(final_loss(other))
-    target = final + CLOSE * abs(final)
-    if not math.isfinite(target):
+    if not math.isfinite(final):
         return math.nan
+    target = final + tolerance(final, float(other[0]))
     theirs, own = (steps_to(mean, target) for mean in (other, mine))
     return theirs / own
+
+
+def tolerance(final: float, begin: float) -> float:
+    """Return how close to a final loss is as good, where a curve begins at another.
+
+    A constant that is added to f makes it no coarser.
+    """
+    way = abs(begin - final) if math.isfinite(begin) else math.inf
+    return max(CLOSE * min(abs(final), way), EXACT * abs(final))
 
 
 def steps_to(mean: Float[np.ndarray, " steps"], target: float) -> float:
@@ -52,8 +62,9 @@ def standing(
 ) -> Standing:
     """Compare learning curves in pairs: final losses decide or, where they are level, steps do.
 
-    Certain is what the 95 % interval of the median difference over problems says and the means say
-    too: no few problems that diverged decide it, and none is hidden.
+    Means that are closer than the `tolerance` are level. Certain is what the 95 % interval of the
+    median difference over problems says and the means say too: no few problems that diverged decide
+    it, and none is hidden.
     """
     curves = [or_infinite(np.asarray(curves, float)) for curves in (mine, other)]
     own, theirs = (np.asarray(final_loss(c)) for c in curves)
@@ -63,9 +74,11 @@ def standing(
     kept = ~apart(blown_up(curves[1]))
     gains = _resampled(*(c[kept] for c in curves))
     steps = speed_up(*(c[kept].mean(0) for c in curves))
-    if high < 0 and own.mean() < theirs.mean():
+    apart_by = own.mean() - theirs.mean()
+    least = tolerance(float(theirs.mean()), float(curves[1][:, 0].mean()))
+    if high < 0 and apart_by < -least:
         sign = 1
-    elif low > 0 and own.mean() > theirs.mean():
+    elif low > 0 and apart_by > least:
         sign = -1
     else:
         sign = int(gains[0] > 1) - int(gains[1] < 1)

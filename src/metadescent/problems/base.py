@@ -100,6 +100,11 @@ class Problem(eqx.Module):
         return Parts(self, self, self)
 
     @property
+    def num_tasks(self) -> int | None:
+        """Return how many tasks there are, or None for as many as anyone draws."""
+        return None
+
+    @property
     def at_once(self) -> int | None:
         """Return how many optimizations to run side by side, or None for all of them.
 

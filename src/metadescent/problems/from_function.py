@@ -111,7 +111,7 @@ class FromFunction(Problem):
 
     def sample(self, key: PRNGKeyArray) -> Function:
         """Draw the entry that this f is about; with minibatches, or without data, f is the same."""
-        if self.f.data is None or self.f.batch_size is not None:
+        if self._is_one:
             return self.f
         i = jax.random.randint(key, (), 0, entries(self.f.data))
         return dataclasses.replace(self.f, data=jax.tree.map(lambda x: x[i], self.f.data))
@@ -122,7 +122,7 @@ class FromFunction(Problem):
         Of the share that is held out one half is validated on, and the other is to judge on. Where
         each would have fewer than `FEWEST` entries, all is in every part: few tasks are all needed.
         """
-        if self.f.data is None or self.f.batch_size is not None:
+        if self._is_one:
             return super().hold_out(share)
         n = entries(self.f.data)
         half = round(share * n) // 2
@@ -131,6 +131,15 @@ class FromFunction(Problem):
         # The same each time, and no matter how the entries are sorted.
         order = np.random.default_rng(0).permutation(n)
         return Parts(*map(self._of, (order[2 * half :], order[:half], order[half : 2 * half])))
+
+    @property
+    def num_tasks(self) -> int | None:
+        return None if self._is_one else entries(self.f.data)
+
+    @property
+    def _is_one(self) -> bool:
+        """Tell whether all f are the same but for their minibatches."""
+        return self.f.data is None or self.f.batch_size is not None
 
     def _of(self, chosen: Int[np.ndarray, " entries"]) -> "FromFunction":
         data = jax.tree.map(lambda x: x[np.sort(chosen)], self.f.data)

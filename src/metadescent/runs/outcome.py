@@ -79,7 +79,10 @@ def beside(comparison: Comparison, name: str) -> str:
 
 def training_of(optimizer: str, problem: str, name: str) -> str:
     """Return what is known of what an optimizer was trained on, beside a problem."""
-    trained_on = read_card(zoo.path(optimizer)).get("trained_on")
+    card = read_card(zoo.path(optimizer))
+    trained_on, chosen_on = card.get("trained_on"), card.get("chosen_on")
+    if chosen_on and not trained_on:
+        return f"it is as it begins, which no training on {chosen_on} improved on"
     if not trained_on:
         return f"the file of {name} does not say what it was trained on"
     same = [canonical("problem", str(text), Path.cwd()) for text in (problem, *_terms(trained_on))]

@@ -16,8 +16,8 @@ from metadescent.descent.levels import relative_time
 from metadescent.registry import make_optimizer
 from metadescent.runs.choice.candidate import candidates, unroll_of
 from metadescent.runs.choice.journal import Journal, Result
-from metadescent.runs.choice.look import Look, look_of
-from metadescent.runs.choice.sizes import FLOATS, HELD, LEAST, sizes_for
+from metadescent.runs.choice.look import Look, check_tasks, look_of
+from metadescent.runs.choice.sizes import FLOATS, HELD, LEAST, RUNS, sizes_for
 from metadescent.runs.plan import plan_of
 
 STEPS = 100
@@ -140,6 +140,7 @@ def test_a_damaged_journal_is_named(text: str, tmp_path: Path, sentence: Callabl
 def test_another_f_than_it_was_begun_with_is_refused(tmp_path: Path, sentence: Callable) -> None:
     origin = {"settings": {}, "versions": {}, "f": "a", "data": "b", "folder": "c"}
     Journal(tmp_path, ASKED).begin(origin, pytest.fail)
+    Journal(tmp_path, ASKED).see(seen())
     Journal(tmp_path, ASKED).begin({**origin, "folder": "d"}, pytest.fail)
     assert sentence(Journal(tmp_path, ASKED).begin, {**origin, "f": "x"}, pytest.fail) == (
         f"f is another function than the one that {tmp_path} was begun with; restore what was, or "
@@ -158,7 +159,10 @@ def test_a_baseline_that_diverged_is_none_in_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize("coordinates", [1, 300, 200_000])
 def test_what_is_tried_fits_the_time_and_the_memory(coordinates: int, step: float) -> None:
     sizes = sizes_for(coordinates, step, steps=STEPS, seconds=600.0)
-    assert 8 <= sizes.looked_at <= 64
+    assert LEAST <= sizes.looked_at <= 64
+    # A quarter of the time, but for the least.
+    runs = sizes.looked_at * RUNS * STEPS * step
+    assert sizes.looked_at == LEAST or runs <= 150.0
     assert LEAST <= sizes.validated <= 256
     # Within a fiftieth of the time, and what may be held, but for the least.
     assert sizes.validated in range(LEAST, max(LEAST, sizes.most(12.0, STEPS)) + 1)
@@ -185,3 +189,77 @@ def test_a_start_that_is_not_finite_is_no_measure() -> None:
     looked = look_of(means, RATES, seen().sizes, False)
     assert np.isfinite(looked.delta)
     assert looked.delta > 0
+
+
+def test_a_constant_beside_f_makes_levels_no_coarser() -> None:
+    lifted = look_of({name: 1e4 + mean for name, mean in MEANS.items()}, RATES, seen().sizes, False)
+    twice = 1.0 + 9.0 * np.exp(-0.1 * T)
+    for curve in (MEANS["nag"], twice):
+        assert float(relative_time(1e4 + curve, lifted.levels)) == pytest.approx(
+            float(relative_time(curve, seen().levels)), rel=0.1
+        )
+
+
+@pytest.mark.parametrize("slope", [1e-12, 1e-8, 1.0, 1e12])
+def test_rules_of_unit_steps_begin_with_steps_as_long_as_adams(slope: float) -> None:
+    looked = look_of(MEANS, RATES, seen().sizes, False, slope)
+    first = RATES["adam"] * slope / (slope + 1e-8)
+    assert looked.scale == pytest.approx(first)
+    (normalized,) = (
+        c for c in candidates(looked, steps=STEPS, seed=0, seconds=60.0) if c.name == "normalized"
+    )
+    assert f"scale={first:.3g}" in normalized.starts[0]
+
+
+CURVES = np.exp(-0.1 * T) * np.ones((20, 1))
+
+
+def with_value(value: float, problems: int, step: int) -> np.ndarray:
+    curves = CURVES.copy()
+    curves[:problems, step:] = value
+    return curves
+
+
+def test_tasks_on_which_f_is_nowhere_finite_are_counted(sentence: Callable) -> None:
+    lost = with_value(np.nan, 1, 0)
+    assert sentence(check_tasks, {"sgd": lost, "adam": lost}) == (
+        "f is not finite on 1 of 20 problems after one step of any of sgd, adam; leave out the "
+        "tasks on which it is not finite, or let f be finite everywhere"
+    )
+    # One rule that survives says that it is no fault of the task.
+    check_tasks({"sgd": lost, "adam": CURVES})
+
+
+def test_an_f_that_blows_up_on_many_tasks_whatever_the_rule_is_refused(sentence: Callable) -> None:
+    few, many = with_value(np.inf, 1, 50), with_value(np.inf, 8, 50)
+    check_tasks({"sgd": few, "adam": many})
+    assert sentence(check_tasks, {"sgd": with_value(np.inf, 3, 50), "adam": many}) == (
+        "f blows up or is not finite on at least 3 of 20 problems, whichever of sgd, adam it is; "
+        "leave out the tasks on which it is not finite, or let f be finite everywhere"
+    )
+
+
+def test_an_f_that_was_refused_may_be_mended_in_its_folder(tmp_path: Path) -> None:
+    origin = {"settings": {}, "versions": {}, "f": "a", "data": "b", "folder": "c"}
+    Journal(tmp_path, ASKED).begin(origin, pytest.fail)
+    # Nothing had been seen of the other.
+    Journal(tmp_path, ASKED).begin({**origin, "f": "x"}, pytest.fail)
+    assert Journal(tmp_path, ASKED).get("origin")["f"] == "x"
+
+
+@pytest.mark.parametrize("name", ["look", "trials"])
+def test_a_journal_of_another_version_is_named(
+    name: str, tmp_path: Path, sentence: Callable
+) -> None:
+    (tmp_path / "choice.json").write_text(json.dumps({"asked": ASKED, name: {"a": {"b": 1}}}))
+    journal = Journal(tmp_path, ASKED)
+    assert sentence(getattr(journal, name)) == (
+        f"{name} in {tmp_path / 'choice.json'} is damaged or of another version of metadescent; "
+        "begin in another folder"
+    )
+
+
+def test_each_session_of_a_trial_is_noted_once(tmp_path: Path) -> None:
+    for epochs, begun in ((0, [0]), (0, [0]), (5, [0, 5]), (9, [0, 5, 9])):
+        assert Journal(tmp_path, ASKED).sessions("lstm", epochs) == begun
+    assert Journal(tmp_path, ASKED).sessions("other", 3) == [3]

@@ -41,6 +41,41 @@ def test_it_says_what_to_use(rates: dict[str, float], said: str) -> None:
     assert then == [said]
 
 
+def test_it_says_where_the_best_baseline_diverges() -> None:
+    comparison = of(**{LEARNED: 0.04}, sgd=0.02)
+    lost = comparison.losses["sgd"].copy()
+    lost[:3, 50:] = np.inf
+    comparison = comparison._replace(
+        losses={**comparison.losses, "sgd": lost},
+        curves={**comparison.curves, "sgd": summarize(lost)},
+    )
+    assert advice(comparison)[1:] == [
+        "It is worth keeping if it is finite where sgd, the best baseline, diverges."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ("trained", "it was trained on this problem."),
+        ("as it begins", "it is as it begins, which no training on this problem improved on."),
+        (
+            "lstm",
+            "it was trained on this problem in the trial lstm, which more of it did not improve.",
+        ),
+    ],
+)
+def test_it_says_where_phi_is_from(kept: str, said: str) -> None:
+    assert advice(of(**{LEARNED: 0.04}, sgd=0.02), kept)[0].endswith(said)
+
+
+def test_it_says_where_it_is_judged_on_what_it_learned_from() -> None:
+    assert advice(of(**{LEARNED: 0.04}, sgd=0.02), of_all=22)[1] == (
+        "These are the 22 tasks that it learned from, which are too few to hold some out: evaluate "
+        "it on others."
+    )
+
+
 def test_where_it_is_level_the_baseline_will_do() -> None:
     assert advice(of(**{LEARNED: 0.02}, sgd=0.02))[1:] == [
         "It is hardly worth keeping: sgd at a rate of 0.3 will do."

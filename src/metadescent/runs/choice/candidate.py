@@ -15,7 +15,7 @@ from metadescent.runs.choice.sizes import FEWEST, HELD, at_once
 from metadescent.runs.recipe import Recipe
 
 SCALES = (0.3, 0.1, 1.0)
-"""Times Adam's best rate."""
+"""Times the first steps of the tuned Adam."""
 REACHES = (5.0, 1.0)
 SMALL = 0.01
 """Times θ₀: what some families had better begin at."""
@@ -52,7 +52,7 @@ class Candidate(NamedTuple):
 
 def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Candidate]:
     """Return what suits what was seen and the time that there is."""
-    adam, levels, sizes = seen.rates["adam"], written(seen.levels), seen.sizes
+    scale, levels, sizes = seen.scale, written(seen.levels), seen.sizes
     n = sizes.coordinates
     most = sizes.most(PART * seconds, steps)
     problems = max(1, min(16, most, at_once(HELD * n)))
@@ -63,11 +63,11 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
         episodes=max(1, min(EPISODES, most // problems)),
         validation_problems=sizes.validated,
     )
-    log = replace(common, estimator=f"truncated(log={seen.delta:.3g},floor={seen.floor:.6g})")
+    log = replace(common, estimator=f"truncated(log={seen.delta:.3g},floor={seen.floor:.9g})")
     chosen = []
     if sizes.most(DEAREST * seconds, steps) >= FEWEST:
         chosen.append(Candidate("lstm", common, ("lstm",)))
-        chosen.append(Candidate("normalized", log, (f"rnnprop(scale={adam:.3g})",)))
+        chosen.append(Candidate("normalized", log, (f"rnnprop(scale={scale:.3g})",)))
 
     whole = replace(common, unroll=steps, meta_rate=0.03)
 
@@ -105,10 +105,10 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
 
 def quasi_newton_starts(seen: Look, steps: int) -> list[str]:
     """Return the starts of the quasi-Newton rule, the usual ones first."""
-    n, adam = seen.sizes.coordinates, seen.rates["adam"]
+    n = seen.sizes.coordinates
     own = f"coordinates={n}," if n <= OWN else ""
-    sized = [(part * adam, reach, "") for reach in REACHES for part in SCALES]
-    sized += [(part * adam, REACHES[0], f"start={SMALL},") for part in SCALES]
+    sized = [(part * seen.scale, reach, "") for reach in REACHES for part in SCALES]
+    sized += [(part * seen.scale, REACHES[0], f"start={SMALL},") for part in SCALES]
     return [
         f"tailored({own}scale={scale:.3g},reach={reach},{start}horizon={float(steps)})"
         for scale, reach, start in sized

@@ -1,7 +1,8 @@
 """What a choice has come to so far, in a file: a killed one goes on, and decides the same."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,9 +67,12 @@ class Journal:
         self._write()
 
     def begin(self, origin: dict[str, Any], warn: Callable[[str], object]) -> None:
-        """Note what this is begun from, or raise a UserError if that was something else before."""
+        """Note what this is begun from, or raise a UserError if that was something else before.
+
+        Before there was a look nothing depends on it.
+        """
         before = self.get("origin")
-        if before is None:
+        if before is None or self.get("look") is None:
             self.put("origin", origin)
         else:
             compare_origins(self.path.parent, before, origin, warn)
@@ -82,16 +86,27 @@ class Journal:
         """Note that so many more seconds were spent."""
         self.put("seconds", round(self.seconds + seconds, 3))
 
+    def sessions(self, name: str, epochs: int) -> list[int]:
+        """Note that a trial that had so many epochs is gone on with; return all such numbers.
+
+        The next epoch after each of them compiles its program.
+        """
+        before = self.kept.get("sessions", {})
+        begun = sorted({*before.get(name, []), epochs})
+        self.put("sessions", {**before, name: begun})
+        return begun
+
     def look(self) -> Look | None:
         """Return what was seen of the family, if it was looked at."""
         seen = self.kept.get("look")
         if seen is None:
             return None
-        # JSON knows no infinity.
-        ends = {name: float("inf") if x is None else x for name, x in seen["ends"].items()}
-        levels = tuple(Level(*level) for level in seen["levels"])
-        sizes = Sizes(**seen["sizes"])
-        return Look(**{**seen, "ends": ends, "levels": levels, "sizes": sizes})
+        with self._read("look"):
+            # JSON knows no infinity.
+            ends = {name: float("inf") if x is None else x for name, x in seen["ends"].items()}
+            levels = tuple(Level(*level) for level in seen["levels"])
+            sizes = Sizes(**seen["sizes"])
+            return Look(**{**seen, "ends": ends, "levels": levels, "sizes": sizes})
 
     def see(self, seen: Look) -> None:
         """Note what was seen."""
@@ -100,9 +115,10 @@ class Journal:
 
     def trials(self) -> list[Result]:
         """Return how the trials went that were done, the longest of each candidate."""
-        # None is one that there was no time for.
-        done = [Result(**kept) for kept in self.kept.get("trials", {}).values() if kept]
-        return list({result.name: result for result in done}.values())
+        with self._read("trials"):
+            # None is one that there was no time for.
+            done = [Result(**kept) for kept in self.kept.get("trials", {}).values() if kept]
+            return list({result.name: result for result in done}.values())
 
     def chosen(self) -> Recipe | None:
         """Return the recipe that was chosen, if one was."""
@@ -112,6 +128,17 @@ class Journal:
     def choose(self, recipe: Recipe) -> None:
         """Note the choice."""
         self.put("recipe", asdict(recipe))
+
+    @contextlib.contextmanager
+    def _read(self, name: str) -> Iterator[None]:
+        """Raise a UserError where what is kept by a name is not as this version writes it."""
+        try:
+            yield
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{name} in {self.path} is damaged or of another version of metadescent; begin in "
+                "another folder"
+            ) from error
 
     def _write(self) -> None:
         write_json(self.path, self.kept)

@@ -11,36 +11,40 @@ from typing import Any, NamedTuple
 
 import jax
 
-from metadescent._errors import require, require_kind
-from metadescent._files import locked
+from metadescent._errors import UserError, require, require_kind
+from metadescent._files import is_file, locked
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.outside import LOOKED_AT, check_start
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.runs import training
-from metadescent.runs.choice.candidate import common_recipe
+from metadescent.runs.choice.candidate import HELD_OUT, common_recipe
 from metadescent.runs.choice.journal import Journal, Result
-from metadescent.runs.choice.kept import keep_best, untrained
-from metadescent.runs.choice.trials import Bar, choose
-from metadescent.runs.choice.verdict import advice, judge
+from metadescent.runs.choice.kept import keep_best, repeated
+from metadescent.runs.choice.trials import choose
+from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice, judge
+from metadescent.runs.folder import CHOICE, CONFIG, OPTIMIZER, check_free
 from metadescent.runs.log import read_metrics
 from metadescent.runs.origin import origin_of
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 
-LATE = 1.05
+LATE = 1.03
 """Of the minutes: training that is slower than its trial was stops then."""
 
 
 class Learned(NamedTuple):
     """An optimizer, how it does on fresh problems of its family, and how it came about.
 
+    `kept` is "trained", the name of the trial whose φ was better, or "as it begins" where no
+    training was of use. `recipe` makes it without the search, or is what its training had.
     `advice` are sentences: who won, and whether the optimizer is worth it.
     """
 
     optimizer: LearnedOptimizer
     comparison: Comparison
+    kept: str
     recipe: Recipe
     trials: list[Result]
     advice: list[str]
@@ -71,8 +75,8 @@ def learn(
         folder: where the run is kept, to be gone on with after a stop; nowhere if not given.
 
     Raises:
-        UserError: if a number means nothing, f or ∇f is not finite at θ₀, ∇f is 0 there, or the
-            folder holds another run.
+        UserError: if a number means nothing, f or ∇f is not finite at θ₀, ∇f is 0 there, f is not
+            finite on some tasks whatever the rule, or the folder holds another run.
 
     Source: ours; successive halving is from Jamieson and Talwalkar (2016), "Non-stochastic best arm
     identification and hyperparameter optimization".
@@ -98,8 +102,8 @@ def asked_for(problem_name: str, minutes: float, steps: int, seed: int) -> dict[
 
 
 @contextlib.contextmanager
-def _silent(title: str, total: int) -> Iterator[Callable[..., None]]:
-    del title, total
+def _silent(title: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
+    del title, total, done
     yield lambda *_, **__: None
 
 
@@ -109,7 +113,7 @@ def learn_in(
     asked: dict[str, Any],
     *,
     problem_name: str = "",
-    bar: Callable[[str, int], AbstractContextManager[Any]] = _silent,
+    bar: Callable[..., AbstractContextManager[Any]] = _silent,
     say: Callable[[Journal], object] = lambda _: None,
     warn: Callable[[str], object] = warnings.warn,
     data_dir: Path | None = None,
@@ -117,22 +121,32 @@ def learn_in(
 ) -> Learned:
     """Learn in a folder; what was done there before is not done again.
 
-    `bar` makes a report of a stage, `say` is told once a recipe has been chosen, and `check` is
-    called with a word on where it stands whenever all is saved, to stop if need be.
+    `bar` makes a report of a stage from its title, its units and those that are done, `say` is told
+    once a recipe has been chosen, and `check` is called with a word on where it stands whenever all
+    is saved, to stop if need be.
     """
+    # A run that was trained by a recipe is not to become a choice.
+    check_free(folder, resume=not is_file(folder / CONFIG) or is_file(folder / CHOICE))
     with locked(folder):
         journal = Journal(folder, asked, problem_name)
         common = plan_of(common_recipe(steps=asked["steps"], seed=asked["seed"]))
-        journal.begin(origin_of(problem, common.m), warn)
+        origin = origin_of(problem, common.m)
+        journal.begin(origin | ({"data_dir": str(data_dir.resolve())} if data_dir else {}), warn)
 
         def stage(title: str, total: int) -> AbstractContextManager[Any]:
             check(f"before the stage {title!r}")
-            left = 60 * asked["minutes"] - journal.seconds
+            left = max(0.0, 60 * asked["minutes"] - journal.seconds)
             return bar(f"{title} ({left / 60:.1f} min left)", total)
 
-        if journal.look() is None:
-            check_start(problem, jax.random.key(asked["seed"]), LOOKED_AT, moves=True)
-        recipe = choose(folder, problem, journal, bar=stage, data_dir=data_dir)
+        try:
+            if journal.look() is None:
+                check_start(problem, jax.random.key(asked["seed"]), LOOKED_AT, moves=True)
+            recipe = choose(folder, problem, journal, bar=stage, data_dir=data_dir, check=check)
+        except UserError:
+            # A refused f is mended and tried again, by the same words.
+            if journal.look() is None:
+                journal.path.unlink()
+            raise
     say(journal)
     if journal.get("kept") is None:
         _train(folder, problem, journal, recipe, bar, warn, data_dir, check)
@@ -140,10 +154,18 @@ def learn_in(
             keep_best(folder, problem, journal)
     seen, m = journal.look(), load(folder)
     assert seen is not None
-    first = plan_of(untrained(journal)).m
+    recipe, parts = repeated(folder, journal), problem.hold_out(HELD_OUT)
     with bar("judge", 2 * len(seen.rates) + 2) as report:
-        comparison = judge(m, first, problem, asked, seen, progress=lambda text: report(text, 1))
-    return Learned(m, comparison, recipe, journal.trials(), advice(comparison))
+        comparison = judge(
+            {LEARNED: m, UNTRAINED: plan_of(recipe).m},
+            parts.judged_on,
+            asked,
+            seen,
+            progress=lambda text: report(text, 1),
+        )
+    kept = journal.get("kept")[0]
+    said = advice(comparison, kept, 0 if parts.judged_on is not problem else problem.num_tasks)
+    return Learned(m, comparison, kept, recipe, journal.trials(), said)
 
 
 def _train(
@@ -151,13 +173,16 @@ def _train(
     problem: Problem,
     journal: Journal,
     recipe: Recipe,
-    bar: Bar,
+    bar: Callable[..., AbstractContextManager[Any]],
     warn: Callable[[str], object],
     data_dir: Path | None,
     check: Callable[[str], object],
 ) -> None:
     late = LATE * journal.get("asked")["minutes"]
     done = len(read_metrics(folder))
+    if not is_file(folder / CONFIG):
+        # That of the best trial so far, which is in its own folder too.
+        (folder / OPTIMIZER).unlink(missing_ok=True)
     run = training.train(
         folder,
         problem,
@@ -168,8 +193,7 @@ def _train(
         data_dir=data_dir,
         warn=warn,
     )
-    with contextlib.closing(run), bar("train", recipe.epochs) as report:
-        report("", done)
+    with contextlib.closing(run), bar("train", recipe.epochs, done) as report:
         for state, _ in run:
             best = float(state.best_loss)
             report(f"time to levels {best:.2f}" if math.isfinite(best) else "", 1)

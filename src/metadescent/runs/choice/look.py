@@ -4,11 +4,14 @@ The baselines are what the trained optimizer is measured by in the end. From the
 the scale of its steps, from their curves the levels that it is to get to.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError
 from metadescent._levels import Level
@@ -20,7 +23,8 @@ from metadescent.descent.curves import (
     learning_curves,
     or_infinite,
 )
-from metadescent.descent.standings import CLOSE
+from metadescent.descent.episode import draw
+from metadescent.descent.standings import tolerance
 from metadescent.descent.tuning import (
     Progress,
     Tuned,
@@ -29,8 +33,9 @@ from metadescent.descent.tuning import (
     draws_minibatches,
 )
 from metadescent.descent.tuning_cache import tune_each
-from metadescent.problems.base import Parts
-from metadescent.runs.choice.sizes import Sizes
+from metadescent.descent.unrolling import exact
+from metadescent.problems.base import Parts, Problem
+from metadescent.runs.choice.sizes import FEWEST, Sizes
 
 SHARES = (0.1, 0.25, 0.5)
 """Parts of the horizon after which the best baseline sets a level."""
@@ -38,6 +43,10 @@ EARLY, LATE = 0.5, 2.0
 """Weights of each level before the end, and of the end: what it takes to get there counts most."""
 LEAST = 1e-3
 """Of the whole way down: what is less is not what a family is decided by."""
+TINY = 1e-30
+"""For a way down of 0."""
+EPS = 1e-8
+"""What Adam adds to the size of a gradient."""
 
 
 class Look(NamedTuple):
@@ -46,6 +55,7 @@ class Look(NamedTuple):
     sizes        what it costs
     minibatches  whether f draws them
     rates        of the tuned baselines, by name
+    scale        of the first steps of the tuned Adam
     best         the baseline of one gradient a step that ends lowest
     ends         the final losses of all
     floor        the lowest of these
@@ -56,6 +66,7 @@ class Look(NamedTuple):
     sizes: Sizes
     minibatches: bool
     rates: dict[str, float]
+    scale: float
     best: str
     ends: dict[str, float]
     floor: float
@@ -89,7 +100,7 @@ def look_at(
             blow up on many problems.
     """
     problem, validated_on = parts.learned_from, parts.validated_on
-    names = [name for name in baselines_for(problem) if name != "adamw"]
+    names = names_for(problem)
     # Optax's search along a line finds its own length: tuning changes little and takes long.
     usual = {
         name: Tuned(1.0, [], [], "usual") for name in names if BASELINES[name].searches_along_line
@@ -105,7 +116,7 @@ def look_at(
         searched=usual,
         within=within,
     )
-    means, gone = {}, {}
+    means, plain = {}, {}
     for name, search in tuned.items():
         m = BASELINES[name].at(search.rate, steps)
         curves = learning_curves(
@@ -113,17 +124,48 @@ def look_at(
         )
         means[name] = mean_of(curves)
         if not BASELINES[name].searches_along_line:
-            gone[name] = int(blown_up(np.asarray(curves)).sum())
+            plain[name] = np.asarray(curves)
         progress(f"ran {name}")
-    if not any(np.isfinite(final_loss(means[name])) for name in gone):
-        raise UserError(
-            f"f blows up or is not finite on at least {min(gone.values())} of {sizes.validated} "
-            f"problems, whichever of {', '.join(gone)} it is; leave out the tasks on which it is "
-            "not finite, or let f be finite everywhere"
-        )
+    check_tasks(plain)
     key = jax.random.key(0)
     rates = {name: search.rate for name, search in tuned.items()}
-    return look_of(means, rates, sizes, draws_minibatches(problem, key))
+    slope = float(slope_of(validated_on, keys[1], min(FEWEST, sizes.validated)))
+    return look_of(means, rates, sizes, draws_minibatches(problem, key), slope)
+
+
+def check_tasks(curves: Mapping[str, Float[np.ndarray, "problems steps"]]) -> None:
+    """Raise a UserError where f is not finite on some problems, or blows up on many, for any rule.
+
+    Each mean over problems would be NaN, and nothing could be learned from it.
+    """
+    names = ", ".join(curves)
+    nowhere = np.all([~np.isfinite(of_one[:, 0]) for of_one in curves.values()], axis=0)
+    if nowhere.any():
+        raise UserError(
+            f"f is not finite on {nowhere.sum()} of {len(nowhere)} problems after one step of any "
+            f"of {names}; leave out the tasks on which it is not finite, or let f be finite "
+            "everywhere"
+        )
+    if not any(np.isfinite(final_loss(mean_of(of_one))) for of_one in curves.values()):
+        least = min(int(blown_up(of_one).sum()) for of_one in curves.values())
+        raise UserError(
+            f"f blows up or is not finite on at least {least} of {len(nowhere)} problems, "
+            f"whichever of {names} it is; leave out the tasks on which it is not finite, or let f "
+            "be finite everywhere"
+        )
+
+
+@eqx.filter_jit
+def slope_of(problem: Problem, key: PRNGKeyArray, num_problems: int) -> Float[Array, ""]:
+    """Return the mean size of a coordinate of ∇f at θ₀."""
+    fs, keys = draw(problem, key, num_problems)
+    _, gradients = exact(fs, fs.init(keys.theta), keys.minibatch)
+    return jnp.concatenate([jnp.abs(x).ravel() for x in jax.tree.leaves(gradients)]).mean()
+
+
+def names_for(problem: Problem) -> list[str]:
+    """Return the baselines that a family is looked at by: AdamW is Adam on most of them."""
+    return [name for name in baselines_for(problem) if name != "adamw"]
 
 
 def look_of(
@@ -131,25 +173,30 @@ def look_of(
     rates: dict[str, float],
     sizes: Sizes,
     minibatches: bool,
+    slope: float = 1.0,
 ) -> Look:
-    """Return what follows from the mean curves of tuned baselines."""
+    """Return what follows from the mean curves of tuned baselines, and the size of ∇f at θ₀."""
     ends = {name: float(final_loss(mean)) for name, mean in means.items()}
     plain = [name for name in means if not BASELINES[name].searches_along_line]
     best = min(plain, key=lambda name: ends[name])
     floor = min(ends.values())
     # There may be θ₀ where f is not finite and its gradient is.
     begin = float(np.max(means[best], where=np.isfinite(means[best]), initial=ends[best]))
-    delta = max(ends[best] - floor, LEAST * abs(begin - floor), 1e-12)
-    return Look(sizes, minibatches, rates, best, ends, floor, delta, levels_of(means[best], floor))
+    delta = max(ends[best] - floor, LEAST * abs(begin - floor)) or TINY
+    # Of a gradient that is small beside ε Adam makes smaller steps than its rate says.
+    scale = rates["adam"] * slope / (slope + EPS)
+    levels = levels_of(means[best], floor)
+    return Look(sizes, minibatches, rates, scale, best, ends, floor, delta, levels)
 
 
 def levels_of(best: Float[np.ndarray, " steps"], floor: float) -> tuple[Level, ...]:
     """Return levels: where a curve is early and late, where it ends, and where the lowest does."""
     running, steps, end = np.minimum.accumulate(best), len(best), float(final_loss(best))
     losses = [(float(running[max(1, round(share * steps)) - 1]), EARLY) for share in SHARES]
-    losses.append((end + CLOSE * abs(end), LATE))
+    close, close_to_floor = (tolerance(loss, float(best[0])) for loss in (end, floor))
+    losses.append((end + close, LATE))
     # Where a search along a line ends lower, the best baseline would have needed longer than T.
-    lower = [(floor + CLOSE * abs(floor), 1.0)] if floor < end - CLOSE * abs(end) else []
+    lower = [(floor + close_to_floor, 1.0)] if floor < end - close else []
     found = [(loss, np.flatnonzero(best <= loss), weight) for loss, weight in losses + lower]
     return tuple(
         Level(loss, float(at[0] + 1) if len(at) else float(steps), weight)

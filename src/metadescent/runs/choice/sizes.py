@@ -17,8 +17,10 @@ FEWEST, LEAST = 8, 2
 """Problems of a mean, and of one where more are too dear."""
 RUNS = 57
 """Runs a problem that tuning and comparing four baselines take."""
-LOOK, VALIDATION, DEAR = 0.1, 0.005, 0.02
-"""Shares of the time for the look, for one validation, and for one of `FEWEST` problems at most."""
+LOOK, VALIDATION = 0.1, 0.005
+"""Shares of the time, for the look and for one validation."""
+DEAR_LOOK, DEAR = 0.25, 0.02
+"""What each of these may take at most, lest it be of fewer than `FEWEST` problems."""
 DEARER = 2
 """Times what a step of Adam takes, with f: a step of a learned rule, beside its own numbers."""
 NUMBER = 2e-9
@@ -63,8 +65,8 @@ def sizes_of(problem: Problem, key: PRNGKeyArray, *, steps: int, seconds: float)
 
 def sizes_for(coordinates: int, step: float, *, steps: int, seconds: float) -> Sizes:
     """Return the sizes for what a step costs."""
-    run = max(step * steps, 1e-9)
-    looked_at = LOOK * seconds / (RUNS * run)
+    looks = seconds / (RUNS * max(step * steps, 1e-9))
+    looked_at = max(LOOK * looks, min(FEWEST, DEAR_LOOK * looks))
     learned = seconds / (steps * _learned_step(step, HELD * coordinates))
     held = at_once(HELD * coordinates)
     # A few more than there is time for, where a few are affordable.
@@ -72,7 +74,7 @@ def sizes_for(coordinates: int, step: float, *, steps: int, seconds: float) -> S
     return Sizes(
         coordinates,
         step,
-        int(min(max(looked_at, FEWEST), MOST_LOOKED_AT)),
+        int(min(max(looked_at, LEAST), MOST_LOOKED_AT)),
         int(max(validated, LEAST)),
     )
 

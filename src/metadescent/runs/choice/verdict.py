@@ -8,9 +8,10 @@ from metadescent.descent.standings import steps_to
 from metadescent.descent.tuning import Progress, Tuned
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.runs.choice.candidate import HELD_OUT
+from metadescent.runs.choice.kept import TRAINED
+from metadescent.runs.choice.kept import UNTRAINED as AS_IT_BEGINS
 from metadescent.runs.choice.look import Look
-from metadescent.runs.choice.sizes import LEAST
+from metadescent.runs.choice.sizes import HELD, LEAST, at_once
 from metadescent.runs.outcome import outcome_of, takes_searches, times
 
 WORTH = 1.2
@@ -21,9 +22,8 @@ LEARNED, UNTRAINED = "learned", "untrained"
 
 
 def judge(
-    m: LearnedOptimizer,
-    untrained: LearnedOptimizer,
-    problem: Problem,
+    learned: dict[str, LearnedOptimizer],
+    judged_on: Problem,
     asked: dict[str, Any],
     seen: Look,
     *,
@@ -31,18 +31,18 @@ def judge(
 ) -> Comparison:
     """Compare an optimizer with what it was untrained, and with the baselines.
 
-    The latter have the rates that they were tuned to at first. Where a problem has numbered tasks,
-    they are others than those that φ was learned from.
+    The latter have the rates that they were tuned to at first.
     """
     affordable = seen.sizes.most(SHARE * 60 * asked["minutes"], asked["steps"])
+    fitting = at_once(HELD * seen.sizes.coordinates)
     searched = {name: Tuned(rate, [], [], "at first") for name, rate in seen.rates.items()}
     return compare(
-        {LEARNED: m, UNTRAINED: untrained},
-        problem.hold_out(HELD_OUT).judged_on,
+        learned,
+        judged_on,
         asked["problem"],
         baselines=list(searched),
         num_steps=asked["steps"],
-        num_seeds=max(LEAST, min(JUDGED, affordable)),
+        num_seeds=max(LEAST, min(JUDGED, affordable, fitting)),
         # One above the seed of training, as for the doctor.
         seed=asked["seed"] + 1,
         searched=searched,
@@ -51,28 +51,55 @@ def judge(
     )
 
 
-def advice(comparison: Comparison) -> list[str]:
-    """Return who won, and whether the optimizer is worth keeping or what to use instead."""
-    said = [outcome_of(comparison, LEARNED, "it was trained on this problem")]
+def advice(comparison: Comparison, kept: str = TRAINED, of_all: int | None = None) -> list[str]:
+    """Return who won, and whether the optimizer is worth keeping or what to use instead.
+
+    Arguments:
+        comparison: of `LEARNED` with baselines.
+        kept: what was kept in the end, as `Learned` has it.
+        of_all: how many tasks there are, where it is judged on those that it learned from.
+    """
+    said = [outcome_of(comparison, LEARNED, _training(kept))]
+    if of_all:
+        said.append(
+            f"These are the {of_all} tasks that it learned from, which are too few to hold some "
+            "out: evaluate it on others."
+        )
     standings = comparison.standings(LEARNED)
     ahead = [name for name, beside in standings.items() if beside.sign < 0]
-    if not ahead:
-        name, speed = comparison.reference, comparison.speed_up(LEARNED)
-        if name is not None and speed is not None:
-            if speed >= WORTH:
-                said.append(f"It is worth keeping: {times(speed)} × as fast as {name}.")
-            else:
-                said.append(f"It is hardly worth keeping: {name}{_rate(comparison, name)} will do.")
-        return said
-    best = min(ahead, key=lambda name: comparison.curves[name].last_tenth)
-    mine, other = (comparison.curves[name] for name in (LEARNED, best))
-    steps = steps_to(other.mean, mine.last_tenth)
-    there = f" and is where it ends after {steps:g} gradients" if math.isfinite(steps) else ""
-    said.append(
-        f"It is not worth keeping: {best}{_rate(comparison, best)} is ahead of it{there}; use "
-        "that, or give it more minutes."
-    )
+    name = comparison.reference
+    if ahead:
+        best = min(ahead, key=lambda name: comparison.curves[name].last_tenth)
+        mine, other = (comparison.curves[name] for name in (LEARNED, best))
+        steps = steps_to(other.mean, mine.last_tenth)
+        there = f" and is where it ends after {steps:g} gradients" if math.isfinite(steps) else ""
+        said.append(
+            f"It is not worth keeping: {best}{_rate(comparison, best)} is ahead of it{there}; use "
+            "that, or give it more minutes."
+        )
+    elif name is not None:
+        said.append(_worth(comparison, name))
     return said
+
+
+def _training(kept: str) -> str:
+    """Return what φ has to do with the problem."""
+    if kept == TRAINED:
+        return "it was trained on this problem"
+    if kept == AS_IT_BEGINS:
+        return "it is as it begins, which no training on this problem improved on"
+    return f"it was trained on this problem in the trial {kept}, which more of it did not improve"
+
+
+def _worth(comparison: Comparison, name: str) -> str:
+    """Return whether an optimizer that nothing is ahead of is worth it, beside the reference."""
+    speed, sign = comparison.speed_up(LEARNED), comparison.standings(LEARNED)[name].sign
+    assert speed is not None
+    if math.isnan(speed):
+        return f"It is worth keeping if it is finite where {name}, the best baseline, diverges."
+    if sign > 0 and speed >= WORTH:
+        return f"It is worth keeping: {times(speed)} × as fast as {name}."
+    return f"It is hardly worth keeping: {name}{_rate(comparison, name)} will do."
 
 
 def _rate(comparison: Comparison, name: str) -> str:

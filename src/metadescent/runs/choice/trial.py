@@ -1,0 +1,103 @@
+"""One trial: a candidate is trained until it has had its seconds, in a folder of its own."""
+
+import contextlib
+import itertools
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from metadescent._files import is_file
+from metadescent.problems.base import Problem
+from metadescent.runs import training
+from metadescent.runs.choice.candidate import Candidate
+from metadescent.runs.choice.journal import Journal, Result
+from metadescent.runs.choice.pairs import Pairs
+from metadescent.runs.curriculum import keep_optimizer
+from metadescent.runs.folder import OPTIMIZER
+from metadescent.runs.log import read_metrics
+from metadescent.runs.own import load
+from metadescent.runs.plan import plan_of
+
+
+class Clock:
+    """Notes in a journal what was spent since it was asked last."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal, self.since = journal, time.monotonic()
+
+    def note(self) -> None:
+        """Note what was spent."""
+        now = time.monotonic()
+        self.journal.spend(now - self.since)
+        self.since = now
+
+
+class Family(NamedTuple):
+    """What all trials of a choice share."""
+
+    folder: Path
+    problem: Problem
+    journal: Journal
+    pairs: Pairs
+    data_dir: Path | None
+    spent: Clock
+    check: Callable[[str], object]
+
+
+def try_out(family: Family, candidate: Candidate, seconds: float) -> Result:
+    """Train one candidate, or go on with it."""
+    name, journal = candidate.name, family.journal
+    place = folder_of(family.folder, name)
+    run = training.train(
+        place,
+        family.problem,
+        journal.problem_name,
+        plan_of(candidate.recipe),
+        resume=True,
+        data_dir=family.data_dir,
+        warn=lambda _: None,
+    )
+    # The first epoch of a session is mostly compilation, and counts for nothing.
+    begun = journal.sessions(name, len(read_metrics(place)))
+    with contextlib.closing(run):
+        while not (epochs := _seconds_of_epochs(place)) or _counted(epochs, begun) < seconds:
+            next(run)
+            family.spent.note()
+            family.check(f"in the trial {name}, whose epochs are saved")
+    later = [took for at, took in enumerate(epochs) if at not in begun]
+    epoch = statistics.median(later or epochs)
+    trained = is_file(place / OPTIMIZER)
+    return Result(
+        name,
+        candidate.recipe.optimizer,
+        journal.get("starts")[candidate.recipe.optimizer],
+        family.pairs.time_of(load(place)) if trained else float("inf"),
+        len(epochs),
+        epoch,
+        max(0.0, epochs[0] - epoch),
+    )
+
+
+def _seconds_of_epochs(place: Path) -> list[float]:
+    at = [0.0, *(line["seconds"] for line in read_metrics(place))]
+    return [after - before for before, after in itertools.pairwise(at)]
+
+
+def _counted(epochs: list[float], begun: list[int]) -> float:
+    """Return the seconds of the epochs that begin no session."""
+    return sum((took for at, took in enumerate(epochs) if at not in begun), start=0.0)
+
+
+def keep_best_so_far(family: Family) -> None:
+    """Make the best φ of all trials the folder's, for whoever stops before the end."""
+    results = family.journal.trials()
+    best = min(results, key=lambda result: result.best)
+    if is_file(place := folder_of(family.folder, best.name) / OPTIMIZER):
+        keep_optimizer(family.folder, place)
+
+
+def folder_of(folder: Path, name: str) -> Path:
+    """Return the folder of a trial's run."""
+    return folder / "trials" / name

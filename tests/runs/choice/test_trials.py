@@ -1,0 +1,85 @@
+"""What is chosen from trials that are done, and what is kept in the end: nothing is computed."""
+
+import math
+from pathlib import Path
+
+import pytest
+from tests.runs.choice.test_look import ASKED, STEPS, candidates, seen
+
+from metadescent.problems.quadratic import Quadratic
+from metadescent.runs.choice.journal import Journal, Result
+from metadescent.runs.choice.kept import keep_best, repeated
+from metadescent.runs.choice.trials import choose
+from metadescent.runs.folder import OPTIMIZER
+
+TRIED = {c.name: c for c in candidates(seen(), steps=STEPS, seed=0, seconds=60.0)}
+
+
+def journal_of(folder: Path, trials: dict[str, float | None]) -> Journal:
+    """A choice of which all has been seen and tried."""
+    journal = Journal(folder, ASKED)
+    journal.see(seen())
+    specs = [spec for candidate in TRIED.values() for spec in candidate.starts]
+    journal.put("starts", dict.fromkeys(specs, 1.0))
+    journal.put("trial_plan", {"seconds": 1.0, "until": 1.0})
+    done = {}
+    for name in TRIED:
+        for share in (1, 3):
+            r = trials.get(f"{name} × {share}", 9.0 if share == 1 else None)
+            spec = TRIED[name].starts[0]
+            result = None if r is None else Result(name, spec, 1.0, r, 4 * share, 0.5, 2.0)
+            done[f"{name} × {share}"] = result and result._asdict()
+    journal.put("trials", done)
+    return journal
+
+
+@pytest.mark.parametrize(
+    ("trials", "best"),
+    [
+        ({"lstm × 1": 0.5, "normalized × 1": 0.6, "lstm × 3": 0.45, "normalized × 3": 0.3}, 1),
+        # No time is left for the one that was best: it stands as it was.
+        ({"lstm × 1": 0.5, "normalized × 1": 0.4, "lstm × 3": 0.45, "normalized × 3": None}, 1),
+        ({"lstm × 1": 0.5, "normalized × 1": 0.4, "lstm × 3": 0.35, "normalized × 3": None}, 0),
+        # Far behind the best, another is not tried for longer.
+        ({"lstm × 1": 0.5, "normalized × 1": 0.9}, 0),
+        ({"lstm × 1": None, "normalized × 1": math.inf}, 2),
+    ],
+)
+def test_the_best_of_all_trials_is_chosen(
+    trials: dict[str, float | None], best: int, tmp_path: Path
+) -> None:
+    journal = journal_of(tmp_path, trials)
+
+    def bar(title: str, total: int) -> None:
+        pytest.fail(f"{title} is done again")
+
+    recipe = choose(tmp_path, Quadratic(), journal, bar=bar)  # pyright: ignore[reportArgumentType]
+    chosen = [*TRIED.values()][best]
+    assert (recipe.optimizer, recipe.estimator) == (chosen.starts[0], chosen.recipe.estimator)
+    assert recipe.decay == "cosine"
+    assert recipe == journal.chosen()
+
+
+def test_what_was_found_best_is_kept_after_a_stop_without_being_looked_for(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, {"lstm × 1": 0.5})
+    journal.choose(TRIED["quasi-newton"].recipe)
+    trial = tmp_path / "trials" / "lstm" / OPTIMIZER
+    trial.parent.mkdir(parents=True)
+    trial.write_bytes(b"of the trial")
+    # It was killed after the one, or after the other.
+    journal.put("best", ["lstm", 0.5])
+    for _ in range(2):
+        keep_best(tmp_path, Quadratic(), journal)
+        assert (tmp_path / OPTIMIZER).read_bytes() == b"of the trial"
+        assert journal.get("kept") == ["lstm", 0.5]
+
+
+def test_what_repeats_it_is_the_recipe_of_what_was_kept(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, {})
+    chosen = TRIED["normalized"].recipe
+    journal.choose(chosen)
+    journal.put("starts", {"lstm": 0.7, "anytime": 0.5})
+    journal.put("kept", ["trained", 0.5])
+    assert repeated(tmp_path, journal) == chosen
+    journal.put("kept", ["as it begins", 0.5])
+    assert repeated(tmp_path, journal).optimizer == "anytime"
