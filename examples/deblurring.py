@@ -23,7 +23,7 @@ def loss(theta, key, y):
     return jnp.sum((blur(theta) - y) ** 2) + 0.02 * variation
 
 
-def deblurring():
-    images = load_digits()[0].reshape(-1, 8, 8) / 16
-    noise = 0.02 * jax.random.normal(jax.random.key(0), images.shape)
+def deblurring(seed: int = 0):
+    images = load_digits()[0][seed % 2 :: 2].reshape(-1, 8, 8) / 16
+    noise = 0.02 * jax.random.normal(jax.random.key(seed), images.shape)
     return FromFunction(loss, init, jax.vmap(blur)(images) + noise)

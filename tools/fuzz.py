@@ -33,6 +33,7 @@ from metadescent.problems.data.networks import load_network, network_path
 from metadescent.problems.data.pictures import read_picture, read_pictures
 from metadescent.registry import make_optimizer
 from metadescent.runs.checkup import measurements, read_checkup
+from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.doctor import diagnose
 from metadescent.runs.folder import CONFIG, differences, read_config
 from metadescent.runs.log import read_metrics, read_stopped
@@ -136,6 +137,10 @@ def targets(folder: Path) -> dict[str, Target]:
     def stopped(path: Path) -> None:
         read_stopped(path.parent)
 
+    def choice(path: Path) -> None:
+        journal = Journal(path.parent, {})
+        journal.look(), journal.trials(), journal.chosen()
+
     def network(_: Path) -> None:
         load_network("squeezenet", {"conv1.kernel": (3, 3, 3, 2)}, folder)
 
@@ -143,12 +148,20 @@ def targets(folder: Path) -> dict[str, Target]:
     place = network_path("squeezenet", folder).relative_to(folder)
     weights = [save({"conv1.kernel": np.zeros((3, 3, 3, 2), np.float32)})]
     note = json.dumps({"epoch": 3, "meta_step": 5}).encode()
+    asked = {"problem": "quadratic", "steps": 100, "minutes": 1.0, "seed": 0}
+    tried = Result("lstm", "lstm", 1.0, 0.5, 3, 0.1, 2.0)._asdict()
+    begun = json.dumps(
+        {"asked": asked, "recipe": config["recipe"], "trials": {"lstm × 1": tried}, "seconds": 3.0}
+        | {"starts": {"lstm": 1.0}, "trial_plan": {"seconds": 1.0, "until": 9.0}}
+        | {"sessions": {"lstm": [0]}, "best": ["lstm", 0.5], "kept": ["lstm", 0.5]}
+    ).encode()
     return {
         "mutated .safetensors": Target(0.15, "m.safetensors", files, read_tensors, card),
         "mutated optimizers": Target(0.03, "o.safetensors", files, artifact.load, card),
         "mutated networks": Target(0.04, str(place), weights, network),
         "mutated metrics.jsonl": Target(0.13, "log/metrics.jsonl", [line], log, text),
-        "mutated stopped.json": Target(0.02, "log/stopped.json", [note], stopped, text),
+        "mutated stopped.json": Target(0.01, "log/stopped.json", [note], stopped, text),
+        "mutated choice.json": Target(0.01, "choice/choice.json", [begun], choice, text),
         "mutated config.json": Target(
             0.1, "run/config.json", [configuration], configuration_of, text
         ),

@@ -1,9 +1,11 @@
-"""Learn on each of the ten families of examples/gallery, and draw and tabulate what came out.
+"""Learn on families of problems, each by one command, and draw and tabulate what came out.
 
     python tools/gallery.py --out runs/gallery
+    python tools/gallery.py --out runs/gallery sines examples/pendulum.py:pendulum --minutes 3
 
-A second call goes on with what a first one left. `--draw FILE` writes the figure; the table that is
-printed is Markdown. Every optimizer learns on tasks of seed 0 and is judged on tasks of seed 1.
+Names are those of examples/gallery/families.py, all ten if none is given, or FILE:NAME. A second
+call goes on with what a first one left. `--draw FILE` writes the figure; the table that is printed
+is Markdown. Every optimizer learns on tasks of seed 0 and is judged on tasks of seed 1.
 """
 
 import argparse
@@ -12,7 +14,6 @@ import sys
 from pathlib import Path
 
 from metadescent.cli.tables import tuning_cache
-from metadescent.descent.baselines import STANDARD
 from metadescent.descent.comparison import Comparison, compare
 from metadescent.descent.standings import speed_up
 from metadescent.figures.curves import Panel, draw_curves
@@ -20,6 +21,7 @@ from metadescent.figures.output import save_figure
 from metadescent.registry import make_problem
 from metadescent.runs.choice.journal import Journal
 from metadescent.runs.choice.kept import repeated
+from metadescent.runs.choice.look import names_for
 from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
@@ -37,7 +39,6 @@ FAMILIES = (
     "cluster",
     "denoising",
 )
-MINIBATCHES = ("digit_pairs",)
 SEEDS = 128
 COLUMNS = (
     *("family", "coordinates", "seconds", "kept", "speed-up", "best baseline", "last tenth ÷"),
@@ -45,23 +46,23 @@ COLUMNS = (
 )
 
 
-def learn(family: str, run: Path, words: list[str]) -> None:
+def learn(problem: str, run: Path, words: list[str]) -> None:
     """Train on a family with the command that anyone would use, or go on with it."""
     resume = ["--resume"] if (run / "choice.json").exists() else []
-    command = ["train", f"{FILE}:{family}", "--out", str(run), *resume, *words]
+    command = ["train", problem, "--out", str(run), *resume, *words]
     subprocess.run([str(Path(sys.executable).parent / "metadescent"), *command], check=True)
 
 
-def judge(family: str, run: Path) -> Comparison:
+def judge(name: str, run: Path) -> Comparison:
     """Compare what was kept with what it was untrained and with baselines, on tasks of seed 1."""
     journal = Journal(run, {})
-    steps = journal.get("asked")["steps"]
+    problem = make_problem(f"{journal.get('asked')['problem']}(seed=1)")
     return compare(
         {LEARNED: load(run), UNTRAINED: plan_of(repeated(run, journal)).m},
-        make_problem(f"{FILE}:{family}(seed=1)"),
-        family,
-        baselines=[*STANDARD, *([] if family in MINIBATCHES else ["lbfgs"])],
-        num_steps=steps,
+        problem,
+        name,
+        baselines=names_for(problem),
+        num_steps=journal.get("asked")["steps"],
         num_seeds=SEEDS,
         cache=tuning_cache(),
     )
@@ -98,18 +99,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--draw", type=Path)
-    parser.add_argument("--only", choices=FAMILIES, nargs="+", default=FAMILIES)
-    options, words = parser.parse_known_args()
+    parser.add_argument("families", nargs="*", default=FAMILIES, metavar="NAME")
+    parser.add_argument("--minutes", default="10")
+    parser.add_argument("--seed", default="0")
+    options = parser.parse_args()
+    words = ["--minutes", options.minutes, "--seed", options.seed]
     options.out.mkdir(parents=True, exist_ok=True)
     panels, rows, said = [], [], []
-    for family in options.only:
-        run = options.out / family
-        learn(family, run, words)
-        comparison = judge(family, run)
+    for family in options.families:
+        problem = family if ":" in family else f"{FILE}:{family}"
+        name = problem.rpartition(":")[2]
+        run = options.out / name
+        learn(problem, run, words)
+        comparison, kept = judge(name, run), Journal(run, {}).get("kept")[0]
         rows.append(row_of(run, comparison))
-        kept = Journal(run, {}).get("kept")[0]
-        said.append(f"- `{family}`: {' '.join(advice(comparison, kept))}")
-        panels.append(Panel(comparison.curves, title=family))
+        said.append(f"- `{name}`: {' '.join(advice(comparison, kept))}")
+        panels.append(Panel(comparison.curves, title=name))
     for row in [COLUMNS, ["---"] * len(COLUMNS), *rows]:
         print(f"| {' | '.join(row)} |")
     print("", *said, sep="\n")

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from metadescent.cli import _parse
+from metadescent.cli.learning import _without_search
 from metadescent.cli.train import Train
+from metadescent.runs.recipe import Recipe
 
 LINES = """
 import jax, jax.numpy as jnp
@@ -17,6 +19,8 @@ data = jax.random.normal(jax.random.key(0), (50, 2, 5))
 def loss(theta, key, points):
     return jnp.mean((theta[0] + theta[1] * points[0] - points[1]) ** 2)
 lines = FromFunction(loss, lambda key: jax.random.normal(key, (2,)), data)
+others = FromFunction(loss, lambda key: jax.random.normal(key, (2,)), data + 1)
+lost = FromFunction(loss, lambda key: jax.random.normal(key, (2,)) / 0, data)
 """
 
 
@@ -57,16 +61,28 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (
             "mine.py:lines --out r --resume --recipe choice --seeds 3",
-            "--seeds is given and the recipe is to be chosen; leave it out or try --recipe paper",
+            "--seeds is given and the recipe is to be chosen; leave it out or choose another "
+            "folder",
         ),
         (
             "--resume r --tensorboard",
-            "--tensorboard is given and the recipe is to be chosen; leave it out or try --recipe "
-            "paper",
+            "--tensorboard is given and the recipe is to be chosen; leave it out or choose another "
+            "folder",
         ),
         (
             "--resume r --epochs 3",
-            "--epochs is given and the recipe is to be chosen; leave it out or try --recipe paper",
+            "--epochs is given and the recipe is to be chosen; leave it out or choose another "
+            "folder",
+        ),
+        (
+            "mine.py:lines --out r --resume --recipe paper",
+            "--recipe is given and the recipe is to be chosen; leave it out or choose another "
+            "folder",
+        ),
+        (
+            "mine.py:others --out r --resume",
+            "r was begun with problem mine.py:lines and mine.py:others was asked for; metadescent "
+            "train --resume r goes on as it was begun, or choose another folder",
         ),
     ],
 )
@@ -78,6 +94,35 @@ def test_a_choice_that_was_begun_is_gone_on_with_as_it_was(
     assert (status, out, err) == (2, "", f"metadescent: {said}\n")
     assert (begun / "choice.json").read_text() == before
     assert [path.name for path in begun.iterdir()] == ["choice.json"]
+
+
+def test_flags_of_other_runs_are_refused_before_a_choice_is_begun(
+    begun: Path, metadescent: Callable
+) -> None:
+    status, _, err = metadescent("train", "mine.py:lines", "--out", "new", "--tensorboard")
+    assert (status, err) == (
+        2,
+        "metadescent: --tensorboard is given and the recipe is to be chosen; leave it out or try "
+        "--recipe paper\n",
+    )
+    assert not (begun.parent / "new").exists()
+
+
+def test_a_refused_f_may_be_mended_and_tried_again_by_the_same_words(
+    begun: Path, metadescent: Callable
+) -> None:
+    status, _, err = metadescent("train", "mine.py:lost", "--out", "new")
+    assert status == 2
+    assert "f is not finite at θ₀" in err
+    assert not (begun.parent / "new" / "choice.json").exists()
+
+
+def test_the_command_without_the_search_has_the_recipe() -> None:
+    recipe = Recipe(estimator="es(pairs=2,levels='0.5@10*2')", steps=30, unroll=30, levels="0.5@9")
+    words = shlex.split(_without_search("mine.py:lines", recipe, [("out", "r-again")]))
+    command = _parse(words[1:])
+    assert isinstance(command, Train)
+    assert (command.recipe, command.out, command.by) == (recipe, Path("r-again"), "auto")
 
 
 @pytest.mark.slow
@@ -110,4 +155,5 @@ def test_it_learns_says_so_and_is_used_like_any_run(
     assert metadescent("train", "--resume", "../r")[0] == 0
     # The command that repeats it is one.
     last = out.splitlines()[-1]
-    assert last.endswith(" as it begins.") or isinstance(_parse(shlex.split(last)[1:]), Train)
+    untrained = last.endswith(" as it begins: nothing is to be trained.")
+    assert untrained or isinstance(_parse(shlex.split(last)[1:]), Train)

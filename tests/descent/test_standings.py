@@ -87,6 +87,18 @@ def test_few_that_diverge_decide_nothing_for_whom_they_speak_against(value: floa
 
 
 @pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_who_diverges_is_behind_by_its_losses(value: float, count: int) -> None:
+    # It ends lower and is no faster where the other is finite: its loss decides.
+    mine, other = falling(0.1), falling(0.1)
+    other[:count, 20:] = value
+    mine[count:, -10:] *= 0.9
+    assert standing(mine, other).sign == 1
+    mine[:count, 20:] = value
+    assert standing(mine, mine).sign == 0
+
+
+@pytest.mark.parametrize("count", [1, 5])
 def test_of_few_problems_losses_say_nothing_for_certain(count: int) -> None:
     assert standing(falling(0.1)[:count] - 0.01, falling(0.1)[:count]).sign in (0, 1)
     assert standing(np.full((count, 9), 0.5), np.ones((count, 9)))[1] == 1.0

@@ -13,13 +13,13 @@ from metadescent._lines import say
 from metadescent.cli.command import as_words
 from metadescent.cli.console import output, progress, table
 from metadescent.cli.tables import print_comparison
-from metadescent.cli.train import Train
+from metadescent.cli.train import Train, to_be_chosen
 from metadescent.registry import make_problem, recipe_of
 from metadescent.runs.choice.journal import Journal
-from metadescent.runs.choice.kept import UNTRAINED
+from metadescent.runs.choice.kept import AS_IT_BEGINS
 from metadescent.runs.choice.learning import asked_for, learn_in
 from metadescent.runs.folder import OPTIMIZER, check_free, read_choice, resumption
-from metadescent.runs.naming import absolute
+from metadescent.runs.naming import absolute, canonical
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.signals import patient
 
@@ -30,17 +30,17 @@ def learn(command: Train) -> None:
     """Do all that `train` does where the recipe is its to choose."""
     folder, kept, recipe = command.folder, read_choice(command.folder), command.recipe
     check_free(folder, command.resume)
-    _check_alone(command)
+    _check_alone(command, kept is not None)
     minutes, name, data_dir = command.minutes or MINUTES, command.problem_name, command.data_dir
     asked = asked_for(name, minutes, recipe.steps, recipe.seed)
     if kept:
-        asked, origin = kept["asked"], kept.get("origin") or {}
         # As it is found from this folder.
-        home = Path(origin.get("folder") or Path.cwd())
-        name = asked["problem"] if home == Path.cwd() else _absolute(asked["problem"], home)
-        _check_same(command, asked, _absolute(name, home))
-        if data_dir is None and os.path.isdir(origin.get("data_dir", "")):
-            data_dir = Path(origin["data_dir"])
+        home = Path((kept.get("origin") or {}).get("folder") or Path.cwd())
+        _check_same(folder, kept["asked"], asked, home)
+        asked = kept["asked"]
+        name = asked["problem"]
+        if home != Path.cwd():
+            name = str(absolute("problem", name, home))
     compile_quickly()
     problem = make_problem(name, data_dir)
     with patient() as patience:
@@ -59,10 +59,10 @@ def learn(command: Train) -> None:
     for line in learned.advice:
         output().print(line)
     output().print(f"The optimizer is {folder / OPTIMIZER}.")
-    if learned.kept == UNTRAINED:
-        output().print(f"It is {learned.recipe.optimizer} as it begins.")
+    if learned.kept == AS_IT_BEGINS:
+        output().print(f"It is {learned.recipe.optimizer} as it begins: nothing is to be trained.")
         return
-    output().print("Such a one is trained without the search by")
+    output().print("This command trains it without the search:")
     again = [("out", f"{folder}-again"), *([("data_dir", data_dir)] if data_dir else [])]
     output().print(_without_search(name, learned.recipe, again))
 
@@ -75,37 +75,22 @@ def _without_search(problem: str, recipe: Recipe, others: list[tuple[str, Any]])
     return shlex.join(["metadescent", "train", problem, *itertools.chain(*words)])
 
 
-def _absolute(problem: str, home: Path) -> str:
-    return str(absolute("problem", problem, home))
-
-
-def _check_alone(command: Train) -> None:
+def _check_alone(command: Train, begun: bool) -> None:
     """Raise a UserError where a flag is given that is for runs whose recipe is known."""
     names = ("search", "curriculum", "memory_budget", "tensorboard", "processes", "coordinator")
     given = [name for name in names if getattr(command, name)]
     if given := [*given, *(["seeds"] if command.seeds > 1 else [])]:
-        raise UserError(
-            f"--{given[0].replace('_', '-')} is given and the recipe is to be chosen; leave it out "
-            "or try --recipe paper"
-        )
+        raise to_be_chosen(given[0], begun)
 
 
-def _check_same(command: Train, asked: dict[str, Any], problem: str) -> None:
+def _check_same(folder: Path, begun: dict[str, Any], asked: dict[str, Any], home: Path) -> None:
     """Raise a UserError where something else is asked for than what a folder was begun with."""
-    usual, recipe = Recipe(), command.recipe
-    others = {
-        "problem": (problem, _absolute(command.problem_name, Path.cwd())),
-        "minutes": (asked["minutes"], command.minutes or asked["minutes"]),
-        "steps": (asked["steps"], recipe.steps if recipe.steps != usual.steps else asked["steps"]),
-        "seed": (asked["seed"], recipe.seed if recipe.seed != usual.seed else asked["seed"]),
-    }
-    if command.in_place:
-        del others["problem"]
-    for name, (begun, other) in others.items():
-        if begun != other:
+    for name, value in begun.items():
+        same = canonical(name, value, home) == canonical(name, asked[name], Path.cwd())
+        if value != asked[name] and not same:
             raise UserError(
-                f"{command.folder} was begun with {name} {begun} and {other} was asked for; "
-                f"{resumption(command.folder)} goes on as it was begun, or choose another folder"
+                f"{folder} was begun with {name} {value} and {asked[name]} was asked for; "
+                f"{resumption(folder)} goes on as it was begun, or choose another folder"
             )
 
 

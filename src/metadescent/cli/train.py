@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, arg
 
@@ -30,6 +30,18 @@ def _given(words: Sequence[str]) -> set[str]:
     names = {field.name for field in fields(Recipe)}
     flags = {word.partition("=")[0].removeprefix("--") for word in words if word[:2] == "--"}
     return names & {flag.removeprefix("no-").replace("-", "_") for flag in flags}
+
+
+def to_be_chosen(flag: str, begun: bool) -> UserError:
+    """Return what is wrong with a flag where the recipe is to be chosen, or a choice was begun."""
+    flag, mend = flag.replace("_", "-"), "choose another folder" if begun else "try --recipe paper"
+    return UserError(f"--{flag} is given and the recipe is to be chosen; leave it out or {mend}")
+
+
+def _folder_in(kept: dict[str, Any]) -> Path | None:
+    """Return the folder of the data that a run was begun with, if it is there."""
+    data_dir = (kept.get("origin") or {}).get("data_dir")
+    return Path(data_dir) if data_dir and os.path.isdir(data_dir) else None
 
 
 @dataclass(frozen=True)
@@ -171,13 +183,18 @@ class Train(Command):
         """Return the recipe of the run, or else of the problem, now that they are known."""
         given = _given(words)
         if self._choosing(given):
-            return replace(self, by="choice", recipe=Recipe())
+            kept = read_choice(self.folder) if self.resume else None
+            if kept is None:
+                return replace(self, by="choice", recipe=Recipe())
+            asked = kept["asked"]
+            recipe = replace(Recipe(), steps=asked["steps"], seed=asked["seed"])
+            data_dir = self.data_dir or _folder_in(kept)
+            begun = replace(self, by="choice", recipe=recipe, data_dir=data_dir)
+            return replace(begun, minutes=asked["minutes"])
         if self.begun:
             config = config_here(self.folder)
             recipe = recipe_from(config["recipe"], self.folder / CONFIG)
-            data_dir = (config.get("origin") or {}).get("data_dir")
-            kept = Path(data_dir) if data_dir and os.path.isdir(data_dir) else None
-            return replace(self, recipe=recipe, data_dir=self.data_dir or kept)
+            return replace(self, recipe=recipe, data_dir=self.data_dir or _folder_in(config))
         from metadescent.registry import recipe_of
 
         return replace(self, recipe=replace(Recipe(), **recipe_of(self.problem)))
@@ -191,10 +208,9 @@ class Train(Command):
             others = sorted(given - CHOSEN_WITH)
             # What a choice ended in is a run like others, which may be extended.
             if others and not (kept and "kept" in kept):
-                raise UserError(
-                    f"--{others[0].replace('_', '-')} is given and the recipe is to be chosen; "
-                    "leave it out or try --recipe paper"
-                )
+                raise to_be_chosen(others[0], kept is not None)
+            if kept and self.by == "paper" and not others:
+                raise to_be_chosen("recipe", begun=True)
             return not others
         own = any(":" in call.name for call in calls(parse(self.problem)))
         plain = given <= CHOSEN_WITH and not (self.several or self.processes or self.coordinator)

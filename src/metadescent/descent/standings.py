@@ -11,7 +11,7 @@ from metadescent.descent.curves import apart, blown_up, final_loss, or_infinite
 
 CLOSE, EXACT = 1e-3, 1e-6
 """A final loss is reached within a thousandth of it, or of the way down to it where that is less,
-as the last steps may go nowhere; but within a millionth of it, as losses are 32 bits."""
+as the last steps may go nowhere; but no closer than a millionth of it, as losses are 32 bits."""
 RESAMPLES = 200
 """Draws of as many problems, with replacement, that the interval of a speed-up is over."""
 
@@ -74,11 +74,13 @@ def standing(
     kept = ~apart(blown_up(curves[1]))
     gains = _resampled(*(c[kept] for c in curves))
     steps = speed_up(*(c[kept].mean(0) for c in curves))
-    apart_by = own.mean() - theirs.mean()
-    least = tolerance(float(theirs.mean()), float(curves[1][:, 0].mean()))
-    if high < 0 and apart_by < -least:
+    mine_ends, other_ends = float(own.mean()), float(theirs.mean())
+    least = 0.0
+    if math.isfinite(other_ends):
+        least = tolerance(other_ends, float(curves[1][:, 0].mean()))
+    if high < 0 and mine_ends < other_ends - least:
         sign = 1
-    elif low > 0 and apart_by > least:
+    elif low > 0 and mine_ends > other_ends + least:
         sign = -1
     else:
         sign = int(gains[0] > 1) - int(gains[1] < 1)

@@ -67,6 +67,10 @@ class FanIn(Problem):
     def sample(self, key: PRNGKeyArray) -> BegunByFanIn:
         return BegunByFanIn(self.problem.sample(key))
 
+    @property
+    def num_tasks(self) -> int | None:
+        return self.problem.num_tasks
+
     def hold_out(self, share: float) -> Parts:
         parts = self.problem.hold_out(share)
         return Parts(*(dataclasses.replace(self, problem=part) for part in parts))

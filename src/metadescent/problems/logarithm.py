@@ -53,6 +53,10 @@ class Logarithm(Problem):
     def sample(self, key: PRNGKeyArray) -> LogFunction:
         return LogFunction(self.problem.sample(key))
 
+    @property
+    def num_tasks(self) -> int | None:
+        return self.problem.num_tasks
+
     def hold_out(self, share: float) -> Parts:
         parts = self.problem.hold_out(share)
         return Parts(*(dataclasses.replace(self, problem=part) for part in parts))

@@ -70,6 +70,10 @@ class Rescaled(Problem):
         ]
         return RescaledFunction(f, treedef.unflatten(scales))
 
+    @property
+    def num_tasks(self) -> int | None:
+        return self.problem.num_tasks
+
     def hold_out(self, share: float) -> Parts:
         parts = self.problem.hold_out(share)
         return Parts(*(dataclasses.replace(self, problem=part) for part in parts))

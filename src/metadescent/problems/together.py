@@ -67,6 +67,11 @@ class Together(Problem):
         keys = jax.random.split(key, len(self.parts))
         return SumFunction(tuple(p.sample(key) for p, key in zip(self.parts, keys, strict=True)))
 
+    @property
+    def num_tasks(self) -> int | None:
+        counts = [part.num_tasks for part in self.parts if part.num_tasks is not None]
+        return min(counts, default=None)
+
     def hold_out(self, share: float) -> Parts:
         held = [part.hold_out(share) for part in self.parts]
         return Parts(*(Together(parts) for parts in zip(*held, strict=True)))

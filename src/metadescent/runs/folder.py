@@ -38,6 +38,7 @@ CHECKPOINTS = "checkpoints"
 OPTIMIZER = "optimizer.safetensors"
 RESULT = "result.json"
 CHOICE = "choice.json"
+TRIALS = "trials"
 CHECKPOINT = r"epoch-\d{6,}\.safetensors"
 """The names of checkpoints, as a regular expression."""
 _NAMES = "|".join(map(re.escape, (CONFIG, METRICS, STOPPED, OPTIMIZER, RESULT, CHOICE)))
@@ -59,7 +60,7 @@ def check_free(folder: Path, resume: bool, *, member: bool = False) -> None:
         raise UserError(
             f"{folder} already holds a run; go on with it by {how} or choose another folder"
         )
-    if not begun and (others := files_of(folder)):
+    if not begun and (others := [*files_of(folder), *folder.glob(f"{TRIALS}/*/{CONFIG}")]):
         raise UserError(
             f"{folder} holds {others[0].relative_to(folder)}, and no {CONFIG} says of which run it "
             "is; move it or choose another folder"
@@ -155,14 +156,32 @@ def read_choice(folder: Path) -> dict[str, Any] | None:
     kept = None
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        whole = isinstance(kept, dict) and isinstance(kept["asked"]["problem"], str)
+        whole = _is_choice(kept)
     except PermissionError as error:
         raise read_error(path, error) from error
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise UserError(f"{path} is damaged; restore it or begin in another folder")
     return kept
+
+
+_ASKED = {"problem": str, "steps": int, "minutes": int | float, "seed": int}
+_TABLES = ("look", "starts", "trials", "trial_plan", "sessions", "recipe")
+
+
+def _is_choice(kept: Any) -> bool:
+    """Tell whether what a journal holds is of the right kinds; its tables are looked into later."""
+    asked, plan = kept["asked"], kept.get("trial_plan", {"seconds": 0, "until": 0})
+    ends = [kept[name] for name in ("best", "kept") if name in kept]
+    numbers = [kept.get("seconds", 0), plan["seconds"], plan["until"], *(r for _, r in ends)]
+    return (
+        all(isinstance(asked[name], kind) for name, kind in _ASKED.items())
+        and _is_origin(kept.get("origin"))
+        and all(isinstance(kept.get(name, {}), dict) for name in _TABLES)
+        and all(isinstance(name, str) for name, _ in ends)
+        and all(isinstance(x, int | float) for x in [*numbers, *kept.get("starts", {}).values()])
+    )
 
 
 def _is_origin(origin: Any) -> bool:

@@ -82,7 +82,7 @@ def training_of(optimizer: str, problem: str, name: str) -> str:
     card = read_card(zoo.path(optimizer))
     trained_on, chosen_on = card.get("trained_on"), card.get("chosen_on")
     if chosen_on and not trained_on:
-        return f"it is as it begins, which no training on {chosen_on} improved on"
+        return untrained_on(chosen_on)
     if not trained_on:
         return f"the file of {name} does not say what it was trained on"
     same = [canonical("problem", str(text), Path.cwd()) for text in (problem, *_terms(trained_on))]
@@ -92,6 +92,11 @@ def training_of(optimizer: str, problem: str, name: str) -> str:
     if theirs.partition("(")[0] == ours.partition("(")[0]:
         return f"it was trained on {theirs}, and this is {ours}"
     return f"it was trained on {theirs}, and {ours} is not that"
+
+
+def untrained_on(problem: str) -> str:
+    """Return what φ has to do with a problem that no training on was of use for."""
+    return f"it is as it begins, which no training on {problem} improved on"
 
 
 def _terms(problem: str) -> list[Call]:

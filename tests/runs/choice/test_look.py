@@ -128,7 +128,20 @@ def test_a_journal_is_read_as_it_was_written(tmp_path: Path, sentence: Callable)
     )
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"asked": 1}', "{" * 10_000, "\x00"])
+BEGUN = f'{{"asked": {json.dumps(ASKED)}, '
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", '{"asked": 1}', "{" * 10_000, "\x00", '{"asked": {"problem": "p"}}'),
+        *(f'{BEGUN}"{name}": 5}}' for name in ("recipe", "starts", "kept", "best", "sessions")),
+        *(f'{BEGUN}"{name}": "x"}}' for name in ("origin", "seconds", "look", "trials")),
+        BEGUN + '"trial_plan": {}}',
+        BEGUN + '"starts": {"lstm": "x"}}',
+        BEGUN + '"kept": ["lstm"]}',
+    ],
+)
 def test_a_damaged_journal_is_named(text: str, tmp_path: Path, sentence: Callable) -> None:
     (tmp_path / "choice.json").write_text(text)
     assert sentence(Journal, tmp_path, ASKED) == (

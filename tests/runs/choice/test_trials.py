@@ -1,16 +1,22 @@
 """What is chosen from trials that are done, and what is kept in the end: nothing is computed."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 
+import equinox as eqx
 import pytest
 from tests.runs.choice.test_look import ASKED, STEPS, candidates, seen
 
+from metadescent._files import write_json
 from metadescent.problems.quadratic import Quadratic
 from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.choice.kept import keep_best, repeated
 from metadescent.runs.choice.trials import choose
-from metadescent.runs.folder import OPTIMIZER
+from metadescent.runs.folder import CONFIG, OPTIMIZER
+from metadescent.runs.plan import plan_of
+from metadescent.zoo.cards import read_card
+from metadescent.zoo.file import load, save
 
 TRIED = {c.name: c for c in candidates(seen(), steps=STEPS, seed=0, seconds=60.0)}
 
@@ -63,15 +69,25 @@ def test_the_best_of_all_trials_is_chosen(
 def test_what_was_found_best_is_kept_after_a_stop_without_being_looked_for(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, {"lstm × 1": 0.5})
     journal.choose(TRIED["quasi-newton"].recipe)
-    trial = tmp_path / "trials" / "lstm" / OPTIMIZER
-    trial.parent.mkdir(parents=True)
-    trial.write_bytes(b"of the trial")
+    config = TRIED["lstm"].recipe
+    trial = tmp_path / "trials" / "lstm"
+    trial.mkdir(parents=True)
+    write_json(trial / CONFIG, {"problem": "p", "recipe": asdict(config), "origin": None})
+    m = plan_of(config).m
+    save(trial / OPTIMIZER, m, trained_on="p", recipe=asdict(config), budget={"epoch": 3})
     # It was killed after the one, or after the other.
     journal.put("best", ["lstm", 0.5])
     for _ in range(2):
         keep_best(tmp_path, Quadratic(), journal)
-        assert (tmp_path / OPTIMIZER).read_bytes() == b"of the trial"
+        assert eqx.tree_equal(load(tmp_path), load(trial))
         assert journal.get("kept") == ["lstm", 0.5]
+    card = read_card(tmp_path / OPTIMIZER)
+    assert card["choice"]["kept"] == "lstm"
+    assert card["choice"]["beside"] == "nag"
+    assert card["choice"]["steps ÷"]["lstm"] == 0.5
+    assert (card["trained_on"], card["budget"]) == ("p", {"epoch": 3})
+    # The epochs that it had, and not those of which the clock would have stopped it.
+    assert card["recipe"] == {**asdict(config), "epochs": 4}
 
 
 def test_what_repeats_it_is_the_recipe_of_what_was_kept(tmp_path: Path) -> None:

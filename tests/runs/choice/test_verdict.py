@@ -49,8 +49,10 @@ def test_it_says_where_the_best_baseline_diverges() -> None:
         losses={**comparison.losses, "sgd": lost},
         curves={**comparison.curves, "sgd": summarize(lost)},
     )
-    assert advice(comparison)[1:] == [
-        "It is worth keeping if it is finite where sgd, the best baseline, diverges."
+    assert advice(comparison) == [
+        "learned won against sgd; sgd, the best baseline, diverges; it was trained on this "
+        "problem.",
+        "It is worth keeping if it is finite where sgd, the best baseline, diverges.",
     ]
 
 
@@ -61,7 +63,8 @@ def test_it_says_where_the_best_baseline_diverges() -> None:
         ("as it begins", "it is as it begins, which no training on this problem improved on."),
         (
             "lstm",
-            "it was trained on this problem in the trial lstm, which more of it did not improve.",
+            "it was trained on this problem in the trial lstm, and longer training did not improve "
+            "it.",
         ),
     ],
 )
@@ -70,9 +73,9 @@ def test_it_says_where_phi_is_from(kept: str, said: str) -> None:
 
 
 def test_it_says_where_it_is_judged_on_what_it_learned_from() -> None:
-    assert advice(of(**{LEARNED: 0.04}, sgd=0.02), of_all=22)[1] == (
-        "These are the 22 tasks that it learned from, which are too few to hold some out: evaluate "
-        "it on others."
+    assert advice(of(**{LEARNED: 0.04}, sgd=0.02), few=22)[1] == (
+        "It was judged on tasks that it was chosen by: there are 22, too few to hold some out; "
+        "evaluate it on others."
     )
 
 

@@ -37,7 +37,7 @@ class Journal:
 
     Arguments:
         folder: of the run.
-        asked: the problem's name, steps, minutes and seed.
+        asked: the problem's name, steps, minutes and seed; nothing, to read what is there.
         problem_name: the name by which the problem is found from this folder, if it is another.
 
     Raises:
@@ -45,9 +45,9 @@ class Journal:
     """
 
     def __init__(self, folder: Path, asked: dict[str, Any], problem_name: str = ""):
-        self.path = folder / CHOICE
-        self.problem_name = problem_name or asked["problem"]
-        self.kept: dict[str, Any] = read_choice(folder) or {"asked": asked}
+        self.path, kept = folder / CHOICE, read_choice(folder)
+        self.kept: dict[str, Any] = kept or {"asked": asked}
+        self.problem_name = problem_name or self.kept["asked"]["problem"]
         for name, value in asked.items():
             before = self.kept["asked"].get(name)
             if before != value:
@@ -55,7 +55,8 @@ class Journal:
                     f"{folder} was begun with {name} {before!r} and {value!r} was asked for; "
                     "choose another folder"
                 )
-        self._write()
+        if kept is None:
+            self._write()
 
     def get(self, name: str) -> Any:
         """Return what is known by a name, None if nothing is yet."""
@@ -73,7 +74,9 @@ class Journal:
         """
         before = self.get("origin")
         if before is None or self.get("look") is None:
-            self.put("origin", origin)
+            # The problem's name is one in the folder that this was begun in.
+            home = (before or origin).get("folder", origin["folder"])
+            self.put("origin", {**origin, "folder": home})
         else:
             compare_origins(self.path.parent, before, origin, warn)
 

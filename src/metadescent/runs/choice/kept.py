@@ -1,6 +1,7 @@
 """What a run keeps in the end: the best of all that was trained, and of what needs no training."""
 
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from metadescent._files import is_file
@@ -13,8 +14,13 @@ from metadescent.runs.folder import CONFIG, METRICS, OPTIMIZER, read_config
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe, recipe_from
+from metadescent.zoo.cards import read_card
+from metadescent.zoo.file import save
+from metadescent.zoo.tensors import CHECKSUM
 
-TRAINED, UNTRAINED = "trained", "as it begins"
+WRITTEN = {CHECKSUM, "format", "version", "optimizer"}
+"""What `save` writes into each card."""
+TRAINED, AS_IT_BEGINS = "trained", "as it begins"
 """What is kept, if it is no trial's."""
 
 
@@ -26,11 +32,30 @@ def keep_best(folder: Path, problem: Problem, journal: Journal) -> None:
     if journal.get("best") is None:
         journal.put("best", list(_best(folder, problem, journal, recipe)))
     name, r = journal.get("best")
-    if name == UNTRAINED:
+    if name == AS_IT_BEGINS:
         _keep_start(folder, journal, replace(recipe, optimizer=_best_start(journal)), r)
     elif name != TRAINED:
         keep_optimizer(folder, folder_of(folder, name) / OPTIMIZER)
+    _tell(folder, journal, name, r)
     journal.put("kept", [name, r])
+
+
+def _tell(folder: Path, journal: Journal, name: str, r: float) -> None:
+    """Write into the card of what is kept why it is, and the recipe that makes it."""
+    path, seen = folder / OPTIMIZER, journal.look()
+    assert seen is not None
+    card, recipe = read_card(path), repeated(folder, journal, name)
+    said = {key: value for key, value in card.items() if key not in WRITTEN}
+    ratios = {result.name: result.best for result in journal.trials()} | {name: r}
+    said["choice"] = {
+        "kept": name,
+        "beside": seen.best,
+        # JSON knows no infinity.
+        "steps ÷": {of: x if math.isfinite(x) else None for of, x in ratios.items()},
+    }
+    if name not in (TRAINED, AS_IT_BEGINS):
+        said["recipe"] = asdict(recipe)
+    save(path, load(folder), optimizer=card["optimizer"], **said)
 
 
 def _best(folder: Path, problem: Problem, journal: Journal, recipe: Recipe) -> tuple[str, float]:
@@ -38,25 +63,25 @@ def _best(folder: Path, problem: Problem, journal: Journal, recipe: Recipe) -> t
     seen = journal.look()
     assert seen is not None
     pairs = pairs_of(seen, problem, recipe)
-    tried = {result.name: result.best for result in journal.trials()}
     begun = replace(recipe, optimizer=_best_start(journal))
-    tried[UNTRAINED] = pairs.time_of(plan_of(begun).m)
+    tried = {AS_IT_BEGINS: pairs.time_of(plan_of(begun).m)}
     if is_file(folder / OPTIMIZER) and is_file(folder / METRICS):
         tried[TRAINED] = pairs.time_of(load(folder))
-    # Of two that are equal the one that was trained longer.
+    tried |= {result.name: result.best for result in journal.trials()}
+    # A trial's, where the training has never been finite: then the folder's is still that.
     return min(reversed(tried.items()), key=lambda item: item[1])
 
 
-def repeated(folder: Path, journal: Journal) -> Recipe:
+def repeated(folder: Path, journal: Journal, kept: str | None = None) -> Recipe:
     """Return the recipe that makes what `keep_best` kept; as it begins, what its training had."""
-    recipe, name = journal.chosen(), journal.get("kept")[0]
+    recipe, name = journal.chosen(), kept or journal.get("kept")[0]
     assert recipe is not None
     for result in journal.trials():
         if result.name == name:
             config = folder_of(folder, name) / CONFIG
             tried = recipe_from(read_config(config.parent)["recipe"], config)
             return replace(tried, epochs=result.epochs)
-    return replace(recipe, optimizer=_best_start(journal)) if name == UNTRAINED else recipe
+    return replace(recipe, optimizer=_best_start(journal)) if name == AS_IT_BEGINS else recipe
 
 
 def _best_start(journal: Journal) -> str:
@@ -65,8 +90,6 @@ def _best_start(journal: Journal) -> str:
 
 
 def _keep_start(folder: Path, journal: Journal, recipe: Recipe, r: float) -> None:
-    from metadescent.zoo.file import save
-
     save(
         folder / OPTIMIZER,
         plan_of(recipe).m,

@@ -23,7 +23,7 @@ from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.choice.kept import keep_best, repeated
 from metadescent.runs.choice.trials import choose
 from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice, judge
-from metadescent.runs.folder import CHOICE, CONFIG, OPTIMIZER, check_free
+from metadescent.runs.folder import CHOICE, CONFIG, check_free
 from metadescent.runs.log import read_metrics
 from metadescent.runs.origin import origin_of
 from metadescent.runs.own import load
@@ -128,6 +128,7 @@ def learn_in(
     # A run that was trained by a recipe is not to become a choice.
     check_free(folder, resume=not is_file(folder / CONFIG) or is_file(folder / CHOICE))
     with locked(folder):
+        begins = not is_file(folder / CHOICE)
         journal = Journal(folder, asked, problem_name)
         common = plan_of(common_recipe(steps=asked["steps"], seed=asked["seed"]))
         origin = origin_of(problem, common.m)
@@ -144,7 +145,7 @@ def learn_in(
             recipe = choose(folder, problem, journal, bar=stage, data_dir=data_dir, check=check)
         except UserError:
             # A refused f is mended and tried again, by the same words.
-            if journal.look() is None:
+            if begins and journal.look() is None:
                 journal.path.unlink()
             raise
     say(journal)
@@ -164,7 +165,8 @@ def learn_in(
             progress=lambda text: report(text, 1),
         )
     kept = journal.get("kept")[0]
-    said = advice(comparison, kept, 0 if parts.judged_on is not problem else problem.num_tasks)
+    few = problem.num_tasks if parts.judged_on.num_tasks == problem.num_tasks else None
+    said = advice(comparison, kept, few)
     return Learned(m, comparison, kept, recipe, journal.trials(), said)
 
 
@@ -180,9 +182,6 @@ def _train(
 ) -> None:
     late = LATE * journal.get("asked")["minutes"]
     done = len(read_metrics(folder))
-    if not is_file(folder / CONFIG):
-        # That of the best trial so far, which is in its own folder too.
-        (folder / OPTIMIZER).unlink(missing_ok=True)
     run = training.train(
         folder,
         problem,

@@ -164,7 +164,7 @@ def slope_of(problem: Problem, key: PRNGKeyArray, num_problems: int) -> Float[Ar
 
 
 def names_for(problem: Problem) -> list[str]:
-    """Return the baselines that a family is looked at by: AdamW is Adam on most of them."""
+    """Return the baselines that a family is looked at by; AdamW has Adam's scale."""
     return [name for name in baselines_for(problem) if name != "adamw"]
 
 

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from metadescent._files import is_file
 from metadescent.problems.base import Problem
 from metadescent.runs import training
+from metadescent.runs.checkpoint import latest_epoch
 from metadescent.runs.choice.candidate import Candidate
 from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.choice.pairs import Pairs
 from metadescent.runs.curriculum import keep_optimizer
-from metadescent.runs.folder import OPTIMIZER
+from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, TRIALS
 from metadescent.runs.log import read_metrics
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
@@ -60,7 +61,7 @@ def try_out(family: Family, candidate: Candidate, seconds: float) -> Result:
         warn=lambda _: None,
     )
     # The first epoch of a session is mostly compilation, and counts for nothing.
-    begun = journal.sessions(name, len(read_metrics(place)))
+    begun = journal.sessions(name, latest_epoch(place / CHECKPOINTS))
     with contextlib.closing(run):
         while not (epochs := _seconds_of_epochs(place)) or _counted(epochs, begun) < seconds:
             next(run)
@@ -100,4 +101,4 @@ def keep_best_so_far(family: Family) -> None:
 
 def folder_of(folder: Path, name: str) -> Path:
     """Return the folder of a trial's run."""
-    return folder / "trials" / name
+    return folder / TRIALS / name

@@ -8,11 +8,10 @@ from metadescent.descent.standings import steps_to
 from metadescent.descent.tuning import Progress, Tuned
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.runs.choice.kept import TRAINED
-from metadescent.runs.choice.kept import UNTRAINED as AS_IT_BEGINS
+from metadescent.runs.choice.kept import AS_IT_BEGINS, TRAINED
 from metadescent.runs.choice.look import Look
 from metadescent.runs.choice.sizes import HELD, LEAST, at_once
-from metadescent.runs.outcome import outcome_of, takes_searches, times
+from metadescent.runs.outcome import outcome_of, takes_searches, times, untrained_on
 
 WORTH = 1.2
 """Times as fast as the best baseline: less is not worth a file of its own."""
@@ -51,19 +50,19 @@ def judge(
     )
 
 
-def advice(comparison: Comparison, kept: str = TRAINED, of_all: int | None = None) -> list[str]:
+def advice(comparison: Comparison, kept: str = TRAINED, few: int | None = None) -> list[str]:
     """Return who won, and whether the optimizer is worth keeping or what to use instead.
 
     Arguments:
         comparison: of `LEARNED` with baselines.
         kept: what was kept in the end, as `Learned` has it.
-        of_all: how many tasks there are, where it is judged on those that it learned from.
+        few: how many tasks there are, where they are too few to hold some out.
     """
     said = [outcome_of(comparison, LEARNED, _training(kept))]
-    if of_all:
+    if few:
         said.append(
-            f"These are the {of_all} tasks that it learned from, which are too few to hold some "
-            "out: evaluate it on others."
+            f"It was judged on tasks that it was chosen by: there are {few}, too few to hold some "
+            "out; evaluate it on others."
         )
     standings = comparison.standings(LEARNED)
     ahead = [name for name, beside in standings.items() if beside.sign < 0]
@@ -84,11 +83,12 @@ def advice(comparison: Comparison, kept: str = TRAINED, of_all: int | None = Non
 
 def _training(kept: str) -> str:
     """Return what φ has to do with the problem."""
-    if kept == TRAINED:
-        return "it was trained on this problem"
     if kept == AS_IT_BEGINS:
-        return "it is as it begins, which no training on this problem improved on"
-    return f"it was trained on this problem in the trial {kept}, which more of it did not improve"
+        return untrained_on("this problem")
+    said = "it was trained on this problem"
+    if kept != TRAINED:
+        said += f" in the trial {kept}, and longer training did not improve it"
+    return said
 
 
 def _worth(comparison: Comparison, name: str) -> str:
