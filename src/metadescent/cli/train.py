@@ -189,8 +189,9 @@ class Train(Command):
             asked = kept["asked"]
             recipe = replace(Recipe(), steps=asked["steps"], seed=asked["seed"])
             data_dir = self.data_dir or _folder_in(kept)
-            begun = replace(self, by="choice", recipe=recipe, data_dir=data_dir)
-            return replace(begun, minutes=asked["minutes"])
+            # Of several runs, which a choice is not, none has minutes.
+            minutes = self.minutes if self.several else asked["minutes"]
+            return replace(self, by="choice", recipe=recipe, data_dir=data_dir, minutes=minutes)
         if self.begun:
             config = config_here(self.folder)
             recipe = recipe_from(config["recipe"], self.folder / CONFIG)
