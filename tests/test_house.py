@@ -3,7 +3,9 @@
 import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -72,3 +74,27 @@ def test_text_is_read_and_written_in_an_encoding_that_is_named(path: Path) -> No
         opened = ast.unparse(call.func) == "open" and "b" not in ast.unparse(call.args[-1])
         text = name in ("read_text", "write_text", "TextIOWrapper") or named.get("text") == "True"
         assert not (text or opened) or "encoding" in named, f"line {call.lineno}"
+
+
+def test_a_name_stands_for_one_thing() -> None:
+    nodes = [node for path in FILES for node in ast.parse(path.read_text("utf-8")).body]
+    names = Counter(
+        node.name
+        for node in nodes
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    )
+    # An optimizer is loaded from the zoo or of one's own, and learned in both frameworks.
+    assert {name for name, count in names.items() if count > 1} == {
+        *("LearnedOptimizer", "html", "load")
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_variable_is_the_noun_of_its_thing(path: Path) -> None:
+    names = {node.id for node in ast.walk(ast.parse(path.read_text("utf-8"))) if is_name(node)}
+    assert not names & {"found", "here", "tmp", "obj"}
+
+
+def is_name(node: ast.AST) -> TypeGuard[ast.Name]:
+    """Whether a node gives a variable its value."""
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)

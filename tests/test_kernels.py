@@ -202,6 +202,6 @@ def test_of_nothing_kernels_compute_what_the_reference_does() -> None:
 
 
 def test_flags_of_the_environment_make_another_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = _kernels.flags()
+    before = _kernels.compiler_flags()
     monkeypatch.setenv("METADESCENT_NATIVE_FLAGS", "-fsanitize=address -O1")
-    assert _kernels.flags() == [*before, "-fsanitize=address", "-O1"]
+    assert _kernels.compiler_flags() == [*before, "-fsanitize=address", "-O1"]

@@ -466,8 +466,8 @@ def of_pytorch() -> Callable[[random.Random], str]:
         numbers = slice(first, chance.randrange(first, len(sizes)) + 1)
         start, end = sum(sizes[:first]), sum(sizes[: numbers.stop])
         h = [torch.empty(len(y), end - start).copy_(y[:, start:end]) for y in whole]
-        state = [native.Part(places, numbers, k) for k in range(len(shapes))]
-        wrong = [native.Part(places, slice(0, len(sizes)), k) for k in range(len(shapes))]
+        state = [native.Renewed(places, numbers, k) for k in range(len(shapes))]
+        wrong = [native.Renewed(places, slice(0, len(sizes)), k) for k in range(len(shapes))]
         try:
             # Others than x has.
             native.fused_update(torch.rand(inputs, n + 1), phi, wrong, 0.5)

@@ -45,7 +45,7 @@ def compiled(
             logging.getLogger("metadescent").warning(text)
         return None
     includes = [f"-I{folder}" for folder in FOLDERS]
-    arguments = [*flags(), *includes, *(["-isystem", system] if system else [])]
+    arguments = [*compiler_flags(), *includes, *(["-isystem", system] if system else [])]
     try:
         library = _path(f"{_digest(program, sources, version)}.so")
         if not library.exists():
@@ -58,7 +58,7 @@ def compiled(
     return library
 
 
-def flags() -> list[str]:
+def compiler_flags() -> list[str]:
     """Return what the compiler is told; METADESCENT_NATIVE_FLAGS may add a sanitizer."""
     return [*FLAGS, *shlex.split(os.environ.get("METADESCENT_NATIVE_FLAGS", ""))]
 
@@ -76,7 +76,7 @@ def _digest(compiler: str, sources: Sequence[Path], version: str) -> str:
     for path in [*sorted(sources), *sorted(headers)]:
         digest.update(path.read_bytes())
     known = subprocess.run([compiler, "--version"], capture_output=True, check=True).stdout
-    for part in (known, _processor(), version, *flags()):
+    for part in (known, _processor(), version, *compiler_flags()):
         digest.update(part if isinstance(part, bytes) else part.encode())
     return digest.hexdigest()[:16]
 

@@ -37,7 +37,7 @@ def parse_levels(text: str) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def written(levels: Sequence[Level]) -> str:
+def levels_text(levels: Sequence[Level]) -> str:
     """Return levels as a text that `parse_levels` reads."""
     return ",".join(
         f"{level.loss:.9g}@{level.step:.6g}" + (f"*{level.weight:g}" if level.weight != 1 else "")

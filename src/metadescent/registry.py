@@ -22,7 +22,7 @@ from jaxtyping import PRNGKeyArray
 from metadescent._errors import UserError
 from metadescent._names import build, discovered, look_up, maker_outside, parameters_of
 from metadescent._spec import Call, Chain, Groups, Rule, Spec, Sum, calls, parse
-from metadescent.descent.outside import check_problem
+from metadescent.descent.outside import try_problem
 from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import Chained, InTurn, chain
@@ -76,7 +76,7 @@ def _problem(call: Call, data_dir: str | Path | None) -> Problem:
     problem = build(make, call, **({"data_dir": data_dir} if reads else {}))
     _check_made(problem, Problem, call.name, "metadescent.FromFunction(loss, init)")
     if ":" in call.name:
-        check_problem(problem, call.name)
+        try_problem(problem, call.name)
     return problem
 
 

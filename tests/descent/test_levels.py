@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent._levels import Level, parse_levels, written
+from metadescent._levels import Level, levels_text, parse_levels
 from metadescent.descent.levels import NEVER, relative_time, step_to
 
 CURVE = jnp.asarray([8.0, 4.0, 2.0, 1.0, 0.5])
@@ -49,8 +49,8 @@ def test_a_scale_of_f_changes_nothing() -> None:
 
 def test_text_and_levels_are_each_other() -> None:
     levels = (Level(0.5, 10.0), Level(-1.25e-07, 100.0, 2.0))
-    assert written(levels) == "0.5@10,-1.25e-07@100*2"
-    assert parse_levels(written(levels)) == levels
+    assert levels_text(levels) == "0.5@10,-1.25e-07@100*2"
+    assert parse_levels(levels_text(levels)) == levels
     assert parse_levels("") == ()
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.descent.outside import FLAT, NOT_FINITE, check_problem, check_rule, check_start
+from metadescent.descent.outside import FLAT, NOT_FINITE, check_start, try_problem, try_rule
 from metadescent.descent.tuning import tune
 from metadescent.optimizers.base import Coordinatewise, LearnedOptimizer
 from metadescent.optimizers.chained import chain
@@ -59,14 +59,14 @@ def test_an_f_that_cannot_be_differentiated_is_named(
     f: Any, reason: str, sentence: Callable
 ) -> None:
     for problem in (minimize(f), Together([Quadratic(2), minimize(f)])):
-        said = sentence(check_problem, problem, "mine.py:f")
+        said = sentence(try_problem, problem, "mine.py:f")
         assert said.startswith(f"mine.py:f has no gradient by jax.grad, {reason}")
         assert said.endswith("; mend it, --debug shows where")
 
 
 def test_an_f_without_coordinates_is_refused_and_an_empty_leaf_is_none(sentence: Callable) -> None:
     both = [jnp.zeros((0, 3)), jnp.ones(2)]
-    check_problem(minimize(lambda x: jnp.sum(x[1] ** 2), both), "mine.py:f")
+    try_problem(minimize(lambda x: jnp.sum(x[1] ** 2), both), "mine.py:f")
     assert sentence(minimize, lambda x: jnp.sum(x**2), jnp.zeros((0, 2))) == (
         "θ as init returns it has no coordinates; try jnp.zeros(3)"
     )
@@ -154,11 +154,11 @@ RETURNS = "update_coordinates returns as"
 )
 def test_a_rule_that_makes_no_step_is_named(m: Any, said: str, sentence: Callable) -> None:
     for rule in (m, chain([LSTM((2,), key=KEY), m])) if isinstance(m, Rule) else (m,):
-        whole = sentence(check_rule, rule, Quadratic(2))
+        whole = sentence(try_rule, rule, Quadratic(2))
         assert whole.startswith(__file__)
         assert said in whole
 
 
 def test_a_rule_that_works_is_let_through() -> None:
     for m in (Rule(A), Rule(A, h=lambda h: h + 1), LSTM((2,), key=KEY)):
-        check_rule(m, Quadratic(2))
+        try_rule(m, Quadratic(2))

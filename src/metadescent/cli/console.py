@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metadescent._lines import WHOLE, columns_of, filled, width_of
-from metadescent.cli.pace import Pace, clock, paced
+from metadescent.cli.pace import Stopwatch, clock, paced
 
 SECONDS_BETWEEN_LINES = 5.0
 SHORT = 0.5
@@ -98,7 +98,7 @@ class _Bar:
     """A line that is never broken: in a narrow place words go first, and then the bar."""
 
     title: str
-    pace: Pace
+    pace: Stopwatch
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         """Yield the line as it is now."""
@@ -146,7 +146,7 @@ class _Lines:
     """Progress where nothing can be written over: a line now and then, seldom in long work."""
 
     title: str
-    pace: Pace
+    pace: Stopwatch
     last: float = -math.inf
 
     def report(self, text: str, advance: int = 0, part: float | None = None) -> None:

@@ -39,7 +39,7 @@ class Demo(Command):
         from metadescent.cli.baselines import quick_to_compile
         from metadescent.cli.console import output, progress
         from metadescent.cli.tables import print_comparison, save_curves
-        from metadescent.cli.training import train
+        from metadescent.cli.training import train_and_say
         from metadescent.descent.comparison import compare, problem_keys
         from metadescent.descent.tuning import baselines_for
         from metadescent.descent.tuning_cache import tune_each
@@ -52,7 +52,7 @@ class Demo(Command):
         recipe = replace(Recipe(), **{**recipe_of("quadratic"), "epochs": self.epochs})
         folder = self.out / "quadratic-lstm"
         _forget(folder, recipe)
-        state = train(folder, "quadratic", recipe, None, resume=False, command="demo")
+        state = train_and_say(folder, "quadratic", recipe, None, resume=False, command="demo")
         problem = make_problem("quadratic")
         names, seed = baselines_for(problem), recipe.seed + 1
         # On functions this small most of the time is compilation.

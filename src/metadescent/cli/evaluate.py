@@ -78,7 +78,7 @@ class Evaluate(Command):
         from metadescent.cli.console import output, progress
         from metadescent.cli.tables import print_comparison, save_curves, tuning_cache
         from metadescent.descent.comparison import compare, problem_keys
-        from metadescent.descent.outside import LOOKED_AT, check_rule, check_start
+        from metadescent.descent.outside import LOOKED_AT, check_start, try_rule
         from metadescent.registry import make_problem
         from metadescent.runs.outcome import outcome_of, training_of
         from metadescent.runs.own import load
@@ -86,7 +86,7 @@ class Evaluate(Command):
         m = load(self.optimizer, trust=self.trust)
         problem = make_problem(self.problem, self.data_dir)
         names = baselines_of(self.against, problem)
-        check_rule(m, problem)
+        try_rule(m, problem)
         check_start(problem, problem_keys(self.seed)[1], min(LOOKED_AT, self.seeds))
         tune_seeds = self.tune_seeds or max(self.seeds, 32)
         # What workers tune, `compare` finds in the cache.

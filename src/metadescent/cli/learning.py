@@ -26,7 +26,7 @@ from metadescent.runs.signals import patient
 MINUTES = 10.0
 
 
-def learn(command: Train) -> None:
+def learn_and_say(command: Train) -> None:
     """Do all that `train` does where the recipe is its to choose."""
     folder, kept, recipe = command.folder, read_choice(command.folder), command.recipe
     check_free(folder, command.resume)

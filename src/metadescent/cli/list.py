@@ -67,7 +67,7 @@ class List(Command):
             out.print("More on one: metadescent list NAME; a line on each of a group: list zoo")
 
 
-class Group(NamedTuple):
+class Listing(NamedTuple):
     """Things of one kind: the words that take them, a line on each, and facts on one of them."""
 
     use: str
@@ -76,7 +76,7 @@ class Group(NamedTuple):
     behind: frozenset[str] = frozenset()
 
 
-def _groups() -> dict[str, Group]:
+def _groups() -> dict[str, Listing]:
     from metadescent import zoo
     from metadescent._names import discovered
     from metadescent.descent.baselines import BASELINES
@@ -88,7 +88,7 @@ def _groups() -> dict[str, Group]:
     cards = {name: facts(name) for name in zoo.names()}
     figures = dict(sorted(experiments().items(), key=lambda item: (len(item[0]), item[0])))
     return {
-        "problems": Group(
+        "problems": Listing(
             "train PROBLEM",
             {name: kinds[name].summary for name in sorted(kinds)},
             lambda name: {
@@ -104,7 +104,7 @@ def _groups() -> dict[str, Group]:
                 ),
             },
         ),
-        "optimizers": Group(
+        "optimizers": Listing(
             "train PROBLEM --optimizer NAME",
             {name: _first_line(rules[name]) for name in sorted(rules)},
             lambda name: {
@@ -116,7 +116,7 @@ def _groups() -> dict[str, Group]:
                 ),
             },
         ),
-        "zoo": Group(
+        "zoo": Listing(
             "evaluate NAME PROBLEM",
             {name: f"{card.verdict}. {card.purpose}" for name, card in cards.items()},
             lambda name: {
@@ -132,7 +132,7 @@ def _groups() -> dict[str, Group]:
             },
             frozenset(name for name, card in cards.items() if card.behind),
         ),
-        "hand-designed": Group(
+        "hand-designed": Listing(
             "tune NAME PROBLEM",
             {name: rule.label for name, rule in BASELINES.items()},
             lambda name: {
@@ -144,7 +144,7 @@ def _groups() -> dict[str, Group]:
                 "tune it": f"metadescent tune {name} quadratic",
             },
         ),
-        "estimators": Group(
+        "estimators": Listing(
             "train PROBLEM --estimator NAME",
             {name: _first_line(made) for name, made in sorted(estimators.items())},
             lambda name: {
@@ -153,7 +153,7 @@ def _groups() -> dict[str, Group]:
                 "try it": f"metadescent train quadratic --estimator {name}",
             },
         ),
-        "figures": Group(
+        "figures": Listing(
             "reproduce FIGURE",
             {name: about(name) for name in figures},
             lambda name: {
@@ -165,7 +165,7 @@ def _groups() -> dict[str, Group]:
     }
 
 
-def _facts(name: str, groups: Mapping[str, Group]) -> dict[str, str]:
+def _facts(name: str, groups: Mapping[str, Listing]) -> dict[str, str]:
     """Return what there is to say of a name, whatever options stand behind it."""
     bare = name.partition("(")[0].strip()
     for title, group in groups.items():

@@ -12,7 +12,7 @@ ALMOST = 0.9
 """The most of a unit of work that is taken for done before it is."""
 
 
-class Pace:
+class Stopwatch:
     """Units of work done, of so many; times are those of work, without compilation."""
 
     def __init__(self, total: int, done: int = 0) -> None:
@@ -90,11 +90,11 @@ class Pace:
 
 
 @contextmanager
-def paced(total: int, done: int) -> Iterator[Pace]:
+def paced(total: int, done: int) -> Iterator[Stopwatch]:
     """Return the pace of work that begins now, which hears of what JAX compiles until it ends."""
     from jax import monitoring
 
-    pace = Pace(total, done)
+    pace = Stopwatch(total, done)
     monitoring.register_scalar_listener(pace.begin_compiling)
     monitoring.register_event_duration_secs_listener(pace.end_compiling)
     try:

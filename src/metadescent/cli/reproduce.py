@@ -121,7 +121,7 @@ class Reproduce(Command):
     def _retrained(self, names: tuple[str, ...]) -> dict[str, Any]:
         """Train optimizers as their cards say, after the stages before; return them by name."""
         from metadescent import zoo
-        from metadescent.cli.training import train, train_ahead
+        from metadescent.cli.training import train_ahead, train_and_say
         from metadescent.runs.folder import check_free
         from metadescent.zoo.cards import read_card
 
@@ -133,7 +133,7 @@ class Reproduce(Command):
         for name in names:
             for folder, problem, recipe in stages[name]:
                 # Each stage but the last is there for the one that goes on from it.
-                state = train(
+                state = train_and_say(
                     folder,
                     problem,
                     recipe,

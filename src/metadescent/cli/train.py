@@ -250,9 +250,9 @@ class Train(Command):
                 "not processes that train together; leave one of them out"
             )
         if self.by == "choice":
-            from metadescent.cli.learning import learn
+            from metadescent.cli.learning import learn_and_say
 
-            learn(self)
+            learn_and_say(self)
             return
         with gang.seated(seat):
             if gang.is_leader():

@@ -61,7 +61,7 @@ def carry_out(command: Train) -> None:
         _train_once(command, recipe)
 
 
-def train(
+def train_and_say(
     folder: Path,
     problem_name: str,
     recipe: Recipe,
@@ -149,7 +149,7 @@ def train_ahead(
     if workers == 1 and scheduler is None:
         return
     chains = [
-        [tasks.training_of(folder, problem, data_dir, recipe) for folder, problem, recipe in runs]
+        [tasks.training_task(folder, problem, data_dir, recipe) for folder, problem, recipe in runs]
         for runs in stages.values()
     ]
     with progress("retrain", len(chains)) as report:
@@ -190,7 +190,7 @@ def _check_named(command: Train) -> None:
 
 
 def _train(folder: Path, command: Train, recipe: Recipe) -> MetaState:
-    return train(
+    return train_and_say(
         folder,
         command.problem_name,
         recipe,
@@ -308,7 +308,7 @@ def _train_all(
             budget=command.budget,
         ).recipe.form
         runs = [
-            tasks.training_of(
+            tasks.training_task(
                 folder, command.problem_name, command.data_dir, replace(recipe, form=form)
             )
             for folder, recipe in zip(folders, recipes, strict=True)

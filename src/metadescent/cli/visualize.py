@@ -82,7 +82,7 @@ class Visualize(Command):
         from metadescent.cli.tables import tuning_cache
         from metadescent.descent.baselines import BASELINES
         from metadescent.descent.comparison import problem_keys
-        from metadescent.descent.outside import check_rule
+        from metadescent.descent.outside import try_rule
         from metadescent.descent.traits import size, time_scale
         from metadescent.descent.tuning_cache import tune_each
         from metadescent.figures.output import save_figure
@@ -94,7 +94,7 @@ class Visualize(Command):
         name = name_of(self.optimizer)
         problem = make_problem(self.problem, self.data_dir)
         names = baselines_of(self.against, problem)
-        check_rule(m, problem)
+        try_rule(m, problem)
         # Rates are not tuned on the problem that is drawn.
         tune_key, key = problem_keys(self.seed)
         with progress("visualize", len(names) + 1) as report:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
 from metadescent.descent.episode import draw
-from metadescent.descent.outside import functions_of, outsiders, parts_of
+from metadescent.descent.outside import functions_of, modules_in, outsiders
 from metadescent.descent.unrolling import rule_for, start
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
@@ -26,7 +26,7 @@ def fingerprint_of(problem: Problem) -> str:
     # A function is written with its address, which changes from process to process.
     written = _without_addresses(treedef)
     digest = hashlib.sha256(written.encode())
-    parts = parts_of(problem)
+    parts = modules_in(problem)
     functions = [function for part in parts for function in functions_of(part)]
     for module in dict.fromkeys(map(inspect.getmodule, [*map(type, parts), *functions])):
         # What was typed at a prompt has no file; it is in the program all the same.

@@ -20,11 +20,11 @@ from metadescent.problems.arrays import check_constants
 from metadescent.problems.base import Problem
 
 
-def parts_of(tree: Any) -> list[eqx.Module]:
+def modules_in(tree: Any) -> list[eqx.Module]:
     """Return all modules in a tree, the outer ones first."""
     inner = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, eqx.Module) and x is not tree)
     inner = [
-        part for x in inner if isinstance(x, eqx.Module) and x is not tree for part in parts_of(x)
+        part for x in inner if isinstance(x, eqx.Module) and x is not tree for part in modules_in(x)
     ]
     return [tree, *inner]
 
@@ -36,7 +36,7 @@ def functions_of(part: eqx.Module) -> list[Callable[..., Any]]:
 
 def outsiders(tree: Any) -> Iterator[Any]:
     """Yield the classes and functions that a tree is made of and the package does not have."""
-    for part in parts_of(tree):
+    for part in modules_in(tree):
         for code in (type(part), *functions_of(part)):
             # A method of an object, or a partial function, is as the class is.
             name = getattr(code, "__module__", None) or type(code).__module__
@@ -44,7 +44,7 @@ def outsiders(tree: Any) -> Iterator[Any]:
                 yield code
 
 
-def check_problem(problem: Problem, name: str) -> None:
+def try_problem(problem: Problem, name: str) -> None:
     """Raise a UserError where the functions of a problem do not work, or have no gradient."""
 
     def once(problem: Problem, key: PRNGKeyArray, evaluate: Callable[..., Any]) -> Any:
@@ -55,13 +55,13 @@ def check_problem(problem: Problem, name: str) -> None:
     _tried(name, "has no gradient by jax.grad", once, problem, exact)
 
 
-def check_rule(m: LearnedOptimizer, problem: Problem) -> None:
+def try_rule(m: LearnedOptimizer, problem: Problem) -> None:
     """Raise a UserError where a rule from outside makes no step of θ's own shape on a problem."""
     for kind in {code for code in outsiders(m) if isinstance(code, type)}:
         name = f"{getattr(inspect.getmodule(kind), '__file__', kind.__module__)}:{kind.__name__}"
         # What a row of coordinates becomes decides for all θ.
         if issubclass(kind, Coordinatewise):
-            for part in (part for part in parts_of(m) if type(part) is kind):
+            for part in (part for part in modules_in(m) if type(part) is kind):
                 _check_same(f"{name}.update_coordinates", _tried(name, _WRONG, _one_row, part))
         else:
             _check_same(f"{name}.update", _tried(name, _WRONG, _one_step, problem, m))

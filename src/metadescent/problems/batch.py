@@ -50,7 +50,7 @@ def numbers(size: int, place: Place | None = None) -> Int[Array, " size"]:
     return first + jnp.arange(size)
 
 
-def located(problem: Problem) -> tuple[Problem, Place | None]:
+def place_in(problem: Problem) -> tuple[Problem, Place | None]:
     """Return the problem to draw from, and the part of a batch to draw; None for all of it."""
     if isinstance(problem, Part):
         return problem.whole, problem.place
@@ -81,7 +81,7 @@ class Batch(Optimizee):
     @classmethod
     def sample(cls, problem: Problem, key: PRNGKeyArray, size: int) -> "Batch":
         """Draw `size` optimizees of a problem."""
-        problem, place = located(problem)
+        problem, place = place_in(problem)
         keys = split_keys(key, size, place)
         # A leaf that f has from the problem is the same object, under tracing too.
         untouched = {id(leaf) for leaf in jax.tree.leaves(problem)}

@@ -10,7 +10,7 @@ import jax
 
 from metadescent._errors import UserError
 from metadescent._text import format_bytes
-from metadescent.descent.outside import LOOKED_AT, check_rule, check_start
+from metadescent.descent.outside import LOOKED_AT, check_start, try_rule
 from metadescent.meta.devices import Spread
 from metadescent.meta.epoch import footprint
 from metadescent.meta.estimators.truncated import Truncated
@@ -66,7 +66,7 @@ def fitted(
     """Return the plan in the first form that fits the budget, having said what that will take."""
     check_free(folder, resume)
     _ = plan.initial_state  # read for its error
-    check_rule(plan.m, problem)
+    try_rule(plan.m, problem)
     if plan.recipe.on_nonfinite == "stop":
         check_start(problem, plan.key, min(LOOKED_AT, plan.recipe.validation_problems))
     tried: list[tuple[Prediction, Plan]] = []

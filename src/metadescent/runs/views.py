@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def html(value: Any) -> str:
     """Return a value as HTML: what is to be read of it, and its picture if there is one."""
-    parts, drawn = parts_of(value), figure_of(value)
+    parts, drawn = shown(value), figure_of(value)
     # On white, as a notebook does not say what its own ground is.
     if drawn is not None:
         parts = [*parts, Image(drawn, "", style="light")]
@@ -34,7 +34,7 @@ def html(value: Any) -> str:
 
 
 @singledispatch
-def parts_of(value: Any) -> list[Part]:
+def shown(value: Any) -> list[Part]:
     """Return what is to be read of a value."""
     raise TypeError(f"{type(value).__name__} has no view")
 
@@ -45,7 +45,7 @@ def figure_of(value: Any) -> "matplotlib.figure.Figure | None":
     return None
 
 
-@parts_of.register
+@shown.register
 def _(curve: Curve) -> list[Part]:
     rows = [
         ("rate", number(curve.rate)),
@@ -63,7 +63,7 @@ def _(curve: Curve) -> Any:
     return draw_curves([Panel({name: curve})])
 
 
-@parts_of.register
+@shown.register
 def _(comparison: Comparison) -> list[Part]:
     text = f"{comparison.problem}: {comparison.steps} steps, {comparison.seeds} fresh problems"
     return [text, comparison_table(comparison)]
@@ -74,7 +74,7 @@ def _(comparison: Comparison) -> Any:
     return draw_curves([Panel(comparison.curves)]) if comparison.curves else None
 
 
-@parts_of.register
+@shown.register
 def _(tuned: Tuned) -> list[Part]:
     return [Table(COLUMNS, tuned.rows()), f"Best by the {tuned.criterion}."]
 
@@ -87,7 +87,7 @@ def _(tuned: Tuned) -> Any:
     return draw_sweeps([sweep])
 
 
-@parts_of.register
+@shown.register
 def _(card: Card) -> list[Part]:
     parts: list[Part] = []
     for block in card.strip().split("\n\n"):
@@ -103,7 +103,7 @@ def _(card: Card) -> Any:
     return draw_run(metrics) if metrics else None
 
 
-@parts_of.register
+@shown.register
 def _(run: Run) -> list[Part]:
     return [str(run.folder), *run.findings(), Table(["", "measured"], measurements(run.checkup))]
 
@@ -113,11 +113,11 @@ def _(run: Run) -> Any:
     return draw_run(run.metrics, run.checkup.recipe.clip) if run.metrics else None
 
 
-@parts_of.register
+@shown.register
 def _(finding: Finding) -> list[Part]:
     return [finding]
 
 
-@parts_of.register
+@shown.register
 def _(findings: Findings) -> list[Part]:
     return [*findings]

@@ -46,7 +46,7 @@ def kernel() -> ctypes.CDLL | None:
     return library
 
 
-class Part(NamedTuple):
+class Renewed(NamedTuple):
     """A leaf of h of several parameters, each in memory of its own, which the kernel renews."""
 
     places: "Places"
@@ -54,7 +54,7 @@ class Part(NamedTuple):
     which: int
 
 
-H = Sequence[Tensor | Part]
+H = Sequence[Tensor | Renewed]
 
 
 class Places:
@@ -141,7 +141,7 @@ def _run(x: Tensor, phi: Sequence[Tensor], state: H, scale: float, g: Tensor | N
             f"the LSTM is given {len(phi)} arrays of φ and {len(state)} of h; a layer has 3 and 2"
         )
     h = [y for y in state if isinstance(y, Tensor)]
-    apart = [y for y in state if isinstance(y, Part)]
+    apart = [y for y in state if isinstance(y, Renewed)]
     places = apart[0].places.parts(apart[0].numbers, [y.which for y in apart]) if apart else None
     # A block of `Row.update` is no longer than this, and has a thread already.
     threads = 1 if n <= GRAIN else torch.get_num_threads()

@@ -28,13 +28,13 @@ class States(defaultdict[Tensor, Any]):
 
     def __repr__(self) -> str:
         leaves = (
-            f"{short(p)}: {{{', '.join(f'{name}: {short(x)}' for name, x in h.items())}}}"
+            f"{brief(p)}: {{{', '.join(f'{name}: {brief(x)}' for name, x in h.items())}}}"
             for p, h in self.items()
         )
         return f"{{{', '.join(leaves)}}}"
 
 
-def short(x: Any) -> str:
+def brief(x: Any) -> str:
     """Return a tensor's dtype and shape as in float32[20, 3], and anything else as it prints."""
     if not isinstance(x, Tensor):
         return repr(x)

@@ -20,7 +20,7 @@ from metadescent.torch import native
 Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, Tensor]
 State = dict[str, Any]
-"""h of a block: a tensor a leaf, or a `native.Part`, where a kernel renews it."""
+"""h of a block: a tensor a leaf, or a `native.Renewed`, where a kernel renews it."""
 Leaves = dict[str, list[Tensor]]
 """Of each leaf of h, that of every parameter of a row."""
 
@@ -110,7 +110,7 @@ class Row:
         if self.places is None:
             return {name: torch.cat(xs[several], dim=-1) for name, xs in self.leaves.items()}
         h: State = {
-            name: native.Part(self.places, several, self.which[name])
+            name: native.Renewed(self.places, several, self.which[name])
             for name in self.leaves
             if name in apart
         }

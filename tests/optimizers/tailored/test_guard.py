@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.optimizers.tailored.guard import LONGEST, SHORTEST, judge
+from metadescent.optimizers.tailored.guard import LONGEST, SHORTEST, judge_step
 
 STEP = jnp.asarray([1.0, 0.0])
 
 
 def verdict(before: float, after: float, is_finite: bool = True) -> tuple[bool, float]:
     slopes = (jnp.asarray([slope, 7.0]) for slope in (before, after))
-    of = judge(STEP, *slopes, jnp.asarray(is_finite))
+    of = judge_step(STEP, *slopes, jnp.asarray(is_finite))
     return bool(of.too_far), float(of.kept)
 
 
@@ -40,7 +40,7 @@ def test_a_gradient_that_is_not_finite_is_too_far_and_is_not_read() -> None:
 
 def test_its_derivatives_are_finite_where_no_step_was_made() -> None:
     def total(x: jax.Array) -> jax.Array:
-        of = judge(0 * x, x, x, jnp.asarray(True))
+        of = judge_step(0 * x, x, x, jnp.asarray(True))
         return of.kept + of.before + of.after
 
     assert jnp.isfinite(jax.grad(total)(STEP)).all()

@@ -135,7 +135,7 @@ def test_forty_tasks_on_two_workers_of_dask_one_of_them_killed_half_way(
 def test_forty_runs_on_two_workers_of_dask_one_of_them_killed_half_way(
     cluster: Any, tmp_path: Path
 ) -> None:
-    from metadescent.runs.cluster.tasks import run_trainings, training_of
+    from metadescent.runs.cluster.tasks import run_trainings, training_task
     from metadescent.runs.recipe import Recipe
 
     recipes = [
@@ -154,7 +154,7 @@ def test_forty_runs_on_two_workers_of_dask_one_of_them_killed_half_way(
 
     def tasks(name: str) -> list[Any]:
         return [
-            training_of(tmp_path / name / str(r.seed), "quadratic(dimension=2)", None, r)
+            training_task(tmp_path / name / str(r.seed), "quadratic(dimension=2)", None, r)
             for r in recipes
         ]
 

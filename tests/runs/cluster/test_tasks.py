@@ -25,7 +25,7 @@ from metadescent.runs.cluster.tasks import (
     run_trainings,
     run_tuning,
     run_tunings,
-    training_of,
+    training_task,
 )
 from metadescent.runs.folder import read_config
 from metadescent.runs.log import read_metrics
@@ -53,12 +53,12 @@ def flags(trained: Callable, flags_of: Callable) -> list[str]:
 
 
 def test_a_task_is_plain_data_that_any_worker_can_do() -> None:
-    task = training_of(Path("runs/x"), NAME, Path("data"), Recipe(epochs=3))
+    task = training_task(Path("runs/x"), NAME, Path("data"), Recipe(epochs=3))
     assert Training(*json.loads(json.dumps(task))) == task
     assert Path(task.folder).is_absolute()
     assert Path(task.data_dir or "").is_absolute()
     assert (task.problem, task.recipe["epochs"]) == (NAME, 3)
-    assert training_of(Path("x"), NAME, None, Recipe()).data_dir is None
+    assert training_task(Path("x"), NAME, None, Recipe()).data_dir is None
 
 
 BOWL = """
@@ -86,9 +86,9 @@ def test_runs_in_turn_go_on_from_one_another(bowl: str, tmp_path: Path) -> None:
         validation_problems=1,
     )
     chain = [
-        training_of(first, bowl, None, recipe),
+        training_task(first, bowl, None, recipe),
         # Whose file is not there yet.
-        training_of(second, bowl, None, replace(recipe, init=str(first))),
+        training_task(second, bowl, None, replace(recipe, init=str(first))),
     ]
     assert run_in_turn(chain) == [{"loss": 1.0}, {"loss": 1.0}]
     assert run_training(chain[0]) == {"loss": 1.0}
@@ -133,7 +133,7 @@ def test_seeds_are_runs_of_their_own_and_the_best_is_kept(
 def test_workers_find_what_one_process_finds(tmp_path: Path) -> None:
     def those(name: str) -> list[Training]:
         return [
-            training_of(tmp_path / name / str(seed), NAME, None, replace(RECIPE, seed=seed))
+            training_task(tmp_path / name / str(seed), NAME, None, replace(RECIPE, seed=seed))
             for seed in range(2)
         ]
 
@@ -146,7 +146,7 @@ def test_a_result_of_another_recipe_is_none(
     flags: list[str], tmp_path: Path, sentence: Callable
 ) -> None:
     def of(recipe: Recipe) -> list[Training]:
-        return [training_of(tmp_path, NAME, None, recipe)]
+        return [training_task(tmp_path, NAME, None, recipe)]
 
     run_trainings(of(RECIPE), engine_of())
     other = replace(RECIPE, clip=1.0)
@@ -159,7 +159,7 @@ def test_a_result_that_is_not_finite_is_kept_as_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks, "validate_trial", lambda *_: float("inf"))
-    task = training_of(tmp_path, NAME, None, RECIPE)
+    task = training_task(tmp_path, NAME, None, RECIPE)
     assert run_trainings([task], engine_of()) == [float("inf")]
     kept = json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
     assert kept["result"] == {"loss": None}

@@ -83,7 +83,7 @@ def set_up(context: Context) -> Setup:
     return Setup(card["trained_on"], problem, num_steps, seeds, optimizers, rates, key)
 
 
-def mean_of(values: list[float]) -> Score:
+def mean_over_problems(values: list[float]) -> Score:
     """Return the mean over problems with its 95 % interval."""
     summary = summarize(np.asarray(values)[:, None])
     return Score(*(float(numbers[0]) for numbers in summary[:3]))

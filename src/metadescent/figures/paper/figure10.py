@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import jax
 
-from metadescent.descent.proposals import Histories, choose, histories, scene
+from metadescent.descent.proposals import Histories, choose_proposal, histories, scene
 from metadescent.descent.traits import size, time_scale
 from metadescent.figures.paper.appendix_b import (
     LEARNED,
@@ -22,7 +22,7 @@ from metadescent.figures.paper.appendix_b import (
     UpdatesExperiment,
     less,
     live,
-    mean_of,
+    mean_over_problems,
     more,
 )
 from metadescent.figures.paper.claims import Claim, Score
@@ -47,7 +47,7 @@ class Figure10(UpdatesExperiment):
             trait: {name: score._asdict() for name, score in by_name.items()}
             for trait, by_name in traits.items()
         }
-        coordinates = choose(first.gradients, SHOWN, context.seed).tolist()
+        coordinates = choose_proposal(first.gradients, SHOWN, context.seed).tolist()
         panels = history_panels(first, coordinates, [LEARNED])
         return Reproduction(
             self.figure, {}, _judge(traits), lambda: draw_histories(panels), measured
@@ -71,7 +71,9 @@ def _measure(setup: Setup) -> tuple[Histories, Traits]:
             values["size"][name].append(size(updates[:, columns]))
             values["time scale"][name].append(time_scale(updates[:, columns]))
     assert first is not None
-    return first, {t: {n: mean_of(v) for n, v in names.items()} for t, names in values.items()}
+    return first, {
+        t: {n: mean_over_problems(v) for n, v in names.items()} for t, names in values.items()
+    }
 
 
 def _judge(traits: Mapping[str, Mapping[str, Score]]) -> list[Claim]:

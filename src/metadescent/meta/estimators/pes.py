@@ -26,7 +26,7 @@ from metadescent.meta.estimators.base import Estimator, chosen
 from metadescent.meta.loss import counted
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.problems.batch import located, split_keys
+from metadescent.problems.batch import place_in, split_keys
 
 
 class Pairs(NamedTuple):
@@ -78,7 +78,7 @@ class PES(Estimator):
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Pairs:
         # A pair has a key of its own: a part of a batch draws the pairs that the whole does.
-        problem, place = located(problem)
+        problem, place = place_in(problem)
         keys = split_keys(key, self.problems, place)
         start = jax.vmap(lambda key: start_batch(m, problem, key, 1))(keys)
         phi = eqx.filter(m, eqx.is_inexact_array)
@@ -96,7 +96,7 @@ class PES(Estimator):
         phi, static = eqx.partition(m, eqx.is_inexact_array)
         # Leaves that are not perturbed have ε = 0, and so ξ = 0 and gradient 0.
         stds = [self.std * on for on in jax.tree.leaves(chosen(phi, self.leaves))]
-        problem, place = located(problem)
+        problem, place = place_in(problem)
 
         def estimate_pair(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
             fs, keys = draw(problem, key, 1)

@@ -29,7 +29,7 @@ class Verdict(NamedTuple):
     after: Float[Array, ""]
 
 
-def judge(
+def judge_step(
     step: Float[Array, " n"],
     gradient_before: Float[Array, " n"],
     gradient_after: Float[Array, " n"],

@@ -54,7 +54,7 @@ from metadescent.optimizers.tailored.features import (
     rms,
     size_of,
 )
-from metadescent.optimizers.tailored.guard import judge
+from metadescent.optimizers.tailored.guard import judge_step
 from metadescent.optimizers.tailored.progress import Curvature, Progress
 
 FEW = 40
@@ -233,7 +233,7 @@ class Tailored(LearnedOptimizer):
         gradient = jnp.where(is_finite, gradient, 0.0)
         first = jnp.where(before.first > 0, before.first, size_of(gradient))
         gradient = gradient / jnp.where(first > 0, first, 1.0)
-        verdict = judge(before.step, before.pairs.gradient, gradient, is_finite)
+        verdict = judge_step(before.step, before.pairs.gradient, gradient, is_finite)
         # At θ₀ there is no step to take back.
         may = self.guard & (before.steps > 0) & (before.retreats < RETREATS)
         back = may & verdict.too_far

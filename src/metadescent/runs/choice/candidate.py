@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from metadescent._levels import written
+from metadescent._levels import levels_text
 from metadescent.descent.baselines import BASELINES, spec_at
 from metadescent.runs.choice.look import Look
 from metadescent.runs.choice.sizes import FEWEST, HELD, at_once
@@ -52,7 +52,7 @@ class Candidate(NamedTuple):
 
 def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Candidate]:
     """Return what suits what was seen and the time that there is."""
-    scale, levels, sizes = seen.scale, written(seen.levels), seen.sizes
+    scale, levels, sizes = seen.scale, levels_text(seen.levels), seen.sizes
     n = sizes.coordinates
     most = sizes.most(PART * seconds, steps)
     problems = max(1, min(16, most, at_once(HELD * n)))

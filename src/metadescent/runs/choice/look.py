@@ -197,10 +197,10 @@ def levels_of(best: Float[np.ndarray, " steps"], floor: float) -> tuple[Level, .
     losses.append((end + close, LATE))
     # Where a search along a line ends lower, the best baseline would have needed longer than T.
     lower = [(floor + close_to_floor, 1.0)] if floor < end - close else []
-    found = [(loss, np.flatnonzero(best <= loss), weight) for loss, weight in losses + lower]
+    reached = [(loss, np.flatnonzero(best <= loss), weight) for loss, weight in losses + lower]
     return tuple(
         Level(loss, float(at[0] + 1) if len(at) else float(steps), weight)
-        for loss, at, weight in found
+        for loss, at, weight in reached
     )
 
 

@@ -31,7 +31,7 @@ HUGE = 1e30
 Curves = Float[np.ndarray, "problems steps"]
 
 
-class Pairs:
+class PairedTimes:
     """The baselines that set levels, on the problems that φ is validated on.
 
     Arguments:

@@ -14,7 +14,7 @@ from metadescent.runs import training
 from metadescent.runs.checkpoint import latest_epoch
 from metadescent.runs.choice.candidate import Candidate
 from metadescent.runs.choice.journal import Journal, Result
-from metadescent.runs.choice.pairs import Pairs
+from metadescent.runs.choice.pairs import PairedTimes
 from metadescent.runs.curriculum import keep_optimizer
 from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, TRIALS
 from metadescent.runs.log import read_metrics
@@ -41,7 +41,7 @@ class Family(NamedTuple):
     folder: Path
     problem: Problem
     journal: Journal
-    pairs: Pairs
+    pairs: PairedTimes
     data_dir: Path | None
     spent: Clock
     check: Callable[[str], object]

@@ -18,7 +18,7 @@ from metadescent.problems.base import Problem
 from metadescent.runs.choice.candidate import Candidate, candidates, common_recipe
 from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.choice.look import Look, look_at, names_for
-from metadescent.runs.choice.pairs import Pairs
+from metadescent.runs.choice.pairs import PairedTimes
 from metadescent.runs.choice.sizes import sizes_of
 from metadescent.runs.choice.trial import Clock, Family, keep_best_so_far, try_out
 from metadescent.runs.curriculum import validate_init
@@ -33,14 +33,14 @@ HOPELESS = 1.5
 """Times the best r: what is evolved begins above it, or a first trial ends above it, in vain."""
 
 
-class Report(Protocol):
+class StageReport(Protocol):
     """Where a stage says how far it has come."""
 
     def __call__(self, text: str, advance: int = 0, part: float | None = None) -> None:
         """Show `text`, and that `advance` more units are done and a part of the next."""
 
 
-Bar = Callable[[str, int], AbstractContextManager[Report]]
+Bar = Callable[[str, int], AbstractContextManager[StageReport]]
 """Makes a report of a stage of so many units."""
 
 
@@ -173,7 +173,7 @@ def _round(
     return [Result(**result) for result in kept if result is not None]
 
 
-def pairs_of(seen: Look, problem: Problem, recipe: Recipe) -> Pairs:
+def pairs_of(seen: Look, problem: Problem, recipe: Recipe) -> PairedTimes:
     """Return what rules are compared in, on the problems of all validations."""
     validated_on = problem.hold_out(recipe.held_out).validated_on
-    return Pairs(seen, validated_on, plan_of(recipe).validation_key, recipe.steps)
+    return PairedTimes(seen, validated_on, plan_of(recipe).validation_key, recipe.steps)

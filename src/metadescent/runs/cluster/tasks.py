@@ -49,7 +49,7 @@ class Tuning(NamedTuple):
     num_seeds: int
 
 
-def training_of(folder: Path, problem: str, data_dir: Path | None, recipe: Recipe) -> Training:
+def training_task(folder: Path, problem: str, data_dir: Path | None, recipe: Recipe) -> Training:
     """Return the task of a run."""
     # Absolute paths: a worker may be in another folder.
     where = str(data_dir.resolve()) if data_dir else None
