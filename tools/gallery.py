@@ -23,6 +23,7 @@ from metadescent.runs.choice.journal import Journal
 from metadescent.runs.choice.kept import repeated
 from metadescent.runs.choice.look import names_for
 from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice
+from metadescent.runs.log import read_metrics
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
 
@@ -79,7 +80,7 @@ def row_of(run: Path, comparison: Comparison) -> list[str]:
     return [
         f"`{comparison.problem}`",
         str(seen.sizes.coordinates),
-        f"{journal.seconds:.0f}",
+        f"{journal.seconds + sum(line['seconds'] for line in read_metrics(run)[-1:]):.0f}",
         journal.get("kept")[0],
         times(comparison.speed_up(LEARNED)),
         best,
