@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -31,8 +32,10 @@ class Given {
  public:
   explicit Given(std::string kernel) : kernel_(std::move(kernel)) {}
 
-  void require(bool is_so, const std::string& what) {
-    if (!is_so && wrong_.empty()) wrong_ = kernel_ + ": " + what;
+  // What is wrong is put into words only where it is: a small update takes as long as the words do.
+  template <typename What>
+  void require(bool is_so, const What& what) {
+    if (!is_so) refuse(what);
   }
 
   // A buffer that is read: 32-bit floats of this shape.
@@ -55,24 +58,30 @@ class Given {
     bool is_written;
   };
 
+  // The first of what is wrong is told.
+  void refuse(const std::string& what) {
+    if (wrong_.empty()) wrong_ = kernel_ + ": " + what;
+  }
+
   void look(const std::string& name, const ffi::AnyBuffer& buffer, const Shape& shape,
             const void* renews, bool is_written) {
     if (!fits()) return;
     const bool is_float = buffer.element_type() == ffi::DataType::F32;
-    const Shape own = shape_of(buffer);
-    require(is_float && own == shape,
-            name + " is " + (is_float ? "" : "not ") + "of 32-bit floats in the shape " +
-                written(own) + " and must be of 32-bit floats in " + written(shape));
-    if (!fits() || buffer.element_count() == 0) return;
+    const auto own = buffer.dimensions();
+    if (!is_float || !std::equal(own.begin(), own.end(), shape.begin(), shape.end()))
+      return refuse(name + " is " + (is_float ? "" : "not ") + "of 32-bit floats in the shape " +
+                    written(shape_of(buffer)) + " and must be of 32-bit floats in " +
+                    written(shape));
+    if (buffer.element_count() == 0) return;
     const char* begin = static_cast<const char*>(buffer.untyped_data());
-    require(begin != nullptr, name + " lies nowhere");
+    if (begin == nullptr) return refuse(name + " lies nowhere");
     const Span span{begin, begin + buffer.element_count() * sizeof(float), is_written};
     int meetings = 0;
     for (const Span& other : spans_) {
       const bool meets = other.begin < span.end && span.begin < other.end;
       if (!meets || !(span.is_written || other.is_written)) continue;
       const bool is_renewed = renews == other.begin && renews == begin && span.end == other.end;
-      require(is_renewed && ++meetings == 1, name + " lies where another array does");
+      if (!is_renewed || ++meetings > 1) refuse(name + " lies where another array does");
     }
     spans_.push_back(span);
   }
