@@ -12,6 +12,7 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from metadescent.cli.tables import tuning_cache
 from metadescent.descent.comparison import Comparison, compare
@@ -26,6 +27,7 @@ from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice
 from metadescent.runs.log import read_metrics
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
+from metadescent.runs.recipe import Recipe
 
 FILE = Path(__file__).parents[1] / "examples" / "gallery" / "families.py"
 FAMILIES = (
@@ -80,7 +82,7 @@ def row_of(run: Path, comparison: Comparison) -> list[str]:
     return [
         f"`{comparison.problem}`",
         str(seen.sizes.coordinates),
-        f"{journal.seconds + sum(line['seconds'] for line in read_metrics(run)[-1:]):.0f}",
+        f"{journal.seconds + seconds_after(read_metrics(run), journal.chosen()):.0f}",
         journal.get("kept")[0],
         times(comparison.speed_up(LEARNED)),
         best,
@@ -88,6 +90,12 @@ def row_of(run: Path, comparison: Comparison) -> list[str]:
         times(comparison.speed_up(UNTRAINED)),
         times(speed_up(curves[LEARNED].mean, curves[of_all].mean)) if "lbfgs" in curves else "",
     ]
+
+
+def seconds_after(metrics: list[dict[str, Any]], recipe: Recipe | None) -> float:
+    """Return how long a run was trained after its trial."""
+    before = metrics[: recipe.hold if recipe else 0]
+    return metrics[-1]["seconds"] - (before[-1]["seconds"] if before else 0.0)
 
 
 def times(gain: float | None) -> str:

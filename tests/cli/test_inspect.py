@@ -65,7 +65,7 @@ def test_inspect_prints_the_command_that_train_reads_as_the_default(
     assert ("looks for a better one" in out) is bool(own)
     assert cli._parse(words) == cli._parse(["train", name, *own])
     # Nothing is left to a default.
-    assert sum(word.startswith("--") for word in words) == 24 + bool(own)
+    assert sum(word.startswith("--") for word in words) == 25 + bool(own)
     assert ("The paper finds the meta-rate" in out) == name.startswith("quadratic")
 
 

@@ -107,6 +107,11 @@ def test_the_meta_rate_falls_along_half_a_cosine_to_zero() -> None:
     np.testing.assert_allclose(rates, 1 + np.cos(np.pi * np.arange(5) / 4), atol=1e-6)
     constant = plan_of(replace(plan.recipe, decay="constant"))
     assert [constant.meta_rate_at(epoch) for epoch in range(5)] == 5 * [2.0]
+    # It is held for as many epochs, and falls over the others.
+    held = plan_of(replace(plan.recipe, epochs=7, hold=3))
+    assert [held.meta_rate_at(epoch) for epoch in range(8)] == pytest.approx(3 * [2.0] + rates)
+    for_ever = plan_of(replace(plan.recipe, hold=9))
+    assert [for_ever.meta_rate_at(epoch) for epoch in range(5)] == 5 * [2.0]
 
 
 def test_runs_alike_share_their_meta_optimizer() -> None:

@@ -179,7 +179,7 @@ def _is_choice(kept: Any) -> bool:
         all(isinstance(asked[name], kind) for name, kind in _ASKED.items())
         and _is_origin(kept.get("origin"))
         and all(isinstance(kept.get(name, {}), dict) for name in _TABLES)
-        and all(isinstance(name, str) for name, _ in ends)
+        and all(isinstance(name, str) for name in [kept.get("chosen", ""), *(n for n, _ in ends)])
         and all(isinstance(x, int | float) for x in [*numbers, *kept.get("starts", {}).values()])
     )
 

@@ -58,8 +58,7 @@ class Plan:
 
     def meta_rate_at(self, epoch: int) -> float:
         """Return the meta-rate after so many epochs."""
-        rate = _meta_rate(self.recipe.meta_rate, self.recipe.decay, self.recipe.updates)
-        return float(np.asarray(rate(epoch * self.recipe.updates_per_epoch)))
+        return float(np.asarray(_meta_rate(self.recipe)(epoch * self.recipe.updates_per_epoch)))
 
 
 def plan_of(recipe: Recipe) -> Plan:
@@ -86,28 +85,43 @@ def plan_of(recipe: Recipe) -> Plan:
         m=m,
         estimator=estimator,
         form=form,
-        meta_optimizer=_meta_optimizer(recipe.clip, recipe.meta_rate, recipe.decay, recipe.updates),
+        meta_optimizer=_meta_optimizer(recipe),
         # w_t is 0 or 1.
         weights=(jnp.arange(recipe.steps) >= recipe.weigh_from).astype(float),
         key=_keys(recipe)[1],
     )
 
 
-# The same object each time, so that runs alike share their compiled epoch.
+def _meta_optimizer(recipe: Recipe) -> optax.GradientTransformation:
+    """Return Adam behind a clip: the same object each time, so that runs alike share programs."""
+    return _clipped_adam(recipe.clip, recipe.meta_rate, *_decay(recipe))
+
+
 @functools.cache
-def _meta_optimizer(
-    clip: float, meta_rate: float, decay: str, updates: int
+def _clipped_adam(
+    clip: float, meta_rate: float, held: int, updates: int
 ) -> optax.GradientTransformation:
-    """Return Adam behind a clip."""
-    rate = _meta_rate(meta_rate, decay, updates)
+    rate = _schedule(meta_rate, held, updates)
     return optax.chain(optax.clip_by_global_norm(clip), optax.adam(rate))
 
 
-def _meta_rate(meta_rate: float, decay: str, updates: int) -> optax.Schedule:
-    """Return a rate that is constant, or half a cosine over the run."""
-    if decay == "constant":
-        return optax.constant_schedule(meta_rate)
-    return optax.cosine_decay_schedule(meta_rate, updates)
+def _meta_rate(recipe: Recipe) -> optax.Schedule:
+    """Return a rate that is constant at first, or all the time, and then half a cosine."""
+    return _schedule(recipe.meta_rate, *_decay(recipe))
+
+
+def _decay(recipe: Recipe) -> tuple[int, int]:
+    """Return updates before the rate goes down, and those over which it does, 0 if it stays."""
+    held = min(recipe.hold * recipe.updates_per_epoch, recipe.updates)
+    return (0, 0) if recipe.decay == "constant" else (held, recipe.updates - held)
+
+
+def _schedule(meta_rate: float, held: int, updates: int) -> optax.Schedule:
+    stays = optax.constant_schedule(meta_rate)
+    if not updates:
+        return stays
+    falls = optax.cosine_decay_schedule(meta_rate, updates)
+    return optax.join_schedules([stays, falls], [held]) if held else falls
 
 
 def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:

@@ -37,6 +37,8 @@ class Recipe(Schedule):
     """Learning rate of the meta-optimizer, Adam."""
     decay: Literal["cosine", "constant"] = "cosine"
     """How the meta-rate goes down over the run."""
+    hold: int = 0
+    """Epochs before it begins to go down."""
     clip: float = 20.0
     """Largest norm of the meta-gradient; longer ones are scaled down to it."""
     estimator: str = "truncated"
@@ -54,7 +56,7 @@ class Recipe(Schedule):
         """Refuse numbers that mean nothing, before anything is computed or written."""
         super().__post_init__()
         require("problems", self.problems, 1)
-        for name in ("coordinates", "weigh_from"):
+        for name in ("coordinates", "weigh_from", "hold"):
             require(name, getattr(self, name), 0)
         require("seed", self.seed, 0, 2**32 - 1)  # what a key of JAX is made of
         require("meta_rate", self.meta_rate, 0.0, 1e3)

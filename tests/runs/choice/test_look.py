@@ -117,7 +117,7 @@ def test_a_journal_is_read_as_it_was_written(tmp_path: Path, sentence: Callable)
     journal.put("trials", {f"a × {i}": r._asdict() for i, r in enumerate(results)})
     journal.spend(1.5)
     journal.spend(2.0)
-    journal.choose(recipe)
+    journal.choose("lstm", recipe)
     again = Journal(tmp_path, ASKED)
     assert again.look() == seen()
     # Of each candidate the longest trial.

@@ -62,13 +62,16 @@ def test_the_best_of_all_trials_is_chosen(
     recipe = choose(tmp_path, Quadratic(), journal, bar=bar)  # pyright: ignore[reportArgumentType]
     chosen = [*TRIED.values()][best]
     assert (recipe.optimizer, recipe.estimator) == (chosen.starts[0], chosen.recipe.estimator)
-    assert recipe.decay == "cosine"
+    # It goes on where the longest trial of it ended, whose meta-rate was constant.
+    longest = [result.epochs for result in journal.trials() if result.name == chosen.name]
+    assert (recipe.decay, [recipe.hold]) == ("cosine", longest)
+    assert recipe.epochs > recipe.hold
     assert recipe == journal.chosen()
 
 
 def test_what_was_found_best_is_kept_after_a_stop_without_being_looked_for(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, {"lstm × 1": 0.5})
-    journal.choose(TRIED["quasi-newton"].recipe)
+    journal.choose("quasi-newton", TRIED["quasi-newton"].recipe)
     config = TRIED["lstm"].recipe
     trial = tmp_path / "trials" / "lstm"
     trial.mkdir(parents=True)
@@ -93,7 +96,7 @@ def test_what_was_found_best_is_kept_after_a_stop_without_being_looked_for(tmp_p
 def test_what_repeats_it_is_the_recipe_of_what_was_kept(tmp_path: Path) -> None:
     journal = journal_of(tmp_path, {})
     chosen = TRIED["normalized"].recipe
-    journal.choose(chosen)
+    journal.choose("normalized", chosen)
     journal.put("starts", {"lstm": 0.7, "anytime": 0.5})
     journal.put("kept", ["trained", 0.5])
     assert repeated(tmp_path, journal) == chosen

@@ -128,8 +128,9 @@ class Journal:
         recipe = self.kept.get("recipe")
         return None if recipe is None else recipe_from(recipe, self.path)
 
-    def choose(self, recipe: Recipe) -> None:
-        """Note the choice."""
+    def choose(self, name: str, recipe: Recipe) -> None:
+        """Note the choice: whose trial is gone on with, and by which recipe."""
+        self.put("chosen", name)
         self.put("recipe", asdict(recipe))
 
     @contextlib.contextmanager

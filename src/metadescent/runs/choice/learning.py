@@ -21,6 +21,7 @@ from metadescent.runs import training
 from metadescent.runs.choice.candidate import HELD_OUT, common_recipe
 from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.choice.kept import keep_best, repeated
+from metadescent.runs.choice.trial import folder_of, go_on_from, seconds_of
 from metadescent.runs.choice.trials import choose
 from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice, judge
 from metadescent.runs.folder import CHOICE, CONFIG, check_free
@@ -180,6 +181,10 @@ def _train(
     data_dir: Path | None,
     check: Callable[[str], object],
 ) -> None:
+    trial = folder_of(folder, journal.get("chosen"))
+    if not is_file(folder / CONFIG):
+        with locked(folder):
+            go_on_from(trial, folder)
     late = LATE * journal.get("asked")["minutes"]
     done = len(read_metrics(folder))
     run = training.train(
@@ -188,7 +193,8 @@ def _train(
         journal.problem_name,
         plan_of(recipe),
         resume=True,
-        minutes=max(1e-3, late - journal.seconds / 60),
+        # Those of the trial are among the seconds of both.
+        minutes=max(1e-3, late - (journal.seconds - seconds_of(trial)) / 60),
         data_dir=data_dir,
         warn=warn,
     )

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from metadescent._files import is_file
+from metadescent._files import is_file, write_atomically
 from metadescent.problems.base import Problem
 from metadescent.runs import training
-from metadescent.runs.checkpoint import latest_epoch
+from metadescent.runs.checkpoint import checkpoints, latest_epoch
 from metadescent.runs.choice.candidate import Candidate
 from metadescent.runs.choice.journal import Journal, Result
 from metadescent.runs.choice.pairs import PairedTimes
 from metadescent.runs.curriculum import keep_optimizer
-from metadescent.runs.folder import CHECKPOINTS, OPTIMIZER, TRIALS
+from metadescent.runs.folder import CHECKPOINTS, METRICS, OPTIMIZER, TRIALS
 from metadescent.runs.log import read_metrics
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
@@ -97,6 +97,20 @@ def keep_best_so_far(family: Family) -> None:
     best = min(results, key=lambda result: result.best)
     if is_file(place := folder_of(family.folder, best.name) / OPTIMIZER):
         keep_optimizer(family.folder, place)
+
+
+def go_on_from(trial: Path, folder: Path) -> None:
+    """Begin the run of a folder where a trial ended."""
+    kept = [trial / METRICS, trial / OPTIMIZER, *checkpoints(trial / CHECKPOINTS)]
+    for path in filter(is_file, kept):
+        place = folder / path.relative_to(trial)
+        place.parent.mkdir(exist_ok=True)
+        write_atomically(place, path.read_bytes())
+
+
+def seconds_of(trial: Path) -> float:
+    """Return how long a trial was trained."""
+    return sum(_seconds_of_epochs(trial))
 
 
 def folder_of(folder: Path, name: str) -> Path:

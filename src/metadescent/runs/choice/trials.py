@@ -2,8 +2,8 @@
 
 All candidates are compared in pairs, on the same problems, by how fast they get to the levels of
 the best baseline (see `pairs`). After the first round only the better half goes on, for longer.
-What is chosen is trained anew for the rest of the time, so that one command without a search
-repeats it.
+What is chosen is trained on for the rest of the time: its meta-rate, constant in the trial, goes
+down from there on. One command without a search repeats it.
 """
 
 from collections.abc import Callable
@@ -93,8 +93,9 @@ def choose(
     best = min(results.values(), key=lambda result: result.best)
     recipe = next(candidate.recipe for candidate in tried if candidate.name == best.name)
     left = (1 - KEEPING) * in_all - journal.seconds - best.first
-    recipe = replace(recipe, epochs=max(1, int(left / best.epoch)), decay="cosine")
-    journal.choose(recipe)
+    more = max(1, int(left / best.epoch))
+    recipe = replace(recipe, epochs=best.epochs + more, decay="cosine", hold=best.epochs)
+    journal.choose(best.name, recipe)
     return recipe
 
 
