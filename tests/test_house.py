@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -98,3 +99,10 @@ def test_a_variable_is_the_noun_of_its_thing(path: Path) -> None:
 def is_name(node: ast.AST) -> TypeGuard[ast.Name]:
     """Whether a node gives a variable its value."""
     return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def test_the_core_files_of_the_mutants_and_their_tests_are_there() -> None:
+    tests = runpy.run_path(str(ROOT / "tools" / "mutants.py"))["TESTS"]
+    for name, files in tests.items():
+        assert (SOURCE / f"{name}.py").is_file()
+        assert all((ROOT / "tests" / file).is_file() for file in files)
