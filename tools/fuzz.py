@@ -34,6 +34,8 @@ from metadescent.problems.data.pictures import read_picture, read_pictures
 from metadescent.registry import make_optimizer
 from metadescent.runs.checkup import measurements, read_checkup
 from metadescent.runs.choice.journal import Journal, Result
+from metadescent.runs.choice.look import Look
+from metadescent.runs.choice.sizes import Sizes
 from metadescent.runs.doctor import diagnose
 from metadescent.runs.folder import CONFIG, differences, read_config
 from metadescent.runs.log import read_metrics, read_stopped
@@ -149,11 +151,14 @@ def targets(folder: Path) -> dict[str, Target]:
     weights = [save({"conv1.kernel": np.zeros((3, 3, 3, 2), np.float32)})]
     note = json.dumps({"epoch": 3, "meta_step": 5}).encode()
     asked = {"problem": "quadratic", "steps": 100, "minutes": 1.0, "seed": 0}
+    sizes = Sizes(coordinates=5, step=1e-6, looked_at=8, validated=8)
+    seen = dict.fromkeys(Look._fields, 1.0) | {"rates": {"sgd": 0.1}, "ends": {"sgd": None}}
     tried = Result("lstm", "lstm", 1.0, 0.5, 3, 0.1, 2.0)._asdict()
     begun = json.dumps(
         {"asked": asked, "recipe": config["recipe"], "trials": {"lstm × 1": tried}, "seconds": 3.0}
         | {"starts": {"lstm": 1.0}, "trial_plan": {"seconds": 1.0, "until": 9.0}}
         | {"sessions": {"lstm": [0]}, "best": ["lstm", 0.5], "kept": ["lstm", 0.5]}
+        | {"look": seen | {"sizes": sizes._asdict(), "levels": [[0.5, 9.0, 1.0]]}}
     ).encode()
     return {
         "mutated .safetensors": Target(0.15, "m.safetensors", files, read_tensors, card),

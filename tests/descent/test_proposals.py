@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 from metadescent.descent.proposals import (
     Scene,
     around,
-    choose_proposal,
+    draw_coordinates,
     functions,
     histories,
     scene,
@@ -145,14 +145,14 @@ def test_coordinates_without_a_gradient_are_drawn_last() -> None:
     gradients = np.ones((4, 50))
     gradients[:, ::2] = 0.0
     gradients[0, 1] = 0.0
-    chosen = choose_proposal(gradients, 24, seed=3)
+    chosen = draw_coordinates(gradients, 24, seed=3)
     assert sorted(chosen) == list(range(3, 50, 2))
     assert (
-        list(choose_proposal(gradients, 24, seed=3))
+        list(draw_coordinates(gradients, 24, seed=3))
         == list(chosen)
-        != list(choose_proposal(gradients, 24, 4))
+        != list(draw_coordinates(gradients, 24, 4))
     )
-    assert choose_proposal(gradients, 25, seed=3)[-1] == 1
+    assert draw_coordinates(gradients, 25, seed=3)[-1] == 1
 
 
 def test_values_reach_beyond_what_was_seen_and_never_collapse() -> None:

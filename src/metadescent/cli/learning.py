@@ -77,9 +77,9 @@ def _without_search(problem: str, recipe: Recipe, others: list[tuple[str, Any]])
 
 def _check_alone(command: Train, begun: bool) -> None:
     """Raise a UserError where a flag is given that is for runs whose recipe is known."""
-    names = ("search", "curriculum", "memory_budget", "tensorboard", "processes", "coordinator")
-    given = [name for name in names if getattr(command, name)]
-    if given := [*given, *(["seeds"] if command.seeds > 1 else [])]:
+    names = ("memory_budget", "tensorboard", "processes", "coordinator")
+    given = [*command.several, *(name for name in names if getattr(command, name))]
+    if given:
         raise to_be_chosen(given[0], begun)
 
 

@@ -78,7 +78,7 @@ def functions(
     return dict(zip(optimizers, updates, strict=True))
 
 
-def choose_proposal(
+def draw_coordinates(
     gradients: Float[Array | np.ndarray, "steps coordinates"], count: int, seed: int
 ) -> Int[np.ndarray, " count"]:
     """Draw coordinates at random, those first whose gradient is least often 0."""

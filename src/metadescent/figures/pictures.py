@@ -9,7 +9,7 @@ from jaxtyping import Float, PRNGKeyArray
 from metadescent.descent.proposals import (
     Histories,
     around,
-    choose_proposal,
+    draw_coordinates,
     functions,
     histories,
     scene,
@@ -74,7 +74,7 @@ def pictures_of(
     seen = histories(optimizers, where, num_steps=num_steps)
     first = min(FUNCTION_STEPS, num_steps)
     # By chance, so that what is shown is not what was looked for.
-    chosen = choose_proposal(seen.gradients, count, seed)
+    chosen = draw_coordinates(seen.gradients, count, seed)
     values = around(seen.gradients[:first, chosen])
     curves = functions(optimizers, where, chosen, values, num_steps=first)
     arrays = {name: np.asarray(curve) for name, curve in curves.items()}

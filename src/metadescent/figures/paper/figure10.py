@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import jax
 
-from metadescent.descent.proposals import Histories, choose_proposal, histories, scene
+from metadescent.descent.proposals import Histories, draw_coordinates, histories, scene
 from metadescent.descent.traits import size, time_scale
 from metadescent.figures.paper.appendix_b import (
     LEARNED,
@@ -47,7 +47,7 @@ class Figure10(UpdatesExperiment):
             trait: {name: score._asdict() for name, score in by_name.items()}
             for trait, by_name in traits.items()
         }
-        coordinates = choose_proposal(first.gradients, SHOWN, context.seed).tolist()
+        coordinates = draw_coordinates(first.gradients, SHOWN, context.seed).tolist()
         panels = history_panels(first, coordinates, [LEARNED])
         return Reproduction(
             self.figure, {}, _judge(traits), lambda: draw_histories(panels), measured

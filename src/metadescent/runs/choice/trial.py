@@ -110,7 +110,7 @@ def go_on_from(trial: Path, folder: Path) -> None:
 
 def seconds_of(trial: Path) -> float:
     """Return how long a trial was trained."""
-    return sum(_seconds_of_epochs(trial))
+    return sum(_seconds_of_epochs(trial), start=0.0)
 
 
 def folder_of(folder: Path, name: str) -> Path:
