@@ -151,7 +151,7 @@ def targets(folder: Path) -> dict[str, Target]:
     weights = [save({"conv1.kernel": np.zeros((3, 3, 3, 2), np.float32)})]
     note = json.dumps({"epoch": 3, "meta_step": 5}).encode()
     asked = {"problem": "quadratic", "steps": 100, "minutes": 1.0, "seed": 0}
-    sizes = Sizes(coordinates=5, step=1e-6, looked_at=8, validated=8)
+    sizes = Sizes(coordinates=5, step=1e-6, looked_at=8, validated=8, paired=8)
     seen = dict.fromkeys(Look._fields, 1.0) | {"rates": {"sgd": 0.1}, "ends": {"sgd": None}}
     tried = Result("lstm", "lstm", 1.0, 0.5, 3, 0.1, 2.0)._asdict()
     begun = json.dumps(

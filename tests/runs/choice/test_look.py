@@ -177,6 +177,9 @@ def test_what_is_tried_fits_the_time_and_the_memory(coordinates: int, step: floa
     runs = sizes.looked_at * RUNS * STEPS * step
     assert sizes.looked_at == LEAST or runs <= 150.0
     assert LEAST <= sizes.validated <= 256
+    # What is compared once is affordable where all epochs' validations are.
+    assert sizes.validated <= sizes.paired <= 1024
+    assert sizes.validated == 256 or sizes.paired == sizes.validated
     # Within a fiftieth of the time, and what may be held, but for the least.
     assert sizes.validated in range(LEAST, max(LEAST, sizes.most(12.0, STEPS)) + 1)
     assert sizes.validated == LEAST or sizes.validated * HELD * coordinates <= FLOATS

@@ -46,3 +46,8 @@ def test_what_gets_there_by_a_hair_does_so_in_half_of_the_draws() -> None:
     by_a_hair = falling(0.06, floor=falling(0.03)[:, -10:].mean()) + luck * (STEPS > 40)
     safe = falling(0.06, floor=0.5 * falling(0.03)[:, -10:].mean())
     assert time_of(by_a_hair) > 1.2 * time_of(safe)
+
+
+def test_what_never_ends_as_low_is_chosen_by_no_speed_before() -> None:
+    fast = falling(0.12, floor=1.05 * falling(0.03)[:, -10:].mean())
+    assert time_of(falling(0.035)) < time_of(fast)

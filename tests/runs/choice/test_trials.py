@@ -102,3 +102,11 @@ def test_what_repeats_it_is_the_recipe_of_what_was_kept(tmp_path: Path) -> None:
     assert repeated(tmp_path, journal) == chosen
     journal.put("kept", ["as it begins", 0.5])
     assert repeated(tmp_path, journal).optimizer == "anytime"
+
+
+def test_a_baseline_with_a_schedule_begins_no_worse_than_it_is() -> None:
+    paced = next(c for name, c in TRIED.items() if name.startswith("paced-"))
+    # That it misses the baseline's end by a hair says nothing against it.
+    assert [paced.as_it_begins(r) for r in (2.3, math.nan, 0.7)] == [1.0, 1.0, 0.7]
+    assert TRIED["lstm"].as_it_begins(2.3) == 2.3
+    assert TRIED["lstm"].as_it_begins(math.nan) == math.inf

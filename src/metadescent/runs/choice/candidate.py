@@ -4,6 +4,7 @@ A candidate that has several starts begins with the one of them that is best
 untrained. How many problems a meta-step has follows from what they take and hold.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -28,6 +29,8 @@ EPOCHS = 10**6
 UNROLL = 20
 OWN = 1000
 """Up to so many coordinates have numbers of their own."""
+PACED = "paced-"
+"""Before the name of a baseline that has a schedule."""
 PAIRS = 8
 PART, DEAREST = 0.01, 0.05
 """Of the time, which an epoch is to take, and which an episode of the fewest problems may take."""
@@ -43,6 +46,14 @@ class Candidate(NamedTuple):
     name: str
     recipe: Recipe
     starts: tuple[str, ...]
+
+    def as_it_begins(self, r: float) -> float:
+        """Return what to expect of it where r is what its start has on few problems, or NaN.
+
+        A baseline whose schedule is about constant has 1, not what a hair's breadth makes of it.
+        """
+        r = math.inf if math.isnan(r) else r
+        return min(r, 1.0) if self.name.startswith(PACED) else r
 
     @property
     def is_evolved(self) -> bool:
@@ -90,7 +101,7 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
     rules = [f"{spec_at(name, seen.rates[name])} >> pace(horizon={float(steps)})" for name in plain]
     # Where f is noise in part, so is which baseline is best.
     for name, rule in list(zip(plain, rules, strict=True))[: 2 if seen.minibatches else 1]:
-        evolved(f"paced-{name}", "", 10, [rule])
+        evolved(f"{PACED}{name}", "", 10, [rule])
     # A line through noise says nothing of curvature.
     if not seen.minibatches:
         evolved("quasi-newton", "leaves='[bl]*',", 70, quasi_newton_starts(seen, steps))

@@ -6,6 +6,8 @@ r is that of `descent.levels`, for the mean curves over as many problems as ther
 these with replacement, and E is over such draws. Levels are those of the baseline's own mean curve
 on the same draw. What gets to a level by a hair gets there in half of the draws, and what fails on
 one problem in a hundred does so in two of three: both would be luck on one set of problems.
+A level that is never reached counts more than in training: whoever wants to be there has no use for
+that rule.
 
 Source: the bootstrap is from Efron (1979), "Bootstrap methods: another look at the jackknife".
 """
@@ -26,6 +28,8 @@ from metadescent.problems.base import Problem
 from metadescent.runs.choice.look import Look, levels_of
 
 DRAWS = 64
+NEVER = 16.0
+"""Horizons that a level counts for which is never reached."""
 HUGE = 1e30
 """What is counted for a loss that is not finite."""
 Curves = Float[np.ndarray, "problems steps"]
@@ -56,7 +60,7 @@ class PairedTimes:
         return {name: self._curves(BASELINES[name].at(rates[name], self.steps)) for name in names}
 
     def _curves(self, m: AnyOptimizer) -> Curves:
-        count = self.seen.sizes.validated
+        count = self.seen.sizes.paired
         curves = learning_curves(m, self.problem, self.key, num_steps=self.steps, num_seeds=count)
         return or_infinite(np.asarray(curves, np.float64))
 
@@ -73,5 +77,5 @@ def paired_time(mine: Curves, baselines: Mapping[str, Curves], best: str) -> flo
     for share in shares:
         floor = min(float(final_loss(share @ curves)) for curves in by_name.values())
         levels = levels_of(share @ by_name[best], floor)
-        logs.append(math.log(float(relative_time(share @ mine, levels))))
+        logs.append(math.log(float(relative_time(share @ mine, levels, NEVER))))
     return math.exp(sum(logs) / len(logs))

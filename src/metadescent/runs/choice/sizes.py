@@ -11,7 +11,7 @@ from metadescent.descent.baselines import BASELINES
 from metadescent.descent.curves import learning_curves, theta_shapes
 from metadescent.problems.base import Problem
 
-MOST_LOOKED_AT, MOST_VALIDATED = 64, 256
+MOST_LOOKED_AT, MOST_VALIDATED, MOST_PAIRED = 64, 256, 1024
 """One problem in a hundred that goes wrong decides a mean, so few are too few."""
 FEWEST, LEAST = 8, 2
 """Problems of a mean, and of one where more are too dear."""
@@ -38,12 +38,14 @@ class Sizes(NamedTuple):
     step         seconds of one step on one problem, of several that run side by side
     looked_at    problems that baselines are tuned on
     validated    problems of a validation
+    paired       problems that rules are compared on, in pairs
     """
 
     coordinates: int
     step: float
     looked_at: int
     validated: int
+    paired: int
 
     def most(self, seconds: float, steps: int, held: int = HELD) -> int:
         """Return on how many problems a rule that holds so many numbers can be run in a time."""
@@ -70,12 +72,13 @@ def sizes_for(coordinates: int, step: float, *, steps: int, seconds: float) -> S
     learned = seconds / (steps * _learned_step(step, HELD * coordinates))
     held = at_once(HELD * coordinates)
     # A few more than there is time for, where a few are affordable.
-    validated = min(max(VALIDATION * learned, min(FEWEST, DEAR * learned)), held, MOST_VALIDATED)
+    affordable = min(max(VALIDATION * learned, min(FEWEST, DEAR * learned)), held)
     return Sizes(
         coordinates,
         step,
         int(min(max(looked_at, LEAST), MOST_LOOKED_AT)),
-        int(max(validated, LEAST)),
+        int(max(min(affordable, MOST_VALIDATED), LEAST)),
+        int(max(min(affordable, MOST_PAIRED), LEAST)),
     )
 
 

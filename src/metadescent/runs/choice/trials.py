@@ -124,7 +124,7 @@ def _begun(
         with bar(f"start {candidate.name}", len(new)) as report:
             for spec in new:
                 r = validate_init(replace(candidate.recipe, optimizer=spec), problem)
-                starts[spec] = r if r == r else float("inf")
+                starts[spec] = candidate.as_it_begins(r)
                 report(f"{spec}: {r:.3g}", 1)
         journal.put("starts", starts)
         spent.note()
