@@ -80,8 +80,8 @@ def rules_of(work: Benching) -> tuple[dict[str, AnyOptimizer], Judged | None]:
 
 def score_from(result: dict[str, Any]) -> Score:
     """Return the score of what `run_benching` returned."""
-    figures: dict[str, Any] = result["score"]
-    return Score(**{name: math.nan if x is None else x for name, x in figures.items()})
+    figures: Any = {name: math.nan if x is None else x for name, x in result["score"].items()}
+    return Score(**figures)
 
 
 def tasks_named(text: str) -> list[str]:
