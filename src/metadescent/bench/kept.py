@@ -9,7 +9,7 @@ from metadescent._errors import UserError
 from metadescent._files import is_file, read_bytes, write_json
 from metadescent.bench.measured import POINTS
 from metadescent.bench.reference import Reference, is_of, make_reference, probe, reference_from
-from metadescent.bench.rivals import ADAM, ADAMW
+from metadescent.bench.rivals import ADAM, ADAMW_RATES, DECAYS
 from metadescent.bench.task import Split
 
 PACKAGE = Path(__file__).parent / "references"
@@ -59,8 +59,8 @@ def name_of(task: str, asked: dict[str, int]) -> str:
 
 def _of(asked: dict[str, int]) -> dict[str, Any]:
     """Return what a reference depends on, beside the task."""
-    rates = {rival.label: [len(rival.makes), *rival.rates] for rival in (ADAM, ADAMW)}
-    return {**asked, "rates": rates}
+    rates = {"adam": ADAM.rates, "adamw": ADAMW_RATES, "decay": DECAYS}
+    return {**asked, **{name: list(values) for name, values in rates.items()}}
 
 
 def _read(path: Path, asked: dict[str, int], split: Split) -> Reference | None:

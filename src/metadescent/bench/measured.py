@@ -6,12 +6,13 @@ rule that is judged elsewhere, of where it says.
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
 from metadescent.bench.task import Split
@@ -67,10 +68,10 @@ def measure(
     if num_steps < 1 or num_steps % points:
         raise UserError(f"{num_steps} steps are not a multiple of {points} points; try {points}")
     words = (m, split, key, num_seeds, num_steps // points, points, judged)
-    jitted: Any = _measured
-    compiled = jitted.lower(*words).compile()
+    # A run of no step compiles the program, which is the same for all rates of a baseline.
+    jax.block_until_ready(_measured(*words, jnp.asarray(0)))
     began = time.perf_counter()
-    losses = jax.block_until_ready(compiled(*words))
+    losses = jax.block_until_ready(_measured(*words, jnp.asarray(points)))
     seconds = time.perf_counter() - began
     train, held_out = (np.asarray(values, np.float64).T for values in losses)
     return Measured(train, held_out, seconds)
@@ -85,19 +86,22 @@ def _measured(
     every: int,
     points: int,
     judged: Judged | None,
+    until: Int[Array, ""],
 ) -> tuple[Float[Array, "points seeds"], Float[Array, "points seeds"]]:
     fs, keys = draw(split.train, key, num_seeds)
     measured, held_out = (draw(part, key, num_seeds)[0] for part in split[1:])
     rule = rule_for(m, fs)
 
-    def losses(trajectory: Trajectory) -> tuple[Array, Array]:
+    def note(losses: PyTree, point: Int[Array, ""], trajectory: Trajectory) -> PyTree:
         theta = trajectory.theta
         if judged is not None:
             theta = jax.vmap(judged)(trajectory.state, theta)
         # The key says nothing in what is measured.
-        return measured.loss(theta, keys.minibatch), held_out.loss(theta, keys.minibatch)
+        values = [side.loss(theta, keys.minibatch) for side in (measured, held_out)]
+        return jax.tree.map(lambda all_of, now: all_of.at[point].set(now), losses, values)
 
-    def part(trajectory: Trajectory, _: None) -> tuple[Trajectory, tuple[Array, Array]]:
+    def part(index: Int[Array, ""], carry: PyTree) -> PyTree:
+        trajectory, losses = carry
         trajectory, _ = walk(
             rule.update,
             fs,
@@ -106,9 +110,11 @@ def _measured(
             num_steps=every,
             observe=lambda step: None,
         )
-        return trajectory, losses(trajectory)
+        return trajectory, note(losses, index + 1, trajectory)
 
     begin = start(m, fs, keys.theta)
-    _, on_the_way = jax.lax.scan(part, begin, length=points)
-    at_start = losses(begin)
-    return jax.tree.map(lambda a, b: jax.numpy.concatenate([a[None], b]), at_start, on_the_way)
+    nothing = [jnp.zeros((points + 1, num_seeds))] * 2
+    _, (train, held_out) = jax.lax.fori_loop(
+        0, until, part, (begin, note(nothing, jnp.asarray(0), begin))
+    )
+    return train, held_out

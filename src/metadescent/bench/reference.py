@@ -6,6 +6,7 @@ rate and decay of the least final training loss. The held-out losses are those o
 decays that are best for them, at the end and at the best point.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,9 +18,9 @@ import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent.bench.measured import POINTS, Measured, measure
-from metadescent.bench.rivals import ADAM, ADAMW, DEFAULT, Rival
+from metadescent.bench.rivals import ADAM, ADAMW_FIRST, ADAMW_RATES, DECAYS, DEFAULT, adamw_at
+from metadescent.bench.searches import least, outward
 from metadescent.bench.task import Split
-from metadescent.descent.at_rate import AtRate
 from metadescent.descent.curves import final_loss, or_infinite
 from metadescent.descent.episode import draw
 from metadescent.descent.unrolling import exact
@@ -72,35 +73,37 @@ def make_reference(
     points: int = POINTS,
     progress: Callable[[str], object] = lambda _: None,
 ) -> Reference:
-    """Run Adam and AdamW at all their rates on a task, and return what others are measured by."""
+    """Run Adam and AdamW on a task, at all rates that matter, and return what others are beside."""
 
-    def runs(rival: Rival) -> list[tuple[AtRate, Measured]]:
-        measured = []
-        for rule in rival.at_each(num_steps):
-            curves = measure(
-                rule,
-                split,
-                key_of(seed),
-                num_steps=num_steps,
-                num_seeds=num_seeds,
-                points=points,
-            )
-            measured.append((rule, curves))
-            progress(f"{rival.label}, {float(rule.rate):.3g}")
-        return measured
+    @functools.cache
+    def run(rule: str, place: int, decay: float = 0.0) -> Measured:
+        m = adamw_at(place, decay, num_steps) if rule == "adamw" else ADAM.at(place, num_steps)
+        progress(f"{rule}, {float(m.rate):.3g}")
+        key, sizes = key_of(seed), {"num_steps": num_steps, "num_seeds": num_seeds}
+        return measure(m, split, key, **sizes, points=points)  # pyright: ignore[reportArgumentType]
 
-    adam, adamw = runs(ADAM), runs(ADAMW)
-    means = np.stack([_mean(of_rate.train) for _, of_rate in adam])
-    by_end = min(adamw, key=lambda item: _final(item[1].train))
-    held_out = [_mean(of_rate.held_out) for _, of_rate in adamw]
-    default = min(adam, key=lambda item: abs(np.log(float(item[0].rate) / DEFAULT)))
-    best_adam = min(adam, key=lambda item: _final(item[1].train))
+    default = ADAM.rates.index(DEFAULT)
+    adam = outward(lambda k: _mean(run("adam", k).train), len(ADAM.rates), default)
+    best_adam = min(adam, key=lambda k: float(final_loss(adam[k])))
+
+    def tuned(figure: Callable[[Measured], float]) -> tuple[float, int, float]:
+        """Return the least figure of AdamW, and the rate and decay that have it."""
+        place = least(lambda k: figure(run("adamw", k)), len(ADAMW_RATES), ADAMW_FIRST)
+        decay = min(DECAYS, key=lambda decay: figure(run("adamw", place, decay)))
+        return figure(run("adamw", place, decay)), place, decay
+
+    _, place, decay = tuned(lambda measured: _final(measured.train))
+    end, *_ = tuned(lambda measured: _final(measured.held_out))
+    best, *_ = tuned(lambda measured: float(_mean(measured.held_out).min()))
     return Reference(
-        np.minimum.accumulate(means.min(0)),
-        _mean(by_end[1].train),
-        _mean(default[1].train),
-        (float(min(final_loss(curve) for curve in held_out)), float(np.min(held_out))),
-        {"adam": _words(best_adam[0]), "adamw": _words(by_end[0])},
+        np.minimum.accumulate(np.min(list(adam.values()), axis=0)),
+        _mean(run("adamw", place, decay).train),
+        adam[default],
+        (end, best),
+        {
+            "adam": f"{ADAM.rates[best_adam]:.3g}",
+            "adamw": f"{ADAMW_RATES[place]:.3g}, decay {decay:g}",
+        },
     )
 
 
@@ -121,11 +124,6 @@ def probe(split: Split) -> list[float]:
 def is_of(kept: Sequence[float], split: Split) -> bool:
     """Tell whether what is kept is of this task, as far as 32 bits tell."""
     return np.allclose(kept, probe(split), rtol=1e-3, atol=1e-6)
-
-
-def _words(rule: AtRate) -> str:
-    decay = getattr(rule.make, "args", ())
-    return f"{float(rule.rate):.3g}" + (f", decay {decay[0]:g}" if decay else "")
 
 
 def _mean(curves: Float[np.ndarray, "seeds points"]) -> Float[np.ndarray, " points"]:

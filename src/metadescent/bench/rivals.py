@@ -6,11 +6,12 @@ horizon and down by half a cosine, as people train today, or need no schedule.
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float, PyTree
 
 from metadescent.bench.measured import Judged
 from metadescent.descent.at_rate import AtRate
@@ -22,17 +23,41 @@ DEFAULT = 1e-3
 
 
 class Rival(NamedTuple):
-    """A hand-designed optimizer: `makes` has one maker for each of its decays."""
+    """A hand-designed optimizer, the rates that it is tuned over, and the first of them to try."""
 
     label: str
-    makes: tuple[Callable[[Any, Any], optax.GradientTransformation], ...]
+    make: Callable[[Any, Any], optax.GradientTransformation]
     rates: tuple[float, ...]
+    first: int = 0
     judged: Judged | None = None
 
-    def at_each(self, num_steps: int) -> list[AtRate]:
-        """Return it at every rate, and with every decay."""
-        horizon = float(num_steps)
-        return [AtRate(make, rate, horizon) for make in self.makes for rate in self.rates]
+    def at(self, place: int, num_steps: int) -> AtRate:
+        """Return it at a rate, by its place among them."""
+        return AtRate(self.make, self.rates[place], float(num_steps))
+
+
+class Decayed(AtRate):
+    """AdamW with warm-up and cosine at a rate and a weight decay, both arrays."""
+
+    decay: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=0.0)
+
+    def _rule(self) -> optax.GradientTransformation:
+        return optax.adamw(warm_up_and_cosine(self.rate, self.horizon), weight_decay=self.decay)
+
+    def init(self, params: PyTree) -> PyTree:
+        """Return the state for parameters θ of this structure."""
+        return self._rule().init(params)
+
+    def update(
+        self, updates: PyTree, state: PyTree, params: PyTree | None = None, **extra_args: Any
+    ) -> tuple[PyTree, PyTree]:
+        """Map gradients and state to updates and the next state, as Optax's AdamW does."""
+        return self._rule().update(updates, state, params)
+
+
+def adamw_at(place: int, decay: float, num_steps: int) -> Decayed:
+    """Return AdamW at one of `ADAMW_RATES`, by its place, and a decay."""
+    return Decayed(optax.adamw, ADAMW_RATES[place], float(num_steps), decay)
 
 
 def _rates(low: int, high: int) -> tuple[float, ...]:
@@ -59,10 +84,6 @@ def _adam(rate: Any, horizon: Any) -> optax.GradientTransformation:
     return optax.adam(rate)
 
 
-def _adamw(decay: float, rate: Any, horizon: Any) -> optax.GradientTransformation:
-    return optax.adamw(warm_up_and_cosine(rate, horizon), weight_decay=decay)
-
-
 def _nag(rate: Any, horizon: Any) -> optax.GradientTransformation:
     return optax.sgd(warm_up_and_cosine(rate, horizon), momentum=0.9, nesterov=True)
 
@@ -87,18 +108,19 @@ def _prodigy(rate: Any, horizon: Any) -> optax.GradientTransformation:
     return optax.contrib.prodigy(schedule, safeguard_warmup=True)
 
 
-ADAM = Rival("Adam, constant rate", (_adam,), _rates(-7, 0))
-ADAMW = Rival("AdamW, cosine", tuple(partial(_adamw, x) for x in (0.0, 0.01, 0.1)), _rates(-4, -1))
+ADAM = Rival("Adam, constant rate", _adam, _rates(-7, 0), first=8)
+ADAMW_RATES = _rates(-5, 0)
+ADAMW_FIRST, DECAYS = 5, (0.0, 0.01, 0.1)
 RIVALS = {
-    "nag": Rival("NAG, cosine", (_nag,), _rates(-4, 1)),
-    "lion": Rival("Lion, cosine", (_lion,), _rates(-5, -1)),
-    "muon": Rival("Muon, cosine", (_muon,), _rates(-4, 0)),
+    "nag": Rival("NAG, cosine", _nag, _rates(-4, 1), first=6),
+    "lion": Rival("Lion, cosine", _lion, _rates(-5, -1), first=3),
+    "muon": Rival("Muon, cosine", _muon, _rates(-4, 1), first=4),
     "schedule-free": Rival(
         "Schedule-free AdamW, untuned",
-        (_schedule_free,),
+        _schedule_free,
         (0.0025,),
-        optax.contrib.schedule_free_eval_params,  # pyright: ignore[reportArgumentType]
+        judged=optax.contrib.schedule_free_eval_params,  # pyright: ignore[reportArgumentType]
     ),
-    "prodigy": Rival("Prodigy, cosine, untuned", (_prodigy,), (1.0,)),
+    "prodigy": Rival("Prodigy, cosine, untuned", _prodigy, (1.0,)),
 }
 """By the names that `metadescent bench` takes."""

@@ -66,7 +66,7 @@ class Bench(Command):
         from metadescent.cli.console import progress
         from metadescent.figures.benches import draw_speed_ups
         from metadescent.figures.output import save_figure
-        from metadescent.runs.benching import Benching, check_horizon, rules_of, tasks_named
+        from metadescent.runs.benching import Benching, check_horizon, rule_of, tasks_named
         from metadescent.runs.benchings import run_benchings
         from metadescent.runs.cluster.executors import engine_of
 
@@ -84,7 +84,7 @@ class Bench(Command):
         ]
         # What is not an optimizer is said before any work.
         for first in {piece.optimizer: piece for piece in work}.values():
-            rules_of(first)
+            rule_of(first)
         engine = engine_of(self.workers, self.scheduler)
         with progress("bench", len(work)) as report:
             results = run_benchings(

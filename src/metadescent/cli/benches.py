@@ -9,6 +9,7 @@ import pooch
 from metadescent._text import number
 from metadescent.bench.score import Score, Summary, summarized
 from metadescent.cli.console import output, table
+from metadescent.figures.benches import SpeedUps
 from metadescent.runs.benching import score_from
 from metadescent.runs.benchings import Piece
 
@@ -42,14 +43,14 @@ def print_scores(pieces: Sequence[Piece]) -> None:
         output().print(line, style="dim")
 
 
-def panels_of(pieces: Sequence[Piece]) -> dict[str, dict[str, dict[str, float]]]:
+def panels_of(pieces: Sequence[Piece]) -> list[SpeedUps]:
     """Return speed-ups by horizon, optimizer and task, as they are drawn."""
-    panels: dict[str, dict[str, dict[str, float]]] = {}
+    panels: dict[int, dict[str, dict[str, float]]] = {}
     for piece in pieces:
         optimizer, steps = _group(piece)
-        by_task = panels.setdefault(f"{steps} steps", {}).setdefault(_short(optimizer), {})
+        by_task = panels.setdefault(steps, {}).setdefault(_short(optimizer), {})
         by_task[piece["of"]["task"]] = score_from(piece["result"]).speed_up
-    return panels
+    return [SpeedUps(f"{steps} steps", gains) for steps, gains in panels.items()]
 
 
 def summary_of(scores: Sequence[Score]) -> list[str]:
