@@ -1,0 +1,11 @@
+"""The bench: tasks that no optimizer here was trained on, for judging one on many at once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import lazy_loader
+
+__getattr__: Callable[[str], Any]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"task": ["Split", "Task", "every_task"]}
+)
