@@ -1,5 +1,6 @@
 """References that are kept: with the package, and in a folder of the user's."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,13 +34,15 @@ def reference_of(
     asked = {"steps": num_steps, "seeds": num_seeds, "seed": seed, "points": POINTS}
     homes = [PACKAGE, *([folder] if folder else [])]
     for home in homes:
-        reference = _read(home / name_of(task, asked), asked, split)
+        reference = _read(home / file_of(task, asked), asked, split)
         if reference is not None:
             return reference
     sizes = {"num_steps": num_steps, "num_seeds": num_seeds, "seed": seed}
     reference = make_reference(split, **sizes, progress=progress)
     if folder is not None:
-        keep(folder, task, asked, split, reference)
+        # A cache that cannot be written only costs time.
+        with contextlib.suppress(UserError, OSError):
+            keep(folder, task, asked, split, reference)
     return reference
 
 
@@ -49,10 +52,10 @@ def keep(
     """Write a reference into a folder, with what it is of."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {"of": _of(asked), "probe": probe(split), "reference": reference.to_json()}
-    write_json(folder / name_of(task, asked), written)
+    write_json(folder / file_of(task, asked), written)
 
 
-def name_of(task: str, asked: dict[str, int]) -> str:
+def file_of(task: str, asked: dict[str, int]) -> str:
     """Return the name of a reference's file."""
     return f"{task}-{asked['steps']}-{asked['seeds']}-{asked['seed']}.json"
 

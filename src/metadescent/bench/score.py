@@ -23,7 +23,7 @@ from metadescent.descent.standings import tolerance
 RESAMPLES = 1000
 
 
-class Score(NamedTuple):
+class TaskScore(NamedTuple):
     """How an optimizer did on one task over one horizon.
 
     speed_up          over the envelope of Adam's constant rates; 0: it never gets there
@@ -45,12 +45,12 @@ class Score(NamedTuple):
     seconds: float
 
 
-def score_of(measured: Measured, reference: Reference) -> Score:
+def score_of(measured: Measured, reference: Reference) -> TaskScore:
     """Return the score of runs beside a task's reference."""
     train, held_out = (or_infinite(curves) for curves in (measured.train, measured.held_out))
     mine, mine_held_out = train.mean(0), held_out.mean(0)
     end, best = reference.held_out
-    return Score(
+    return TaskScore(
         gain(mine, reference.envelope),
         gain(mine, reference.adamw),
         bool(final_loss(mine) < final_loss(reference.adam_at_default)),

@@ -44,7 +44,7 @@ def every_task() -> dict[str, Task]:
     Example:
         >>> tasks = every_task()
         >>> tasks["noisy-quadratic"].kind
-        'physics'
+        'synthetic'
         >>> split = tasks["noisy-quadratic"].make(None)
         >>> split.train.f.batch_size, split.held_out.f.batch_size
         (8, None)

@@ -8,16 +8,22 @@ from tyro.conf import arg
 
 from metadescent._errors import UserError, require
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir, File, Names, Optimizer, Scheduler, Style, Trust, Workers
+from metadescent.cli.words import (
+    DataDir,
+    File,
+    Names,
+    Optimizer,
+    Scheduler,
+    Style,
+    Trust,
+    Workers,
+    read_by,
+)
 
 
 @dataclass(frozen=True)
 class Bench(Command):
-    """Score optimizers on tasks that none of the pretrained was trained on.
-
-    The figure is the speed-up: the steps in which Adam comes down to its final loss, at the best of
-    15 constant rates for each step, divided by the steps of the optimizer to the same loss.
-    """
+    """Score optimizers on many kinds of held-out tasks, beside Adam and AdamW at their best."""
 
     place = 6
 
@@ -60,6 +66,10 @@ class Bench(Command):
             *(figure_paths(self.plot) if self.plot else []),
         ]
 
+    def inputs(self) -> list[Path]:
+        """Return the files of the optimizers."""
+        return read_by(*self.optimizers.split(","), data_dir=self.data_dir)
+
     def run(self) -> None:
         """Run what is not kept, and print the scores."""
         from metadescent.cli.benches import cache, panels_of, print_scores
@@ -76,6 +86,8 @@ class Bench(Command):
         # A worker may be in another folder.
         data = str(self.data_dir.resolve()) if self.data_dir else None
         names = [_absolute(name) for name in self.optimizers.split(",") if name]
+        if not names:
+            raise UserError("no optimizer is named; try mlp-robust-lstm")
         work = [
             Benching(name, task, steps, self.seeds, self.seed, data, str(cache()), self.trust)
             for steps in horizons

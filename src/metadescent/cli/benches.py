@@ -7,7 +7,7 @@ from pathlib import Path
 import pooch
 
 from metadescent._text import number
-from metadescent.bench.score import Score, Summary, summarized
+from metadescent.bench.score import Summary, TaskScore, summarized
 from metadescent.cli.console import output, table
 from metadescent.figures.benches import SpeedUps
 from metadescent.runs.benching import score_from
@@ -53,7 +53,7 @@ def panels_of(pieces: Sequence[Piece]) -> list[SpeedUps]:
     return [SpeedUps(f"{steps} steps", gains) for steps, gains in panels.items()]
 
 
-def summary_of(scores: Sequence[Score]) -> list[str]:
+def summary_of(scores: Sequence[TaskScore]) -> list[str]:
     """Return what scores come to, a sentence a figure."""
     n, runs = len(scores), sum(score.seeds for score in scores)
     never = sum(score.speed_up == 0 for score in scores)

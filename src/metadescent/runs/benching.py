@@ -14,7 +14,7 @@ from metadescent.bench.kept import reference_of
 from metadescent.bench.measured import POINTS, Measured, measure
 from metadescent.bench.reference import key_of, listed
 from metadescent.bench.rivals import RIVALS
-from metadescent.bench.score import Score, score_of
+from metadescent.bench.score import TaskScore, score_of
 from metadescent.bench.searches import least
 from metadescent.bench.task import every_task
 from metadescent.descent.curves import final_loss, or_infinite
@@ -76,10 +76,10 @@ def rule_of(work: Benching, place: int = 0) -> AnyOptimizer:
     return rival.at(place, work.steps) if rival else load(work.optimizer, trust=work.trust)
 
 
-def score_from(result: dict[str, Any]) -> Score:
+def score_from(result: dict[str, Any]) -> TaskScore:
     """Return the score of what `run_benching` returned."""
     figures: Any = {name: math.nan if x is None else x for name, x in result["score"].items()}
-    return Score(**figures)
+    return TaskScore(**figures)
 
 
 def tasks_named(text: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.bench.conftest import parabolas
+from tests.bench.scores.conftest import parabolas
 
 from metadescent.bench import kept
 from metadescent.bench.kept import reference_of
