@@ -15,7 +15,10 @@ import pytest
 
 import metadescent
 
-ROOMS = ("descent", "figures", "meta", "optimizers", "problems", "problems.data", "runs", "zoo")
+ROOMS = (
+    *("bench", "descent", "figures", "meta", "optimizers", "problems", "problems.data"),
+    *("runs", "zoo"),
+)
 SUBMODULES = {room for room in ROOMS if "." not in room} & set(metadescent.__all__)
 
 
@@ -89,8 +92,9 @@ def test_every_argument_of_a_public_name_is_in_its_docstring(name: str) -> None:
         assert re.search(rf"\b{argument}\b", inspect.getdoc(thing) or ""), argument
 
 
-# What no paper has: files, names, data, devices, figures, and how one's own function comes in.
+# What no paper has: tasks, files, names, data, devices, figures, how one's own function comes in.
 WITHOUT_SOURCE = {
+    *shown("bench"),
     *shown("figures"),
     *shown("problems.data"),
     *shown("runs"),

@@ -14,7 +14,7 @@ import lazy_loader
 __getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules={"descent", "meta", "optimizers", "problems", "torch", "zoo"},
+    submodules={"bench", "descent", "meta", "optimizers", "problems", "torch", "zoo"},
     submod_attrs={
         "_errors": ["UserError"],
         "descent": ["compare", "learning_curves", "tune"],

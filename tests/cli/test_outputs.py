@@ -45,6 +45,8 @@ def here(trained: tuple[Path, str, str], data: Path, tmp_path: Path) -> Path:
 WORDS = [
     ("evaluate r quadratic --json", "x.json"),
     ("evaluate r quadratic --plot", "x.png"),
+    ("bench r --json", "x.json"),
+    ("bench r --plot", "x.png"),
     ("doctor r --json", "x.json"),
     ("report r --out", "x.html"),
     ("visualize r quadratic --out", "x"),
@@ -95,6 +97,7 @@ def test_what_cannot_be_written_is_said_before_any_work(
     [
         "evaluate r quadratic --json r/config.json",
         "evaluate r quadratic --json r/optimizer.safetensors",
+        "bench nag,r --json r/optimizer.safetensors",
         "evaluate r/optimizer.safetensors lines.py:lines(n=3) --json lines.py",
         "doctor r --json r/metrics.jsonl",
         "report r --out r/checkpoints/../config.json",

@@ -64,6 +64,7 @@ def work(
         "new-problem": ["mine"],
         "train": ["quadratic", "--out", "new", "--epochs", "1", "--steps", "4", "--unroll", "2"],
         "evaluate": ["r", "quadratic", *few, "--tune-seeds", "12", "--against", "sgd"],
+        "bench": ["r", "--tasks", "noisy-quadratic", "--horizons", "50", "--seeds", "1"],
         "tune": ["sgd", "quadratic", *few],
         "inspect": ["r"],
         "doctor": ["r", "--seeds", "2"],

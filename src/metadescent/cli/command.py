@@ -14,6 +14,7 @@ from metadescent.runs.recipe import Recipe
 # What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
 SHARED = {
     "baselines",
+    "benches",
     "console",
     "learning",
     "pace",

@@ -4,13 +4,10 @@ E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Mach
 Repository, 1998 (its test set); scikit-learn carries a copy, so nothing is downloaded.
 """
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 
-from metadescent._errors import UserError
+from metadescent.problems.data.bundled import read_bundled
 
 _SHAPE = (1797, 65)
 
@@ -29,25 +26,5 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
         >>> images.shape, labels[:5]
         ((1797, 64), array([0, 1, 2, 3, 4], dtype=int32))
     """
-    path = _path()
-    try:
-        table = np.loadtxt(path, dtype=np.uint8, delimiter=",", ndmin=2)
-    except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}): reinstall scikit-learn.") from error
-    if table.shape != _SHAPE:
-        raise UserError(
-            f"{path} holds a table of shape {table.shape} where {_SHAPE} is expected: "
-            "reinstall scikit-learn."
-        )
+    table = read_bundled("The digits come", "digits.csv.gz", _SHAPE, dtype=np.uint8, delimiter=",")
     return table[:, :-1].copy(), table[:, -1].astype(np.int32)
-
-
-def _path() -> Path:
-    # Importing sklearn.datasets takes seconds; finding its folder takes none.
-    spec = importlib.util.find_spec("sklearn")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(
-            "The digits come with scikit-learn, which is not installed: "
-            "run pip install 'metadescent[data]'."
-        )
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"

@@ -1,0 +1,1 @@
+"""What the tasks learn from: readers and generators of examples."""

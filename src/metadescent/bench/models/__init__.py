@@ -1,0 +1,1 @@
+"""What the tasks fit: networks and losses in plain JAX, each written once."""
