@@ -86,7 +86,8 @@ def row_of(run: Path, comparison: Comparison) -> list[str]:
         journal.get("kept")[0],
         times(comparison.speed_up(LEARNED)),
         best,
-        f"{'' if sign == '÷' else sign + ' '}{beside[LEARNED]:.3g}",
+        # Where f is below 0 a difference stands for the ratio.
+        f"{beside[LEARNED]:.3g}" if sign == "÷" else f"{beside[LEARNED]:+.3g}",
         times(comparison.speed_up(UNTRAINED)),
         times(speed_up(curves[LEARNED].mean, curves[of_all].mean)) if "lbfgs" in curves else "",
     ]
