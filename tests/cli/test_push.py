@@ -153,6 +153,17 @@ def test_what_cannot_be_pushed_is_told_in_a_sentence(
         f"{hub.address} does not serve hf://ada/lstm (500, out of order); try again later"
     )
     assert hub.repos == {}
+    # What the cache has is of no use to what is to be written.
+    hub.status = 0
+    hub.put("ada/lstm", {FILE: data})
+    zoo.path("hf://ada/lstm")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert said(m, "hf://ada/lstm") == (
+        f"cannot reach {hub.address} for hf://ada/lstm (HF_HUB_OFFLINE is set); try again with a "
+        "network"
+    )
 
 
 FEW = ("--steps", "2", "--seeds", "2")

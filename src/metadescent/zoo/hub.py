@@ -75,7 +75,7 @@ def to_hub(name: HubName, files: Mapping[str, bytes], *, private: bool, message:
             )
     hub, api = _library(name)
     operations = [hub.CommitOperationAdd(file, data) for file, data in files.items()]
-    with _told(hub, api, name), _quiet(hub):
+    with _told(hub, api, name, writes=True), _quiet(hub):
         # Not False, as an organization may have its repositories private from the first.
         api.create_repo(name.repo, private=private or None, exist_ok=True)
         if private and not api.model_info(name.repo).private:
@@ -119,7 +119,8 @@ def _checked(name: HubName, path: Path) -> Path:
 @contextmanager
 def _quiet(hub: Any) -> Iterator[None]:
     """Draw no bars for files of some kilobytes."""
-    if hub.utils.are_progress_bars_disabled():
+    said = hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
+    if said or hub.utils.are_progress_bars_disabled():
         yield
         return
     hub.utils.disable_progress_bars()
@@ -130,7 +131,7 @@ def _quiet(hub: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _told(hub: Any, api: Any, name: HubName) -> Iterator[None]:
+def _told(hub: Any, api: Any, name: HubName, writes: bool = False) -> Iterator[None]:
     """Say in a sentence why the Hub did not do what it was asked to."""
     try:
         yield
@@ -138,4 +139,4 @@ def _told(hub: Any, api: Any, name: HubName) -> Iterator[None]:
         raise
     # The errors of two HTTP libraries, by the version of this one, and its own.
     except Exception as error:
-        raise UserError(why(hub, api.endpoint, name, error)) from error
+        raise UserError(why(hub, api.endpoint, name, error, writes)) from error

@@ -10,13 +10,13 @@ LONGEST_REASON = 200
 LOG_IN = "log in by hf auth login, or with $HF_TOKEN"
 
 
-def why(hub: Any, endpoint: str, name: HubName, error: Exception) -> str:
+def why(hub: Any, endpoint: str, name: HubName, error: Exception, writes: bool) -> str:
     """Return what an error of `huggingface_hub` says of a name, and what to try."""
     # The library wraps what its HTTP library says, a time or two.
     chain = [*_causes(error)]
     for cause in chain:
         if getattr(cause, "response", None) is not None:
-            return _refused(hub, endpoint, name, cause)
+            return _refused(hub, endpoint, name, cause, writes)
     # The HTTP library's own kind, which is another one in other versions.
     transport = hub.errors.HfHubHTTPError.__bases__[0]
     for cause in chain:
@@ -26,21 +26,21 @@ def why(hub: Any, endpoint: str, name: HubName, error: Exception) -> str:
                 "there, or name another folder with $HF_HOME"
             )
         if isinstance(cause, transport | OSError):
-            return _unreached(hub, endpoint, name, chain)
+            return _unreached(hub, endpoint, name, chain, writes)
     return (
         f"huggingface_hub cannot do this for {name}, {type(error).__name__}: {_reason(error)}; "
         "--debug shows where"
     )
 
 
-def _refused(hub: Any, endpoint: str, name: HubName, error: Any) -> str:
+def _refused(hub: Any, endpoint: str, name: HubName, error: Any, writes: bool) -> str:
     """Return what the Hub's answer says."""
     kinds, status = hub.errors, error.response.status_code
     token = hub.get_token() is not None
     if isinstance(error, kinds.GatedRepoError):
         return f"{name} is given to those who ask: ask at {endpoint}/{name.repo}, and {LOG_IN}"
     # Whoever has no token is not told whether there is a repository.
-    hidden = status == 401 and not token and error.response.request.method in ("GET", "HEAD")
+    hidden = status == 401 and not (token or writes)
     if hidden or isinstance(error, kinds.RepositoryNotFoundError):
         return (
             f"there is no {name.repo} on {endpoint}, or it is private and "
@@ -69,17 +69,15 @@ def _refused(hub: Any, endpoint: str, name: HubName, error: Any) -> str:
     return f"{endpoint} does not serve {name} ({said}); try again later"
 
 
-def _unreached(hub: Any, endpoint: str, name: HubName, chain: list[Any]) -> str:
+def _unreached(hub: Any, endpoint: str, name: HubName, chain: list[Any], writes: bool) -> str:
     """Return that the Hub was not reached, and what needs no network."""
     offline = any(isinstance(cause, hub.errors.OfflineModeIsEnabled) for cause in chain)
     reason = "HF_HUB_OFFLINE is set" if offline else _reason(chain[-1])
-    kept = [*_in_cache(hub, name)]
-    else_try = (
-        f"the cache has {kept[0]}, which needs no network"
-        if kept and not name.is_pinned
-        else "try again with a network"
+    kept = [] if writes or name.is_pinned else [*_in_cache(hub, name)]
+    advice = (
+        f"the cache has {kept[0]}, which needs no network" if kept else "try again with a network"
     )
-    return f"cannot reach {endpoint} for {name} ({reason}); {else_try}"
+    return f"cannot reach {endpoint} for {name} ({reason}); {advice}"
 
 
 def _in_cache(hub: Any, name: HubName) -> Iterator[HubName]:
