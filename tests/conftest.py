@@ -247,6 +247,24 @@ def hub(_served_hub, tmp_path, monkeypatch):
     return handler.hub
 
 
+@pytest.fixture
+def offline(hub):
+    """Return what does as HF_HUB_OFFLINE does, from when it is called on."""
+    from huggingface_hub import constants, utils
+
+    # Older versions look at it once a session.
+    renew = getattr(utils, "reset_sessions", lambda: None)
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def begin():
+            patch.setattr(constants, "HF_HUB_OFFLINE", True)
+            renew()
+
+        yield begin
+    renew()
+
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = (
     "--headless",

@@ -122,6 +122,7 @@ def test_what_is_on_the_hub_is_pushed_to_another_place(hub: Any, metadescent: Ca
 def test_what_cannot_be_pushed_is_told_in_a_sentence(
     hub: Any,
     m: str,
+    offline: Callable,
     metadescent: Callable,
     one_sentence: Callable,
     monkeypatch: pytest.MonkeyPatch,
@@ -157,9 +158,7 @@ def test_what_cannot_be_pushed_is_told_in_a_sentence(
     hub.status = 0
     hub.put("ada/lstm", {FILE: data})
     zoo.path("hf://ada/lstm")
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    offline()
     assert said(m, "hf://ada/lstm") == (
         f"cannot reach {hub.address} for hf://ada/lstm (HF_HUB_OFFLINE is set); try again with a "
         "network"

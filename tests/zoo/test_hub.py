@@ -181,24 +181,17 @@ def test_whoever_has_the_class_passes_it(
     assert not hostile[0].exists()
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-
-
 def test_offline_a_commit_is_served_from_the_cache(
     hub: Any,
     two: list[tuple[LSTM, bytes]],
-    request: pytest.FixtureRequest,
+    offline: Callable,
     assert_same_bits: Callable,
     sentence: Callable,
 ) -> None:
     hub.put("ada/lstm", {FILE: two[0][1]})
     name = str(zoo.pinned(NAME))
     hub.asked.clear()
-    request.getfixturevalue("offline")
+    offline()
     assert_same_bits(zoo.load(name), two[0][0])
     assert sentence(zoo.load, NAME) == (
         f"cannot reach {hub.address} for {NAME} (HF_HUB_OFFLINE is set); the cache has {name}, "
@@ -214,12 +207,13 @@ def test_offline_a_commit_is_served_from_the_cache(
 def test_where_there_is_no_network(
     hub: Any, monkeypatch: pytest.MonkeyPatch, sentence: Callable
 ) -> None:
-    from huggingface_hub import constants
+    from huggingface_hub import constants, file_download
 
     closed = "http://127.0.0.1:9"
     monkeypatch.setattr(constants, "ENDPOINT", closed)
     template = closed + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    for module in (constants, file_download):
+        monkeypatch.setattr(module, "HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     text = sentence(zoo.load, NAME)
     assert text.startswith(f"cannot reach {closed} for {NAME} (")
     assert text.endswith("Connection refused); try again with a network")
