@@ -22,7 +22,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
-collect_ignore = ["bad_input.py"]  # a program, which `test_bad_input.py` starts
+# A program, which `test_bad_input.py` starts, and a server, which the fixture `hub` starts.
+collect_ignore = ["bad_input.py", "hub_server.py"]
 
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".pytest_cache" / "jax"))
 # Small programs too: the other worker, child processes and the next run compile none of them again.
@@ -204,6 +205,64 @@ def metadescent(tmp_path, monkeypatch, capsys):
 
     yield run
     signal.signal(signal.SIGTERM, on_sigterm)
+
+
+@pytest.fixture(scope="session")
+def _served_hub(tmp_path_factory):
+    """Start a Hub on this machine, and have `huggingface_hub` imported with its address."""
+    import importlib
+    import sys
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "tests"))
+        server = importlib.import_module("hub_server")
+        with server.served() as (handler, address):
+            for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING"))]:
+                patch.delenv(name)
+            patch.setenv("HF_ENDPOINT", address)
+            patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hf")))
+            patch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+            # What xet sends is read by the Hub's own servers alone.
+            patch.setenv("HF_HUB_DISABLE_XET", "1")
+            for name in [name for name in sys.modules if name.startswith("huggingface_hub")]:
+                patch.delitem(sys.modules, name)
+            # Those of `push`, with which no test is charged.
+            for name in ("huggingface_hub.hf_api", "metadescent.torch.optimizer"):
+                with suppress(ImportError):
+                    importlib.import_module(name)
+            yield server, handler, address
+
+
+@pytest.fixture
+def hub(_served_hub, tmp_path, monkeypatch):
+    """A Hub with nothing in it, an empty cache in `tmp_path` and the token of ada."""
+    from huggingface_hub import constants
+
+    server, handler, address = _served_hub
+    monkeypatch.setattr(handler, "hub", server.Hub(address), raising=False)
+    monkeypatch.setenv("HF_TOKEN", server.TOKEN)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hf" / "token"))
+    return handler.hub
+
+
+@pytest.fixture
+def offline(hub):
+    """Return what does as HF_HUB_OFFLINE does, from when it is called on."""
+    from huggingface_hub import constants, utils
+
+    # Older versions look at it once a session.
+    renew = getattr(utils, "reset_sessions", lambda: None)
+
+    with pytest.MonkeyPatch.context() as patch:
+
+        def begin():
+            patch.setattr(constants, "HF_HUB_OFFLINE", True)
+            renew()
+
+        yield begin
+    renew()
 
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

@@ -27,7 +27,7 @@ from metadescent.runs.recipe import Recipe
 from metadescent.runs.training import stage_before
 from metadescent.zoo import catalogue
 from metadescent.zoo import file as artifact
-from metadescent.zoo.cards import DIVERGED
+from metadescent.zoo.cards import DIVERGED, training_taken
 
 CARD = """# {name}
 
@@ -57,11 +57,6 @@ Made by `metadescent evaluate {name} {tested_on} --seeds {seeds}` on {test_hardw
 """
 
 
-def duration(seconds: float) -> str:
-    """Return a time in words: of seconds up to two minutes, and of minutes from then on."""
-    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
-
-
 def command_of(problem: str, recipe: dict[str, Any]) -> str:
     """Return the one command that trains this optimizer again."""
     default = {field.name: field.default for field in fields(Recipe)} | recipe_of(problem)
@@ -80,11 +75,6 @@ def all_stages(card: dict[str, Any], name: str) -> str:
     earlier = f"{name}-before"
     command = command_of(card["trained_on"], recipe | {"init": f"runs/{earlier}"})
     return f"{all_stages(before, earlier)} && {command} --out runs/{name}"
-
-
-def stages(card: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the stages of an optimizer's training, the first first."""
-    return [*(stages(card["before"]) if card.get("before") else []), card]
 
 
 def table_of(result: Comparison) -> str:
@@ -174,11 +164,7 @@ def main() -> None:
         + (f" --steps {recipe['steps']}" if recipe["steps"] != 100 else "")
         + (f" --tune-seeds {arguments.tune_seeds}" if arguments.tune_seeds else ""),
         command=all_stages(card, name),
-        budget="; then ".join(
-            f"{stage['budget']['meta_steps']:,} meta-steps of {stage['recipe']['unroll']} steps to "
-            f"epoch {stage['budget']['epoch']}, {duration(stage['budget']['seconds'])}"
-            for stage in stages(card)
-        ),
+        budget=training_taken(card),
         note=f"\n{arguments.note}\n" if arguments.note else "",
         hardware=card["hardware"],
         seed=card["seed"],

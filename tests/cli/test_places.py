@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from metadescent.cli.command import commands
 
 COMMANDS = list(commands())
 WIDTHS = ["20", "1", "0"]
-QUICK = {"list", "new-problem", "inspect", "convert"}
+QUICK = {"list", "new-problem", "inspect", "convert", "push"}
 
 
 class Place:
@@ -45,7 +46,11 @@ class Place:
 
 @pytest.fixture
 def work(
-    trained: tuple[Path, str, str], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: tuple[Path, str, str],
+    data: Path,
+    hub: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, list[str]]:
     """The words of each command for little work, in a folder that has what they name."""
     shutil.copytree(trained[0], tmp_path / "r")
@@ -75,6 +80,7 @@ def work(
             *("grace_hopper", "china", "--size", "16", "--steps", "1"),
             *("--optimizer", "sgd", "--data-dir", str(data)),
         ],
+        "push": ["r", f"hf://{hub.user}/r"],
         "convert": ["authors.l2l", "lstm"],
     }
 

@@ -28,7 +28,7 @@ class Evaluate(Command):
     place = 5
 
     optimizer: Optimizer
-    """Pretrained optimizer, its file, or a run folder."""
+    """Pretrained optimizer, its file, a run folder, or hf://user/repo."""
     problem: Problem
     """Problem to optimize."""
     steps: int = 100
@@ -82,8 +82,11 @@ class Evaluate(Command):
         from metadescent.registry import make_problem
         from metadescent.runs.outcome import outcome_of, training_of
         from metadescent.runs.own import load
+        from metadescent.zoo.catalogue import pinned
 
-        m = load(self.optimizer, trust=self.trust)
+        # Its file and its card are those of one commit.
+        optimizer = pinned(self.optimizer)
+        m = load(optimizer, trust=self.trust)
         problem = make_problem(self.problem, self.data_dir)
         names = baselines_of(self.against, problem)
         try_rule(m, problem)
@@ -118,6 +121,4 @@ class Evaluate(Command):
             save_curves(comparison, self.plot, self.style)
         print_comparison(comparison)
         name = name_of(self.optimizer)
-        output().print(
-            outcome_of(comparison, name, training_of(self.optimizer, self.problem, name))
-        )
+        output().print(outcome_of(comparison, name, training_of(optimizer, self.problem, name)))

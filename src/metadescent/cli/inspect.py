@@ -23,7 +23,7 @@ class Inspect(Command):
     place = 7
 
     name: Positional[Annotated[str, arg(metavar="OPTIMIZER|PROBLEM")]]
-    """Pretrained optimizer, its file, or a run folder; or a problem, as train has it."""
+    """Pretrained optimizer, its file, a run folder, hf://user/repo; or a problem, as for train."""
     trust: Trust = False
     data_dir: DataDir = None
 
@@ -33,8 +33,10 @@ class Inspect(Command):
         from metadescent._spec import calls, parse
         from metadescent._text import nearest
         from metadescent.registry import problems
+        from metadescent.zoo.hub_names import on_hub
 
         known, given = problems(), self.name in zoo.names() or os.path.lexists(self.name)
+        given = given or on_hub(self.name)
         if not given and all(
             ":" in call.name or call.name in known for call in calls(parse(self.name))
         ):
@@ -45,18 +47,19 @@ class Inspect(Command):
                 f"there is no pretrained optimizer, no file and no problem {self.name!r}; "
                 f"{nearest(self.name, [*zoo.names(), *known])}"
             )
-        path = zoo.path(self.name)
-        _show_optimizer(self.name, path, self.trust)
+        _show_optimizer(zoo.pinned(self.name), self.trust)
 
 
-def _show_optimizer(name: str, path: Any, trust: bool) -> None:
+def _show_optimizer(name: Any, trust: bool) -> None:
     """Print the arrays of φ, and the card."""
     import equinox as eqx
 
+    from metadescent import zoo
     from metadescent.cli.console import output
     from metadescent.runs.own import load
     from metadescent.zoo.cards import read_card
 
+    path = zoo.path(name)
     card, m = read_card(path), load(name, trust=trust)
     phi, out = eqx.filter(m, eqx.is_array), output()
     out.print(_leaves(f"{path.name}: {{}} parameters", "φ", phi))

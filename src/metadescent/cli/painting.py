@@ -29,6 +29,7 @@ from metadescent.problems.data.pictures import read_picture, write_picture
 from metadescent.problems.neural_art.neural_art import NeuralArt, StyledPicture, to_pixels
 from metadescent.problems.neural_art.tiny_imagenet import network
 from metadescent.runs.own import load
+from metadescent.zoo.hub_names import on_hub
 
 FRAMES = 64
 
@@ -151,7 +152,7 @@ def _rule(name: str, rate: float | None, steps: int) -> tuple[AnyOptimizer | Any
     except UserError as error:
         known = [*BASELINES, *zoo.names()]
         # Something else is wrong with what is there.
-        if name in known or Path(name).exists():
+        if name in known or on_hub(name) or Path(name).exists():
             raise
         raise UserError(f"there is no optimizer {name!r}; {nearest(name, known)}") from error
 

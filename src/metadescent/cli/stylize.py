@@ -33,7 +33,7 @@ class Stylize(Command):
         str,
         arg(
             metavar="NAME",
-            help="Learned optimizer by name, file or run folder, or hand-designed one: "
+            help="Learned optimizer by name, file, run folder or hf://user/repo, or hand-designed: "
             f"{', '.join(BASELINES)}; if empty, the pretrained one of the network.",
         ),
     ] = ""

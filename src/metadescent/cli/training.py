@@ -42,14 +42,17 @@ from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.search import trials
 from metadescent.runs.signals import patient
+from metadescent.zoo.catalogue import pinned
 
 
 def carry_out(command: Train) -> None:
     """Do what `train` was told to."""
-    recipe = command.recipe
     # What cannot start should not claim a folder.
     _check_named(command)
-    recipe.check_horizon()
+    command.recipe.check_horizon()
+    # Several runs begin with the same φ, whatever is pushed to the Hub meanwhile.
+    recipe = replace(command.recipe, init=str(pinned(command.recipe.init)))
+    command = replace(command, recipe=recipe)
     if command.search:
         check_free(command.folder, command.resume)
         recipe = _search(command)

@@ -26,7 +26,7 @@ class Visualize(Command):
     place = 10
 
     optimizer: Optimizer
-    """Pretrained optimizer, its file, or a run folder."""
+    """Pretrained optimizer, its file, a run folder, or hf://user/repo."""
     problem: Problem
     """Problem to optimize."""
     steps: int = 100

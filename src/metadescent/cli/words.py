@@ -15,6 +15,7 @@ from metadescent.descent.baselines import BASELINES, STANDARD
 from metadescent.figures import output
 from metadescent.runs.folder import CONFIG, config_here
 from metadescent.runs.reading import files_named
+from metadescent.zoo.hub_names import HubName, on_hub
 
 DataDir = Annotated[
     Path | None,
@@ -90,7 +91,8 @@ def read_by(*names: str | Path, data_dir: Path | None = None) -> list[Path]:
 
 def name_of(optimizer: str) -> str:
     """Return what the results call a learned optimizer; never the name of a hand-designed one."""
-    name = Path(optimizer).name.removesuffix(".safetensors")
+    place = HubName.of(optimizer).label if on_hub(optimizer) else optimizer
+    name = Path(place).name.removesuffix(".safetensors")
     return f"learned {name}" if name in BASELINES else name
 
 

@@ -30,6 +30,7 @@ from metadescent._files import (
 )
 from metadescent.runs.naming import absolute, canonical
 from metadescent.runs.recipe import Recipe
+from metadescent.zoo.hub_names import as_path
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -126,6 +127,11 @@ def claim(
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return what a run's folder says it is: its problem's name, its recipe, and its origin."""
+    if lost := as_path(folder):
+        raise UserError(
+            f"{lost} is no run folder, and on the Hub is no log of a run; try metadescent evaluate "
+            f"{lost}, or name the folder that it was trained in"
+        )
     try:
         # A pipe would be waited for.
         if not is_file(folder / CONFIG):

@@ -77,7 +77,7 @@ def beside(comparison: Comparison, name: str) -> str:
     return f"it gets to {where} {number(speed_up)} × as fast and {ends}"
 
 
-def training_of(optimizer: str, problem: str, name: str) -> str:
+def training_of(optimizer: str | Path, problem: str, name: str) -> str:
     """Return what is known of what an optimizer was trained on, beside a problem."""
     card = read_card(zoo.path(optimizer))
     trained_on, chosen_on = card.get("trained_on"), card.get("chosen_on")

@@ -9,10 +9,11 @@ from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.registry import make_optimizer
 from metadescent.runs.folder import CONFIG, config_here, read_config
 from metadescent.zoo.cards import read_card
+from metadescent.zoo.hub_names import on_hub
 
 
 def load(name: str | Path, *, trust: bool = False) -> LearnedOptimizer:
-    """Return an optimizer by its name, file or run folder.
+    """Return an optimizer by its name, file or run folder, or from the Hub.
 
     A file by itself may not say which code to run. The configuration of the run that it lies in
     may, as it does for `train --resume`, and so may whoever trusts the file.
@@ -21,7 +22,9 @@ def load(name: str | Path, *, trust: bool = False) -> LearnedOptimizer:
     spec = read_card(path)["optimizer"]
     if not any(":" in call.name for call in calls(parse(spec))):
         return zoo.load(path)
-    named = _named_by_run(path.parent, spec) or (spec if trust else None)
+    # What lies beside a file from the Hub is a stranger's too, and no run of one's own.
+    run = None if on_hub(name) else _named_by_run(path.parent, spec)
+    named = run or (spec if trust else None)
     if named is None:
         raise UserError(
             f"{path} holds an optimizer of a class outside the package, {spec}, which is code, and "

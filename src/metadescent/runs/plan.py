@@ -1,7 +1,7 @@
 """What a recipe means: all that a run is computed from, made once and handed on."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from metadescent.optimizers.partitioned import Partitioned
 from metadescent.registry import make_estimator, make_optimizer
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo.cards import read_card
+from metadescent.zoo.catalogue import pinned
 from metadescent.zoo.file import load
 
 
@@ -74,6 +75,8 @@ def plan_of(recipe: Recipe) -> Plan:
         ('two-phase', [0.0, 0.0, 0.0, 1.0], (4,))
     """
     recipe.check_horizon()
+    # What a run is resumed from, and its card is written from, does not change on the Hub.
+    recipe = replace(recipe, init=str(pinned(recipe.init)))
     m = initial_optimizer(recipe)
     estimator = make_estimator(recipe.estimator, **recipe.estimator_options)
     if isinstance(estimator, Truncated):

@@ -11,11 +11,14 @@ from metadescent._errors import UserError
 from metadescent._files import LOCK
 from metadescent._spec import calls, parse
 from metadescent.runs.folder import CONFIG, files_of, own_files
+from metadescent.zoo.hub_names import on_hub
 
 
 def files_named(name: str) -> list[Path]:
     """Return the files that are read for a name; of a run those too that are not there yet."""
     place = Path(os.path.expanduser(name))
+    if on_hub(name):
+        return []  # in the cache, which no result is written to
     if name and os.path.isdir(place):
         # Those of several seeds or stages lie in the folder of them all.
         runs = [place, *sorted(path.parent for path in place.glob(f"*/{CONFIG}"))]

@@ -28,7 +28,7 @@ class Recipe(Schedule):
     optimizer: str = "lstm"
     """The optimizer and its options, such as "lstm(layers=(20, 20), p=10.0, scale=0.1)"."""
     init: str = ""
-    """Optimizer to go on from: a pretrained one, its file or a run folder; if empty, φ is drawn."""
+    """Optimizer to go on from, by its name, file or run folder, or hf://…; if empty, φ is drawn."""
     weigh_from: int = 0
     """Steps of an episode that do not count: w_t of equation 3 is 0 up to there, and 1 after."""
     problems: int = 1

@@ -47,7 +47,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
     Arguments:
         params: parameters or groups of them, as for any `torch.optim.Optimizer`; with names, from
             `model.named_parameters()`, for an optimizer that has several rules.
-        optimizer: a name in the zoo, or the file or run folder of an optimizer of one's own.
+        optimizer: a name in the zoo or on the Hugging Face Hub, such as "hf://user/repo", or the
+            file or run folder of an optimizer of one's own.
         lr: factor on what the optimizer says; 1 is what it was trained for. May differ by group,
             and schedulers may change it.
         weight_decay: λ of decoupled weight decay. May differ by group.
@@ -95,6 +96,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
         differentiable: bool = False,
     ):
         require_kind("params", params, Iterable, "parameters; try model.parameters()")
+        # A state says of which commit of the Hub's it is.
+        optimizer = zoo.pinned(optimizer)
         path = zoo.path(optimizer)
         self._parts = read_groups(path)
         self._identity = {"optimizer": str(optimizer), "fingerprint": fingerprint(path)}

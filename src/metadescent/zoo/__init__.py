@@ -1,4 +1,4 @@
-"""Optimizers as files: saved and loaded; the pretrained ones that ship with the package.
+"""Optimizers as files: saved and loaded; the pretrained ones, and those on the Hugging Face Hub.
 
 Only `load` and `save` need JAX.
 
@@ -15,5 +15,6 @@ import lazy_loader
 
 __getattr__: Callable[[str], Any]
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"catalogue": ["card", "names", "path"], "file": ["load", "save"]}
+    __name__,
+    submod_attrs={"catalogue": ["card", "names", "path", "pinned"], "file": ["load", "save"]},
 )

@@ -1,6 +1,7 @@
 """What the cards and files of pretrained optimizers say, as a table and as a page; no JAX."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,6 +103,31 @@ def _row(cells: list[str]) -> str:
 
 def _with_interval(row: dict[str, str]) -> str:
     return f"{row['final loss']} ({row['95 %']})"
+
+
+def training_taken(made: Mapping[str, Any]) -> str:
+    """Return what an optimizer's training took, stage by stage; nothing if its file lacks it."""
+    taken: list[str] = []
+    stage: Any = made
+    try:
+        while stage:
+            budget = stage["budget"]
+            steps, epoch = f"{budget['meta_steps']:,} meta-steps", budget["epoch"]
+            taken.insert(
+                0,
+                f"{steps} of {stage['recipe']['unroll']} steps to epoch {epoch}, "
+                f"{duration(budget['seconds'])}",
+            )
+            stage = stage.get("before")
+    # Whoever saves a file may call anything so.
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ""
+    return "; then ".join(taken)
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: of seconds up to two minutes, and of minutes from then on."""
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def read_card(path: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The pretrained optimizers by name: their files and their cards; no JAX."""
+"""Optimizers by name: the pretrained ones, those of one's own and those on the Hub; no JAX."""
 
 import os
 from pathlib import Path
@@ -8,6 +8,8 @@ from metadescent import _show
 from metadescent._errors import UserError, require_kind
 from metadescent._files import is_file
 from metadescent._text import nearest
+from metadescent.zoo.hub import from_hub
+from metadescent.zoo.hub_names import as_path, on_hub
 
 FOLDER = Path(__file__).parent / "pretrained"
 
@@ -39,18 +41,22 @@ def names() -> list[str]:
 
 
 def path(name: str | Path) -> Path:
-    """Return the file of an optimizer, given its name in the zoo or a path of its own.
+    """Return the file of an optimizer, given its name in the zoo, a path of its own, or the Hub's.
 
-    A run folder stands for the `optimizer.safetensors` in it.
+    A run folder stands for the `optimizer.safetensors` in it. `hf://user/repo` is fetched from the
+    Hugging Face Hub into its cache, and nothing else needs a network.
 
     Raises:
-        UserError: if it is neither, or in a folder that may not be read.
+        UserError: if it is none of these, in a folder that may not be read, or not to be had from
+            the Hub.
 
     Example:
         >>> path("mnist-lstm").name
         'mnist-lstm.safetensors'
     """
     require_kind("optimizer", name, (str, Path), "a name in the zoo or a path; try 'mnist-lstm'")
+    if on_hub(name):
+        return from_hub(str(name)).path
     if str(name) in names():
         return FOLDER / f"{name}.safetensors"
     given = Path(os.path.expanduser(name))
@@ -58,9 +64,27 @@ def path(name: str | Path) -> Path:
         given = given / "optimizer.safetensors"
     if is_file(given):
         return given
+    if lost := as_path(name):
+        raise UserError(f"{str(name)!r} is a path; write it as text, {lost!r}")
     raise UserError(
         f"there is no pretrained optimizer and no file {str(name)!r}; {nearest(str(name), names())}"
     )
+
+
+def pinned(name: str | Path) -> str | Path:
+    """Return a name of an optimizer that stands for the same file tomorrow.
+
+    That of one on the Hub is fetched, and has the commit that it is from as its revision. Any other
+    `name` is returned as it is.
+
+    Raises:
+        UserError: if it is not to be had from the Hub.
+
+    Example:
+        >>> pinned("mnist-lstm")
+        'mnist-lstm'
+    """
+    return from_hub(name).name if isinstance(name, str) and on_hub(name) else name
 
 
 def card(name: str) -> Card:

@@ -69,16 +69,17 @@ def save(
 
 
 def load(name: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
-    """Return a pretrained optimizer by name, or one of your own by its file or run folder.
+    """Return a pretrained optimizer by name, one of your own by its file or run folder, or a Hub's.
 
     Arguments:
-        name: in the zoo, or a path.
+        name: in the zoo, or a path, or on the Hugging Face Hub: "hf://user/repo" with an
+            `optimizer.safetensors`, "hf://user/repo@revision", "hf://user/repo/x.safetensors".
         make: builds an optimizer from its specification and a key; the package's registry if not
             given. Hand in your own to load an optimizer whose class lives elsewhere.
 
     Raises:
-        UserError: if the file is missing, truncated, foreign or from a newer format, or if a leaf
-            does not fit; the sentence names it.
+        UserError: if the file is missing, truncated, foreign or from a newer format, if a leaf does
+            not fit, or if the Hub does not give it; the sentence names it.
 
     Example:
         >>> import jax.numpy as jnp

@@ -1,0 +1,142 @@
+"""Optimizers on the Hugging Face Hub: a file is fetched into the cache, or a commit is made.
+
+Only this file imports `huggingface_hub`, and only once there is a name that begins with hf://. The
+token, the cache and the Hub's address are that library's business, by its own variables.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from metadescent._errors import UserError
+from metadescent.zoo.hub_errors import why
+from metadescent.zoo.hub_names import COMMIT, HubName
+from metadescent.zoo.tensors import read_tensors
+
+MOST_BYTES = 10**9
+"""Of an optimizer on the Hub; those of the package have a thousandth of it."""
+
+
+class Fetched(NamedTuple):
+    """A file from the Hub: its name at the commit that it is from, and where the cache has it."""
+
+    name: str
+    path: Path
+
+
+def from_hub(text: str) -> Fetched:
+    """Return the file that a name on the Hub stands for now, fetched if the cache has it not.
+
+    A name at a commit that is in the cache needs no network.
+
+    Raises:
+        UserError: if it is no such name, there is no such file for this token, the Hub cannot be
+            reached, or the file is too large, damaged or no optimizer's.
+    """
+    name = HubName.of(text)
+    hub, api = _library(name)
+    if name.is_pinned and isinstance(path := _cached(hub, name), str):
+        return Fetched(str(name), _checked(name, Path(path)))
+    with _told(hub, api, name):
+        revision = name.revision or None
+        url = hub.hf_hub_url(name.repo, name.file, revision=revision, endpoint=api.endpoint)
+        head = api.get_hf_file_metadata(url=url)
+    if not COMMIT.fullmatch(head.commit_hash or ""):
+        raise UserError(
+            f"{api.endpoint} does not say which commit {name} is from; is it the address of a Hub?"
+        )
+    if (head.size or 0) > MOST_BYTES:
+        raise UserError(
+            f"{name} has {head.size:,} bytes and an optimizer has at most {MOST_BYTES:,}; download "
+            "it and name the file if it is one"
+        )
+    name = name._replace(revision=head.commit_hash)
+    with _told(hub, api, name), _quiet(hub):
+        path = api.hf_hub_download(name.repo, name.file, revision=name.revision)
+    return Fetched(str(name), _checked(name, Path(path)))
+
+
+def to_hub(name: HubName, files: Mapping[str, bytes], *, private: bool, message: str) -> str:
+    """Write files to a repository in one commit; return the name of its optimizer at that commit.
+
+    The repository is made if there is none.
+
+    Raises:
+        UserError: if the token may not write there, the Hub cannot be reached, a file is too large
+            to be loaded again, or the repository is to be private and is there already and public.
+    """
+    for file, data in files.items():
+        if len(data) > MOST_BYTES:
+            raise UserError(
+                f"{file} has {len(data):,} bytes and an optimizer on the Hub at most "
+                f"{MOST_BYTES:,}; publish it elsewhere"
+            )
+    hub, api = _library(name)
+    operations = [hub.CommitOperationAdd(file, data) for file, data in files.items()]
+    with _told(hub, api, name, writes=True), _quiet(hub):
+        # Not False, as an organization may have its repositories private from the first.
+        api.create_repo(name.repo, private=private or None, exist_ok=True)
+        if private and not api.model_info(name.repo).private:
+            raise UserError(
+                f"{name} is there already and public; make it private in its settings on "
+                f"{api.endpoint}, or leave out --private"
+            )
+        commit = api.create_commit(name.repo, operations, commit_message=message)
+    return str(name._replace(revision=commit.oid))
+
+
+def _library(name: HubName) -> tuple[Any, Any]:
+    """Return `huggingface_hub`, and its client, which finds the token by itself."""
+    try:
+        import huggingface_hub as hub
+        import huggingface_hub.errors
+        import huggingface_hub.utils  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"{name} needs huggingface_hub ({error}); try pip install 'metadescent[hub]'"
+        ) from error
+    return hub, hub.HfApi(library_name="metadescent", library_version=version("metadescent"))
+
+
+def _cached(hub: Any, name: HubName) -> Any:
+    return hub.try_to_load_from_cache(name.repo, name.file, revision=name.revision)
+
+
+def _checked(name: HubName, path: Path) -> Path:
+    """Return the path of a whole file of ours."""
+    try:
+        read_tensors(path)
+    except UserError as error:
+        wrong = str(error).rpartition("; ")[0].replace(str(path), str(name))
+        raise UserError(
+            f"{wrong}; delete {path.resolve()} to fetch it again, or tell whoever pushed it"
+        ) from error
+    return path
+
+
+@contextmanager
+def _quiet(hub: Any) -> Iterator[None]:
+    """Draw no bars for files of some kilobytes."""
+    said = hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
+    if said or hub.utils.are_progress_bars_disabled():
+        yield
+        return
+    hub.utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        hub.utils.enable_progress_bars()
+
+
+@contextmanager
+def _told(hub: Any, api: Any, name: HubName, writes: bool = False) -> Iterator[None]:
+    """Say in a sentence why the Hub did not do what it was asked to."""
+    try:
+        yield
+    except UserError:
+        raise
+    # The errors of two HTTP libraries, by the version of this one, and its own.
+    except Exception as error:
+        raise UserError(why(hub, api.endpoint, name, error, writes)) from error
