@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 import metadescent as md
+from metadescent import runs
 from metadescent.descent.unrolling import start
 from metadescent.problems import data
 
@@ -55,6 +56,10 @@ def meta_train(**changed: Any) -> Any:
     given |= {"meta_optimizer": optax.adam(0.1), "key": KEY} | changed
     m, problem, schedule = (given.pop(name) for name in ("m", "problem", "schedule"))
     return next(iter(md.meta_train(m, problem, schedule, **given)))
+
+
+def trained(**given: Any) -> Any:
+    return next(runs.train(WORK, QUADRATIC, "q", runs.plan_of(runs.Recipe()), **given))
 
 
 def scheduled(**numbers: Any) -> Any:
@@ -176,6 +181,9 @@ CALLS: dict[str, Any] = {
     "learn: problem": lambda: md.learn("quadratic"),
     "learn: minutes": lambda: md.learn(QUADRATIC, minutes=0.0),
     "learn: steps": lambda: md.learn(QUADRATIC, steps=0.5),
+    "learn: loggers": lambda: md.learn(QUADRATIC, loggers="csv"),
+    "runs.train: a logger": lambda: trained(loggers=["csv"]),
+    "runs.make_logger: name": lambda: runs.make_logger("cvs"),
     "PES: std": lambda: md.meta.PES(std=0.0),
     "PES: leaves": lambda: md.meta.PES(leaves=3),
     "Imitation: teacher": lambda: md.meta.Imitation(teacher="adma"),

@@ -174,6 +174,15 @@ SENTENCES = {
     ),
     "learn: minutes": "minutes is 0.0 and must be at least 0.001",
     "learn: steps": "steps is 0.5 and must be a whole number, at least 1",
+    "learn: loggers": (
+        "loggers is 'csv' and must be a list of metadescent.runs.Logger; try "
+        "[metadescent.runs.make_logger('csv')]"
+    ),
+    "runs.train: a logger": (
+        "a logger is 'csv' and must be a metadescent.runs.Logger; try "
+        "metadescent.runs.make_logger('csv')"
+    ),
+    "runs.make_logger: name": "there is no logger named 'cvs'; did you mean 'csv'?",
     "PES: std": "std is 0.0 and must be at least 1e-12",
     "PES: leaves": "leaves is 3 and must be a pattern of paths; try 'output/*'",
     "Imitation: teacher": "there is no teacher 'adma'; known are adam, rmsprop, sgd",

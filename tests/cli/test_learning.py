@@ -10,6 +10,7 @@ import pytest
 from metadescent.cli import _parse
 from metadescent.cli.learning import _without_search
 from metadescent.cli.train import Train
+from metadescent.runs.log import read_metrics
 from metadescent.runs.recipe import Recipe
 
 LINES = """
@@ -65,9 +66,9 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "folder",
         ),
         (
-            "--resume r --tensorboard",
-            "--tensorboard is given and the recipe is to be chosen; leave it out or choose another "
-            "folder",
+            "--resume r --memory-budget 2GiB",
+            "--memory-budget is given and the recipe is to be chosen; leave it out or choose "
+            "another folder",
         ),
         (
             "--resume r --epochs 3",
@@ -99,10 +100,10 @@ def test_a_choice_that_was_begun_is_gone_on_with_as_it_was(
 def test_flags_of_other_runs_are_refused_before_a_choice_is_begun(
     begun: Path, metadescent: Callable
 ) -> None:
-    status, _, err = metadescent("train", "mine.py:lines", "--out", "new", "--tensorboard")
+    status, _, err = metadescent("train", "mine.py:lines", "--out", "new", "--memory-budget=2GiB")
     assert (status, err) == (
         2,
-        "metadescent: --tensorboard is given and the recipe is to be chosen; leave it out or try "
+        "metadescent: --memory-budget is given and the recipe is to be chosen; leave it out or try "
         "--recipe paper\n",
     )
     assert not (begun.parent / "new").exists()
@@ -133,7 +134,8 @@ def test_it_learns_says_so_and_is_used_like_any_run(
     monkeypatch.setenv("XLA_FLAGS", "")
     (begun / "choice.json").unlink()
     status, out, err = metadescent(
-        *["train", "mine.py:lines", "--out", "r", "--minutes", "0.1", "--steps", "10"]
+        *["train", "mine.py:lines", "--out", "r", "--minutes", "0.1", "--steps", "10"],
+        *["--log", "csv"],
     )
     assert status == 0, err
     for word in ("look (", "start lstm", "try ", "judge"):
@@ -142,9 +144,15 @@ def test_it_learns_says_so_and_is_used_like_any_run(
     assert "speed-up" in out
     assert "learned " in out
     assert f"The optimizer is {Path('r', 'optimizer.safetensors')}." in out
-    # Nothing is left to do but to say it again.
-    again = metadescent("train", "--resume", "r")
+    # The run is logged, and no trial.
+    assert [*begun.rglob("metrics.csv")] == [begun / "metrics.csv"]
+    table = (begun / "metrics.csv").read_text()
+    assert len(table.splitlines()) == 1 + len(read_metrics(begun))
+    # Nothing is left to do but to say it again, and to log what is there.
+    (begun / "metrics.csv").unlink()
+    again = metadescent("train", "--resume", "r", "--log", "csv")
     assert again[0] == 0
+    assert (begun / "metrics.csv").read_text() == table
     assert again[1].splitlines()[-1] == out.splitlines()[-1]
     assert "try " not in again[2]
     words = ["evaluate", "r", "mine.py:lines", "--steps", "10", "--seeds", "8", "--against", "sgd"]

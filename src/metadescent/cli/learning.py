@@ -19,6 +19,7 @@ from metadescent.runs.choice.journal import Journal
 from metadescent.runs.choice.kept import AS_IT_BEGINS
 from metadescent.runs.choice.learning import asked_for, learn_in
 from metadescent.runs.folder import OPTIMIZER, check_free, read_choice, resumption
+from metadescent.runs.loggers.names import make_loggers
 from metadescent.runs.naming import absolute, canonical
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.signals import patient
@@ -41,6 +42,7 @@ def learn_and_say(command: Train) -> None:
         name = asked["problem"]
         if home != Path.cwd():
             name = str(absolute("problem", name, home))
+    loggers = make_loggers(command.log)
     compile_quickly()
     problem = make_problem(name, data_dir)
     with patient() as patience:
@@ -53,7 +55,8 @@ def learn_and_say(command: Train) -> None:
             say=_say_choice,
             warn=lambda text: say(f"Warning: {text}."),
             data_dir=data_dir,
-            check=lambda where: patience.check(f"{where}; go on with {resumption(folder)}"),
+            loggers=loggers,
+            check=lambda where: patience.check(f"{where}; go on with {command.resumption}"),
         )
     print_comparison(learned.comparison)
     for line in learned.advice:
@@ -77,7 +80,7 @@ def _without_search(problem: str, recipe: Recipe, others: list[tuple[str, Any]])
 
 def _check_alone(command: Train, begun: bool) -> None:
     """Raise a UserError where a flag is given that is for runs whose recipe is known."""
-    names = ("memory_budget", "tensorboard", "processes", "coordinator")
+    names = ("memory_budget", "processes", "coordinator")
     given = [*command.several, *(name for name in names if getattr(command, name))]
     if given:
         raise to_be_chosen(given[0], begun)

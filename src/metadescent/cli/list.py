@@ -82,9 +82,11 @@ def _groups() -> dict[str, Listing]:
     from metadescent.descent.baselines import BASELINES
     from metadescent.figures.paper import about, experiments
     from metadescent.registry import optimizers, problems
+    from metadescent.runs.loggers.names import loggers
     from metadescent.zoo.cards import facts
 
     kinds, rules, estimators = problems(), optimizers(), discovered("metadescent.meta.estimators")
+    kinds_of_logger = loggers()
     cards = {name: facts(name) for name in zoo.names()}
     figures = dict(sorted(experiments().items(), key=lambda item: (len(item[0]), item[0])))
     return {
@@ -151,6 +153,15 @@ def _groups() -> dict[str, Listing]:
                 "what it is": _first_line(estimators[name]),
                 "options": _options(estimators[name]),
                 "try it": f"metadescent train quadratic --estimator {name}",
+            },
+        ),
+        "loggers": Listing(
+            "train PROBLEM --log NAME",
+            {name: _first_line(kind) for name, kind in sorted(kinds_of_logger.items())},
+            lambda name: {
+                "what it is": _first_line(kinds_of_logger[name]),
+                "options": _options(kinds_of_logger[name]),
+                "try it": f"metadescent train quadratic --log {name}",
             },
         ),
         "figures": Listing(

@@ -3,6 +3,7 @@
 import functools
 import math
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from metadescent._errors import UserError, require
 from metadescent._files import is_file
 from metadescent._spec import calls, parse
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir, File, Problem, Scheduler, Workers
+from metadescent.cli.words import DataDir, File, Names, Problem, Scheduler, Workers
 from metadescent.runs.cluster.seats import Seat, seat_of
 from metadescent.runs.folder import CHOICE, CONFIG, config_here, read_choice, resumption
 from metadescent.runs.memory import parse_bytes
@@ -69,8 +70,8 @@ class Train(Command):
     """Train in stages of longer and longer horizons, such as 100,200,500,1000."""
     memory_budget: Annotated[str | None, arg(metavar="SIZE")] = None
     """Pick the quickest form whose predicted peak fits, such as 2GiB."""
-    tensorboard: bool = False
-    """Write what metrics.jsonl has for TensorBoard too, in the run's folder."""
+    log: Names = ""
+    """Log each epoch to csv, mlflow, tensorboard, wandb, or a logger of yours, file.py:NAME."""
     seeds: int = 1
     """Train this often, with seeds from --seed on, each in a folder of its own."""
     workers: Workers = 1
@@ -101,11 +102,6 @@ class Train(Command):
             raise UserError(
                 "there is one run, and --workers and --scheduler are for several; try --processes, "
                 "or more --seeds"
-            )
-        if self.tensorboard and self.seeds > 1:
-            raise UserError(
-                f"--seeds is {self.seeds}, and TensorBoard's log is of one run; leave one of them "
-                "out"
             )
         if self.horizons and self.seeds > 1:
             raise UserError(
@@ -142,7 +138,7 @@ class Train(Command):
         """Return the command that goes on with this after a stop."""
         if self.several:
             return "the same words and --resume"
-        return resumption(self.folder) + (" --tensorboard" if self.tensorboard else "")
+        return resumption(self.folder) + (f" --log {shlex.quote(self.log)}" if self.log else "")
 
     @functools.cached_property
     def _place(self) -> Path | None:

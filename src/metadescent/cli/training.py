@@ -1,5 +1,6 @@
 """Meta-training as a person sees it: once, in stages, several times, in search of a rate."""
 
+import contextlib
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ from metadescent.runs.cluster import gang, tasks
 from metadescent.runs.cluster.executors import engine_of
 from metadescent.runs.cluster.sweeps import sweep
 from metadescent.runs.curriculum import improved, keep_optimizer, stages
-from metadescent.runs.events import event_log
 from metadescent.runs.extension import epochs_of, extended
 from metadescent.runs.fit import fitted
 from metadescent.runs.folder import (
@@ -37,6 +37,8 @@ from metadescent.runs.folder import (
     resumption,
 )
 from metadescent.runs.log import read_metrics
+from metadescent.runs.loggers.base import Logger
+from metadescent.runs.loggers.names import make_loggers, names_in
 from metadescent.runs.metrics import line_of, nonfinite_note
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
@@ -53,15 +55,16 @@ def carry_out(command: Train) -> None:
     # Several runs begin with the same φ, whatever is pushed to the Hub meanwhile.
     recipe = replace(command.recipe, init=str(pinned(command.recipe.init)))
     command = replace(command, recipe=recipe)
+    loggers = make_loggers(command.log)
     if command.search:
         check_free(command.folder, command.resume)
         recipe = _search(command)
     if command.seeds > 1:
         _train_seeds(command, recipe)
     elif command.horizons:
-        _train_in_stages(command, recipe)
+        _train_in_stages(command, recipe, loggers)
     else:
-        _train_once(command, recipe)
+        _train_once(command, recipe, loggers)
 
 
 def train_and_say(
@@ -73,7 +76,7 @@ def train_and_say(
     resume: bool,
     budget: int | float = math.inf,  # of memory; a new run takes the quickest form that fits it
     command: str = "train",  # that this is done for
-    tensorboard: bool = False,
+    loggers: Sequence[Logger] = (),
     minutes: float = math.inf,
     extend: bool = False,  # a run that has fewer epochs
     go_on: str = "",  # the command that goes on with it, if it is not the folder's own
@@ -88,8 +91,7 @@ def train_and_say(
     done = latest_epoch(folder / CHECKPOINTS) if resume else 0
     spread = gang.lead(problem_name, recipe)
     plan = plan_of(recipe)
-    bar, events = progress("meta-train", recipe.epochs, done), event_log(folder, tensorboard)
-    with events as log, bar as report:
+    with progress("meta-train", recipe.epochs, done) as report:
         plan = fitted(
             folder,
             problem,
@@ -112,9 +114,11 @@ def train_and_say(
             spread=spread,
             minutes=minutes,
             data_dir=data_dir,
+            loggers=loggers,
             warn=_warn,
         )
-        with patient() as patience:
+        # Closed, so that loggers hear of the end, whatever it is, before a second signal counts.
+        with patient() as patience, contextlib.closing(run):
             for state, info in run:
                 line = line_of(state, info, plan.recipe, 0.0)
                 report(
@@ -124,8 +128,6 @@ def train_and_say(
                     f"meta-rate {plan.meta_rate_at(line['epoch']):.2g}{nonfinite_note(line)}",
                     1,
                 )
-                if tensorboard:
-                    log(read_metrics(folder)[-1])
                 # Its checkpoint has been written by now.
                 where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
                 patience.check(f"after {where}; go on with {go_on}")
@@ -192,7 +194,7 @@ def _check_named(command: Train) -> None:
     )
 
 
-def _train(folder: Path, command: Train, recipe: Recipe) -> MetaState:
+def _train(folder: Path, command: Train, recipe: Recipe, loggers: Sequence[Logger]) -> MetaState:
     return train_and_say(
         folder,
         command.problem_name,
@@ -200,16 +202,16 @@ def _train(folder: Path, command: Train, recipe: Recipe) -> MetaState:
         command.data_dir,
         resume=command.resume,
         budget=command.budget,
-        tensorboard=command.tensorboard,
+        loggers=loggers,
         minutes=command.minutes or math.inf,
         extend=command.begun,
         go_on=command.resumption,
     )
 
 
-def _train_once(command: Train, recipe: Recipe) -> None:
+def _train_once(command: Train, recipe: Recipe, loggers: Sequence[Logger]) -> None:
     folder = command.folder
-    state = _train(folder, command, recipe)
+    state = _train(folder, command, recipe, loggers)
     # Epoch 0: the best is still φ as drawn.
     if int(state.best_epoch) == 0:
         print_summary(folder)
@@ -226,7 +228,7 @@ def _train_once(command: Train, recipe: Recipe) -> None:
     print_verdicts(folder, make_problem(command.problem_name, command.data_dir))
 
 
-def _train_in_stages(command: Train, recipe: Recipe) -> None:
+def _train_in_stages(command: Train, recipe: Recipe, loggers: Sequence[Logger]) -> None:
     """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
     problem = make_problem(command.problem_name, command.data_dir)
     all_stages = stages(command.folder, recipe, command.horizons, command.resume)
@@ -234,7 +236,7 @@ def _train_in_stages(command: Train, recipe: Recipe) -> None:
     kept: Path | None = None
     for index, stage in enumerate(all_stages, 1):
         output().print(f"Stage {index} of {len(all_stages)}: {stage.recipe.steps} steps.")
-        state = _train(stage.folder, command, stage.recipe)
+        state = _train(stage.folder, command, stage.recipe, loggers)
         better = improved(stage, problem, state)
         kept = keep_optimizer(command.folder, stage.folder if better else stage.recipe.init)
         if not better:
@@ -275,7 +277,7 @@ def _train_seeds(command: Train, recipe: Recipe) -> None:
     recipes = [replace(recipe, seed=recipe.seed + index) for index in range(command.seeds)]
     folders = [command.folder / f"seed-{seeded.seed}" for seeded in recipes]
     check_kept(command.folder, folders, command.resume)
-    _, losses = _train_all("seeds", folders, recipes, command)
+    _, losses = _train_all("seeds", folders, recipes, command, names_in(command.log))
     rows = [[str(seeded.seed), number(loss)] for seeded, loss in zip(recipes, losses, strict=True)]
     output().print(table("Seeds", ["seed", "validation loss"], rows))
     finite = [loss for loss in losses if loss < math.inf]
@@ -295,7 +297,11 @@ def _train_seeds(command: Train, recipe: Recipe) -> None:
 
 
 def _train_all(
-    title: str, folders: Sequence[Path], recipes: Sequence[Recipe], command: Train
+    title: str,
+    folders: Sequence[Path],
+    recipes: Sequence[Recipe],
+    command: Train,
+    loggers: Sequence[str] = (),
 ) -> tuple[Form, list[float]]:
     """Train several times, on the workers that there are; return the form, and the losses."""
     problem = make_problem(command.problem_name, command.data_dir)
@@ -312,7 +318,7 @@ def _train_all(
         ).recipe.form
         runs = [
             tasks.training_task(
-                folder, command.problem_name, command.data_dir, replace(recipe, form=form)
+                folder, command.problem_name, command.data_dir, replace(recipe, form=form), loggers
             )
             for folder, recipe in zip(folders, recipes, strict=True)
         ]

@@ -16,6 +16,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "choice.learning": ["Learned", "learn"],
+        "loggers.base": ["Logger"],
+        "loggers.names": ["make_logger"],
         "plan": ["Plan", "plan_of"],
         "recipe": ["Recipe"],
         "run": ["Run"],

@@ -8,6 +8,8 @@ choice.json             what was seen, tried and chosen before, where the recipe
 trials/                 the runs that it was chosen by
 checkpoints/            the whole state after the newest two epochs
 optimizer.safetensors   the best optimizer so far, by validation
+metrics.csv             that log as a table, where a logger writes it
+run-id                  what Weights & Biases and MLflow know the run by, where they are told of it
 .lock                   held by the process that trains
 """
 
@@ -40,9 +42,13 @@ OPTIMIZER = "optimizer.safetensors"
 RESULT = "result.json"
 CHOICE = "choice.json"
 TRIALS = "trials"
+TABLE = "metrics.csv"
+RUN_ID = "run-id"
 CHECKPOINT = r"epoch-\d{6,}\.safetensors"
 """The names of checkpoints, as a regular expression."""
-_NAMES = "|".join(map(re.escape, (CONFIG, METRICS, STOPPED, OPTIMIZER, RESULT, CHOICE)))
+OWN = (CONFIG, OPTIMIZER, METRICS, STOPPED, RESULT, CHOICE, TABLE, RUN_ID)
+"""What a run writes in its folder, be it there or not; its checkpoints lie below."""
+_NAMES = "|".join(map(re.escape, OWN))
 
 
 def resumption(folder: Path) -> str:
@@ -89,7 +95,7 @@ def files_of(folder: Path) -> list[Path]:
 
 def own_files(folder: Path) -> list[Path]:
     """Return what a run writes in a folder, be it there or not; its checkpoints lie below."""
-    return [folder / name for name in (CONFIG, OPTIMIZER, METRICS, STOPPED, RESULT, CHOICE)]
+    return [folder / name for name in OWN]
 
 
 def _kept(folder: Path) -> list[Path]:

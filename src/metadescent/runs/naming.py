@@ -10,7 +10,7 @@ from metadescent._errors import UserError
 from metadescent._names import located
 from metadescent._spec import parse, renamed
 
-SPECIFICATIONS = ("problem", "optimizer", "estimator")
+SPECIFICATIONS = ("problem", "optimizer", "estimator", "logger")
 LONGEST = 100
 """Bytes of a folder's name, of which filesystems take 255 and some, encrypted, 143."""
 RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³]|conin\$|conout\$)(\.|$)", re.IGNORECASE)

@@ -1,11 +1,13 @@
 """Random search of the meta-rate, in short trials (section 3)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from metadescent.problems.base import Problem
+from metadescent.runs.loggers.base import Logger
 from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.training import NonFiniteError, finished_state, train
@@ -24,12 +26,20 @@ def trials(recipe: Recipe, count: int) -> list[Recipe]:
 
 
 def validate_trial(
-    folder: Path, problem: Problem, problem_name: str, recipe: Recipe, data_dir: Path | None = None
+    folder: Path,
+    problem: Problem,
+    problem_name: str,
+    recipe: Recipe,
+    data_dir: Path | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> float:
     """Run a trial to its end, or go on with it; return its best validation loss, ∞ if it broke."""
     plan = plan_of(recipe)
+    run = train(
+        folder, problem, problem_name, plan, resume=True, data_dir=data_dir, loggers=loggers
+    )
     try:
-        for _ in train(folder, problem, problem_name, plan, resume=True, data_dir=data_dir):
+        for _ in run:
             pass
         return float(finished_state(folder, plan).best_loss)
     except NonFiniteError:

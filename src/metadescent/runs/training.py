@@ -3,7 +3,7 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from metadescent._files import locked, write_json, write_lines
 from metadescent._provenance import hardware, versions
 from metadescent.descent.outside import NOT_FINITE
 from metadescent.meta.devices import Spread
-from metadescent.meta.state import MetaState
+from metadescent.meta.state import MetaState, is_over
 from metadescent.meta.train import MetaInfo, meta_train
 from metadescent.problems.base import Problem
 from metadescent.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -30,6 +30,8 @@ from metadescent.runs.folder import (
     read_config,
 )
 from metadescent.runs.log import read_metrics
+from metadescent.runs.loggers.audience import Audience
+from metadescent.runs.loggers.base import Logger
 from metadescent.runs.metrics import line_of, nonfinite
 from metadescent.runs.origin import check_origin, origin_of
 from metadescent.runs.plan import Plan
@@ -52,6 +54,7 @@ def train(
     spread: Spread | None = None,
     minutes: float = math.inf,
     data_dir: Path | None = None,
+    loggers: Sequence[Logger] = (),
     warn: Callable[[str], object] = warnings.warn,
 ) -> Generator[tuple[MetaState, MetaInfo]]:
     """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
@@ -69,7 +72,8 @@ def train(
             in the same φ up to the order of summation.
         minutes: stop after the epoch in which the run has trained for this long in all.
         data_dir: where the problem's data were read, which the folder keeps for whoever resumes.
-        warn: is told, in one sentence, where a damaged checkpoint is passed over.
+        loggers: are told of each epoch once it has been saved; none of them can end the run.
+        warn: is told, in one sentence, where a damaged checkpoint is passed over or a logger fails.
 
     Yields:
         The state after each epoch, and what the epoch had to show; both have been saved by then.
@@ -90,7 +94,7 @@ def train(
         ...     [int(state.epoch) for state, info in run]
         [1, 2]
     """
-    recipe = plan.recipe
+    recipe, audience = plan.recipe, Audience(loggers, warn)
     check_folder(folder, problem_name, recipe, resume)
     origin = origin_of(problem, plan.m, plan.estimator, plan.recipe.unroll)
     if data_dir:
@@ -104,33 +108,40 @@ def train(
         state = load_checkpoint(checkpoints, plan.initial_state, warn=warn)
         # The log may be an epoch ahead of the checkpoint: that epoch is run again.
         metrics = read_metrics(folder)[: int(state.epoch) if state else 0]
-        seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
-        if seconds >= 60 * minutes:
-            return
-        run = meta_train(
-            plan.m,
-            problem,
-            recipe,
-            meta_optimizer=plan.meta_optimizer,
-            key=plan.key,
-            estimator=plan.estimator,
-            weights=plan.weights,
-            state=state,
-            spread=spread,
-        )
-        for state, info in run:
-            if recipe.on_nonfinite == "stop":
-                _check_finite(state, info, recipe, folder)
-            elapsed = round(seconds + time.monotonic() - started, 3)
-            metrics.append(line_of(state, info, recipe, elapsed))
-            # The checkpoint comes last: what it vouches for has been written by then.
-            if state.best_epoch == state.epoch:
-                _save_best(folder, state, config, recipe, metrics, minutes)
-            write_lines(folder / METRICS, metrics)
-            save_checkpoint(checkpoints, state)
-            yield state, info
-            if elapsed >= 60 * minutes:
+        # Looked at in the end: a run that is closed after its last epoch is over too.
+        with audience.session(folder, config, metrics, lambda: _is_over(state, recipe)):
+            seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
+            if seconds >= 60 * minutes:
                 return
+            run = meta_train(
+                plan.m,
+                problem,
+                recipe,
+                meta_optimizer=plan.meta_optimizer,
+                key=plan.key,
+                estimator=plan.estimator,
+                weights=plan.weights,
+                state=state,
+                spread=spread,
+            )
+            for state, info in run:
+                if recipe.on_nonfinite == "stop":
+                    _check_finite(state, info, recipe, folder)
+                elapsed = round(seconds + time.monotonic() - started, 3)
+                metrics.append(line_of(state, info, recipe, elapsed))
+                # The checkpoint comes last: what it vouches for has been written by then.
+                if state.best_epoch == state.epoch:
+                    _save_best(folder, state, config, recipe, metrics, minutes)
+                write_lines(folder / METRICS, metrics)
+                save_checkpoint(checkpoints, state)
+                audience.log(metrics[-1])
+                yield state, info
+                if elapsed >= 60 * minutes:
+                    return
+
+
+def _is_over(state: MetaState | None, recipe: Recipe) -> bool:
+    return state is not None and is_over(state, recipe)
 
 
 def stage_before(recipe: Recipe) -> dict[str, Any] | None:

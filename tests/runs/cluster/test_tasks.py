@@ -236,10 +236,6 @@ def test_tune_takes_several_problems_and_workers_take_them_before(
             "--seeds is 2, and a curriculum has one; run it for each --seed",
         ),
         (
-            ("--seeds", "2", "--tensorboard"),
-            "--seeds is 2, and TensorBoard's log is of one run; leave one of them out",
-        ),
-        (
             ("--workers", "2"),
             "there is one run, and --workers and --scheduler are for several; try --processes, or "
             "more --seeds",

@@ -4,7 +4,7 @@ import contextlib
 import math
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,8 +24,10 @@ from metadescent.runs.choice.kept import keep_best, repeated
 from metadescent.runs.choice.trial import folder_of, go_on_from, seconds_of
 from metadescent.runs.choice.trials import choose
 from metadescent.runs.choice.verdict import LEARNED, UNTRAINED, advice, judge
-from metadescent.runs.folder import CHOICE, CONFIG, check_free
+from metadescent.runs.folder import CHOICE, CONFIG, check_free, read_config
 from metadescent.runs.log import read_metrics
+from metadescent.runs.loggers.audience import Audience
+from metadescent.runs.loggers.base import Logger
 from metadescent.runs.origin import origin_of
 from metadescent.runs.own import load
 from metadescent.runs.plan import plan_of
@@ -65,6 +67,7 @@ def learn(
     steps: int = 100,
     seed: int = 0,
     folder: Path | str | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Learned:
     """Learn an optimizer for a problem: which rule, and how to train it, is found by trials.
 
@@ -74,6 +77,8 @@ def learn(
         steps: the horizon that it is learned for.
         seed: of all that is drawn.
         folder: where the run is kept, to be gone on with after a stop; nowhere if not given.
+        loggers: are told of the training by the recipe that was chosen, the epochs of its trial
+            among the earlier ones; they are not told of the other trials.
 
     Raises:
         UserError: if a number means nothing, f or ∇f is not finite at θ₀, ∇f is 0 there, f is not
@@ -91,7 +96,7 @@ def learn(
     asked = asked_for(type(problem).__name__, minutes, steps, seed)
     with contextlib.ExitStack() as stack:
         place = folder or stack.enter_context(tempfile.TemporaryDirectory())
-        return learn_in(Path(place), problem, asked, warn=warnings.warn)
+        return learn_in(Path(place), problem, asked, loggers=loggers, warn=warnings.warn)
 
 
 def asked_for(problem_name: str, minutes: float, steps: int, seed: int) -> dict[str, Any]:
@@ -118,6 +123,7 @@ def learn_in(
     say: Callable[[Journal], object] = lambda _: None,
     warn: Callable[[str], object] = warnings.warn,
     data_dir: Path | None = None,
+    loggers: Sequence[Logger] = (),
     check: Callable[[str], object] = lambda _: None,
 ) -> Learned:
     """Learn in a folder; what was done there before is not done again.
@@ -126,6 +132,7 @@ def learn_in(
     once a recipe has been chosen, and `check` is called with a word on where it stands whenever all
     is saved, to stop if need be.
     """
+    audience = Audience(loggers, warn)
     # A run that was trained by a recipe is not to become a choice.
     check_free(folder, resume=not is_file(folder / CONFIG) or is_file(folder / CHOICE))
     with locked(folder):
@@ -151,9 +158,13 @@ def learn_in(
             raise
     say(journal)
     if journal.get("kept") is None:
-        _train(folder, problem, journal, recipe, bar, warn, data_dir, check)
+        _train(folder, problem, journal, recipe, bar, warn, data_dir, loggers, check)
         with locked(folder):
             keep_best(folder, problem, journal)
+    else:
+        # Of what a session before this one has finished.
+        with audience.session(folder, read_config(folder), read_metrics(folder), lambda: True):
+            pass
     seen, m = journal.look(), load(folder)
     assert seen is not None
     recipe, parts = repeated(folder, journal), problem.hold_out(HELD_OUT)
@@ -179,6 +190,7 @@ def _train(
     bar: Callable[..., AbstractContextManager[Any]],
     warn: Callable[[str], object],
     data_dir: Path | None,
+    loggers: Sequence[Logger],
     check: Callable[[str], object],
 ) -> None:
     trial = folder_of(folder, journal.get("chosen"))
@@ -196,6 +208,7 @@ def _train(
         # Those of the trial are among the seconds of both.
         minutes=max(1e-3, late - (journal.seconds - seconds_of(trial)) / 60),
         data_dir=data_dir,
+        loggers=loggers,
         warn=warn,
     )
     with contextlib.closing(run), bar("train", recipe.epochs, done) as report:

@@ -24,6 +24,7 @@ from metadescent.registry import make_problem
 from metadescent.runs.cluster.executors import Engine
 from metadescent.runs.cluster.sweeps import sweep
 from metadescent.runs.folder import RESULT
+from metadescent.runs.loggers.names import make_logger
 from metadescent.runs.naming import absolute
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.search import validate_trial
@@ -36,6 +37,12 @@ class Training(NamedTuple):
     problem: str
     data_dir: str | None
     recipe: dict[str, Any]
+    loggers: tuple[str, ...] = ()
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """Return what its result depends on."""
+        return {name: value for name, value in self._asdict().items() if name != "loggers"}
 
 
 class Tuning(NamedTuple):
@@ -49,13 +56,20 @@ class Tuning(NamedTuple):
     num_seeds: int
 
 
-def training_task(folder: Path, problem: str, data_dir: Path | None, recipe: Recipe) -> Training:
+def training_task(
+    folder: Path,
+    problem: str,
+    data_dir: Path | None,
+    recipe: Recipe,
+    loggers: Sequence[str] = (),
+) -> Training:
     """Return the task of a run."""
     # Absolute paths: a worker may be in another folder.
     where = str(data_dir.resolve()) if data_dir else None
     named = {"problem": problem, **asdict(recipe)}
     named = {name: absolute(name, value, Path.cwd()) for name, value in named.items()}
-    return Training(str(folder.resolve()), named.pop("problem"), where, named)
+    followed = tuple(absolute("logger", spec, Path.cwd()) for spec in loggers)
+    return Training(str(folder.resolve()), named.pop("problem"), where, named, followed)
 
 
 def run_trainings(
@@ -70,7 +84,7 @@ def run_trainings(
         engine,
         kept=_kept,
         keep=lambda task, result: write_json(
-            Path(task.folder) / RESULT, {"task": task._asdict(), "result": result}
+            Path(task.folder) / RESULT, {"task": task.question, "result": result}
         ),
         report=lambda task, result: report(task, _loss(result)),
     )
@@ -81,7 +95,8 @@ def run_training(task: Training) -> dict[str, Any]:
     """Do a `Training`."""
     problem, recipe = _problem(task.problem, task.data_dir), Recipe(**task.recipe)
     data_dir = Path(task.data_dir) if task.data_dir else None
-    loss = validate_trial(Path(task.folder), problem, task.problem, recipe, data_dir)
+    loggers = [make_logger(spec) for spec in task.loggers]
+    loss = validate_trial(Path(task.folder), problem, task.problem, recipe, data_dir, loggers)
     # JSON has no infinity.
     return {"loss": loss if math.isfinite(loss) else None}
 
@@ -141,7 +156,7 @@ def _kept(task: Training) -> dict[str, Any] | None:
     try:
         kept = json.loads((Path(task.folder) / RESULT).read_text(encoding="utf-8"))
         # Of another recipe it is not a result; the run's folder will say what differs.
-        return kept["result"] if kept["task"] == task._asdict() else None
+        return kept["result"] if kept["task"] == task.question else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
