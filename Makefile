@@ -10,7 +10,7 @@ CONSTRAINTS := constraints.txt
 INSTALL := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c $(CONSTRAINTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-lowest test-x64 fresh coverage torture mutants bench lint audit docs format clean
+.PHONY: help demo test test-all test-lowest test-stacks run-stacks test-x64 fresh coverage torture mutants bench lint audit docs format clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,14 @@ test-all: $(VENV)/.dev  ## Run the long tests too: kills, several processes, eve
 # Beside .venv, as most of what it installs is of another version.
 test-lowest:  ## Run the tests on the lowest versions that pyproject.toml allows
 	@$(MAKE) VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt test
+
+# An extra that pyproject.toml does not have is left out.
+STACKS := '.[dev,mlflow,wandb]' accelerate lightning transformers
+test-stacks:  ## Run the examples of docs/stacks.md in the libraries that they are for
+	@$(MAKE) VENV=.venv-stacks CONSTRAINTS=constraints-stacks.txt run-stacks
+
+run-stacks: $(VENV)/.stacks
+	$(PYTEST) tests/stacks $(ARGS)
 
 # How long a test may take is for `make test` to say; 64 bits take longer.
 test-x64: export JAX_ENABLE_X64 := 1
@@ -87,6 +95,12 @@ $(VENV)/.dev: pyproject.toml $(CONSTRAINTS)
 	@echo "Installing metadescent and its tools into $(VENV): 2 GB or more, once."
 	@$(INSTALL) -e '.[dev]'
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true  # some files are templates
+	@touch $@
+
+$(VENV)/.stacks: pyproject.toml constraints.txt $(CONSTRAINTS)
+	@$(MAKE_VENV)
+	@echo "Installing metadescent and the libraries of docs/stacks.md into $(VENV): 2 GB or more, once."
+	@$(INSTALL) -e $(STACKS)
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

@@ -49,3 +49,10 @@ def test_the_versions_that_the_tests_run_on_are_allowed() -> None:
     for text in PROJECT["dependencies"]:
         requirement = Requirement(text)
         assert versions[normal(requirement.name)] in requirement.specifier
+
+
+def test_what_stacks_are_installed_have_versions_beside_the_others() -> None:
+    (stacks,) = re.findall(r"^STACKS := '.*' (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    versions = pinned("constraints-stacks.txt")
+    assert {*stacks.split()} <= versions.keys()
+    assert not versions.keys() & pinned("constraints.txt").keys()

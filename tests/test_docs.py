@@ -14,8 +14,8 @@ from metadescent import cli
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = {path.name: path.read_text() for path in sorted(DOCS.glob("*.md"))}
-# Tests of their own run the code of these three, and look at what comes of it.
-ELSEWHERE = {"pytorch.md", "your-own-problem.md", "zoo.md"}
+# Tests of their own run the code of these, and look at what comes of it.
+ELSEWHERE = {"pytorch.md", "stacks.md", "your-own-problem.md", "zoo.md"}
 LONG = {"paper.md", "tutorial.md"}  # they meta-train
 
 

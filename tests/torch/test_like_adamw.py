@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -204,3 +205,26 @@ def test_a_flag_that_no_step_heeds_is_refused(flag: str, done: str, sentence: Ca
     assert sentence(LearnedOptimizer, [ones(3)], "mnist-lstm", **{flag: True}) == expected
     group = {"params": [ones(3)], flag: True}
     assert sentence(LearnedOptimizer, [group], "mnist-lstm") == expected
+
+
+@pytest.mark.parametrize("rate", [1e-3, torch.tensor(1e-3)])
+def test_a_rate_of_adam_s_is_told_to_be_a_factor(rate: Any) -> None:
+    expected = (
+        "lr is 0.001, and of a learned optimizer it is a factor on the step and no rate; leave it "
+        "out, as 1 is what it was trained for"
+    )
+    with pytest.warns(UserWarning, match=f"^{re.escape(expected)}$"):
+        LearnedOptimizer([ones(3)], "mnist-lstm", lr=rate)
+    optimizer = LearnedOptimizer([{"params": [ones(3)], "lr": 0.02}], "mnist-lstm")
+    with pytest.warns(UserWarning, match=r"^lr is 0\.01, and"):
+        optimizer.add_param_group({"params": [ones(2)], "lr": 0.01})
+
+
+def test_of_a_rate_that_has_fallen_so_low_nothing_is_told() -> None:
+    """A scheduler may have set it, and a run may go on from there."""
+    optimizer, twin = (LearnedOptimizer([ones(3)], "mnist-lstm") for _ in range(2))
+    optimizer.param_groups[0]["lr"] = 1e-4
+    optimizer.step()
+    twin.load_state_dict(optimizer.state_dict())
+    twin.step()
+    LearnedOptimizer([ones(3)], "mnist-lstm", lr=0.0)

@@ -5,6 +5,7 @@ groups and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and 
 kernels.
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -21,6 +22,9 @@ from metadescent.torch import shard
 from metadescent.torch.member import Member, rest, shape_of, states_here
 from metadescent.torch.partitioned import fingerprint, number_of, read_groups, wrappers
 from metadescent.torch.row import Row
+
+LOW = 0.01
+"""An lr up to which it is probably the rate of another optimizer, such as Adam's."""
 
 
 class States(defaultdict[Tensor, Any]):
@@ -50,13 +54,14 @@ class LearnedOptimizer(torch.optim.Optimizer):
         optimizer: a name in the zoo or on the Hugging Face Hub, such as "hf://user/repo", or the
             file or run folder of an optimizer of one's own.
         lr: factor on what the optimizer says; 1 is what it was trained for. May differ by group,
-            and schedulers may change it.
+            and schedulers may change it. Of one as low as Adam's rates a warning says so.
         weight_decay: λ of decoupled weight decay. May differ by group.
         maximize: whether to go up instead of down. May differ by group.
         at_rest: whether a coordinate keeps its value, but for weight decay, until its gradient is
             first not 0: padding rows, masked and unused weights. May differ by group.
         foreach, fused: ignored; there is one way of computing a step.
         capturable, differentiable: False, as a step cannot be captured or differentiated.
+            `torch.compile` leaves the step as it is.
 
     h is kept, and the arithmetic done, in float32; updates are rounded to the parameter's dtype.
     A parameter whose gradient is None keeps its value and its h. Of a DTensor each process moves
@@ -116,9 +121,15 @@ class LearnedOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._move_all()
+        return loss
+
+    # `torch.compile` leaves it as it is, as its graph of a whole row has been slower.
+    @torch._disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
+    def _move_all(self) -> None:
+        """Move every parameter that has a gradient."""
         for members in self._moving():
             self._move(members)
-        return loss
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, with an lr and a weight decay of its own if it has them."""
@@ -141,6 +152,12 @@ class LearnedOptimizer(torch.optim.Optimizer):
         except UserError:
             self.param_groups.pop()
             raise
+        if 0 < group["lr"] <= LOW:
+            warnings.warn(
+                f"lr is {float(group['lr']):g}, and of a learned optimizer it is a factor on the "
+                "step and no rate; leave it out, as 1 is what it was trained for",
+                stacklevel=2,
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state as PyTorch does; of what FSDP1 has flattened, feature by feature."""
