@@ -42,7 +42,7 @@ def test_the_code_makes_a_family_of_lines_and_learns_it(monkeypatch: pytest.Monk
 
 
 def test_there_are_commands() -> None:
-    assert len(COMMANDS) == 4
+    assert len(COMMANDS) == 5
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -50,6 +50,13 @@ def test_the_commands_parse(command: str) -> None:
     assert cli._parse(shlex.split(command)[1:])
 
 
-@pytest.mark.parametrize("path", re.findall(r"^The file is \[.+\]\((.+)\)", PAGE, re.MULTILINE))
+FILES = re.findall(r"\[examples/[^]]+\]\(([^)]+)\)", PAGE)
+
+
+def test_there_are_files() -> None:
+    assert len(FILES) == 4
+
+
+@pytest.mark.parametrize("path", FILES)
 def test_the_files_that_it_shows_are_there(path: str) -> None:
     assert (DOCS / path).is_file()
