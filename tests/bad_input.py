@@ -229,6 +229,7 @@ CALLS: dict[str, Any] = {
     "zoo.card: nothing": lambda: md.zoo.card(3),
     "zoo.load: nothing": lambda: md.zoo.load(None),
     "zoo.path: nothing": lambda: md.zoo.path(3),
+    "zoo.pinned: name": lambda: md.zoo.pinned("hf://ada"),
     "zoo.save: nothing": lambda: md.zoo.save(WORK / "m.safetensors", None),
 }
 

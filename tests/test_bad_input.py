@@ -266,6 +266,10 @@ SENTENCES = {
     "zoo.load: nothing": (
         "optimizer is None and must be a name in the zoo or a path; try 'mnist-lstm'"
     ),
+    "zoo.pinned: name": (
+        "'hf://ada' names no user and repository of the Hub; write hf://user/repo, "
+        "hf://user/repo@revision or hf://user/repo/file.safetensors@revision"
+    ),
     "zoo.path: nothing": (
         "optimizer is 3 and must be a name in the zoo or a path; try 'mnist-lstm'"
     ),
@@ -273,7 +277,7 @@ SENTENCES = {
 }
 # Names that are modules, are refused by others, or take anything that there is to take.
 WITHOUT = {
-    "data", "descent", "meta", "optimizers", "problems", "zoo",
+    "bench", "data", "descent", "meta", "optimizers", "problems", "zoo",
     "Batch", "Coordinatewise", "Estimator", "LearnedOptimizer", "Optimizee", "Problem",
     "Trajectory", "UserError", "descend", "start_batch",
 }  # fmt: skip

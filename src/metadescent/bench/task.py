@@ -46,7 +46,7 @@ def every_task() -> dict[str, Task]:
         >>> tasks["noisy-quadratic"].kind
         'synthetic'
         >>> split = tasks["noisy-quadratic"].make(None)
-        >>> split.train.f.batch_size, split.held_out.f.batch_size
+        >>> split.train.batch_size, split.held_out.batch_size
         (8, None)
     """
     return discovered("metadescent.bench.tasks")

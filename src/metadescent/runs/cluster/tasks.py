@@ -37,7 +37,8 @@ class Training(NamedTuple):
     problem: str
     data_dir: str | None
     recipe: dict[str, Any]
-    loggers: tuple[str, ...] = ()
+    # A list, as JSON has it.
+    loggers: Sequence[str] = []
 
     @property
     def question(self) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def training_task(
     where = str(data_dir.resolve()) if data_dir else None
     named = {"problem": problem, **asdict(recipe)}
     named = {name: absolute(name, value, Path.cwd()) for name, value in named.items()}
-    followed = tuple(absolute("logger", spec, Path.cwd()) for spec in loggers)
+    followed = [absolute("logger", spec, Path.cwd()) for spec in loggers]
     return Training(str(folder.resolve()), named.pop("problem"), where, named, followed)
 
 
