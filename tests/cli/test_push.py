@@ -137,8 +137,8 @@ def test_what_cannot_be_pushed_is_told_in_a_sentence(
     assert "there is no pretrained optimizer" in said("no-such", "hf://ada/lstm")
     assert hub.asked == []
     assert said(m, "hf://bob/lstm") == (
-        f"{hub.address} does not let this token do that to bob/lstm (403, You don't have the "
-        'rights to create a model under "bob"); try one that may write what bob has'
+        f"{hub.address} refuses hf://bob/lstm (403, You don't have the rights to create a model "
+        'under "bob"); try a token that may write what bob has'
     )
     monkeypatch.setenv("HF_TOKEN", "hf_other")
     again = "log in by hf auth login, or with $HF_TOKEN"
@@ -197,6 +197,7 @@ def test_wherever_a_command_takes_an_optimizer_it_takes_one_of_the_hub_s(
     assert len(branch) == 1
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_one_of_the_hub_s(hub: Any, m: str, train: Callable) -> None:
     oid = hub.put("ada/mine", {FILE: Path(m).read_bytes()})
     status, _, said = train("--init", "hf://ada/mine", "--out", "run")

@@ -124,6 +124,18 @@ def test_what_the_cache_has_damaged_is_fetched_again_once_it_is_deleted(
     assert_same_bits(zoo.load(NAME), two[0][0])
 
 
+def test_what_the_cache_has_is_no_larger_either(
+    hub: Any, two: list[tuple[LSTM, bytes]], monkeypatch: pytest.MonkeyPatch, sentence: Callable
+) -> None:
+    hub.put("ada/lstm", {FILE: two[0][1]})
+    name, size = zoo.pinned(NAME), len(two[0][1])
+    monkeypatch.setattr(rim, "MOST_BYTES", size - 1)
+    hub.asked.clear()
+    text = sentence(zoo.load, name)
+    assert text.startswith(f"{name} has {size:,} bytes and an optimizer has at most {size - 1:,};")
+    assert hub.asked == []
+
+
 def test_what_is_no_optimizer_is_refused(hub: Any, sentence: Callable) -> None:
     for data in (b"", b"<html>", (1 << 40).to_bytes(8, "little") + b"{}"):
         oid = hub.put("ada/lstm", {FILE: data})
@@ -265,7 +277,7 @@ SENTENCES: list[tuple[dict[str, Any], str, str]] = [
         "and name the file if it is one",
     ),
     (FORGED, NAME, f"HUB does not say which commit {NAME} is from; is it the address of a Hub?"),
-    ({"status": 503}, NAME, f"HUB does not serve {NAME} (503, out of order); try again later"),
+    ({"status": 500}, NAME, f"HUB does not serve {NAME} (500, out of order); try again later"),
 ]
 
 

@@ -47,11 +47,7 @@ def from_hub(text: str) -> Fetched:
         raise UserError(
             f"{api.endpoint} does not say which commit {name} is from; is it the address of a Hub?"
         )
-    if (head.size or 0) > MOST_BYTES:
-        raise UserError(
-            f"{name} has {head.size:,} bytes and an optimizer has at most {MOST_BYTES:,}; download "
-            "it and name the file if it is one"
-        )
+    _check_size(name, head.size or 0)
     name = name._replace(revision=head.commit_hash)
     with _told(hub, api, name), _quiet(hub):
         path = api.hf_hub_download(name.repo, name.file, revision=name.revision)
@@ -104,8 +100,17 @@ def _cached(hub: Any, name: HubName) -> Any:
     return hub.try_to_load_from_cache(name.repo, name.file, revision=name.revision)
 
 
+def _check_size(name: HubName, size: int) -> None:
+    if size > MOST_BYTES:
+        raise UserError(
+            f"{name} has {size:,} bytes and an optimizer has at most {MOST_BYTES:,}; download it "
+            "and name the file if it is one"
+        )
+
+
 def _checked(name: HubName, path: Path) -> Path:
     """Return the path of a whole file of ours."""
+    _check_size(name, path.stat().st_size)
     try:
         read_tensors(path)
     except UserError as error:

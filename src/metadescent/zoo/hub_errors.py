@@ -62,10 +62,8 @@ def _refused(hub: Any, endpoint: str, name: HubName, error: Any, writes: bool) -
         return f"{endpoint} {what} for {name}; {LOG_IN}"
     said = f"{status}, {_reason(error)}"
     if status == 403:
-        return (
-            f"{endpoint} does not let this token do that to {name.repo} ({said}); try one that may "
-            f"write what {name.repo.partition('/')[0]} has"
-        )
+        right, user = "write" if writes else "read", name.repo.partition("/")[0]
+        return f"{endpoint} refuses {name} ({said}); try a token that may {right} what {user} has"
     return f"{endpoint} does not serve {name} ({said}); try again later"
 
 
