@@ -106,13 +106,17 @@ def entries_of_matrix(
 def likings(key: PRNGKeyArray, shape: tuple[int, int], rank: int) -> tuple[Pairs, Pairs]:
     """Draw who likes what, 1 or 0; a few people and things come up often, as 1 / rank."""
     *keys, rows_key, columns_key, bias_key, y_key = jax.random.split(key, 6)
-    log_odds = [-jnp.log(jnp.arange(1.0, size + 1)) for size in shape]
-    count = (TRAIN + HELD_OUT,)
-    drawn = [jax.random.categorical(k, o, shape=count) for k, o in zip(keys, log_odds, strict=True)]
-    x = jnp.stack(drawn, -1)
+    x = jnp.stack([_ranks(k, size) for k, size in zip(keys, shape, strict=True)], -1)
     bias = jax.random.normal(bias_key, (shape[1],))
     score = 2 * _product(rows_key, columns_key, shape, rank)[x[:, 0], x[:, 1]] + bias[x[:, 1]]
     return _tossed(y_key, x, score)
+
+
+def _ranks(key: PRNGKeyArray, size: int) -> Int[Array, " examples"]:
+    """Draw ranks from 0 on with odds 1 / (1 + rank)."""
+    summed = jnp.cumsum(1 / jnp.arange(1.0, size + 1))
+    drawn = jax.random.uniform(key, (TRAIN + HELD_OUT,)) * summed[-1]
+    return jnp.searchsorted(summed[:-1], drawn, side="right")
 
 
 def _product(

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent.bench.fitting import Model
-from metadescent.bench.models.layers import Layer, drawn
-from metadescent.bench.models.perceptron import MLP
+from metadescent.bench.models.layers import drawn
+from metadescent.bench.models.supervised import Network
+from metadescent.problems.base import Theta
 
 KAPPA = 0.1
 Column = Float[Array, " points"]
@@ -24,13 +25,13 @@ class HeatEquation(Model):
     An example is a point (x, t) inside; x is a place at the start too, and t a time at both ends.
     """
 
-    network: MLP
+    network: Network
 
-    def init(self, key: PRNGKeyArray) -> list[Layer]:
+    def init(self, key: PRNGKeyArray) -> Theta:
         return drawn(key, self.network.plan())
 
     def loss(
-        self, theta: list[Layer], examples: Float[Array, "points 2"], key: PRNGKeyArray | None
+        self, theta: Theta, examples: Float[Array, "points 2"], key: PRNGKeyArray | None
     ) -> Float[Array, "..."]:
         del key
         x, t = examples.T

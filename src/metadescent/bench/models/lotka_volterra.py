@@ -34,7 +34,7 @@ class LotkaVolterra(Network):
             z = _runge_kutta(theta, z, self.interval)
             return z, z
 
-        _, path = jax.lax.scan(step, x, length=self.times, unroll=self.times)
+        _, path = jax.lax.scan(step, x, length=self.times)
         return path.swapaxes(0, 1)
 
 

@@ -21,8 +21,6 @@ from metadescent.problems.base import Theta
 
 CellKind = Literal["rnn", "gru", "lstm"]
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-UNROLLED = 8
-"""Times that a loop goes through in one turn: each turn costs as much as a small cell."""
 
 State = tuple[Float[Array, "batch units"], ...]  # h, and c of the LSTM
 Sequence = Float[Array, "batch times _"]
@@ -51,7 +49,8 @@ def recur(kind: CellKind, cell: Layer, x: Sequence) -> Sequence:
         state = _CELLS[kind](state, a, cell["u"])
         return state, state[0]
 
-    _, h = jax.lax.scan(step, begin, drive, unroll=min(UNROLLED, len(drive)))
+    # Several times in one turn of the loop took longer, and far longer to compile.
+    _, h = jax.lax.scan(step, begin, drive)
     return h.swapaxes(0, 1)
 
 

@@ -77,8 +77,8 @@ NAMED = {
     ),
     "text-lstm": Task(
         "language",
-        "LSTM of 48 units over 32 letters of text",
-        partial(make_letter_reader, kind="lstm", units=48, batch_size=16),
+        "LSTM of 32 units over 32 letters of text",
+        partial(make_letter_reader, kind="lstm", units=32, batch_size=16),
     ),
     "text-transformer": Task(
         "language",
