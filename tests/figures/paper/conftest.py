@@ -108,13 +108,15 @@ def claims(panel: Callable) -> Callable[..., dict[str, Any]]:
 
 
 def judged(experiment: LearningCurves, panel: Callable, changed: Panels | None) -> list[Any]:
-    from metadescent.figures.paper.claims import judge
+    from metadescent.figures.paper.claims import judge_claims
 
     panels = {
         name: panel(setting, **AHEAD.get((experiment.figure, name), {}))
         for name, setting in experiment.settings.items()
     }
-    return judge(CRITERIA[experiment.figure], experiment.records(panels | dict(changed or {})))
+    return judge_claims(
+        CRITERIA[experiment.figure], experiment.records(panels | dict(changed or {}))
+    )
 
 
 # Where levels other than the usual ones are such as the claims have them.

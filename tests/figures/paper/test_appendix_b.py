@@ -19,7 +19,7 @@ from metadescent.figures.output import render
 from metadescent.figures.paper import appendix_b, experiment_of, update_functions
 from metadescent.figures.paper.appendix_b import BEGUN, live, record_by
 from metadescent.figures.paper.budgets import BUDGETS
-from metadescent.figures.paper.claims import judge
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.criteria import (
     CARRY,
     CRITERIA,
@@ -53,7 +53,7 @@ def judged(figure: str, width: float = 0.01, **levels: Sequence[float]) -> dict[
         QUANTITIES[key]: {n: runs(x, width) for n, x in zip(NAMES, of, strict=False)}
         for key, of in levels.items()
     }
-    claims = judge(CRITERIA[figure], record_by(100, values))
+    claims = judge_claims(CRITERIA[figure], record_by(100, values))
     return {claim.id: claim for claim in claims}
 
 
@@ -177,7 +177,9 @@ def test_each_figure_is_measured_judged_and_drawn(tiny: Any) -> None:
         assert len(result.claims) == len(CRITERIA[figure])
         assert result.measured["optimizer"] == "mnist-lstm"
         # Of one and the same rule nothing is learned, and one that nobody trained has no steps.
-        holds = {claim.id for claim in judge(CRITERIA[figure], result.records) if claim.holds}
+        holds = {
+            claim.id for claim in judge_claims(CRITERIA[figure], result.records) if claim.holds
+        }
         assert holds <= {"adam"}
         assert set(result.measured["rates"]) == {"sgd", "adam"}
         assert json.loads(json.dumps(result.to_json()))["measured"] == result.measured
@@ -206,7 +208,7 @@ class SGD(LearnedOptimizer):
 @pytest.mark.parametrize("figure", ["figure10", "figure11"])
 def test_of_sgd_nothing_holds_that_the_paper_sees_of_the_lstm(figure: str, tiny: Any) -> None:
     result = tiny(figure, SGD(jnp.asarray(0.3)))
-    holds = {claim.id for claim in judge(CRITERIA[figure], result.records) if claim.holds}
+    holds = {claim.id for claim in judge_claims(CRITERIA[figure], result.records) if claim.holds}
     assert holds <= {"adam"}
     (record,) = result.records.values()
     quantity = CARRY if figure == "figure10" else STEPS

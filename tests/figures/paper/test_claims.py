@@ -14,7 +14,7 @@ from metadescent.figures.paper.claims import (
     Pair,
     Value,
     alternatives_of,
-    judge,
+    judge_claims,
     outcome_of_pair,
 )
 from metadescent.figures.paper.criterion import BEGUN, ONE, Criterion
@@ -35,7 +35,7 @@ def verdict(panel: Callable) -> Callable[..., Claim]:
 
     def of(levels: dict[str, float], width: float = 0.01, **options: Any) -> Claim:
         records = {"p": record_of(panel(levels, width=width), ["least", "second half"])}
-        (claim,) = judge([criterion(**options)], records)
+        (claim,) = judge_claims([criterion(**options)], records)
         return claim
 
     return of
@@ -137,7 +137,7 @@ def test_single_steps_all_have_to_be_ahead(panel: Callable) -> None:
     def at(step: int, loss: float) -> Claim:
         made = panel(levels)
         made.losses[M][:, step] *= loss / 0.2
-        (claim,) = judge(
+        (claim,) = judge_claims(
             [criterion(quantity="second half")], {"p": record_of(made, ["second half"])}
         )
         return claim
@@ -156,7 +156,7 @@ def test_a_run_settles_where_it_ends_near_its_own_least(panel: Callable) -> None
         for run, losses in enumerate(made.losses[M]):
             losses[5 * run] *= least
         records = {"p": record_of(made, ["least"])}
-        (claim,) = judge([criterion(quantity="last", kind="settles", margin=1.1)], records)
+        (claim,) = judge_claims([criterion(quantity="last", kind="settles", margin=1.1)], records)
         return claim.holds
 
     assert settles(0.95)
@@ -169,7 +169,7 @@ def test_a_larger_lead_is_one_over_the_best_baseline_of_each_panel(panel: Callab
             name: record_of(panel({M: mine, "adam": 0.3, "sgd": 0.5}))
             for name, mine in (("small", small), ("large", large))
         }
-        (claim,) = judge([criterion(panels=("small", "large"), kind="larger lead")], records)
+        (claim,) = judge_claims([criterion(panels=("small", "large"), kind="larger lead")], records)
         return claim
 
     claim = judged(0.15, 0.24)
@@ -185,7 +185,9 @@ def test_shares_are_beside_a_constant() -> None:
 
     def claim(margin: float, kind: str, values: np.ndarray = shares) -> Claim:
         of = {"p": Record(4, (M,), (), {"share": {M: values}})}
-        (judged,) = judge([criterion(quantity="share", kind=kind, margin=margin, others=ONE)], of)
+        (judged,) = judge_claims(
+            [criterion(quantity="share", kind=kind, margin=margin, others=ONE)], of
+        )
         return judged
 
     assert claim(0.5, "above each").holds
@@ -214,7 +216,7 @@ def test_what_a_claim_is_given_has_to_hold_too(panel: Callable) -> None:
             criterion(id="b", margin=second, given=("a",)),
             criterion(id="c", margin=third, given=("b",)),
         ]
-        return [claim.holds for claim in judge(criteria, records)]
+        return [claim.holds for claim in judge_claims(criteria, records)]
 
     assert holds(0.9, 0.9, 0.9) == [True, True, True]
     assert holds(0.1, 0.9, 0.9) == [False, False, False]
@@ -246,7 +248,7 @@ def test_who_diverges_supports_nothing(
         blown = "adam" if options.get("kind") == "equivalent" else M
         made.losses[blown][3, first:] = value
         records = {"p": record_of(made, ["least", "second half"])}
-        (claim,) = judge([criterion(**options)], records)
+        (claim,) = judge_claims([criterion(**options)], records)
         assert claim.holds is False
 
 
@@ -257,7 +259,7 @@ def test_a_baseline_that_diverges_is_left_out_and_the_others_are_not(
     def holds(mine: float, **baselines: float) -> bool | None:
         made = panel({M: mine, **baselines})
         made.losses["sgd"][:3, 50:] = value
-        (claim,) = judge([criterion()], {"p": record_of(made)})
+        (claim,) = judge_claims([criterion()], {"p": record_of(made)})
         return claim.holds
 
     assert holds(0.2, sgd=0.1, adam=0.3)
@@ -274,7 +276,7 @@ def test_few_problems_on_which_a_baseline_blew_up_are_left_out_of_its_pair(
     gone[7] = 1e9
     values = {"tenth": {M: 0.9 * runs, "sgd": gone}, "last": {M: runs, "sgd": runs}}
     record = Record(10, (M,), ("sgd",), values, {"sgd": [7]})
-    (claim,) = judge([criterion()], {"p": record})
+    (claim,) = judge_claims([criterion()], {"p": record})
     assert claim.holds
     assert claim.ratio == pytest.approx(0.9)
     assert record.rivals == ("sgd",)
@@ -290,7 +292,7 @@ def test_a_ratio_of_one_panel_to_another_takes_as_many_problems() -> None:
 
 def test_of_one_problem_nothing_is_certain() -> None:
     one = Record(1, (M,), ("sgd",), {"tenth": {M: np.ones(1), "sgd": np.full(1, 9.0)}})
-    (claim,) = judge([criterion()], {"p": one})
+    (claim,) = judge_claims([criterion()], {"p": one})
     assert (claim.holds, claim.measured, claim.reference) == (False, 1.0, 9.0)
 
 
@@ -298,7 +300,9 @@ def test_no_loss_is_a_multiple_of_one_below_zero() -> None:
     losses = -100 - RNG.random(8)
     for margin, holds in ((1.0, True), (0.95, False), (1.05, False)):
         values = {"tenth": {M: losses, "sgd": losses + 5}}
-        (claim,) = judge([criterion(margin=margin)], {"p": Record(1, (M,), ("sgd",), values)})
+        (claim,) = judge_claims(
+            [criterion(margin=margin)], {"p": Record(1, (M,), ("sgd",), values)}
+        )
         assert claim.holds is holds
         assert math.isnan(claim.ratio)
 

@@ -13,7 +13,7 @@ from metadescent.descent import baselines
 from metadescent.descent.beginnings import as_begun
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.paper import experiments
-from metadescent.figures.paper.claims import judge
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.criteria import CRITERIA
 from metadescent.figures.paper.criterion import BASELINES, BEGUN, LEADER, OURS, Kind
 from metadescent.figures.paper.panels import LearningCurves
@@ -214,6 +214,6 @@ def test_a_subset_of_criteria_is_judged_alone(panel: Callable) -> None:
     few = {n: s for n, s in experiment.settings.items() if n in ("mnist-100", "mnist-100-paper")}
     criteria = [c for c in CRITERIA["transfer"] if set(c.panels) <= set(few)]
     small = replace(experiment, settings=few, criteria=criteria)
-    claims = judge(criteria, small.records({n: panel(s) for n, s in few.items()}))
+    claims = judge_claims(criteria, small.records({n: panel(s) for n, s in few.items()}))
     assert [claim.id for claim in claims] == ["mnist-100"]
     assert as_begun("mlp-robust-lstm") in panel(few["mnist-100"]).curves

@@ -18,7 +18,7 @@ from metadescent.descent.comparison import Comparison
 from metadescent.descent.tuning import untuned
 from metadescent.figures.paper import experiment_of, experiments, figure4, panels
 from metadescent.figures.paper.budgets import BUDGETS
-from metadescent.figures.paper.claims import judge
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.experiment import Reproduction, reproduce
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
@@ -100,7 +100,7 @@ def test_one_bad_step_beyond_the_horizon_is_enough(panel: Callable, failing: Cal
 def test_json(panel: Callable) -> None:
     found = measured(panel)
     records = FIGURE.records(found)
-    claims = judge(FIGURE.criteria, records)
+    claims = judge_claims(FIGURE.criteria, records)
     written = Reproduction("figure4", found, records, claims, lambda: FIGURE.plot(found)).to_json()
     assert list(written) == ["figure", "panels", "claims", "rates", "runs"]
     again = json.loads(json.dumps(written, allow_nan=False))

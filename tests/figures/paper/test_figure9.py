@@ -13,10 +13,10 @@ import pytest
 
 from metadescent.descent.beginnings import as_begun
 from metadescent.figures.paper import experiment_of, figure9, styling
-from metadescent.figures.paper.claims import judge
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.criteria import CRITERIA
 from metadescent.figures.paper.experiment import reproduce
-from metadescent.figures.paper.figure9 import PIECES, Piece, Result, Triple, beyond, records_of
+from metadescent.figures.paper.figure9 import PIECES, Painted, Piece, Triple, beyond, records_of
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.data.content import TINY_IMAGENET
 from metadescent.problems.data.embedded import EMBEDDED
@@ -40,12 +40,12 @@ def triple(
     theta = np.zeros((16, 16, 3)) if theta is None else theta
     before, after = Terms(0.0, 0.8, 0.1), Terms(content, style, 0.1)
     piece = Piece("china", "the_scream", size)
-    return Triple(piece, grey, grey, before, Result(theta, after, f), Result(theta, after, begun))
+    return Triple(piece, grey, grey, before, Painted(theta, after, f), Painted(theta, after, begun))
 
 
 def failing(*triples: Triple) -> list[str]:
     alright = [triple(size=size, f=f) for size in (64, 128) for f in (0.8, 0.81)]
-    claims = judge(CRITERIA["figure9"], records_of(M, 128, [*alright, *triples]))
+    claims = judge_claims(CRITERIA["figure9"], records_of(M, 128, [*alright, *triples]))
     assert len({claim.text for claim in claims}) == len(claims) == 10
     assert {claim.section for claim in claims} == {"ours"}
     return [claim.id for claim in claims if not claim.holds]
@@ -181,7 +181,7 @@ def test_every_piece_is_styled_and_reported(count: int, monkeypatch: pytest.Monk
     assert len(reports) == count
     json.dumps(reproduction.to_json())
     # What does not move is styled by no means, and trained as it begins.
-    claims = judge(CRITERIA["figure9"], reproduction.records)
+    claims = judge_claims(CRITERIA["figure9"], reproduction.records)
     assert {c.id.partition("-")[2] for c in claims if c.holds} <= {"finite", "border", "content"}
     assert [c.holds for c in claims if "style" in c.id or "learned" in c.id] == [False] * 4
     assert reproduction.panels == {}

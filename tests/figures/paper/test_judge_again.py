@@ -16,7 +16,7 @@ from scipy import stats
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.paper import experiments, panels
 from metadescent.figures.paper.budgets import BUDGETS, Budget, Seeds
-from metadescent.figures.paper.claims import judge
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.criteria import CRITERIA
 from metadescent.figures.paper.experiment import Reproduction, reproduce
 from metadescent.figures.paper.panels import LearningCurves
@@ -57,7 +57,7 @@ def test_it_agrees_on_every_figure_where_claims_hold_and_where_they_do_not(
 
 def of(experiment: LearningCurves, made: dict[str, Comparison]) -> Any:
     records = experiment.records(made)
-    claims = judge(CRITERIA[experiment.figure], records)
+    claims = judge_claims(CRITERIA[experiment.figure], records)
     return written(Reproduction(experiment.figure, made, records, claims, lambda: None))
 
 
@@ -81,7 +81,7 @@ def test_it_agrees_on_a_smoke_run_of_which_an_untrained_lstm_supports_nothing(
     path.write_text(json.dumps(found), encoding="utf-8")
     # By itself: neither the package nor JAX is imported.
     code = (
-        f"import runpy, sys; sys.argv = ['judge', {str(path)!r}];"
+        f"import runpy, sys; sys.argv = ['judge_claims', {str(path)!r}];"
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__');"
         "sys.exit(bool({'metadescent', 'jax', 'scipy'} & set(sys.modules)))"
     )

@@ -13,7 +13,7 @@ from metadescent.figures.paper.records import (
     QUANTITIES,
     Record,
     called,
-    mean_of,
+    mean_run,
     record_of,
     rounded,
     tenth,
@@ -86,8 +86,8 @@ def test_a_mean_leaves_out_the_few_that_blew_up() -> None:
     record = Record(1, (), ("sgd",), {"last": {"sgd": runs}}, {"sgd": [39]})
     known = summarize(runs[:-1, None])
     assert isinstance(known, Curve)
-    assert mean_of(record, "last", "sgd") == pytest.approx(
+    assert mean_run(record, "last", "sgd") == pytest.approx(
         [float(values[0]) for values in known[:3]]
     )
     many = record._replace(blown_up={"sgd": [37, 38, 39]})
-    assert mean_of(many, "last", "sgd")[0] > 1e7
+    assert mean_run(many, "last", "sgd")[0] > 1e7

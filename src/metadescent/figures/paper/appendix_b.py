@@ -26,7 +26,7 @@ from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.figures.paper.budgets import Seeds
 from metadescent.figures.paper.criteria import ALL
 from metadescent.figures.paper.experiment import Context, Experiment, Reproduction
-from metadescent.figures.paper.records import Record, mean_of, rounded
+from metadescent.figures.paper.records import Record, mean_run, rounded
 from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 from metadescent.zoo import file as artifact
@@ -52,7 +52,7 @@ class Setup(NamedTuple):
     def to_json(self, record: Record) -> dict[str, Any]:
         """Return what was compared on what, and means over the trajectories."""
         means = {
-            quantity: {name: mean_of(record, quantity, name)[0] for name in by_name}
+            quantity: {name: mean_run(record, quantity, name)[0] for name in by_name}
             for quantity, by_name in record.values.items()
         }
         finite = {

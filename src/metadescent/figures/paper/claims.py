@@ -18,7 +18,7 @@ from metadescent.descent.beginnings import as_begun
 from metadescent.descent.pairs import LEVEL, difference, ratio_of_means
 from metadescent.figures.paper import wording
 from metadescent.figures.paper.criterion import BASELINES, BEGUN, LEADER, ONE, Criterion
-from metadescent.figures.paper.records import Record, mean_of
+from metadescent.figures.paper.records import Record, mean_run
 
 Records = Mapping[str, Record]
 
@@ -98,7 +98,7 @@ class Claim(NamedTuple):
 NOTHING = Outcome(False, math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
-def judge(criteria: Iterable[Criterion], records: Records) -> list[Claim]:
+def judge_claims(criteria: Iterable[Criterion], records: Records) -> list[Claim]:
     """Return a claim for each criterion, judged by records alone."""
     claims = {criterion.id: _judged(criterion, records) for criterion in criteria}
 
@@ -183,7 +183,7 @@ def _value(criterion: Criterion, panel: str, name: str) -> Value:
 
 def _lead(criterion: Criterion, panel: str, record: Record) -> Value | None:
     """Return the leader's runs in units of those of the baseline whose mean is least."""
-    means = {name: mean_of(record, criterion.quantity, name)[0] for name in record.rivals}
+    means = {name: mean_run(record, criterion.quantity, name)[0] for name in record.rivals}
     finite = {name: mean for name, mean in means.items() if math.isfinite(mean)}
     if not finite:
         return None

@@ -16,7 +16,7 @@ from metadescent.figures.paper.networks import (
     SIMILAR,
     UNSEEN,
     layers_of,
-    network,
+    panel_name,
 )
 
 SUBSTANTIAL = 0.8  # "substantially", "by a significant margin": as the paper's plots show
@@ -102,7 +102,7 @@ _BETTER = (
 def _similar(id: str, layers: int, hidden: tuple[int, ...]) -> Criterion:
     *few, most = hidden
     where = f"{layers_of(layers)} of {', '.join(map(str, few))} and {most} units"
-    panels = tuple(network(layers, n) for n in hidden)
+    panels = tuple(panel_name(layers, n) for n in hidden)
     return Criterion(id, f"{_BETTER} ({where})", "3.2", panels, "tenth")
 
 
@@ -110,7 +110,7 @@ def _similar(id: str, layers: int, hidden: tuple[int, ...]) -> Criterion:
 FIGURE6 = (
     _similar("similar", 1, SIMILAR),
     *(_similar(layers_of(layers).replace(" hidden ", "-"), layers, HIDDEN) for layers in LAYERS),
-    _learned(tuple(network(layers, n) for layers in LAYERS for n in HIDDEN)),
+    _learned(tuple(panel_name(layers, n) for layers in LAYERS for n in HIDDEN)),
 )
 
 LSTM, SUB = "cifar10-lstm", "cifar10-lstm-sub"

@@ -26,7 +26,7 @@ from metadescent.figures.paper.appendix_b import (
     live,
     record_by,
 )
-from metadescent.figures.paper.claims import judge
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.criteria import CARRY, CRITERIA, SIZE, TIME_SCALE
 from metadescent.figures.paper.experiment import Context, Reproduction
 from metadescent.figures.paper.records import Record
@@ -51,7 +51,7 @@ class Figure10(UpdatesExperiment):
             self.figure,
             {},
             records,
-            judge(CRITERIA[self.figure], records),
+            judge_claims(CRITERIA[self.figure], records),
             lambda: draw_histories(panels),
             setup.to_json(record),
         )

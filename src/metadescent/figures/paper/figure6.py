@@ -15,9 +15,9 @@ import numpy as np
 
 from metadescent.figures.paper.criteria import CRITERIA
 from metadescent.figures.paper.experiment import Panels
-from metadescent.figures.paper.networks import HIDDEN, LAYERS, TRAINED_ON, layers_of, network
+from metadescent.figures.paper.networks import HIDDEN, LAYERS, TRAINED_ON, layers_of, panel_name
 from metadescent.figures.paper.panels import LearningCurves, Setting
-from metadescent.figures.paper.records import Record, mean_of, record_of
+from metadescent.figures.paper.records import Record, mean_run, record_of
 from metadescent.figures.sweeps import Sweep, Trend, draw_sweeps
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LSTM = "mnist-lstm"
 SETTINGS = {
-    network(layers, hidden): Setting(
+    panel_name(layers, hidden): Setting(
         problem=f"mnist(hidden={(hidden,) * layers})",
         optimizer=LSTM,
         num_steps=100,
@@ -43,13 +43,13 @@ def _draw(panels: Panels) -> "matplotlib.figure.Figure":
     records = {name: record_of(panel) for name, panel in panels.items()}
     # As in the paper, lines show the network that the optimizer was meta-trained on, and its final
     # loss there.
-    trained_on = records[network(1, TRAINED_ON)]
-    level, *_ = mean_of(trained_on, "tenth", trained_on.learned[0])
+    trained_on = records[panel_name(1, TRAINED_ON)]
+    level, *_ = mean_run(trained_on, "tenth", trained_on.learned[0])
     return draw_sweeps(
         [
             Sweep(
                 HIDDEN,
-                _trends(panels, [records[network(layers, hidden)] for hidden in HIDDEN]),
+                _trends(panels, [records[panel_name(layers, hidden)] for hidden in HIDDEN]),
                 title=layers_of(layers),
                 x_label="Hidden units per layer",
                 y_label="Final loss (nats)",
@@ -65,7 +65,7 @@ def _draw(panels: Panels) -> "matplotlib.figure.Figure":
 def _trends(panels: Panels, points: Sequence[Record]) -> dict[str, Trend]:
     return {
         name: Trend(
-            *np.transpose([mean_of(point, "tenth", name) for point in points]),
+            *np.transpose([mean_run(point, "tenth", name) for point in points]),
             learned=curve.rate is None,
         )
         for name, curve in next(iter(panels.values())).curves.items()

@@ -27,7 +27,7 @@ import numpy as np
 from metadescent.descent.beginnings import as_begun
 from metadescent.descent.trace import descend
 from metadescent.figures.axes import arrange
-from metadescent.figures.paper.claims import judge
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.criteria import (
     AT_THE_BORDER,
     CONTENT_LEFT,
@@ -82,7 +82,7 @@ PIECES = (
 TEST = sum(isinstance(piece.content, int) for piece in PIECES)
 
 
-class Result(NamedTuple):
+class Painted(NamedTuple):
     """θ after the last step, L_content, … there, and f."""
 
     theta: np.ndarray
@@ -97,8 +97,8 @@ class Triple(NamedTuple):
     content: np.ndarray
     style: np.ndarray
     before: Terms
-    trained: Result
-    begun: Result
+    trained: Painted
+    begun: Painted
 
 
 class Gallery(Experiment):
@@ -126,7 +126,7 @@ class Gallery(Experiment):
             context.progress(f"{piece.content} in the style of {TITLES[piece.style]}")
         measured = {"optimizer": name, "steps": num_steps, "pictures": [*map(_to_json, triples)]}
         records = records_of(name, num_steps, triples)
-        claims = judge(CRITERIA[self.figure], records)
+        claims = judge_claims(CRITERIA[self.figure], records)
         return Reproduction(self.figure, {}, records, claims, lambda: _draw(triples), measured)
 
 
@@ -159,10 +159,10 @@ def styled(
     f = eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0])
     terms: Callable[..., Terms] = eqx.filter_jit(type(f).terms)
 
-    def result(m: LearnedOptimizer) -> Result:
+    def result(m: LearnedOptimizer) -> Painted:
         *_, last = descend(m, f, f.init(key), key, num_gradients=num_steps)
         at = jax.tree.map(float, terms(f, last.theta))
-        return Result(np.asarray(last.theta), at, float(f.loss(last.theta, key)))
+        return Painted(np.asarray(last.theta), at, float(f.loss(last.theta, key)))
 
     before = jax.tree.map(float, terms(f, to_theta(content)))
     return Triple(piece, content, style, before, *map(result, rules))
@@ -185,7 +185,7 @@ def records_of(name: str, steps: int, triples: Sequence[Triple]) -> dict[str, Re
             name: [(triple.before, triple.trained) for triple in chosen],
             as_begun(name): [(triple.before, triple.begun) for triple in chosen],
         }
-        of: dict[str, Callable[[Terms, Result], Any]] = {
+        of: dict[str, Callable[[Terms, Painted], Any]] = {
             FINITE: lambda _, result: float(np.isfinite(result.theta).mean()),
             # Of a picture that is broken elsewhere the border is not worth looking at.
             AT_THE_BORDER: lambda _, result: (

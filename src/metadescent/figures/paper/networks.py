@@ -33,6 +33,6 @@ def layers_of(count: int) -> str:
     return f"{count} hidden layer{'s' if count > 1 else ''}"
 
 
-def network(layers: int, hidden: int) -> str:
+def panel_name(layers: int, hidden: int) -> str:
     """Return the panel of figure 6 of so many layers of so many units."""
     return f"{layers_of(layers).replace(' hidden ', '-')}-{hidden}-units"

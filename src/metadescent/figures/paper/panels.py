@@ -18,7 +18,7 @@ from metadescent.descent.curves import Curve
 from metadescent.descent.tuning import untuned
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.paper.budgets import Budget, Kind
-from metadescent.figures.paper.claims import judge, quantities_of
+from metadescent.figures.paper.claims import judge_claims, quantities_of
 from metadescent.figures.paper.costs import with_costs
 from metadescent.figures.paper.criterion import Criterion
 from metadescent.figures.paper.experiment import Context, Experiment, Panels, Reproduction
@@ -112,7 +112,7 @@ class LearningCurves(Experiment):
             if self.one_by_one:
                 jax.clear_caches()
         records = self.records(panels)
-        claims = judge(self.criteria, records)
+        claims = judge_claims(self.criteria, records)
         return Reproduction(self.figure, panels, records, claims, lambda: self.plot(panels))
 
     def records(self, panels: Panels) -> dict[str, Record]:

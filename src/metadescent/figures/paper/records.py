@@ -155,7 +155,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(short), short, wide)
 
 
-def mean_of(record: Record, quantity: str, name: str) -> tuple[float, float, float]:
+def mean_run(record: Record, quantity: str, name: str) -> tuple[float, float, float]:
     """Return the mean of what runs came to and its interval, without the few that blew up."""
     values = record.values[quantity][name]
     if not record.diverged(name):

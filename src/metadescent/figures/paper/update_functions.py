@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from metadescent.descent.traits import are_steps, steps_of
 from metadescent.figures.paper.appendix_b import LEARNED, Setup, UpdatesExperiment, record_by
-from metadescent.figures.paper.claims import judge
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.criteria import CRITERIA, OWN_WAY, STEPS
 from metadescent.figures.paper.experiment import Context, Reproduction
 from metadescent.figures.pictures import FUNCTION_STEPS, pictures_of
@@ -58,7 +58,7 @@ class UpdateFunctions(UpdatesExperiment):
             self.figure,
             {},
             records,
-            judge(CRITERIA[self.figure], records),
+            judge_claims(CRITERIA[self.figure], records),
             lambda: first.functions(coordinate),
             setup.to_json(record) | {"coordinate": coordinate, "coordinates": COORDINATES},
         )
