@@ -277,7 +277,7 @@ SENTENCES: list[tuple[dict[str, Any], str, str]] = [
         "and name the file if it is one",
     ),
     (FORGED, NAME, f"HUB does not say which commit {NAME} is from; is it the address of a Hub?"),
-    ({"status": 500}, NAME, f"HUB does not serve {NAME} (500, out of order); try again later"),
+    ({"status": 507}, NAME, f"HUB does not serve {NAME} (507, out of order); try again later"),
 ]
 
 
