@@ -12,6 +12,8 @@ import pytest
 
 from metadescent.cli.baselines import quick_to_compile
 from metadescent.descent.baselines import STANDARD
+from metadescent.descent.beginnings import as_begun
+from metadescent.figures.paper.claims import Claim
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo import catalogue
 
@@ -61,17 +63,23 @@ def test_a_smoke_run_draws_the_figure_and_judges_no_claim(
     assert "not judged" in out
     assert {path.name for path in (tmp_path / "o").iterdir()} == {"figure4.png", "figure4.svg"}
     found = json.loads((tmp_path / "f.json").read_text())
-    assert list(found) == ["figure", "panels", "claims"]
+    assert list(found) == ["figure", "panels", "claims", "rates", "runs"]
+    assert list(found["runs"]) == list(found["panels"])
     assert found["figure"] == "figure4"
     assert {"left", "center", "right"} <= set(found["panels"])
     for panel in found["panels"].values():
         name, steps, seeds = (panel[key] for key in ("problem", "steps", "seeds"))
-        check_evaluation(
-            panel, name, f"{name}-lstm", STANDARD, steps=steps, seeds=seeds, timed=False
-        )
+        learned = [n for n, curve in panel["curves"].items() if curve["rate"] is None]
+        if learned:
+            assert learned == [f"{name}-lstm", as_begun(f"{name}-lstm")]
+            # The control is one curve more.
+            del panel["curves"][learned[1]]
+            check_evaluation(
+                panel, name, learned[0], STANDARD, steps=steps, seeds=seeds, timed=False
+            )
     assert len(found["claims"]) >= 3
     for claim in found["claims"]:
-        assert list(claim) == ["text", "section", "measured", "reference", "holds"]
+        assert list(claim) == list(Claim._fields)
         # Of a smoke run nothing is judged.
         assert claim["holds"] is None
 

@@ -61,7 +61,7 @@ class Reproduce(Command):
 
     def _run(self) -> None:
         from metadescent import zoo
-        from metadescent._files import write_json
+        from metadescent._files import write_rows
         from metadescent._text import number
         from metadescent.cli.baselines import tune_ahead
         from metadescent.cli.console import output, progress, table
@@ -70,6 +70,9 @@ class Reproduce(Command):
         from metadescent.figures.paper import experiment_of
         from metadescent.figures.paper.budgets import budget_of
         from metadescent.figures.paper.experiment import reproduce
+        from metadescent.runs.outcome import figure
+        from metadescent.runs.plan import as_it_begins
+        from metadescent.zoo.cards import read_card
 
         experiment = experiment_of(self.figure)
         # Before the bar of the experiment begins, as meta-training draws its own.
@@ -88,6 +91,7 @@ class Reproduce(Command):
             reproduction = reproduce(
                 experiment,
                 load=learned.__getitem__,
+                begin=lambda name: as_it_begins(read_card(zoo.path(name)), f"the card of {name}"),
                 budget=self.budget,
                 data_dir=self.data_dir,
                 seed=self.seed,
@@ -95,7 +99,7 @@ class Reproduce(Command):
                 progress=lambda text: report(text, 1),
             )
         if self.json:
-            write_json(self.json, reproduction.to_json())
+            write_rows(self.json, reproduction.to_json())
         save_figure(reproduction.plot(), self.out / self.figure, style=self.style)
         for comparison in reproduction.panels.values():
             print_comparison(comparison)
@@ -104,12 +108,14 @@ class Reproduce(Command):
                 claim.text,
                 claim.section,
                 number(claim.measured),
-                number(claim.reference),
+                f"{number(claim.reference)}{f', {claim.against}' if claim.against else ''}",
+                figure(claim.ratio),
+                f"{figure(claim.low)} – {figure(claim.high)}",
                 HOLDS[claim.holds],
             ]
             for claim in reproduction.claims
         ]
-        columns = ["the paper says", "section", "measured", "against", "holds"]
+        columns = ["the paper says", "section", "measured", "against", "ratio", "95 %", "holds"]
         output().print(table(self.figure, columns, rows, text=["the paper says"]))
         if self.budget == "smoke":
             output().print(

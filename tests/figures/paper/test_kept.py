@@ -93,7 +93,7 @@ def test_the_tool_keeps_the_searches_of_any_experiment(tool, tmp_path, monkeypat
     """By its figure's name, on the problem that rates are tuned on; and does none of them twice."""
     other = "quadratic-uniform"
     one = Setting("quadratic", "", 20, "functions", "", "", ("sgd",), tuned_on=other)
-    experiment = LearningCurves("figure8", {"left": one}, judge=lambda panels: [])
+    experiment = LearningCurves("figure8", {"left": one}, criteria=[])
     experiment.kept = tmp_path / "figure.json"
     monkeypatch.setattr(tool, "experiment_of", {"figure8": experiment}.__getitem__)
     budget = BUDGETS["cpu"]._replace(functions=Seeds(8, 32))

@@ -1,14 +1,18 @@
 """The paper's experiments: each reproduces a figure and judges what the paper claims about it.
 
-A new experiment is one new file here, found by discovery: what its list `EXPERIMENTS` has.
+A new experiment is one new file here, found by discovery (what its list `EXPERIMENTS` has), and its
+criteria in `criteria`.
 
     experiment   what an experiment is, and `reproduce`, which runs any of them
     panels       experiments that are panels of learning curves: what they run and how they look
-    claims       how claims are judged
+    criteria     what it takes for each claim to hold, as data that `criterion` explains
+    records      what every run came to, by which claims are judged
+    claims       how they are judged; `wording` says it
     budgets      how much is computed
     kept         searches for rates that come with the package
     costs        what a step costs
     appendix_b   whose updates figures 10 to 13 show
+    networks     the networks of figures 5, 6 and `transfer`
     styling      the problems of figures 8 and 9
 """
 
