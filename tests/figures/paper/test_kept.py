@@ -56,6 +56,12 @@ def test_a_seal_is_the_loss_of_the_first_steps_at_the_best_rate(tuned):
     assert losses[0] > losses[-1]
 
 
+def test_a_variant_of_a_baseline_has_a_seal(tuned):
+    losses = seal("rmsprop-0.9", tuned._replace(rate=0.01), Quadratic(), KEY, 4)
+    assert losses[-1] < losses[0]
+    assert losses != seal("rmsprop", tuned._replace(rate=0.01), Quadratic(), KEY, 4)
+
+
 def test_without_a_file_nothing_is_used(tmp_path):
     assert not is_kept(tmp_path / "none.json", "left", "sgd", 20, 4)
     assert kept_searches(tmp_path / "none.json", "left", Quadratic(), KEY, **SIZES) == {}

@@ -177,14 +177,13 @@ def test_panels_of_one_problem_share_it(
 
 
 def test_searches_that_come_with_the_package_are_of_seed_0() -> None:
-    experiment = LearningCurves("figure7", {}, [], keeps_searches=True)
-    assert experiment.kept is not None
+    experiment = LearningCurves("figure7", {}, [])
     assert experiment.kept.is_file()
     panel, (name, *_) = next(iter(json.loads(experiment.kept.read_text()).items()))
     entry = json.loads(experiment.kept.read_text())[panel][name]
     sizes = entry["num_steps"], entry["num_seeds"]
     budget = BUDGETS["cpu"]._replace(convolutions=Seeds(8, sizes[1]))
     setting = Setting("f", "mine", sizes[0], "convolutions", "", "", (name,))
-    experiment = LearningCurves("figure7", {panel: setting}, [], keeps_searches=True)
+    experiment = LearningCurves("figure7", {panel: setting}, [])
     assert experiment.searches(budget, seed=0) == []
     assert experiment.searches(budget, seed=1) == [(name, "f", *sizes)]

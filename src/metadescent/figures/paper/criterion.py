@@ -14,6 +14,8 @@ optimizers, or one of the others, has to pass (Bonferroni). A claim may also nee
 those it is `given`.
 """
 
+import hashlib
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 Kind = Literal[
@@ -47,3 +49,8 @@ class Criterion(NamedTuple):
     mine: tuple[str, ...] = LEADER
     others: tuple[str, ...] = BASELINES
     given: tuple[str, ...] = ()
+
+
+def digest_of(criteria: Iterable[Criterion]) -> str:
+    """Return a digest of criteria, by which a figure's JSON says what its claims were judged by."""
+    return hashlib.sha256(repr(list(criteria)).encode()).hexdigest()[:12]

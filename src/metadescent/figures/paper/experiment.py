@@ -5,15 +5,19 @@ has just been meta-trained. A claim is measured, never assumed: it may fail.
 """
 
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from metadescent._provenance import hardware, versions
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.tuning import Progress, Tuned
 from metadescent.figures.paper.budgets import Budget, budget_of
 from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.criteria import CRITERIA
+from metadescent.figures.paper.criterion import digest_of
 from metadescent.figures.paper.records import DIGITS, Record
 from metadescent.optimizers.base import LearnedOptimizer
 
@@ -50,12 +54,14 @@ class Reproduction(NamedTuple):
     claims: list[Claim]
     plot: "Callable[[], matplotlib.figure.Figure]"  # Matplotlib is imported when it is called
     measured: Mapping[str, Any] = {}  # what is behind a figure of no learning curves
+    made: Mapping[str, Any] = {}  # how: budget, seed, digest of the criteria, minutes, hardware
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema of `metadescent reproduce --json`."""
         panels = self.panels.items()
         return {
             "figure": self.figure,
+            "made": dict(self.made),
             "panels": {name: _short(comparison.to_json()) for name, comparison in panels},
             "claims": [claim.to_json() for claim in self.claims],
             "rates": {name: _rates(panel.tuned) for name, panel in panels},
@@ -121,9 +127,24 @@ def reproduce(
     `experiment.units` things.
     """
     effort = budget_of(budget)  # refused before anything is loaded
+    started = time.monotonic()
     learned = {name: load(name) for name in experiment.optimizers}
     begun = {name: begin(name) for name in experiment.optimizers}
-    made = experiment.run(Context(learned, begun, effort, data_dir, seed, cache, progress))
+    figure = experiment.run(Context(learned, begun, effort, data_dir, seed, cache, progress))
+    figure = figure._replace(
+        made={
+            **question(experiment.figure, budget, seed),
+            "minutes": round((time.monotonic() - started) / 60, 2),
+            "hardware": hardware(),
+            "versions": versions(),
+        }
+    )
     if effort.judged:
-        return made
-    return made._replace(claims=[claim._replace(holds=None) for claim in made.claims])
+        return figure
+    return figure._replace(claims=[claim._replace(holds=None) for claim in figure.claims])
+
+
+def question(figure: str, budget: str, seed: int) -> dict[str, Any]:
+    """Return what tells a reproduction from others of the same figure."""
+    criteria = digest_of(CRITERIA.get(figure, ()))
+    return {"budget": budget, "seed": seed, "criteria": criteria}

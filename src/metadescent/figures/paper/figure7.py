@@ -81,8 +81,4 @@ def _in_blocks(losses: Float[np.ndarray, "seeds steps"], every: int, rate: float
     return summarize(means, rate)
 
 
-EXPERIMENTS = [
-    LearningCurves(
-        "figure7", SETTINGS, CRITERIA["figure7"], _draw, one_by_one=True, keeps_searches=True
-    )
-]
+EXPERIMENTS = [LearningCurves("figure7", SETTINGS, CRITERIA["figure7"], _draw, one_by_one=True)]

@@ -95,14 +95,14 @@ class LearningCurves(Experiment):
     # Data and compiled programs are let go after the panels of each problem: all together would
     # take more memory maps than Linux gives a process.
     one_by_one: bool = False
-    keeps_searches: bool = False  # searches for rates come with the package
 
     def __post_init__(self) -> None:
         """Derive from the settings who runs, and how much there is to report."""
         settings = self.settings.values()
         self.optimizers = tuple(dict.fromkeys(name for s in settings for name in s.learned))
         self.units = sum(setting.reports for setting in settings)
-        self.kept = FOLDER / f"{self.figure}.json" if self.keeps_searches else None
+        # Searches for rates that come with the package, if there are any.
+        self.kept = FOLDER / f"{self.figure}.json"
 
     def run(self, context: Context) -> Reproduction:
         """Run all panels and judge them."""

@@ -80,7 +80,11 @@ QUANTITIES = {
     "tenth": Quantity(
         lambda f: np.asarray(final_loss(f)),
         "mean loss of the last tenth",
-        lambda n: f"mean loss over steps {n - tenth(n) + 1}–{n}",
+        lambda n: (
+            f"mean loss over steps {n - tenth(n) + 1}–{n}"
+            if tenth(n) > 1
+            else f"loss after step {n}"
+        ),
     ),
     "tenths": Quantity(
         lambda f: _tenths(f), "mean losses of tenths", lambda n: f"mean losses of tenths of {n}"

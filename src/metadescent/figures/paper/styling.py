@@ -55,5 +55,5 @@ def setting(
 def of_neural_art(
     figure: str, settings: Mapping[str, Setting], criteria: Sequence[Criterion]
 ) -> LearningCurves:
-    """Return an experiment on neural art, whose searches take longer than the rest of it."""
-    return LearningCurves(figure, settings, criteria, one_by_one=True, keeps_searches=True)
+    """Return an experiment on neural art."""
+    return LearningCurves(figure, settings, criteria, one_by_one=True)
