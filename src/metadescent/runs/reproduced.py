@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from metadescent._text import number
+from metadescent._text import markdown_table, number
 from metadescent.descent.beginnings import as_begun, is_begun
 from metadescent.runs.outcome import figure
 from metadescent.runs.page import Part, Picture, Section, Table, render_page
@@ -125,13 +125,24 @@ def _section(made: Figure, picture: bytes | None) -> Section:
     parts += [claims_table(made["claims"])] if judged else []
     losses = losses_table(made)
     parts += [losses] if losses else []
+    return Section(made["figure"], [*parts, _how(made)])
+
+
+def reproduction_markdown(made: Figure) -> str:
+    """Return what the documentation has of a figure, in Markdown, below the figure's name."""
+    tables = [claims_table(made["claims"]), losses_table(made)]
+    texts = [markdown_table(*table) for table in tables if table]
+    return "\n\n".join([*texts, _how(made)])
+
+
+def _how(made: Figure) -> str:
+    """Return how a figure was made, in a line."""
     how = made["made"]
     named = ", ".join(f"{name} {version}" for name, version in how["versions"].items())
-    parts += [
+    return (
         f"Budget {how['budget']}, seed {how['seed']}, criteria {how['criteria']}; "
         f"{figure(how['minutes'])} minutes on {how['hardware']}; {named}."
-    ]
-    return Section(made["figure"], parts)
+    )
 
 
 def _last_tenth(mean: Sequence[float | None]) -> float:

@@ -21,6 +21,7 @@ import pkgutil
 from types import ModuleType
 
 from metadescent._names import look_up
+from metadescent.figures.paper.criteria import CRITERIA
 from metadescent.figures.paper.experiment import Experiment
 
 
@@ -29,12 +30,13 @@ def _modules() -> list[ModuleType]:
 
 
 def experiments() -> dict[str, Experiment]:
-    """Return every experiment by the figure that it reproduces."""
-    return {
-        experiment.figure: experiment
-        for module in _modules()
-        for experiment in getattr(module, "EXPERIMENTS", [])
-    }
+    """Return every experiment by the figure that it reproduces, in the paper's order."""
+    listed = [
+        experiment for module in _modules() for experiment in getattr(module, "EXPERIMENTS", [])
+    ]
+    by_figure = {experiment.figure: experiment for experiment in listed}
+    # What has no criteria yet comes last.
+    return {name: by_figure[name] for name in {**CRITERIA, **by_figure} if name in by_figure}
 
 
 def about(figure: str) -> str:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from metadescent._text import markdown_table
 from metadescent.descent.beginnings import ENDING, is_begun
 from metadescent.figures.paper.criteria import CRITERIA
 from metadescent.figures.paper.criterion import BASELINES, BEGUN, LEADER, ONE, Criterion
@@ -51,12 +52,12 @@ def text_of(criterion: Criterion, steps: int | None = None) -> str:
 
 def all_criteria() -> str:
     """Return a table of the criteria of all figures, in Markdown."""
-    rows = [("figure", "claim", "section", "holds if"), ("---",) * 4]
+    rows = []
     for figure, criteria in CRITERIA.items():
         for criterion in criteria:
             says, _, condition = text_of(criterion).rpartition("; holds if ")
             rows.append((figure, f"`{criterion.id}`: {says}", criterion.section, condition))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(("figure", "claim", "section", "holds if"), rows)
 
 
 def against(criterion: Criterion, panel: str, mine: str, other: "Value | None") -> str:
