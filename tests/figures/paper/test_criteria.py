@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -14,8 +15,8 @@ from metadescent.descent.beginnings import as_begun
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.paper import experiments
 from metadescent.figures.paper.claims import judge_claims
-from metadescent.figures.paper.criteria import CRITERIA
-from metadescent.figures.paper.criterion import BASELINES, BEGUN, LEADER, OURS, Kind
+from metadescent.figures.paper.criteria import CRITERIA, FIGURE4
+from metadescent.figures.paper.criterion import BASELINES, BEGUN, LEADER, OURS, Kind, digest_of
 from metadescent.figures.paper.panels import LearningCurves
 from metadescent.figures.paper.wording import CONDITIONS, all_criteria
 
@@ -173,6 +174,16 @@ def test_the_docs_have_a_table_of_all_criteria() -> None:
     assert all(row.count(" | ") == 3 for row in rows)
     kinds = {c.kind for criteria in CRITERIA.values() for c in criteria}
     assert kinds == set(get_args(Kind)) == set(CONDITIONS)
+
+
+def test_a_change_of_criteria_is_written_down() -> None:
+    """The page has their digests; a change needs a new one, and a row on what changed and why."""
+    page = (Path(__file__).parents[3] / "docs" / "criteria.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*`) \| `([0-9a-f]{12})` \|", page, re.MULTILINE)
+    digests = {name: digest for names, digest in rows for name in re.findall(r"`([^`]+)`", names)}
+    assert digests == {name: digest_of(criteria) for name, criteria in CRITERIA.items()}
+    easier = FIGURE4[0]._replace(margin=0.81)
+    assert digest_of([easier, *FIGURE4[1:]]) != digests["figure4"]
 
 
 def test_no_margin_depends_on_a_panel_or_a_picture() -> None:
