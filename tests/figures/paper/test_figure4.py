@@ -102,7 +102,7 @@ def test_json(panel: Callable) -> None:
     records = FIGURE.records(found)
     claims = judge_claims(FIGURE.criteria, records)
     written = Reproduction("figure4", found, records, claims, lambda: FIGURE.plot(found)).to_json()
-    assert list(written) == ["figure", "panels", "claims", "rates", "runs"]
+    assert list(written) == ["figure", "made", "panels", "claims", "rates", "runs"]
     again = json.loads(json.dumps(written, allow_nan=False))
     assert again["claims"] == [claim.to_json() for claim in claims]
     assert again["runs"] == {name: record.to_json() for name, record in records.items()}

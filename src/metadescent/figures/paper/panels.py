@@ -108,7 +108,7 @@ class LearningCurves(Experiment):
         """Run all panels and judge them."""
         panels: dict[str, Comparison] = {}
         for settings in self._groups():
-            panels |= compare_panels(settings, context, self.kept)
+            panels |= compare_panels(settings, context, self._kept(context.seed))
             if self.one_by_one:
                 jax.clear_caches()
         records = self.records(panels)
@@ -149,8 +149,11 @@ class LearningCurves(Experiment):
 
     def searches(self, budget: Budget, seed: int) -> list[tuple[str, str, int, int]]:
         """Return the searches that do not come with the package."""
-        # What is kept is of seed 0.
-        return searches_of(self.settings, budget, None if seed else self.kept)
+        return searches_of(self.settings, budget, self._kept(seed))
+
+    def _kept(self, seed: int) -> Path | None:
+        """Return the file of searches for this seed: what is kept is of seed 0."""
+        return None if seed else self.kept
 
     def _groups(self) -> list[Mapping[str, Setting]]:
         if not self.one_by_one:
