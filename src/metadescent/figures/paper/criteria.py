@@ -218,7 +218,10 @@ def _styled(size: int) -> tuple[Criterion, ...]:
         criterion("style", "show the style", STYLE_LEFT, "all below", STYLE),
         # 1 is where the network sees nothing.
         criterion("content", "show the content", CONTENT_LEFT, "all below", CONTENT),
-        _learned(panel, F)._replace(id=f"{size}-learned", says=f"{what}: training paid"),
+        # Nothing hand-designed paints here.
+        _learned(panel, F)._replace(
+            id=f"{size}-learned", says=f"{what}: training paid", others=BEGUN
+        ),
     )
 
 
