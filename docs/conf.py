@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 from docutils import nodes
 
+from metadescent.figures.paper import wording
 from metadescent.zoo import cards
 
 project = "metadescent"
@@ -71,6 +72,7 @@ def docstring(listed):
 def fill_in(app, docname, source):
     """Put in what a page names: cards and docstrings as they are now, files, the README."""
     text = source[0].replace("<!-- cards -->", cards.all_cards())
+    text = text.replace("<!-- criteria -->", wording.all_criteria())
     text = FILE.sub(lambda file: f"{file[0]}\n\n```{{literalinclude}} {file[1]}\n```", text)
     if docname == "reference":
         text = NAME.sub(docstring, text)

@@ -20,6 +20,7 @@ from metadescent._files import (
     write_atomically,
     write_json,
     write_lines,
+    write_rows,
 )
 
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -106,6 +107,18 @@ def test_json_is_indented_and_keeps_letters(tmp_path: Path) -> None:
     assert json.loads(text) == {"θ": [1, None]}
     assert text.startswith('{\n  "θ"')
     assert text.endswith("}\n")
+
+
+def test_rows_of_numbers_are_lines(tmp_path: Path) -> None:
+    value = {"θ": {"a": [1.5, None, 2], "b": [[1, 2], [3, 4]], "none": [], "no": {}}, "n": 1}
+    write_rows(tmp_path / "x.json", value | {"many": [{"k": [1]}, "é\n[ ]", True]})
+    text = (tmp_path / "x.json").read_text(encoding="utf-8")
+    assert json.loads(text) == value | {"many": [{"k": [1]}, "é\n[ ]", True]}
+    assert '\n    "a": [1.5, null, 2],\n' in text
+    assert "\n      [3, 4]\n    ]" in text
+    assert '"θ"' in text
+    with pytest.raises(TypeError):
+        write_rows(tmp_path / "x.json", {"x": [{1}]})
 
 
 def test_lines_are_one_value_each(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from metadescent._files import write_json
 from metadescent.descent.comparison import problem_keys
 from metadescent.descent.curves import learning_curves, summarize
-from metadescent.figures.paper.claims import tenth
+from metadescent.figures.paper.records import tenth
 from metadescent.registry import make_problem
 from metadescent.runs.folder import OPTIMIZER
 from metadescent.runs.log import read_metrics

@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
     experiment = experiment_of(arguments.figure)
-    if not (isinstance(experiment, LearningCurves) and experiment.kept):
-        parser.error(f"{arguments.figure} keeps no searches")
+    if not isinstance(experiment, LearningCurves):
+        parser.error(f"{arguments.figure} has no panels of learning curves")
     budget, path = budget_of(arguments.budget), experiment.kept
     key, _ = problem_keys(0)
     for panel, setting in experiment.settings.items():

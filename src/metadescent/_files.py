@@ -237,6 +237,28 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_rows(path: Path, value: Any) -> None:
+    """Write a value as JSON that is as short as many numbers need, a list a line, atomically."""
+    write_atomically(path, _rows(value, 0) + "\n")
+
+
+def _rows(value: Any, depth: int) -> str:
+    """Return JSON with an item of a table, and a list of numbers, on every line."""
+    nested = list(value.values()) if isinstance(value, dict) else value
+    if not isinstance(nested, list) or not any(isinstance(x, dict | list) for x in nested):
+        return json.dumps(value, ensure_ascii=False)
+    margin = "\n" + (depth + 1) * "  "
+    if isinstance(value, dict):
+        items = [
+            f"{json.dumps(str(name), ensure_ascii=False)}: {_rows(item, depth + 1)}"
+            for name, item in value.items()
+        ]
+    else:
+        items = [_rows(item, depth + 1) for item in nested]
+    begin, end = "{}" if isinstance(value, dict) else "[]"
+    return f"{begin}{margin}{f',{margin}'.join(items)}{margin[:-2]}{end}"
+
+
 def write_lines(path: Path, lines: Iterable[Any]) -> None:
     """Write values as JSON, one a line, atomically."""
     write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -1,7 +1,7 @@
 """Values, names and sizes as a sentence bears them."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def short(value: object) -> str:
@@ -34,3 +34,10 @@ def format_bytes(size: int | float) -> str:
 def number(value: float | None, digits: int = 3) -> str:
     """Return a number to three significant digits, or a dash where there is none."""
     return "–" if value is None else f"{value:.{digits}g}"
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown, in whose cells a | ends nothing."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -12,6 +12,10 @@ import pytest
 
 from metadescent.cli.baselines import quick_to_compile
 from metadescent.descent.baselines import STANDARD
+from metadescent.descent.beginnings import as_begun
+from metadescent.figures import paper
+from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.panels import LearningCurves, Setting
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo import catalogue
 
@@ -61,17 +65,27 @@ def test_a_smoke_run_draws_the_figure_and_judges_no_claim(
     assert "not judged" in out
     assert {path.name for path in (tmp_path / "o").iterdir()} == {"figure4.png", "figure4.svg"}
     found = json.loads((tmp_path / "f.json").read_text())
-    assert list(found) == ["figure", "panels", "claims"]
+    assert list(found) == ["figure", "made", "panels", "claims", "rates", "runs"]
+    assert found["made"]["budget"] == "smoke"
+    assert found["made"]["retrained"] is False
+    # Nothing that looks like a verdict is shown.
+    assert "measured" not in out
+    assert list(found["runs"]) == list(found["panels"])
     assert found["figure"] == "figure4"
     assert {"left", "center", "right"} <= set(found["panels"])
     for panel in found["panels"].values():
         name, steps, seeds = (panel[key] for key in ("problem", "steps", "seeds"))
-        check_evaluation(
-            panel, name, f"{name}-lstm", STANDARD, steps=steps, seeds=seeds, timed=False
-        )
+        learned = [n for n, curve in panel["curves"].items() if curve["rate"] is None]
+        if learned:
+            assert learned == [f"{name}-lstm", as_begun(f"{name}-lstm")]
+            # The control is one curve more.
+            del panel["curves"][learned[1]]
+            check_evaluation(
+                panel, name, learned[0], STANDARD, steps=steps, seeds=seeds, timed=False
+            )
     assert len(found["claims"]) >= 3
     for claim in found["claims"]:
-        assert list(claim) == ["text", "section", "measured", "reference", "holds"]
+        assert list(claim) == list(Claim._fields)
         # Of a smoke run nothing is judged.
         assert claim["holds"] is None
 
@@ -84,3 +98,61 @@ def test_a_smoke_run_draws_the_figure_and_judges_no_claim(
     for before, after in zip(found["panels"].values(), again["panels"].values(), strict=True):
         for name, curve in before["curves"].items():
             assert (after["curves"][name] == curve) == (curve["rate"] is not None)
+
+
+@pytest.fixture
+def two_figures(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two figures in place of the paper's; the second needs MNIST."""
+    settings = {
+        "first": Setting("quadratic", "quadratic-lstm", 100, "functions", "", "", ("sgd",)),
+        "second": Setting("mnist", "mnist-lstm", 100, "networks", "", "", ("sgd",)),
+    }
+    made = {n: LearningCurves(n, {"panel": setting}, []) for n, setting in settings.items()}
+    monkeypatch.setattr(paper, "experiments", lambda: made)
+    return list(made)
+
+
+ALL = ("reproduce", "all", "--budget", "smoke", "--out", "o")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_zoo", "two_figures")
+def test_all_figures_are_made_and_a_second_call_goes_on(
+    small_mnist: str, metadescent: Callable, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    status, out, said = metadescent(*ALL, "--data-dir", "empty")
+    assert status == 2
+    assert "1 of 2 figures were not made: second" in said
+    assert "first: not judged; " in out
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {
+        *("first.svg", "first.png", "first.json", "reproduction.html")
+    }
+    page = (tmp_path / "o" / "reproduction.html").read_text()
+    assert "Not made" in page
+    first = (tmp_path / "o" / "first.json").read_bytes()
+
+    # With the data the second is made, too, and the first stays as it was.
+    status, out, said = metadescent(*ALL, "--data-dir", small_mnist)
+    assert status == 0, said
+    assert "first: not judged; made before" in out
+    assert (tmp_path / "o" / "first.json").read_bytes() == first
+    page = (tmp_path / "o" / "reproduction.html").read_text()
+    assert "Not made" not in page
+    assert page.count("data:image/png;base64,") == 2
+
+    # Another seed, or a file that is damaged, has a figure made anew.
+    (tmp_path / "o" / "second.json").write_text("{")
+    status, out, said = metadescent(*ALL, "--data-dir", small_mnist, "--seed", "1")
+    assert status == 0, said
+    assert "made before" not in out
+    assert [
+        json.loads((tmp_path / "o" / f"{n}.json").read_text())["made"]["seed"]
+        for n in ("first", "second")
+    ] == [1, 1]
+
+
+def test_all_figures_have_no_json_in_common(metadescent: Callable) -> None:
+    status, _, said = metadescent(*ALL, "--json", "all.json")
+    assert status == 2
+    assert "all figures have a JSON each, in o, and none is written to all.json" in said

@@ -12,7 +12,7 @@ import numpy as np
 import optax
 import pytest
 
-from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.descent.baselines import BASELINES, STANDARD, VARIANTS, baseline_of
 from metadescent.descent.curves import learning_curves
 from metadescent.problems.base import Optimizee, Problem
 
@@ -182,3 +182,15 @@ def test_the_rate_of_adamw_goes_down_by_half_a_cosine_over_the_horizon() -> None
         steps.append(-float(update))
     expected = [0.05 * (1 + np.cos(np.pi * min(t / 10, 1))) for t in range(12)]
     np.testing.assert_allclose(steps, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_variants_differ_from_a_baseline_in_a_value_and_are_not_among_them() -> None:
+    assert set(VARIANTS).isdisjoint(BASELINES)
+    assert baseline_of("rmsprop") is BASELINES["rmsprop"]
+
+    def first(rule: Any) -> float:
+        return float(rule.update(jnp.asarray(3.0), rule.init(jnp.asarray(0.0)))[0])
+
+    # g / √((1 − decay) g²), as there is no correction of the bias.
+    for name, decay in (("rmsprop-0.9", 0.9), ("rmsprop", 0.99)):
+        assert first(baseline_of(name).at(0.1)) == pytest.approx(-0.1 / np.sqrt(1 - decay))

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from metadescent.descent.traits import autocorrelation, size, steps_of, time_scale
+from metadescent.descent.traits import (
+    are_steps,
+    autocorrelation,
+    carried_on,
+    size,
+    steps_of,
+    time_scale,
+)
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.normal(size=(2000, 20))
@@ -90,3 +97,48 @@ def test_steps_are_the_same_at_any_scale() -> None:
     share, change = steps_of(np.stack([np.tanh(5 * X), -1e-6 * np.tanh(5 * X)]))
     assert share[0] == pytest.approx(share[1])
     assert change[1] == pytest.approx(-1e-6 * change[0])
+
+
+@pytest.mark.parametrize(
+    ("curve", "is_step"),
+    [
+        (-np.sign(X), True),
+        (np.sign(X - 0.4), True),
+        (np.maximum(np.sign(X), 0), True),
+        (-np.tanh(30 * X), True),
+        (-X, False),
+        (np.zeros_like(X), False),
+        # Sharp, but on an update that hardly depends on the gradient.
+        (1.0 - 0.05 * np.sign(X), False),
+        (-3.0 + 0.2 * np.sign(X), False),
+        (0.0 * X + np.nan, False),
+    ],
+)
+def test_a_step_is_sharp_and_high_enough_to_be_seen(curve: np.ndarray, is_step: bool) -> None:
+    for scale in (1.0, -1e-6):
+        assert are_steps(scale * curve[None]).tolist() == [is_step]
+
+
+GRADIENTS = 0.5 + NOISE
+
+
+@pytest.mark.parametrize("rule", [lambda g: -g, lambda g: -np.sign(g), lambda g: -np.arctan(g**3)])
+def test_a_rule_without_memory_carries_on_what_gradients_do(rule: object) -> None:
+    """Whatever function of the gradient it is, if it goes against it."""
+    kept = np.mean(np.sign(GRADIENTS[1:]) == np.sign(GRADIENTS[:-1]))
+    assert carried_on(rule(GRADIENTS), GRADIENTS) == pytest.approx(kept)
+
+
+def test_momentum_carries_on_more_and_a_drift_nothing() -> None:
+    without = carried_on(-NOISE, NOISE)
+    assert without == pytest.approx(0.5, abs=0.01)
+    shares = [carried_on(-momentum(beta), NOISE) for beta in (0.3, 0.6)]
+    assert without + 0.05 < shares[0] < shares[1]
+    drift = np.random.default_rng(1).normal(size=20) * np.ones_like(NOISE)
+    assert carried_on(drift, NOISE) == pytest.approx(0.5, abs=0.02)
+
+
+def test_gradients_of_zero_say_nothing_of_what_is_carried_on() -> None:
+    gradients = np.array([[1.0], [0.0], [1.0], [1.0]])
+    assert carried_on(-gradients, gradients) == 0.5
+    assert np.isnan(carried_on(np.ones((3, 2)), np.zeros((3, 2))))

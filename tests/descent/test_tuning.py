@@ -82,6 +82,37 @@ def test_rates_that_diverge_are_never_best() -> None:
     assert (tuned.diverged[0], tuned.diverged[-1]) == (0, 2)
 
 
+@pytest.mark.parametrize(
+    ("losses", "flat"),
+    [
+        ([3.0, 1.02, 1.0, 1.021, 2.0], (2.0, 3.0)),
+        ([1.01, 1.02, 1.0, 1.005, 1.0], (1.0, 5.0)),
+        # Around the best, not wherever a loss is as low.
+        ([1.01, 1.3, 1.0, np.inf, 1.01], (3.0, 3.0)),
+        ([np.nan, 1.0, 1.0, np.nan, 1.0], (2.0, 3.0)),
+        # Parts of its size, where f is below zero.
+        ([0.0, -99.0, -100.0, -98.0, -97.0], (2.0, 4.0)),
+    ],
+)
+def test_rates_within_a_fiftieth_of_the_best_are_level_with_it(
+    losses: list[float], flat: tuple[float, float]
+) -> None:
+    grid = [1.0, 2.0, 3.0, 4.0, 5.0]
+    tuned = Tuned(3.0, grid, losses, "by hand")
+    assert tuned.flat == flat
+    low, high = flat
+    words = [word for *_, word in tuned.rows()]
+    assert words == [
+        "best" if rate == 3.0 else "level" if low <= rate <= high else "" for rate in grid
+    ]
+    assert bool(tuned.span) == (low < high)
+
+
+def test_a_rate_that_was_not_searched_stands_alone() -> None:
+    tuned = Tuned(0.1, [], [], "by hand")
+    assert (tuned.flat, tuned.span, tuned.rows()) == ((0.1, 0.1), "", [])
+
+
 RNG = np.random.default_rng(0)
 NOTHING = 1.0 + RNG.random(128)
 """Losses of doing nothing on 128 problems."""

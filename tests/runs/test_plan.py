@@ -1,19 +1,21 @@
 """A recipe's plan: φ from where it says, and numbers that reach what they are for."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from metadescent import zoo
 from metadescent.registry import make_optimizer
-from metadescent.runs.plan import initial_optimizer, plan_of
+from metadescent.runs.plan import as_it_begins, initial_optimizer, plan_of
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo import file as artifact
+from metadescent.zoo.cards import read_card
 
 RECIPE = Recipe(
     optimizer="lstm(layers=(2,), p=None, scale=1.0)",
@@ -46,6 +48,39 @@ def test_phi_is_drawn_by_the_seed(assert_same_bits: Callable) -> None:
     drawn = jax.tree.leaves(initial_optimizer(RECIPE))
     other = jax.tree.leaves(initial_optimizer(replace(RECIPE, seed=1)))
     assert not all((a == b).all() for a, b in zip(drawn, other, strict=True))
+
+
+def test_a_rule_as_it_begins_has_the_phi_that_its_first_stage_drew(
+    assert_same_bits: Callable,
+) -> None:
+    earlier = replace(RECIPE, seed=5, optimizer="lstm(layers=(2,), p=None, scale=0.5)")
+    later = replace(RECIPE, seed=7, init="runs/that-is-gone")
+    card: dict[str, Any] = {"recipe": asdict(later), "before": {"recipe": asdict(earlier)}}
+    m = as_it_begins(card, "a card")
+    drawn = initial_optimizer(earlier)
+    assert_same_bits(jax.tree.leaves(m), jax.tree.leaves(drawn))
+    # The rule is the last stage's, which may differ in what does not shape φ.
+    assert m.scale == 1.0
+    assert_same_bits(as_it_begins({"recipe": asdict(earlier)}, "a card"), drawn)
+
+
+@pytest.mark.slow
+def test_every_optimizer_of_the_zoo_says_how_it_began() -> None:
+    """As many numbers as it has now, and others: it was trained."""
+    for name in zoo.names():
+        rules = zoo.load(name), as_it_begins(read_card(zoo.path(name)), name)
+        trained, begun = (jax.tree.leaves(eqx.filter(m, eqx.is_array)) for m in rules)
+        assert [phi.shape for phi in trained] == [phi.shape for phi in begun]
+        assert not all(np.array_equal(*both) for both in zip(trained, begun, strict=True))
+
+
+def test_what_was_not_learned_is_as_it_began() -> None:
+    """As a card says of the LSTMs' weights: so recipe and seed do lead to the φ of that time."""
+    rules = zoo.load("cifar10-lstm"), as_it_begins(read_card(zoo.path("cifar10-lstm")), "a card")
+    lstms = [m.rules[0].rules[0].anytime.lstm for m in rules]
+    for trained, begun in zip(*map(jax.tree.leaves, lstms), strict=True):
+        np.testing.assert_allclose(trained, begun, rtol=1e-6, atol=1e-6)
+    assert rules[0].rules[0].rules[0].p != rules[1].rules[0].rules[0].p
 
 
 def test_a_run_goes_on_from_the_optimizer_it_is_given(

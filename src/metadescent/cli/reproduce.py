@@ -3,26 +3,30 @@
 import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from metadescent._errors import require
+from metadescent._errors import UserError, require
 from metadescent.cli.command import Command
-from metadescent.cli.words import DataDir, File, Scheduler, Style, Workers
+from metadescent.cli.words import ALL, DataDir, File, Scheduler, Style, Workers
 from metadescent.runs.recipe import Recipe, recipe_from
 
-HOLDS = {True: "yes", False: "no", None: "not judged"}
+if TYPE_CHECKING:
+    from metadescent.figures.paper.experiment import Reproduction
+
+PAGE = "reproduction.html"
+"""What `all` writes beside the figures."""
 
 
 @dataclass(frozen=True)
 class Reproduce(Command):
-    """Make a figure of the paper, and judge the paper's claims about it."""
+    """Make a figure of the paper, and judge the paper's claims about it; `all` makes every one."""
 
     place = 11
 
     figure: Positional[Annotated[str, arg(metavar="FIGURE")]]
-    """Such as figure4."""
+    """Such as figure4; all: each that is not made yet, and a page on all of them."""
     budget: Literal["smoke", "cpu", "paper"] = "cpu"
     """Seconds, minutes or hours."""
     retrain: bool = False
@@ -42,12 +46,20 @@ class Reproduce(Command):
         """Refuse numbers that mean nothing."""
         require("workers", self.workers, 1)
         require("seed", self.seed, 0, 2**32 - 1)
+        if self.figure == ALL and self.json:
+            raise UserError(
+                f"all figures have a JSON each, in {self.out}, and none is written to {self.json}; "
+                "leave --json out"
+            )
 
     def outputs(self) -> list[Path]:
         """Return the files of the figure and, if they are wanted, of the numbers behind it."""
         from metadescent.figures.output import figure_paths
-        from metadescent.figures.paper import experiment_of
+        from metadescent.figures.paper import experiment_of, experiments
 
+        if self.figure == ALL:
+            made = [path for name in experiments() for path in self._of(name).outputs()]
+            return [*made, self.out / PAGE]
         experiment_of(self.figure)  # refused before its name is a file's
         return [*figure_paths(self.out / self.figure), *([self.json] if self.json else [])]
 
@@ -57,19 +69,87 @@ class Reproduce(Command):
 
         # Of a smoke run nearly all is compilation.
         with quick_to_compile(self.budget == "smoke"):
-            self._run()
+            if self.figure == ALL:
+                self._make_all()
+            else:
+                self._print(self._make())
 
-    def _run(self) -> None:
+    def _of(self, figure: str) -> "Reproduce":
+        """Return the command for one of all figures."""
+        return replace(self, figure=figure, json=self.out / f"{figure}.json")
+
+    def _make_all(self) -> None:
+        """Make what is not made yet, and after each figure the page; go on where one cannot be."""
+        import jax
+
+        from metadescent._files import write_atomically
+        from metadescent.cli.console import output
+        from metadescent.figures.paper import experiments
+        from metadescent.runs.reproduced import count_claims, reproduction_page
+
+        figures: list[dict[str, Any]] = []
+        absent: dict[str, str] = {}
+        page = self.out / PAGE
+        for name in experiments():
+            kept = self._of(name)._kept()
+            try:
+                figures.append(kept or self._of(name)._make().to_json())
+            except UserError as error:
+                absent[name] = str(error)
+                output().print(f"{name}: {error}")
+            else:
+                made = figures[-1]
+                holding, failing = (count_claims(made, holds) for holds in (True, False))
+                verdicts = f"{holding} of {holding + failing} claims hold"
+                said = "not judged" if self.budget == "smoke" else verdicts
+                how = "made before" if kept else f"{made['made']['minutes']:.3g} minutes"
+                output().print(f"{name}: {said}; {how}")
+            # Other figures' programs would take more memory maps than Linux gives a process.
+            jax.clear_caches()
+            pictures = {made["figure"]: self._picture(made["figure"]) for made in figures}
+            write_atomically(page, reproduction_page(figures, pictures, absent))
+        output().print(f"Page: {page}")
+        if absent:
+            raise UserError(
+                f"{len(absent)} of {len(experiments())} figures were not made: "
+                f"{', '.join(absent)}; see above, and run the same command again"
+            )
+
+    def _picture(self, figure: str) -> bytes:
+        return (self.out / f"{figure}.png").read_bytes()
+
+    def _kept(self) -> dict[str, Any] | None:
+        """Return the JSON of a figure that was made before as it would be now, None if none was."""
+        import json
+        from contextlib import suppress
+
+        from metadescent._provenance import versions
+
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            made = json.loads((self.json or Path()).read_text(encoding="utf-8"))
+            asked = self._question() | {"versions": versions()}
+            if {name: made["made"][name] for name in asked} == asked and self._picture(self.figure):
+                return made
+        return None
+
+    def _question(self) -> dict[str, Any]:
+        from metadescent.figures.paper.experiment import question
+
+        return question(self.figure, self.budget, self.seed) | {"retrained": self.retrain}
+
+    def _make(self) -> "Reproduction":
+        """Measure and judge; write the figure and, once that is there, the numbers behind it."""
         from metadescent import zoo
-        from metadescent._files import write_json
-        from metadescent._text import number
+        from metadescent._files import write_rows
         from metadescent.cli.baselines import tune_ahead
-        from metadescent.cli.console import output, progress, table
-        from metadescent.cli.tables import print_comparison, tuning_cache
+        from metadescent.cli.console import progress
+        from metadescent.cli.tables import tuning_cache
         from metadescent.figures.output import save_figure
         from metadescent.figures.paper import experiment_of
         from metadescent.figures.paper.budgets import budget_of
         from metadescent.figures.paper.experiment import reproduce
+        from metadescent.runs.plan import as_it_begins
+        from metadescent.zoo.cards import read_card
 
         experiment = experiment_of(self.figure)
         # Before the bar of the experiment begins, as meta-training draws its own.
@@ -88,28 +168,32 @@ class Reproduce(Command):
             reproduction = reproduce(
                 experiment,
                 load=learned.__getitem__,
+                begin=lambda name: as_it_begins(read_card(zoo.path(name)), f"the card of {name}"),
                 budget=self.budget,
                 data_dir=self.data_dir,
                 seed=self.seed,
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
             )
-        if self.json:
-            write_json(self.json, reproduction.to_json())
+        made = {**reproduction.made, "retrained": self.retrain}
+        reproduction = reproduction._replace(made=made)
         save_figure(reproduction.plot(), self.out / self.figure, style=self.style)
+        if self.json:
+            write_rows(self.json, reproduction.to_json())
+        return reproduction
+
+    def _print(self, reproduction: "Reproduction") -> None:
+        """Print panels and claims; of a smoke run claims alone, as its numbers decide nothing."""
+        from metadescent.cli.console import output, table
+        from metadescent.cli.tables import print_comparison
+        from metadescent.runs.reproduced import JUDGED, claims_table
+
         for comparison in reproduction.panels.values():
             print_comparison(comparison)
-        rows = [
-            [
-                claim.text,
-                claim.section,
-                number(claim.measured),
-                number(claim.reference),
-                HOLDS[claim.holds],
-            ]
-            for claim in reproduction.claims
-        ]
-        columns = ["the paper says", "section", "measured", "against", "holds"]
+        columns, rows = claims_table([claim.to_json() for claim in reproduction.claims])
+        if self.budget == "smoke":
+            kept = [JUDGED.index(column) for column in ("the paper says", "section", "holds")]
+            columns, rows = [columns[k] for k in kept], [[row[k] for k in kept] for row in rows]
         output().print(table(self.figure, columns, rows, text=["the paper says"]))
         if self.budget == "smoke":
             output().print(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pooch
 
 from metadescent.cli.console import output, table
+from metadescent.descent.beginnings import is_begun
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.output import Style, save_figure
@@ -29,7 +30,8 @@ def print_comparison(comparison: Comparison) -> None:
     for name, tuned in searched.items():
         output().print(
             f"{name}: rate {tuned.rate:.3g}, best of {len(tuned.grid)} from "
-            f"{tuned.grid[0]:.2g} to {tuned.grid[-1]:.2g}",
+            f"{tuned.grid[0]:.2g} to {tuned.grid[-1]:.2g}"
+            + (f"; {tuned.span} are level with it" if tuned.span else ""),
             style="dim",
         )
     if searched:
@@ -39,8 +41,12 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _mark(comparison: Comparison, name: str) -> str:
     """Return what tells the winner, and what is behind a tuned optimizer, without colour."""
+    # A rule as it begins is a control, and takes no part.
+    if is_begun(name):
+        return ""
+    curves = {other: curve for other, curve in comparison.curves.items() if not is_begun(other)}
     # What diverged, whose figure is NaN, is no winner.
-    ends = {other: curve.last_tenth for other, curve in comparison.curves.items()}
+    ends = {other: curve.last_tenth for other, curve in curves.items()}
     ends = {other: math.inf if math.isnan(end) else end for other, end in ends.items()}
     if not comparison.tuned:
         return ""

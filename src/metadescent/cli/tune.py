@@ -44,7 +44,7 @@ class Tune(Command):
         from metadescent.cli.console import output, progress, table
         from metadescent.cli.tables import tuning_cache
         from metadescent.descent.comparison import problem_keys
-        from metadescent.descent.tuning import COLUMNS
+        from metadescent.descent.tuning import COLUMNS, FLAT
         from metadescent.descent.tuning_cache import cached_tune
         from metadescent.registry import make_problem
 
@@ -69,4 +69,5 @@ class Tune(Command):
                 report(f"tuned {self.name}", 1)
             title = f"{self.name} on {problem_name}"
             output().print(table(title, COLUMNS, tuned.rows()))
-            output().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}.")
+            level = f"; {tuned.span} are within {FLAT:.0%} of its loss" if tuned.span else ""
+            output().print(f"Best rate {tuned.rate:.3g} by the {tuned.criterion}{level}.")

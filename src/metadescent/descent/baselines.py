@@ -133,5 +133,20 @@ def spec_at(name: str, rate: float) -> str:
     return make.spec(rate)
 
 
+VARIANTS: dict[str, Baseline] = {
+    "rmsprop-0.9": BASELINES["rmsprop"]._replace(
+        make=_Optax("rmsprop", decay=0.9, eps=1e-8, eps_in_sqrt=False),
+        label="RMSprop, decay 0.9",
+        in_paper=False,
+    ),
+}
+"""Baselines with another value than Torch7's, which only the figures' controls have."""
+
+
+def baseline_of(name: str) -> Baseline:
+    """Return a baseline or a variant of one, by its name."""
+    return (BASELINES | VARIANTS)[name]
+
+
 STANDARD = tuple(name for name, baseline in BASELINES.items() if baseline.in_paper)
 """Those of the paper, which serve any problem."""

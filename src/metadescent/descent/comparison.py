@@ -13,7 +13,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from metadescent import _show
 from metadescent._provenance import hardware, versions
-from metadescent.descent.baselines import BASELINES, STANDARD
+from metadescent.descent.baselines import STANDARD, baseline_of
 from metadescent.descent.curves import (
     Curve,
     apart,
@@ -51,6 +51,7 @@ class Comparison(NamedTuple):
     margins: Mapping[str, Curve] = {}
     # f(θ_1) … f(θ_T) of every optimizer, problem by problem, for comparisons in pairs.
     losses: Mapping[str, Float[np.ndarray, "seeds steps"]] = {}
+    held_out_losses: Mapping[str, Float[np.ndarray, "seeds points"]] = {}
 
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
         """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`."""
@@ -64,7 +65,7 @@ class Comparison(NamedTuple):
 
         One that searches along a line serves few problems, and is measured by the same.
         """
-        first_order = [name for name in self.tuned if not BASELINES[name].searches_along_line]
+        first_order = [name for name in self.tuned if not baseline_of(name).searches_along_line]
         among = {name: self.tuned[name] for name in first_order or self.tuned}
         return self._replace(tuned=among).best_baseline(lambda c: c.last_tenth) if among else None
 
@@ -197,24 +198,24 @@ def compare(
         within,
     )
     rules: dict[str, AnyOptimizer] = dict(learned)
-    rules |= {name: BASELINES[name].at(search.rate, num_steps) for name, search in tuned.items()}
-    losses, curves, held_out_summaries, seconds, kept = {}, {}, {}, {}, {}
+    rules |= {name: baseline_of(name).at(search.rate, num_steps) for name, search in tuned.items()}
+    losses, curves, outside, held_out_summaries, seconds, kept = {}, {}, {}, {}, {}, {}
     sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
     for name, m in rules.items():
         rate = tuned[name].rate if name in tuned else None
-        held_out_losses = None
         if held_out is None:
             losses[name] = learning_curves(m, problem, report_key, **sizes)
         else:
-            losses[name], held_out_losses = held_out_curves(
+            losses[name], outside[name] = held_out_curves(
                 m, problem, held_out, report_key, every=every, **sizes
             )
         losses[name] = np.asarray(losses[name])
         gone = blown_up(losses[name])
         kept[name] = ~apart(gone)
         curves[name] = summarize(losses[name][kept[name]], rate)._replace(diverged=int(gone.sum()))
-        if held_out_losses is not None:
-            held_out_summaries[name] = summarize(np.asarray(held_out_losses)[kept[name]], rate)
+        if held_out is not None:
+            outside[name] = np.asarray(outside[name])
+            held_out_summaries[name] = summarize(outside[name][kept[name]], rate)
         if timed:
             began = time.perf_counter()
             learning_curves(m, problem, report_key, **sizes).block_until_ready()
@@ -236,6 +237,7 @@ def compare(
         seconds=seconds,
         margins=margins,
         losses=losses,
+        held_out_losses=outside,
     )
 
 

@@ -1,21 +1,39 @@
-"""What pictures of proposed updates show, as numbers: size, time scale, steps.
+"""What pictures of proposed updates show, as numbers: size, what is carried on, time scale, steps.
 
 The observations of appendix B are of the eye: "bigger updates", "some kind of momentum", "a shorter
 time-scale", "step-like". Here each is a number, defined before it is measured.
 """
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 STEP_WIDTH = 0.1
 """A step happens within this part of the range of gradients …"""
 STEP_SHARE = 0.5
 """… if at least this part of all the change in g does. A straight line has `STEP_WIDTH` of it."""
+STEP_HEIGHT = 0.5
+"""A step is seen where g changes by at least this part of the largest |g| on the curve. A ripple on
+an update that hardly depends on the gradient is none: the preprocessing of appendix A, which passes
+on the sign of ∇, gives one to an LSTM that has learned nothing."""
 
 
 def size(updates: Float[np.ndarray, "steps coordinates"]) -> float:
     """Return the mean of |g|."""
     return float(np.abs(np.asarray(updates, np.float64)).mean())
+
+
+def carried_on(
+    updates: Float[np.ndarray, "steps coordinates"],
+    gradients: Float[np.ndarray, "steps coordinates"],
+) -> float:
+    """Return the share of updates g_t that go against the gradient before, ∇_{t−1}.
+
+    An update that depends on ∇_t alone and goes against it, in whatever way, has the share of
+    gradients that keep their sign; one that carries on past gradients, as by momentum, has more.
+    """
+    before, after = np.sign(gradients[:-1]), np.sign(updates[1:])
+    counted = before != 0
+    return float((after == -before)[counted].mean()) if counted.any() else float("nan")
 
 
 def autocorrelation(updates: Float[np.ndarray, "steps coordinates"]) -> Float[np.ndarray, " lags"]:
@@ -71,3 +89,10 @@ def steps_of(
     total = np.abs(change).sum(-1)
     share = np.divide(moved.max(-1), total, out=np.zeros_like(total), where=total > 0)
     return share, np.take_along_axis(within(change), at, -1)[..., 0]
+
+
+def are_steps(curves: Float[np.ndarray, "*curves points"]) -> Bool[np.ndarray, "*curves"]:
+    """Return which functions of the gradient are steps: sharp, and high enough to be seen."""
+    share, change = steps_of(curves)
+    largest = np.abs(np.asarray(curves, np.float64)).max(-1)
+    return (share >= STEP_SHARE) & (np.abs(change) >= STEP_HEIGHT * largest) & (largest > 0)

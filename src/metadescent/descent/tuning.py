@@ -1,5 +1,6 @@
 """The learning rate that serves a hand-designed optimizer best, by final error (section 3)."""
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from metadescent import _show
 from metadescent._errors import UserError, require, require_choice
 from metadescent._text import number
 from metadescent.descent.at_rate import AtRate
-from metadescent.descent.baselines import BASELINES
+from metadescent.descent.baselines import BASELINES, VARIANTS, baseline_of
 from metadescent.descent.curves import (
     BLOWN_UP,
     final_loss,
@@ -35,6 +36,8 @@ MOST_POINTS = 80
 DRAWS = 8
 """Minibatches that are compared: of few examples two may be one by chance."""
 COLUMNS = ("rate", "final loss", "diverged", "")
+FLAT = 0.02
+"""Rates whose final loss is no more than this part above the least are level with the best."""
 LARGE = 100_000
 """Coordinates of all problems together from which on rates go in turn: slower, but seen to move."""
 
@@ -51,17 +54,45 @@ class Tuned(NamedTuple):
     criterion: str  # what "best" means, in words
     diverged: Sequence[int] | None = None
 
+    @property
+    def flat(self) -> tuple[float, float]:
+        """Return the lowest and the highest of the rates around the best that are level with it.
+
+        A search says no more than that the best rate lies between them.
+        """
+        if self.rate not in self.grid:
+            return self.rate, self.rate
+        best = self.grid.index(self.rate)
+        most = self.final_losses[best] + FLAT * abs(self.final_losses[best])
+        level = [loss <= most for loss in self.final_losses]  # which NaN is not
+        below = itertools.takewhile(lambda k: level[k], range(best, -1, -1))
+        above = itertools.takewhile(lambda k: level[k], range(best, len(level)))
+        return self.grid[min(below, default=best)], self.grid[max(above, default=best)]
+
     def plot(self) -> Any:
         """Return a figure of final losses over rates."""
         return _show.plot(self)
 
     def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return the grid as rows of a table: rate, final loss, problems that diverged, best."""
+        """Return the grid as rows: rate, final loss, problems that diverged, best or level."""
         counts = map(str, self.diverged or ["–"] * len(self.grid))
-        return [
-            (number(rate), number(loss), count, "best" if rate == self.rate else "")
-            for rate, loss, count in zip(self.grid, self.final_losses, counts, strict=True)
+        low, high = self.flat
+        words = [
+            "best" if rate == self.rate else "level" if low <= rate <= high else ""
+            for rate in self.grid
         ]
+        return [
+            (number(rate), number(loss), count, word)
+            for rate, loss, count, word in zip(
+                self.grid, self.final_losses, counts, words, strict=True
+            )
+        ]
+
+    @property
+    def span(self) -> str:
+        """Return the flat range in words, nothing where the best rate stands alone."""
+        low, high = self.flat
+        return f"{number(low)} – {number(high)}" if low < high else ""
 
     def _repr_html_(self) -> str:
         return _show.html(self)
@@ -112,10 +143,10 @@ def tune(
         >>> tuned.grid[0] < tuned.rate < tuned.grid[-1]
         True
     """
-    require_choice("baseline", name, BASELINES)
+    require_choice("baseline", name, BASELINES if name not in VARIANTS else VARIANTS)
     require("num_steps", num_steps, 1)
     require("num_seeds", num_seeds, 1)
-    baseline = BASELINES[name]
+    baseline = baseline_of(name)
     check_start(problem, key, min(LOOKED_AT, num_seeds), moves=True)
     if baseline.searches_along_line:
         _refuse_minibatches(name, problem, key)
@@ -181,7 +212,7 @@ def tune(
 
 def untuned(names: Sequence[str]) -> dict[str, Tuned]:
     """Return, in place of searches, the middle of the grids that these would begin with."""
-    rates = {name: 10.0 ** (sum(BASELINES[name].decades) / 2) for name in names}
+    rates = {name: 10.0 ** (sum(baseline_of(name).decades) / 2) for name in names}
     return {name: Tuned(rate, [], [], "not tuned") for name, rate in rates.items()}
 
 

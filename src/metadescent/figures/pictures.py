@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from metadescent.descent.beginnings import is_begun
 from metadescent.descent.proposals import (
     Histories,
     around,
@@ -40,21 +41,20 @@ class Pictures(NamedTuple):
 
     def histories(self) -> "matplotlib.figure.Figure":
         """Draw the updates of all coordinates, one above the other (figure 10)."""
-        return draw_histories(history_panels(self.seen, self.coordinates, [self._learned]))
+        return draw_histories(history_panels(self.seen, self.coordinates, self._learned))
 
     def functions(self, coordinate: int) -> "matplotlib.figure.Figure":
         """Draw the update of one of the coordinates as a function of its gradient (figure 11)."""
         k = self.coordinates.index(coordinate)
         curves = {name: curve[:, k] for name, curve in self.curves.items()}
         values = self.values[k]
-        return draw_functions(
-            function_panels(self.seen, coordinate, values, curves, [self._learned])
-        )
+        return draw_functions(function_panels(self.seen, coordinate, values, curves, self._learned))
 
     @property
-    def _learned(self) -> str:
+    def _learned(self) -> list[str]:
         # The first optimizer leads.
-        return next(iter(self.curves))
+        first, *others = self.curves
+        return [first, *filter(is_begun, others)]
 
 
 def pictures_of(

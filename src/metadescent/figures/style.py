@@ -2,13 +2,15 @@
 
 As in figures 4 to 6, learned optimizers are solid and hand-designed ones dashed; every one has its
 own colour (of the palette of Okabe and Ito, made for colour-blind readers) and its own dashes or
-markers, so that the curves can be told apart in grey as well.
+markers, so that the curves can be told apart in grey as well. A learned one as it begins has the
+colour of the trained one, pale and thin.
 """
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from metadescent.descent.baselines import BASELINES
+from metadescent.descent.beginnings import ENDING, is_begun
 
 if TYPE_CHECKING:
     import matplotlib.axes
@@ -23,6 +25,9 @@ _LEARNED = [("#D55E00", ""), ("#56B4E9", "o"), ("#E69F00", "s"), ("#000000", "^"
 
 # Of what is neither learned nor among the baselines, which have theirs in `descent.baselines`.
 _OTHERS = [("#E69F00", (5.0, 1.4, 2.0, 1.4)), ("#7A7A7A", (2.0, 2.8)), ("#009E73", (9.0, 3.0))]
+
+
+MUTED = {"linewidth": 1.0, "alpha": 0.5, "zorder": 2.2}
 
 
 STYLE: dict[Any, Any] = {
@@ -55,6 +60,8 @@ STYLE: dict[Any, Any] = {
 
 def label_of(name: str, labels: Mapping[str, str]) -> str:
     """Return how a name is written: as `labels` has it, else as in the paper."""
+    if is_begun(name) and name not in labels:
+        return label_of(name.removesuffix(ENDING), labels) + ENDING
     return literal(labels.get(name, BASELINES[name].label if name in BASELINES else name))
 
 
@@ -79,6 +86,8 @@ def styles_of(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
     styles: dict[str, dict[str, Any]] = {}
     learned = others = 0
     for name, is_learned in are_learned.items():
+        if is_begun(name):
+            continue
         if is_learned:
             color, marker = _LEARNED[learned % len(_LEARNED)]
             marks = {"marker": marker, "markersize": 4.0, "markevery": 0.1} if marker else {}
@@ -96,4 +105,7 @@ def styles_of(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
                 "zorder": 2.5,
                 "linestyle": (0, dashes),
             }
+    for name in filter(is_begun, are_learned):
+        trained = styles.get(name.removesuffix(ENDING), {"color": "#7A7A7A"})
+        styles[name] = trained | MUTED
     return styles

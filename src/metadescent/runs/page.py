@@ -41,7 +41,14 @@ class Image(NamedTuple):
     style: Style = "transparent"
 
 
-Part = Table | Image | Finding | str
+class Picture(NamedTuple):
+    """A PNG file, and what it shows in words."""
+
+    content: bytes
+    caption: str
+
+
+Part = Table | Image | Picture | Finding | str
 
 
 class Section(NamedTuple):
@@ -68,6 +75,9 @@ def render_part(part: Part) -> str:
         return _table(part)
     if isinstance(part, Image):
         return _image(part)
+    if isinstance(part, Picture):
+        data = base64.b64encode(part.content).decode()
+        return _embedded(f'class="wide" src="data:image/png;base64,{data}"', part.caption)
     if isinstance(part, Finding):
         return _finding(part)
     return f"<p>{_prose(part)}</p>"
@@ -99,15 +109,17 @@ def _image(image: Image) -> str:
     if len(content) > SMALL:
         content, kind = render(image.figure, ".png", 130, style), "image/png"
     data = base64.b64encode(content).decode()
-    caption = escape(image.caption)
     # So many pixels that the figure's text is as large as the page's, if there is room.
     width, height = (round(PIXELS * inches) for inches in image.figure.get_size_inches())
-    wide = ' class="wide"' if width > 600 else ""
-    below = f"\n<figcaption>{caption}</figcaption>" if caption else ""
-    return (
-        f'<figure><div class="scroll"><img{wide} width="{width}" height="{height}" '
-        f'src="data:{kind};base64,{data}" alt="{caption}"></div>{below}</figure>'
-    )
+    wide = 'class="wide" ' if width > 600 else ""
+    attributes = f'{wide}width="{width}" height="{height}" src="data:{kind};base64,{data}"'
+    return _embedded(attributes, image.caption)
+
+
+def _embedded(attributes: str, caption: str) -> str:
+    text = escape(caption)
+    below = f"\n<figcaption>{text}</figcaption>" if text else ""
+    return f'<figure><div class="scroll"><img {attributes} alt="{text}"></div>{below}</figure>'
 
 
 def _finding(finding: Finding) -> str:

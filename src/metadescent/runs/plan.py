@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import chain
 from metadescent.optimizers.partitioned import Partitioned
 from metadescent.registry import make_estimator, make_optimizer
-from metadescent.runs.recipe import Recipe
+from metadescent.runs.recipe import Recipe, recipe_from
 from metadescent.zoo.cards import read_card
 from metadescent.zoo.catalogue import pinned
 from metadescent.zoo.file import load
@@ -171,6 +172,18 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
             for takes, rule in wanted.groups
         ]
     )
+
+
+def as_it_begins(card: dict[str, Any], source: object) -> LearnedOptimizer:
+    """Return the rule of a card with the φ from before all meta-training, that of its first stage.
+
+    Errors name `source`.
+    """
+    first = card
+    while first.get("before"):
+        first = first["before"]
+    rule = recipe_from(card["recipe"], source).optimizer
+    return initial_optimizer(replace(recipe_from(first["recipe"], source), optimizer=rule))
 
 
 def _keys(recipe: Recipe) -> tuple[PRNGKeyArray, PRNGKeyArray]:

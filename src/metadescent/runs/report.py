@@ -10,7 +10,7 @@ from metadescent._text import number
 from metadescent.descent.baselines import BASELINES
 from metadescent.descent.comparison import Comparison, problem_keys
 from metadescent.descent.curves import APART
-from metadescent.descent.tuning import Progress
+from metadescent.descent.tuning import FLAT, Progress
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.pictures import Pictures, pictures_of
 from metadescent.figures.run import draw_run
@@ -122,14 +122,24 @@ def comparison_table(comparison: Comparison) -> Table:
             figure(curve.final, "diverged"),
             f"[{figure(float(curve.low[-1]))}, {figure(float(curve.high[-1]))}]",
             number(curve.rate),
+            *([_span(comparison, name)] if _any_flat(comparison) else []),
             figure(curve.sum, "diverged"),
         ]
         for name, curve in comparison.curves.items()
     ]
     relative, timed = ["speed-up", f"{sign} {best}"] if best else [], ["µs a step"][: len(seconds)]
     counted = ["diverged"][: _any_diverged(comparison)]
-    columns = ["", *relative, "last 10th", *counted, *timed, "final", "95 %", "rate", "sum"]
+    level = ["level rates"][: _any_flat(comparison)]
+    columns = ["", *relative, "last 10th", *counted, *timed, "final", "95 %", "rate", *level, "sum"]
     return Table(columns, rows)
+
+
+def _any_flat(comparison: Comparison) -> bool:
+    return any(search.span for search in comparison.tuned.values())
+
+
+def _span(comparison: Comparison, name: str) -> str:
+    return comparison.tuned[name].span if name in comparison.tuned else ""
 
 
 def _any_diverged(comparison: Comparison) -> bool:
@@ -153,6 +163,11 @@ def legend(comparison: Comparison) -> list[str]:
         lines.append(
             f"diverged: on so many of {comparison.seeds} problems the loss blew up; means leave "
             f"them out, if they are at most one in {APART}."
+        )
+    if _any_flat(comparison):
+        lines.append(
+            f"level rates: their final losses in the search are within {FLAT:.0%} of the best "
+            "rate's, so none of them is the best for certain."
         )
     if any(map(takes_searches, comparison.tuned)):
         lines.append("lbfgs is charged for each gradient that its line search takes as a step.")

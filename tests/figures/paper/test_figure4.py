@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -12,157 +13,119 @@ import pytest
 
 from metadescent._errors import UserError
 from metadescent.descent import baselines
+from metadescent.descent.beginnings import as_begun
 from metadescent.descent.comparison import Comparison
-from metadescent.descent.curves import Curve
 from metadescent.descent.tuning import untuned
 from metadescent.figures.paper import experiment_of, experiments, figure4, panels
 from metadescent.figures.paper.budgets import BUDGETS
-from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.claims import judge_claims
 from metadescent.figures.paper.experiment import Reproduction, reproduce
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.quadratic import Quadratic
 
 FIGURE = experiment_of("figure4")
-BASELINES = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34}
 
 
-def curve(level: float, rate: float | None, steps: int, width: float) -> Curve:
-    mean = np.full(steps, level)
-    return Curve(mean, mean - width, mean + width, rate)
+def measured(panel: Callable) -> dict[str, Comparison]:
+    return {name: panel(setting) for name, setting in FIGURE.settings.items()}
 
 
-def comparison(
-    lstm: float = 0.25, steps: int = 100, width: float = 0.01, **baselines: float
-) -> Comparison:
-    curves = {"lstm": curve(lstm, None, steps, width)}
-    for name, level in {**BASELINES, **baselines}.items():
-        curves[name] = curve(level, 0.1, steps, width)
-    return Comparison("problem", steps, 8, curves, {}, 0.5)
+def test_with_the_papers_own_levels_every_claim_holds(claims: Callable) -> None:
+    judged = claims(FIGURE)
+    assert [claim.section for claim in judged.values()] == [
+        *("3.1", "3.1", "3.2", "ours", "ours", "3.2", "3.2", "figure 4", "3.2", "ours")
+    ]
+    assert all(claim.holds for claim in judged.values())
+    for name, numbers in {
+        "final": (0.2, 0.33, "nag"),
+        "sum": (20.0, 33.0, "nag"),
+        "equivalent": (0.36, 0.33, "rmsprop beside nag"),
+        "equivalent-decay": (0.35, 0.33, "rmsprop-0.9 beside nag"),
+        "continues": (0.2, 0.33, "nag"),
+    }.items():
+        claim = judged[name]
+        assert (claim.measured, claim.reference, claim.against) == (
+            pytest.approx(numbers[0]),
+            pytest.approx(numbers[1]),
+            numbers[2],
+        )
 
 
-def measured(**replaced: Comparison) -> dict[str, Comparison]:
-    found = {name: comparison() for name in ("left", "left-uniform", "center")}
-    found["right"] = comparison(steps=200)
-    return found | {name.replace("_", "-"): panel for name, panel in replaced.items()}
-
-
-def failing(**replaced: Comparison) -> list[int]:
-    return [i for i, claim in enumerate(FIGURE.judge(measured(**replaced))) if not claim.holds]
-
-
-GAUSSIAN, UNIFORM, EQUIVALENT, FINAL, SUM, STANDARD, CONTINUES = range(7)
-
-
-def test_with_the_papers_own_levels_every_claim_holds() -> None:
-    claims = FIGURE.judge(measured())
-    assert [claim.section for claim in claims] == ["3.1"] * 2 + ["3.2"] * 3 + ["figure 4", "3.2"]
-    assert all(claim.holds for claim in claims)
-    assert (claims[FINAL].measured, claims[FINAL].reference) == pytest.approx((0.25, 0.33))
-    assert (claims[SUM].measured, claims[SUM].reference) == pytest.approx((25.0, 33.0))
-    assert (claims[EQUIVALENT].measured, claims[EQUIVALENT].reference) == pytest.approx(
-        (0.36 / 0.33, 1.25)
-    )
-    assert (claims[CONTINUES].measured, claims[CONTINUES].reference) == pytest.approx(
-        (0.25 / 0.33, 1.0)
-    )
-
-
-def test_a_claim_says_what_was_compared() -> None:
-    texts = [claim.text for claim in FIGURE.judge(measured())]
-    assert texts[GAUSSIAN] == (
+def test_a_claim_says_what_was_compared(claims: Callable) -> None:
+    texts = {id: claim.text for id, claim in claims(FIGURE).items()}
+    assert texts["gaussian"] == (
         '"the learned optimizers substantially outperform the baselines" (Gaussian W and y): loss '
-        "after step 100, the LSTM's against the best baseline's; holds if it is at most 0.8 times "
-        "as much and the 95 % intervals are apart"
+        "after step 100, the LSTM's beside each baseline's; holds if the 95 % interval of the "
+        "ratio to each is below 0.8"
     )
-    assert "mean loss over steps 91–100" in texts[FINAL]
-    assert "sum of losses over steps 1–100" in texts[SUM]
-    assert "over steps 101–200" in texts[CONTINUES]
-    assert len(set(texts)) == len(texts)
+    assert "mean loss over steps 91–100, of nag, adam and rmsprop;" in texts["equivalent"]
+    assert "mean loss over steps 91–100" in texts["final"]
+    assert "sum of losses over steps 1–100" in texts["sum"]
+    assert "each of the steps 101–200" in texts["continues"]
 
 
-def test_a_small_lead_is_no_margin() -> None:
-    lead = comparison(lstm=0.3)
-    assert failing(left=lead) == [GAUSSIAN]
-    assert failing(left_uniform=lead) == [UNIFORM]
-    assert failing(center=lead) == [FINAL, SUM]
-    assert failing(right=comparison(lstm=0.3, steps=200)) == []
+def test_a_small_lead_is_not_a_margin(panel: Callable, failing: Callable) -> None:
+    lead = {name: panel(FIGURE.settings[name], 0.3) for name in FIGURE.settings}
+    assert failing(FIGURE, {"left": lead["left"]}) == ["gaussian"]
+    assert failing(FIGURE, {"left-uniform": lead["left-uniform"]}) == ["uniform"]
+    assert failing(FIGURE, {"center": lead["center"]}) == ["final", "sum"]
+    assert failing(FIGURE, {"right": lead["right"]}) == []
 
 
-def test_overlapping_intervals_are_no_margin() -> None:
-    wide = comparison(width=0.05)
-    assert failing(left=wide) == [GAUSSIAN]
-    assert failing(center=wide) == [FINAL, SUM, STANDARD]
+def test_sgd_is_a_baseline_but_not_one_of_the_equivalent_three(
+    panel: Callable, failing: Callable
+) -> None:
+    assert failing(FIGURE, {"center": panel(FIGURE.settings["center"], sgd=9.0)}) == []
+    ahead = panel(FIGURE.settings["center"], sgd=0.15)
+    assert failing(FIGURE, {"center": ahead}) == ["final", "sum", "standard", "learned"]
 
 
-def test_behind_on_every_count() -> None:
-    assert failing(
-        left=comparison(0.5),
-        left_uniform=comparison(0.5),
-        center=comparison(0.5, adam=0.5),
-        right=comparison(0.5, steps=200),
-    ) == list(range(7))
+def test_the_controls_of_rmsprop_fail_by_themselves(panel: Callable, failing: Callable) -> None:
+    for name, loss in (("decay", {"rmsprop-0.9": 0.5}), ("start", {"rmsprop": 0.5})):
+        changed = panel(FIGURE.settings[name], **loss)
+        assert failing(FIGURE, {name: changed}) == [f"equivalent-{name}"]
+    assert failing(FIGURE, {"center": panel(FIGURE.settings["center"], adam=math.nan)}) == [
+        "equivalent"
+    ]
 
 
-def test_sgd_is_a_baseline_but_not_one_of_the_equivalent_three() -> None:
-    assert failing(center=comparison(sgd=9.0)) == []
-    assert failing(center=comparison(sgd=0.2)) == [FINAL, SUM, STANDARD]
+def test_one_bad_step_beyond_the_horizon_is_enough(panel: Callable, failing: Callable) -> None:
+    for step, fails in ((150, ["continues"]), (99, [])):
+        right = panel(FIGURE.settings["right"])
+        right.losses["mnist-lstm"][:, step] *= 2
+        assert failing(FIGURE, {"right": right}) == fails
 
 
-def test_one_bad_step_beyond_the_horizon_is_enough() -> None:
-    right = comparison(steps=200)
-    right.curves["lstm"].mean[150] = 0.34
-    assert failing(right=right) == [CONTINUES]
-    right = comparison(steps=200)
-    right.curves["lstm"].mean[99] = 0.34
-    assert failing(right=right) == []
+def test_json(panel: Callable) -> None:
+    found = measured(panel)
+    records = FIGURE.records(found)
+    claims = judge_claims(FIGURE.criteria, records)
+    written = Reproduction("figure4", found, records, claims, lambda: FIGURE.plot(found)).to_json()
+    assert list(written) == ["figure", "made", "panels", "claims", "rates", "runs"]
+    again = json.loads(json.dumps(written, allow_nan=False))
+    assert again["claims"] == [claim.to_json() for claim in claims]
+    assert again["runs"] == {name: record.to_json() for name, record in records.items()}
+    curves = again["panels"]["left"]["curves"]
+    assert list(curves) == list(found["left"].curves)
+    assert curves["adam"]["final"] == pytest.approx(0.34)
 
 
-@pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_divergence_supports_no_claim_of_the_one_that_diverged(loss: float) -> None:
-    diverged = comparison(loss, steps=100)
-    assert failing(left=diverged) == [GAUSSIAN]
-    assert failing(center=diverged) == [FINAL, SUM, STANDARD]
-    assert failing(right=comparison(loss, steps=200)) == [CONTINUES]
-    assert failing(center=comparison(adam=loss)) == [EQUIVALENT]
-    assert failing(right=comparison(adam=loss, steps=200)) == []
-
-
-def test_a_single_seed_has_no_interval() -> None:
-    assert failing(left=comparison(width=math.nan)) == [GAUSSIAN]
-
-
-def test_json() -> None:
-    found = measured()
-    claims = [Claim("text", "3.1", 1.0, 2.0, True)]
-    written = Reproduction("figure4", found, claims, lambda: FIGURE.plot(found)).to_json()
-    assert json.loads(json.dumps(written)) == {
-        "figure": "figure4",
-        "panels": {name: panel.to_json() for name, panel in found.items()},
-        "claims": [
-            {"text": "text", "section": "3.1", "measured": 1.0, "reference": 2.0, "holds": True}
-        ],
-    }
-    json.dumps([claim._asdict() for claim in FIGURE.judge(found)])
-
-
-def test_the_plot_shows_the_second_half_to_the_right() -> None:
-    figure = FIGURE.plot(measured())
+def test_the_plot_shows_the_second_half_to_the_right(panel: Callable) -> None:
+    figure = FIGURE.plot(measured(panel))
     assert [axes.get_xlim() for axes in figure.axes] == [(0, 100)] * 3 + [(100, 200)]
     assert [axes.get_ylabel() for axes in figure.axes] == ["Loss"] * 2 + ["Loss (nats)"] * 2
     assert all(axes.get_title(loc="left") for axes in figure.axes)
 
 
-def test_the_legend_says_lstm() -> None:
-    def renamed(name: str, found: Comparison) -> Comparison:
-        curves = {FIGURE.settings[name].optimizer: found.curves["lstm"]} | {
-            n: c for n, c in found.curves.items() if n != "lstm"
-        }
-        return found._replace(curves=curves)
-
-    figure = FIGURE.plot({name: renamed(name, found) for name, found in measured().items()})
+def test_the_legend_says_lstm_and_what_it_was(panel: Callable) -> None:
+    figure = FIGURE.plot(measured(panel))
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["LSTM", "SGD", "NAG", "RMSprop", "Adam"]
+    assert names == ["LSTM", "LSTM, as it begins", "SGD", "NAG", "RMSprop", "Adam"]
+    lstm, begun, *others = figure.axes[0].lines
+    assert lstm.get_color() == begun.get_color()
+    assert begun.get_alpha() < 1
+    assert begun.get_linewidth() < min(line.get_linewidth() for line in (lstm, *others))
 
 
 def tiny(name: str) -> LearnedOptimizer:
@@ -177,63 +140,72 @@ def small_problems(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_problems")
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_each_panel_runs_what_the_paper_ran(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, budget: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, budget: str, panel: Callable
 ) -> None:
-    calls, loaded, said = [], [], []
+    calls, loaded, begun, said = [], [], [], []
 
     def compare(learned, problem, problem_name, *, progress, **options) -> Comparison:
         calls.append((list(learned), problem_name, options))
         progress("running")
-        return comparison(steps=options["num_steps"])
+        names = [*learned, *options["baselines"]]
+        return panel(dict.fromkeys(names, 0.3), steps=options["num_steps"])
 
     def load(name: str) -> LearnedOptimizer:
         loaded.append(name)
         return tiny(name)
 
+    def begin(name: str) -> LearnedOptimizer:
+        begun.append(name)
+        return tiny(name)
+
     monkeypatch.setattr(panels, "compare", compare)
     found = reproduce(
-        FIGURE, budget=budget, load=load, seed=3, cache=tmp_path, progress=said.append
+        FIGURE, budget=budget, load=load, begin=begin, seed=3, cache=tmp_path, progress=said.append
     )
-    assert list(found.panels) == ["left", "left-uniform", "center", "right"]
-    assert loaded == ["quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm"]
+    assert list(found.panels) == ["left", "left-uniform", "center", "right", "decay", "start"]
+    assert loaded == begun == ["quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm"]
     effort = BUDGETS[budget]
     horizon = BUDGETS[budget].steps(100)
-    for call, optimizer, problem, steps, seeds in zip(
+    functions, networks, three = effort.functions, effort.networks, ("nag", "adam", "rmsprop")
+    for call, optimizer, problem, steps, seeds, rivals in zip(
         calls,
-        ["quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm", "mnist-lstm"],
-        ["quadratic", "quadratic-uniform", "mnist", "mnist"],
-        [horizon, horizon, horizon, 2 * horizon],
-        [effort.functions] * 2 + [effort.networks] * 2,
+        ["quadratic-lstm", "quadratic-uniform-lstm", "mnist-lstm", "mnist-lstm", "", ""],
+        ["quadratic", "quadratic-uniform", *["mnist"] * 3, "mnist(theta_std=0.1)"],
+        [horizon, horizon, horizon, 2 * horizon, horizon, horizon],
+        [functions] * 2 + [networks] * 4,
+        [baselines.STANDARD] * 4 + [("nag", "adam", "rmsprop-0.9"), three],
         strict=True,
     ):
         assert call == (
-            [optimizer],
+            [optimizer, as_begun(optimizer)] if optimizer else [],
             problem,
             {
-                "baselines": ("sgd", "nag", "rmsprop", "adam"),
+                "baselines": rivals,
                 "num_steps": steps,
                 "num_seeds": seeds.report,
                 "tune_seeds": seeds.tune,
                 "seed": 3,
                 "cache": tmp_path,
             }
-            | ({} if seeds.tune else {"searched": untuned(baselines.STANDARD)}),
+            | ({} if seeds.tune else {"searched": untuned(rivals)}),
         )
     assert said == [f"{name}: running" for name in found.panels]
-    assert len(found.claims) == 7
+    assert len(found.claims) == 10
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_problems")
 def test_smoke() -> None:
     said: list[str] = []
-    found = reproduce(FIGURE, budget="smoke", load=tiny, progress=said.append)
+    found = reproduce(FIGURE, budget="smoke", load=tiny, begin=tiny, progress=said.append)
     assert len(said) == FIGURE.units
     assert {name: panel.steps for name, panel in found.panels.items()} == {
         "left": 4,
         "left-uniform": 4,
         "center": 4,
         "right": 8,
+        "decay": 4,
+        "start": 4,
     }
     for panel in found.panels.values():
         assert all(np.isfinite(c.mean).all() for c in panel.curves.values())
@@ -250,7 +222,7 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
         experiment_of("figur4")
     assert str(caught.value) == "there is no experiment named 'figur4'; did you mean 'figure4'?"
     with pytest.raises(UserError) as caught:
-        reproduce(FIGURE, budget="papr", load=tiny)
+        reproduce(FIGURE, budget="papr", load=tiny, begin=tiny)
     assert str(caught.value) == "there is no budget named 'papr'; did you mean 'paper'?"
 
 

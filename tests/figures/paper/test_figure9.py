@@ -11,9 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metadescent.descent.beginnings import as_begun
 from metadescent.figures.paper import experiment_of, figure9, styling
+from metadescent.figures.paper.claims import judge_claims
+from metadescent.figures.paper.criteria import CRITERIA
 from metadescent.figures.paper.experiment import reproduce
-from metadescent.figures.paper.figure9 import PIECES, Piece, Triple, beyond
+from metadescent.figures.paper.figure9 import PIECES, Painted, Piece, Triple, beyond, records_of
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.data.content import TINY_IMAGENET
 from metadescent.problems.data.embedded import EMBEDDED
@@ -21,22 +24,31 @@ from metadescent.problems.data.pictures import write_picture
 from metadescent.problems.neural_art.features import FeatureNetwork
 from metadescent.problems.neural_art.neural_art import Terms, to_theta
 
+M, BEGUN = "neural-art-lstm", as_begun("neural-art-lstm")
+
 
 def triple(
-    theta: np.ndarray | None = None, size: int = 64, style: float = 0.2, content: float = 0.5
+    theta: np.ndarray | None = None,
+    size: int = 64,
+    style: float = 0.1,
+    content: float = 0.5,
+    f: float = 0.8,
+    begun: float = 0.9,
 ) -> Triple:
     """Return a grey picture of 16 × 16, said to be of another size."""
     grey = np.full((16, 16, 3), 128, np.uint8)
     theta = np.zeros((16, 16, 3)) if theta is None else theta
     before, after = Terms(0.0, 0.8, 0.1), Terms(content, style, 0.1)
-    return Triple(Piece("china", "the_scream", size), grey, theta, grey, before, after)
+    piece = Piece("china", "the_scream", size)
+    return Triple(piece, grey, grey, before, Painted(theta, after, f), Painted(theta, after, begun))
 
 
 def failing(*triples: Triple) -> list[str]:
-    claims = figure9._judge([triple(size=64), triple(size=128), *triples])
-    assert len({claim.text for claim in claims}) == len(claims) == 8
+    alright = [triple(size=size, f=f) for size in (64, 128) for f in (0.8, 0.81)]
+    claims = judge_claims(CRITERIA["figure9"], records_of(M, 128, [*alright, *triples]))
+    assert len({claim.text for claim in claims}) == len(claims) == 10
     assert {claim.section for claim in claims} == {"ours"}
-    return [claim.text for claim in claims if not claim.holds]
+    return [claim.id for claim in claims if not claim.holds]
 
 
 def with_border(level: float, inside: float = 0.0) -> np.ndarray:
@@ -64,28 +76,37 @@ def test_a_row_of_the_border_is_a_third_of_it() -> None:
     assert beyond(theta) == (pytest.approx(1 / 3), 0.0)
 
 
-def test_a_saturated_border_is_seen_at_its_resolution() -> None:
-    (failed,) = failing(triple(with_border(1.5), size=128))
-    assert failed.startswith("2 styled pictures of 128 × 128 have no saturated borders")
-    # A border is like the rest where that is beyond black and white as well.
-    assert failing(triple(with_border(1.5, inside=1.5), size=128)) == []
+@pytest.mark.parametrize("inside", [0.0, 1.5])
+def test_a_saturated_border_is_seen_at_its_resolution(inside: float) -> None:
+    """However far the rest of the picture is beyond black and white: the bound is the same."""
+    assert failing(triple(with_border(1.5, inside), size=128)) == ["128-border"]
+
+
+def test_few_values_at_the_border_may_be_beyond() -> None:
+    theta = np.zeros((16, 16, 3))
+    theta[0, :3, 0] = 1.5  # 3 of 180
+    assert failing(*[triple(theta, f=0.8 + k / 100) for k in range(9)]) == []
+    theta[0, :, 0] = 1.5  # 16 of 180
+    assert failing(*[triple(theta, f=0.8 + k / 100) for k in range(9)]) == ["64-border"]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_one_pixel_that_is_not_finite_is_too_many(value: float) -> None:
     theta = np.zeros((16, 16, 3))
     theta[8, 8, 1] = value
-    first, second = failing(triple(theta))
-    assert "have no NaN" in first
-    assert "have no saturated borders" in second
+    assert failing(triple(theta)) == ["64-finite", "64-border"]
 
 
 def test_every_picture_shows_its_style_and_its_content() -> None:
-    (failed,) = failing(triple(style=0.21))
-    assert "64 × 64 show the style" in failed
-    (failed,) = failing(triple(content=1.0, size=128))
-    assert "128 × 128 show the content" in failed
-    assert len(failing(triple(style=math.nan, content=math.nan))) == 2
+    assert failing(triple(style=0.21)) == ["64-style"]
+    assert failing(triple(content=1.0, size=128)) == ["128-content"]
+    assert failing(triple(style=math.nan, content=math.nan)) == ["64-style", "64-content"]
+
+
+def test_training_has_to_pay_on_the_same_pictures() -> None:
+    assert failing(triple(f=0.95, begun=1.05)) == []
+    assert failing(triple(f=0.95, begun=0.9)) == ["64-learned"]
+    assert failing(triple(f=math.nan, size=128)) == ["128-learned"]
 
 
 def test_the_pieces_are_those_that_the_paper_describes() -> None:
@@ -151,31 +172,43 @@ def test_every_piece_is_styled_and_reported(count: int, monkeypatch: pytest.Monk
     pieces, reports = PIECES[:count], []
     monkeypatch.setattr(figure9, "PIECES", pieces)
     reproduction = reproduce(
-        experiment_of("figure9"), budget="smoke", load=lambda name: Still(), progress=reports.append
+        experiment_of("figure9"),
+        budget="smoke",
+        load=lambda name: Still(),
+        begin=lambda name: Still(),
+        progress=reports.append,
     )
     assert len(reports) == count
     json.dumps(reproduction.to_json())
+    # What does not move is styled by no means, and trained as it begins.
+    claims = judge_claims(CRITERIA["figure9"], reproduction.records)
+    assert {c.id.partition("-")[2] for c in claims if c.holds} <= {"finite", "border", "content"}
+    assert [c.holds for c in claims if "style" in c.id or "learned" in c.id] == [False] * 4
     assert reproduction.panels == {}
     assert reproduction.measured["steps"] == 6
     pictures = reproduction.measured["pictures"]
     assert [(p["content"], p["style"], p["size"]) for p in pictures] == list(pieces)
     figure = reproduction.plot()
-    assert len(figure.axes) == 3 * count
+    assert len(figure.axes) == 4 * count
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles[1::3] == [f"{styling.TITLES[p.style]}, {p.size} × {p.size}" for p in pieces]
+    assert titles[1::4] == ["as it begins"] * count
+    assert titles[2::4] == [f"{styling.TITLES[p.style]}, {p.size} × {p.size}" for p in pieces]
 
 
 def test_a_triple_is_content_result_and_style() -> None:
     content, style = (np.full((8, 8, 3), value, np.uint8) for value in (200, 30))
     found = figure9.styled(
-        Still(), Mean(), PIECES[0], content, style, jax.random.key(0), num_steps=3
+        (Still(), Still()), Mean(), PIECES[0], content, style, jax.random.key(0), num_steps=3
     )
     # It does not move, so the result is θ₀: the content with a little noise.
-    assert abs(found.theta - to_theta(content)).max() < 0.1
-    assert abs(found.theta - to_theta(content)).std() > 0.005
+    assert abs(found.trained.theta - to_theta(content)).max() < 0.1
+    assert abs(found.trained.theta - to_theta(content)).std() > 0.005
     assert found.before.content < 1e-12
-    assert 0 < found.after.content < 0.01
+    assert 0 < found.trained.terms.content < 0.01
     assert found.before.style > 10
+    # Both rules face one f from one θ₀.
+    np.testing.assert_array_equal(found.trained.theta, found.begun.theta)
+    assert found.trained.f == found.begun.f
 
 
 def test_it_needs_photographs(tmp_path: Path, sentence: object) -> None:

@@ -56,6 +56,12 @@ def test_a_seal_is_the_loss_of_the_first_steps_at_the_best_rate(tuned):
     assert losses[0] > losses[-1]
 
 
+def test_a_variant_of_a_baseline_has_a_seal(tuned):
+    losses = seal("rmsprop-0.9", tuned._replace(rate=0.01), Quadratic(), KEY, 4)
+    assert losses[-1] < losses[0]
+    assert losses != seal("rmsprop", tuned._replace(rate=0.01), Quadratic(), KEY, 4)
+
+
 def test_without_a_file_nothing_is_used(tmp_path):
     assert not is_kept(tmp_path / "none.json", "left", "sgd", 20, 4)
     assert kept_searches(tmp_path / "none.json", "left", Quadratic(), KEY, **SIZES) == {}
@@ -93,7 +99,7 @@ def test_the_tool_keeps_the_searches_of_any_experiment(tool, tmp_path, monkeypat
     """By its figure's name, on the problem that rates are tuned on; and does none of them twice."""
     other = "quadratic-uniform"
     one = Setting("quadratic", "", 20, "functions", "", "", ("sgd",), tuned_on=other)
-    experiment = LearningCurves("figure8", {"left": one}, judge=lambda panels: [])
+    experiment = LearningCurves("figure8", {"left": one}, criteria=[])
     experiment.kept = tmp_path / "figure.json"
     monkeypatch.setattr(tool, "experiment_of", {"figure8": experiment}.__getitem__)
     budget = BUDGETS["cpu"]._replace(functions=Seeds(8, 32))

@@ -1,14 +1,18 @@
 """The paper's experiments: each reproduces a figure and judges what the paper claims about it.
 
-A new experiment is one new file here, found by discovery: what its list `EXPERIMENTS` has.
+A new experiment is one new file here, found by discovery (what its list `EXPERIMENTS` has), and its
+criteria in `criteria`.
 
     experiment   what an experiment is, and `reproduce`, which runs any of them
     panels       experiments that are panels of learning curves: what they run and how they look
-    claims       how claims are judged
+    criteria     what it takes for each claim to hold, as data that `criterion` explains
+    records      what every run came to, by which claims are judged
+    claims       how they are judged; `wording` says it
     budgets      how much is computed
     kept         searches for rates that come with the package
     costs        what a step costs
     appendix_b   whose updates figures 10 to 13 show
+    networks     the networks of figures 5, 6 and `transfer`
     styling      the problems of figures 8 and 9
 """
 
@@ -17,6 +21,7 @@ import pkgutil
 from types import ModuleType
 
 from metadescent._names import look_up
+from metadescent.figures.paper.criteria import CRITERIA
 from metadescent.figures.paper.experiment import Experiment
 
 
@@ -25,12 +30,13 @@ def _modules() -> list[ModuleType]:
 
 
 def experiments() -> dict[str, Experiment]:
-    """Return every experiment by the figure that it reproduces."""
-    return {
-        experiment.figure: experiment
-        for module in _modules()
-        for experiment in getattr(module, "EXPERIMENTS", [])
-    }
+    """Return every experiment by the figure that it reproduces, in the paper's order."""
+    listed = [
+        experiment for module in _modules() for experiment in getattr(module, "EXPERIMENTS", [])
+    ]
+    by_figure = {experiment.figure: experiment for experiment in listed}
+    # What has no criteria yet comes last.
+    return {name: by_figure[name] for name in {**CRITERIA, **by_figure} if name in by_figure}
 
 
 def about(figure: str) -> str:

@@ -3,31 +3,36 @@
 The paper's are those of the LSTM that was trained on neural art. The zoo's optimizer for neural art
 sees whole pictures, so its update is not a function of one coordinate's gradient; the figures show
 the LSTM that was trained on MNIST instead, on MNIST. SGD and Adam have the rates that are best on
-the same problem for the horizon that the LSTM was trained for. Which coordinates are shown is left
-to chance, among those that have a gradient at every step.
+the same problem for the horizon that the LSTM was trained for. The LSTM as it begins is a third
+follower, and no rival. Which coordinates are shown is left to chance, among those that have a
+gradient at every step. Every trajectory is a run, on a problem of its own.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from metadescent import zoo
 from metadescent.descent.baselines import BASELINES
+from metadescent.descent.beginnings import as_begun
 from metadescent.descent.comparison import problem_keys
-from metadescent.descent.curves import summarize
 from metadescent.descent.tuning import untuned
 from metadescent.descent.tuning_cache import tune_each
 from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.figures.paper.budgets import Seeds
-from metadescent.figures.paper.claims import LESS, MORE, Claim, Score, ahead
+from metadescent.figures.paper.criteria import ALL
 from metadescent.figures.paper.experiment import Context, Experiment, Reproduction
+from metadescent.figures.paper.records import Record, mean_run, rounded
 from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
 from metadescent.zoo import file as artifact
 
 LEARNED = "LSTM"
+BEGUN = as_begun(LEARNED)
 FOLLOWERS = ("sgd", "adam")
 # The optimizer whose updates are shown.
 SUBJECT = "mnist-lstm"
@@ -44,9 +49,23 @@ class Setup(NamedTuple):
     rates: dict[str, float]
     key: PRNGKeyArray
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what was compared on what."""
-        return {"optimizer": SUBJECT, "problem": self.problem_name, "rates": self.rates}
+    def to_json(self, record: Record) -> dict[str, Any]:
+        """Return what was compared on what, and means over the trajectories."""
+        means = {
+            quantity: {name: mean_run(record, quantity, name)[0] for name in by_name}
+            for quantity, by_name in record.values.items()
+        }
+        finite = {
+            quantity: {n: mean if np.isfinite(mean) else None for n, mean in by_name.items()}
+            for quantity, by_name in means.items()
+        }
+        what = {"optimizer": SUBJECT, "problem": self.problem_name, "rates": self.rates}
+        return what | {"means": finite}
+
+    @property
+    def keys(self) -> list[PRNGKeyArray]:
+        """Return the keys of all trajectories."""
+        return list(jax.random.split(self.key, self.seeds.report))
 
 
 class UpdatesExperiment(Experiment):
@@ -79,26 +98,18 @@ def set_up(context: Context) -> Setup:
     rates = {name: search.rate for name, search in tuned.items()}
     # The first leads.
     optimizers: dict[str, AnyOptimizer] = {LEARNED: context.learned[SUBJECT]}
+    optimizers |= {BEGUN: context.begun[SUBJECT]}
     optimizers |= {name: BASELINES[name].at(rate) for name, rate in rates.items()}
     return Setup(card["trained_on"], problem, num_steps, seeds, optimizers, rates, key)
 
 
-def mean_over_problems(values: list[float]) -> Score:
-    """Return the mean over problems with its 95 % interval."""
-    summary = summarize(np.asarray(values)[:, None])
-    return Score(*(float(numbers[0]) for numbers in summary[:3]))
-
-
-def more(text: str, measured: Score, reference: Score) -> Claim:
-    """Judge that a trait is more than another, with intervals that are apart."""
-    holds = ahead(reference, measured)
-    return Claim(f"{text}; holds if {MORE}", "B", measured.value, reference.value, holds)
-
-
-def less(text: str, measured: Score, reference: Score) -> Claim:
-    """Judge that a trait is less than another, with intervals that are apart."""
-    holds = ahead(measured, reference)
-    return Claim(f"{text}; holds if {LESS}", "B", measured.value, reference.value, holds)
+def record_by(steps: int, values: Mapping[str, Mapping[str, list[float]]]) -> dict[str, Record]:
+    """Return the record of what trajectories came to, by quantity and optimizer."""
+    arrays = {
+        quantity: {name: rounded(np.asarray(runs)) for name, runs in by_name.items()}
+        for quantity, by_name in values.items()
+    }
+    return {ALL[0]: Record(steps, (LEARNED,), FOLLOWERS, arrays)}
 
 
 def live(gradients: np.ndarray) -> np.ndarray:

@@ -1,200 +1,264 @@
-"""Claims, and how they are judged: what it takes for a learning curve to be ahead or behind.
+"""Claims: criteria turned into pairs of runs, and these into verdicts.
 
-Intervals of a mean over steps are the means of the steps' own, which are never narrower than the
-true ones. A loss or an interval that is not finite never supports a claim.
+A pair says that what one optimizer came to is below (or above) a margin times what another came to,
+on the same problems. A claim is alternatives, each a list of pairs that all have to hold; nearly
+all claims have one. Only records are looked at, so that the JSON of a figure is enough to judge
+again. Where the optimizer that is judged blew up on some problem, or anything is not finite,
+nothing holds; problems on which another one blew up are left out.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from metadescent.descent.comparison import Comparison
-from metadescent.descent.curves import Curve, ratio
+from metadescent.descent.beginnings import as_begun
+from metadescent.descent.pairs import LEVEL, difference, ratio_of_means
+from metadescent.figures.paper import wording
+from metadescent.figures.paper.criterion import BASELINES, BEGUN, LEADER, ONE, Criterion
+from metadescent.figures.paper.records import Record, mean_run
 
-MORE = "it is more and the 95 % intervals are apart"
-LESS = "it is less and the 95 % intervals are apart"
+Records = Mapping[str, Record]
 
 
-class Claim(NamedTuple):
-    """What the paper says of a figure, and the two numbers that decide whether it holds."""
+class Value(NamedTuple):
+    """What an optimizer came to in a panel, run by run; in units of what another did, if `over`."""
 
-    text: str  # quotes the paper; says what the two numbers are and when the claim holds
-    section: str  # of the paper
+    panel: str
+    quantity: str
+    name: str
+    over: str = ""
+
+
+class Pair(NamedTuple):
+    """Says that `mine` is less than `margin` times `other`, or more; or of a constant 1, if None.
+
+    `by` is "mean" for what problems are in the mean, or "run" for every single one.
+    """
+
+    mine: Value
+    other: Value | None
+    margin: float
+    less: bool = True
+    by: str = "mean"
+
+
+class Outcome(NamedTuple):
+    """Whether a pair holds, and what decided: two means, and their ratio with its interval."""
+
+    holds: bool
     measured: float
     reference: float
-    holds: bool | None  # None: too little was computed to judge
-
-
-class Score(NamedTuple):
-    """A curve's mean or sum over its last steps, with a 95 % interval no narrower than the true."""
-
-    value: float
+    ratio: float
     low: float
     high: float
 
-    @property
-    def rank(self) -> float:
-        """Return what to compare scores by, the least being the best."""
-        # NaN compares with nothing, so it would win or lose by its place.
-        return self.value if math.isfinite(self.value) else math.inf
+    def slack(self, pair: Pair) -> float:
+        """Return how close to the margin it comes on the side where it holds; from 1 on, beyond."""
+        near, far = (self.ratio, self.ratio) if pair.by == "run" else (self.high, self.low)
+        if pair.less:
+            return math.inf if math.isnan(near) else near / pair.margin
+        return pair.margin / far if far > 0 else math.inf
 
 
-def score(curve: Curve, last: int) -> Score:
-    """Average a curve over its last steps, or sum it if these are all."""
-    if curve.rate is None and curve.diverged:
-        # Its means leave out where it blew up: they are no ground for a claim.
-        return Score(math.inf, math.inf, math.inf)
-    factor = last if last == len(curve.mean) else 1
-    return Score(*(factor * float(np.mean(values[-last:])) for values in curve[:3]))
+class Claim(NamedTuple):
+    """What the paper says of a figure, and the numbers that decide whether it holds.
+
+    Of several pairs they are those of the one that comes closest to failing.
+    """
+
+    id: str
+    text: str  # quotes the paper; says what is compared and when the claim holds
+    section: str  # of the paper
+    measured: float
+    reference: float
+    against: str  # whose the reference is
+    ratio: float
+    low: float
+    high: float
+    margin: float
+    holds: bool | None  # None: too little was computed to judge
+    given: tuple[str, ...] = ()
+    alternatives: Sequence[Sequence[Pair]] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the claim as JSON has it: everything that it takes to judge again."""
+        numbers = ("measured", "reference", "ratio", "low", "high")
+        return self._asdict() | {
+            **{name: _finite(getattr(self, name)) for name in numbers},
+            "given": list(self.given),
+            "alternatives": [
+                [_pair_to_json(pair) for pair in pairs] for pairs in self.alternatives
+            ],
+        }
 
 
-def describe(steps: int, last: int) -> str:
-    """Say what `score` returns of so many steps."""
-    if last == 1:
-        return f"loss after step {steps}"
-    if last == steps:
-        return f"sum of losses over steps 1–{steps}"
-    return f"mean loss over steps {steps - last + 1}–{steps}"
+NOTHING = Outcome(False, math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
-def tenth(steps: int) -> int:
-    """Return how many steps the final loss is averaged over where minibatches estimate it."""
-    return max(1, steps // 10)
+def judge_claims(criteria: Iterable[Criterion], records: Records) -> list[Claim]:
+    """Return a claim for each criterion, judged by records alone."""
+    claims = {criterion.id: _judged(criterion, records) for criterion in criteria}
+
+    def holds(claim: Claim) -> bool:
+        return bool(claim.holds) and all(holds(claims[id]) for id in claim.given)
+
+    return [claim._replace(holds=holds(claim)) for claim in claims.values()]
 
 
-def learned_and_baselines(comparison: Comparison) -> tuple[Curve, dict[str, Curve]]:
-    """Return the learned optimizer's curve, the only one without a rate, and the baselines'."""
-    (learned,) = [curve for curve in comparison.curves.values() if curve.rate is None]
-    return learned, {n: c for n, c in comparison.curves.items() if c.rate is not None}
+def quantities_of(criterion: Criterion) -> tuple[str, ...]:
+    """Return the quantities that a criterion is judged by."""
+    return (criterion.quantity, "least") if criterion.kind == "settles" else (criterion.quantity,)
 
 
-def rivals(comparison: Comparison, last: int) -> tuple[Score, Score]:
-    """Return the scores of the learned optimizer and of the best baseline that is finite."""
-    learned, baselines = learned_and_baselines(comparison)
-    scores = [score(curve, last) for curve in baselines.values()]
-    return score(learned, last), min(scores, key=lambda rival: rival.rank)
+def outcome_of_pair(pair: Pair, records: Records, level: float = LEVEL) -> Outcome:
+    """Return whether a pair holds, by the column that decides where there are many."""
+    runs = _runs(pair, records)
+    if runs is None:
+        return NOTHING
+    mine, other = (values.reshape(len(values), -1) for values in runs)
+    if pair.by == "run":
+        return _by_run(mine, other, pair)
+    low, high = difference(mine, other, pair.margin, level)
+    certain = high < 0 if pair.less else low > 0
+    # Nothing is a multiple of a loss below zero.
+    above = pair.margin == 1.0 or bool((np.minimum(mine.mean(0), other.mean(0)) >= 0).all())
+    numbers = np.stack([mine.mean(0), other.mean(0), *ratio_of_means(mine, other, level)], 1)
+    columns = [Outcome(above and bool(np.all(certain)), *map(float, row)) for row in numbers]
+    return max(columns, key=lambda outcome: outcome.slack(pair))
 
 
-def ahead(better: Score, worse: Score, margin: float = 1.0) -> bool:
-    """Say whether one score is at most `margin` times another, with intervals that are apart."""
-    finite = math.isfinite(better.value) and math.isfinite(worse.value)
-    return finite and better.high < worse.low and _at_most(better, margin, worse)
+def alternatives_of(criterion: Criterion, records: Records) -> list[list[Pair]]:
+    """Return the pairs that a criterion asks for; one of the lists has to hold as a whole."""
+    mine, others, margin = criterion.mine, criterion.others, criterion.margin
+    match criterion.kind:
+        case "equivalent":
+            of = [[_value(criterion, panel, n) for n in others] for panel in criterion.panels]
+            pairs = itertools.chain(*(itertools.permutations(values, 2) for values in of))
+            return [[Pair(a, b, margin) for a, b in pairs]]
+        case "larger lead":
+            small, large = (_lead(criterion, panel, records[panel]) for panel in criterion.panels)
+            return [[Pair(small, large, margin)]] if small and large else []
+        case "settles":
+            values = [
+                _value(criterion, panel, records[panel].learned[0]) for panel in criterion.panels
+            ]
+            return [[Pair(value, value._replace(quantity="least"), margin) for value in values]]
+        case "above one":
+            return [[pair] for pair in _pairs(criterion, mine[0], records)]
+        case _:
+            return [[*_pairs(criterion, name, records)] for name in mine]
 
 
-def _at_most(score: Score, margin: float, other: Score) -> bool:
-    """Say whether a score is at most `margin` times another, which nothing below zero is."""
-    above = margin == 1.0 or min(score.value, other.value) >= 0
-    return above and score.value <= margin * other.value
+def _pairs(criterion: Criterion, name: str, records: Records) -> Iterator[Pair]:
+    """Yield one optimizer's pairs, panel by panel, with each of the others."""
+    less, by = criterion.kind in ("below each", "all below"), "mean"
+    if criterion.kind in ("all below", "all at least"):
+        by = "run"
+    for panel in criterion.panels:
+        record = records[panel]
+        who = record.learned[0] if (name,) == LEADER else name
+        for other in _others(criterion, who, record):
+            beside = None if criterion.others == ONE else _value(criterion, panel, other)
+            yield Pair(_value(criterion, panel, who), beside, criterion.margin, less, by)
 
 
-def outperforms(
-    quotation: str, section: str, comparison: Comparison, last: int, margin: float = 1.0
-) -> Claim:
-    """Judge that the learned optimizer is ahead of the best baseline by its last steps' loss."""
-    most = f"it is at most {margin:g} times as much and the 95 % intervals are apart"
-    condition = LESS if margin == 1.0 else most
-    return _beside_the_best(
-        quotation, section, comparison, last, condition, lambda m, best: ahead(m, best, margin)
-    )
+def _others(criterion: Criterion, who: str, record: Record) -> Iterator[str]:
+    """Yield whom an optimizer is compared with in a panel."""
+    for other in criterion.others:
+        if (other,) == BASELINES:
+            yield from record.rivals
+        elif (other,) == BEGUN:
+            yield as_begun(who)
+        elif (other,) == ONE or other in record.values[criterion.quantity]:
+            # Not every panel has every baseline, and one that diverged is no rival.
+            yield from () if record.diverged(other) else (other,)
 
 
-def falls_behind(quotation: str, section: str, comparison: Comparison, last: int) -> Claim:
-    """Judge that the best baseline is ahead of the learned optimizer by its last steps' loss."""
-    return _beside_the_best(
-        quotation, section, comparison, last, MORE, lambda m, best: ahead(best, m)
-    )
+def _value(criterion: Criterion, panel: str, name: str) -> Value:
+    return Value(panel, criterion.quantity, name)
 
 
-def no_worse(text: str, section: str, comparison: Comparison, last: int) -> Claim:
-    """Judge that the best baseline is not ahead of the learned optimizer."""
-
-    def holds(measured: Score, best: Score) -> bool:
-        finite = math.isfinite(measured.value) and math.isfinite(best.value)
-        return finite and measured.low <= best.high
-
-    condition = "it is less or the 95 % intervals touch"
-    return _beside_the_best(text, section, comparison, last, condition, holds)
+def _lead(criterion: Criterion, panel: str, record: Record) -> Value | None:
+    """Return the leader's runs in units of those of the baseline whose mean is least."""
+    means = {name: mean_run(record, criterion.quantity, name)[0] for name in record.rivals}
+    finite = {name: mean for name, mean in means.items() if math.isfinite(mean)}
+    if not finite:
+        return None
+    return Value(panel, criterion.quantity, record.learned[0], min(finite, key=finite.__getitem__))
 
 
-def within(text: str, section: str, comparison: Comparison, last: int, margin: float) -> Claim:
-    """Judge that the learned optimizer's last steps' loss is at most `margin` times the best's."""
-
-    def holds(measured: Score, best: Score) -> bool:
-        return math.isfinite(best.value) and _at_most(measured, margin, best)
-
-    condition = f"it is at most {margin:g} times as much"
-    return _beside_the_best(text, section, comparison, last, condition, holds)
-
-
-def outperforms_in_pairs(
-    quotation: str, section: str, comparison: Comparison, margin: float = 1.0
-) -> Claim:
-    """Judge that the learned optimizer ends ahead of every baseline on the same problems."""
-    # A baseline that diverged on some problems has no interval, and needs none.
-    margins = [curve for curve in comparison.margins.values() if math.isfinite(curve.final)]
-    above_zero = bool(margins) and all(curve.low[-1] > 0 for curve in margins)
-
-    def holds(measured: Score, best: Score) -> bool:
-        return above_zero and _at_most(measured, margin, best)
-
-    condition = (
-        f"it is at most {margin:g} times as much and the 95 % intervals of the difference to each "
-        "baseline that did not diverge, on the same problems, are above zero"
-    )
-    return _beside_the_best(quotation, section, comparison, 1, condition, holds)
-
-
-def outperforms_throughout(
-    quotation: str, section: str, points: Mapping[str, Comparison], over: str, last: int
-) -> Claim:
-    """Judge that the learned optimizer is ahead of the best baseline at each of the points."""
-    # The rival may be another baseline at each point.
-    pairs = [rivals(comparison, last) for comparison in points.values()]
-    steps = next(iter(points.values())).steps
+def _judged(criterion: Criterion, records: Records) -> Claim:
+    """Return a claim as it is by itself, whatever it is given."""
+    alternatives = alternatives_of(criterion, records)
+    level = 1 - (1 - LEVEL) / max(len(alternatives), 1)
+    holds, decided = False, []
+    for pairs in alternatives:
+        outcomes = [(outcome_of_pair(pair, records, level), pair) for pair in pairs]
+        # Of nothing to compare with, nothing holds.
+        holds |= bool(outcomes) and all(outcome.holds for outcome, _ in outcomes)
+        decided += [max(outcomes, key=lambda both: both[0].slack(both[1]))] if outcomes else []
+    nothing = NOTHING, None
+    outcome, pair = min(decided, key=lambda both: both[0].slack(both[1]), default=nothing)
+    steps = records[criterion.panels[0]].steps
     return Claim(
-        f"{quotation}: the largest ratio, over {over}, of the LSTM's {describe(steps, last)} to "
-        "that of the best baseline there, against one; holds if it is less and the 95 % intervals "
-        "are apart throughout",
-        section,
-        float(np.max([ratio(measured.value, reference.value) for measured, reference in pairs])),
-        1.0,
-        all(ahead(measured, reference) for measured, reference in pairs),
+        criterion.id,
+        wording.text_of(criterion, steps),
+        criterion.section,
+        outcome.measured,
+        criterion.margin if pair and pair.other is None else outcome.reference,
+        wording.against(criterion, pair.mine.panel, pair.mine.name, pair.other) if pair else "",
+        outcome.ratio,
+        outcome.low,
+        outcome.high,
+        criterion.margin,
+        holds,
+        criterion.given,
+        alternatives,
     )
 
 
-def lower_from(quotation: str, section: str, comparison: Comparison, first: int) -> Claim:
-    """Judge that the learned optimizer's mean loss is below every baseline's from a step on."""
-    learned, baselines = learned_and_baselines(comparison)
-    means = np.stack([curve.mean[first - 1 :] for curve in baselines.values()])
-    best = np.where(np.isfinite(means), means, np.inf).min(0)
-    mine = learned.mean[first - 1 :]
-    return Claim(
-        f"{quotation}: the largest ratio, over steps {first}–{comparison.steps}, of the LSTM's "
-        "loss to the least of any baseline at that step, against one; holds if it is less",
-        section,
-        float(np.max(ratio(mine, best))),
-        1.0,
-        not learned.diverged and bool(np.all((mine < best) & np.isfinite(best))),
-    )
+def _by_run(mine: np.ndarray, other: np.ndarray, pair: Pair) -> Outcome:
+    """Judge every run by itself; the numbers are those of the one that is furthest on."""
+    with np.errstate(invalid="ignore"):
+        holds = mine < pair.margin * other if pair.less else mine >= pair.margin * other
+    ratios = (mine / other).ravel()
+    k = int(np.argmax(ratios if pair.less else -ratios))
+    numbers = mine.ravel()[k], other.ravel()[k], ratios[k], math.nan, math.nan
+    return Outcome(bool(holds.all()), *map(float, numbers))
 
 
-def _beside_the_best(
-    quotation: str,
-    section: str,
-    comparison: Comparison,
-    last: int,
-    condition: str,
-    holds: Callable[[Score, Score], bool],
-) -> Claim:
-    """Judge the learned optimizer's score beside the best baseline's; `condition` says `holds`."""
-    measured, reference = rivals(comparison, last)
-    return Claim(
-        f"{quotation}: {describe(comparison.steps, last)}, the LSTM's against the best baseline's; "
-        f"holds if {condition}",
-        section,
-        measured.value,
-        reference.value,
-        holds(measured, reference),
-    )
+def _runs(pair: Pair, records: Records) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return what both came to on the problems that count; None where they say nothing."""
+    if records[pair.mine.panel].blown_up.get(pair.mine.name):
+        return None
+    mine = _of(pair.mine, records)
+    other = np.ones_like(mine) if pair.other is None else _of(pair.other, records)
+    if len(mine) != len(other):
+        return None
+    gone = {
+        place
+        for value in (pair.mine._replace(name=""), pair.other)
+        if value is not None
+        for name in (value.name, value.over)
+        for place in records[value.panel].blown_up.get(name, ())
+    }
+    counted = [place for place in range(len(mine)) if place not in gone]
+    return (mine[counted], other[counted]) if counted else None
+
+
+def _of(value: Value, records: Records) -> np.ndarray:
+    runs = records[value.panel].values[value.quantity]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return runs[value.name] / runs[value.over] if value.over else runs[value.name]
+
+
+def _pair_to_json(pair: Pair) -> dict[str, Any]:
+    other = None if pair.other is None else pair.other._asdict()
+    return pair._asdict() | {"mine": pair.mine._asdict(), "other": other}
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

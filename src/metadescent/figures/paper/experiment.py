@@ -4,15 +4,21 @@ A learned optimizer is taken by name from `load`, so no experiment knows whether
 has just been meta-trained. A claim is measured, never assumed: it may fail.
 """
 
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from metadescent._provenance import hardware, versions
 from metadescent.descent.comparison import Comparison
-from metadescent.descent.tuning import Progress
+from metadescent.descent.tuning import Progress, Tuned
 from metadescent.figures.paper.budgets import Budget, budget_of
 from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.criteria import CRITERIA
+from metadescent.figures.paper.criterion import digest_of
+from metadescent.figures.paper.records import DIGITS, Record
 from metadescent.optimizers.base import LearnedOptimizer
 
 if TYPE_CHECKING:
@@ -25,9 +31,13 @@ Panels = Mapping[str, Comparison]
 
 
 class Context(NamedTuple):
-    """What an experiment runs with: learned optimizers by name, how much, on which data."""
+    """What an experiment runs with: optimizers by name, how much, on which data.
+
+    `begun` has the learned ones as they begin, by the same names: the controls.
+    """
 
     learned: Mapping[str, LearnedOptimizer]
+    begun: Mapping[str, LearnedOptimizer]
     budget: Budget
     data_dir: str | Path | None = None
     seed: int = 0
@@ -36,21 +46,49 @@ class Context(NamedTuple):
 
 
 class Reproduction(NamedTuple):
-    """A figure of the paper, measured anew: its panels, and the claims judged on them."""
+    """A figure of the paper, measured anew: its panels, the runs, and the claims judged by them."""
 
     figure: str
     panels: Panels
+    records: Mapping[str, Record]
     claims: list[Claim]
     plot: "Callable[[], matplotlib.figure.Figure]"  # Matplotlib is imported when it is called
     measured: Mapping[str, Any] = {}  # what is behind a figure of no learning curves
+    made: Mapping[str, Any] = {}  # how: budget, seed, digest of the criteria, minutes, hardware
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema of `metadescent reproduce --json`."""
+        panels = self.panels.items()
         return {
             "figure": self.figure,
-            "panels": {name: comparison.to_json() for name, comparison in self.panels.items()},
-            "claims": [claim._asdict() for claim in self.claims],
+            "made": dict(self.made),
+            "panels": {name: _short(comparison.to_json()) for name, comparison in panels},
+            "claims": [claim.to_json() for claim in self.claims],
+            "rates": {name: _rates(panel.tuned) for name, panel in panels},
+            "runs": {name: record.to_json() for name, record in self.records.items()},
         } | ({"measured": dict(self.measured)} if self.measured else {})
+
+
+def _short(value: Any) -> Any:
+    """Return what JSON is made of with six digits of each number."""
+    match value:
+        case dict():
+            return {name: _short(item) for name, item in value.items()}
+        case list():
+            return [_short(item) for item in value]
+        case float():
+            return float(f"{value:.{DIGITS}g}")
+        case _:
+            return value
+
+
+def _rates(tuned: Mapping[str, Tuned]) -> dict[str, Any]:
+    """Return what searches for rates came to; rates between the two of "level" are as good."""
+    return {
+        name: {"rate": search.rate, "level": list(search.flat), "grid": search.grid}
+        | {"final_losses": [x if math.isfinite(x) else None for x in search.final_losses]}
+        for name, search in tuned.items()
+    }
 
 
 class Experiment(ABC):
@@ -73,6 +111,7 @@ def reproduce(
     experiment: Experiment,
     *,
     load: Load,
+    begin: Load,
     budget: str = "cpu",
     data_dir: str | Path | None = None,
     seed: int = 0,
@@ -81,13 +120,31 @@ def reproduce(
 ) -> Reproduction:
     """Run an experiment, and judge what the paper claims about its figure.
 
-    `load` is asked once for each optimizer. `seed` draws the problems, and those that baselines are
-    tuned on. Where the budget is too small to judge claims, none of them holds or fails: `holds` is
-    None. `cache` is where tuned rates are kept. `progress` hears of `experiment.units` things.
+    `load` is asked once for each optimizer, and `begin` for the same rule before meta-training,
+    which stands beside it as a control and is not a baseline. `seed` draws the problems, and those
+    that baselines are tuned on. Where the budget is too small to judge claims, none of them holds
+    or fails: `holds` is None. `cache` is where tuned rates are kept. `progress` hears of
+    `experiment.units` things.
     """
     effort = budget_of(budget)  # refused before anything is loaded
+    started = time.monotonic()
     learned = {name: load(name) for name in experiment.optimizers}
-    made = experiment.run(Context(learned, effort, data_dir, seed, cache, progress))
+    begun = {name: begin(name) for name in experiment.optimizers}
+    figure = experiment.run(Context(learned, begun, effort, data_dir, seed, cache, progress))
+    figure = figure._replace(
+        made={
+            **question(experiment.figure, budget, seed),
+            "minutes": round((time.monotonic() - started) / 60, 2),
+            "hardware": hardware(),
+            "versions": versions(),
+        }
+    )
     if effort.judged:
-        return made
-    return made._replace(claims=[claim._replace(holds=None) for claim in made.claims])
+        return figure
+    return figure._replace(claims=[claim._replace(holds=None) for claim in figure.claims])
+
+
+def question(figure: str, budget: str, seed: int) -> dict[str, Any]:
+    """Return what tells a reproduction from others of the same figure."""
+    criteria = digest_of(CRITERIA.get(figure, ()))
+    return {"budget": budget, "seed": seed, "criteria": criteria}

@@ -3,35 +3,36 @@
 Appendix B, "histories of updates": two coordinates along one trajectory of the LSTM. What the paper
 sees there is judged on many trajectories, over all coordinates that have a gradient at every step:
 
-    "bigger updates"      the mean of |g|, against the larger one of SGD's and Adam's
-    "momentum"            the time scale of the LSTM's updates, the steps in which their
-                          autocorrelation falls to 1/e, against that of SGD's, which have none and
-                          are as noisy as the gradients
-    "shorter time-scale"  the same against that of Adam's updates
+    "bigger updates"      the mean of |g|, against SGD's and Adam's on the same trajectory, given
+                          that the LSTM descends further than as it begins, and further than SGD
+    "momentum"            the share of updates that go against the gradient of the step before. By
+                          SGD, which has no momentum, it is the share of gradients that keep their
+                          sign. So it is by any rule that goes against ∇_t alone
+    "shorter time-scale"  given that, the steps in which the autocorrelation of updates falls to
+                          1/e, against that of Adam's updates
 """
 
+from collections import defaultdict
 from collections.abc import Mapping
 
-import jax
-
+from metadescent.descent.curves import final_loss
 from metadescent.descent.proposals import Histories, draw_coordinates, histories, scene
-from metadescent.descent.traits import size, time_scale
+from metadescent.descent.traits import carried_on, size, time_scale
 from metadescent.figures.paper.appendix_b import (
+    BEGUN,
     LEARNED,
     Setup,
     UpdatesExperiment,
-    less,
     live,
-    mean_over_problems,
-    more,
+    record_by,
 )
-from metadescent.figures.paper.claims import Claim, Score
+from metadescent.figures.paper.claims import judge_claims
+from metadescent.figures.paper.criteria import CARRY, CRITERIA, SIZE, TIME_SCALE
 from metadescent.figures.paper.experiment import Context, Reproduction
+from metadescent.figures.paper.records import Record
 from metadescent.figures.proposals import draw_histories, history_panels
 
 SHOWN = 2  # coordinates
-
-Traits = dict[str, dict[str, Score]]
 
 
 class Figure10(UpdatesExperiment):
@@ -41,57 +42,43 @@ class Figure10(UpdatesExperiment):
 
     def show(self, setup: Setup, context: Context) -> Reproduction:
         """Measure all trajectories, and draw the first."""
-        first, traits = _measure(setup)
+        first, records = _measure(setup)
         context.progress("traced updates")
-        measured = setup.to_json() | {
-            trait: {name: score._asdict() for name, score in by_name.items()}
-            for trait, by_name in traits.items()
-        }
+        (record,) = records.values()
         coordinates = draw_coordinates(first.gradients, SHOWN, context.seed).tolist()
-        panels = history_panels(first, coordinates, [LEARNED])
+        panels = history_panels(first, coordinates, [LEARNED, BEGUN])
         return Reproduction(
-            self.figure, {}, _judge(traits), lambda: draw_histories(panels), measured
+            self.figure,
+            {},
+            records,
+            judge_claims(CRITERIA[self.figure], records),
+            lambda: draw_histories(panels),
+            setup.to_json(record),
         )
 
 
 EXPERIMENTS = [Figure10()]
 
 
-def _measure(setup: Setup) -> tuple[Histories, Traits]:
-    """Return the histories of the first trajectory, and traits of updates over all of them."""
+def _measure(setup: Setup) -> tuple[Histories, Mapping[str, Record]]:
+    """Return the histories of the first trajectory, and what all of them came to."""
     first: Histories | None = None
-    values: dict[str, dict[str, list[float]]] = {
-        trait: {name: [] for name in setup.optimizers} for trait in ("size", "time scale")
-    }
-    for key in jax.random.split(setup.key, setup.seeds.report):
-        seen = histories(setup.optimizers, scene(setup.problem, key), num_steps=setup.num_steps)
+    values: defaultdict[str, defaultdict[str, list[float]]]
+    values = defaultdict(lambda: defaultdict(list))
+    for key in setup.keys:
+        where = scene(setup.problem, key)
+        seen = histories(setup.optimizers, where, num_steps=setup.num_steps)
         first = first or seen  # is drawn; all of them are measured
         columns = live(seen.gradients)
         for name, updates in seen.updates.items():
-            values["size"][name].append(size(updates[:, columns]))
-            values["time scale"][name].append(time_scale(updates[:, columns]))
+            g, slope = updates[:, columns], seen.gradients[:, columns]
+            values[SIZE][name].append(size(g))
+            values[CARRY][name].append(carried_on(g, slope))
+            values[TIME_SCALE][name].append(time_scale(g))
+        values["tenth"][LEARNED].append(float(final_loss(seen.losses)))
+        for name in (BEGUN, "sgd"):
+            # On a trajectory of its own, from the same θ₀ by the same minibatches.
+            own = histories({name: setup.optimizers[name]}, where, num_steps=setup.num_steps)
+            values["tenth"][name].append(float(final_loss(own.losses)))
     assert first is not None
-    return first, {
-        t: {n: mean_over_problems(v) for n, v in names.items()} for t, names in values.items()
-    }
-
-
-def _judge(traits: Mapping[str, Mapping[str, Score]]) -> list[Claim]:
-    """Return what the paper sees in figure 10, in appendix B."""
-    sizes, scales = traits["size"], traits["time scale"]
-    lasting = "the steps in which the autocorrelation of updates falls to 1/e, the LSTM's against"
-    return [
-        more(
-            '"the trained optimizer makes bigger updates than SGD and ADAM": the mean of |g|, the '
-            "LSTM's against the larger of SGD's and Adam's",
-            sizes[LEARNED],
-            max(sizes["sgd"], sizes["adam"], key=lambda score: score.value),
-        ),
-        more(f'"it uses some kind of momentum": {lasting} SGD\'s', scales[LEARNED], scales["sgd"]),
-        less(
-            '"its updates are more noisy than those proposed by ADAM which may be interpreted as '
-            f"having a shorter time-scale momentum\": {lasting} Adam's",
-            scales[LEARNED],
-            scales["adam"],
-        ),
-    ]
+    return first, record_by(setup.num_steps, values)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
-from metadescent.descent.baselines import BASELINES
+from metadescent.descent.baselines import baseline_of
 from metadescent.descent.curves import learning_curves
 from metadescent.descent.tuning import Tuned
 from metadescent.problems.base import Problem
@@ -45,7 +45,7 @@ def seal(
     name: str, tuned: Tuned, problem: Problem, key: PRNGKeyArray, num_seeds: int
 ) -> list[float]:
     """Return the mean loss after each of the first steps of a baseline at its best rate."""
-    m = BASELINES[name].at(tuned.rate)
+    m = baseline_of(name).at(tuned.rate)
     curves = learning_curves(m, problem, key, num_steps=FIRST, num_seeds=num_seeds)
     return np.asarray(curves).mean(0).tolist()
 

@@ -1,7 +1,10 @@
-"""Experiments that are panels of learning curves: learned optimizers beside tuned baselines."""
+"""Experiments that are panels of learning curves: learned optimizers beside tuned baselines.
+
+Beside each learned one stands the same rule as it begins.
+"""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,15 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 
 from metadescent.descent.baselines import STANDARD
+from metadescent.descent.beginnings import as_begun
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.descent.curves import Curve
 from metadescent.descent.tuning import untuned
 from metadescent.figures.curves import Panel, draw_curves
 from metadescent.figures.paper.budgets import Budget, Kind
-from metadescent.figures.paper.claims import Claim
+from metadescent.figures.paper.claims import judge_claims, quantities_of
 from metadescent.figures.paper.costs import with_costs
+from metadescent.figures.paper.criterion import Criterion
 from metadescent.figures.paper.experiment import Context, Experiment, Panels, Reproduction
 from metadescent.figures.paper.kept import FOLDER, is_kept, kept_searches
+from metadescent.figures.paper.records import Record, record_of
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.registry import make_problem
@@ -33,24 +39,31 @@ class Setting(NamedTuple):
     """What a panel runs, how many of a budget's seeds it takes, and how it is headed."""
 
     problem: str
-    optimizer: str
+    optimizer: str  # empty where baselines are compared with each other
     num_steps: int
     seeds: Kind
     title: str
     y_label: str
     baselines: tuple[str, ...] = STANDARD
     beside: tuple[str, ...] = ()  # other optimizers that were learned
+    same_start: tuple[str, ...] = ()  # those of `beside` that begin with the φ of another one
     by_hand: Mapping[str, Callable[[], LearnedOptimizer]] = {}  # made when the panel is run
     held_out: str = ""  # a problem of other data, on which losses are measured too
     tuned_on: str = ""  # the problem that baselines are tuned on, if it is another
     timed: bool = False
     x_label: str = "Step"
     second_half: bool = False  # whether the first half of the steps is not drawn
+    drawn: bool = True
 
     @property
     def learned(self) -> tuple[str, ...]:
         """Return the learned optimizers; the first leads."""
-        return (self.optimizer, *self.beside)
+        return tuple(name for name in (self.optimizer, *self.beside) if name)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Return the learned optimizers that are run as they begin, too."""
+        return tuple(name for name in self.learned if name not in self.same_start)
 
     @property
     def search(self) -> str:
@@ -61,7 +74,8 @@ class Setting(NamedTuple):
     def reports(self) -> int:
         """Return how many reports of progress the panel gives."""
         # A baseline is tuned, and then run.
-        return len(self.learned) + len(self.by_hand) + 2 * len(self.baselines) + self.timed
+        rules = len(self.learned) + len(self.controls) + len(self.by_hand)
+        return rules + 2 * len(self.baselines) + self.timed
 
     def panel(self, curves: Mapping[str, Curve], **options: Any) -> Panel:
         """Return curves as a panel of the figure."""
@@ -75,29 +89,46 @@ class LearningCurves(Experiment):
 
     figure: str
     settings: Mapping[str, Setting]
-    judge: Callable[[Panels], list[Claim]]
+    criteria: Sequence[Criterion]
     draw: "Callable[[Panels], matplotlib.figure.Figure] | None" = None  # None: side by side
     labels: Mapping[str, str] | None = None
     # Data and compiled programs are let go after the panels of each problem: all together would
     # take more memory maps than Linux gives a process.
     one_by_one: bool = False
-    keeps_searches: bool = False  # searches for rates come with the package
 
     def __post_init__(self) -> None:
         """Derive from the settings who runs, and how much there is to report."""
         settings = self.settings.values()
         self.optimizers = tuple(dict.fromkeys(name for s in settings for name in s.learned))
         self.units = sum(setting.reports for setting in settings)
-        self.kept = FOLDER / f"{self.figure}.json" if self.keeps_searches else None
+        # Searches for rates that come with the package, if there are any.
+        self.kept = FOLDER / f"{self.figure}.json"
 
     def run(self, context: Context) -> Reproduction:
         """Run all panels and judge them."""
         panels: dict[str, Comparison] = {}
         for settings in self._groups():
-            panels |= compare_panels(settings, context, self.kept)
+            panels |= compare_panels(settings, context, self._kept(context.seed))
             if self.one_by_one:
                 jax.clear_caches()
-        return Reproduction(self.figure, panels, self.judge(panels), lambda: self.plot(panels))
+        records = self.records(panels)
+        claims = judge_claims(self.criteria, records)
+        return Reproduction(self.figure, panels, records, claims, lambda: self.plot(panels))
+
+    def records(self, panels: Panels) -> dict[str, Record]:
+        """Return what the runs of each panel came to, as much of it as its claims need."""
+        return {
+            name: record_of(
+                panel,
+                [
+                    quantity
+                    for criterion in self.criteria
+                    if name in criterion.panels
+                    for quantity in quantities_of(criterion)
+                ],
+            )
+            for name, panel in panels.items()
+        }
 
     def plot(self, panels: Panels) -> "matplotlib.figure.Figure":
         """Draw measured panels."""
@@ -112,13 +143,17 @@ class LearningCurves(Experiment):
                     labels=labels,
                 )
                 for name, setting in self.settings.items()
+                if setting.drawn
             ]
         )
 
     def searches(self, budget: Budget, seed: int) -> list[tuple[str, str, int, int]]:
         """Return the searches that do not come with the package."""
-        # What is kept is of seed 0.
-        return searches_of(self.settings, budget, None if seed else self.kept)
+        return searches_of(self.settings, budget, self._kept(seed))
+
+    def _kept(self, seed: int) -> Path | None:
+        """Return the file of searches for this seed: what is kept is of seed 0."""
+        return None if seed else self.kept
 
     def _groups(self) -> list[Mapping[str, Setting]]:
         if not self.one_by_one:
@@ -183,6 +218,7 @@ def _compare_panel(
         options["searched"] = kept_searches(kept, name, problem, tune_key, **sizes)
     rules = {rule: context.learned[rule] for rule in setting.learned}
     rules |= {rule: make() for rule, make in setting.by_hand.items()}
+    rules |= {as_begun(rule): context.begun[rule] for rule in setting.controls}
     panel = compare(
         rules,
         problems[setting.problem],

@@ -5,13 +5,12 @@ on those of the validation split, by which the optimizer was chosen. Gradients a
 steps: L-BFGS, whose line search takes several a step, makes fewer steps.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 
 from metadescent._spec import Call
 from metadescent.descent.baselines import STANDARD
 from metadescent.figures.paper.budgets import Kind
-from metadescent.figures.paper.claims import Claim
-from metadescent.figures.paper.experiment import Panels
+from metadescent.figures.paper.criterion import Criterion
 from metadescent.figures.paper.panels import LearningCurves, Setting
 
 # The optimizer that was trained on the features of each network.
@@ -54,7 +53,7 @@ def setting(
 
 
 def of_neural_art(
-    figure: str, settings: Mapping[str, Setting], judge: Callable[[Panels], list[Claim]]
+    figure: str, settings: Mapping[str, Setting], criteria: Sequence[Criterion]
 ) -> LearningCurves:
-    """Return an experiment on neural art, whose searches take longer than the rest of it."""
-    return LearningCurves(figure, settings, judge, one_by_one=True, keeps_searches=True)
+    """Return an experiment on neural art."""
+    return LearningCurves(figure, settings, criteria, one_by_one=True)
