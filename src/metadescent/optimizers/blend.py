@@ -30,9 +30,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, Updates
+from metadescent.optimizers.whitening import whiten
 
 FAST, SLOW, SQUARE = 0.9, 0.99, 0.999
-DIRECTIONS, FEATURES = 5, 10
+DIRECTIONS, FEATURES = 3, 11
 KAPPA = 0.05
 """How much a length may change a step, as a logarithm."""
 FARTHEST = 5.0
@@ -53,7 +54,7 @@ class BlendState(NamedTuple):
     fast: PyTree
     slow: PyTree
     square: PyTree
-    figures: Float[Array, "tensors 6"]
+    figures: Float[Array, "tensors 7"]
     t: Float[Array, ""]
 
 
@@ -90,7 +91,7 @@ class Blend(LearnedOptimizer):
         horizon: float = 0.0,
         rate: float = 0.02,
         floor: float = 0.05,
-        hidden: int = 12,
+        hidden: int = 8,
         *,
         key: PRNGKeyArray,
     ):
@@ -111,7 +112,7 @@ class Blend(LearnedOptimizer):
         thetas = [jnp.asarray(theta, self.p.dtype) for theta in jax.tree.leaves(params)]
         sizes = self._sizes(_stacked([_mean(theta * theta) for theta in thetas], self.p.dtype))
         zeros = jax.tree.map(lambda theta: jnp.zeros_like(theta, self.p.dtype), params)
-        figures = jnp.zeros((len(thetas), 6), self.p.dtype).at[:, 5].set(sizes)
+        figures = jnp.zeros((len(thetas), 7), self.p.dtype).at[:, 5].set(sizes)
         return BlendState(zeros, zeros, zeros, figures, jnp.zeros((), self.p.dtype))
 
     def update(
@@ -128,6 +129,7 @@ class Blend(LearnedOptimizer):
         squares = [
             SQUARE * v + (1 - SQUARE) * g * g for v, g in zip(before[2], gradients, strict=True)
         ]
+        ones = [1.0] * len(gradients)
         means = [
             jnp.stack([_mean(a * b) for a, b in pairs])
             for pairs in zip(
@@ -136,49 +138,51 @@ class Blend(LearnedOptimizer):
                 zip(before[0], before[0], strict=True),
                 zip(fasts, fasts, strict=True),
                 zip(slows, slows, strict=True),
+                zip(map(jnp.abs, gradients), ones, strict=True),
                 zip(thetas, thetas, strict=True),
                 strict=True,
             )
         ]
         weights = [1 - beta ** (state.t + 1) for beta in (FAST, SLOW, SQUARE)]
-        size = self._sizes(_stacked([row[5] for row in means], self.p.dtype))
+        size = self._sizes(_stacked([row[6] for row in means], self.p.dtype))
         shapes = [x.shape for x in thetas]
         x, figures = self._features(
-            _stacked([row[:5] for row in means], self.p.dtype, 5), size, state, weights, shapes
+            _stacked([row[:6] for row in means], self.p.dtype, 6), size, state, weights, shapes
         )
         w, y, z = self._network(x)
         length = jnp.clip(figures[:, 4] + KAPPA * jnp.tanh(z), -FARTHEST, FARTHEST)
         figures = figures.at[:, 4].set(length)
         scale = jnp.exp(self.p[0] + length + y) * self._factor(state.t) * size
-        by_q = jax.lax.rsqrt(figures[:, 3] / weights[1] + TINY)
         g = []
         for k, gradient in enumerate(gradients):
             root = jax.lax.rsqrt(squares[k] / weights[2] + TINY)
-            # Of the two kinds of scale each mean needs one product.
-            u = (w[k, 0] * root + w[k, 3] * by_q[k]) * fasts[k] / weights[0]
-            u += (w[k, 1] * root + w[k, 4] * by_q[k]) * slows[k] / weights[1]
-            u += w[k, 2] * root * gradient
-            square = _mean(u * u)
-            unit = u * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0))
-            g.append((-scale[k] * unit).astype(jnp.result_type(leaves[k])))
+            ahead = FAST * fasts[k] / weights[0] + (1 - FAST) * gradient
+            adam = _unit(root * ahead)
+            u = w[k, 1] * adam + w[k, 2] * _unit(root * slows[k])
+            # What had no gradient yet stays, though whitening would mix it with others.
+            white = jnp.where(ahead == 0, 0.0, _unit(whiten(ahead)))
+            u += w[k, 0] * (white if gradient.ndim > 1 else adam)
+            g.append((-scale[k] * _unit(u)).astype(jnp.result_type(leaves[k])))
         after = (treedef.unflatten(tree) for tree in (fasts, slows, squares))
         return treedef.unflatten(g), BlendState(*after, figures, state.t + 1)
 
     def _features(
         self,
-        means: Float[Array, "tensors 5"],
+        means: Float[Array, "tensors 6"],
         size: Float[Array, " tensors"],
         state: BlendState,
         weights: list[Array],
         shapes: list[tuple[int, ...]],
-    ) -> tuple[Float[Array, "tensors features"], Float[Array, "tensors 6"]]:
+    ) -> tuple[Float[Array, "tensors features"], Float[Array, "tensors 7"]]:
         """Return x of each tensor, and its next figures but ℓ."""
-        q_now, along, fast_before, fast, slow = means.T
+        q_now, along, fast_before, fast, slow, flat = means.T
         agrees = along * jax.lax.rsqrt(q_now * fast_before + TINY)
         f = state.figures
         agreed = FAST * f[:, 0] + (1 - FAST) * agrees, SLOW * f[:, 1] + (1 - SLOW) * agrees
         qs = FAST * f[:, 2] + (1 - FAST) * q_now, SLOW * f[:, 3] + (1 - SLOW) * q_now
         q = qs[1] / weights[1] + TINY
+        # 1 where all coordinates have gradients alike, towards 0 where few have any.
+        flats = SLOW * f[:, 6] + (1 - SLOW) * flat * jax.lax.rsqrt(q_now + TINY)
         shape = [math.log10(max(1, math.prod(s))) / 6 + (len(s) > 1) - 1 for s in shapes]
         rows = [
             agreed[0],
@@ -189,10 +193,11 @@ class Blend(LearnedOptimizer):
             jnp.log10(size / f[:, 5]),
             jnp.log10(size),
             jnp.asarray(shape, self.p.dtype),
-            jnp.full(len(shapes), jnp.log10(1 + state.t) / 4),
+            jnp.full(len(shapes), self._clock(state.t)),
             f[:, 4],
+            flats / weights[1] - 0.7,
         ]
-        return jnp.stack(rows, 1), jnp.stack([*agreed, *qs, f[:, 4], f[:, 5]], 1)
+        return jnp.stack(rows, 1), jnp.stack([*agreed, *qs, f[:, 4], f[:, 5], flats], 1)
 
     def _network(
         self, x: Float[Array, "tensors features"]
@@ -208,6 +213,11 @@ class Blend(LearnedOptimizer):
         size = jnp.sqrt(means + jnp.exp(2 * self.p[1]))
         return size * jax.lax.rsqrt(1 + (size / CEILING) ** 2)
 
+    def _clock(self, t: Float[Array, ""]) -> Float[Array, ""]:
+        """Return what time it is, on a scale of logarithms, where T counts as 500 steps."""
+        parts = 500 * t / self.horizon if self.horizon else t
+        return jnp.log10(1 + jnp.minimum(parts, 500.0)) / 4
+
     def _factor(self, t: Float[Array, ""]) -> Float[Array, ""]:
         """Return c."""
         if not self.horizon:
@@ -215,6 +225,12 @@ class Blend(LearnedOptimizer):
         share = (t + 1) / (self.horizon + 1)
         down = jnp.clip((share - WARM_UP) / (1 - WARM_UP), 0.0, 1.0)
         return jnp.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + jnp.cos(math.pi * down)))
+
+
+def _unit(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return x in units of its root mean square, 0 where that is 0."""
+    square = _mean(x * x)
+    return x * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0))
 
 
 def _mean(x: Float[Array, "*shape"]) -> Float[Array, ""]:
