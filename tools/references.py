@@ -20,6 +20,7 @@ SEEDS = 3
 
 
 def main() -> None:
+    """Make what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--horizons", default=",".join(map(str, HORIZONS)))
     parser.add_argument("--tasks", default="all")
@@ -29,8 +30,9 @@ def main() -> None:
         for name in tasks_named(words.tasks):
             began = time.perf_counter()
             split = tasks[name].make(None)
-            sizes = {"num_steps": steps, "num_seeds": SEEDS, "seed": 0}
-            reference = reference_of(name, split, **sizes, folder=PACKAGE)
+            reference = reference_of(
+                name, split, num_steps=steps, num_seeds=SEEDS, seed=0, folder=PACKAGE
+            )
             seconds = time.perf_counter() - began
             print(f"{name}, {steps} steps: {reference.chosen}, {seconds:.0f} s", flush=True)
 

@@ -1,4 +1,6 @@
-"""A blend of directions: what it does not see, how far it goes, and what it does with no gradient."""
+"""A blend of directions: what it does not see, how far it goes, and what stays."""
+
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +55,7 @@ def test_a_step_is_a_part_of_the_size_of_its_tensor() -> None:
 
 def test_the_last_steps_are_the_shortest() -> None:
     way = [np.asarray(theta["b"]) for theta in run(M, THETA)]
-    steps = [np.abs(b - a).max() for a, b in zip(way, way[1:], strict=False)]
+    steps = [np.abs(b - a).max() for a, b in pairwise(way)]
     assert steps[-1] < 0.05 * max(steps)
 
 

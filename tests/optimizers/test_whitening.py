@@ -1,4 +1,4 @@
-"""Whitening: which directions it makes alike, what it does not change, and what stays where it is."""
+"""Whitening: which directions it makes alike, and what it leaves as it is."""
 
 import jax
 import jax.numpy as jnp

@@ -1,18 +1,20 @@
 """A blend of directions, and a length that a small network sets tensor by tensor.
 
-    m_β = running means of ∇ with β = 0.9 and 0.99,   v = one of ∇² with β = 0.999,   q = of mean ∇²
-    D_1 … D_5 = m_.9/√v,  m_.99/√v,  ∇/√v,  m_.9/√q,  m_.99/√q           without their bias
+    m_β = running means of ∇ with β = 0.9 and 0.99,   v = one of ∇² with β = 0.999
+    n   = 0.9 m_.9 + 0.1 ∇,                           all without their bias
+    D_1, D_2, D_3 = whitened n,  n/√v,  m_.99/√v      each in units of its root mean square
     u = Σ_k w_k D_k,     (w, y, z) = W₂ tanh(W₁ x + b₁) + b₂
     ℓ_t = ℓ_{t−1} + κ tanh z,   ℓ_0 = 0
     g = −e^{p_0 + ℓ_t + y} · c(t/T) · √(mean θ² + e^{2 p_1}) · u/√(mean u²)
 
-with means over a tensor's coordinates. A coordinate holds three numbers, and costs a few operations:
-all that is learned, φ = (p, W, b), works on ten figures x a tensor. These are ratios, so that
-neither the scale of f nor that of θ is among them: how gradients agree with their means, which says
-whether steps are too short or too long; how much of a gradient is noise; how θ and ∇ grow; how many
+with means over a tensor's coordinates. A coordinate holds three numbers. All that is learned,
+φ = (p, W, b), works on eleven figures x a tensor. These are ratios, so that the scale of f is not
+among them: how gradients agree with their means, which says whether steps are too short or too
+long; how much of a gradient is noise; in how much of a tensor it is; how θ and ∇ grow; how many
 coordinates there are; what time it is. c goes up over the first twentieth of T steps and down by
 half a cosine; where T is not known it is (1 + t/τ)^(−1/2), which suits noise wherever a run is
-stopped. Before training w, y and z are constants: Adam's direction at lengths in parts of θ.
+stopped. Whitening makes the steps of a matrix equally long in all directions (see `whitening`); a
+tensor of one axis has D_2 in its place. Before training w, y and z are about constant.
 
 Source: learned weights of known directions from Bello et al. (2017), "Neural optimizer search"; a
 network a tensor over such ratios from Metz et al. (2022), "VeLO"; steps in parts of θ from You,
@@ -46,9 +48,10 @@ TINY = 1e-30
 
 
 class BlendState(NamedTuple):
-    """h: of each coordinate m_.9, m_.99 and v, of each tensor six figures, and t.
+    """h: of each coordinate m_.9, m_.99 and v, of each tensor seven figures, and t.
 
-    figures  agreement with m_.9, fast and slow; q, fast and slow; ℓ; the size of θ₀
+    figures  agreement with m_.9, fast and slow; mean ∇², fast and slow; ℓ; the size of θ₀;
+             mean |∇| ÷ √mean ∇²
     """
 
     fast: PyTree
@@ -105,12 +108,12 @@ class Blend(LearnedOptimizer):
         self.W_1 = jax.random.normal(W_1_key, (hidden, FEATURES)) / math.sqrt(FEATURES)
         self.b_1 = jnp.zeros(hidden)
         self.W_2 = 0.01 * jax.random.normal(W_2_key, (DIRECTIONS + 2, hidden))
-        # Adam's direction, and lengths that stay.
+        # The whitened direction, and lengths that stay.
         self.b_2 = jnp.zeros(DIRECTIONS + 2).at[0].set(1.0)
 
     def init(self, params: PyTree) -> BlendState:
         thetas = [jnp.asarray(theta, self.p.dtype) for theta in jax.tree.leaves(params)]
-        sizes = self._sizes(_stacked([_mean(theta * theta) for theta in thetas], self.p.dtype))
+        sizes = self._sizes(_stacked([_mean_square(theta) for theta in thetas], self.p.dtype))
         zeros = jax.tree.map(lambda theta: jnp.zeros_like(theta, self.p.dtype), params)
         figures = jnp.zeros((len(thetas), 7), self.p.dtype).at[:, 5].set(sizes)
         return BlendState(zeros, zeros, zeros, figures, jnp.zeros((), self.p.dtype))
@@ -129,18 +132,10 @@ class Blend(LearnedOptimizer):
         squares = [
             SQUARE * v + (1 - SQUARE) * g * g for v, g in zip(before[2], gradients, strict=True)
         ]
-        ones = [1.0] * len(gradients)
         means = [
-            jnp.stack([_mean(a * b) for a, b in pairs])
-            for pairs in zip(
-                zip(gradients, gradients, strict=True),
-                zip(gradients, before[0], strict=True),
-                zip(before[0], before[0], strict=True),
-                zip(fasts, fasts, strict=True),
-                zip(slows, slows, strict=True),
-                zip(map(jnp.abs, gradients), ones, strict=True),
-                zip(thetas, thetas, strict=True),
-                strict=True,
+            jnp.stack([*map(_mean, (g * g, g * m, m * m, fast * fast, slow * slow, abs(g))), size])
+            for g, m, fast, slow, size in zip(
+                gradients, before[0], fasts, slows, map(_mean_square, thetas), strict=True
             )
         ]
         weights = [1 - beta ** (state.t + 1) for beta in (FAST, SLOW, SQUARE)]
@@ -163,8 +158,8 @@ class Blend(LearnedOptimizer):
             white = jnp.where(ahead == 0, 0.0, _unit(whiten(ahead)))
             u += w[k, 0] * (white if gradient.ndim > 1 else adam)
             g.append((-scale[k] * _unit(u)).astype(jnp.result_type(leaves[k])))
-        after = (treedef.unflatten(tree) for tree in (fasts, slows, squares))
-        return treedef.unflatten(g), BlendState(*after, figures, state.t + 1)
+        fast, slow, square = (treedef.unflatten(tree) for tree in (fasts, slows, squares))
+        return treedef.unflatten(g), BlendState(fast, slow, square, figures, state.t + 1)
 
     def _features(
         self,
@@ -176,7 +171,8 @@ class Blend(LearnedOptimizer):
     ) -> tuple[Float[Array, "tensors features"], Float[Array, "tensors 7"]]:
         """Return x of each tensor, and its next figures but ℓ."""
         q_now, along, fast_before, fast, slow, flat = means.T
-        agrees = along * jax.lax.rsqrt(q_now * fast_before + TINY)
+        # One root after the other: the product of the squares may be too small for the dtype.
+        agrees = along * jax.lax.rsqrt(q_now + TINY) * jax.lax.rsqrt(fast_before + TINY)
         f = state.figures
         agreed = FAST * f[:, 0] + (1 - FAST) * agrees, SLOW * f[:, 1] + (1 - SLOW) * agrees
         qs = FAST * f[:, 2] + (1 - FAST) * q_now, SLOW * f[:, 3] + (1 - SLOW) * q_now
@@ -229,8 +225,13 @@ class Blend(LearnedOptimizer):
 
 def _unit(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return x in units of its root mean square, 0 where that is 0."""
-    square = _mean(x * x)
+    square = _mean_square(x)
     return x * jax.lax.rsqrt(jnp.where(square > 0, square, 1.0))
+
+
+def _mean_square(x: Float[Array, "*shape"]) -> Float[Array, ""]:
+    """Return the mean of x², 0 of no coordinates."""
+    return _mean(x * x)
 
 
 def _mean(x: Float[Array, "*shape"]) -> Float[Array, ""]:

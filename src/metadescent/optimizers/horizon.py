@@ -1,4 +1,4 @@
-"""T, the number of steps of a run, for rules that know it: schedules and clocks in parts of a run."""
+"""T, the number of steps of a run, for rules whose schedules and clocks are parts of a run."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The nearest matrix with orthogonal rows, in blocks: what a gradient says about every direction alike.
+"""The nearest matrix with orthogonal rows, block by block.
 
     X ↦ (X Xᵀ)^(−1/2) X,     row block by row block of at most b rows
 
