@@ -72,16 +72,21 @@ def attentive(theta: Layers, x: Float[Array, "batch pixels"]) -> Array:
     return h.mean(1) @ w_out + b_out
 
 
+def rows_of(table: Float[Array, "n d"], x: Int[Array, "*batch"]) -> Float[Array, "*batch d"]:
+    """Return rows by their numbers, as a product: what scatters gradients is slow in a loop."""
+    return jax.nn.one_hot(x, len(table), dtype=table.dtype) @ table
+
+
 def embedded(theta: Layers, x: Int[Array, "batch columns"]) -> Array:
     """Return the outputs of a perceptron on the embeddings of categories."""
     (table, _), *layers = theta
-    return dense(jax.nn.relu, layers, table[x].reshape(len(x), -1))
+    return dense(jax.nn.relu, layers, rows_of(table, x).reshape(len(x), -1))
 
 
 def factored(theta: Layers, x: Int[Array, "batch 2"]) -> Array:
     """Return products of two embeddings."""
     (left, _), (right, _) = theta
-    return (left[x[:, 0]] * right[x[:, 1]]).sum(-1, keepdims=True)
+    return (rows_of(left, x[:, 0]) * rows_of(right, x[:, 1])).sum(-1, keepdims=True)
 
 
 def waves(theta: Layers, x: Float[Array, "batch 1"]) -> Array:
