@@ -1,8 +1,7 @@
 """T, the number of steps of a run, for rules whose schedules and clocks are parts of a run."""
 
+from collections.abc import Callable
 from typing import Any
-
-import equinox as eqx
 
 from metadescent._errors import require
 from metadescent.optimizers.base import LearnedOptimizer
@@ -25,18 +24,25 @@ def for_steps(m: LearnedOptimizer, steps: float | int) -> LearnedOptimizer:
         2000.0
     """
     require("steps", steps, 1.0)
-    return _replaced(m, float(steps))
+    return _replaced(m, lambda _: float(steps))
 
 
-def _replaced(part: Any, steps: float) -> Any:
-    if isinstance(part, tuple | list) and not hasattr(part, "_fields"):
-        return type(part)(_replaced(x, steps) for x in part)
+def told(m: Any, steps: float | int) -> Any:
+    """Return m with T = `steps` where it is open: in the parts whose `horizon` is 0."""
+    return _replaced(m, lambda horizon: horizon or float(steps))
+
+
+def _replaced(part: Any, replace: Callable[[float], float]) -> Any:
+    """Return a part of an optimizer with each horizon replaced."""
+    if type(part) in (tuple, list):
+        return type(part)(_replaced(x, replace) for x in part)
     if isinstance(part, dict):
-        return {name: _replaced(x, steps) for name, x in part.items()}
-    if not isinstance(part, eqx.Module):
+        return {name: _replaced(x, replace) for name, x in part.items()}
+    if not isinstance(part, LearnedOptimizer):
         return part
     # A module is frozen, and its static fields are none of `eqx.tree_at`'s.
     other = object.__new__(type(part))
     for name, value in vars(part).items():
-        object.__setattr__(other, name, steps if name == "horizon" else _replaced(value, steps))
+        after = replace(value) if name == "horizon" else _replaced(value, replace)
+        object.__setattr__(other, name, after)
     return other
