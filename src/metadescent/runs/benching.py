@@ -19,6 +19,7 @@ from metadescent.bench.searches import least
 from metadescent.bench.task import every_task
 from metadescent.descent.curves import final_loss, or_infinite
 from metadescent.descent.unrolling import AnyOptimizer
+from metadescent.optimizers.horizon import told
 from metadescent.runs.own import load
 
 
@@ -72,8 +73,9 @@ def run_benching(work: Benching) -> dict[str, Any]:
 
 def rule_of(work: Benching, place: int = 0) -> AnyOptimizer:
     """Return the optimizer of a piece of work; a hand-designed one at a rate, by its place."""
-    rival = RIVALS.get(work.optimizer)
-    return rival.at(place, work.steps) if rival else load(work.optimizer, trust=work.trust)
+    if rival := RIVALS.get(work.optimizer):
+        return rival.at(place, work.steps)
+    return told(load(work.optimizer, trust=work.trust), work.steps)
 
 
 def score_from(result: dict[str, Any]) -> TaskScore:

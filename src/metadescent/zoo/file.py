@@ -18,6 +18,7 @@ from optax import GradientTransformation
 from metadescent._errors import UserError, require_kind
 from metadescent._spec import Spec, calls, parse
 from metadescent.optimizers.base import LearnedOptimizer
+from metadescent.optimizers.horizon import for_steps
 from metadescent.optimizers.partitioned import ByHand
 from metadescent.registry import make_optimizer, spec_of
 from metadescent.zoo import catalogue
@@ -68,12 +69,16 @@ def save(
     save_arrays(Path(path), eqx.filter(m, eqx.is_array), metadata)
 
 
-def load(name: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
+def load(
+    name: str | Path, *, steps: float | int | None = None, make: Any = make_optimizer
+) -> LearnedOptimizer:
     """Return a pretrained optimizer by name, one of your own by its file or run folder, or a Hub's.
 
     Arguments:
         name: in the zoo, or a path, or on the Hugging Face Hub: "hf://user/repo" with an
             `optimizer.safetensors`, "hf://user/repo@revision", "hf://user/repo/x.safetensors".
+        steps: T, for an optimizer that has a schedule or a clock in parts of a run; what it was
+            trained for, or none, if not given.
         make: builds an optimizer from its specification and a key; the package's registry if not
             given. Hand in your own to load an optimizer whose class lives elsewhere.
 
@@ -99,7 +104,8 @@ def load(name: str | Path, *, make: Any = make_optimizer) -> LearnedOptimizer:
     skeleton = eqx.filter_eval_shape(make, spec, jax.random.key(0))
     arrays, static = eqx.partition(skeleton, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     phi, _ = load_arrays(path, arrays)
-    return eqx.combine(phi, static)
+    m = eqx.combine(phi, static)
+    return m if steps is None else for_steps(m, steps)
 
 
 def _is_outside(spec: Spec) -> bool:

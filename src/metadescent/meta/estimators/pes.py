@@ -9,7 +9,8 @@ unbiased estimate of the gradient of the smoothed L, whatever the length of the 
 differentiated. Its variance grows with the number of segments and of parameters.
 
 Source: Vicol, Metz and Sohl-Dickstein (2021), "Unbiased gradient estimation in unrolled computation
-graphs with persistent evolution strategies".
+graphs with persistent evolution strategies"; one ε an episode from Li, Nanda, Chen, Metz, Pathak,
+Kolter and Zico (2023), "Noise-reuse in online evolution strategies".
 """
 
 from typing import NamedTuple
@@ -48,6 +49,8 @@ class PES(Estimator):
             less the variance.
         log: if not 0, log(f − floor + log) counts instead of f (see `meta_loss`).
         floor: the least that f counts for there.
+        reuse: draw one ε an episode, and credit each segment's loss to it alone: g has less
+            variance, and is the gradient of L along the trajectory of that ε.
 
     Raises:
         UserError: if a number is too small; on use, if φ has no such leaf.
@@ -69,6 +72,7 @@ class PES(Estimator):
     leaves: str = eqx.field(static=True, default="*")
     log: float = eqx.field(static=True, default=0.0)
     floor: float = eqx.field(static=True, default=0.0)
+    reuse: bool = eqx.field(static=True, default=False)
 
     def __check_init__(self) -> None:
         require("problems", self.problems, 1)
@@ -100,24 +104,28 @@ class PES(Estimator):
 
         def estimate_pair(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
             fs, keys = draw(problem, key, 1)
-            # Another ε in each segment.
-            noise = jax.random.fold_in(keys.coordinates, pair.plus.step)
+            # Another ε in each segment, unless it is to be the same.
+            noise = jax.random.fold_in(keys.coordinates, 0 if self.reuse else pair.plus.step)
             leaves, treedef = jax.tree.flatten(phi)
             draws = zip(stds, jax.random.split(noise, len(leaves)), leaves, strict=True)
             epsilon = treedef.unflatten(
                 std * jax.random.normal(k, x.shape, x.dtype) for std, k, x in draws
             )
 
-            def run(sign: float, begin: Trajectory) -> tuple[Trajectory, Array]:
+            def run(sign: Array, begin: Trajectory) -> tuple[Trajectory, Array]:
                 moved = jax.tree.map(lambda x, e: x + sign * e, phi, epsilon)
                 end, losses = unroll(
                     eqx.combine(moved, static), fs, begin, keys.minibatch, num_steps=len(weights)
                 )
                 return end, losses[:, 0]
 
-            plus, losses_plus = run(1.0, pair.plus)
-            minus, losses_minus = run(-1.0, pair.minus)
-            xi = jax.tree.map(jnp.add, pair.perturbation, epsilon)
+            # Side by side: written twice, the program would take twice as long to compile.
+            both = jax.tree.map(lambda *x: jnp.stack(x), pair.plus, pair.minus)
+            ends, of_both = jax.vmap(run)(jnp.asarray([1.0, -1.0]), both)
+            plus, minus = (jax.tree.map(lambda x, k=k: x[k], ends) for k in (0, 1))
+            losses_plus, losses_minus = of_both
+            # Of one ε the sum is that ε.
+            xi = epsilon if self.reuse else jax.tree.map(jnp.add, pair.perturbation, epsilon)
             # Antithetic: what both trajectories have in common cancels.
             more, less = (
                 counted(losses, self.log, self.floor) for losses in (losses_plus, losses_minus)

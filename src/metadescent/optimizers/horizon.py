@@ -1,0 +1,48 @@
+"""T, the number of steps of a run, for rules whose schedules and clocks are parts of a run."""
+
+from collections.abc import Callable
+from typing import Any
+
+from metadescent._errors import require
+from metadescent.optimizers.base import LearnedOptimizer
+
+
+def for_steps(m: LearnedOptimizer, steps: float | int) -> LearnedOptimizer:
+    """Return m with T = `steps` in each of its parts that has a `horizon`; others are as they were.
+
+    Arguments:
+        m: an optimizer, of one part or of several.
+        steps: T, at least 1.
+
+    Raises:
+        UserError: if T is too small.
+
+    Example:
+        >>> import jax
+        >>> from metadescent.optimizers.pace import Pace
+        >>> for_steps(Pace(horizon=100.0, key=jax.random.key(0)), 2000).horizon
+        2000.0
+    """
+    require("steps", steps, 1.0)
+    return _replaced(m, lambda _: float(steps))
+
+
+def told(m: Any, steps: float | int) -> Any:
+    """Return m with T = `steps` where it is open: in the parts whose `horizon` is 0."""
+    return _replaced(m, lambda horizon: horizon or float(steps))
+
+
+def _replaced(part: Any, replace: Callable[[float], float]) -> Any:
+    """Return a part of an optimizer with each horizon replaced."""
+    if type(part) in (tuple, list):
+        return type(part)(_replaced(x, replace) for x in part)
+    if isinstance(part, dict):
+        return {name: _replaced(x, replace) for name, x in part.items()}
+    if not isinstance(part, LearnedOptimizer):
+        return part
+    # A module is frozen, and its static fields are none of `eqx.tree_at`'s.
+    other = object.__new__(type(part))
+    for name, value in vars(part).items():
+        after = replace(value) if name == "horizon" else _replaced(value, replace)
+        object.__setattr__(other, name, after)
+    return other

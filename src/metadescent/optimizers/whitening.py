@@ -1,0 +1,70 @@
+"""The nearest matrix with orthogonal rows, block by block.
+
+    X ↦ (X Xᵀ)^(−1/2) X,     row block by row block of at most b rows
+
+for a matrix X with no more rows than columns, or else its transpose. Singular values become 1: a
+direction in which the gradients are small steps as far as one in which they are large. The root is
+a polynomial of X Xᵀ, five times one of fifth degree, after which singular values are within 0.7 and
+1.2 and those that were 0 remain so. Blocks of b rows cost b/n of the whole, and are about as good.
+
+Source: Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks", its
+coefficients; Björck and Bowie (1971) for the iteration.
+"""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+COEFFICIENTS = (3.4445, -4.775, 2.0315)
+ITERATIONS = 5
+ROWS = 32
+"""b"""
+TINY = 1e-30
+
+
+def whiten(x: Float[Array, "*shape"], rows: int = ROWS) -> Float[Array, "*shape"]:
+    """Return blocks of x with singular values of about 1.
+
+    Arguments:
+        x: an array; all axes but the last count as one. One of less than two axes is a row.
+        rows: b.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> x = whiten(jax.random.normal(jax.random.key(0), (4, 9)))
+        >>> bool((abs(jnp.linalg.svd(x, compute_uv=False) - 1) < 0.35).all())
+        True
+    """
+    if not x.size:
+        return x
+    columns = x.shape[-1] if x.ndim else 1
+    matrix = x.reshape(-1, columns)
+    turned = matrix.shape[0] > matrix.shape[1]
+    matrix = matrix.T if turned else matrix
+    n, width = matrix.shape
+    count = math.ceil(n / rows)
+    # Blocks as even as can be, the last one filled up with rows of 0, which stay 0.
+    height = math.ceil(n / count)
+    matrix = jnp.pad(matrix, ((0, count * height - n), (0, 0)))
+    blocks = matrix.reshape(count, height, width)
+    gram = blocks @ blocks.mT
+    trace = jnp.trace(gram, axis1=1, axis2=2)[:, None, None]
+    whole = jnp.where(trace > 0, trace, 1.0)
+    root = _root(gram / whole)
+    white = (root @ blocks) / jnp.sqrt(whole)
+    white = white.reshape(count * height, width)[:n]
+    return (white.T if turned else white).reshape(x.shape)
+
+
+def _root(gram: Float[Array, "blocks b b"]) -> Float[Array, "blocks b b"]:
+    """Return a polynomial Q of A for which Q A Qᵀ is about 1."""
+    a, b, c = COEFFICIENTS
+    identity = jnp.eye(gram.shape[-1], dtype=gram.dtype)
+    root = identity
+    for k in range(ITERATIONS):
+        factor = a * identity + b * gram + c * (gram @ gram)
+        root = factor @ root if k else factor
+        if k + 1 < ITERATIONS:
+            gram = factor @ gram @ factor
+    return root

@@ -1,0 +1,99 @@
+"""A blend of directions: what it does not see, how far it goes, and what stays."""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from metadescent._errors import UserError
+from metadescent.optimizers.blend import WARM_UP, Blend
+from metadescent.optimizers.horizon import for_steps
+
+KEY = jax.random.key(0)
+M = Blend(horizon=40.0, key=KEY)
+THETA = {"w": jax.random.normal(jax.random.key(1), (6, 5)), "b": jnp.zeros(5), "none": jnp.zeros(0)}
+
+
+def run(m: Blend, theta: dict, scale: float = 1.0, steps: int = 40) -> list[dict]:
+    """θ on the way down a bowl whose values are `scale` times as large."""
+    centre = jax.tree.map(lambda x: jnp.ones_like(x), theta)
+    h, way = m.init(theta), [theta]
+    update = jax.jit(lambda *words: m.update(*words))
+    for _ in range(steps):
+        gradient = jax.tree.map(lambda x, c: scale * (x - c), way[-1], centre)
+        g, h = update(gradient, h, way[-1])
+        way.append(optax.apply_updates(way[-1], g))
+    return way
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_scale_of_f_does_not_matter(scale: float) -> None:
+    for a, b in zip(run(M, THETA), run(M, THETA, scale), strict=True):
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-3, atol=1e-4), a, b)
+
+
+def test_it_goes_down_a_bowl() -> None:
+    way = run(Blend(horizon=300.0, key=KEY), THETA, steps=300)
+    far = [float(sum(jnp.sum((x - 1) ** 2) for x in jax.tree.leaves(theta))) for theta in way]
+    assert far[-1] < 0.05 * far[0]
+
+
+def test_a_step_is_a_part_of_the_size_of_its_tensor() -> None:
+    rate, floor = np.exp(np.asarray(M.p))
+    gradient = jax.tree.map(lambda x: jax.random.normal(KEY, x.shape), THETA)
+    g, _ = M.update(gradient, M.init(THETA), THETA)
+    # One step of 40 is within the first twentieth, and lengths have hardly changed by then.
+    share = 1 / 41 / WARM_UP
+    for name in "wb":
+        size = np.sqrt(np.mean(np.square(THETA[name])) + floor**2)
+        step = np.sqrt(np.mean(np.square(g[name])))
+        assert step == pytest.approx(rate * share * size, rel=0.15)
+
+
+def test_the_last_steps_are_the_shortest() -> None:
+    way = [np.asarray(theta["b"]) for theta in run(M, THETA)]
+    steps = [np.abs(b - a).max() for a, b in pairwise(way)]
+    assert steps[-1] < 0.05 * max(steps)
+
+
+def test_what_never_had_a_gradient_stays() -> None:
+    gradient = {"w": jnp.ones((6, 5)).at[2, 3].set(0.0).at[4].set(0.0)}
+    theta, h = {"w": THETA["w"]}, M.init({"w": THETA["w"]})
+    for _ in range(3):
+        g, h = M.update(gradient, h, theta)
+        theta = optax.apply_updates(theta, g)
+    moved = np.asarray(theta["w"] != THETA["w"])
+    np.testing.assert_array_equal(moved, np.asarray(gradient["w"] != 0))
+
+
+def test_of_no_gradient_at_all_nothing_moves() -> None:
+    zeros = jax.tree.map(jnp.zeros_like, THETA)
+    g, h = M.update(zeros, M.init(THETA), THETA)
+    assert not any(np.asarray(x).any() for x in jax.tree.leaves(g))
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(h))
+
+
+def test_the_order_of_columns_does_not_matter() -> None:
+    def turned(theta: dict) -> dict:
+        return {"w": theta["w"][:, ::-1], "b": theta["b"][::-1]}
+
+    theta = {name: THETA[name] for name in "wb"}
+    gradient = jax.tree.map(lambda x: jax.random.normal(KEY, x.shape), theta)
+    g, _ = M.update(gradient, M.init(theta), theta)
+    other, _ = M.update(turned(gradient), M.init(turned(theta)), turned(theta))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), other, turned(g))
+
+
+def test_another_number_of_steps_is_the_same_way_at_another_pace() -> None:
+    short, long = Blend(horizon=20.0, key=KEY), for_steps(Blend(horizon=20.0, key=KEY), 80)
+    assert long.horizon == 80
+    np.testing.assert_allclose(short._factor(jnp.asarray(9.5)), long._factor(jnp.asarray(39.5)))
+    np.testing.assert_allclose(short._clock(jnp.asarray(10.0)), long._clock(jnp.asarray(40.0)))
+
+
+def test_it_needs_theta() -> None:
+    with pytest.raises(UserError, match="pass params"):
+        M.update(THETA, M.init(THETA))
