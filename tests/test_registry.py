@@ -493,7 +493,7 @@ def test_an_estimator_outside_the_package_will_do(tmp_path: Path, sentence: Call
         ("pes(sdt=0.1)", "pes has no option 'sdt'; did you mean 'std'?"),
         (
             "pes(coordinates=3)",
-            "pes has no option 'coordinates'; known are floor, leaves, log, problems, std",
+            "pes has no option 'coordinates'; known are floor, leaves, log, problems, reuse, std",
         ),
         ("pes(std=0.0)", "std is 0.0 and must be at least 1e-12"),
     ],
@@ -512,6 +512,7 @@ WRITTEN = [
     "anytime(layers=(3,), betas=(0.5, 0.9), tau=50.0, clock=20.0, scale=0.2)",
     "modulated(layers=(3,), betas=(0.5, 0.9), clock=10.0, scale=0.2)",
     "rnnprop(layers=(3,), beta=0.9, scale=0.3)",
+    "blend(horizon=50.0, rate=0.01)",
     "pace(horizon=50.0, corners=4)",
     "warm-up",
     "relative(ceiling=5.0)",

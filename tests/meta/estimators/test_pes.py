@@ -314,3 +314,13 @@ def test_leaves_that_are_not_there_are_named(sentence: Callable) -> None:
     assert sentence(pes.estimate, drift(), Hills(), carry, KEY, WEIGHTS[0]) == (
         "no leaf of φ is called '*/p'; try one of speed, rate"
     )
+
+
+def test_noise_that_is_reused_credits_every_segment_to_the_one_perturbation() -> None:
+    # Of one segment that is the whole episode it is PES, as there is but one ε.
+    key = jax.random.key(7)
+    whole = episode_sum(PES(problems=5, std=0.1), key, STEPS)
+    for unroll in (1, 2, STEPS):
+        estimate = episode_sum(PES(problems=5, std=0.1, reuse=True), key, unroll)
+        np.testing.assert_allclose(estimate, whole, rtol=2e-4)
+    assert not np.allclose(episode_sum(PES(problems=5, std=0.1), key, 2), whole, rtol=1e-2)
