@@ -512,7 +512,7 @@ WRITTEN = [
     "anytime(layers=(3,), betas=(0.5, 0.9), tau=50.0, clock=20.0, scale=0.2)",
     "modulated(layers=(3,), betas=(0.5, 0.9), clock=10.0, scale=0.2)",
     "rnnprop(layers=(3,), beta=0.9, scale=0.3)",
-    "blend(horizon=50.0, rate=0.01)",
+    "blend(horizon=50.0, hidden=4)",
     "pace(horizon=50.0, corners=4)",
     "warm-up",
     "relative(ceiling=5.0)",

@@ -48,7 +48,7 @@ PICKED = [
 # A rule that is not among them is compared with its defaults, so that a new one is.
 SPECS = [*PICKED, *sorted(RULES.keys() - set.union(*map(names, PICKED)))]
 # Rules that need JAX; `docs/pytorch.md` names them.
-WITHOUT_TORCH = {"ntm-bfgs", "ntm-l-bfgs", "pictorial", "tailored"}
+WITHOUT_TORCH = {"blend", "ntm-bfgs", "ntm-l-bfgs", "pictorial", "tailored"}
 MADE_OF = {name: names(read_card(zoo.path(name))["optimizer"]) for name in zoo.names()}
 PRETRAINED = [name for name, rules in MADE_OF.items() if not rules & WITHOUT_TORCH]
 SHAPES = {"conv.0.w": (2, 3, 1, 2), "conv.0.b": (3,), "out.w": (4, 5), "out.a": (), "out.n": (0,)}

@@ -111,6 +111,11 @@ class Blend(LearnedOptimizer):
         # The whitened direction, and lengths that stay.
         self.b_2 = jnp.zeros(DIRECTIONS + 2).at[0].set(1.0)
 
+    @property
+    def hidden(self) -> int:
+        """Units of the network."""
+        return self.b_1.shape[0]
+
     def init(self, params: PyTree) -> BlendState:
         thetas = [jnp.asarray(theta, self.p.dtype) for theta in jax.tree.leaves(params)]
         sizes = self._sizes(_stacked([_mean_square(theta) for theta in thetas], self.p.dtype))
