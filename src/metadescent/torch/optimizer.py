@@ -1,4 +1,4 @@
-"""θ ← θ − lr·wd·θ + lr·g: a learned optimizer as a `torch.optim.Optimizer`.
+"""θ ← θ − decay_lr·wd·θ + lr·g: a learned optimizer as a `torch.optim.Optimizer`.
 
 All parameters that one rule moves on one device are one row of coordinates, whatever their
 groups and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and small tensors share
@@ -57,6 +57,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
         lr: factor on what the optimizer says; 1 is what it was trained for. May differ by group,
             and schedulers may change it. Of one as low as Adam's rates a warning says so.
         weight_decay: λ of decoupled weight decay. May differ by group.
+        decay_lr: the rate that λ is multiplied by. At 1e-3, AdamW's own, λ is as strong as AdamW's,
+            whatever lr is. None: lr, whose schedule the decay then goes with. May differ by group.
         maximize: whether to go up instead of down. May differ by group.
         at_rest: whether a coordinate keeps its value, but for weight decay, until its gradient is
             first not 0: padding rows, masked and unused weights. May differ by group.
@@ -68,15 +70,16 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     The arithmetic is done in float32; updates are rounded to the parameter's dtype.
     A parameter whose gradient is None keeps its value and its h. Of a DTensor each process moves
-    its part. Groups name the optimizer and its fingerprint, as `repr` and `state_dict` show.
+    its part. `identity` has the optimizer's name and a fingerprint of its rule and φ, and so have
+    `repr` and each group of `state_dict`.
 
     Raises:
         UserError: if the optimizer is unknown, its file does not fit, or PyTorch has no such rule;
-            if params are not parameters; if lr or weight_decay is negative or not a number; if
-            state_dtype is another dtype; if capturable or differentiable is set; if a parameter is
-            complex, no rule takes it, or the rule needs more of it than this process has. On use,
-            if a gradient is sparse, a state is another parameter's or coordinates that communicate
-            are on several devices.
+            if params are not parameters; if lr, weight_decay or decay_lr is negative or not a
+            number; if state_dtype is another dtype; if capturable or differentiable is set; if a
+            parameter is complex, no rule takes it, or the rule needs more of it than this process
+            has. On use, if a gradient is sparse, a state is another parameter's or coordinates that
+            communicate are on several devices.
         TypeError, ValueError: from PyTorch, as where there are no parameters.
 
     Example:
@@ -97,6 +100,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         *,
         lr: float | Tensor = 1.0,
         weight_decay: float = 0.0,
+        decay_lr: float | Tensor | None = 1e-3,
         maximize: bool = False,
         at_rest: bool = False,
         state_dtype: torch.dtype = torch.float32,
@@ -117,6 +121,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         options = {
             "lr": lr,
             "weight_decay": weight_decay,
+            "decay_lr": decay_lr,
             "maximize": maximize,
             "at_rest": at_rest,
             "state_dtype": state_dtype,
@@ -124,6 +129,11 @@ class LearnedOptimizer(torch.optim.Optimizer):
         check_options(options | {"capturable": capturable, "differentiable": differentiable})
         super().__init__(params, options | self._identity)
         self.state = States(dict, self.state)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Return what `repr` and `state_dict` say of the optimizer: its name and fingerprint."""
+        return dict(self._identity)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -8,7 +8,12 @@ from torch import Tensor
 from metadescent._errors import UserError, require
 from metadescent._text import short
 
-BEFORE: dict[str, Any] = {"maximize": False, "at_rest": False, "state_dtype": torch.float32}
+BEFORE: dict[str, Any] = {
+    "maximize": False,
+    "at_rest": False,
+    "state_dtype": torch.float32,
+    "decay_lr": None,
+}
 """The options as they were before there were these, for a state that was saved then."""
 
 
@@ -23,8 +28,10 @@ def check_options(group: dict[str, Any]) -> None:
                 f"{name} is {group[name]} and a learned optimizer's step cannot be {cannot}; "
                 "leave it out"
             )
-    for name in ("lr", "weight_decay"):
+    for name in ("lr", "weight_decay", "decay_lr"):
         x = group.get(name)
+        if name == "decay_lr" and x is None:
+            continue
         # As in PyTorch's own, a rate may be a tensor, which a program may change where it lies.
         require(name, x.item() if isinstance(x, Tensor) and x.numel() == 1 else x, 0.0)
     dtype = group.get("state_dtype", torch.float32)
@@ -36,8 +43,8 @@ def check_options(group: dict[str, Any]) -> None:
 
 
 def add_step(group: dict[str, Any], params: list[Tensor], updates: list[Tensor]) -> None:
-    """θ ← θ − lr·wd·θ + lr·g for parameters of one group."""
-    lr, weight_decay = group["lr"], group["weight_decay"]
+    """θ ← θ − decay_lr·wd·θ + lr·g for parameters of one group."""
+    lr, weight_decay, decay_lr = group["lr"], group["weight_decay"], group["decay_lr"]
     if isinstance(lr, Tensor):
         # Of no axis, so that it leaves dtypes as they are.
         lr = lr.to(params[0].device).reshape(())
@@ -45,5 +52,6 @@ def add_step(group: dict[str, Any], params: list[Tensor], updates: list[Tensor])
     else:
         factor = lr
     if isinstance(weight_decay, Tensor) or weight_decay:
-        torch._foreach_mul_(params, 1 - lr * weight_decay)  # pyright: ignore[reportPrivateImportUsage]
+        rate = lr if decay_lr is None else decay_lr
+        torch._foreach_mul_(params, 1 - rate * weight_decay)  # pyright: ignore[reportPrivateImportUsage]
     torch._foreach_add_(params, updates, alpha=factor)  # pyright: ignore[reportPrivateImportUsage]
