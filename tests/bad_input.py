@@ -159,6 +159,7 @@ CALLS: dict[str, Any] = {
     "NTMLBFGS: history": lambda: md.optimizers.NTMLBFGS(history=1.5, key=KEY),
     "Pace: horizon": lambda: md.optimizers.Pace(horizon="long", key=KEY),
     "Pace: corners": lambda: md.optimizers.Pace(corners=True, key=KEY),
+    "with_state_dtype: of Optax": lambda: md.optimizers.with_state_dtype(optax.sgd(0.1), "f2"),
     "AtRest: of Optax": lambda: md.optimizers.AtRest(optax.sgd(0.1)),
     "Chained: nothing": lambda: md.optimizers.Chained([]),
     "Chained: a rule": lambda: md.optimizers.Chained([LSTM, optax.sgd(0.1)]),

@@ -141,6 +141,10 @@ SENTENCES = {
     "NTMLBFGS: history": "history is 1.5 and must be a whole number, at least 1",
     "Pace: horizon": "horizon is 'long' and must be a number, at least 1e-06",
     "Pace: corners": "corners is True and must be a whole number, at least 2",
+    "with_state_dtype: of Optax": (
+        "m is GradientTransformationExtraArgs(init=<function chain.<loc… and must be a learned "
+        "optimizer; try metadescent.load"
+    ),
     "AtRest: of Optax": (
         "rule is GradientTransformationExtraArgs(init=<function chain.<loc… and must be a "
         "learned optimizer; try metadescent.load"

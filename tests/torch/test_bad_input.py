@@ -43,6 +43,12 @@ SENTENCES = {
     "lr: of a group": "lr is None and must be a number, at least 0",
     "weight_decay: NaN": "weight_decay is nan and must be at least 0",
     "weight_decay: of a group": "weight_decay is -1 and must be at least 0",
+    "decay_lr: below 0": "decay_lr is -0.001 and must be at least 0",
+    "decay_lr: of a group": "decay_lr is 'none' and must be a number, at least 0",
+    "state_dtype: float16": (
+        "state_dtype is torch.float16 and must be torch.float32 or torch.bfloat16; leave it out "
+        "for float32"
+    ),
     "state_dict: None": "state_dict is None and must be a dict; try optimizer.state_dict()",
     "state_dict: nothing": f"state_dict has nothing {PLACE}",
     "state_dict: a model's": f"state_dict has 0.weight, 0.bias, 1.weight {PLACE}",

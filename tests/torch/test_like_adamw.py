@@ -55,6 +55,8 @@ def test_a_rate_may_be_a_tensor(make: Callable, shape: tuple[int, ...]) -> None:
     # A scheduler, or a program, changes it where it lies.
     p = ones(3)
     optimizer = make([p], lr=rate, weight_decay=0.5)
+    # AdamW's decay goes with its rate, a learned optimizer's where it is told to.
+    optimizer.param_groups[0]["decay_lr"] = None
     optimizer.param_groups[0]["lr"].fill_(0.0)
     optimizer.step()
     assert torch.equal(p, torch.ones(3))
@@ -143,6 +145,42 @@ def test_a_parameter_that_has_another_shape_is_refused_in_a_sentence(sentence: C
     )
 
 
+# Weight decay.
+
+
+@pytest.mark.parametrize("lr", [0.5, 1.0])
+def test_numbers_of_adamw_s_decay_are_as_strong_whatever_lr_is(lr: float) -> None:
+    """Where a gradient is 0 only decay moves θ."""
+    values = []
+    for make, options in (
+        (MAKERS["AdamW"], {}),  # lr 1e-3
+        (MAKERS["coordinates"], {"at_rest": True, "lr": lr}),
+        (MAKERS["AdamW"], {"lr": 3e-4}),
+        (MAKERS["coordinates"], {"at_rest": True, "lr": lr, "decay_lr": 3e-4}),
+    ):
+        p = torch.nn.Parameter(torch.linspace(-2, 2, 5))
+        optimizer = make([p], weight_decay=0.1, **options)
+        for _ in range(20):
+            p.grad = torch.zeros(5)
+            optimizer.step()
+        values.append(p.detach())
+    torch.testing.assert_close(values[1], values[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(values[3], values[2], rtol=1e-6, atol=0)
+    assert (values[0][:2] > values[2][:2]).all()
+
+
+@pytest.mark.parametrize(("decay_lr", "left"), [(0.5, 0.75), (None, 1.0)])
+def test_a_schedule_of_lr_is_decay_s_where_it_goes_with_lr(decay_lr: Any, left: float) -> None:
+    p = torch.nn.Parameter(torch.ones(3))
+    optimizer = LearnedOptimizer(
+        [p], "mnist-lstm", weight_decay=0.5, decay_lr=decay_lr, at_rest=True
+    )
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.0)
+    p.grad = torch.zeros(3)
+    optimizer.step()
+    assert torch.equal(p, torch.full((3,), left))
+
+
 # Who it is.
 
 
@@ -151,7 +189,8 @@ def test_it_says_which_optimizer_it_is(saved: Callable) -> None:
     group = optimizer.state_dict()["param_groups"][0]
     assert group["optimizer"] == "mnist-lstm"
     assert len(group["fingerprint"]) == 12
-    for name in ("optimizer", "fingerprint"):
+    assert optimizer.identity == {name: group[name] for name in ("optimizer", "fingerprint")}
+    for name in optimizer.identity:
         assert f"{name}: {group[name]}" in repr(optimizer)
     # The same file under another name is the same optimizer.
     optimizer.load_state_dict(
@@ -183,10 +222,12 @@ def test_a_state_of_before_there_were_fingerprints_is_taken() -> None:
     old, new = (LearnedOptimizer([ones(3)], "mnist-lstm") for _ in range(2))
     old.step()
     state = old.state_dict()
-    for name in ("optimizer", "fingerprint", "maximize", "at_rest"):
+    for name in ("optimizer", "fingerprint", "maximize", "at_rest", "state_dtype", "decay_lr"):
         del state["param_groups"][0][name]
     new.load_state_dict(state)
-    assert new.param_groups[0] | {"params": 0} == old.param_groups[0] | {"params": 0}
+    # Decay went with lr then.
+    before = {"params": 0, "decay_lr": None}
+    assert new.param_groups[0] | {"params": 0} == old.param_groups[0] | before
     new.step()
 
 

@@ -69,11 +69,15 @@ def assert_close(some: Any, others: Any) -> None:
 # The equation.
 
 
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_a_step_is_the_equation(weight_decay: float, saved: Callable) -> None:
+@pytest.mark.parametrize(("weight_decay", "decay_lr"), [(0.0, 0.5), (0.1, 0.5), (0.1, None)])
+def test_a_step_is_the_equation(
+    weight_decay: float, decay_lr: float | None, saved: Callable
+) -> None:
     theta, plain = start(), start()
     lr = 0.3
-    optimizer = LearnedOptimizer(theta.values(), saved(LSTM), lr=lr, weight_decay=weight_decay)
+    options = {"lr": lr, "weight_decay": weight_decay, "decay_lr": decay_lr}
+    optimizer = LearnedOptimizer(theta.values(), saved(LSTM), **options)
+    rate = lr if decay_lr is None else decay_lr
     twin = LearnedOptimizer(plain.values(), saved(LSTM))
     for t in range(4):
         for p in plain.values():
@@ -81,7 +85,7 @@ def test_a_step_is_the_equation(weight_decay: float, saved: Callable) -> None:
         feed(plain, t)
         twin.step()
         expected = [
-            p - lr * weight_decay * p + lr * g
+            p - rate * weight_decay * p + lr * g
             for p, g in zip(theta.values(), plain.values(), strict=True)
         ]
         feed(theta, t)
@@ -92,10 +96,11 @@ def test_a_step_is_the_equation(weight_decay: float, saved: Callable) -> None:
 def test_a_group_has_an_lr_and_a_weight_decay_of_its_own(saved: Callable) -> None:
     theta, slow, fast = start(), start(), start()
     first, *rest = theta.values()
-    groups = [{"params": [first], "lr": 0.0}, {"params": rest, "weight_decay": 0.5}]
+    own = {"weight_decay": 0.5, "decay_lr": 0.2}
+    groups = [{"params": [first], "lr": 0.0}, {"params": rest, **own}]
     run(theta, LearnedOptimizer(groups, saved(LSTM), lr=0.1), range(3))
     run(slow, LearnedOptimizer(slow.values(), saved(LSTM), lr=0.0), range(3))
-    run(fast, LearnedOptimizer(fast.values(), saved(LSTM), lr=0.1, weight_decay=0.5), range(3))
+    run(fast, LearnedOptimizer(fast.values(), saved(LSTM), lr=0.1, **own), range(3))
     assert_close([first], [slow["conv.0.w"]])
     assert_close(rest, list(fast.values())[1:])
 

@@ -15,5 +15,5 @@ def test_the_code_runs_and_the_example_learns() -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for number, code in enumerate(blocks):
         exec(compile(code, f"docs/pytorch.md, block {number}", "exec"), names)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     assert names["loss"].item() < 1.0  # log 10 = 2.3 at first

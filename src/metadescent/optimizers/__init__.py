@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "proportional": ["Proportional"],
         "relative": ["Relative"],
         "rnnprop": ["RNNProp"],
+        "state_dtype": ["with_state_dtype"],
         "warm_up": ["WarmUp"],
     },
 )

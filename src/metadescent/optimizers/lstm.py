@@ -8,7 +8,7 @@ g       = scale · (w·h² + b)
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -51,6 +51,7 @@ class LSTM(Elementwise):
     layers: tuple[int, ...] = eqx.field(static=True)
     p: float | None = eqx.field(static=True)
     scale: float = eqx.field(static=True)
+    state_dtype: Any = eqx.field(static=True)  # of h; None is φ's own
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class LSTM(Elementwise):
             require("p", p, 1e-6)
         require("scale", scale, 0.0)
         self.layers, self.p, self.scale = tuple(layers), p, scale
+        self.state_dtype = None
         *cell_keys, output_key = jax.random.split(key, len(self.layers) + 1)
         fan_in = (1 if p is None else 2, *self.layers)
         self.cells = tuple(
@@ -91,7 +93,7 @@ class LSTM(Elementwise):
         return eqx.tree_at(lambda m: m.cells[0], m, cell)
 
     def init_coordinate(self) -> LSTMState:
-        dtype = self.output.weight.dtype
+        dtype = self.state_dtype or self.output.weight.dtype
         return tuple((jnp.zeros(n, dtype), jnp.zeros(n, dtype)) for n in self.layers)
 
     def update_array(
@@ -110,13 +112,16 @@ class LSTM(Elementwise):
     ) -> tuple[Float[Array, "*n"], LSTMState]:
         """Run the features of coordinates, in whatever shape these are, through the stack."""
         self._require_fit(state, x.shape[1:])
-        return _fused(self, x, state) if self._fuses(x, state) else stack(self, x, state)
+        state = self.exact(state)
+        g, h = _fused(self, x, state) if self._fuses(x, state) else stack(self, x, state)
+        return g, self.rounded(h)
 
     def pull_back_run(
         self, state: LSTMState, x: Float[Array, "features T n"], cotangents: Float[Array, "T n"]
     ) -> "LSTM":
         """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates whose features over T steps are x."""
         self._require_fit(state, x.shape[2:])
+        state = self.exact(state)
 
         def reference(m: LSTM, state: LSTMState, x: Array, cotangents: Array) -> LSTM:
             return pull_back_blockwise(stack, m, state, jnp.moveaxis(x, 0, 1), cotangents)
@@ -130,6 +135,14 @@ class LSTM(Elementwise):
             return reference(self, state, x, cotangents)
         # Which of the two is known when a program is compiled for its device.
         return jax.lax.platform_dependent(self, state, x, cotangents, cpu=native, default=reference)
+
+    def exact(self, state: LSTMState) -> LSTMState:
+        """Return h in φ's dtype, in which it is computed with."""
+        return state if self.state_dtype is None else _cast(state, self.output.weight.dtype)
+
+    def rounded(self, state: LSTMState) -> LSTMState:
+        """Return h in the dtype that it is kept in."""
+        return state if self.state_dtype is None else _cast(state, self.state_dtype)
 
     def features(self, gradient: Float[Array, "*shape"]) -> Float[Array, "_ *shape"]:
         """Return what the stack sees of gradients: the features come first."""
@@ -156,6 +169,10 @@ class LSTM(Elementwise):
     def _fuses(self, x: Array, state: LSTMState) -> bool:
         arrays = jax.tree.leaves((x, self, state))
         return bool(self.layers) and x.size > 0 and _ffi.can_run(*arrays)
+
+
+def _cast(state: LSTMState, dtype: Any) -> LSTMState:
+    return jax.tree.map(lambda x: x.astype(dtype), state)
 
 
 def stack(

@@ -1,6 +1,6 @@
 """Rules one behind the other in PyTorch; `optimizers/chained.py` has the equation."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from jaxtyping import Float
 from torch import Tensor
@@ -27,6 +27,13 @@ class ChainedRule(Rule):
         return {
             k: v for path, rule in rules for k, v in put_under(path, rule.state_shapes()).items()
         }
+
+    def hidden(self) -> Collection[str]:
+        return [
+            name
+            for path, rule in self.rules.items()
+            for name in put_under(path, dict.fromkeys(rule.hidden()))
+        ]
 
     def update(
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()

@@ -64,7 +64,8 @@ class Member:
     @property
     def form(self) -> tuple[Any, ...]:
         """On what the form of h depends."""
-        return type(self.p), self.p.shape, self.p.device, self.group["at_rest"]
+        group = self.group
+        return type(self.p), self.p.shape, self.p.device, group["at_rest"], group["state_dtype"]
 
     def check(self) -> None:
         """Refuse a parameter that its rule cannot move."""
@@ -106,7 +107,11 @@ class Member:
 
     def leaves(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """Return, of each leaf of h, the shape of one coordinate's and the dtype."""
-        leaves = {name: (shape, torch.float32) for name, shape in self.part.shapes.items()}
+        hidden, dtype = self.part.rule.hidden(), self.group["state_dtype"]
+        leaves = {
+            name: (shape, dtype if name in hidden else torch.float32)
+            for name, shape in self.part.shapes.items()
+        }
         return leaves | ({AWAKE: ((), torch.bool)} if self.group["at_rest"] else {})
 
     def state_here(self, state: dict[str, Any]) -> Flat:
@@ -134,7 +139,9 @@ class Member:
         if device.type not in ("cpu", "cuda") or not {*map(type, leaves.values())} <= {Tensor}:
             return Flat(n, leaves, None)
         addresses = array("q", map(Tensor.data_ptr, leaves.values()))
-        its = addresses[: len(self.part.shapes)].tobytes() if device.type == "cpu" else None
+        # The kernel reads float32 alone.
+        is_whole = self.group["state_dtype"] == torch.float32 and device.type == "cpu"
+        its = addresses[: len(self.part.shapes)].tobytes() if is_whole else None
         flat = Flat(n, leaves, its)
         if n <= SMALL and not is_shared:
             lengths = [*map(Tensor.numel, leaves.values())]

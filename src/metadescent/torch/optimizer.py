@@ -1,4 +1,4 @@
-"""θ ← θ − lr·wd·θ + lr·g: a learned optimizer as a `torch.optim.Optimizer`.
+"""θ ← θ − decay_lr·wd·θ + lr·g: a learned optimizer as a `torch.optim.Optimizer`.
 
 All parameters that one rule moves on one device are one row of coordinates, whatever their
 groups and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and small tensors share
@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from metadescent import zoo
-from metadescent._errors import UserError, require, require_kind
+from metadescent._errors import UserError, require_kind
 from metadescent.torch import shard
 from metadescent.torch.member import Member, rest, shape_of, states_here
+from metadescent.torch.options import BEFORE, add_step, check_options
 from metadescent.torch.partitioned import fingerprint, number_of, read_groups, wrappers
 from metadescent.torch.row import Row
 
@@ -56,23 +57,29 @@ class LearnedOptimizer(torch.optim.Optimizer):
         lr: factor on what the optimizer says; 1 is what it was trained for. May differ by group,
             and schedulers may change it. Of one as low as Adam's rates a warning says so.
         weight_decay: λ of decoupled weight decay. May differ by group.
+        decay_lr: the rate that λ is multiplied by. At 1e-3, AdamW's own, λ is as strong as AdamW's,
+            whatever lr is. None: lr, whose schedule the decay then goes with. May differ by group.
         maximize: whether to go up instead of down. May differ by group.
         at_rest: whether a coordinate keeps its value, but for weight decay, until its gradient is
             first not 0: padding rows, masked and unused weights. May differ by group.
+        state_dtype: what the LSTM's part of h is kept in, torch.float32 or, in half the memory,
+            torch.bfloat16. Moments and counts stay in float32. May differ by group.
         foreach, fused: ignored; there is one way of computing a step.
         capturable, differentiable: False, as a step cannot be captured or differentiated.
             `torch.compile` leaves the step as it is.
 
-    h is kept, and the arithmetic done, in float32; updates are rounded to the parameter's dtype.
+    The arithmetic is done in float32; updates are rounded to the parameter's dtype.
     A parameter whose gradient is None keeps its value and its h. Of a DTensor each process moves
-    its part. Groups name the optimizer and its fingerprint, as `repr` and `state_dict` show.
+    its part. `identity` has the optimizer's name and a fingerprint of its rule and φ, and so have
+    `repr` and each group of `state_dict`.
 
     Raises:
         UserError: if the optimizer is unknown, its file does not fit, or PyTorch has no such rule;
-            if params are not parameters; if lr or weight_decay is negative or not a number; if
-            capturable or differentiable is set; if a parameter is complex, no rule takes it, or the
-            rule needs more of it than this process has. On use, if a gradient is sparse, a state is
-            another parameter's or coordinates that communicate are on several devices.
+            if params are not parameters; if lr, weight_decay or decay_lr is negative or not a
+            number; if state_dtype is another dtype; if capturable or differentiable is set; if a
+            parameter is complex, no rule takes it, or the rule needs more of it than this process
+            has. On use, if a gradient is sparse, a state is another parameter's or coordinates that
+            communicate are on several devices.
         TypeError, ValueError: from PyTorch, as where there are no parameters.
 
     Example:
@@ -93,8 +100,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
         *,
         lr: float | Tensor = 1.0,
         weight_decay: float = 0.0,
+        decay_lr: float | Tensor | None = 1e-3,
         maximize: bool = False,
         at_rest: bool = False,
+        state_dtype: torch.dtype = torch.float32,
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
@@ -109,10 +118,22 @@ class LearnedOptimizer(torch.optim.Optimizer):
         self._names: dict[Tensor, str] = {}
         self._forget()
         del foreach, fused
-        options = {"lr": lr, "weight_decay": weight_decay, "maximize": maximize, "at_rest": at_rest}
-        _check(options | {"capturable": capturable, "differentiable": differentiable})
+        options = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "decay_lr": decay_lr,
+            "maximize": maximize,
+            "at_rest": at_rest,
+            "state_dtype": state_dtype,
+        }
+        check_options(options | {"capturable": capturable, "differentiable": differentiable})
         super().__init__(params, options | self._identity)
         self.state = States(dict, self.state)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Return what `repr` and `state_dict` say of the optimizer: its name and fingerprint."""
+        return dict(self._identity)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -146,7 +167,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         # Of several names of one, which are tied weights', the first.
         self._names.update(reversed(named))
         try:
-            _check(group)
+            check_options(group)
             for member in self._members():
                 member.check()
         except UserError:
@@ -182,7 +203,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
             super().load_state_dict(state_dict)
         try:
             for group in self.param_groups:
-                _check(group)
+                check_options(group)
             for index, member in zip(_ids(last), self._members(), strict=True):
                 given = last["state"].get(index, {})
                 if given != {}:
@@ -201,7 +222,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         self.state = States(dict, self.state)
         # A state from before there were these has none.
         for group in self.param_groups:
-            for name, value in ({"maximize": False, "at_rest": False} | self._identity).items():
+            for name, value in (BEFORE | self._identity).items():
                 group.setdefault(name, value)
         self._forget()
 
@@ -277,7 +298,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
                 rounded[x.dtype][k] if x.ndim == 1 else rounded[x.dtype][k].view(x.shape)
                 for k, x in zip(numbers, moving, strict=True)
             ]
-            _apply(members[numbers[0]].group, moving, updates)
+            add_step(members[numbers[0]].group, moving, updates)
 
     def _own(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the state of an optimizer, once it is seen to be one, and this one's."""
@@ -310,34 +331,3 @@ def _ids(given: dict[str, Any]) -> Iterator[Any]:
 def _few(keys: Iterable[Any]) -> str:
     """Return the first of some keys, for a sentence."""
     return ", ".join(map(str, islice(keys, 3))) or "nothing"
-
-
-def _check(group: dict[str, Any]) -> None:
-    """Refuse options of a group that are not numbers, or negative, or that no step can heed."""
-    for name, cannot in (
-        ("capturable", "captured in a graph"),
-        ("differentiable", "differentiated"),
-    ):
-        if group.get(name):
-            raise UserError(
-                f"{name} is {group[name]} and a learned optimizer's step cannot be {cannot}; "
-                "leave it out"
-            )
-    for name in ("lr", "weight_decay"):
-        x = group.get(name)
-        # As in PyTorch's own, a rate may be a tensor, which a program may change where it lies.
-        require(name, x.item() if isinstance(x, Tensor) and x.numel() == 1 else x, 0.0)
-
-
-def _apply(group: dict[str, Any], params: list[Tensor], updates: list[Tensor]) -> None:
-    """θ ← θ − lr·wd·θ + lr·g for parameters of one group."""
-    lr, weight_decay = group["lr"], group["weight_decay"]
-    if isinstance(lr, Tensor):
-        # Of no axis, so that it leaves dtypes as they are.
-        lr = lr.to(params[0].device).reshape(())
-        updates, factor = list(torch._foreach_mul(updates, lr)), 1.0  # pyright: ignore[reportPrivateImportUsage]
-    else:
-        factor = lr
-    if isinstance(weight_decay, Tensor) or weight_decay:
-        torch._foreach_mul_(params, 1 - lr * weight_decay)  # pyright: ignore[reportPrivateImportUsage]
-    torch._foreach_add_(params, updates, alpha=factor)  # pyright: ignore[reportPrivateImportUsage]

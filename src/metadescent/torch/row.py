@@ -3,11 +3,12 @@
 h of each parameter is its own, a contiguous tensor a leaf. A large parameter is cut into blocks,
 which are views of its h; small ones are put together into a block, so that a step takes few
 kernels, and what was renewed is put back. On a CPU the LSTM's kernel goes to each one's h instead.
+Of h that is kept in bfloat16 a block is a copy in float32, which is rounded where it is put back.
 Nothing else is copied, and a step's own memory is that of the blocks at work.
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -103,12 +104,18 @@ class Row:
         return g
 
     def take(self, part: Block, apart: Collection[str] = ()) -> State:
-        """Return h of a block: views of one parameter's; copies of several, but for those apart."""
+        """Return h of a block in float32: views of one parameter's; copies of others' or rounded.
+
+        Of several the leaves apart are no copies.
+        """
         several = part.numbers
         if not part.is_several:
-            return {name: xs[several.start][..., part.inside] for name, xs in self.leaves.items()}
+            return {name: x.to(torch.float32) for name, x in self._views(part)}
         if self.places is None:
-            return {name: torch.cat(xs[several], dim=-1) for name, xs in self.leaves.items()}
+            return {
+                name: torch.cat([x.to(torch.float32) for x in xs[several]], dim=-1)
+                for name, xs in self.leaves.items()
+            }
         h: State = {
             name: native.Renewed(self.places, several, self.which[name])
             for name in self.leaves
@@ -127,14 +134,27 @@ class Row:
         if part.is_several and self.places is None:
             for name, xs in self.leaves.items():
                 sizes = [x.shape[-1] for x in xs[part.numbers]]
-                torch.split_with_sizes_copy(after[name], sizes, dim=-1, out=xs[part.numbers])
+                if all(x.dtype == after[name].dtype for x in xs[part.numbers]):
+                    torch.split_with_sizes_copy(after[name], sizes, dim=-1, out=xs[part.numbers])
+                else:
+                    columns = after[name].split(sizes, dim=-1)
+                    torch._foreach_copy_(xs[part.numbers], columns)  # pyright: ignore[reportPrivateImportUsage]
             return
+        kept = dict(self._views(part)) if not part.is_several else {}
         for name, x in h.items():
+            if name in kept and kept[name].dtype != x.dtype:
+                kept[name].copy_(after[name])
+                continue
             # What was renewed where it lies is there already.
             if after[name] is not x:
                 x.copy_(after[name])
         if part.is_several:
             self._bring(part, h, back=True)
+
+    def _views(self, part: Block) -> Iterator[tuple[str, Tensor]]:
+        """Return each leaf of h of a block of one parameter, as it is kept."""
+        for name, xs in self.leaves.items():
+            yield name, xs[part.numbers.start][..., part.inside]
 
     def _bring(self, part: Block, h: State, *, back: bool) -> None:
         """Bring what `take` copies, which lies leaf after leaf, or bring it back."""

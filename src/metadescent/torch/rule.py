@@ -49,8 +49,12 @@ class Rule(ABC):
         parameters whose row this is are given to a rule that looks at θ.
         """
 
-    def apart(self) -> Collection[str]:
-        """Return the leaves of h that may be parts of several parameters' where a kernel runs."""
+    def hidden(self) -> Collection[str]:
+        """Return the leaves of h that are hidden units of an LSTM, and no moments or counts.
+
+        A kernel may renew those of several parameters where they lie, and they may be kept in
+        bfloat16. A moment of slow decay would stand still there, and a count would end at 256.
+        """
         return ()
 
     def update_row(
@@ -60,7 +64,7 @@ class Rule(ABC):
 
         A rule that is not coordinatewise says here what it does with the blocks of a row.
         """
-        return row.each(lambda x, h: self.update(phi, x, h), gradient, self.apart())
+        return row.each(lambda x, h: self.update(phi, x, h), gradient, self.hidden())
 
 
 def under(path: str, leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:

@@ -64,14 +64,15 @@ class LSTMGAC(Communicating):
             )
 
     def init_row(self, n: int) -> LSTMState:
-        zeros = [jnp.zeros((units, n), phi_dtype(self)) for units in self.lstm.layers]
+        dtype = self.lstm.state_dtype or phi_dtype(self)
+        zeros = [jnp.zeros((units, n), dtype) for units in self.lstm.layers]
         return tuple((h, h) for h in zeros)
 
     def update_row(
         self, gradient: Float[Array, " n"], state: LSTMState
     ) -> tuple[Float[Array, " n"], LSTMState]:
-        h, state = self.run(self.lstm.features(gradient), state)
-        return self.lstm.emit(h), state
+        h, state = self.run(self.lstm.features(gradient), self.lstm.exact(state))
+        return self.lstm.emit(h), self.lstm.rounded(state)
 
     def threshold(self) -> float:
         return self.lstm.threshold()

@@ -42,7 +42,7 @@ class AnytimeRule(Rule):
         moments: Shapes = {f"{k}{n}": () for n in range(len(self.betas)) for k in "msw"}
         return moments | {"t": ()}
 
-    def apart(self) -> Collection[str]:
+    def hidden(self) -> Collection[str]:
         return self.lstm.state_shapes()
 
     def update(

@@ -1,6 +1,6 @@
 """LSTM+GAC (appendix D) in PyTorch; `optimizers/appendix_d/gac.py` has its equations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from jaxtyping import Float
@@ -31,6 +31,9 @@ class LSTMGACRule(Rule):
 
     def state_shapes(self) -> Shapes:
         return self.lstm.state_shapes()
+
+    def hidden(self) -> Collection[str]:
+        return self.lstm.hidden()
 
     def update(
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()

@@ -42,7 +42,7 @@ class LSTMRule(Rule):
     def state_shapes(self) -> Shapes:
         return {f"{k}{n}": (units,) for n, units in enumerate(self.layers) for k in "hc"}
 
-    def apart(self) -> Collection[str]:
+    def hidden(self) -> Collection[str]:
         return self.state_shapes()
 
     def update(

@@ -29,8 +29,8 @@ class ModulatedRule(Rule):
     def state_shapes(self) -> Shapes:
         return self.anytime.state_shapes()
 
-    def apart(self) -> Collection[str]:
-        return self.anytime.apart()
+    def hidden(self) -> Collection[str]:
+        return self.anytime.hidden()
 
     def update(
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()

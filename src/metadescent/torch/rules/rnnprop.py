@@ -22,7 +22,7 @@ class RNNPropRule(Rule):
     def state_shapes(self) -> Shapes:
         return {"m": (), "s": (), "w": ()} | self.lstm.state_shapes()
 
-    def apart(self) -> Collection[str]:
+    def hidden(self) -> Collection[str]:
         return self.lstm.state_shapes()
 
     def update(
