@@ -1,4 +1,4 @@
-"""References that come with the package: whole, of tasks that there are, and of what tasks compute."""
+"""References that come with the package: they are whole, and of what tasks compute."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_there_are_some() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_reference_is_of_a_task_and_whole(path: Path) -> None:
-    kept = json.loads(path.read_text())
+    kept = json.loads(path.read_text(encoding="utf-8"))
     name, steps, seeds, seed = path.stem.rsplit("-", 3)
     assert name in every_task()
     of = [kept["of"][word] for word in ("steps", "seeds", "seed", "points")]
@@ -49,5 +49,5 @@ def test_the_bench_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_task_computes_what_its_reference_was_made_of(path: Path) -> None:
-    kept = json.loads(path.read_text())
+    kept = json.loads(path.read_text(encoding="utf-8"))
     assert is_of(kept["probe"], every_task()[TASKS[path.name]].make(None))
