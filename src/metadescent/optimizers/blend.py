@@ -1,14 +1,15 @@
 """A blend of directions, and a length that a small network sets tensor by tensor.
 
     m_β = running means of ∇ with β = 0.9 and 0.99,   v = one of ∇² with β = 0.999
-    n   = 0.9 m_.9 + 0.1 ∇,                           all without their bias
-    D_1, D_2, D_3 = whitened n,  n/√v,  m_.99/√v      each in units of its root mean square
+    a   = 0.9 m_.9 + 0.1 ∇,                           all without their bias
+    D_1, D_2, D_3 = whitened a,  a/√v,  m_.99/√v      each in units of its root mean square
     u = Σ_k w_k D_k,     (w, y, z) = W₂ tanh(W₁ x + b₁) + b₂
     ℓ_t = ℓ_{t−1} + κ tanh z,   ℓ_0 = 0
-    g = −e^{p_0 + ℓ_t + y} · c(t/T) · √(mean θ² + e^{2 p_1}) · u/√(mean u²)
+    g = −e^{p_0 + ℓ_t + y} · c(t/T) · √(mean θ² + e^{2 p_1}/n) · u/√(mean u²)
 
-with means over a tensor's coordinates. A coordinate holds three numbers. All that is learned,
-φ = (p, W, b), works on eleven figures x a tensor. These are ratios, so that the scale of f is not
+with means over a tensor's coordinates; n is the larger side of a matrix, and 1 of other tensors. A
+coordinate holds three numbers. All that is learned, φ = (p, W, b), works on twelve figures x a
+tensor. These are ratios, so that the scale of f is not
 among them: how gradients agree with their means, which says whether steps are too short or too
 long; how much of a gradient is noise; in how much of a tensor it is; how θ and ∇ grow; how many
 coordinates there are; what time it is. c goes up over the first twentieth of T steps and down by
@@ -35,7 +36,7 @@ from metadescent.optimizers.base import LearnedOptimizer, Updates
 from metadescent.optimizers.whitening import whiten
 
 FAST, SLOW, SQUARE = 0.9, 0.99, 0.999
-DIRECTIONS, FEATURES = 3, 11
+DIRECTIONS, FEATURES = 3, 12
 KAPPA = 0.05
 """How much a length may change a step, as a logarithm."""
 FARTHEST = 5.0
@@ -45,6 +46,9 @@ TAU = 100.0
 CEILING = 10.0
 """Of a tensor's size: a large one grows by a part of this a step, and not of itself."""
 TINY = 1e-30
+
+
+Shapes = list[tuple[int, ...]]
 
 
 class BlendState(NamedTuple):
@@ -67,7 +71,7 @@ class Blend(LearnedOptimizer):
     Arguments:
         horizon: T; 0 where it is not known.
         rate: e^{p_0} before training, the length of a step beside θ.
-        floor: e^{p_1} before training.
+        floor: e^{p_1} before training: the size of tensors that begin at 0, of a matrix by √n.
         hidden: units of the network.
         key: draws φ.
 
@@ -93,7 +97,7 @@ class Blend(LearnedOptimizer):
         self,
         horizon: float = 0.0,
         rate: float = 0.02,
-        floor: float = 0.05,
+        floor: float = 0.2,
         hidden: int = 8,
         *,
         key: PRNGKeyArray,
@@ -118,7 +122,8 @@ class Blend(LearnedOptimizer):
 
     def init(self, params: PyTree) -> BlendState:
         thetas = [jnp.asarray(theta, self.p.dtype) for theta in jax.tree.leaves(params)]
-        sizes = self._sizes(_stacked([_mean_square(theta) for theta in thetas], self.p.dtype))
+        means = _stacked([_mean_square(theta) for theta in thetas], self.p.dtype)
+        sizes = self._sizes(means, [theta.shape for theta in thetas])
         zeros = jax.tree.map(lambda theta: jnp.zeros_like(theta, self.p.dtype), params)
         figures = jnp.zeros((len(thetas), 7), self.p.dtype).at[:, 5].set(sizes)
         return BlendState(zeros, zeros, zeros, figures, jnp.zeros((), self.p.dtype))
@@ -144,8 +149,8 @@ class Blend(LearnedOptimizer):
             )
         ]
         weights = [1 - beta ** (state.t + 1) for beta in (FAST, SLOW, SQUARE)]
-        size = self._sizes(_stacked([row[6] for row in means], self.p.dtype))
         shapes = [x.shape for x in thetas]
+        size = self._sizes(_stacked([row[6] for row in means], self.p.dtype), shapes)
         x, figures = self._features(
             _stacked([row[:6] for row in means], self.p.dtype, 6), size, state, weights, shapes
         )
@@ -172,7 +177,7 @@ class Blend(LearnedOptimizer):
         size: Float[Array, " tensors"],
         state: BlendState,
         weights: list[Array],
-        shapes: list[tuple[int, ...]],
+        shapes: Shapes,
     ) -> tuple[Float[Array, "tensors features"], Float[Array, "tensors 7"]]:
         """Return x of each tensor, and its next figures but ℓ."""
         q_now, along, fast_before, fast, slow, flat = means.T
@@ -184,7 +189,6 @@ class Blend(LearnedOptimizer):
         q = qs[1] / weights[1] + TINY
         # 1 where all coordinates have gradients alike, towards 0 where few have any.
         flats = SLOW * f[:, 6] + (1 - SLOW) * flat * jax.lax.rsqrt(q_now + TINY)
-        shape = [math.log10(max(1, math.prod(s))) / 6 + (len(s) > 1) - 1 for s in shapes]
         rows = [
             agreed[0],
             agreed[1] / weights[1],
@@ -193,7 +197,8 @@ class Blend(LearnedOptimizer):
             0.5 * jnp.log10((qs[0] / weights[0] + TINY) / q),
             jnp.log10(size / f[:, 5]),
             jnp.log10(size),
-            jnp.asarray(shape, self.p.dtype),
+            jnp.asarray([float(len(shape) > 1) for shape in shapes], self.p.dtype),
+            jnp.log10(_widths(shapes, self.p.dtype)) - 1,
             jnp.full(len(shapes), self._clock(state.t)),
             f[:, 4],
             flats / weights[1] - 0.7,
@@ -209,9 +214,9 @@ class Blend(LearnedOptimizer):
         outputs = jnp.tanh(x @ self.W_1.T + self.b_1) @ self.W_2.T + self.b_2
         return outputs[:, :DIRECTIONS], outputs[:, DIRECTIONS], outputs[:, DIRECTIONS + 1]
 
-    def _sizes(self, means: Float[Array, " tensors"]) -> Float[Array, " tensors"]:
+    def _sizes(self, means: Float[Array, " tensors"], shapes: Shapes) -> Float[Array, " tensors"]:
         """Return sizes of tensors from their mean squares: at least the floor, and bounded."""
-        size = jnp.sqrt(means + jnp.exp(2 * self.p[1]))
+        size = jnp.sqrt(means + jnp.exp(2 * self.p[1]) / _widths(shapes, self.p.dtype))
         return size * jax.lax.rsqrt(1 + (size / CEILING) ** 2)
 
     def _clock(self, t: Float[Array, ""]) -> Float[Array, ""]:
@@ -226,6 +231,12 @@ class Blend(LearnedOptimizer):
         share = (t + 1) / (self.horizon + 1)
         down = jnp.clip((share - WARM_UP) / (1 - WARM_UP), 0.0, 1.0)
         return jnp.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + jnp.cos(math.pi * down)))
+
+
+def _widths(shapes: Shapes, dtype: Any) -> Float[Array, " tensors"]:
+    """Return the larger side of each matrix, and 1 for what is none."""
+    sides = [(math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (1, 1) for shape in shapes]
+    return jnp.asarray([max(1, *side) for side in sides], dtype)
 
 
 def _unit(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

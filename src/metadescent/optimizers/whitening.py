@@ -38,23 +38,23 @@ def whiten(x: Float[Array, "*shape"], rows: int = ROWS) -> Float[Array, "*shape"
     """
     if not x.size:
         return x
-    columns = x.shape[-1] if x.ndim else 1
-    matrix = x.reshape(-1, columns)
-    turned = matrix.shape[0] > matrix.shape[1]
-    matrix = matrix.T if turned else matrix
-    n, width = matrix.shape
-    count = math.ceil(n / rows)
+    matrix = x.reshape(-1, x.shape[-1] if x.ndim else 1)
+    n, m = matrix.shape
+    is_wide = n <= m
+    count = math.ceil(min(n, m) / rows)
     # Blocks as even as can be, the last one filled up with rows of 0, which stay 0.
-    height = math.ceil(n / count)
-    matrix = jnp.pad(matrix, ((0, count * height - n), (0, 0)))
-    blocks = matrix.reshape(count, height, width)
-    gram = blocks @ blocks.mT
+    height = math.ceil(min(n, m) / count)
+    missing = (0, count * height - min(n, m))
+    matrix = jnp.pad(matrix, (missing, (0, 0)) if is_wide else ((0, 0), missing))
+    # Of a tall matrix they are columns, as to turn one costs as much as to multiply it.
+    blocks = jnp.split(matrix, count, 0 if is_wide else 1)
+    gram = jnp.stack([block @ block.T if is_wide else block.T @ block for block in blocks])
     trace = jnp.trace(gram, axis1=1, axis2=2)[:, None, None]
     whole = jnp.where(trace > 0, trace, 1.0)
-    root = _root(gram / whole)
-    white = (root @ blocks) / jnp.sqrt(whole)
-    white = white.reshape(count * height, width)[:n]
-    return (white.T if turned else white).reshape(x.shape)
+    roots = _root(gram / whole) / jnp.sqrt(whole)
+    pairs = zip(roots, blocks, strict=True)
+    white = [root @ block if is_wide else block @ root.T for root, block in pairs]
+    return jnp.concatenate(white, 0 if is_wide else 1)[:n, :m].reshape(x.shape)
 
 
 def _root(gram: Float[Array, "blocks b b"]) -> Float[Array, "blocks b b"]:

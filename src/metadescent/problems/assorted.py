@@ -96,10 +96,12 @@ def make_assorted() -> Problem:
     taught = x, (hidden @ random.normal(size=(16, 1)) / 4 + 0.1 * random.normal(size=(4096, 1)))
     stretched = (random.normal(size=(4096, 30)) * np.logspace(0, -1.5, 30)).astype(np.float32)
     line = stretched, stretched @ random.normal(size=(30, 1)) + 0.1 * random.normal(size=(4096, 1))
+    # As pictures are larger in life: many inputs, most of them dark.
+    large = np.kron(images.reshape(-1, 8, 8), np.ones((3, 3))).reshape(len(labels), -1) / 16.0
+    seen = random.random((4 * len(labels), 576)) < 0.7
+    spotted = (np.concatenate([large] * 4) * seen).astype(np.float32), np.tile(labels, 4)
     faint = noisy(digits, 0.4)
     relu, tanh = partial(dense, jax.nn.relu), partial(dense, jnp.tanh)
-    wide = np.kron(images.reshape(-1, 8, 8), np.ones((2, 2)))
-    large = (wide.reshape(len(labels), -1) / 16.0).astype(np.float32), labels
     people = random.integers([200, 120], size=(8192, 2))
     tastes = random.normal(size=(200, 4)), random.normal(size=(120, 4))
     likings = (tastes[0][people[:, 0]] * tastes[1][people[:, 1]]).sum(1, keepdims=True) / 2
@@ -119,9 +121,9 @@ def make_assorted() -> Problem:
         trained(relu, ((30, 1),), squared, line, 16),
         trained(tanh, ((64, 24), (24, 64)), squared, (pixels, pixels), 64),
         trained(normalized, ((64, 32), (32, 32), (32, 10)), cross_entropy, noisy(digits, 1.0), 64),
-        trained(relu, ((256, 48), (48, 10)), cross_entropy, noisy(large, 0.5, 4), 16),
+        trained(relu, ((576, 24), (24, 10)), cross_entropy, spotted, 16),
         trained(tanh, ((64, 64), (64, 64), (64, 10)), cross_entropy, noisy(digits, 0.7), 64),
-        trained(relu, ((256, 10),), cross_entropy, noisy(large, 0.3, 4), 128),
+        trained(relu, ((576, 10),), cross_entropy, spotted, 128),
         trained(factored, ((200, 8), (120, 8)), squared, rated, 64),
         trained(embedded, ((120, 6), (24, 64), (64, 2)), cross_entropy, sorted_out, 64),
         trained(waves, ((1, 5),), squared, heard, 16),
