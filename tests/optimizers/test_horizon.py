@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from metadescent._errors import UserError
@@ -43,8 +44,10 @@ def test_the_rest_is_as_it_was() -> None:
 
 
 def test_what_has_no_horizon_is_itself() -> None:
-    m = make_optimizer("lstm(layers=(2,))", KEY)
-    assert jax.tree.structure(told(m, 5)) == jax.tree.structure(m)
+    m = make_optimizer("w -> lstm(layers=(2,)) + * -> lstm >> pace", KEY)
+    assert told(m, 5) is m
+    tx = optax.sgd(0.1)
+    assert told(tx, 5) is tx
 
 
 def test_a_run_has_a_step() -> None:

@@ -34,15 +34,19 @@ def told(m: Any, steps: float | int) -> Any:
 
 def _replaced(part: Any, replace: Callable[[float], float]) -> Any:
     """Return a part of an optimizer with each horizon replaced."""
-    if type(part) in (tuple, list):
-        return type(part)(_replaced(x, replace) for x in part)
-    if isinstance(part, dict):
-        return {name: _replaced(x, replace) for name, x in part.items()}
+    if type(part) is tuple:
+        after = tuple(_replaced(x, replace) for x in part)
+        return after if any(x is not y for x, y in zip(after, part, strict=True)) else part
     if not isinstance(part, LearnedOptimizer):
+        return part
+    after = {
+        name: replace(value) if name == "horizon" else _replaced(value, replace)
+        for name, value in vars(part).items()
+    }
+    if all(after[name] is value for name, value in vars(part).items()):
         return part
     # A module is frozen, and its static fields are none of `eqx.tree_at`'s.
     other = object.__new__(type(part))
-    for name, value in vars(part).items():
-        after = replace(value) if name == "horizon" else _replaced(value, replace)
-        object.__setattr__(other, name, after)
+    for name, value in after.items():
+        object.__setattr__(other, name, value)
     return other

@@ -110,10 +110,10 @@ class Row:
         """
         several = part.numbers
         if not part.is_several:
-            return {name: x.to(torch.float32) for name, x in self._views(part)}
+            return {name: _computed(x) for name, x in self._views(part)}
         if self.places is None:
             return {
-                name: torch.cat([x.to(torch.float32) for x in xs[several]], dim=-1)
+                name: torch.cat([_computed(x) for x in xs[several]], dim=-1)
                 for name, xs in self.leaves.items()
             }
         h: State = {
@@ -181,6 +181,11 @@ class Row:
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(in_thread, parts))
+
+
+def _computed(x: Tensor) -> Tensor:
+    """Return h in the dtype that it is computed in: float32 where it is kept in less."""
+    return x.to(torch.float32) if x.dtype is torch.bfloat16 else x
 
 
 def cut(sizes: Sequence[int], size: int) -> list[Block]:
