@@ -85,7 +85,7 @@ def test_type_checkers_are_told_that_it_is_typed() -> None:
 
 
 def test_a_wheel_is_at_most_a_megabyte() -> None:
-    """A wheel is a zip of these and of metadata: the licence, the README and a list of the files."""
+    """A wheel is a zip of these, of the licence, the README and a list of the files."""
     wheel = io.BytesIO()
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted((ROOT / "src" / "metadescent").rglob("*")):
