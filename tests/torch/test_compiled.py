@@ -22,7 +22,7 @@ def _anew() -> Iterator[None]:
 def start(name: str) -> tuple[torch.nn.Module, LearnedOptimizer]:
     torch.manual_seed(0)
     m = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
-    return m, LearnedOptimizer(m.named_parameters(), name, weight_decay=0.1)
+    return m, LearnedOptimizer(m.named_parameters(), name, weight_decay=0.1, decay_lr=None)
 
 
 def train(m: torch.nn.Module, optimizer: LearnedOptimizer) -> None:

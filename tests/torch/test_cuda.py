@@ -55,8 +55,16 @@ def assert_close(some: Theta, others: Theta, tolerance: float = 1e-5) -> None:
 @pytest.mark.parametrize("spec", KINDS)
 def test_steps_are_those_of_a_cpu(spec: str, dtype: torch.dtype, saved: Callable) -> None:
     theta, on_gpu = start("cpu", dtype), start(DEVICE, dtype)
-    run(theta, LearnedOptimizer(theta.items(), saved(spec), weight_decay=0.1), range(5))
-    run(on_gpu, LearnedOptimizer(on_gpu.items(), saved(spec), weight_decay=0.1), range(5))
+    run(
+        theta,
+        LearnedOptimizer(theta.items(), saved(spec), weight_decay=0.1, decay_lr=None),
+        range(5),
+    )
+    run(
+        on_gpu,
+        LearnedOptimizer(on_gpu.items(), saved(spec), weight_decay=0.1, decay_lr=None),
+        range(5),
+    )
     # A result between two bfloat16 may go to either.
     assert_close(on_gpu, theta, 1e-5 if dtype == torch.float32 else 2e-2)
 
@@ -105,7 +113,9 @@ def launches(count: int, **options: Any) -> int:
 @pytest.mark.parametrize("spec", KINDS[:5])
 def test_a_step_of_many_tensors_is_few_launches(spec: str, saved: Callable) -> None:
     """PyTorch may need another for a long list of tensors, but not one for each."""
-    few, many = (launches(count, optimizer=saved(spec), weight_decay=0.1) for count in (2, 60))
+    few, many = (
+        launches(count, optimizer=saved(spec), weight_decay=0.1, decay_lr=None) for count in (2, 60)
+    )
     assert 0 < few < 200
     assert many <= few + 6
 

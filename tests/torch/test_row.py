@@ -52,7 +52,9 @@ def parameters(count: int) -> list[torch.nn.Parameter]:
 def test_a_step_of_many_tensors_is_as_many_operations_as_of_few(spec: str, saved: Callable) -> None:
     operations = []
     for count in (2, 50):
-        optimizer = LearnedOptimizer(parameters(count), saved(spec), weight_decay=0.1)
+        optimizer = LearnedOptimizer(
+            parameters(count), saved(spec), weight_decay=0.1, decay_lr=None
+        )
         optimizer.step()
         with Count() as counted:
             optimizer.step()
