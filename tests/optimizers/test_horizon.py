@@ -8,7 +8,7 @@ import pytest
 
 from metadescent._errors import UserError
 from metadescent.optimizers.blend import Blend
-from metadescent.optimizers.horizon import for_steps, told
+from metadescent.optimizers.horizon import for_open_steps, for_steps
 from metadescent.optimizers.pace import Pace
 from metadescent.registry import make_optimizer
 
@@ -19,7 +19,7 @@ def test_each_part_that_knows_t_is_told() -> None:
     m = make_optimizer(
         "w -> lstm(layers=(2,)) >> pace(horizon=50.0) + * -> blend() >> pace(horizon=9.0)", KEY
     )
-    specs = {True: for_steps(m, 700), False: told(m, 700)}
+    specs = {True: for_steps(m, 700), False: for_open_steps(m, 700)}
     horizons = {
         all_of: [part.horizon for part in parts(other) if hasattr(part, "horizon")]
         for all_of, other in specs.items()
@@ -45,9 +45,9 @@ def test_the_rest_is_as_it_was() -> None:
 
 def test_what_has_no_horizon_is_itself() -> None:
     m = make_optimizer("w -> lstm(layers=(2,)) + * -> lstm >> pace", KEY)
-    assert told(m, 5) is m
+    assert for_open_steps(m, 5) is m
     tx = optax.sgd(0.1)
-    assert told(tx, 5) is tx
+    assert for_open_steps(tx, 5) is tx
 
 
 def test_a_run_has_a_step() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metadescent._errors import UserError
-from metadescent._files import is_file, read_bytes, write_json
+from metadescent._files import is_file, read_bytes, write_rows
 from metadescent.bench.measured import POINTS
 from metadescent.bench.reference import Reference, is_of, make_reference, probe, reference_from
 from metadescent.bench.rivals import ADAM, ADAMW_RATES, DECAYS
@@ -52,7 +52,7 @@ def keep(
     """Write a reference into a folder, with what it is of."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {"of": _of(asked), "probe": probe(split), "reference": reference.to_json()}
-    write_json(folder / file_of(task, asked), written)
+    write_rows(folder / file_of(task, asked), written)
 
 
 def file_of(task: str, asked: dict[str, int]) -> str:

@@ -28,7 +28,7 @@ from metadescent.descent.tuning import Progress, Tuned, Within
 from metadescent.descent.tuning_cache import tune_each
 from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.optimizers.base import LearnedOptimizer
-from metadescent.optimizers.horizon import told
+from metadescent.optimizers.horizon import for_open_steps
 from metadescent.problems.base import Problem
 
 
@@ -198,7 +198,9 @@ def compare(
         searched,
         within,
     )
-    rules: dict[str, AnyOptimizer] = {name: told(m, num_steps) for name, m in learned.items()}
+    rules: dict[str, AnyOptimizer] = {
+        name: for_open_steps(m, num_steps) for name, m in learned.items()
+    }
     rules |= {name: baseline_of(name).at(search.rate, num_steps) for name, search in tuned.items()}
     losses, curves, outside, held_out_summaries, seconds, kept = {}, {}, {}, {}, {}, {}
     sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}

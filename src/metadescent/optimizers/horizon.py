@@ -27,7 +27,7 @@ def for_steps(m: LearnedOptimizer, steps: float | int) -> LearnedOptimizer:
     return _replaced(m, lambda _: float(steps))
 
 
-def told(m: Any, steps: float | int) -> Any:
+def for_open_steps(m: Any, steps: float | int) -> Any:
     """Return m with T = `steps` where it is open: in the parts whose `horizon` is 0."""
     return _replaced(m, lambda horizon: horizon or float(steps))
 

@@ -5,7 +5,7 @@
 for a matrix X with no more rows than columns, or else its transpose. Singular values become 1: a
 direction in which the gradients are small steps as far as one in which they are large. The root is
 a polynomial of X Xᵀ, five times one of fifth degree, after which singular values are within 0.7 and
-1.2 and those that were 0 remain so. Blocks of b rows cost b/n of the whole, and are about as good.
+1.2 and those that were 0 remain so. Of n rows, blocks of b cost b/n of what the whole would.
 
 Source: Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks", its
 coefficients; Björck and Bowie (1971) for the iteration.

@@ -19,7 +19,7 @@ from metadescent.bench.searches import least
 from metadescent.bench.task import every_task
 from metadescent.descent.curves import final_loss, or_infinite
 from metadescent.descent.unrolling import AnyOptimizer
-from metadescent.optimizers.horizon import told
+from metadescent.optimizers.horizon import for_open_steps
 from metadescent.runs.own import load
 
 
@@ -75,7 +75,7 @@ def rule_of(work: Benching, place: int = 0) -> AnyOptimizer:
     """Return the optimizer of a piece of work; a hand-designed one at a rate, by its place."""
     if rival := RIVALS.get(work.optimizer):
         return rival.at(place, work.steps)
-    return told(load(work.optimizer, trust=work.trust), work.steps)
+    return for_open_steps(load(work.optimizer, trust=work.trust), work.steps)
 
 
 def score_from(result: dict[str, Any]) -> TaskScore:
