@@ -5,14 +5,15 @@
     D_1, D_2, D_3 = whitened a,  a/√v,  m_.99/√v      each in units of its root mean square
     u = Σ_k w_k D_k,     (w, y, z) = W₂ tanh(W₁ x + b₁) + b₂
     ℓ_t = ℓ_{t−1} + κ tanh z,   ℓ_0 = 0
-    g = −e^{p_0 + ℓ_t + y} · c(t/T) · √(mean θ² + e^{2 p_1}/n) · u/√(mean u²)
+    r   = e^{p_0 + ℓ_t + y} · L^{−p_2} · (k/n)^{p_3/2}
+    g   = −r · c(t/T) · √(mean θ² + e^{2 p_1}/n) · u/√(mean u²)
 
-with means over a tensor's coordinates; n is the larger side of a matrix, and 1 of other tensors. A
-coordinate holds three numbers. All that is learned, φ = (p, W, b), works on twelve figures x a
+with means over a tensor's coordinates; n is the larger and k the smaller side of a matrix, and both
+are 1 of other tensors; L is the number of matrices. A coordinate holds three numbers. All that is learned, φ = (p, W, b), works on fourteen figures x a
 tensor. These are ratios, so that the scale of f is not
 among them: how gradients agree with their means, which says whether steps are too short or too
-long; how much of a gradient is noise; in how much of a tensor it is; how θ and ∇ grow; how many
-coordinates there are; what time it is. c goes up over the first twentieth of T steps and down by
+long; how much of a gradient is noise; in how much of a tensor it is; how θ and ∇ grow; how wide
+and how deep the network is; what time it is. c goes up over the first twentieth of T steps and down by
 half a cosine; where T is not known it is (1 + t/τ)^(−1/2), which suits noise wherever a run is
 stopped. Whitening makes the steps of a matrix equally long in all directions (see `whitening`); a
 tensor of one axis has D_2 in its place. Before training w, y and z are about constant.
@@ -36,9 +37,9 @@ from metadescent.optimizers.base import LearnedOptimizer, Updates
 from metadescent.optimizers.whitening import whiten
 
 FAST, SLOW, SQUARE = 0.9, 0.99, 0.999
-DIRECTIONS, FEATURES = 3, 12
-KAPPA = 0.05
-"""How much a length may change a step, as a logarithm."""
+DIRECTIONS, FEATURES = 3, 14
+KAPPA = 0.15
+"""How much a length may change a step of 500, as a logarithm; of T steps, 500/T as much."""
 FARTHEST = 5.0
 """And in all."""
 WARM_UP = 0.05
@@ -70,7 +71,8 @@ class Blend(LearnedOptimizer):
 
     Arguments:
         horizon: T; 0 where it is not known.
-        rate: e^{p_0} before training, the length of a step beside θ.
+        rate: e^{p_0} before training, the length of a step beside θ; p_2 begins at 0.6 and
+            p_3 at 0.25.
         floor: e^{p_1} before training: the size of tensors that begin at 0, of a matrix by √n.
         hidden: units of the network.
         key: draws φ.
@@ -86,7 +88,7 @@ class Blend(LearnedOptimizer):
         True
     """
 
-    p: Float[Array, "2"]
+    p: Float[Array, "4"]
     W_1: Float[Array, "hidden features"]
     b_1: Float[Array, " hidden"]
     W_2: Float[Array, "outputs hidden"]
@@ -96,7 +98,7 @@ class Blend(LearnedOptimizer):
     def __init__(
         self,
         horizon: float = 0.0,
-        rate: float = 0.02,
+        rate: float = 0.035,
         floor: float = 0.2,
         hidden: int = 8,
         *,
@@ -107,7 +109,7 @@ class Blend(LearnedOptimizer):
         require("floor", floor, 1e-12)
         require("hidden", hidden, 1)
         self.horizon = horizon
-        self.p = jnp.log(jnp.asarray([rate, floor]))
+        self.p = jnp.asarray([math.log(rate), math.log(floor), 0.6, 0.25])
         W_1_key, W_2_key = jax.random.split(key)
         self.W_1 = jax.random.normal(W_1_key, (hidden, FEATURES)) / math.sqrt(FEATURES)
         self.b_1 = jnp.zeros(hidden)
@@ -155,9 +157,12 @@ class Blend(LearnedOptimizer):
             _stacked([row[:6] for row in means], self.p.dtype, 6), size, state, weights, shapes
         )
         w, y, z = self._network(x)
-        length = jnp.clip(figures[:, 4] + KAPPA * jnp.tanh(z), -FARTHEST, FARTHEST)
+        kappa = KAPPA * min(1.0, 500 / self.horizon) if self.horizon else KAPPA
+        length = jnp.clip(figures[:, 4] + kappa * jnp.tanh(z), -FARTHEST, FARTHEST)
         figures = figures.at[:, 4].set(length)
-        scale = jnp.exp(self.p[0] + length + y) * self._factor(state.t) * size
+        depth, aspect = _depth(shapes), _aspects(shapes, self.p.dtype)
+        r = jnp.exp(self.p[0] + length + y - self.p[2] * math.log(depth) + self.p[3] * aspect / 2)
+        scale = r * self._factor(state.t) * size
         g = []
         for k, gradient in enumerate(gradients):
             root = jax.lax.rsqrt(squares[k] / weights[2] + TINY)
@@ -202,6 +207,8 @@ class Blend(LearnedOptimizer):
             jnp.full(len(shapes), self._clock(state.t)),
             f[:, 4],
             flats / weights[1] - 0.7,
+            jnp.full(len(shapes), math.log10(_depth(shapes))),
+            _aspects(shapes, self.p.dtype) / 4,
         ]
         return jnp.stack(rows, 1), jnp.stack([*agreed, *qs, f[:, 4], f[:, 5], flats], 1)
 
@@ -233,10 +240,25 @@ class Blend(LearnedOptimizer):
         return jnp.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + jnp.cos(math.pi * down)))
 
 
-def _widths(shapes: Shapes, dtype: Any) -> Float[Array, " tensors"]:
-    """Return the larger side of each matrix, and 1 for what is none."""
+def _sides(shapes: Shapes) -> list[tuple[int, int]]:
+    """Return k and n of each tensor."""
     sides = [(math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (1, 1) for shape in shapes]
-    return jnp.asarray([max(1, *side) for side in sides], dtype)
+    return [(max(1, min(pair)), max(1, *pair)) for pair in sides]
+
+
+def _widths(shapes: Shapes, dtype: Any) -> Float[Array, " tensors"]:
+    """Return n."""
+    return jnp.asarray([n for _, n in _sides(shapes)], dtype)
+
+
+def _aspects(shapes: Shapes, dtype: Any) -> Float[Array, " tensors"]:
+    """Return log(k/n)."""
+    return jnp.asarray([math.log(k / n) for k, n in _sides(shapes)], dtype)
+
+
+def _depth(shapes: Shapes) -> int:
+    """Return L, at least 1."""
+    return max(1, sum(len(shape) > 1 for shape in shapes))
 
 
 def _unit(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -39,6 +39,15 @@ def normalized(theta: Layers, x: Array) -> Array:
     return dense(lambda x: jax.nn.relu(jax.nn.standardize(x)), theta, x)
 
 
+def residual(theta: Layers, x: Array) -> Array:
+    """Return the outputs of a perceptron whose hidden layers are added to what they are given."""
+    (w_in, b_in), *hidden, (w_out, b_out) = theta
+    x = jax.nn.relu(x @ w_in + b_in)
+    for w, b in hidden:
+        x = x + jax.nn.relu(jax.nn.standardize(x) @ w + b)
+    return jax.nn.standardize(x) @ w_out + b_out
+
+
 def recurrent(theta: Layers, x: Float[Array, "batch pixels"]) -> Array:
     """Return the outputs of a recurrent network that reads pictures row by row."""
     (w_in, b_in), (w, b), (w_out, b_out) = theta

@@ -1,0 +1,120 @@
+"""Data for the small networks of `assorted`: scikit-learn's 8×8 digits, and what a seed draws."""
+
+from typing import Any
+
+import numpy as np
+
+from metadescent.problems.data.digits import load_digits
+
+SEED = 0
+
+Examples = tuple[np.ndarray, np.ndarray]
+"""Inputs x and what is asked of them y, with one example along the first axis."""
+
+
+def draw_examples() -> dict[str, Examples]:
+    """Return all of them by name."""
+    images, labels = load_digits()
+    pixels = (images / 8.0 - 1.0).astype(np.float32)
+    digits = pixels, labels
+    random = np.random.default_rng(SEED)
+    wrong = random.random(len(labels)) < 0.1
+    doubtful = pixels, np.where(wrong, random.integers(10, size=len(labels)), labels)
+    return {
+        "digits": digits,
+        "faint": _noisy(digits, 0.3),
+        "noisy": _noisy(digits, 0.7),
+        "drowned": _noisy(digits, 1.0),
+        "doubtful": _noisy(doubtful, 0.3),
+        "same": (pixels, pixels),
+        "spotted": _spotted(images, labels, random),
+        "clouds": _clouds(random),
+        "bags": _bags(random),
+        "letters": _letters(random),
+        "sorted": _sorted(random),
+        "rated": _rated(random),
+        "taught": _taught(random),
+        "line": _line(random),
+        "wave": _wave(random),
+        "surface": _surface(random),
+    }
+
+
+def _noisy(data: Examples, noise: float, copies: int = 8) -> Examples:
+    """Return copies of examples, each with noise of its own: too many to learn by heart."""
+    x, y = (np.concatenate([side] * copies) for side in data)
+    drawn = np.random.default_rng(SEED).normal(size=x.shape)
+    return (x + noise * drawn).astype(np.float32), y
+
+
+def _spotted(images: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> Examples:
+    """Return digits as pictures are in life: 24 × 24, most of it dark, with spots."""
+    large = np.kron(images.reshape(-1, 8, 8), np.ones((3, 3))).reshape(len(labels), -1) / 16.0
+    seen = random.random((4 * len(labels), 576)) < 0.7
+    return (np.concatenate([large] * 4) * seen).astype(np.float32), np.tile(labels, 4)
+
+
+def _clouds(random: np.random.Generator) -> Examples:
+    """Return six clouds in 20 dimensions that overlap."""
+    centres = 0.7 * random.normal(size=(6, 20))
+    kinds = random.integers(6, size=8192)
+    return (centres[kinds] + random.normal(size=(8192, 20))).astype(np.float32), kinds
+
+
+def _bags(random: np.random.Generator) -> Examples:
+    """Return counts of 600 words in texts of 30 words, of which a third are about one of 8 topics."""
+    topics = random.dirichlet(np.full(600, 0.1), size=8)
+    kinds = random.integers(8, size=4096)
+    words = [random.multinomial(30, 0.35 * topics[kind] + 0.65 / 600) for kind in kinds]
+    return np.minimum(words, 3).astype(np.float32), kinds
+
+
+def _letters(random: np.random.Generator) -> Examples:
+    """Return three letters of 27, at places 0 to 26, 27 to 53 and 54 to 80, and the next of them."""
+    next_letter = random.dirichlet(np.full(27, 0.15), size=(27, 27))
+    text = [0, 1]
+    for _ in range(8192):
+        text.append(int(random.choice(27, p=next_letter[text[-2], text[-1]])))
+    s = np.asarray(text)
+    return np.stack([s[:-3], s[1:-2] + 27, s[2:-1] + 54], 1), s[3:]
+
+
+def _sorted(random: np.random.Generator) -> Examples:
+    """Return four columns of 30 categories, and one of two classes."""
+    columns = random.integers(30, size=(8192, 4)) + 30 * np.arange(4)
+    worth = random.normal(size=120)[columns]
+    return columns, (worth[:, 0] * worth[:, 1] + worth[:, 2] > worth[:, 3]).astype(int)
+
+
+def _rated(random: np.random.Generator) -> Examples:
+    """Return pairs of 200 people and 120 things, and how much the former like the latter."""
+    pairs = random.integers([200, 120], size=(8192, 2))
+    tastes: Any = random.normal(size=(200, 4)), random.normal(size=(120, 4))
+    likings = (tastes[0][pairs[:, 0]] * tastes[1][pairs[:, 1]]).sum(1, keepdims=True) / 2
+    return pairs, likings + 0.2 * random.normal(size=likings.shape)
+
+
+def _taught(random: np.random.Generator) -> Examples:
+    """Return what a network of 16 units says of 12 numbers, with noise."""
+    x = random.normal(size=(4096, 12)).astype(np.float32)
+    hidden = np.tanh(x @ random.normal(size=(12, 16)))
+    return x, hidden @ random.normal(size=(16, 1)) / 4 + 0.1 * random.normal(size=(4096, 1))
+
+
+def _line(random: np.random.Generator) -> Examples:
+    """Return 30 inputs of scales from 1 to 0.03, and a linear function of them with noise."""
+    x = (random.normal(size=(4096, 30)) * np.logspace(0, -1.5, 30)).astype(np.float32)
+    return x, x @ random.normal(size=(30, 1)) + 0.1 * random.normal(size=(4096, 1))
+
+
+def _wave(random: np.random.Generator) -> Examples:
+    """Return moments, and the height of a damped wave with noise."""
+    moments = random.uniform(0, 4, size=(1024, 1))
+    wave = 1.7 * np.exp(-0.4 * moments) * np.sin(2.2 * moments + 0.5) + 0.3
+    return moments, wave + 0.02 * random.normal(size=moments.shape)
+
+
+def _surface(random: np.random.Generator) -> Examples:
+    """Return places in a square, and the height of a smooth surface."""
+    x = random.uniform(-1, 1, size=(2048, 2)).astype(np.float32)
+    return x, np.sin(3 * x[:, :1]) * np.cos(2 * x[:, 1:])
