@@ -7,7 +7,6 @@ means of eight runs, at the best of thirteen rates, going up over the first twen
 and down by half a cosine.
 """
 
-import math
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 import optax
 
 from metadescent.bench.rivals import warm_up_and_cosine
-from metadescent.problems.assorted import LEAST, PARTS, WORST, Part, f_of
+from metadescent.problems.assorted import LEAST, PARTS, WORST, Trained, f_of
 from metadescent.problems.from_function import FromFunction
 from metadescent.problems.small_data import draw_examples
 from metadescent.problems.small_networks import begin
@@ -27,7 +26,7 @@ SMALLEST = 0.05
 """Of u: less is noise."""
 
 
-def ends(part: Part, data: Any, num_steps: int) -> np.ndarray:
+def ends(part: Trained, data: Any, num_steps: int) -> np.ndarray:
     """Return log(f + 10⁻⁴) over the last tenth, by rate."""
     f = FromFunction(
         lambda theta, key, batch: f_of(part, theta, batch),
@@ -47,15 +46,17 @@ def ends(part: Part, data: Any, num_steps: int) -> np.ndarray:
             g, h = rule.update(gradient, h, theta)
             return (optax.apply_updates(theta, g), h), loss
 
-        _, losses = jax.lax.scan(
-            step, (theta, rule.init(theta)), jax.random.split(run, num_steps)
-        )
+        _, losses = jax.lax.scan(step, (theta, rule.init(theta)), jax.random.split(run, num_steps))
         last = losses[-num_steps // 10 :]
-        return jnp.log(jnp.where(jnp.isfinite(last), jnp.minimum(last, WORST), WORST) + LEAST).mean()
+        return jnp.log(
+            jnp.where(jnp.isfinite(last), jnp.minimum(last, WORST), WORST) + LEAST
+        ).mean()
 
     keys = jax.random.split(jax.random.key(1), RUNS)
     by_run = jax.vmap(end, (None, 0))
-    return np.asarray(jax.jit(lambda rates: jax.lax.map(lambda r: by_run(r, keys), rates))(RATES).mean(1))
+    return np.asarray(
+        jax.jit(lambda rates: jax.lax.map(lambda r: by_run(r, keys), rates))(RATES).mean(1)
+    )
 
 
 if __name__ == "__main__":
@@ -63,4 +64,6 @@ if __name__ == "__main__":
     for name, part in PARTS.items():
         short, long = (ends(part, drawn[part.examples], steps) for steps in (250, 500))
         u = max(SMALLEST, short.min() - long.min())
-        print(f"{name:16} a {long.min():.2f}  u {u:.2g}  rate {RATES[long.argmin()]:.2g}", flush=True)
+        print(
+            f"{name:16} a {long.min():.2f}  u {u:.2g}  rate {RATES[long.argmin()]:.2g}", flush=True
+        )

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,9 @@ import optax
 import pytest
 
 from metadescent._errors import UserError
-from metadescent.optimizers.blend import WARM_UP, Blend
+from metadescent.optimizers.blend import Blend
+from metadescent.optimizers.blend_constants import KAPPA, WARM_UP
+from metadescent.optimizers.blend_figures import Figures
 from metadescent.optimizers.horizon import for_steps
 
 KEY = jax.random.key(0)
@@ -42,7 +45,7 @@ def test_it_goes_down_a_bowl() -> None:
 
 
 def test_a_step_is_a_part_of_the_size_of_its_tensor() -> None:
-    rate, floor = np.exp(np.asarray(M.p))
+    rate, floor = np.exp(np.asarray(M.p[:2]))
     gradient = jax.tree.map(lambda x: jax.random.normal(KEY, x.shape), THETA)
     g, _ = M.update(gradient, M.init(THETA), THETA)
     # One step of 40 is within the first twentieth, and lengths have hardly changed by then.
@@ -51,6 +54,33 @@ def test_a_step_is_a_part_of_the_size_of_its_tensor() -> None:
         size = np.sqrt(np.mean(np.square(THETA[name])) + floor**2)
         step = np.sqrt(np.mean(np.square(g[name])))
         assert step == pytest.approx(rate * share * size, rel=0.15)
+
+
+def first_step(theta: list[jax.Array]) -> float:
+    """How far the first tensor goes, beside its size, of an untrained network that says nothing."""
+    silent = eqx.tree_at(lambda m: m.W_2, M, jnp.zeros_like(M.W_2))
+    silent = eqx.tree_at(lambda m: m.p, silent, silent.p.at[1].set(-20.0))
+    gradient = [jax.random.normal(KEY, x.shape) for x in theta]
+    g, _ = silent.update(gradient, silent.init(theta), theta)
+    return float(jnp.sqrt(jnp.mean(g[0] ** 2) / jnp.mean(theta[0] ** 2)))
+
+
+def test_deep_networks_and_long_matrices_take_shorter_steps() -> None:
+    square, wide = jnp.full((4, 4), 0.5), jnp.full((4, 36), 0.5)
+    alone, p = first_step([square]), np.asarray(M.p)
+    assert first_step([square] * 9) == pytest.approx(alone * 9 ** -p[2], rel=1e-3)
+    assert first_step([wide]) == pytest.approx(alone * 3 ** -p[3], rel=1e-3)
+    assert first_step([wide.T]) == pytest.approx(first_step([wide]), rel=1e-3)
+
+
+@pytest.mark.parametrize("horizon", [100.0, 500.0, 2000.0])
+def test_a_length_changes_as_much_over_any_run_that_is_long(horizon: float) -> None:
+    m = Blend(horizon=horizon, key=KEY)
+    m = eqx.tree_at(lambda m: (m.W_2, m.b_2), m, (0 * m.W_2, m.b_2.at[-1].set(10.0)))
+    theta = [jnp.ones(3)]
+    _, h = m.update([jnp.ones(3)], m.init(theta), theta)
+    length = Figures(*h.figures.T).length[0]
+    assert length == pytest.approx(KAPPA * min(1.0, 500 / horizon), rel=1e-5)
 
 
 def test_the_last_steps_are_the_shortest() -> None:

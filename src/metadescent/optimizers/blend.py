@@ -9,14 +9,14 @@
     g   = −r · c(t/T) · √(mean θ² + e^{2 p_1}/n) · u/√(mean u²)
 
 with means over a tensor's coordinates; n is the larger and k the smaller side of a matrix, and both
-are 1 of other tensors; L is the number of matrices. A coordinate holds three numbers. All that is learned, φ = (p, W, b), works on fourteen figures x a
-tensor. These are ratios, so that the scale of f is not
-among them: how gradients agree with their means, which says whether steps are too short or too
-long; how much of a gradient is noise; in how much of a tensor it is; how θ and ∇ grow; how wide
-and how deep the network is; what time it is. c goes up over the first twentieth of T steps and down by
-half a cosine; where T is not known it is (1 + t/τ)^(−1/2), which suits noise wherever a run is
-stopped. Whitening makes the steps of a matrix equally long in all directions (see `whitening`); a
-tensor of one axis has D_2 in its place. Before training w, y and z are about constant.
+are 1 of other tensors; L is the number of matrices. A coordinate holds three numbers. All that is
+learned, φ = (p, W, b), works on fourteen figures x a tensor (see `blend_figures`), such as how a
+gradient agrees with those before it, which says whether steps are too short or too long.
+
+c goes up over the first twentieth of T steps and down by half a cosine; where T is not known it is
+(1 + t/τ)^(−1/2), which suits noise wherever a run is stopped. Whitening makes the steps of a matrix
+equally long in all directions (see `whitening`); a tensor of one axis has D_2 in its place. Before
+training w, y and z are about constant.
 
 Source: learned weights of known directions from Bello et al. (2017), "Neural optimizer search"; a
 network a tensor over such ratios from Metz et al. (2022), "VeLO"; steps in parts of θ from You,
@@ -34,30 +34,34 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, Updates
+from metadescent.optimizers.blend_constants import (
+    CEILING,
+    DIRECTIONS,
+    FARTHEST,
+    FAST,
+    FEATURES,
+    KAPPA,
+    SLOW,
+    SQUARE,
+    TAU,
+    TINY,
+    WARM_UP,
+)
+from metadescent.optimizers.blend_figures import (
+    Figures,
+    Means,
+    Shapes,
+    aspects,
+    depth,
+    network_inputs,
+    renewed,
+    widths,
+)
 from metadescent.optimizers.whitening import whiten
-
-FAST, SLOW, SQUARE = 0.9, 0.99, 0.999
-DIRECTIONS, FEATURES = 3, 14
-KAPPA = 0.15
-"""How much a length may change a step of 500, as a logarithm; of T steps, 500/T as much."""
-FARTHEST = 5.0
-"""And in all."""
-WARM_UP = 0.05
-TAU = 100.0
-CEILING = 10.0
-"""Of a tensor's size: a large one grows by a part of this a step, and not of itself."""
-TINY = 1e-30
-
-
-Shapes = list[tuple[int, ...]]
 
 
 class BlendState(NamedTuple):
-    """h: of each coordinate m_.9, m_.99 and v, of each tensor seven figures, and t.
-
-    figures  agreement with m_.9, fast and slow; mean ∇², fast and slow; ℓ; the size of θ₀;
-             mean |∇| ÷ √mean ∇²
-    """
+    """h: of each coordinate m_.9, m_.99 and v, of each tensor its `Figures`, and t."""
 
     fast: PyTree
     slow: PyTree
@@ -127,7 +131,8 @@ class Blend(LearnedOptimizer):
         means = _stacked([_mean_square(theta) for theta in thetas], self.p.dtype)
         sizes = self._sizes(means, [theta.shape for theta in thetas])
         zeros = jax.tree.map(lambda theta: jnp.zeros_like(theta, self.p.dtype), params)
-        figures = jnp.zeros((len(thetas), 7), self.p.dtype).at[:, 5].set(sizes)
+        none = jnp.zeros_like(sizes)
+        figures = jnp.stack(Figures(none, none, none, none, none, start=sizes, flat=none), 1)
         return BlendState(zeros, zeros, zeros, figures, jnp.zeros((), self.p.dtype))
 
     def update(
@@ -144,25 +149,21 @@ class Blend(LearnedOptimizer):
         squares = [
             SQUARE * v + (1 - SQUARE) * g * g for v, g in zip(before[2], gradients, strict=True)
         ]
-        means = [
-            jnp.stack([*map(_mean, (g * g, g * m, m * m, fast * fast, slow * slow, abs(g))), size])
-            for g, m, fast, slow, size in zip(
-                gradients, before[0], fasts, slows, map(_mean_square, thetas), strict=True
-            )
+        rows = [
+            jnp.stack([*map(_mean, (g * g, g * m, m * m, fast * fast, slow * slow, abs(g)))])
+            for g, m, fast, slow in zip(gradients, before[0], fasts, slows, strict=True)
         ]
+        means = Means(*_stacked(rows, self.p.dtype, len(Means._fields)).T)
         weights = [1 - beta ** (state.t + 1) for beta in (FAST, SLOW, SQUARE)]
         shapes = [x.shape for x in thetas]
-        size = self._sizes(_stacked([row[6] for row in means], self.p.dtype), shapes)
-        x, figures = self._features(
-            _stacked([row[:6] for row in means], self.p.dtype, 6), size, state, weights, shapes
+        size = self._sizes(_stacked(list(map(_mean_square, thetas)), self.p.dtype), shapes)
+        figures = renewed(Figures(*state.figures.T), means)
+        x = network_inputs(
+            figures, means, size, shapes, self._clock(state.t), (weights[0], weights[1])
         )
         w, y, z = self._network(x)
-        kappa = KAPPA * min(1.0, 500 / self.horizon) if self.horizon else KAPPA
-        length = jnp.clip(figures[:, 4] + kappa * jnp.tanh(z), -FARTHEST, FARTHEST)
-        figures = figures.at[:, 4].set(length)
-        depth, aspect = _depth(shapes), _aspects(shapes, self.p.dtype)
-        r = jnp.exp(self.p[0] + length + y - self.p[2] * math.log(depth) + self.p[3] * aspect / 2)
-        scale = r * self._factor(state.t) * size
+        length = jnp.clip(figures.length + self._kappa() * jnp.tanh(z), -FARTHEST, FARTHEST)
+        scale = self._rates(length + y, shapes) * self._factor(state.t) * size
         g = []
         for k, gradient in enumerate(gradients):
             root = jax.lax.rsqrt(squares[k] / weights[2] + TINY)
@@ -173,44 +174,9 @@ class Blend(LearnedOptimizer):
             white = jnp.where(ahead == 0, 0.0, _unit(whiten(ahead)))
             u += w[k, 0] * (white if gradient.ndim > 1 else adam)
             g.append((-scale[k] * _unit(u)).astype(jnp.result_type(leaves[k])))
+        kept = jnp.stack(figures._replace(length=length), 1)
         fast, slow, square = (treedef.unflatten(tree) for tree in (fasts, slows, squares))
-        return treedef.unflatten(g), BlendState(fast, slow, square, figures, state.t + 1)
-
-    def _features(
-        self,
-        means: Float[Array, "tensors 6"],
-        size: Float[Array, " tensors"],
-        state: BlendState,
-        weights: list[Array],
-        shapes: Shapes,
-    ) -> tuple[Float[Array, "tensors features"], Float[Array, "tensors 7"]]:
-        """Return x of each tensor, and its next figures but ℓ."""
-        q_now, along, fast_before, fast, slow, flat = means.T
-        # One root after the other: the product of the squares may be too small for the dtype.
-        agrees = along * jax.lax.rsqrt(q_now + TINY) * jax.lax.rsqrt(fast_before + TINY)
-        f = state.figures
-        agreed = FAST * f[:, 0] + (1 - FAST) * agrees, SLOW * f[:, 1] + (1 - SLOW) * agrees
-        qs = FAST * f[:, 2] + (1 - FAST) * q_now, SLOW * f[:, 3] + (1 - SLOW) * q_now
-        q = qs[1] / weights[1] + TINY
-        # 1 where all coordinates have gradients alike, towards 0 where few have any.
-        flats = SLOW * f[:, 6] + (1 - SLOW) * flat * jax.lax.rsqrt(q_now + TINY)
-        rows = [
-            agreed[0],
-            agreed[1] / weights[1],
-            0.5 * jnp.log10(fast / weights[0] ** 2 / q + 1e-6),
-            0.5 * jnp.log10(slow / weights[1] ** 2 / q + 1e-6),
-            0.5 * jnp.log10((qs[0] / weights[0] + TINY) / q),
-            jnp.log10(size / f[:, 5]),
-            jnp.log10(size),
-            jnp.asarray([float(len(shape) > 1) for shape in shapes], self.p.dtype),
-            jnp.log10(_widths(shapes, self.p.dtype)) - 1,
-            jnp.full(len(shapes), self._clock(state.t)),
-            f[:, 4],
-            flats / weights[1] - 0.7,
-            jnp.full(len(shapes), math.log10(_depth(shapes))),
-            _aspects(shapes, self.p.dtype) / 4,
-        ]
-        return jnp.stack(rows, 1), jnp.stack([*agreed, *qs, f[:, 4], f[:, 5], flats], 1)
+        return treedef.unflatten(g), BlendState(fast, slow, square, kept, state.t + 1)
 
     def _network(
         self, x: Float[Array, "tensors features"]
@@ -221,9 +187,18 @@ class Blend(LearnedOptimizer):
         outputs = jnp.tanh(x @ self.W_1.T + self.b_1) @ self.W_2.T + self.b_2
         return outputs[:, :DIRECTIONS], outputs[:, DIRECTIONS], outputs[:, DIRECTIONS + 1]
 
+    def _rates(self, lengths: Float[Array, " tensors"], shapes: Shapes) -> Float[Array, " tensors"]:
+        """Return r, of ℓ + y."""
+        by_sides = 0.5 * self.p[3] * aspects(shapes, self.p.dtype)
+        return jnp.exp(self.p[0] + lengths - self.p[2] * math.log(depth(shapes)) + by_sides)
+
+    def _kappa(self) -> float:
+        """Return κ."""
+        return KAPPA * min(1.0, 500 / self.horizon) if self.horizon else KAPPA
+
     def _sizes(self, means: Float[Array, " tensors"], shapes: Shapes) -> Float[Array, " tensors"]:
         """Return sizes of tensors from their mean squares: at least the floor, and bounded."""
-        size = jnp.sqrt(means + jnp.exp(2 * self.p[1]) / _widths(shapes, self.p.dtype))
+        size = jnp.sqrt(means + jnp.exp(2 * self.p[1]) / widths(shapes, self.p.dtype))
         return size * jax.lax.rsqrt(1 + (size / CEILING) ** 2)
 
     def _clock(self, t: Float[Array, ""]) -> Float[Array, ""]:
@@ -238,27 +213,6 @@ class Blend(LearnedOptimizer):
         share = (t + 1) / (self.horizon + 1)
         down = jnp.clip((share - WARM_UP) / (1 - WARM_UP), 0.0, 1.0)
         return jnp.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + jnp.cos(math.pi * down)))
-
-
-def _sides(shapes: Shapes) -> list[tuple[int, int]]:
-    """Return k and n of each tensor."""
-    sides = [(math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (1, 1) for shape in shapes]
-    return [(max(1, min(pair)), max(1, *pair)) for pair in sides]
-
-
-def _widths(shapes: Shapes, dtype: Any) -> Float[Array, " tensors"]:
-    """Return n."""
-    return jnp.asarray([n for _, n in _sides(shapes)], dtype)
-
-
-def _aspects(shapes: Shapes, dtype: Any) -> Float[Array, " tensors"]:
-    """Return log(k/n)."""
-    return jnp.asarray([math.log(k / n) for k, n in _sides(shapes)], dtype)
-
-
-def _depth(shapes: Shapes) -> int:
-    """Return L, at least 1."""
-    return max(1, sum(len(shape) > 1 for shape in shapes))
 
 
 def _unit(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -46,7 +46,7 @@ WORST = 1e4
 """What f counts as where it is not finite, or larger."""
 
 
-class Part(NamedTuple):
+class Trained(NamedTuple):
     """A network to be trained: on which examples, by how large minibatches, and AdamW's a and u."""
 
     net: Net
@@ -59,28 +59,32 @@ class Part(NamedTuple):
 
 relu, tanh = partial(dense, jax.nn.relu), partial(dense, jnp.tanh)
 PARTS = {
-    "two layers": Part(relu, ((64, 32), (32, 10)), "noisy", 64, -1.30, 0.19),
-    "wrong labels": Part(tanh, ((64, 16), (16, 16), (16, 10)), "doubtful", 16, -0.65, 0.15),
-    "softmax": Part(relu, ((64, 10),), "digits", 128, -5.83, 1.1),
-    "clouds": Part(partial(dense, jax.nn.elu), ((20, 64), (64, 6)), "clouds", 32, -1.92, 0.097),
-    "student": Part(relu, ((12, 32), (32, 1)), "taught", 32, -2.42, 0.45),
-    "line": Part(relu, ((30, 1),), "line", 16, -4.62, 0.05),
-    "autoencoder": Part(tanh, ((64, 24), (24, 64)), "same", 64, -3.34, 0.35),
-    "normalized": Part(normalized, ((64, 32), (32, 32), (32, 10)), "drowned", 64, -0.48, 0.11),
-    "pictures": Part(relu, ((576, 32), (32, 10)), "spotted", 16, -3.49, 0.74),
-    "deep pictures": Part(relu, ((576, 32), (32, 32), (32, 32), (32, 10)), "spotted", 48, -4.11, 1.2),
-    "wide": Part(tanh, ((64, 64), (64, 64), (64, 10)), "noisy", 64, -1.41, 0.23),
-    "picture softmax": Part(relu, ((576, 10),), "spotted", 128, -6.55, 2.4),
-    "words": Part(relu, ((600, 24), (24, 8)), "bags", 32, -5.35, 1.6),
-    "letters": Part(embedded, ((81, 12), (36, 48), (48, 27)), "letters", 64, 1.05, 0.058),
-    "factors": Part(factored, ((200, 8), (120, 8)), "rated", 64, -3.22, 1.2),
-    "categories": Part(embedded, ((120, 6), (24, 64), (64, 2)), "sorted", 64, -3.65, 0.56),
-    "wave": Part(waves, ((1, 5),), "wave", 16, -7.69, 0.05),
-    "surface": Part(tanh, ((2, 24), (24, 24), (24, 1)), "surface", 64, -7.23, 0.56),
-    "residual": Part(residual, ((64, 24), *[(24, 24)] * 6, (24, 10)), "noisy", 32, -1.10, 0.17),
-    "attentive": Part(attentive, ((8, 16), (16, 48), (16, 16), (16, 10)), "faint", 16, -0.22, 0.19),
-    "recurrent": Part(recurrent, ((8, 24), (24, 24), (24, 10)), "faint", 64, -2.02, 0.46),
-    "convolutional": Part(convolutional, ((9, 8), (128, 10)), "noisy", 32, -1.03, 0.09),
+    "two layers": Trained(relu, ((64, 32), (32, 10)), "noisy", 64, -1.30, 0.19),
+    "wrong labels": Trained(tanh, ((64, 16), (16, 16), (16, 10)), "doubtful", 16, -0.65, 0.15),
+    "softmax": Trained(relu, ((64, 10),), "digits", 128, -5.83, 1.1),
+    "clouds": Trained(partial(dense, jax.nn.elu), ((20, 64), (64, 6)), "clouds", 32, -1.92, 0.097),
+    "student": Trained(relu, ((12, 32), (32, 1)), "taught", 32, -2.42, 0.45),
+    "line": Trained(relu, ((30, 1),), "line", 16, -4.62, 0.05),
+    "autoencoder": Trained(tanh, ((64, 24), (24, 64)), "same", 64, -3.34, 0.35),
+    "normalized": Trained(normalized, ((64, 32), (32, 32), (32, 10)), "drowned", 64, -0.48, 0.11),
+    "pictures": Trained(relu, ((576, 32), (32, 10)), "spotted", 16, -3.49, 0.74),
+    "deep pictures": Trained(
+        relu, ((576, 32), (32, 32), (32, 32), (32, 10)), "spotted", 48, -4.11, 1.2
+    ),
+    "wide": Trained(tanh, ((64, 64), (64, 64), (64, 10)), "noisy", 64, -1.41, 0.23),
+    "picture softmax": Trained(relu, ((576, 10),), "spotted", 128, -6.55, 2.4),
+    "words": Trained(relu, ((600, 24), (24, 8)), "bags", 32, -5.35, 1.6),
+    "letters": Trained(embedded, ((81, 12), (36, 48), (48, 27)), "letters", 64, 1.05, 0.058),
+    "factors": Trained(factored, ((200, 8), (120, 8)), "rated", 64, -3.22, 1.2),
+    "categories": Trained(embedded, ((120, 6), (24, 64), (64, 2)), "sorted", 64, -3.65, 0.56),
+    "wave": Trained(waves, ((1, 5),), "wave", 16, -7.69, 0.05),
+    "surface": Trained(tanh, ((2, 24), (24, 24), (24, 1)), "surface", 64, -7.23, 0.56),
+    "residual": Trained(residual, ((64, 24), *[(24, 24)] * 6, (24, 10)), "noisy", 32, -1.10, 0.17),
+    "attentive": Trained(
+        attentive, ((8, 16), (16, 48), (16, 16), (16, 10)), "faint", 16, -0.22, 0.19
+    ),
+    "recurrent": Trained(recurrent, ((8, 24), (24, 24), (24, 10)), "faint", 64, -2.02, 0.46),
+    "convolutional": Trained(convolutional, ((9, 8), (128, 10)), "noisy", 32, -1.03, 0.09),
 }
 """By name; a and u are from `tools/levels.py`."""
 
@@ -91,7 +95,7 @@ def make_assorted() -> Problem:
     return Together([train_of(part, drawn) for part in PARTS.values()])
 
 
-def train_of(part: Part, drawn: dict[str, Examples]) -> Problem:
+def train_of(part: Trained, drawn: dict[str, Examples]) -> Problem:
     """Return the problem of training a network: its value is s(…), and its gradient that of f."""
 
     def loss(theta: Layers, key: PRNGKeyArray, batch: tuple[Array, Array]) -> Array:
@@ -104,7 +108,7 @@ def train_of(part: Part, drawn: dict[str, Examples]) -> Problem:
     )
 
 
-def f_of(part: Part, theta: Layers, batch: tuple[Array, Array]) -> Array:
+def f_of(part: Trained, theta: Layers, batch: tuple[Array, Array]) -> Array:
     """Return f: the mean cross-entropy where y are classes, else the mean squared error."""
     x, y = batch
     outputs = part.net(theta, x)
@@ -113,7 +117,7 @@ def f_of(part: Part, theta: Layers, batch: tuple[Array, Array]) -> Array:
     return jnp.mean((outputs - y) ** 2)
 
 
-def _doublings(f: Array, part: Part) -> Array:
+def _doublings(f: Array, part: Trained) -> Array:
     """Return s((log(f + 10⁻⁴) − a) / u)."""
     bounded = jnp.where(jnp.isfinite(f), jnp.clip(f, 0.0, WORST), WORST)
     x = (jnp.log(bounded + LEAST) - part.a) / part.u

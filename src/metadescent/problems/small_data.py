@@ -62,7 +62,7 @@ def _clouds(random: np.random.Generator) -> Examples:
 
 
 def _bags(random: np.random.Generator) -> Examples:
-    """Return counts of 600 words in texts of 30 words, of which a third are about one of 8 topics."""
+    """Return counts of 600 words in texts of 30, of which a third are about one of 8 topics."""
     topics = random.dirichlet(np.full(600, 0.1), size=8)
     kinds = random.integers(8, size=4096)
     words = [random.multinomial(30, 0.35 * topics[kind] + 0.65 / 600) for kind in kinds]
@@ -70,7 +70,7 @@ def _bags(random: np.random.Generator) -> Examples:
 
 
 def _letters(random: np.random.Generator) -> Examples:
-    """Return three letters of 27, at places 0 to 26, 27 to 53 and 54 to 80, and the next of them."""
+    """Return three letters of 27, each with numbers of its own by its place, and the next one."""
     next_letter = random.dirichlet(np.full(27, 0.15), size=(27, 27))
     text = [0, 1]
     for _ in range(8192):
