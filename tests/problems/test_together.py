@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from metadescent.descent.unrolling import Trajectory, start, unroll
+from metadescent.optimizers.blend import Blend
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.batch import Batch
 from metadescent.problems.classifier import MLPClassification
 from metadescent.problems.convex import Convex
 from metadescent.problems.quadratic import Quadratic
-from metadescent.problems.together import SumFunction, Together
+from metadescent.problems.together import SumFunction, Together, summands
 
 KEY = jax.random.key(0)
 PARTS = (Quadratic(dimension=3), Convex(dimension=2))
@@ -124,3 +125,40 @@ def test_a_coordinatewise_rule_meets_each_part_as_if_alone(
 
 def test_no_problem_at_all_is_refused(sentence: Callable) -> None:
     assert sentence(Together, []) == "there is no problem to put together; give one or more"
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_a_rule_that_looks_at_all_of_theta_meets_each_part_as_if_alone(
+    size: int | None, assert_close: Callable
+) -> None:
+    m, key = Blend(horizon=9.0, key=jax.random.key(5)), jax.random.key(6)
+    # A network of more matrices would take shorter steps.
+    problem = Together([perceptrons(), Quadratic(3)], apart=True)
+    if size is None:
+        f = problem.sample(jax.random.key(0))
+    else:
+        f = Batch.sample(problem, jax.random.key(0), size)
+    begin = start(m, f, jax.random.key(1))
+    end, losses = unroll(m, f, begin, key, num_steps=4)
+    for part, theta, reached in zip(summands(f), begin.theta, end.theta, strict=True):
+        alone = start(m, part, jax.random.key(1))
+        assert_close(alone.theta, theta)
+        last, own = unroll(m, part, alone, key, num_steps=4)
+        assert_close(last.theta, reached)
+        losses = losses - own
+    assert_close(losses, jnp.zeros_like(losses), atol=1e-5)
+
+
+def test_apart_or_not_the_functions_are_the_same(assert_close: Callable) -> None:
+    parts = [Quadratic(2), Quadratic(3)]
+    ways = [
+        unroll(LSTM((3,), key=KEY), f, start(LSTM((3,), key=KEY), f, KEY), KEY, num_steps=3)
+        for f in (Together(parts, apart=apart).sample(KEY) for apart in (True, False))
+    ]
+    assert_close(ways[0], ways[1])
+    assert summands(Together(parts).sample(KEY)) == []
+
+
+def test_parts_that_are_apart_are_held_out_apart() -> None:
+    held = Together([Quadratic(2), Quadratic(3)], apart=True).hold_out(0.5)
+    assert all(problem.apart for problem in held)

@@ -18,9 +18,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 from metadescent._checks import check_key, check_rule, check_theta, check_value
 from metadescent._errors import require, require_choice, require_kind
 from metadescent.descent.at_rate import AtRate
+from metadescent.optimizers.apart import Apart, looks_at_whole
 from metadescent.optimizers.base import LearnedOptimizer, OverBatch
 from metadescent.problems.base import Optimizee, Theta
 from metadescent.problems.batch import Batch
+from metadescent.problems.together import summands
 
 AnyOptimizer = LearnedOptimizer | AtRate | optax.GradientTransformation
 Unrolled = Literal["plain", "recompute", "segments"]
@@ -123,6 +125,25 @@ def unroll(
     require_kind("trajectory", trajectory, Trajectory, hint)
     check_key(key)
     rule = rule_for(m, f)
+    if isinstance(rule, Apart):
+        # Part after part, so that what a loop goes through stays in the cache.
+        given = zip(summands(f), trajectory.theta, trajectory.state, strict=True)
+        ways = [
+            unroll(
+                m,
+                part,
+                Trajectory(theta, state, trajectory.step),
+                key,
+                num_steps=num_steps,
+                second_derivatives=second_derivatives,
+                form=form,
+            )
+            for part, theta, state in given
+        ]
+        ends = [end for end, _ in ways]
+        thetas, states = tuple(end.theta for end in ends), [end.state for end in ends]
+        losses = [losses for _, losses in ways]
+        return Trajectory(thetas, states, ends[0].step), sum(losses[1:], start=losses[0])
     # Recompute the inside of the rule on the way back; keep only h. Less memory and, as memory is
     # what the backward pass waits for, faster too: see `benchmarks/meta_step.py`.
     update = (
@@ -147,11 +168,12 @@ def unroll(
 
 
 def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
-    """Return m as it applies to f: spread over the batch axis when f is a `Batch`."""
+    """Return m as it applies to f: spread over a batch, and to each of a sum's parts alone."""
     check_rule(m)
-    if not isinstance(f, Batch):
-        return m
-    return m.over_batch() if isinstance(m, LearnedOptimizer) else OverBatch(m)
+    rule = m
+    if isinstance(f, Batch):
+        rule = m.over_batch() if isinstance(m, LearnedOptimizer) else OverBatch(m)
+    return Apart(rule) if looks_at_whole(m) and summands(f) else rule
 
 
 def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:

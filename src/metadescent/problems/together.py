@@ -12,17 +12,20 @@ generalization and longer horizons".
 
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from metadescent._errors import UserError, require_kind
 from metadescent.problems.base import Optimizee, Parts, Problem, Theta
+from metadescent.problems.batch import Batch
 
 
 class SumFunction(Optimizee):
     """f₁(θ¹) + … + f_K(θᴷ); θ is the tuple of the parts'."""
 
     parts: tuple[Optimizee, ...]
+    apart: bool = eqx.field(static=True, default=False)
 
     def init(self, key: PRNGKeyArray) -> tuple[Theta, ...]:
         keys = jax.random.split(key, len(self.parts))
@@ -35,6 +38,33 @@ class SumFunction(Optimizee):
         return sum(values[1:], start=values[0])
 
 
+class Summand(Optimizee):
+    """One f_k of a sum, which draws from a key what it would draw as a part of that sum."""
+
+    f: Optimizee
+    place: int = eqx.field(static=True)
+    count: int = eqx.field(static=True)
+
+    def init(self, key: PRNGKeyArray) -> Theta:
+        return self.f.init(jax.random.split(key, self.count)[self.place])
+
+    def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, "..."]:
+        return self.f.loss(theta, jax.random.split(key, self.count)[self.place])
+
+
+def summands(f: Optimizee) -> list[Optimizee]:
+    """Return what an f is the sum of, if its parts are apart, else nothing; of a batch, batches."""
+    if isinstance(f, Batch):
+        return [
+            Batch(own, shared, f.size, f.place)
+            for own, shared in zip(summands(f.own), summands(f.shared), strict=True)
+        ]
+    if not (isinstance(f, SumFunction) and f.apart):
+        return []
+    count = len(f.parts)
+    return [Summand(part, place, count) for place, part in enumerate(f.parts)]
+
+
 class Together(Problem):
     """One optimizee of each of several problems, drawn independently, as one: their sum.
 
@@ -42,6 +72,8 @@ class Together(Problem):
 
     Arguments:
         parts: the problems, one or more; θ is the tuple of theirs.
+        apart: an optimizer that looks at all of θ shall see each part alone. For coordinatewise
+            ones, such as the paper's, it makes no difference.
 
     Raises:
         UserError: if there is no problem.
@@ -55,17 +87,20 @@ class Together(Problem):
     """
 
     parts: tuple[Problem, ...]
+    apart: bool = eqx.field(static=True, default=False)
 
-    def __init__(self, parts: Sequence[Problem]):
+    def __init__(self, parts: Sequence[Problem], apart: bool = False):
         if not parts:
             raise UserError("there is no problem to put together; give one or more")
         for part in parts:
             require_kind("a part", part, Problem, "a metadescent.Problem; try Quadratic()")
         self.parts = tuple(parts)
+        self.apart = apart
 
     def sample(self, key: PRNGKeyArray) -> SumFunction:
         keys = jax.random.split(key, len(self.parts))
-        return SumFunction(tuple(p.sample(key) for p, key in zip(self.parts, keys, strict=True)))
+        fs = tuple(p.sample(key) for p, key in zip(self.parts, keys, strict=True))
+        return SumFunction(fs, self.apart)
 
     @property
     def num_tasks(self) -> int | None:
@@ -74,4 +109,4 @@ class Together(Problem):
 
     def hold_out(self, share: float) -> Parts:
         held = [part.hold_out(share) for part in self.parts]
-        return Parts(*(Together(parts) for parts in zip(*held, strict=True)))
+        return Parts(*(Together(parts, self.apart) for parts in zip(*held, strict=True)))
