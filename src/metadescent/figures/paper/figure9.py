@@ -221,10 +221,10 @@ def _draw(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
         both = triple.begun, triple.trained
         begun, trained = (to_pixels(jnp.nan_to_num(result.theta)) for result in both)
         panels += [
-            (triple.content, ""),
+            (triple.content, f"{size} × {size}"),
             (begun, "as it begins"),
-            (trained, f"{TITLES[style]}, {size} × {size}"),
-            (triple.style, ""),
+            (trained, "trained"),
+            (triple.style, TITLES[style]),
         ]
     return arrange(panels, draw, 8, 2 * COLUMN_WIDTH, height=0.95, letters=False)
 
