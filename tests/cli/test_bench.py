@@ -13,15 +13,19 @@ WORDS = ("--tasks", "noisy-quadratic", "--horizons", "50", "--seeds", "2")
 def test_scores_are_printed_kept_and_drawn(
     trained: tuple[Path, str, str], metadescent: Callable, tmp_path: Path
 ) -> None:
-    words = ("bench", f"{trained[0]},prodigy", *WORDS, "--json", "s.json", "--plot", "s")
+    words = ("bench", f"{trained[0]},prodigy", *WORDS, "--json", "s.json", "--plot", "s", "--begun")
     status, out, _ = metadescent(*words)
     assert status == 0
     assert "prodigy, 50 steps" in out
-    assert out.count("noisy-quadratic") == 2
+    assert f"{trained[0].name}, as it begins, 50 steps" in out
+    assert out.count("noisy-quadratic") == 3
     assert "Diverged: " in out
     assert (tmp_path / "s.svg").is_file()
     kept = json.loads((tmp_path / "s.json").read_text())["results"]
-    assert [piece["of"]["task"] for piece in kept] == ["noisy-quadratic"] * 2
+    assert [piece["of"]["task"] for piece in kept] == ["noisy-quadratic"] * 3
+    # It is another rule than the trained one, which a hand-designed one has no form of.
+    ends = [piece["result"]["train"][-1] for piece in kept]
+    assert len(set(ends)) == 3
     # What is there is printed again, to the digit.
     again = metadescent(*words)
     assert again[:2] == (0, out)

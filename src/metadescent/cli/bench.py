@@ -35,6 +35,8 @@ class Bench(Command):
     """Steps of a run."""
     seeds: int = 3
     """Runs a task."""
+    begun: bool = False
+    """Score each learned optimizer also as it begins, before meta-training."""
     json: File = None
     """Write scores and curves here; what it has already is not run again."""
     plot: File = None
@@ -72,8 +74,10 @@ class Bench(Command):
 
     def run(self) -> None:
         """Run what is not kept, and print the scores."""
+        from metadescent.bench.rivals import RIVALS
         from metadescent.cli.benches import cache, panels_of, print_scores
         from metadescent.cli.console import progress
+        from metadescent.descent.beginnings import as_begun
         from metadescent.figures.benches import draw_speed_ups
         from metadescent.figures.output import save_figure
         from metadescent.runs.benching import Benching, check_horizon, rule_of, tasks_named
@@ -88,6 +92,8 @@ class Bench(Command):
         names = [_absolute(name) for name in self.optimizers.split(",") if name]
         if not names:
             raise UserError("no optimizer is named; try mlp-robust-lstm")
+        if self.begun:
+            names += [as_begun(name) for name in names if name not in RIVALS]
         work = [
             Benching(name, task, steps, self.seeds, self.seed, data, str(cache()), self.trust)
             for steps in horizons

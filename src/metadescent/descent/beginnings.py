@@ -20,3 +20,8 @@ def as_begun(name: str) -> str:
 def is_begun(name: str) -> bool:
     """Tell whether a name is that of a rule as it begins."""
     return name.endswith(ENDING)
+
+
+def trained_of(name: str) -> str:
+    """Return the name of the trained rule."""
+    return name.removesuffix(ENDING)

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._text import nearest
 from metadescent.bench.kept import reference_of
@@ -17,10 +18,13 @@ from metadescent.bench.rivals import RIVALS
 from metadescent.bench.score import TaskScore, score_of
 from metadescent.bench.searches import least
 from metadescent.bench.task import every_task
+from metadescent.descent.beginnings import is_begun, trained_of
 from metadescent.descent.curves import final_loss, or_infinite
 from metadescent.descent.unrolling import AnyOptimizer
 from metadescent.optimizers.horizon import for_open_steps
 from metadescent.runs.own import load
+from metadescent.runs.plan import as_it_begins
+from metadescent.zoo.cards import read_card
 
 
 class Benching(NamedTuple):
@@ -75,7 +79,12 @@ def rule_of(work: Benching, place: int = 0) -> AnyOptimizer:
     """Return the optimizer of a piece of work; a hand-designed one at a rate, by its place."""
     if rival := RIVALS.get(work.optimizer):
         return rival.at(place, work.steps)
-    return for_open_steps(load(work.optimizer, trust=work.trust), work.steps)
+    name = trained_of(work.optimizer)
+    if is_begun(work.optimizer):
+        m = as_it_begins(read_card(zoo.path(name)), f"the card of {name}")
+    else:
+        m = load(name, trust=work.trust)
+    return for_open_steps(m, work.steps)
 
 
 def score_from(result: dict[str, Any]) -> TaskScore:

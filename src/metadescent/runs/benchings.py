@@ -10,6 +10,7 @@ from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._files import is_file, is_stream, read_bytes, write_json
 from metadescent.bench.rivals import RIVALS
+from metadescent.descent.beginnings import trained_of
 from metadescent.runs.benching import Benching, run_benching
 from metadescent.runs.cluster.executors import Engine
 from metadescent.runs.cluster.sweeps import sweep
@@ -31,7 +32,7 @@ def run_benchings(
         UserError: if the file is there and is something else.
     """
     digests = {piece.optimizer: _digest(piece.optimizer) for piece in work}
-    done = _read(path)
+    done = pieces_in(path)
 
     def of(piece: Benching) -> dict[str, Any]:
         asked = piece._asdict()
@@ -60,10 +61,10 @@ def _digest(optimizer: str) -> str:
     """Return the digest of an optimizer's file; a hand-designed one has none."""
     if optimizer in RIVALS:
         return ""
-    return hashlib.sha256(read_bytes(zoo.path(optimizer))).hexdigest()
+    return hashlib.sha256(read_bytes(zoo.path(trained_of(optimizer)))).hexdigest()
 
 
-def _read(path: Path | None) -> list[Piece]:
+def pieces_in(path: Path | None) -> list[Piece]:
     """Return what a file of an earlier call has, nothing if there is none."""
     if path is None or not is_file(path):
         return []
