@@ -33,20 +33,20 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, Updates
+from metadescent.optimizers.blend_constants import (
+    CEILING,
+    DIRECTIONS,
+    FARTHEST,
+    FAST,
+    FEATURES,
+    KAPPA,
+    SLOW,
+    SQUARE,
+    TAU,
+    TINY,
+    WARM_UP,
+)
 from metadescent.optimizers.whitening import whiten
-
-FAST, SLOW, SQUARE = 0.9, 0.99, 0.999
-DIRECTIONS, FEATURES = 3, 12
-KAPPA = 0.05
-"""How much a length may change a step, as a logarithm."""
-FARTHEST = 5.0
-"""And in all."""
-WARM_UP = 0.05
-TAU = 100.0
-CEILING = 10.0
-"""Of a tensor's size: a large one grows by a part of this a step, and not of itself."""
-TINY = 1e-30
-
 
 Shapes = list[tuple[int, ...]]
 

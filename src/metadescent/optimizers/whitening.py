@@ -16,11 +16,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-COEFFICIENTS = (3.4445, -4.775, 2.0315)
-ITERATIONS = 5
-ROWS = 32
-"""b"""
-TINY = 1e-30
+from metadescent.optimizers.blend_constants import COEFFICIENTS, ITERATIONS, ROWS
 
 
 def whiten(x: Float[Array, "*shape"], rows: int = ROWS) -> Float[Array, "*shape"]:

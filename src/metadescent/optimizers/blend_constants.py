@@ -1,0 +1,18 @@
+"""The numbers of `blend` and of whitening that are not learned, for JAX and PyTorch."""
+
+FAST, SLOW, SQUARE = 0.9, 0.99, 0.999
+DIRECTIONS, FEATURES = 3, 12
+KAPPA = 0.05
+"""How much a length may change a step, as a logarithm."""
+FARTHEST = 5.0
+"""And in all."""
+WARM_UP = 0.05
+TAU = 100.0
+CEILING = 10.0
+"""Of a tensor's size: a large one grows by a part of this a step, and not of itself."""
+TINY = 1e-30
+
+COEFFICIENTS = (3.4445, -4.775, 2.0315)
+ITERATIONS = 5
+ROWS = 32
+"""Of a block that is whitened, at most."""
