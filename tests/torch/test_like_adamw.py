@@ -222,7 +222,8 @@ def test_a_state_of_before_there_were_fingerprints_is_taken() -> None:
     old, new = (LearnedOptimizer([ones(3)], "mnist-lstm") for _ in range(2))
     old.step()
     state = old.state_dict()
-    for name in ("optimizer", "fingerprint", "maximize", "at_rest", "state_dtype", "decay_lr"):
+    added = ("optimizer", "fingerprint", "maximize", "at_rest", "state_dtype", "decay_lr", "steps")
+    for name in added:
         del state["param_groups"][0][name]
     new.load_state_dict(state)
     # Decay went with lr then.
