@@ -1,0 +1,240 @@
+"""A blend of directions, in PyTorch; `optimizers/blend.py` has its equations and their source.
+
+Axes are PyTorch's: a weight of three or more is a matrix of its first axis, which counts outputs,
+by all others, where the kernel of a convolution in JAX has outputs last.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from metadescent.optimizers.blend_constants import (
+    CEILING,
+    DIRECTIONS,
+    FARTHEST,
+    FAST,
+    FEATURES,
+    KAPPA,
+    SLOW,
+    SQUARE,
+    TAU,
+    TINY,
+    WARM_UP,
+)
+from metadescent.torch import shard
+from metadescent.torch.row import Row
+from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors
+from metadescent.torch.stack import Stack, over_parts, sides, stacks_of
+from metadescent.torch.whitening import whiten_all
+
+Column = Float[Tensor, " tensors"]
+
+
+class BlendRule(Rule):
+    """Directions that are known, weighed and scaled by a network that looks at each tensor."""
+
+    coordinatewise = False
+    blockwise = False
+
+    # Where φ began is no matter.
+    def __init__(
+        self, horizon: float = 0.0, rate: float = 0.02, floor: float = 0.2, hidden: int = 8
+    ):
+        self.horizon, self.units = horizon, hidden
+
+    def phi_shapes(self) -> Shapes:
+        outputs = DIRECTIONS + 2
+        return {
+            "p": (2,),
+            "W_1": (self.units, FEATURES),
+            "b_1": (self.units,),
+            "W_2": (outputs, self.units),
+            "b_2": (outputs,),
+        }
+
+    def state_shapes(self) -> Shapes:
+        return {"fast": (), "slow": (), "square": ()}
+
+    def tensor_shapes(self) -> Shapes:
+        return {"figures": (7,), "t": ()}
+
+    def update(
+        self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
+    ) -> tuple[Float[Tensor, " n"], State]:
+        sizes = [shard.local(p).numel() for p in params]
+        leaves = {name: list(state[name].split(sizes)) for name in self.state_shapes()}
+        of_tensors = {name: list(state[name].split(1, -1)) for name in self.tensor_shapes()}
+        row = Row(leaves, [], gradient.device, of_tensors=of_tensors)
+        return self.update_row(phi, gradient, row, params), state
+
+    def update_row(
+        self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
+    ) -> Float[Tensor, " n"]:
+        stacks = stacks_of(gradient, row.leaves, params)
+        t, before = (torch.cat(row.of_tensors[name], -1) for name in ("t", "figures"))
+        weights = [1 - beta ** (t + 1) for beta in (FAST, SLOW, SQUARE)]
+        sums = over_parts(torch.cat([_renewed(stack) for stack in stacks]), params)
+        means = sums / t.new_tensor([max(1, p.numel()) for p in params])[:, None]
+        x, size, figures = self._features(phi, means, before, t, weights, params)
+        w, y, z = self._network(phi, x)
+        length = (before[4] + KAPPA * torch.tanh(z)).clamp(-FARTHEST, FARTHEST)
+        scale = torch.exp(phi["p"][0] + length + y) * self._factor(t) * size
+        g = _steps(gradient, stacks, weights, w, scale)
+        for stack in stacks:
+            stack.put_back(row.leaves)
+        figures[4] = length
+        torch._foreach_copy_(row.of_tensors["figures"], list(figures.split(1, -1)))  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_(row.of_tensors["t"], 1.0)  # pyright: ignore[reportPrivateImportUsage]
+        return g
+
+    def _features(
+        self,
+        phi: Tensors,
+        means: Float[Tensor, "tensors 7"],
+        before: Float[Tensor, "7 tensors"],
+        t: Column,
+        weights: Sequence[Column],
+        params: Params,
+    ) -> tuple[Float[Tensor, "tensors features"], Column, Float[Tensor, "7 tensors"]]:
+        """Return x of each tensor, its size and its next figures, among them ℓ as it was."""
+        q_now, along, fast_before, fast, slow, flat, square = means.T
+        widths = t.new_tensor([_width(p.shape) for p in params])
+        size = torch.sqrt(square + torch.exp(2 * phi["p"][1]) / widths)
+        size = size * torch.rsqrt(1 + (size / CEILING) ** 2)
+        at_first = torch.where(t == 0, size, before[5])
+        # One root after the other: the product of the squares may be too small for the dtype.
+        agrees = along * torch.rsqrt(q_now + TINY) * torch.rsqrt(fast_before + TINY)
+        now = torch.stack([agrees, agrees, q_now, q_now, flat * torch.rsqrt(q_now + TINY)])
+        decays = t.new_tensor([FAST, SLOW, FAST, SLOW, SLOW])[:, None]
+        means_after = decays * before[[0, 1, 2, 3, 6]] + (1 - decays) * now
+        agreed_fast, agreed_slow, q_fast, q_slow, flats = means_after
+        q = q_slow / weights[1] + TINY
+        rows = [
+            agreed_fast,
+            agreed_slow / weights[1],
+            0.5 * torch.log10(fast / weights[0] ** 2 / q + 1e-6),
+            0.5 * torch.log10(slow / weights[1] ** 2 / q + 1e-6),
+            0.5 * torch.log10((q_fast / weights[0] + TINY) / q),
+            torch.log10(size / at_first),
+            torch.log10(size),
+            t.new_tensor([float(p.ndim > 1) for p in params]),
+            torch.log10(widths) - 1,
+            self._clock(t),
+            before[4],
+            # 1 where all coordinates have gradients alike, towards 0 where few have any.
+            flats / weights[1] - 0.7,
+        ]
+        figures = [agreed_fast, agreed_slow, q_fast, q_slow, before[4], at_first, flats]
+        return torch.stack(rows, 1), size, torch.stack(figures)
+
+    def _network(
+        self, phi: Tensors, x: Float[Tensor, "tensors features"]
+    ) -> tuple[Float[Tensor, "tensors directions"], Column, Column]:
+        """Return w, y and z of each tensor."""
+        hidden = torch.tanh(x @ phi["W_1"].T + phi["b_1"])
+        outputs = hidden @ phi["W_2"].T + phi["b_2"]
+        return outputs[:, :DIRECTIONS], outputs[:, DIRECTIONS], outputs[:, DIRECTIONS + 1]
+
+    def _clock(self, t: Column) -> Column:
+        """Return what time it is, on a scale of logarithms, where T counts as 500 steps."""
+        parts = 500 * t / self.horizon if self.horizon else t
+        return torch.log10(1 + parts.clamp(max=500.0)) / 4
+
+    def _factor(self, t: Column) -> Column:
+        """Return c."""
+        if not self.horizon:
+            return torch.rsqrt(1 + t / TAU) * ((t + 1) / 10).clamp(max=1.0)
+        share = (t + 1) / (self.horizon + 1)
+        down = ((share - WARM_UP) / (1 - WARM_UP)).clamp(0.0, 1.0)
+        return torch.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + torch.cos(math.pi * down)))
+
+
+def _width(shape: Sequence[int]) -> int:
+    """Return the larger side of a matrix, and 1 for what is none."""
+    return max(1, *sides(shape)) if len(shape) > 1 else 1
+
+
+def _renewed(stack: Stack) -> Float[Tensor, "count 7"]:
+    """Renew the moments of tensors; return sums of what their figures are made of."""
+    gradient, (fast, slow, square) = stack.gradient, stack.h
+    sums = [stack.dot(gradient, gradient), stack.dot(gradient, fast), stack.dot(fast, fast)]
+    fast.lerp_(gradient, 1 - FAST)
+    slow.lerp_(gradient, 1 - SLOW)
+    square.mul_(SQUARE).addcmul_(gradient, gradient, value=1 - SQUARE)
+    theta = stack.theta()
+    sums += [stack.dot(fast, fast), stack.dot(slow, slow), gradient.abs().sum(1)]
+    return torch.stack([*sums, stack.dot(theta, theta)], 1)
+
+
+def _steps(
+    gradient: Float[Tensor, " n"],
+    stacks: Sequence[Stack],
+    weights: Sequence[Column],
+    w: Float[Tensor, "tensors directions"],
+    scale: Column,
+) -> Float[Tensor, " n"]:
+    """Return g, the blends of directions that are each as long as its tensor's scale says."""
+    g, ahead = torch.empty_like(gradient), torch.empty_like(gradient)
+    # Each direction is brought to length 1, so its factors are left out, or taken together.
+    part, tiny = FAST / (1 - FAST) / weights[0], TINY * weights[2]
+    for stack in stacks:
+        out, fast = stack.of(ahead), stack.h[0]
+        torch.addcmul(stack.gradient, fast, part[stack.numbers, None], out=out)
+    whites = _whitened(ahead, stacks)
+    for stack, white in zip(stacks, whites, strict=True):
+        _, slow, square = stack.h
+        root = (square + tiny[stack.numbers, None]).sqrt_()
+        directions = [stack.of(ahead) / root, slow / root]
+        u = _blended(stack, white, directions, w[stack.numbers], stack.of(ahead))
+        factor = -scale[stack.numbers] * stack.inverse_size(u)
+        torch.mul(u, factor[:, None], out=stack.of(g))
+    return g
+
+
+def _whitened(ahead: Float[Tensor, " n"], stacks: Sequence[Stack]) -> list[Tensor | None]:
+    """Return the whitened direction of each stack of matrices, None for others."""
+    whites: list[Tensor | None] = [None] * len(stacks)
+    together: dict[int, Tensor] = {}
+    for number, stack in enumerate(stacks):
+        p = stack.params[0]
+        if p.ndim < 2 or p.numel() == 0:
+            continue
+        x = stack.of(ahead)
+        if shard.is_shared(p):
+            # Each process whitens all of it: a block may lie in several.
+            whole = shard.gathered(x.view(shard.local(p).shape), p).reshape(1, *sides(p.shape))
+            whole = whiten_all([whole])[0].reshape(p.shape)
+            whites[number] = shard.part_of(whole, p).reshape(1, -1)
+        else:
+            together[number] = x.view(-1, *sides(p.shape))
+    for number, white in zip(together, whiten_all([*together.values()]), strict=True):
+        whites[number] = white.reshape(len(white), -1)
+    return whites
+
+
+def _blended(
+    stack: Stack,
+    white: Tensor | None,
+    directions: Sequence[Float[Tensor, "count n"]],
+    w: Float[Tensor, "count directions"],
+    ahead: Float[Tensor, "count n"],
+) -> Float[Tensor, "count n"]:
+    """Return u, in the place of a direction: the sum of all, each brought to length 1."""
+    adam, late = directions
+    first, second, third = w.T
+    if white is None:
+        second = first + second
+    factors = [second * stack.inverse_size(adam), third * stack.inverse_size(late)]
+    u = adam.mul_(factors[0][:, None]).addcmul_(late, factors[1][:, None])
+    if white is None:
+        return u
+    factor = first * stack.inverse_size(white)
+    # What had no gradient yet stays, though whitening would mix it with others.
+    moved = torch.ne(ahead, 0.0, out=late)
+    return u.addcmul_(white.mul_(moved), factor[:, None])
+
+
+NAMED = {"blend": BlendRule}
