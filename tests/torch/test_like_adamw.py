@@ -18,7 +18,17 @@ MAKERS: dict[str, Callable] = {
     "coordinates": lambda params, **options: LearnedOptimizer(params, "mlp-robust-lstm", **options),
     "a chain": lambda params, **options: LearnedOptimizer(params, "classifier-lstm", **options),
 }
-every_maker = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+BLEND = "blend(horizon=50.0)"
+every_maker = pytest.mark.parametrize(
+    "make", [*MAKERS.values(), BLEND], ids=[*MAKERS, "tensors"], indirect=True
+)
+
+
+@pytest.fixture
+def make(request: pytest.FixtureRequest, saved: Callable) -> Callable:
+    if request.param != BLEND:
+        return request.param
+    return lambda params, **options: LearnedOptimizer(params, saved(BLEND), **options)
 
 
 def ones(*shape: int, **options: Any) -> torch.nn.Parameter:

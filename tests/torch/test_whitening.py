@@ -15,6 +15,8 @@ from metadescent.torch.whitening import ROWS, whiten_all
 SHAPES = [
     *((1, 1), (1, 7), (7, 1), (5, 5), (32, 31), (33, 33), (70, 33), (64, 100), (97, 3)),
 ]
+
+
 def normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(shape[-1]).normal(size=shape).astype(np.float32)
 

@@ -53,11 +53,9 @@ class Stack:
         # Twice as fast, where there is one.
         return torch.dot(x[0], y[0])[None] if len(x) == 1 else torch.linalg.vecdot(x, y)
 
-    def inverse_size(self, x: Float[Tensor, "count n"]) -> Float[Tensor, " count"]:
-        """Return 1 over the root mean square of each tensor's x, and 1 where that is 0."""
-        p = self.params[0]
-        square = shard.over_parts(self.dot(x, x), p, "sum") / max(1, p.numel())
-        return torch.rsqrt(torch.where(square > 0, square, 1.0))
+    def whole(self, sums: Float[Tensor, " count"]) -> Float[Tensor, " count"]:
+        """Return sums over whole tensors, of those over the parts that are here."""
+        return shard.over_parts(sums, self.params[0], "sum")
 
 
 def stacks_of(

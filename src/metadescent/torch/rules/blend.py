@@ -76,16 +76,34 @@ class BlendRule(Rule):
         stacks = stacks_of(gradient, row.leaves, params)
         t, before = (torch.cat(row.of_tensors[name], -1) for name in ("t", "figures"))
         weights = [1 - beta ** (t + 1) for beta in (FAST, SLOW, SQUARE)]
-        sums = over_parts(torch.cat([_renewed(stack) for stack in stacks]), params)
-        means = sums / t.new_tensor([max(1, p.numel()) for p in params])[:, None]
-        x, size, figures = self._features(phi, means, before, t, weights, params)
-        w, y, z = self._network(phi, x)
-        length = (before[4] + KAPPA * torch.tanh(z)).clamp(-FARTHEST, FARTHEST)
-        scale = torch.exp(phi["p"][0] + length + y) * self._factor(t) * size
-        g = _steps(gradient, stacks, weights, w, scale)
+        # Directions are brought to length 1, so their factors are left out, or taken together.
+        part, tiny = FAST / (1 - FAST) / weights[0], TINY * weights[2]
+        g, sums = torch.empty_like(gradient), [gradient.new_zeros((0, 9))]
         for stack in stacks:
+            numbers = stack.numbers
+            sums.append(_renewed(stack, stack.of(g), part[numbers], tiny[numbers]))
             stack.put_back(row.leaves)
-        figures[4] = length
+        whites = _whitened(g, stacks)
+        white_sums = t.new_zeros((len(t), 1))
+        for k, white in whites.items():
+            white_sums[stacks[k].numbers, 0] = stacks[k].dot(white, white)
+            # What had no gradient yet stays, though whitening would mix it with others.
+            white.mul_(torch.ne(stacks[k].of(g), 0.0, out=torch.empty_like(white)))
+        counts = t.new_tensor([max(1, p.numel()) for p in params])
+        means = over_parts(torch.cat([torch.cat(sums), white_sums], 1), params) / counts[:, None]
+        x, size, figures = self._features(phi, means[:, :7], before, t, weights, params)
+        w, y, z = self._network(phi, x)
+        figures[4] = (before[4] + KAPPA * torch.tanh(z)).clamp(-FARTHEST, FARTHEST)
+        scale = torch.exp(phi["p"][0] + figures[4] + y) * self._factor(t) * size
+        factors = _factors(w, means[:, 7:], params)
+        for k, stack in enumerate(stacks):
+            numbers, u, (_, slow, square) = stack.numbers, stack.of(g), stack.h
+            of_white, of_adam, of_late = factors[:, numbers]
+            u.mul_(of_adam).addcmul_(slow, of_late).div_(_root(square, tiny[numbers]))
+            if k in whites:
+                u.addcmul_(whites[k], of_white)
+            mean = stack.whole(stack.dot(u, u)) / counts[numbers]
+            u.mul_((-scale[numbers] * _inverse(mean))[:, None])
         torch._foreach_copy_(row.of_tensors["figures"], list(figures.split(1, -1)))  # pyright: ignore[reportPrivateImportUsage]
         torch._foreach_add_(row.of_tensors["t"], 1.0)  # pyright: ignore[reportPrivateImportUsage]
         return g
@@ -157,84 +175,71 @@ def _width(shape: Sequence[int]) -> int:
     return max(1, *sides(shape)) if len(shape) > 1 else 1
 
 
-def _renewed(stack: Stack) -> Float[Tensor, "count 7"]:
-    """Renew the moments of tensors; return sums of what their figures are made of."""
+def _renewed(
+    stack: Stack, ahead: Float[Tensor, "count n"], part: Tensor, tiny: Tensor
+) -> Float[Tensor, "count 9"]:
+    """Renew the moments of tensors and fill in a, but for a factor; return sums.
+
+    They are those of which figures are made, and of the squares of D_2 and D_3, before these are
+    brought to length 1. All of it is done while a tensor is in the cache.
+    """
     gradient, (fast, slow, square) = stack.gradient, stack.h
+    theta = stack.theta()
     sums = [stack.dot(gradient, gradient), stack.dot(gradient, fast), stack.dot(fast, fast)]
     fast.lerp_(gradient, 1 - FAST)
     slow.lerp_(gradient, 1 - SLOW)
     square.mul_(SQUARE).addcmul_(gradient, gradient, value=1 - SQUARE)
-    theta = stack.theta()
     sums += [stack.dot(fast, fast), stack.dot(slow, slow), gradient.abs().sum(1)]
-    return torch.stack([*sums, stack.dot(theta, theta)], 1)
+    torch.addcmul(gradient, fast, part[:, None], out=ahead)
+    root = _root(square, tiny)
+    direction = ahead / root
+    sums += [stack.dot(theta, theta), stack.dot(direction, direction)]
+    torch.div(slow, root, out=direction)
+    return torch.stack([*sums, stack.dot(direction, direction)], 1)
 
 
-def _steps(
-    gradient: Float[Tensor, " n"],
-    stacks: Sequence[Stack],
-    weights: Sequence[Column],
-    w: Float[Tensor, "tensors directions"],
-    scale: Column,
-) -> Float[Tensor, " n"]:
-    """Return g, the blends of directions that are each as long as its tensor's scale says."""
-    g, ahead = torch.empty_like(gradient), torch.empty_like(gradient)
-    # Each direction is brought to length 1, so its factors are left out, or taken together.
-    part, tiny = FAST / (1 - FAST) / weights[0], TINY * weights[2]
-    for stack in stacks:
-        out, fast = stack.of(ahead), stack.h[0]
-        torch.addcmul(stack.gradient, fast, part[stack.numbers, None], out=out)
-    whites = _whitened(ahead, stacks)
-    for stack, white in zip(stacks, whites, strict=True):
-        _, slow, square = stack.h
-        root = (square + tiny[stack.numbers, None]).sqrt_()
-        directions = [stack.of(ahead) / root, slow / root]
-        u = _blended(stack, white, directions, w[stack.numbers], stack.of(ahead))
-        factor = -scale[stack.numbers] * stack.inverse_size(u)
-        torch.mul(u, factor[:, None], out=stack.of(g))
-    return g
+def _root(square: Float[Tensor, "count n"], tiny: Tensor) -> Float[Tensor, "count n"]:
+    """Return √v, but for a factor."""
+    return (square + tiny[:, None]).sqrt_()
 
 
-def _whitened(ahead: Float[Tensor, " n"], stacks: Sequence[Stack]) -> list[Tensor | None]:
-    """Return the whitened direction of each stack of matrices, None for others."""
-    whites: list[Tensor | None] = [None] * len(stacks)
-    together: dict[int, Tensor] = {}
+def _whitened(ahead: Float[Tensor, " n"], stacks: Sequence[Stack]) -> dict[int, Tensor]:
+    """Return the whitened direction of each stack of matrices, by its number."""
+    whites: dict[int, Tensor] = {}
     for number, stack in enumerate(stacks):
         p = stack.params[0]
         if p.ndim < 2 or p.numel() == 0:
             continue
         x = stack.of(ahead)
-        if shard.is_shared(p):
-            # Each process whitens all of it: a block may lie in several.
-            whole = shard.gathered(x.view(shard.local(p).shape), p).reshape(1, *sides(p.shape))
-            whole = whiten_all([whole])[0].reshape(p.shape)
-            whites[number] = shard.part_of(whole, p).reshape(1, -1)
-        else:
-            together[number] = x.view(-1, *sides(p.shape))
-    for number, white in zip(together, whiten_all([*together.values()]), strict=True):
-        whites[number] = white.reshape(len(white), -1)
-    return whites
+        if not shard.is_shared(p):
+            whites[number] = x.view(-1, *sides(p.shape))
+            continue
+        # Each process whitens all of it: a block may lie in several.
+        whole = shard.gathered(x.view(shard.local(p).shape), p).reshape(1, *sides(p.shape))
+        whole = whiten_all([whole])[0].reshape(p.shape)
+        whites[number] = shard.part_of(whole, p)
+    alone = [number for number in whites if not shard.is_shared(stacks[number].params[0])]
+    whites |= zip(alone, whiten_all([whites[number] for number in alone]), strict=True)
+    return {number: x.reshape(stacks[number].gradient.shape) for number, x in whites.items()}
 
 
-def _blended(
-    stack: Stack,
-    white: Tensor | None,
-    directions: Sequence[Float[Tensor, "count n"]],
-    w: Float[Tensor, "count directions"],
-    ahead: Float[Tensor, "count n"],
-) -> Float[Tensor, "count n"]:
-    """Return u, in the place of a direction: the sum of all, each brought to length 1."""
-    adam, late = directions
+def _factors(
+    w: Float[Tensor, "tensors directions"],
+    squares: Float[Tensor, "tensors directions"],
+    params: Params,
+) -> Float[Tensor, "directions tensors 1"]:
+    """Return by what to multiply directions as they are, of which these are the mean squares."""
     first, second, third = w.T
-    if white is None:
-        second = first + second
-    factors = [second * stack.inverse_size(adam), third * stack.inverse_size(late)]
-    u = adam.mul_(factors[0][:, None]).addcmul_(late, factors[1][:, None])
-    if white is None:
-        return u
-    factor = first * stack.inverse_size(white)
-    # What had no gradient yet stays, though whitening would mix it with others.
-    moved = torch.ne(ahead, 0.0, out=late)
-    return u.addcmul_(white.mul_(moved), factor[:, None])
+    adam, late, white = (_inverse(square) for square in squares.T)
+    is_matrix = w.new_tensor([float(p.ndim > 1) for p in params])
+    # A tensor of one axis has D_2 in the place of D_1.
+    second = second + first * (1 - is_matrix)
+    return torch.stack([first * white, second * adam, third * late])[..., None]
+
+
+def _inverse(squares: Column) -> Column:
+    """Return 1 over the root of a mean square, and 1 where that is 0."""
+    return torch.rsqrt(torch.where(squares > 0, squares, 1.0))
 
 
 NAMED = {"blend": BlendRule}
