@@ -30,7 +30,7 @@ Of more of them none is, so that memory is free at once when the caller takes h 
 """
 
 
-class Place(NamedTuple):
+class RowKey(NamedTuple):
     """What parameters of one row have in common: their rule's number, their device and their T."""
 
     number: int
@@ -73,9 +73,9 @@ class Member:
     kept: Kept = NOTHING
 
     @property
-    def place(self) -> Place:
+    def row_key(self) -> RowKey:
         """With whom it may share a row."""
-        return Place(self.number, self.p.device, self.group["steps"])
+        return RowKey(self.number, self.p.device, self.group["steps"])
 
     @property
     def called(self) -> str:
@@ -202,16 +202,16 @@ class Member:
             )
 
 
-def require_one_row(places: Sequence[Place]) -> None:
-    """Refuse places that are several, where a rule averages over all coordinates."""
-    devices = [*dict.fromkeys(str(place.device) for place in places)]
+def require_one_row(keys: Sequence[RowKey]) -> None:
+    """Refuse rows that are several, where a rule averages over all coordinates."""
+    devices = [*dict.fromkeys(str(key.device) for key in keys)]
     if len(devices) > 1:
         raise UserError(
             f"the parameters are on {' and '.join(devices)} and this optimizer averages over all "
             "of them; put them on one device"
         )
-    if len(places) > 1:
-        every = " and ".join(str(place.steps) for place in places)
+    if len(keys) > 1:
+        every = " and ".join(str(key.steps) for key in keys)
         raise UserError(
             f"groups have steps of {every} and this optimizer averages over all of them; give them "
             "one number"

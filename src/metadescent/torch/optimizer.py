@@ -21,7 +21,7 @@ from metadescent._errors import UserError, require_kind
 from metadescent.torch import shard
 from metadescent.torch.member import (
     Member,
-    Place,
+    RowKey,
     require_one_row,
     rest,
     shape_of,
@@ -269,17 +269,17 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     def _moving(self) -> list[list[Member]]:
         """Return the parameters that have a gradient, those together that share a row."""
-        together: dict[Place, list[Member]] = {}
+        together: dict[RowKey, list[Member]] = {}
         seen: set[int] = set()
         for member in self._members():
             # Weights that are tied may be given under each of their names.
             if member.p.grad is not None and id(member.p) not in seen:
                 seen.add(id(member.p))
                 member.check()
-                together.setdefault(member.place, []).append(member)
+                together.setdefault(member.row_key, []).append(member)
         for number, part in enumerate(self._parts):
             if part.rule.communicates:
-                require_one_row([place for place in together if place.number == number])
+                require_one_row([key for key in together if key.number == number])
         # Small ones side by side. DTensors go by their whole size, in one order everywhere.
         return [sorted(members, key=lambda m: m.p.numel()) for members in together.values()]
 
@@ -290,7 +290,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         sizes = [theta.numel() for theta in thetas]
         gradient = torch.cat([m.gradient() for m in members]).to(torch.float32)
         states = states_here(members, [self.state[m.p] for m in members])
-        steps = members[0].place.steps
+        steps = members[0].row_key.steps
         rule = part.rule if steps is None else part.rule.for_steps(steps)
         row = Row.of(part.shapes, states, device, part.tensor_shapes, blockwise=rule.blockwise)
         g = rule.update_row(part.on(device), gradient, row, [m.p for m in members])

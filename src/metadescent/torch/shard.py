@@ -61,7 +61,7 @@ def over_parts(x: Tensor, p: Any, how: Literal["sum", "max"]) -> Tensor:
     return DTensor.from_local(x, p.device_mesh, places, run_check=False).full_tensor()
 
 
-def gathered(x: Tensor, p: Any) -> Tensor:
+def whole_of(x: Tensor, p: Any) -> Tensor:
     """Return all of a tensor of θ's shape, given what each process has of it."""
     if not is_shared(p):
         return x
@@ -75,7 +75,7 @@ def gathered(x: Tensor, p: Any) -> Tensor:
 
 
 def part_of(x: Tensor, p: Any) -> Tensor:
-    """Return the part of this process of a tensor that each of them has all of: undo `gathered`."""
+    """Return the part of this process of a tensor that each of them has all of: undo `whole_of`."""
     if not is_shared(p):
         return x
     from torch.distributed.tensor import DTensor, Replicate

@@ -106,7 +106,7 @@ def sides(shape: Sequence[int]) -> tuple[int, int]:
     return math.prod(shape[:-1]), shape[-1]
 
 
-def over_parts(sums: Float[Tensor, "tensors _"], params: Sequence[Tensor]) -> Tensor:
+def sums_over_parts(sums: Float[Tensor, "tensors _"], params: Sequence[Tensor]) -> Tensor:
     """Return sums over whole tensors, given those over the part of each that is here."""
     together: dict[object, list[int]] = {}
     for number, p in enumerate(params):

@@ -27,7 +27,7 @@ from metadescent.optimizers.blend_constants import (
 from metadescent.torch import shard
 from metadescent.torch.row import Row
 from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors
-from metadescent.torch.stack import Stack, over_parts, sides, stacks_of
+from metadescent.torch.stack import Stack, sides, stacks_of, sums_over_parts
 from metadescent.torch.whitening import whiten_all
 
 Column = Float[Tensor, " tensors"]
@@ -90,7 +90,9 @@ class BlendRule(Rule):
             # What had no gradient yet stays, though whitening would mix it with others.
             white.mul_(torch.ne(stacks[k].of(g), 0.0, out=torch.empty_like(white)))
         counts = t.new_tensor([max(1, p.numel()) for p in params])
-        means = over_parts(torch.cat([torch.cat(sums), white_sums], 1), params) / counts[:, None]
+        means = (
+            sums_over_parts(torch.cat([torch.cat(sums), white_sums], 1), params) / counts[:, None]
+        )
         x, size, figures = self._features(phi, means[:, :7], before, t, weights, params)
         w, y, z = self._network(phi, x)
         figures[4] = (before[4] + KAPPA * torch.tanh(z)).clamp(-FARTHEST, FARTHEST)
@@ -215,7 +217,7 @@ def _whitened(ahead: Float[Tensor, " n"], stacks: Sequence[Stack]) -> dict[int, 
             whites[number] = x.view(-1, *sides(p.shape))
             continue
         # Each process whitens all of it: a block may lie in several.
-        whole = shard.gathered(x.view(shard.local(p).shape), p).reshape(1, *sides(p.shape))
+        whole = shard.whole_of(x.view(shard.local(p).shape), p).reshape(1, *sides(p.shape))
         whole = whiten_all([whole])[0].reshape(p.shape)
         whites[number] = shard.part_of(whole, p)
     alone = [number for number in whites if not shard.is_shared(stacks[number].params[0])]
