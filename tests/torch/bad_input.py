@@ -57,6 +57,8 @@ CALLS: dict[str, Any] = {
     "weight_decay: of a group": lambda: make([{"params": [ZERO], "weight_decay": -1}]),
     "decay_lr: below 0": lambda: make(decay_lr=-1e-3),
     "decay_lr: of a group": lambda: make([{"params": [ZERO], "decay_lr": "none"}]),
+    "steps: a text": lambda: make(steps="many"),
+    "steps: of a group": lambda: make([{"params": [ZERO], "steps": 0}]),
     "state_dtype: float16": lambda: make(state_dtype=torch.float16),
     "state_dict: None": lambda: load(None),
     "state_dict: nothing": lambda: load({}),

@@ -85,7 +85,7 @@ def compare(name: str, mesh: DeviceMesh, folder: Path) -> None:
         optimizer = LearnedOptimizer(shared.named_parameters(), name, **OPTIONS)
         run(params, optimizer, range(2))
         # Saved and loaded as such programs do it, into another optimizer.
-        place = folder / f"{name}-{number}"
+        place = folder / f"{Path(name).stem}-{number}"
         dcp.save(get_optimizer_state_dict(shared, optimizer), checkpoint_id=place)
         optimizer = LearnedOptimizer(shared.named_parameters(), name, **OPTIONS)
         optimizer.zero_grad()

@@ -17,6 +17,7 @@ SPECS = [
     "lstm(layers=(3, 2))",
     "lstm-gac(layers=(3,), averaging=1)",
     "anytime(layers=(3,), clock=20.0) >> proportional()",
+    "blend(hidden=3)",
     "mnist-lstm",
 ]
 STEPS, SHAPE = 6, (3, 4)

@@ -45,6 +45,8 @@ SENTENCES = {
     "weight_decay: of a group": "weight_decay is -1 and must be at least 0",
     "decay_lr: below 0": "decay_lr is -0.001 and must be at least 0",
     "decay_lr: of a group": "decay_lr is 'none' and must be a number, at least 0",
+    "steps: a text": "steps is 'many' and must be a number, at least 1",
+    "steps: of a group": "steps is 0 and must be at least 1",
     "state_dtype: float16": (
         "state_dtype is torch.float16 and must be torch.float32 or torch.bfloat16; leave it out "
         "for float32"

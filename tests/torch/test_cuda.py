@@ -21,6 +21,7 @@ KINDS = [
     "lstm(layers=(2,)) >> pace(horizon=5.0, corners=3)",
     "conv/* -> modulated(layers=(3,), clock=20.0) >> relative(floor=0.5) + * -> lstm(layers=(2,))",
     "anytime(layers=(3,), clock=20.0) >> proportional(ceiling=10.0)",
+    "blend(horizon=5.0, hidden=3)",
 ]
 SHAPES = {"conv.0.w": (2, 3), "out.w": (4,), "out.a": (), "out.none": (0,), "out.b": (3, 2)}
 

@@ -17,6 +17,7 @@ SPECS = [
     "lstm(layers=(3, 2))",
     "rnnprop(layers=(2,))",
     "lstm-gac(layers=(3,), averaging=1) >> pace(horizon=5.0, corners=3)",
+    "blend(horizon=5.0, hidden=3)",
 ]
 # Below and above what is kept; one as long as an LSTM has units, so that a state of it is square.
 SHAPES = [(), (3,), (2, 2), (0, 2), (5, 7), (2,), (SMALL + 1,), (31,)]
@@ -96,6 +97,9 @@ def parameters_moved(theta: Theta, optimizer: LearnedOptimizer) -> None:
 def parameters_reshaped(theta: Theta, optimizer: LearnedOptimizer) -> None:
     for p in theta:
         for name, h in optimizer.state[p].items():
+            # These are of the tensor as a whole.
+            if name in ("figures", "t"):
+                continue
             h.data = h.data.reshape(*h.shape[: h.ndim - p.ndim], -1)
             optimizer.state[p][name] = h
         p.data, p.grad = p.data.reshape(-1), None

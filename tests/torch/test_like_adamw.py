@@ -18,7 +18,17 @@ MAKERS: dict[str, Callable] = {
     "coordinates": lambda params, **options: LearnedOptimizer(params, "mlp-robust-lstm", **options),
     "a chain": lambda params, **options: LearnedOptimizer(params, "classifier-lstm", **options),
 }
-every_maker = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+BLEND = "blend(horizon=50.0)"
+every_maker = pytest.mark.parametrize(
+    "make", [*MAKERS.values(), BLEND], ids=[*MAKERS, "tensors"], indirect=True
+)
+
+
+@pytest.fixture
+def make(request: pytest.FixtureRequest, saved: Callable) -> Callable:
+    if request.param != BLEND:
+        return request.param
+    return lambda params, **options: LearnedOptimizer(params, saved(BLEND), **options)
 
 
 def ones(*shape: int, **options: Any) -> torch.nn.Parameter:
@@ -222,7 +232,8 @@ def test_a_state_of_before_there_were_fingerprints_is_taken() -> None:
     old, new = (LearnedOptimizer([ones(3)], "mnist-lstm") for _ in range(2))
     old.step()
     state = old.state_dict()
-    for name in ("optimizer", "fingerprint", "maximize", "at_rest", "state_dtype", "decay_lr"):
+    added = ("optimizer", "fingerprint", "maximize", "at_rest", "state_dtype", "decay_lr", "steps")
+    for name in added:
         del state["param_groups"][0][name]
     new.load_state_dict(state)
     # Decay went with lr then.

@@ -10,8 +10,9 @@ from metadescent.torch import LearnedOptimizer, row
 
 SPEC = "anytime(layers=(3,), betas=(0.5, 0.99))"
 GAC = "lstm-gac(layers=(3, 2), averaging=2)"
+BLEND = "blend(hidden=3)"
 LOOKING = {"view", "reshape", "slice", "split", "split_with_sizes", "unsqueeze", "select", "detach"}
-LOOKING |= {"alias", "expand", "_unsafe_view", "as_strided", "_reshape_alias"}
+LOOKING |= {"unbind", "alias", "expand", "_unsafe_view", "as_strided", "_reshape_alias"}
 
 
 class Count(TorchDispatchMode):
@@ -48,7 +49,7 @@ def parameters(count: int) -> list[torch.nn.Parameter]:
     return theta
 
 
-@pytest.mark.parametrize("spec", [SPEC, "lstm-gac(layers=(3, 2), averaging=2)"])
+@pytest.mark.parametrize("spec", [SPEC, GAC, BLEND])
 def test_a_step_of_many_tensors_is_as_many_operations_as_of_few(spec: str, saved: Callable) -> None:
     operations = []
     for count in (2, 50):
@@ -95,7 +96,7 @@ def test_threads_share_the_blocks_and_change_no_bit(
     assert torch.equal(*thetas)
 
 
-@pytest.mark.parametrize("spec", [SPEC, "lstm-gac(layers=(3,), averaging=1)"])
+@pytest.mark.parametrize("spec", [SPEC, "lstm-gac(layers=(3,), averaging=1)", BLEND])
 def test_h_of_a_parameter_is_its_own_and_renewed_where_it_lies(spec: str, saved: Callable) -> None:
     """So that what is kept, sent or pickled of a state is no more than the state."""
     theta = parameters(3)
@@ -113,7 +114,7 @@ def test_h_of_a_parameter_is_its_own_and_renewed_where_it_lies(spec: str, saved:
 LINKS = ["proportional", "relative", "warm-up"]
 
 
-@pytest.mark.parametrize("spec", [SPEC, *(f"{SPEC} >> {link}" for link in LINKS), GAC])
+@pytest.mark.parametrize("spec", [SPEC, *(f"{SPEC} >> {link}" for link in LINKS), GAC, BLEND])
 def test_a_step_holds_no_more_than_blocks_of_its_own(
     spec: str, saved: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ PICKED = [
 # A rule that is not among them is compared with its defaults, so that a new one is.
 SPECS = [*PICKED, *sorted(RULES.keys() - set.union(*map(names, PICKED)))]
 # Rules that need JAX; `docs/pytorch.md` names them.
-WITHOUT_TORCH = {"blend", "ntm-bfgs", "ntm-l-bfgs", "pictorial", "tailored"}
+WITHOUT_TORCH = {"ntm-bfgs", "ntm-l-bfgs", "pictorial", "tailored"}
 MADE_OF = {name: names(read_card(zoo.path(name))["optimizer"]) for name in zoo.names()}
 PRETRAINED = [name for name, rules in MADE_OF.items() if not rules & WITHOUT_TORCH]
 SHAPES = {"conv.0.w": (2, 3, 1, 2), "conv.0.b": (3,), "out.w": (4, 5), "out.a": (), "out.n": (0,)}
@@ -83,14 +83,19 @@ def in_jax(m: Any, gradients: Any, theta: Any) -> Any:
 
 
 def of_jax(path: Path) -> np.ndarray:
-    """g of every step, all leaves in one row."""
+    """g of every step, all leaves in one row.
+
+    The first axis of a convolution in PyTorch is the last one in JAX.
+    """
     given: dict[str, Any] = {}
     for name, x in gradients(1.0).items():
         layer, _, leaf = name.rpartition(".")
-        given.setdefault(layer.replace(".", "/"), {})[leaf] = x
+        turned = np.moveaxis(x, 1, -1) if x.ndim > 3 else x
+        given.setdefault(layer.replace(".", "/"), {})[leaf] = turned
     updates = in_jax(zoo.load(path), given, jax.tree.map(lambda x: jnp.zeros(x.shape[1:]), given))
     rows = [updates[n.rpartition(".")[0].replace(".", "/")][n.rpartition(".")[2]] for n in SHAPES]
-    return np.concatenate([np.asarray(x).reshape(STEPS, -1) for x in rows], axis=1)
+    turned = [np.moveaxis(x, -1, 1) if x.ndim > 3 else np.asarray(x) for x in rows]
+    return np.concatenate([x.reshape(STEPS, -1) for x in turned], axis=1)
 
 
 def of_torch(path: Path) -> np.ndarray:
@@ -130,6 +135,8 @@ def assert_the_equations_agree(path: Path) -> None:
         phi = {name: x.double() for name, x in group.phi.items()}
         shapes = group.rule.state_shapes()
         h = {n: torch.zeros((*s, rows.shape[1])).double() for n, s in shapes.items()}
+        whole = group.rule.tensor_shapes()
+        h |= {n: torch.zeros((*s, 1)).double() for n, s in whole.items()}
         ours = []
         for gradient in torch.tensor(rows).double():
             g, h = group.rule.update(phi, gradient, h, [torch.tensor(theta)])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ NAMES = ["mlp-robust-lstm", "classifier-lstm", "cifar10-lstm"]
 
 
 @pytest.mark.slow
-def test_steps_of_shared_parameters_are_those_of_whole_ones() -> None:
-    words = [sys.executable, "-W", "ignore", str(PROGRAM), *NAMES]
+def test_steps_of_shared_parameters_are_those_of_whole_ones(saved: Callable) -> None:
+    blend = str(saved("blend(horizon=10.0)"))
+    words = [sys.executable, "-W", "ignore", str(PROGRAM), *NAMES, blend]
     done = subprocess.run(words, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,7 @@ class ChainedRule(Rule):
         self.rules = {f"rules/{number}": rule for number, rule in enumerate(rules)}
         self.coordinatewise = all(rule.coordinatewise for rule in rules)
         self.communicates = any(rule.communicates for rule in rules)
+        self.blockwise = any(rule.blockwise for rule in rules)
 
     def phi_shapes(self) -> Shapes:
         rules = self.rules.items()
@@ -27,6 +28,15 @@ class ChainedRule(Rule):
         return {
             k: v for path, rule in rules for k, v in put_under(path, rule.state_shapes()).items()
         }
+
+    def tensor_shapes(self) -> Shapes:
+        rules = self.rules.items()
+        return {
+            k: v for path, rule in rules for k, v in put_under(path, rule.tensor_shapes()).items()
+        }
+
+    def for_steps(self, steps: float | int) -> "ChainedRule":
+        return ChainedRule([rule.for_steps(steps) for rule in self.rules.values()])
 
     def hidden(self) -> Collection[str]:
         return [
@@ -50,6 +60,7 @@ class ChainedRule(Rule):
         # Rule by rule, so that only those that measure a whole tensor need more than a block.
         for path, rule in self.rules.items():
             leaves, which = under(path, row.leaves), under(path, row.which)
-            own = Row(leaves, row.blocks, row.device, row.places, which)
+            of_tensors = under(path, row.of_tensors)
+            own = Row(leaves, row.blocks, row.device, row.places, which, of_tensors)
             gradient = rule.update_row(under(path, phi), gradient, own, params)
         return gradient

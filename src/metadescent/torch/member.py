@@ -30,6 +30,25 @@ Of more of them none is, so that memory is free at once when the caller takes h 
 """
 
 
+class RowKey(NamedTuple):
+    """What parameters of one row have in common: their rule's number, their device and their T."""
+
+    number: int
+    device: torch.device
+    steps: float | int | None
+
+
+class Leaf(NamedTuple):
+    """A leaf of h: the shape of one coordinate's, the dtype, and the tensor whose form it has.
+
+    What a parameter has as a whole has the form of a tensor of one coordinate.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    of: Tensor
+
+
 class Kept(NamedTuple):
     """h of a small parameter as it was: its form, how long its leaves are and where, and flat."""
 
@@ -52,6 +71,11 @@ class Member:
     group: dict[str, Any]
     name: str | None
     kept: Kept = NOTHING
+
+    @property
+    def row_key(self) -> RowKey:
+        """With whom it may share a row."""
+        return RowKey(self.number, self.p.device, self.group["steps"])
 
     @property
     def called(self) -> str:
@@ -105,26 +129,28 @@ class Member:
         flat = gradient if gradient.ndim == 1 else gradient.reshape(-1)
         return -flat if self.group["maximize"] else flat
 
-    def leaves(self) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-        """Return, of each leaf of h, the shape of one coordinate's and the dtype."""
+    def leaves(self) -> dict[str, Leaf]:
+        """Return each leaf of h, first those of coordinates that a rule has."""
         hidden, dtype = self.part.rule.hidden(), self.group["state_dtype"]
         leaves = {
-            name: (shape, dtype if name in hidden else torch.float32)
+            name: Leaf(shape, dtype if name in hidden else torch.float32, self.p)
             for name, shape in self.part.shapes.items()
         }
-        return leaves | ({AWAKE: ((), torch.bool)} if self.group["at_rest"] else {})
+        for name, shape in self.part.tensor_shapes.items():
+            leaves[name] = Leaf(shape, torch.float32, torch.empty((), device=self.p.device))
+        return leaves | ({AWAKE: Leaf((), torch.bool, self.p)} if self.group["at_rest"] else {})
 
     def state_here(self, state: dict[str, Any]) -> Flat:
         """Return the part of a state that is here, flat; it is made h₀ where there is none yet."""
         if _are_still([self], [state]):
             return self.kept.flat
-        p, device, is_shared = self.p, self.p.device, shard.is_shared(self.p)
-        leaves, n = {}, shard.local(p).numel()
-        for name, (shape, dtype) in self.leaves().items():
+        device, is_shared = self.p.device, shard.is_shared(self.p)
+        leaves, n = {}, shard.local(self.p).numel()
+        for name, (shape, dtype, p) in self.leaves().items():
             if name not in state:
                 state[name] = shard.zeros(p, shape, dtype)
             x = state[name]
-            self._require_shape(name, x, shape, RESHAPED)
+            self._require_shape(name, x, (*shape, *p.shape), RESHAPED)
             # The caller may have put another in its place, or the parameter on another device.
             if x.device != device or x.dtype != dtype or is_shared or not x.is_contiguous():
                 x = shard.like(p, x.to(device, dtype)).contiguous()
@@ -133,7 +159,7 @@ class Member:
             end = (x.storage_offset() + x.numel()) * x.element_size()
             if x.numel() and x.untyped_storage().nbytes() < end:
                 raise UserError(f"{name} of {self.called} has lost its memory; {ANEW}")
-            leaves[name] = x.data.view((*shape, n))
+            leaves[name] = x.data.view((*shape, n if p is self.p else 1))
         self.kept = NOTHING
         # Others may have no addresses.
         if device.type not in ("cpu", "cuda") or not {*map(type, leaves.values())} <= {Tensor}:
@@ -159,23 +185,37 @@ class Member:
                 f"the state of {self.called} has {', '.join(sorted(given))} where "
                 f"{', '.join(sorted(leaves))} are expected; it was saved from another optimizer"
             )
-        for name, (shape, _) in leaves.items():
+        for name, (shape, _, p) in leaves.items():
             require_kind(f"{name} of {self.called}", given[name], Tensor, "a tensor")
-            self._require_shape(
-                name, given[name], shape, "it was saved from another optimizer or model"
-            )
+            hint = "it was saved from another optimizer or model"
+            self._require_shape(name, given[name], (*shape, *p.shape), hint)
         return {
-            name: shard.like(self.p, given[name].to(self.p.device, dtype, copy=True)).contiguous()
-            for name, (_, dtype) in leaves.items()
+            name: shard.like(p, given[name].to(p.device, dtype, copy=True)).contiguous()
+            for name, (_, dtype, p) in leaves.items()
         }
 
-    def _require_shape(self, name: str, x: Tensor, shape: tuple[int, ...], hint: str) -> None:
-        expected = (*shape, *self.p.shape)
+    def _require_shape(self, name: str, x: Tensor, expected: tuple[int, ...], hint: str) -> None:
         if x.shape != expected:
             raise UserError(
                 f"{name} of {self.called} has shape {tuple(x.shape)} where {expected} is expected; "
                 f"{hint}"
             )
+
+
+def require_one_row(keys: Sequence[RowKey]) -> None:
+    """Refuse rows that are several, where a rule averages over all coordinates."""
+    devices = [*dict.fromkeys(str(key.device) for key in keys)]
+    if len(devices) > 1:
+        raise UserError(
+            f"the parameters are on {' and '.join(devices)} and this optimizer averages over all "
+            "of them; put them on one device"
+        )
+    if len(keys) > 1:
+        every = " and ".join(str(key.steps) for key in keys)
+        raise UserError(
+            f"groups have steps of {every} and this optimizer averages over all of them; give them "
+            "one number"
+        )
 
 
 def states_here(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> list[Flat]:

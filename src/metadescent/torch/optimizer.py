@@ -19,7 +19,14 @@ from torch.optim.optimizer import ParamsT
 from metadescent import zoo
 from metadescent._errors import UserError, require_kind
 from metadescent.torch import shard
-from metadescent.torch.member import Member, rest, shape_of, states_here
+from metadescent.torch.member import (
+    Member,
+    RowKey,
+    require_one_row,
+    rest,
+    shape_of,
+    states_here,
+)
 from metadescent.torch.options import BEFORE, add_step, check_options
 from metadescent.torch.partitioned import fingerprint, number_of, read_groups, wrappers
 from metadescent.torch.row import Row
@@ -64,6 +71,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
             first not 0: padding rows, masked and unused weights. May differ by group.
         state_dtype: what the LSTM's part of h is kept in, torch.float32 or, in half the memory,
             torch.bfloat16. Moments and counts stay in float32. May differ by group.
+        steps: T, for an optimizer that has a schedule or a clock in parts of a run; what it was
+            trained for, or none, if not given. May differ by group.
         foreach, fused: ignored; there is one way of computing a step.
         capturable, differentiable: False, as a step cannot be captured or differentiated.
             `torch.compile` leaves the step as it is.
@@ -76,10 +85,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
     Raises:
         UserError: if the optimizer is unknown, its file does not fit, or PyTorch has no such rule;
             if params are not parameters; if lr, weight_decay or decay_lr is negative or not a
-            number; if state_dtype is another dtype; if capturable or differentiable is set; if a
-            parameter is complex, no rule takes it, or the rule needs more of it than this process
-            has. On use, if a gradient is sparse, a state is another parameter's or coordinates that
-            communicate are on several devices.
+            number; if state_dtype is another dtype; if steps is less than 1; if capturable or
+            differentiable is set; if a parameter is complex, no rule takes it, or the rule needs
+            more of it than this process has. On use, if a gradient is sparse, a state is another
+            parameter's or coordinates that communicate are on several devices or have several T.
         TypeError, ValueError: from PyTorch, as where there are no parameters.
 
     Example:
@@ -104,6 +113,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         maximize: bool = False,
         at_rest: bool = False,
         state_dtype: torch.dtype = torch.float32,
+        steps: float | int | None = None,
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
@@ -125,6 +135,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
             "maximize": maximize,
             "at_rest": at_rest,
             "state_dtype": state_dtype,
+            "steps": steps,
         }
         check_options(options | {"capturable": capturable, "differentiable": differentiable})
         super().__init__(params, options | self._identity)
@@ -258,21 +269,17 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     def _moving(self) -> list[list[Member]]:
         """Return the parameters that have a gradient, those together that share a row."""
-        together: dict[tuple[int, torch.device], list[Member]] = {}
+        together: dict[RowKey, list[Member]] = {}
         seen: set[int] = set()
         for member in self._members():
             # Weights that are tied may be given under each of their names.
             if member.p.grad is not None and id(member.p) not in seen:
                 seen.add(id(member.p))
                 member.check()
-                together.setdefault((member.number, member.p.device), []).append(member)
+                together.setdefault(member.row_key, []).append(member)
         for number, part in enumerate(self._parts):
-            devices = [str(device) for of, device in together if of == number]
-            if len(devices) > 1 and part.rule.communicates:
-                raise UserError(
-                    f"the parameters are on {' and '.join(devices)} and this optimizer averages "
-                    "over all of them; put them on one device"
-                )
+            if part.rule.communicates:
+                require_one_row([key for key in together if key.number == number])
         # Small ones side by side. DTensors go by their whole size, in one order everywhere.
         return [sorted(members, key=lambda m: m.p.numel()) for members in together.values()]
 
@@ -283,8 +290,10 @@ class LearnedOptimizer(torch.optim.Optimizer):
         sizes = [theta.numel() for theta in thetas]
         gradient = torch.cat([m.gradient() for m in members]).to(torch.float32)
         states = states_here(members, [self.state[m.p] for m in members])
-        row = Row.of(part.shapes, states, device)
-        g = part.rule.update_row(part.on(device), gradient, row, [m.p for m in members])
+        steps = members[0].row_key.steps
+        rule = part.rule if steps is None else part.rule.for_steps(steps)
+        row = Row.of(part.shapes, states, device, part.tensor_shapes, blockwise=rule.blockwise)
+        g = rule.update_row(part.on(device), gradient, row, [m.p for m in members])
         if any(m.group["at_rest"] for m in members):
             rest(g, gradient, states)
         # Once a dtype, and not once a parameter.

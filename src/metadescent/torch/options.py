@@ -13,6 +13,7 @@ BEFORE: dict[str, Any] = {
     "at_rest": False,
     "state_dtype": torch.float32,
     "decay_lr": None,
+    "steps": None,
 }
 """The options as they were before there were these, for a state that was saved then."""
 
@@ -34,6 +35,8 @@ def check_options(group: dict[str, Any]) -> None:
             continue
         # As in PyTorch's own, a rate may be a tensor, which a program may change where it lies.
         require(name, x.item() if isinstance(x, Tensor) and x.numel() == 1 else x, 0.0)
+    if group.get("steps") is not None:
+        require("steps", group["steps"], 1.0)
     dtype = group.get("state_dtype", torch.float32)
     if dtype not in (torch.float32, torch.bfloat16):
         raise UserError(

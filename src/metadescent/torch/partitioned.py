@@ -51,6 +51,11 @@ class Group:
         """The shape of each leaf of one coordinate's h."""
         return self.rule.state_shapes()
 
+    @cached_property
+    def tensor_shapes(self) -> Shapes:
+        """The shape of each leaf of h that a parameter has as a whole."""
+        return self.rule.tensor_shapes()
+
     def on(self, device: torch.device) -> Tensors:
         """Return φ on a device, where it stays."""
         if device not in self._copies:

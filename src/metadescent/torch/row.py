@@ -52,7 +52,7 @@ class Block(NamedTuple):
 
 
 class Flat(NamedTuple):
-    """h of one parameter, flat, and where its rule's leaves lie if a kernel can read them."""
+    """h of one parameter, flat, and where its coordinates' lie if a kernel can read them."""
 
     size: int
     leaves: Tensors
@@ -69,19 +69,35 @@ class Row:
         device: torch.device,
         places: native.Places | None = None,  # of all of h, if the kernel brings it together
         which: Mapping[str, int] | None = None,  # of these each leaf is
+        of_tensors: Leaves | None = None,  # h that parameters have as wholes
     ):
         self.leaves, self.blocks, self.device = leaves, blocks, device
-        self.places, self.which = places, which or {}
+        self.places, self.which, self.of_tensors = places, which or {}, of_tensors or {}
 
     @classmethod
-    def of(cls, names: Collection[str], states: Sequence[Flat], device: torch.device) -> "Row":
-        """Return the row of parameters, each with a flat h of those leaves."""
+    def of(
+        cls,
+        names: Collection[str],
+        states: Sequence[Flat],
+        device: torch.device,
+        of_tensors: Collection[str] = (),
+        *,
+        blockwise: bool = True,
+    ) -> "Row":
+        """Return the row of parameters, each with a flat h of leaves, and others of it as a whole.
+
+        A rule that is not blockwise gets no blocks.
+        """
         leaves = {name: [h.leaves[name] for h in states] for name in names}
+        whole = {name: [h.leaves[name] for h in states] for name in of_tensors}
+        if not blockwise:
+            return cls(leaves, [], device, of_tensors=whole)
         sizes = [h.size for h in states]
         blocks, places = cut(sizes, block(device)), None
         if names and device.type == "cpu" and any(part.is_several for part in blocks):
             places = native.places([h.addresses for h in states], sizes)
-        return cls(leaves, blocks, device, places, {name: k for k, name in enumerate(names)})
+        which = {name: k for k, name in enumerate(names)}
+        return cls(leaves, blocks, device, places, which, whole)
 
     def each(
         self,

@@ -7,6 +7,7 @@ has in a file, h with features first and coordinates last, as in the JAX rule of
 A new rule is one new file in `metadescent/torch/rules`, found by discovery.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
@@ -29,6 +30,10 @@ class Rule(ABC):
     """Whether no coordinate looks at another, so that any part of a row may be updated alone."""
     communicates = False
     """Whether coordinates of one parameter look at those of another."""
+    blockwise = True
+    """Whether it goes through a row block by block; otherwise parameter by parameter."""
+    horizon: float
+    """T, of a rule that has a schedule or a clock in parts of a run; 0 where it is open."""
 
     @abstractmethod
     def phi_shapes(self) -> Shapes:
@@ -38,15 +43,20 @@ class Rule(ABC):
     def state_shapes(self) -> Shapes:
         """Return the shape of each leaf of one coordinate's h; h₀ is 0."""
 
+    def tensor_shapes(self) -> Shapes:
+        """Return the shape of each leaf of h that a parameter has as a whole; h₀ is 0 too."""
+        return {}
+
     @abstractmethod
     def update(
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
     ) -> tuple[Float[Tensor, " n"], State]:
         """Map ∇ and h of n coordinates to their g and next h.
 
-        Leaves of the state are those of `state_shapes` with an axis of length n appended. They may
-        be renewed where they lie; those that are returned then are those that were given. The
-        parameters whose row this is are given to a rule that looks at θ.
+        Leaves of the state are those of `state_shapes` with an axis of length n appended, and those
+        of `tensor_shapes` with one of as many as there are parameters. They may be renewed where
+        they lie; those that are returned then are those that were given. The parameters whose row
+        this is are given to a rule that looks at θ.
         """
 
     def hidden(self) -> Collection[str]:
@@ -65,6 +75,14 @@ class Rule(ABC):
         A rule that is not coordinatewise says here what it does with the blocks of a row.
         """
         return row.each(lambda x, h: self.update(phi, x, h), gradient, self.hidden())
+
+    def for_steps(self, steps: float | int) -> "Rule":
+        """Return m with T = `steps`, if it has a `horizon`; it is itself otherwise."""
+        if not hasattr(self, "horizon"):
+            return self
+        rule = copy.copy(self)
+        rule.horizon = float(steps)
+        return rule
 
 
 def under(path: str, leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:

@@ -6,7 +6,7 @@ summed over the parts. `hasattr` asks for a DTensor, as its module takes long to
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -47,8 +47,7 @@ def zeros(p: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     from torch.distributed.tensor import DTensor
 
     whole = torch.Size((*shape, *p.shape))
-    stride = tuple(math.prod(whole[axis + 1 :]) for axis in range(len(whole)))
-    places = _places(p, len(shape))
+    places, stride = _places(p, len(shape)), _stride(whole)
     return DTensor.from_local(x, p.device_mesh, places, run_check=False, shape=whole, stride=stride)
 
 
@@ -60,6 +59,30 @@ def over_parts(x: Tensor, p: Any, how: Literal["sum", "max"]) -> Tensor:
 
     places = [Replicate() if place.is_replicate() else Partial(how) for place in p.placements]
     return DTensor.from_local(x, p.device_mesh, places, run_check=False).full_tensor()
+
+
+def whole_of(x: Tensor, p: Any) -> Tensor:
+    """Return all of a tensor of θ's shape, given what each process has of it."""
+    if not is_shared(p):
+        return x
+    from torch.distributed.tensor import DTensor
+
+    mesh, places = p.device_mesh, p.placements
+    whole = DTensor.from_local(
+        x, mesh, places, run_check=False, shape=p.shape, stride=_stride(p.shape)
+    )
+    return whole.full_tensor()
+
+
+def part_of(x: Tensor, p: Any) -> Tensor:
+    """Return the part of this process of a tensor that each of them has all of: undo `whole_of`."""
+    if not is_shared(p):
+        return x
+    from torch.distributed.tensor import DTensor, Replicate
+
+    mesh = p.device_mesh
+    everywhere = DTensor.from_local(x, mesh, [Replicate()] * mesh.ndim, run_check=False)
+    return everywhere.redistribute(mesh, p.placements).to_local()
 
 
 def by_feature(state: dict[str, Tensor], p: Tensor) -> dict[str, Tensor]:
@@ -89,6 +112,11 @@ def mean_square(x: Tensor, p: Tensor) -> Tensor:
 def largest(x: Tensor, p: Tensor) -> Tensor:
     """Return the maximum of |x| over all of θ."""
     return over_parts(x.abs().amax() if x.numel() else x.new_zeros(()), p, "max")
+
+
+def _stride(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return how far coordinates are apart along each axis of a contiguous tensor."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def _places(p: Any, count: int) -> tuple[Any, ...]:
