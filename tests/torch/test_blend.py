@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ SHAPES = [
     *((1, 20, 6), (16, 3, 3, 3), (SIDE_BY_SIDE + 1,), (64, 65)),
 ]
 Arrays = list[np.ndarray]
+DEPTH = 12
+"""Its place among the figures that the network looks at."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,16 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     moved = [x + 0.2 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
     file = tmp_path_factory.mktemp("blend") / "optimizer.safetensors"
     artifact.save(file, treedef.unflatten(moved), optimizer=spec)
+    return file
+
+
+@pytest.fixture(scope="module")
+def without_depth(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, but for what L, the number of matrices, does."""
+    m = zoo.load(path)
+    phi = m.p.at[2].set(0.0), m.W_1.at[:, DEPTH].set(0.0)
+    file = tmp_path_factory.mktemp("blend") / "optimizer.safetensors"
+    artifact.save(file, eqx.tree_at(lambda m: (m.p, m.W_1), m, phi), optimizer="blend(hidden=4)")
     return file
 
 
@@ -85,7 +98,8 @@ def test_a_hundred_steps_are_those_of_jax(steps: int | None, path: Path) -> None
         sizes.append([np.linalg.norm(x) for x in theirs])
         theta = [x + step for x, step in zip(theta, theirs, strict=True)]
     typical = np.sqrt(np.mean(np.square(sizes), axis=0))
-    np.testing.assert_array_less(np.max(errors, axis=0), 1e-5 * typical + 1e-30)
+    # In float64 they are as one. In float32 JAX's own are as far from those of float64.
+    np.testing.assert_array_less(np.max(errors, axis=0), 3e-5 * typical + 1e-30)
     assert np.count_nonzero(typical) == len(SHAPES) - 1
 
 
@@ -101,12 +115,12 @@ def feed(params: list[torch.nn.Parameter], t: int, skip: int | None = None) -> N
             p.grad = None
 
 
-def test_each_tensor_has_figures_and_a_clock_of_its_own(path: Path) -> None:
+def test_each_tensor_has_figures_and_a_clock_of_its_own(without_depth: Path) -> None:
     """So one that is frozen for a while goes on from its own, as if it were alone."""
     params, alone = start(), start()
     frozen = SHAPES.index((12, 30))
-    optimizer = LearnedOptimizer(params, path, steps=20)
-    twin = LearnedOptimizer([alone[frozen]], path, steps=20)
+    optimizer = LearnedOptimizer(params, without_depth, steps=20)
+    twin = LearnedOptimizer([alone[frozen]], without_depth, steps=20)
     for t in range(8):
         is_still = 2 <= t < 5
         feed(params, t, frozen if is_still else None)
@@ -123,10 +137,10 @@ def test_each_tensor_has_figures_and_a_clock_of_its_own(path: Path) -> None:
         assert x.shape == {"figures": (7,), "t": ()}.get(name, p.shape)
 
 
-def test_tensors_do_not_see_each_other(path: Path) -> None:
+def test_but_for_their_number_tensors_do_not_see_each_other(without_depth: Path) -> None:
     together, apart = start(), start()
-    optimizer = LearnedOptimizer(together, path)
-    others = [LearnedOptimizer([p], path) for p in apart]
+    optimizer = LearnedOptimizer(together, without_depth)
+    others = [LearnedOptimizer([p], without_depth) for p in apart]
     for t in range(3):
         feed(together, t)
         feed(apart, t)

@@ -427,9 +427,15 @@ def test_it_trains_a_network(name: str) -> None:
     assert loss().item() < 0.5 * first
 
 
-def test_with_lr_0_it_trains_nothing(saved: Callable) -> None:
+@pytest.mark.parametrize("lr", [0.0, torch.tensor(0.0)])
+@pytest.mark.parametrize("decay_lr", [1e-3, torch.tensor(1e-3), None])
+def test_with_lr_0_it_trains_nothing(
+    lr: float | torch.Tensor, decay_lr: float | torch.Tensor | None, saved: Callable
+) -> None:
+    """As PyTorch makes h₀ by such a step, before it loads a distributed checkpoint."""
     theta = start()
-    run(theta, LearnedOptimizer(theta.values(), saved(LSTM), lr=0.0), range(3))
+    options: dict[str, Any] = {"weight_decay": 0.5, "decay_lr": decay_lr}
+    run(theta, LearnedOptimizer(theta.values(), saved(LSTM), lr=lr, **options), range(3))
     assert_same_bits(theta, start())
 
 

@@ -65,7 +65,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
             and schedulers may change it. Of one as low as Adam's rates a warning says so.
         weight_decay: λ of decoupled weight decay. May differ by group.
         decay_lr: the rate that λ is multiplied by. At 1e-3, AdamW's own, λ is as strong as AdamW's,
-            whatever lr is. None: lr, whose schedule the decay then goes with. May differ by group.
+            whatever lr is, unless it is 0. None: lr, whose schedule the decay then goes with. May
+            differ by group.
         maximize: whether to go up instead of down. May differ by group.
         at_rest: whether a coordinate keeps its value, but for weight decay, until its gradient is
             first not 0: padding rows, masked and unused weights. May differ by group.

@@ -46,7 +46,7 @@ def check_options(group: dict[str, Any]) -> None:
 
 
 def add_step(group: dict[str, Any], params: list[Tensor], updates: list[Tensor]) -> None:
-    """θ ← θ − decay_lr·wd·θ + lr·g for parameters of one group."""
+    """θ ← θ − decay_lr·wd·θ + lr·g for parameters of one group, which stay where lr is 0."""
     lr, weight_decay, decay_lr = group["lr"], group["weight_decay"], group["decay_lr"]
     if isinstance(lr, Tensor):
         # Of no axis, so that it leaves dtypes as they are.
@@ -55,6 +55,7 @@ def add_step(group: dict[str, Any], params: list[Tensor], updates: list[Tensor])
     else:
         factor = lr
     if isinstance(weight_decay, Tensor) or weight_decay:
-        rate = lr if decay_lr is None else decay_lr
+        # With lr = 0 nothing moves: so PyTorch makes h₀, before it loads a distributed checkpoint.
+        rate = lr if decay_lr is None else decay_lr * (lr > 0)
         torch._foreach_mul_(params, 1 - rate * weight_decay)  # pyright: ignore[reportPrivateImportUsage]
     torch._foreach_add_(params, updates, alpha=factor)  # pyright: ignore[reportPrivateImportUsage]
