@@ -61,18 +61,18 @@ relu, tanh = partial(dense, jax.nn.relu), partial(dense, jnp.tanh)
 PARTS = {
     "two layers": Trained(relu, ((64, 32), (32, 10)), "noisy", 64, -1.30, 0.19),
     "wrong labels": Trained(tanh, ((64, 16), (16, 16), (16, 10)), "doubtful", 16, -0.65, 0.15),
-    "softmax": Trained(relu, ((64, 10),), "digits", 128, -5.83, 1.1),
+    "softmax": Trained(relu, ((64, 10),), "drowned", 64, -5.83, 1.1),
     "clouds": Trained(partial(dense, jax.nn.elu), ((20, 64), (64, 6)), "clouds", 32, -1.92, 0.097),
     "student": Trained(relu, ((12, 32), (32, 1)), "taught", 32, -2.42, 0.45),
     "line": Trained(relu, ((30, 1),), "line", 16, -4.62, 0.05),
     "autoencoder": Trained(tanh, ((64, 24), (24, 64)), "same", 64, -3.34, 0.35),
     "normalized": Trained(normalized, ((64, 32), (32, 32), (32, 10)), "drowned", 64, -0.48, 0.11),
-    "pictures": Trained(relu, ((576, 32), (32, 10)), "spotted", 16, -3.49, 0.74),
+    "pictures": Trained(relu, ((576, 32), (32, 10)), "mistaken", 16, -3.49, 0.74),
     "deep pictures": Trained(
         relu, ((576, 32), (32, 32), (32, 32), (32, 10)), "spotted", 48, -4.11, 1.2
     ),
     "wide": Trained(tanh, ((64, 64), (64, 64), (64, 10)), "noisy", 64, -1.41, 0.23),
-    "picture softmax": Trained(relu, ((576, 10),), "spotted", 128, -6.55, 2.4),
+    "picture softmax": Trained(relu, ((576, 10),), "mistaken", 64, -6.55, 2.4),
     "words": Trained(relu, ((600, 24), (24, 8)), "bags", 32, -5.35, 1.6),
     "letters": Trained(embedded, ((81, 12), (36, 48), (48, 27)), "letters", 64, 1.05, 0.058),
     "factors": Trained(factored, ((200, 8), (120, 8)), "rated", 64, -3.22, 1.2),

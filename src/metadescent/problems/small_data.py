@@ -18,16 +18,16 @@ def draw_examples() -> dict[str, Examples]:
     pixels = (images / 8.0 - 1.0).astype(np.float32)
     digits = pixels, labels
     random = np.random.default_rng(SEED)
-    wrong = random.random(len(labels)) < 0.1
-    doubtful = pixels, np.where(wrong, random.integers(10, size=len(labels)), labels)
+    doubtful = pixels, _mistaken(labels, random)
+    spotted = _spotted(images, labels, random)
     return {
-        "digits": digits,
         "faint": _noisy(digits, 0.3),
         "noisy": _noisy(digits, 0.7),
         "drowned": _noisy(digits, 1.0),
         "doubtful": _noisy(doubtful, 0.3),
         "same": (pixels, pixels),
-        "spotted": _spotted(images, labels, random),
+        "spotted": spotted,
+        "mistaken": (spotted[0], _mistaken(spotted[1], random)),
         "clouds": _clouds(random),
         "bags": _bags(random),
         "letters": _letters(random),
@@ -48,10 +48,16 @@ def _noisy(data: Examples, noise: float, copies: int = 8) -> Examples:
 
 
 def _spotted(images: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> Examples:
-    """Return digits as pictures are in life: 24 × 24, most of it dark, with spots."""
+    """Return digits as pictures are in life: 24 × 24, most of it dark, of which little is seen."""
     large = np.kron(images.reshape(-1, 8, 8), np.ones((3, 3))).reshape(len(labels), -1) / 16.0
-    seen = random.random((4 * len(labels), 576)) < 0.7
-    return (np.concatenate([large] * 4) * seen).astype(np.float32), np.tile(labels, 4)
+    seen = random.random((6 * len(labels), 576)) < 0.25
+    return (np.concatenate([large] * 6) * seen).astype(np.float32), np.tile(labels, 6)
+
+
+def _mistaken(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return labels of which one in ten is drawn."""
+    wrong = random.random(len(labels)) < 0.1
+    return np.where(wrong, random.integers(labels.max() + 1, size=len(labels)), labels)
 
 
 def _clouds(random: np.random.Generator) -> Examples:
@@ -62,10 +68,10 @@ def _clouds(random: np.random.Generator) -> Examples:
 
 
 def _bags(random: np.random.Generator) -> Examples:
-    """Return counts of 600 words in texts of 30, of which a third are about one of 8 topics."""
+    """Return counts of 600 words in texts of 30, of which a fifth are about one of 8 topics."""
     topics = random.dirichlet(np.full(600, 0.1), size=8)
     kinds = random.integers(8, size=4096)
-    words = [random.multinomial(30, 0.35 * topics[kind] + 0.65 / 600) for kind in kinds]
+    words = [random.multinomial(30, 0.2 * topics[kind] + 0.8 / 600) for kind in kinds]
     return np.minimum(words, 3).astype(np.float32), kinds
 
 

@@ -12,6 +12,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 Layers = list[tuple[Array, Array]]
 Net = Callable[[Layers, Array], Array]
+SPREAD = 0.5
+"""Of the logarithm of how large weights begin."""
 
 
 def fan_in(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
@@ -21,9 +23,16 @@ def fan_in(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
 
 
 def begin(key: PRNGKeyArray, sizes: tuple[tuple[int, ...], ...]) -> Layers:
-    """Return layers of weights of these shapes, with biases of 0."""
-    keys = jax.random.split(key, len(sizes))
-    return [(fan_in(k, size), jnp.zeros(size[-1])) for k, size in zip(keys, sizes, strict=True)]
+    """Return layers of weights of these shapes, with biases of 0; how large they are varies.
+
+    Scripts have inputs of many scales, which is the same to an optimizer that goes by parts of θ.
+    """
+    factors, *keys = jax.random.split(key, len(sizes) + 1)
+    scales = jnp.exp(SPREAD * jax.random.normal(factors, (len(sizes),)))
+    return [
+        (scale * fan_in(k, size), jnp.zeros(size[-1]))
+        for k, size, scale in zip(keys, sizes, scales, strict=True)
+    ]
 
 
 def dense(activate: Callable[[Array], Array], theta: Layers, x: Array) -> Array:
