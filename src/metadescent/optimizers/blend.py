@@ -258,9 +258,7 @@ def _native(
     return blend_update(phi, moment, shapes, gradients, thetas, h, figures)
 
 
-def _fuses(
-    m: Blend, gradients: list[Array], thetas: list[Array], h: Tensors, *rest: Array
-) -> bool:
+def _fuses(m: Blend, gradients: list[Array], thetas: list[Array], h: Tensors, *rest: Array) -> bool:
     """Return whether there is a kernel for these, and worth its call."""
     shapes = [[x.shape for x in arrays] for arrays in (gradients, thetas, *h)]
     is_alike = len(gradients) > 0 and all(each == shapes[0] for each in shapes)

@@ -59,7 +59,8 @@ def blend_update(
 ) -> tuple[list[Array], Tensors, Array]:
     """Return g, h and the figures after, given φ as (p, W₁, b₁, W₂, b₂) and the shapes of θ."""
     count, first = len(shapes), 3 + len(phi)
-    results = [figures, *gradients, *h.fast, *h.slow, *h.square]
+    leaves = [*h.fast, *h.slow, *h.square]
+    results = [figures, *gradients, *leaves]
     call = jax.ffi.ffi_call(
         kernels()["blend_update"],
         [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in results],
@@ -73,7 +74,7 @@ def blend_update(
     )
     numbers = _numbers(moment, depth(shapes))
     traits = _traits(shapes)
-    figures, *rest = call(numbers, *phi, traits, figures, *gradients, *thetas, *sum(h, []))
+    figures, *rest = call(numbers, *phi, traits, figures, *gradients, *thetas, *leaves)
     g, *after = (list(rest[k * count : (k + 1) * count]) for k in range(4))
     return g, Tensors(*after), figures
 
