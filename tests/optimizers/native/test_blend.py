@@ -81,8 +81,8 @@ def test_100_steps_are_the_references(shapes: list[tuple[int, ...]], scale: floa
     """Beside what rounding does to the reference itself, where a matrix is nearly singular."""
     m = optimizer(100.0)
     thetas, pull = draw(shapes, 1), draw(shapes, 2)
-    rules = [jax.jit(lambda *words, f=f: (f(*words)[0], f(*words)[1:])) for f in RULES]
-    words = m, *given(m, shapes)[1:]
+    rules, in_double = [jax.jit(rule) for rule in RULES], jax.jit(lambda *words: _reference(*words))
+    errors = [np.zeros((2, len(shapes)))]
     h, figures = Tensors(*m.init(thetas)[:3]), m.init(thetas).figures.astype(jnp.float32)
     h = jax.tree.map(lambda x: x.astype(jnp.float32), h)
     for t in range(100 if sum(x.size for x in thetas) < 100_000 else 10):
@@ -92,14 +92,17 @@ def test_100_steps_are_the_references(shapes: list[tuple[int, ...]], scale: floa
         ]
         words = m, gradients, thetas, h, figures, jnp.float32(t)
         (ours, *after), (reference, *expected) = (rule(*words) for rule in rules)
-        error = apart(ours, reference)
-        if error.max() > 1e-5:
+        if apart(ours, reference).max() > 1e-5:
+            # Squares that are too small for 32 bits, which the reference takes for 0, are none for 64.
+            assert scale >= 1.0
             with jax.enable_x64():
                 double = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), words)
-                truth = _reference(*double)[0]
-            assert (apart(ours, truth) < 1e-5 + 2 * apart(reference, truth)).all()
+                exact, *_ = in_double(*double)
+            errors.append([apart(steps, exact) for steps in (ours, reference)])
         assert apart(after, expected).max() < 1e-5
         (h, figures), thetas = after, [x + g for x, g in zip(thetas, ours, strict=True)]
+    its, references = np.max(errors, axis=0)
+    assert (its < 1e-5 + 3 * references).all()
 
 
 def test_all_shapes_of_the_list_go_to_the_kernel() -> None:
