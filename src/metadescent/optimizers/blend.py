@@ -152,8 +152,8 @@ class Blend(LearnedOptimizer):
         given = (self, gradients, thetas, h, state.figures, state.t)
         steps, h, figures = _fused(*given) if _fuses(*given) else _reference(*given)
         g = [g.astype(jnp.result_type(leaf)) for g, leaf in zip(steps, leaves, strict=True)]
-        after = map(treedef.unflatten, h)
-        return treedef.unflatten(g), BlendState(*after, figures, state.t + 1)
+        fast, slow, square = map(treedef.unflatten, h)
+        return treedef.unflatten(g), BlendState(fast, slow, square, figures, state.t + 1)
 
     def _renew(
         self, gradients: list[Array], thetas: list[Array], h: Tensors, kept: Array, t: Array
@@ -253,7 +253,8 @@ def _native(
     m: Blend, gradients: list[Array], thetas: list[Array], h: Tensors, figures: Array, t: Array
 ) -> tuple[list[Array], Tensors, Array]:
     shapes = [x.shape for x in thetas]
-    moment = Moment(*_weights(t), m._clock(t), m._factor(t), m._kappa())
+    fast, slow, square = _weights(t)
+    moment = Moment(fast, slow, square, m._clock(t), m._factor(t), m._kappa())
     phi = (m.p, m.W_1, m.b_1, m.W_2, m.b_2)
     return blend_update(phi, moment, shapes, gradients, thetas, h, figures)
 

@@ -93,7 +93,7 @@ def test_100_steps_are_the_references(shapes: list[tuple[int, ...]], scale: floa
         words = m, gradients, thetas, h, figures, jnp.float32(t)
         (ours, *after), (reference, *expected) = (rule(*words) for rule in rules)
         if apart(ours, reference).max() > 1e-5:
-            # Squares that are too small for 32 bits, which the reference takes for 0, are none for 64.
+            # What is 0 to 32 bits, since it is too small, is not to 64.
             assert scale >= 1.0
             with jax.enable_x64():
                 double = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), words)
@@ -139,7 +139,7 @@ def test_what_is_not_a_number_goes_as_far_as_in_the_reference(value: float) -> N
 
 
 def loss(rule: Callable, words: Any) -> jax.Array:
-    return sum(jnp.sum(jnp.sin(x)) for x in jax.tree.leaves(rule(*words)))
+    return jnp.sum(jnp.stack([jnp.sum(jnp.sin(x)) for x in jax.tree.leaves(rule(*words))]))
 
 
 def test_it_differentiates_like_the_reference(assert_same_bits: Callable) -> None:
