@@ -147,6 +147,9 @@ def call(kernel: str, results: list, *args: Any, **options: Any) -> Any:
 
 PHI = [(8, 1), (8, 2), (8,), (1, 2), (1,)]  # of a layer of two units
 ONE = {"scale": np.float32(1.0)}
+# Numbers, φ, traits and figures of `blend`, of a network of two units and one tensor.
+BLEND = [(21,), (4,), (2, 14), (2,), (5, 2), (5,), (1, 4), (1, 7)]
+AFTER = [(1, 7), *[(3, 4)] * 4]
 
 
 @pytest.mark.skipif(not kernels(), reason="no C++ compiler")
@@ -164,6 +167,12 @@ ONE = {"scale": np.float32(1.0)}
         ),
         ("lstm_pull_back", [(1, 4, 3), (3, 4), *PHI, (2, 3), (2, 3)], PHI, "cotangents is"),
         ("lstm_vjp", [(1, 3), (3,), *PHI, *[(2, 3)] * 3], [*PHI, (1, 3), (2, 3)], "number"),
+        ("blend_update", [*BLEND, *[(3, 4)] * 4], AFTER, "number of arrays"),
+        ("blend_update", [*BLEND, *[(3, 4)] * 5], AFTER[1:], "number of results"),
+        ("blend_update", [(20,), *BLEND[1:], *[(3, 4)] * 5], AFTER, "the numbers of the step is"),
+        ("blend_update", [*BLEND[:2], (2, 13), *BLEND[3:], *[(3, 4)] * 5], AFTER, "W_1 is"),
+        ("blend_update", [*BLEND, *[(3, 4)] * 4, (4, 3)], AFTER, "square 0 is"),
+        ("blend_update", [*BLEND, *[(3, 4)] * 5], [*AFTER[:4], (2, 3)], "square after 0 is"),
         ("slide", [(1, 6, 6, 2), (2, 3, 2, 4)], [(1, 6, 6, 4)], "must be odd"),
         ("slide", [(1, 6, 6, 2), (3, 3, 3, 4)], [(1, 6, 6, 4)], "the window is"),
         ("slide_pull", [(1, 6, 6, 2), (1, 5, 6, 4)], [(3, 3, 2, 4)], "dy is"),

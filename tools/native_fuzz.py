@@ -176,6 +176,27 @@ def vjp(inputs: int, layers: Sequence[int], coordinates: Shape) -> Call:
     return Call(list(map(Buffer, args)), list(map(Buffer, rets)))
 
 
+def blend(front: Shape, hidden: int, shapes: Sequence[Shape]) -> Call:
+    """Return `blend_update`'s, whose h and figures after may lie where those before do."""
+    phi = [(4,), (hidden, 14), (hidden,), (5, hidden), (5,)]
+    first = [(21,), *phi, (len(shapes), 4), (len(shapes), 7)]
+    args = [Buffer((*front, *shape)) for shape in (*first, *(5 * list(shapes)))]
+    begin = len(first) + 2 * len(shapes)
+    renewed = [args[at]._replace(at=at) for at in range(begin, len(args))]
+    steps = args[len(first) : len(first) + len(shapes)]
+    return Call(args, [args[len(first) - 1]._replace(at=len(first) - 1), *steps, *renewed])
+
+
+def blend_sizes(call: Call) -> tuple | None:
+    """Return the axes in front, the network's units, and the shapes of tensors."""
+    count, rest = divmod(len(call.args) - 8, 5)
+    if count < 1 or rest or not call.args[0].shape or call.args[3].shape[-1:] in ((), (0,)):
+        return None
+    front = call.args[0].shape[:-1]
+    shapes = [call.args[8 + k].shape[len(front) :] for k in range(count)]
+    return front, call.args[3].shape[-1], shapes
+
+
 def images(front: Shape, n: int, height: int, width: int, channels: int) -> Shape:
     """Return the shape of images."""
     return (*front, n, height, width, channels)
@@ -251,6 +272,7 @@ LAYOUTS: dict[str, tuple[Callable[..., Call], Callable[[Call], tuple | None]]] =
     "lstm_update": (update, lstm_sizes(5, None, 1)),
     "lstm_pull_back": (pull_back, lstm_sizes(5, 2, 2)),
     "lstm_vjp": (vjp, lstm_sizes(7, None, 2)),
+    "blend_update": (blend, blend_sizes),
     "slide": (slide, slide_sizes(lambda call: call.args[1].shape)),
     "slide_pull": (slide_pull, slide_sizes(lambda call: call.rets[0].shape)),
     "pool": (pool, pool_sizes),
@@ -303,6 +325,14 @@ def drawn(kind: str, chance: random.Random) -> Call:
         if axes:
             coordinates[-1] = length(0, 1, 7, 31, 32, 33, 70, 130, 300)
         call = LAYOUTS[kind][0](length(1, 2, 7), layers, tuple(coordinates))
+    elif kind == "blend_update":
+        front = tuple(length(0, 1, 2, 3) for _ in range(length(0, 0, 1, 2)))
+        lengths = (0, 1, 2, 5, 16, 31, 33, 70)
+        shapes = [
+            tuple(length(*lengths) for _ in range(length(0, 1, 2, 2, 3)))
+            for _ in range(length(1, 1, 2, 3))
+        ]
+        call = blend(front, length(1, 2, 8, 17), shapes)
     else:
         front = tuple(length(0, 1, 2, 3) for _ in range(length(0, 0, 1, 2)))
         n, height, width = length(0, 1, 2, 5), length(0, 1, 3, 8), length(0, 1, 4, 17, 20)
@@ -312,7 +342,7 @@ def drawn(kind: str, chance: random.Random) -> Call:
         else:
             window = (length(1, 3, 5, 7), length(1, 3, 5, 9), *channels)
             call = LAYOUTS[kind][0](front, (n, height, width), window)
-    if kind == "lstm_update" and chance.random() < 0.5:
+    if kind.endswith("_update") and chance.random() < 0.5:
         call = call._replace(rets=[buffer._replace(at=-1) for buffer in call.rets])
     return call
 

@@ -15,7 +15,10 @@ import jax.numpy as jnp
 
 from metadescent import _kernels
 
-KERNELS = ("lstm_update", "lstm_pull_back", "lstm_vjp", "slide", "slide_pull", "pool", "unpool")
+KERNELS = (
+    *("lstm_update", "lstm_pull_back", "lstm_vjp", "blend_update"),
+    *("slide", "slide_pull", "pool", "unpool"),
+)
 
 
 @functools.cache

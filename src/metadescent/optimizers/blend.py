@@ -32,6 +32,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from metadescent import _ffi
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, Updates
 from metadescent.optimizers.blend_constants import (
@@ -57,7 +58,11 @@ from metadescent.optimizers.blend_figures import (
     renewed,
     widths,
 )
+from metadescent.optimizers.native.blend import Moment, Tensors, blend_update
 from metadescent.optimizers.whitening import whiten
+
+VECTOR = 512
+"""Coordinates of a vector from which on the kernel is faster than XLA's own code, of many too."""
 
 
 class BlendState(NamedTuple):
@@ -143,28 +148,36 @@ class Blend(LearnedOptimizer):
         leaves, treedef = jax.tree.flatten(updates)
         gradients = [jnp.asarray(leaf).astype(self.p.dtype) for leaf in leaves]
         thetas = [jnp.asarray(x, self.p.dtype) for x in treedef.flatten_up_to(params)]
-        before = [treedef.flatten_up_to(tree) for tree in state[:3]]
-        fasts = [FAST * m + (1 - FAST) * g for m, g in zip(before[0], gradients, strict=True)]
-        slows = [SLOW * m + (1 - SLOW) * g for m, g in zip(before[1], gradients, strict=True)]
+        h = Tensors(*(treedef.flatten_up_to(tree) for tree in state[:3]))
+        given = (self, gradients, thetas, h, state.figures, state.t)
+        steps, h, figures = _fused(*given) if _fuses(*given) else _reference(*given)
+        g = [g.astype(jnp.result_type(leaf)) for g, leaf in zip(steps, leaves, strict=True)]
+        fast, slow, square = map(treedef.unflatten, h)
+        return treedef.unflatten(g), BlendState(fast, slow, square, figures, state.t + 1)
+
+    def _renew(
+        self, gradients: list[Array], thetas: list[Array], h: Tensors, kept: Array, t: Array
+    ) -> tuple[list[Array], Tensors, Array]:
+        """Return g, h and the array of figures after a step."""
+        fasts = [FAST * m + (1 - FAST) * g for m, g in zip(h.fast, gradients, strict=True)]
+        slows = [SLOW * m + (1 - SLOW) * g for m, g in zip(h.slow, gradients, strict=True)]
         squares = [
-            SQUARE * v + (1 - SQUARE) * g * g for v, g in zip(before[2], gradients, strict=True)
+            SQUARE * v + (1 - SQUARE) * g * g for v, g in zip(h.square, gradients, strict=True)
         ]
         rows = [
             jnp.stack([*map(_mean, (g * g, g * m, m * m, fast * fast, slow * slow, abs(g)))])
-            for g, m, fast, slow in zip(gradients, before[0], fasts, slows, strict=True)
+            for g, m, fast, slow in zip(gradients, h.fast, fasts, slows, strict=True)
         ]
         means = Means(*_stacked(rows, self.p.dtype, len(Means._fields)).T)
-        weights = [1 - beta ** (state.t + 1) for beta in (FAST, SLOW, SQUARE)]
+        weights = _weights(t)
         shapes = [x.shape for x in thetas]
         size = self._sizes(_stacked(list(map(_mean_square, thetas)), self.p.dtype), shapes)
-        figures = renewed(Figures(*state.figures.T), means)
-        x = network_inputs(
-            figures, means, size, shapes, self._clock(state.t), (weights[0], weights[1])
-        )
+        figures = renewed(Figures(*kept.T), means)
+        x = network_inputs(figures, means, size, shapes, self._clock(t), (weights[0], weights[1]))
         w, y, z = self._network(x)
         length = jnp.clip(figures.length + self._kappa() * jnp.tanh(z), -FARTHEST, FARTHEST)
-        scale = self._rates(length + y, shapes) * self._factor(state.t) * size
-        g = []
+        scale = self._rates(length + y, shapes) * self._factor(t) * size
+        steps = []
         for k, gradient in enumerate(gradients):
             root = jax.lax.rsqrt(squares[k] / weights[2] + TINY)
             ahead = FAST * fasts[k] / weights[0] + (1 - FAST) * gradient
@@ -173,10 +186,9 @@ class Blend(LearnedOptimizer):
             # What had no gradient yet stays, though whitening would mix it with others.
             white = jnp.where(ahead == 0, 0.0, _unit(whiten(ahead)))
             u += w[k, 0] * (white if gradient.ndim > 1 else adam)
-            g.append((-scale[k] * _unit(u)).astype(jnp.result_type(leaves[k])))
+            steps.append(-scale[k] * _unit(u))
         kept = jnp.stack(figures._replace(length=length), 1)
-        fast, slow, square = (treedef.unflatten(tree) for tree in (fasts, slows, squares))
-        return treedef.unflatten(g), BlendState(fast, slow, square, kept, state.t + 1)
+        return steps, Tensors(fasts, slows, squares), kept
 
     def _network(
         self, x: Float[Array, "tensors features"]
@@ -213,6 +225,48 @@ class Blend(LearnedOptimizer):
         share = (t + 1) / (self.horizon + 1)
         down = jnp.clip((share - WARM_UP) / (1 - WARM_UP), 0.0, 1.0)
         return jnp.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + jnp.cos(math.pi * down)))
+
+
+def _weights(t: Float[Array, ""]) -> list[Array]:
+    """Return 1 − β^t of the running means after a step."""
+    return [1 - beta ** (t + 1) for beta in (FAST, SLOW, SQUARE)]
+
+
+def _reference(m: Blend, *given: Any) -> tuple[list[Array], Tensors, Array]:
+    """Return what `Blend._renew` does, in plain JAX: the reference."""
+    return m._renew(*given)
+
+
+# The derivatives are those of the reference: XLA cannot look into the kernel.
+@jax.custom_jvp
+def _fused(m: Blend, *given: Any) -> tuple[list[Array], Tensors, Array]:
+    """Compute what `_reference` computes, on a CPU by the kernel in C++."""
+    return jax.lax.platform_dependent(m, *given, cpu=_native, default=_reference)
+
+
+@_fused.defjvp
+def _fused_jvp(given: Any, tangents: Any) -> tuple[Any, Any]:
+    return jax.jvp(_reference, given, tangents)
+
+
+def _native(
+    m: Blend, gradients: list[Array], thetas: list[Array], h: Tensors, figures: Array, t: Array
+) -> tuple[list[Array], Tensors, Array]:
+    shapes = [x.shape for x in thetas]
+    fast, slow, square = _weights(t)
+    moment = Moment(fast, slow, square, m._clock(t), m._factor(t), m._kappa())
+    phi = (m.p, m.W_1, m.b_1, m.W_2, m.b_2)
+    return blend_update(phi, moment, shapes, gradients, thetas, h, figures)
+
+
+def _fuses(m: Blend, gradients: list[Array], thetas: list[Array], h: Tensors, *rest: Array) -> bool:
+    """Return whether there is a kernel for these, and worth its call."""
+    shapes = [[x.shape for x in arrays] for arrays in (gradients, thetas, *h)]
+    is_alike = len(gradients) > 0 and all(each == shapes[0] for each in shapes)
+    # Many short vectors under `vmap` are one long one to XLA, and many calls of the network here.
+    mean = sum(x.size for x in gradients) / max(1, len(gradients))
+    pays = mean >= VECTOR or any(x.ndim > 1 for x in gradients)
+    return is_alike and pays and _ffi.can_run(*jax.tree.leaves((m, gradients, thetas, h, rest)))
 
 
 def _unit(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

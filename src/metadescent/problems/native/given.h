@@ -49,6 +49,18 @@ class Given {
     look(name, buffer, shape, renews, true);
   }
 
+  // That a buffer is of 32-bit floats in this shape and lies somewhere, and no more.
+  void shaped(const std::string& name, const ffi::AnyBuffer& buffer, const Shape& shape) {
+    if (!fits()) return;
+    const bool is_float = buffer.element_type() == ffi::DataType::F32;
+    const auto own = buffer.dimensions();
+    if (!is_float || !std::equal(own.begin(), own.end(), shape.begin(), shape.end()))
+      return refuse(name + " is " + (is_float ? "" : "not ") + "of 32-bit floats in the shape " +
+                    written(shape_of(buffer)) + " and must be of 32-bit floats in " +
+                    written(shape));
+    if (buffer.element_count() && buffer.untyped_data() == nullptr) refuse(name + " lies nowhere");
+  }
+
   bool fits() const { return wrong_.empty(); }
   ffi::Error error() const { return ffi::Error::InvalidArgument(wrong_); }
 
@@ -65,16 +77,9 @@ class Given {
 
   void look(const std::string& name, const ffi::AnyBuffer& buffer, const Shape& shape,
             const void* renews, bool is_written) {
-    if (!fits()) return;
-    const bool is_float = buffer.element_type() == ffi::DataType::F32;
-    const auto own = buffer.dimensions();
-    if (!is_float || !std::equal(own.begin(), own.end(), shape.begin(), shape.end()))
-      return refuse(name + " is " + (is_float ? "" : "not ") + "of 32-bit floats in the shape " +
-                    written(shape_of(buffer)) + " and must be of 32-bit floats in " +
-                    written(shape));
-    if (buffer.element_count() == 0) return;
+    shaped(name, buffer, shape);
+    if (!fits() || buffer.element_count() == 0) return;
     const char* begin = static_cast<const char*>(buffer.untyped_data());
-    if (begin == nullptr) return refuse(name + " lies nowhere");
     const Span span{begin, begin + buffer.element_count() * sizeof(float), is_written};
     int meetings = 0;
     for (const Span& other : spans_) {

@@ -2,7 +2,12 @@
 
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 namespace metadescent {
 
@@ -38,6 +43,19 @@ inline Vector fill(float x) { return Vector{} + x; }
 // A register's worth of floats that lie anywhere; of the last ones there may be fewer.
 typedef float Anywhere __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float))));
 
+#if defined(__AVX512F__)
+inline __mmask16 first(int64_t count) { return (1u << count) - 1u; }
+
+inline void store_some(float* p, Vector v, int64_t count) {
+  if (count >= LANES) return void(*reinterpret_cast<Anywhere*>(p) = v);
+  _mm512_mask_storeu_ps(p, first(count), (__m512)v);
+}
+
+inline Vector load_some(const float* p, int64_t count) {
+  if (count >= LANES) return *reinterpret_cast<const Anywhere*>(p);
+  return (Vector)_mm512_maskz_loadu_ps(first(count), p);
+}
+#else
 inline void store_some(float* p, Vector v, int64_t count) {
   if (count >= LANES) return void(*reinterpret_cast<Anywhere*>(p) = v);
   for (int64_t l = 0; l < count; ++l) p[l] = v[l];
@@ -48,6 +66,20 @@ inline Vector load_some(const float* p, int64_t count) {
   Vector v{};
   for (int64_t l = 0; l < count; ++l) v[l] = p[l];
   return v;
+}
+#endif
+
+// 1/√x of positive numbers that are not denormal, to 2e-7 of it; of ∞ it may be 0 or no number.
+inline Vector rsqrt(Vector x) {
+#if defined(__AVX512F__)
+  const Vector y = (Vector)_mm512_rsqrt14_ps((__m512)x);
+  return y * (1.5f - 0.5f * x * y * y);
+#elif defined(__AVX__)
+  return 1.0f / (Vector)_mm256_sqrt_ps((__m256)x);
+#else
+  for (int l = 0; l < LANES; ++l) x[l] = 1.0f / std::sqrt(x[l]);
+  return x;
+#endif
 }
 
 // tanh(x) = x P(x²)/Q(x²), a rational fit whose relative error is 6e-9 on [-8, 8], before rounding;
