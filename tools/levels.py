@@ -1,4 +1,4 @@
-"""Measure how far AdamW gets on each network of `assorted`: its a and u.
+"""Measure how far AdamW gets on each network of `assorted`, and write `assorted_levels.py`.
 
     python tools/levels.py
 
@@ -7,6 +7,7 @@ means of eight runs, at the best of thirteen rates, going up over the first twen
 and down by half a cosine.
 """
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from metadescent._files import write_atomically
 from metadescent.bench.rivals import warm_up_and_cosine
+from metadescent.problems import assorted_levels
 from metadescent.problems.assorted import LEAST, PARTS, WORST, Trained, f_of
 from metadescent.problems.from_function import FromFunction
 from metadescent.problems.small_data import draw_examples
@@ -60,10 +63,12 @@ def ends(part: Trained, data: Any, num_steps: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    drawn = draw_examples()
+    drawn, lines = draw_examples(), []
     for name, part in PARTS.items():
         short, long = (ends(part, drawn[part.examples], steps) for steps in (250, 500))
-        u = max(SMALLEST, short.min() - long.min())
-        print(
-            f"{name:16} a {long.min():.2f}  u {u:.2g}  rate {RATES[long.argmin()]:.2g}", flush=True
-        )
+        a, u = float(long.min()), max(SMALLEST, float(short.min() - long.min()))
+        lines.append(f'    "{name}": ({a:.3g}, {u:.2g}),')
+        print(f"{lines[-1]}  rate {RATES[long.argmin()]:.2g}", flush=True)
+    rows = "\n".join(lines)
+    head = Path(assorted_levels.__file__).read_text(encoding="utf-8").partition("{")[0]
+    write_atomically(Path(assorted_levels.__file__), f"{head}{{\n{rows}\n}}\n")

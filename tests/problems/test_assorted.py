@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from metadescent.problems.assorted import LEAST, PARTS, WORST, Trained, f_of, train_of
+from metadescent.problems.assorted import LEAST, PARTS, WORST, f_of, train_of
+from metadescent.problems.assorted_levels import LEVELS
 from metadescent.problems.small_data import draw_examples
 from metadescent.problems.small_networks import begin
 
@@ -15,33 +16,35 @@ DRAWN = draw_examples()
 KEY = jax.random.key(0)
 
 
-def doublings(f: float, part: Trained) -> float:
+def doublings(f: float, name: str) -> float:
     """What a loss counts, in plain arithmetic."""
-    x = (math.log(f + LEAST) - part.a) / part.u
+    a, u = LEVELS[name]
+    x = (math.log(f + LEAST) - a) / u
     return math.copysign(math.log(1 + abs(x)), x)
 
 
 @pytest.mark.parametrize("name", ["two layers", "student", "letters", "factors"])
 def test_the_gradient_is_that_of_f_and_the_value_counts_doublings(name: str) -> None:
     part = PARTS[name]
-    f, theta = train_of(part, DRAWN).sample(KEY), begin(KEY, part.sizes)
+    f, theta = train_of(part, LEVELS[name], DRAWN).sample(KEY), begin(KEY, part.sizes)
     value, gradient = jax.value_and_grad(f.loss)(theta, KEY)
     _, batch = f.arguments(KEY)
     loss, own = jax.value_and_grad(lambda theta: f_of(part, theta, batch))(theta)
-    assert float(value) == pytest.approx(doublings(float(loss), part), rel=1e-4)
+    assert float(value) == pytest.approx(doublings(float(loss), name), rel=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), gradient, own)
 
 
 def test_what_is_not_finite_counts_as_the_worst() -> None:
     part = PARTS["student"]
-    f = train_of(part, DRAWN).sample(KEY)
+    f = train_of(part, LEVELS["student"], DRAWN).sample(KEY)
     theta = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), begin(KEY, part.sizes))
-    assert float(f.loss(theta, KEY)) == pytest.approx(doublings(WORST, part), rel=1e-4)
+    assert float(f.loss(theta, KEY)) == pytest.approx(doublings(WORST, "student"), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_every_part_starts_well_behind_adamw() -> None:
     for name, part in PARTS.items():
-        f = train_of(part, DRAWN).sample(KEY)
+        f = train_of(part, LEVELS[name], DRAWN).sample(KEY)
         # Two doublings of time at the least, or there would be nothing to learn.
         assert float(f.loss(begin(KEY, part.sizes), KEY)) > math.log(3), name
 

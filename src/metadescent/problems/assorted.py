@@ -10,7 +10,8 @@ of a line, a wave and a surface. No task of `metadescent bench` has their data (
 a_k is log f where AdamW ends after 500 steps, with the best rate for this network and half a
 cosine, and u_k how much higher it ends after 250. So what is summed counts doublings of the number
 of steps: 0 is level with AdamW at its end, and 1 is where AdamW is in half the time. Without u_k
-the networks whose f goes to 0 would outweigh those whose f cannot. `tools/levels.py` measures both.
+the networks whose f goes to 0 would outweigh those whose f cannot. `tools/levels.py`
+measures both.
 """
 
 from functools import partial
@@ -21,6 +22,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from metadescent.problems.assorted_levels import LEVELS
 from metadescent.problems.base import Named, Problem
 from metadescent.problems.from_function import FromFunction
 from metadescent.problems.small_data import Examples, draw_examples
@@ -47,60 +49,54 @@ WORST = 1e4
 
 
 class Trained(NamedTuple):
-    """A network to be trained: on which examples, by how large minibatches, and AdamW's a and u."""
+    """A network to be trained: on which examples, and by how large minibatches."""
 
     net: Net
     sizes: tuple[tuple[int, ...], ...]
     examples: str
     batch_size: int
-    a: float
-    u: float
 
 
 relu, tanh = partial(dense, jax.nn.relu), partial(dense, jnp.tanh)
 PARTS = {
-    "two layers": Trained(relu, ((64, 32), (32, 10)), "noisy", 64, -1.30, 0.19),
-    "wrong labels": Trained(tanh, ((64, 16), (16, 16), (16, 10)), "doubtful", 16, -0.65, 0.15),
-    "softmax": Trained(relu, ((64, 10),), "drowned", 64, -5.83, 1.1),
-    "clouds": Trained(partial(dense, jax.nn.elu), ((20, 64), (64, 6)), "clouds", 32, -1.92, 0.097),
-    "student": Trained(relu, ((12, 32), (32, 1)), "taught", 32, -2.42, 0.45),
-    "line": Trained(relu, ((30, 1),), "line", 16, -4.62, 0.05),
-    "autoencoder": Trained(tanh, ((64, 24), (24, 64)), "same", 64, -3.34, 0.35),
-    "normalized": Trained(normalized, ((64, 32), (32, 32), (32, 10)), "drowned", 64, -0.48, 0.11),
-    "pictures": Trained(relu, ((576, 32), (32, 10)), "mistaken", 16, -3.49, 0.74),
-    "deep pictures": Trained(
-        relu, ((576, 32), (32, 32), (32, 32), (32, 10)), "spotted", 48, -4.11, 1.2
-    ),
-    "wide": Trained(tanh, ((64, 64), (64, 64), (64, 10)), "noisy", 64, -1.41, 0.23),
-    "picture softmax": Trained(relu, ((576, 10),), "mistaken", 64, -6.55, 2.4),
-    "words": Trained(relu, ((600, 24), (24, 8)), "bags", 32, -5.35, 1.6),
-    "letters": Trained(embedded, ((81, 12), (36, 48), (48, 27)), "letters", 64, 1.05, 0.058),
-    "factors": Trained(factored, ((200, 8), (120, 8)), "rated", 64, -3.22, 1.2),
-    "categories": Trained(embedded, ((120, 6), (24, 64), (64, 2)), "sorted", 64, -3.65, 0.56),
-    "wave": Trained(waves, ((1, 5),), "wave", 16, -7.69, 0.05),
-    "surface": Trained(tanh, ((2, 24), (24, 24), (24, 1)), "surface", 64, -7.23, 0.56),
-    "residual": Trained(residual, ((64, 24), *[(24, 24)] * 6, (24, 10)), "noisy", 32, -1.10, 0.17),
-    "attentive": Trained(
-        attentive, ((8, 16), (16, 48), (16, 16), (16, 10)), "faint", 16, -0.22, 0.19
-    ),
-    "recurrent": Trained(recurrent, ((8, 24), (24, 24), (24, 10)), "faint", 64, -2.02, 0.46),
-    "convolutional": Trained(convolutional, ((9, 8), (128, 10)), "noisy", 32, -1.03, 0.09),
+    "two layers": Trained(relu, ((64, 32), (32, 10)), "noisy", 64),
+    "wrong labels": Trained(tanh, ((64, 16), (16, 16), (16, 10)), "doubtful", 16),
+    "softmax": Trained(relu, ((64, 10),), "drowned", 64),
+    "clouds": Trained(partial(dense, jax.nn.elu), ((20, 64), (64, 6)), "clouds", 32),
+    "student": Trained(relu, ((12, 32), (32, 1)), "taught", 32),
+    "line": Trained(relu, ((30, 1),), "line", 16),
+    "autoencoder": Trained(tanh, ((64, 24), (24, 64)), "same", 64),
+    "normalized": Trained(normalized, ((64, 32), (32, 32), (32, 10)), "drowned", 64),
+    "pictures": Trained(relu, ((576, 32), (32, 10)), "mistaken", 16),
+    "deep pictures": Trained(relu, ((576, 32), (32, 32), (32, 32), (32, 10)), "spotted", 48),
+    "wide": Trained(tanh, ((64, 64), (64, 64), (64, 10)), "noisy", 64),
+    "picture softmax": Trained(relu, ((576, 10),), "mistaken", 64),
+    "words": Trained(relu, ((600, 24), (24, 8)), "bags", 32),
+    "letters": Trained(embedded, ((81, 12), (36, 48), (48, 27)), "letters", 64),
+    "factors": Trained(factored, ((200, 8), (120, 8)), "rated", 64),
+    "categories": Trained(embedded, ((120, 6), (24, 64), (64, 2)), "sorted", 64),
+    "wave": Trained(waves, ((1, 5),), "wave", 16),
+    "surface": Trained(tanh, ((2, 24), (24, 24), (24, 1)), "surface", 64),
+    "residual": Trained(residual, ((64, 24), *[(24, 24)] * 6, (24, 10)), "noisy", 32),
+    "attentive": Trained(attentive, ((8, 16), (16, 48), (16, 16), (16, 10)), "faint", 16),
+    "recurrent": Trained(recurrent, ((8, 24), (24, 24), (24, 10)), "faint", 64),
+    "convolutional": Trained(convolutional, ((9, 8), (128, 10)), "noisy", 32),
 }
-"""By name; a and u are from `tools/levels.py`."""
 
 
 def make_assorted() -> Problem:
     """Return all of them together."""
     drawn = draw_examples()
-    return Together([train_of(part, drawn) for part in PARTS.values()], apart=True)
+    parts = [train_of(part, LEVELS[name], drawn) for name, part in PARTS.items()]
+    return Together(parts, apart=True)
 
 
-def train_of(part: Trained, drawn: dict[str, Examples]) -> Problem:
+def train_of(part: Trained, level: tuple[float, float], drawn: dict[str, Examples]) -> Problem:
     """Return the problem of training a network: its value is s(…), and its gradient that of f."""
 
     def loss(theta: Layers, key: PRNGKeyArray, batch: tuple[Array, Array]) -> Array:
         f = f_of(part, theta, batch)
-        return _counted(f, _doublings(f, part))
+        return _counted(f, _doublings(f, *level))
 
     return FromFunction(
         loss, partial(begin, sizes=part.sizes), drawn[part.examples], batch_size=part.batch_size
@@ -127,10 +123,10 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
     return primals[1], tangents[0]
 
 
-def _doublings(f: Array, part: Trained) -> Array:
+def _doublings(f: Array, a: float, u: float) -> Array:
     """Return s((log(f + 10⁻⁴) − a) / u)."""
     bounded = jnp.where(jnp.isfinite(f), jnp.clip(f, 0.0, WORST), WORST)
-    x = (jnp.log(bounded + LEAST) - part.a) / part.u
+    x = (jnp.log(bounded + LEAST) - a) / u
     return jnp.sign(x) * jnp.log1p(jnp.abs(x))
 
 
@@ -141,7 +137,7 @@ RECIPE = {
     "steps": 500,
     "unroll": 50,
     "weigh_from": 150,
-    "epochs": 18,
+    "epochs": 30,
     "episodes": 8,
     "meta_rate": 0.007,
     "average": 0.985,

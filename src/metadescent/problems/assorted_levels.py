@@ -1,0 +1,26 @@
+"""How far AdamW gets on each network of `assorted`, a and u; written by `tools/levels.py`."""
+
+LEVELS = {
+    "two layers": (-1.32, 0.21),
+    "wrong labels": (-0.66, 0.16),
+    "softmax": (-0.3, 0.05),
+    "clouds": (-3.1, 0.26),
+    "student": (-2.04, 0.43),
+    "line": (-4.63, 0.05),
+    "autoencoder": (-3.27, 0.35),
+    "normalized": (-0.47, 0.096),
+    "pictures": (-0.28, 0.059),
+    "deep pictures": (-1.74, 0.63),
+    "wide": (-1.41, 0.24),
+    "picture softmax": (-0.27, 0.05),
+    "words": (-2.32, 1.1),
+    "letters": (1.03, 0.061),
+    "factors": (-3.21, 1.4),
+    "categories": (-3.56, 0.56),
+    "wave": (-7.66, 0.05),
+    "surface": (-7.33, 0.73),
+    "residual": (-1.1, 0.16),
+    "attentive": (-0.22, 0.18),
+    "recurrent": (-1.99, 0.49),
+    "convolutional": (-1.03, 0.091),
+}
