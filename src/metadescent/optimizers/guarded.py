@@ -85,25 +85,7 @@ class Guarded(LearnedOptimizer):
             raise UserError("guard measures steps by θ and was given none; pass params")
         return _moved(self, updates, state, params, extra_args)
 
-    def step(
-        self, updates: Updates, state: GuardState, params: PyTree, extra_args: dict[str, Any]
-    ) -> tuple[Updates, GuardState]:
-        """Return the step for a gradient that is finite."""
-        g, h = self.rule.update(updates, state.rule, params, **extra_args)
-        is_sound = are_finite((g, h))
-        gradients, treedef = jax.tree.flatten(updates)
-        given = map(treedef.flatten_up_to, (g, params, state.replaced))
-        moved = [
-            self._of_tensor(*tensor, is_sound) for tensor in zip(gradients, *given, strict=True)
-        ]
-        begun = jax.tree.leaves(self.rule.init(params))
-        leaves, form = jax.tree.flatten(h)
-        pairs = zip(leaves, begun, strict=True)
-        h = form.unflatten(jnp.where(is_sound, x, x_0.astype(x.dtype)) for x, x_0 in pairs)
-        replaced = treedef.unflatten(count for _, count in moved)
-        return treedef.unflatten(x for x, _ in moved), GuardState(h, replaced, state.not_finite)
-
-    def _of_tensor(
+    def of_tensor(
         self,
         gradient: Float[Array, "*n"],
         g: Float[Array, "*n"],
@@ -133,10 +115,22 @@ def _moved(
     zeros = jax.tree.map(jnp.zeros_like, updates)
     # Under `vmap` both branches are run, and a NaN would reach derivatives of what is not chosen.
     gradients = jax.tree.map(lambda x, zero: jnp.where(is_finite, x, zero), updates, zeros)
-    return jax.lax.cond(
+    # Nothing but the rule, so that it is the same program and has the same bits as without a guard.
+    g, h = jax.lax.cond(
         is_finite,
-        lambda: m.step(gradients, state, params, extra_args),
-        lambda: (zeros, state._replace(not_finite=state.not_finite + 1)),
+        lambda: m.rule.update(gradients, state.rule, params, **extra_args),
+        lambda: (zeros, state.rule),
+    )
+    is_sound = are_finite((g, h))
+    leaves, treedef = jax.tree.flatten(gradients)
+    rows = zip(leaves, *map(treedef.flatten_up_to, (g, params, state.replaced)), strict=True)
+    moved = [m.of_tensor(x, g, theta, r, is_sound) for x, g, theta, r in rows]
+    pairs = zip(jax.tree.leaves(h), jax.tree.leaves(m.rule.init(params)), strict=True)
+    h = [jnp.where(is_sound, x, begun.astype(x.dtype)) for x, begun in pairs]
+    return treedef.unflatten(x for x, _ in moved), GuardState(
+        jax.tree.structure(state.rule).unflatten(h),
+        treedef.unflatten(count for _, count in moved),
+        state.not_finite + ~is_finite,
     )
 
 

@@ -53,7 +53,7 @@ class Guard:
         hidden = rule.hidden()
         # Hidden units that are not finite make g that is not, so there are few numbers to look at.
         moments = [x for name, xs in row.leaves.items() if name not in hidden for x in xs]
-        is_broken = ~_are_finite(moments)
+        is_broken = ~_are_finite(moments, row.device)
         thetas = [local(p) for p in params]
         steps = g.split([theta.numel() for theta in thetas])
         rms, size = _measured(steps, thetas, params)
@@ -66,7 +66,7 @@ class Guard:
             fits = torch.zeros_like(fits)
         gradients = gradient.split([theta.numel() for theta in thetas])
         tensors = zip(fits.tolist(), steps, gradients, size, states, strict=True)
-        return torch.cat([x if fit else self._safe(*tensor) for fit, x, *tensor in tensors])
+        return torch.cat([g if fit else self._safe(x, s, h) for fit, g, x, s, h in tensors])
 
     def _safe(self, gradient: Tensor, size: Tensor, state: dict[str, Any]) -> Tensor:
         """Return the safe step of one tensor, and count it."""
@@ -86,7 +86,10 @@ def counts_of(given: dict[str, Any], owner: str) -> dict[str, Tensor]:
     counts = {name: given[name] for name in COUNTS if name in given}
     for name, x in counts.items():
         if not isinstance(x, Tensor) or x.numel() != 1:
-            raise UserError(f"{name} of {owner} must be a tensor of one number; begin anew")
+            raise UserError(
+                f"{name} of {owner} must be a tensor of one number; try "
+                "optimizer.state.pop(parameter), which begins anew"
+            )
     return {name: x.detach().cpu().long().reshape(()) for name, x in counts.items()}
 
 
@@ -104,10 +107,13 @@ def _measured(
     return (squares[:, 0] / numel).sqrt(), (squares[:, 1] / numel + 1 / n).sqrt()
 
 
-def _are_finite(xs: Sequence[Tensor]) -> Tensor:
+def _are_finite(xs: Sequence[Tensor], device: torch.device) -> Tensor:
     """Return whether all numbers are finite."""
-    largest = torch._foreach_norm([x for x in xs if x.numel()], float("inf"))  # pyright: ignore[reportPrivateImportUsage]
-    return torch.stack(largest).isfinite().all() if largest else torch.tensor(True)
+    xs = [x for x in xs if x.numel()]
+    if not xs:
+        return torch.tensor(True, device=device)
+    largest = torch._foreach_norm(xs, float("inf"))  # pyright: ignore[reportPrivateImportUsage]
+    return torch.stack(largest).isfinite().all()
 
 
 def _is_anywhere(flag: Tensor, params: Sequence[Tensor]) -> bool:

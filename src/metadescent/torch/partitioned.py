@@ -69,9 +69,7 @@ def read_groups(path: Path) -> list[Group]:
     guards = [None if call is None else build(Guard, call) for _, _, call in pairs]
     # Where φ of each rule lies in the file.
     starts = [f"rules/{number}/" for number in range(len(rules))] if divided else [""]
-    starts = [
-        start + ("rule/" if guard else "") for start, guard in zip(starts, guards, strict=True)
-    ]
+    starts = [x + "rule/" if guard else x for x, guard in zip(starts, guards, strict=True)]
     leaves, _ = read_tensors(path)
     expected = {
         start + name: ("float32", shape)
