@@ -75,7 +75,7 @@ class Guard:
         return -length * gradient.sign()
 
 
-def counted(states: Iterable[dict[str, Any]]) -> dict[str, int]:
+def guard_totals(states: Iterable[dict[str, Any]]) -> dict[str, int]:
     """Return the steps of tensors that were replaced, and the steps whose ∇ was not finite."""
     replaced, not_finite = ([int(h.get(name, 0)) for h in states] for name in COUNTS)
     return {"replaced": sum(replaced), "not_finite": max(not_finite, default=0)}

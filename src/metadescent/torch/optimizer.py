@@ -20,7 +20,7 @@ from torch.optim.optimizer import ParamsT
 from metadescent import zoo
 from metadescent._errors import UserError, require_kind
 from metadescent.torch import shard
-from metadescent.torch.guarded import Guard, counted
+from metadescent.torch.guarded import Guard, guard_totals
 from metadescent.torch.member import Member, rest, shape_of, states_here
 from metadescent.torch.options import BEFORE, add_step, check_options
 from metadescent.torch.partitioned import fingerprint, number_of, read_groups, wrappers
@@ -128,7 +128,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
     @property
     def guarded(self) -> dict[str, int]:
         """Return how many tensors' steps a guard replaced, and how many ∇ were not finite."""
-        return counted(self.state.values())
+        return guard_totals(self.state.values())
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
