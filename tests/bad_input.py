@@ -161,6 +161,8 @@ CALLS: dict[str, Any] = {
     "Pace: corners": lambda: md.optimizers.Pace(corners=True, key=KEY),
     "with_state_dtype: of Optax": lambda: md.optimizers.with_state_dtype(optax.sgd(0.1), "f2"),
     "AtRest: of Optax": lambda: md.optimizers.AtRest(optax.sgd(0.1)),
+    "Guarded: of Optax": lambda: md.optimizers.Guarded(optax.sgd(0.1)),
+    "Guarded: limit": lambda: md.optimizers.Guarded(LSTM, limit=-1.0),
     "Chained: nothing": lambda: md.optimizers.Chained([]),
     "Chained: a rule": lambda: md.optimizers.Chained([LSTM, optax.sgd(0.1)]),
     "InTurn: nothing": lambda: md.optimizers.InTurn([]),

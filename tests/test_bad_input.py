@@ -149,6 +149,11 @@ SENTENCES = {
         "rule is GradientTransformationExtraArgs(init=<function chain.<loc… and must be a "
         "learned optimizer; try metadescent.load"
     ),
+    "Guarded: of Optax": (
+        "rule is GradientTransformationExtraArgs(init=<function chain.<loc… and must be a "
+        "learned optimizer; try metadescent.load"
+    ),
+    "Guarded: limit": "limit is -1.0 and must be at least 1e-12",
     "Chained: nothing": "the chain is empty; give one rule or more",
     "Chained: a rule": (
         "GradientTransformationExtraArgs is not coordinatewise and cannot be in such a chain; "

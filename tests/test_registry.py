@@ -529,7 +529,10 @@ WRITTEN = [
     "optax.adam(learning_rate=0.01)",
     "lstm(layers=(3,)) >> pace(corners=3)",
     "lstm(layers=(3,)) >> relative >> warm-up",
+    "lstm(layers=(3,)) >> guard",
+    "lstm(layers=(3,)) >> relative >> guard(limit=0.2, rate=0.01)",
     "* -> lstm(layers=(3,))",
+    "conv/* -> rnnprop >> guard + * -> optax.adam(learning_rate=0.01) >> guard",
     "conv/* -> lstm(layers=(3,)) >> pace + out/* -> rnnprop + * -> optax.sgd(learning_rate=0.1)",
 ]
 

@@ -4,6 +4,7 @@
     chain   call >> call                      lstm >> pace
     groups  leaves -> rule + leaves -> rule   conv/* -> lstm + * -> rnnprop
     sum     call + call                       mnist + convex
+    guard   the last call of a chain          lstm >> guard
 
 Options are literals, so nothing is evaluated. A name may be that of something in a file,
 `my file (1).py:lines`, whose path may have spaces and brackets of its own, and signs if it exists.
@@ -90,6 +91,18 @@ def calls(spec: Spec) -> list[Call]:
         case Sum(terms):
             branches = terms
     return [call for branch in branches for call in calls(branch)]
+
+
+GUARD = "guard"
+"""The call that ends the chain of a rule that is guarded."""
+
+
+def guard_of(spec: Spec) -> tuple[Spec, Call | None]:
+    """Return a rule without the guard behind it, and that guard, if there is one."""
+    if not isinstance(spec, Chain) or spec.links[-1].name != GUARD:
+        return spec, None
+    *links, guard = spec.links
+    return (Chain(tuple(links)) if len(links) > 1 else links[0]), guard
 
 
 def renamed(spec: Spec, name: Callable[[str], str]) -> Any:

@@ -5,11 +5,12 @@ Beyond those names, `module:Class` and `path/to/file.py:Class` name what lives o
 there it may also be an instance, or what returns one when it is called. Any of them takes options
 the way Python writes them: `quadratic(dimension=20)`. Problems joined by plus signs are one problem
 that has them side by side: `mnist + convex`. So are optimizers that have each leaves of their own:
-`conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`.
+`conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`. `lstm >> guard` is a rule with a guard.
 """
 
 import inspect
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from jaxtyping import PRNGKeyArray
 
 from metadescent._errors import UserError
 from metadescent._names import build, discovered, look_up, maker_outside, parameters_of
-from metadescent._spec import Call, Chain, Groups, Rule, Spec, Sum, calls, parse
+from metadescent._spec import GUARD, Call, Chain, Groups, Rule, Spec, Sum, calls, guard_of, parse
 from metadescent.descent.outside import try_problem
 from metadescent.meta.estimators.base import Estimator
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.chained import Chained, InTurn, chain
+from metadescent.optimizers.guarded import Guarded
 from metadescent.optimizers.partitioned import ByHand, Partitioned
 from metadescent.problems.base import Named, Problem
 from metadescent.problems.together import Together
@@ -108,7 +110,9 @@ def make_optimizer(spec: str | Spec, key: PRNGKeyArray) -> LearnedOptimizer:
         >>> [type(rule).__name__ for rule in both.rules]
         ['LSTM', 'RNNProp']
     """
-    tree = parse(spec) if isinstance(spec, str) else spec
+    tree, guard = guard_of(parse(spec) if isinstance(spec, str) else spec)
+    if guard is not None:
+        return build(partial(Guarded, make_optimizer(tree, key)), guard)
     match tree:
         case Groups(groups):
             keys = jax.random.split(key, len(groups))
@@ -120,6 +124,8 @@ def make_optimizer(spec: str | Spec, key: PRNGKeyArray) -> LearnedOptimizer:
             keys = jax.random.split(key, len(links))
             return chain([make_optimizer(link, k) for link, k in zip(links, keys, strict=True)])
     call = _as_call(tree)
+    if call.name == GUARD:
+        raise UserError(f"{GUARD} stands behind the rules that it guards; try lstm >> {GUARD}")
     if call.name.startswith("optax."):
         return ByHand(_of_optax(call), str(call))
     if ":" not in call.name:
@@ -184,6 +190,15 @@ def spec_of(m: LearnedOptimizer) -> Spec:
 def _rule_of(m: LearnedOptimizer) -> Rule:
     if isinstance(m, Chained | InTurn):
         return Chain(tuple(map(_call_of, m.rules)))
+    if isinstance(m, Guarded):
+        if isinstance(m.rule, Partitioned):
+            raise UserError(
+                "a partition with a guard has no specification; guard each of its rules, as in "
+                f"'conv/* -> lstm >> {GUARD} + * -> lstm >> {GUARD}'"
+            )
+        rule = _rule_of(m.rule)
+        links = rule.links if isinstance(rule, Chain) else (rule,)
+        return Chain((*links, Call(GUARD, _options_of(m, partial(Guarded, m.rule)))))
     return _call_of(m)
 
 
@@ -197,13 +212,18 @@ def _call_of(m: LearnedOptimizer) -> Call:
         raise UserError(
             f"what makes this {kind.__name__} is not known; name it, such as optimizer={example!r}"
         )
+    return Call(name, _options_of(m, kind))
+
+
+def _options_of(m: LearnedOptimizer, make: Any) -> dict[str, Any]:
+    """Return those options of what makes m that are not its defaults."""
     options = {}
-    for option, parameter in inspect.signature(kind).parameters.items():
+    for option, parameter in inspect.signature(make).parameters.items():
         # An option that nothing keeps says where φ begins, and φ itself is kept.
         value = next(_kept(m, option), parameter.default)
         if value != parameter.default:
             options[option] = value.item() if isinstance(value, np.generic) else value
-    return Call(name, options)
+    return options
 
 
 def _kept(m: eqx.Module, option: str) -> Iterator[Any]:

@@ -68,7 +68,7 @@ IN_TURN = [
 
 @pytest.fixture(
     scope="module",
-    params=[*IN_TURN, "* -> lstm", "lstm >> relative", "anytime >> proportional"],
+    params=[*IN_TURN, "* -> lstm", "lstm >> relative", "anytime >> proportional", "lstm >> guard"],
 )
 def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Updates of every kind, from one compiled program."""

@@ -31,7 +31,7 @@ ODD = {
 EXTRA = {"value": jnp.ones(()), "unknown": jnp.zeros(3)}
 
 
-# A partition and a chain have no names of their own.
+# A partition, a chain and a guard have no names of their own.
 # Hundreds of small programs, where others have a few.
 LONG = {"pictorial", "tailored"}
 IN_TURN = [
@@ -47,6 +47,7 @@ IN_TURN = [
         "lstm >> pace",
         "lstm >> relative",
         "anytime >> proportional",
+        "lstm >> guard",
     ],
 )
 def name(request: pytest.FixtureRequest) -> str:

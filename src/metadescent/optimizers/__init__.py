@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "appendix_d.ntm_l_bfgs": ["NTMLBFGS"],
         "base": ["Coordinatewise", "LearnedOptimizer"],
         "chained": ["Chained", "InTurn", "chain"],
+        "guarded": ["Guarded"],
         "lstm": ["LSTM"],
         "modulated": ["Modulated"],
         "pace": ["Pace"],

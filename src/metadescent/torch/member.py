@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from metadescent._errors import UserError, require_kind
 from metadescent.torch import shard
+from metadescent.torch.guarded import COUNTS, counts_of
 from metadescent.torch.partitioned import Group
 from metadescent.torch.row import Flat, Tensors
 
@@ -180,6 +181,9 @@ class Member:
         require_kind(f"the state of {self.called}", given, dict, "a dict of tensors")
         if hasattr(self.p, shard.IS_FLAT):
             given = shard.of_features(given)
+        # They come and go with the guard, so that a run may go on with one or without.
+        counts = counts_of(given, self.called) if self.part.guard else {}
+        given = {name: x for name, x in given.items() if name not in COUNTS}
         if given.keys() != leaves.keys():
             raise UserError(
                 f"the state of {self.called} has {', '.join(sorted(given))} where "
@@ -189,7 +193,7 @@ class Member:
             require_kind(f"{name} of {self.called}", given[name], Tensor, "a tensor")
             hint = "it was saved from another optimizer or model"
             self._require_shape(name, given[name], (*shape, *p.shape), hint)
-        return {
+        return counts | {
             name: shard.like(p, given[name].to(p.device, dtype, copy=True)).contiguous()
             for name, (_, dtype, p) in leaves.items()
         }

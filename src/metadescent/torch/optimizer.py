@@ -5,9 +5,10 @@ groups and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and 
 kernels.
 """
 
+import dataclasses
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torch.optim.optimizer import ParamsT
 from metadescent import zoo
 from metadescent._errors import UserError, require_kind
 from metadescent.torch import shard
+from metadescent.torch.guarded import Guard, guard_totals
 from metadescent.torch.member import (
     Member,
     RowKey,
@@ -30,27 +32,10 @@ from metadescent.torch.member import (
 from metadescent.torch.options import BEFORE, add_step, check_options
 from metadescent.torch.partitioned import fingerprint, number_of, read_groups, wrappers
 from metadescent.torch.row import Row
+from metadescent.torch.states import States
 
 LOW = 0.01
 """An lr up to which it is probably the rate of another optimizer, such as Adam's."""
-
-
-class States(defaultdict[Tensor, Any]):
-    """h of every parameter, which prints shapes and dtypes in place of numbers."""
-
-    def __repr__(self) -> str:
-        leaves = (
-            f"{brief(p)}: {{{', '.join(f'{name}: {brief(x)}' for name, x in h.items())}}}"
-            for p, h in self.items()
-        )
-        return f"{{{', '.join(leaves)}}}"
-
-
-def brief(x: Any) -> str:
-    """Return a tensor's dtype and shape as in float32[20, 3], and anything else as it prints."""
-    if not isinstance(x, Tensor):
-        return repr(x)
-    return f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}"
 
 
 class LearnedOptimizer(torch.optim.Optimizer):
@@ -74,6 +59,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
             torch.bfloat16. Moments and counts stay in float32. May differ by group.
         steps: T, for an optimizer that has a schedule or a clock in parts of a run; what it was
             trained for, or none, if not given. May differ by group.
+        guard: whether steps that are not finite or far too long are replaced by safe ones, and
+            counted in `guarded`.
         foreach, fused: ignored; there is one way of computing a step.
         capturable, differentiable: False, as a step cannot be captured or differentiated.
             `torch.compile` leaves the step as it is.
@@ -115,6 +102,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         at_rest: bool = False,
         state_dtype: torch.dtype = torch.float32,
         steps: float | int | None = None,
+        guard: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
@@ -125,6 +113,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
         optimizer = zoo.pinned(optimizer)
         path = zoo.path(optimizer)
         self._parts = read_groups(path)
+        if guard:
+            self._parts = [dataclasses.replace(x, guard=x.guard or Guard()) for x in self._parts]
         self._identity = {"optimizer": str(optimizer), "fingerprint": fingerprint(path)}
         self._names: dict[Tensor, str] = {}
         self._forget()
@@ -146,6 +136,11 @@ class LearnedOptimizer(torch.optim.Optimizer):
     def identity(self) -> dict[str, str]:
         """Return what `repr` and `state_dict` say of the optimizer: its name and fingerprint."""
         return dict(self._identity)
+
+    @property
+    def guarded(self) -> dict[str, int]:
+        """Return how many tensors' steps a guard replaced, and how many ∇ were not finite."""
+        return guard_totals(self.state.values())
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -291,10 +286,15 @@ class LearnedOptimizer(torch.optim.Optimizer):
         sizes = [theta.numel() for theta in thetas]
         gradient = torch.cat([m.gradient() for m in members]).to(torch.float32)
         states = states_here(members, [self.state[m.p] for m in members])
-        steps = members[0].row_key.steps
+        steps, params = members[0].row_key.steps, [m.p for m in members]
         rule = part.rule if steps is None else part.rule.for_steps(steps)
         row = Row.of(part.shapes, states, device, part.tensor_shapes, blockwise=rule.blockwise)
-        g = rule.update_row(part.on(device), gradient, row, [m.p for m in members])
+        update = partial(rule.update_row, part.on(device), row=row, params=params)
+        if part.guard is None:
+            g = update(gradient)
+        else:
+            own = [self.state[p] for p in params]
+            g = part.guard.step(rule, update, gradient, row, params, own)
         if any(m.group["at_rest"] for m in members):
             rest(g, gradient, states)
         # Once a dtype, and not once a parameter.

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from metadescent._errors import UserError, require_kind
 from metadescent._names import build, discovered
-from metadescent._spec import Call, Chain, Groups, Spec, parse
+from metadescent._spec import Call, Chain, Groups, Spec, guard_of, parse
 from metadescent._text import nearest
 from metadescent.torch.chained import ChainedRule
+from metadescent.torch.guarded import Guard
 from metadescent.torch.rule import Rule, Shapes, Tensors
 from metadescent.zoo import tensors
 from metadescent.zoo.cards import read_card
@@ -39,11 +40,12 @@ WRAPPERS = {
 
 @dataclass(frozen=True)
 class Group:
-    """What a group takes, its rule, and its φ."""
+    """What a group takes, its rule, its φ, and its guard if it has one."""
 
     takes: str
     rule: Rule
     phi: Tensors = field(repr=False)
+    guard: Guard | None = None
     _copies: dict[torch.device, Tensors] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -67,9 +69,12 @@ def read_groups(path: Path) -> list[Group]:
     """Read the groups of an optimizer from its file, unless PyTorch has no such rule."""
     spec = parse(read_card(path)["optimizer"])
     divided = isinstance(spec, Groups)
-    rules = [(takes, _rule(path, of)) for takes, of in (spec.groups if divided else [("*", spec)])]
+    pairs = [(takes, *guard_of(of)) for takes, of in (spec.groups if divided else [("*", spec)])]
+    rules = [(takes, _rule(path, of)) for takes, of, _ in pairs]
+    guards = [None if call is None else build(Guard, call) for _, _, call in pairs]
     # Where φ of each rule lies in the file.
     starts = [f"rules/{number}/" for number in range(len(rules))] if divided else [""]
+    starts = [x + "rule/" if guard else x for x, guard in zip(starts, guards, strict=True)]
     leaves, _ = read_tensors(path)
     expected = {
         start + name: ("float32", shape)
@@ -78,9 +83,9 @@ def read_groups(path: Path) -> list[Group]:
     }
     require_fit(path, leaves, expected)
     groups = []
-    for start, (takes, rule) in zip(starts, rules, strict=True):
+    for start, (takes, rule), guard in zip(starts, rules, guards, strict=True):
         phi = {name: _tensor(leaves[start + name]) for name in rule.phi_shapes()}
-        groups.append(Group(takes, rule, phi))
+        groups.append(Group(takes, rule, phi, guard))
     return groups
 
 
