@@ -1,6 +1,6 @@
 """Write the scores of docs/bench.md from the JSON of `metadescent bench`.
 
-    metadescent bench general --begun --horizons 500 --json scores.json --plot docs/figures/bench
+    metadescent bench mlp-robust-lstm --begun --horizons 500 --json scores.json
     python tools/write_scores.py scores.json
 
 For each horizon there are two tables: what the scores come to, and a row for each task, with the

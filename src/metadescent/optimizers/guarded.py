@@ -29,9 +29,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from metadescent._errors import UserError, require, require_kind
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates
-
-TAU = 100.0
-"""Replaced steps after which the safe step is 1/√2 as long."""
+from metadescent.optimizers.guard_constants import LIMIT, RATE, TAU
 
 
 class GuardState(NamedTuple):
@@ -68,7 +66,7 @@ class Guarded(LearnedOptimizer):
     limit: float = eqx.field(static=True)
     rate: float = eqx.field(static=True)
 
-    def __init__(self, rule: LearnedOptimizer, limit: float = 0.5, rate: float = 0.03):
+    def __init__(self, rule: LearnedOptimizer, limit: float = LIMIT, rate: float = RATE):
         require_kind("rule", rule, LearnedOptimizer, "a learned optimizer; try metadescent.load")
         require("limit", limit, 1e-12)
         require("rate", rate, 1e-12)

@@ -80,10 +80,10 @@ def rule_of(work: Benching, place: int = 0) -> AnyOptimizer:
     if rival := RIVALS.get(work.optimizer):
         return rival.at(place, work.steps)
     name = trained_of(work.optimizer)
+    # First the trained one, as that refuses code of strangers, which a card may name.
+    m = load(name, trust=work.trust)
     if is_begun(work.optimizer):
         m = as_it_begins(read_card(zoo.path(name)), f"the card of {name}")
-    else:
-        m = load(name, trust=work.trust)
     return for_open_steps(m, work.steps)
 
 

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metadescent._errors import UserError, require
+from metadescent.optimizers.guard_constants import LIMIT, RATE, TAU
 from metadescent.torch.row import Row
 from metadescent.torch.rule import Rule
 from metadescent.torch.shard import is_shared, local, over_parts
 
-TAU = 100.0
 COUNTS = ("replaced", "not_finite")
 """The leaves of a parameter's state that count its steps that were replaced, and that were 0."""
 
@@ -25,8 +25,8 @@ COUNTS = ("replaced", "not_finite")
 class Guard:
     """What a step may be."""
 
-    limit: float = 0.5
-    rate: float = 0.03
+    limit: float = LIMIT
+    rate: float = RATE
 
     def __post_init__(self) -> None:
         require("limit", self.limit, 1e-12)
