@@ -1,12 +1,13 @@
 """Measure how far AdamW gets on each network of `assorted`, and write `assorted_levels.py`.
 
-    python tools/levels.py
+    python tools/levels.py [NAME ...]
 
 a is log(f + 10⁻⁴) over the last tenth of 500 steps, and u how much higher it is over that of 250:
 means of eight runs, at the best of thirteen rates, going up over the first twentieth of the steps
-and down by half a cosine.
+and down by half a cosine. Given names, only these are measured anew.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from metadescent._files import write_atomically
 from metadescent.bench.rivals import warm_up_and_cosine
 from metadescent.problems import assorted_levels
 from metadescent.problems.assorted import LEAST, PARTS, WORST, Trained, f_of
+from metadescent.problems.assorted_levels import LEVELS
 from metadescent.problems.from_function import FromFunction
 from metadescent.problems.small_data import draw_examples
 from metadescent.problems.small_networks import begin
@@ -65,6 +67,9 @@ def ends(part: Trained, data: Any, num_steps: int) -> np.ndarray:
 if __name__ == "__main__":
     drawn, lines = draw_examples(), []
     for name, part in PARTS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            lines.append(f'    "{name}": {LEVELS[name]},')
+            continue
         short, long = (ends(part, drawn[part.examples], steps) for steps in (250, 500))
         a, u = float(long.min()), max(SMALLEST, float(short.min() - long.min()))
         lines.append(f'    "{name}": ({a:.3g}, {u:.2g}),')

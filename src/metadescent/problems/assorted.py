@@ -4,8 +4,9 @@
     s(x) = sign(x) log(1 + |x|)
 
 Classifiers of several depths, widths, activations and batches, a normalized, a recurrent, an
-attentive, a residual and a convolutional one, embeddings, autoencoders, regressions of a teacher,
-of a line, a wave and a surface. No task of `metadescent bench` has their data (`small_data`).
+attentive, a residual and a convolutional one, embeddings, autoencoders, regressions of teachers,
+of a line, a wave and a surface, networks that are to satisfy an equation, and the rates of an
+epidemic. No task of `metadescent bench` has their data (`small_data`).
 
 a_k is log f where AdamW ends after 500 steps, with the best rate for this network and half a
 cosine, and u_k how much higher it ends after 250. So what is summed counts doublings of the number
@@ -22,10 +23,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from metadescent._errors import require
 from metadescent.problems.assorted_levels import LEVELS
 from metadescent.problems.base import Named, Problem
 from metadescent.problems.from_function import FromFunction
 from metadescent.problems.small_data import Examples, draw_examples
+from metadescent.problems.small_equations import carried, epidemic, membrane, oscillator
 from metadescent.problems.small_networks import (
     Layers,
     Net,
@@ -81,13 +84,21 @@ PARTS = {
     "attentive": Trained(attentive, ((8, 16), (16, 48), (16, 16), (16, 10)), "faint", 16),
     "recurrent": Trained(recurrent, ((8, 24), (24, 24), (24, 10)), "faint", 64),
     "convolutional": Trained(convolutional, ((9, 8), (128, 10)), "noisy", 32),
+    "hard lesson": Trained(relu, ((24, 96), (96, 1)), "hardly taught", 64),
+    "many factors": Trained(factored, ((400, 6), (300, 6)), "rated by many", 64),
+    "oscillator": Trained(oscillator, ((1, 20), (20, 20), (20, 1)), "moments", 32),
+    "carried": Trained(carried, ((2, 20), (20, 20), (20, 1)), "places", 64),
+    "membrane": Trained(membrane, ((2, 16), (16, 16), (16, 1)), "inside", 48),
+    "epidemic": Trained(epidemic, ((1, 3),), "outbreaks", 16),
 }
 
 
-def make_assorted() -> Problem:
-    """Return all of them together."""
+def make_assorted(count: int = len(PARTS)) -> Problem:
+    """Return the first `count` of them together."""
+    require("count", count, 1, len(PARTS))
     drawn = draw_examples()
-    parts = [train_of(part, LEVELS[name], drawn) for name, part in PARTS.items()]
+    chosen = list(PARTS.items())[:count]
+    parts = [train_of(part, LEVELS[name], drawn) for name, part in chosen]
     return Together(parts, apart=True)
 
 

@@ -23,4 +23,10 @@ LEVELS = {
     "attentive": (-0.22, 0.18),
     "recurrent": (-1.99, 0.49),
     "convolutional": (-1.03, 0.091),
+    "hard lesson": (-2.45, 0.15),
+    "many factors": (-1.22, 0.66),
+    "oscillator": (-7.9, 0.8),
+    "carried": (-8.2, 2.1),
+    "membrane": (-2.43, 0.05),
+    "epidemic": (-8.52, 0.05),
 }

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from metadescent.problems.data.digits import load_digits
+from metadescent.problems.small_equations import epidemic
 
 SEED = 0
 
@@ -37,6 +38,12 @@ def draw_examples() -> dict[str, Examples]:
         "line": _line(random),
         "wave": _wave(random),
         "surface": _surface(random),
+        "hardly taught": _hardly_taught(random),
+        "rated by many": _rated(random, people=400, things=300),
+        "moments": _nothing(random.uniform(0, 2.5, size=(2048, 1)), 3),
+        "places": _nothing(random.uniform(size=(4096, 2)), 3),
+        "inside": _nothing(random.uniform(size=(4096, 2)), 1),
+        "outbreaks": _outbreaks(random),
     }
 
 
@@ -92,10 +99,10 @@ def _sorted(random: np.random.Generator) -> Examples:
     return columns, (worth[:, 0] * worth[:, 1] + worth[:, 2] > worth[:, 3]).astype(int)
 
 
-def _rated(random: np.random.Generator) -> Examples:
-    """Return pairs of 200 people and 120 things, and how much the former like the latter."""
-    pairs = random.integers([200, 120], size=(8192, 2))
-    tastes: Any = random.normal(size=(200, 4)), random.normal(size=(120, 4))
+def _rated(random: np.random.Generator, people: int = 200, things: int = 120) -> Examples:
+    """Return pairs of people and things, and how much the former like the latter."""
+    pairs = random.integers([people, things], size=(8192, 2))
+    tastes: Any = random.normal(size=(people, 4)), random.normal(size=(things, 4))
     likings = (tastes[0][pairs[:, 0]] * tastes[1][pairs[:, 1]]).sum(1, keepdims=True) / 2
     return pairs, likings + 0.2 * random.normal(size=likings.shape)
 
@@ -124,3 +131,23 @@ def _surface(random: np.random.Generator) -> Examples:
     """Return places in a square, and the height of a smooth surface."""
     x = random.uniform(-1, 1, size=(2048, 2)).astype(np.float32)
     return x, np.sin(3 * x[:, :1]) * np.cos(2 * x[:, 1:])
+
+
+def _hardly_taught(random: np.random.Generator) -> Examples:
+    """Return what a network of 6 units says of 24 numbers, with much noise."""
+    x = random.normal(size=(8192, 24)).astype(np.float32)
+    hidden = np.maximum(x @ random.normal(size=(24, 6)) / 24**0.5, 0)
+    return x, hidden @ random.normal(size=(6, 1)) + 0.3 * random.normal(size=(8192, 1))
+
+
+def _nothing(x: np.ndarray, conditions: int) -> Examples:
+    """Return points, and that each of some conditions is to be 0 there."""
+    return x.astype(np.float32), np.zeros((len(x), conditions), np.float32)
+
+
+def _outbreaks(random: np.random.Generator) -> Examples:
+    """Return how many are infected at first, and as counted afterwards, with noise."""
+    start = np.exp(random.uniform(np.log(0.003), np.log(0.1), size=(2048, 1)))
+    rates = np.array([-0.8, 0.5, -1.0])
+    days = np.asarray(epidemic([(np.zeros((1, 3)), rates)], start.astype(np.float32)))
+    return start, days + 0.01 * random.normal(size=days.shape)
