@@ -12,14 +12,19 @@ import jax
 PAUSE = 0.02
 
 
-def seconds_of(call: Callable[[], Any]) -> float:
+Clock = Callable[[], float]
+
+
+def seconds_of(call: Callable[[], Any], clock: Clock = time.perf_counter) -> float:
     """Return the seconds until what a call returns is there."""
-    started = time.perf_counter()
+    started = clock()
     jax.block_until_ready(call())
-    return time.perf_counter() - started
+    return clock() - started
 
 
-def in_turn(forms: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+def in_turn(
+    forms: Mapping[str, Callable[[], Any]], repeats: int, clock: Clock = time.perf_counter
+) -> dict[str, list[float]]:
     """Run each form once to warm up, then each in turn `repeats` times; return all seconds.
 
     A round begins one form later than the round before, so that none is always after the same.
@@ -32,7 +37,7 @@ def in_turn(forms: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, l
         for i in range(len(names)):
             name = names[(first + i) % len(names)]
             time.sleep(PAUSE)
-            seconds[name].append(seconds_of(forms[name]))
+            seconds[name].append(seconds_of(forms[name], clock))
     return seconds
 
 

@@ -13,7 +13,7 @@ import torch
 
 from metadescent import zoo
 from metadescent.registry import make_optimizer
-from metadescent.torch import LearnedOptimizer
+from metadescent.torch import LearnedOptimizer, native
 from metadescent.torch.stack import SIDE_BY_SIDE, sides
 from metadescent.zoo import file as artifact
 
@@ -26,6 +26,15 @@ SHAPES = [
 Arrays = list[np.ndarray]
 DEPTH = 12
 """Its place among the figures that the network looks at."""
+
+
+@pytest.fixture(params=["kernel", "operations"], autouse=True)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it with the kernel in C++ and without."""
+    if request.param == "operations":
+        monkeypatch.setattr(native, "kernel", lambda: None)
+    elif native.kernel() is None:
+        pytest.skip("no C++ compiler")
 
 
 @pytest.fixture(scope="module")

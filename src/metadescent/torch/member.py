@@ -168,7 +168,8 @@ class Member:
         addresses = array("q", map(Tensor.data_ptr, leaves.values()))
         # The kernel reads float32 alone.
         is_whole = self.group["state_dtype"] == torch.float32 and device.type == "cpu"
-        its = addresses[: len(self.part.shapes)].tobytes() if is_whole else None
+        read = len(self.part.shapes) + len(self.part.tensor_shapes)
+        its = addresses[:read].tobytes() if is_whole else None
         flat = Flat(n, leaves, its)
         if n <= SMALL and not is_shared:
             lengths = [*map(Tensor.numel, leaves.values())]

@@ -1,5 +1,7 @@
 """The LSTM's step on rows of coordinates on a CPU, fused: what `lstm.cc` beside this computes.
 
+`blend.cc` is in the same library; `native_blend.py` calls it.
+
 It is an accelerator and nothing more: where there is no compiler, on another device, in another
 precision or with `METADESCENT_NATIVE=0` in the environment, PyTorch's operations do the same.
 """
@@ -27,6 +29,8 @@ TYPES = {
     "metadescent_lstm_update": [INT, POINTER, ctypes.c_float, *[POINTER] * 4, INT],
     # parts, rows, matrix, columns, whether it is back.
     "metadescent_bring": [POINTER, POINTER, POINTER, INT, INT],
+    # φ, h in parts, arrays, numbers, traits, threads.
+    "metadescent_blend_step": [*[POINTER] * 5, INT],
 }
 WRONG = (None, "x", "φ", "h", "memory that two of them share, or part of it")
 """What the kernel says that it cannot take, before it has touched anything."""
@@ -35,7 +39,7 @@ WRONG = (None, "x", "φ", "h", "memory that two of them share, or part of it")
 @functools.cache
 def kernel() -> ctypes.CDLL | None:
     """Return the library in C, which the first call compiles and loads, or None."""
-    sources = [Path(__file__).with_name("lstm.cc")]
+    sources = [Path(__file__).with_name(name) for name in ("lstm.cc", "blend.cc")]
     path = _kernels.compiled(sources, instead="PyTorch's", costs="a step takes 2 to 4")
     if path is None:
         return None
@@ -147,12 +151,12 @@ def _run(x: Tensor, phi: Sequence[Tensor], state: H, scale: float, g: Tensor | N
     threads = 1 if n <= GRAIN else torch.get_num_threads()
     wrong = library.metadescent_lstm_update(
         layers,
-        _matrices(phi),
+        matrices(phi),
         scale,
-        _matrices([x]),
-        None if apart else _matrices(h),
+        matrices([x]),
+        None if apart else matrices(h),
         places,
-        None if g is None else _matrices([g]),
+        None if g is None else matrices([g]),
         threads,
     )
     if wrong:
@@ -172,7 +176,7 @@ def _is_plain(x: Tensor) -> bool:
     )
 
 
-def _matrices(tensors: Sequence[Tensor]) -> ctypes.Array:
+def matrices(tensors: Sequence[Tensor]) -> ctypes.Array:
     """Return where tensors lie: address, rows, columns, stride, and the room that there is."""
     numbers: list[Any] = []
     for x in tensors:

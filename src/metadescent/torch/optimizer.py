@@ -284,19 +284,25 @@ class LearnedOptimizer(torch.optim.Optimizer):
         part, device = members[0].part, members[0].p.device
         thetas = [shard.local(m.p) for m in members]
         sizes = [theta.numel() for theta in thetas]
-        gradient = torch.cat([m.gradient() for m in members]).to(torch.float32)
+        gradients = [m.gradient() for m in members]
         states = states_here(members, [self.state[m.p] for m in members])
         steps, params = members[0].row_key.steps, [m.p for m in members]
         rule = part.rule if steps is None else part.rule.for_steps(steps)
         row = Row.of(part.shapes, states, device, part.tensor_shapes, blockwise=rule.blockwise)
-        update = partial(rule.update_row, part.on(device), row=row, params=params)
-        if part.guard is None:
-            g = update(gradient)
-        else:
-            own = [self.state[p] for p in params]
-            g = part.guard.step(rule, update, gradient, row, params, own)
-        if any(m.group["at_rest"] for m in members):
-            rest(g, gradient, states)
+        phi, is_resting = part.on(device), any(m.group["at_rest"] for m in members)
+        # A guard and rest look at all of ∇.
+        looks = part.guard is not None or is_resting
+        g = None if looks else rule.update_apart(phi, gradients, row, params)
+        if g is None:
+            gradient = torch.cat(gradients).to(torch.float32)
+            update = partial(rule.update_row, phi, row=row, params=params)
+            if part.guard is None:
+                g = update(gradient)
+            else:
+                own = [self.state[p] for p in params]
+                g = part.guard.step(rule, update, gradient, row, params, own)
+            if is_resting:
+                rest(g, gradient, states)
         # Once a dtype, and not once a parameter.
         rounded = {dtype: g.to(dtype).split(sizes) for dtype in {x.dtype for x in thetas}}
         by_group: dict[int, list[int]] = {}

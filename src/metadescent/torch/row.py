@@ -52,7 +52,7 @@ class Block(NamedTuple):
 
 
 class Flat(NamedTuple):
-    """h of one parameter, flat, and where its coordinates' lie if a kernel can read them."""
+    """h of one parameter, flat, and where its leaves lie if a kernel can read them."""
 
     size: int
     leaves: Tensors
@@ -90,13 +90,13 @@ class Row:
         """
         leaves = {name: [h.leaves[name] for h in states] for name in names}
         whole = {name: [h.leaves[name] for h in states] for name in of_tensors}
-        if not blockwise:
-            return cls(leaves, [], device, of_tensors=whole)
         sizes = [h.size for h in states]
-        blocks, places = cut(sizes, block(device)), None
-        if names and device.type == "cpu" and any(part.is_several for part in blocks):
+        blocks, places = cut(sizes, block(device)) if blockwise else [], None
+        # A kernel of a rule that is not blockwise takes all at once.
+        is_several = not blockwise or any(part.is_several for part in blocks)
+        if names and device.type == "cpu" and is_several:
             places = native.places([h.addresses for h in states], sizes)
-        which = {name: k for k, name in enumerate(names)}
+        which = {name: k for k, name in enumerate((*names, *of_tensors))}
         return cls(leaves, blocks, device, places, which, whole)
 
     def each(

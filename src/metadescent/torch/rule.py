@@ -76,6 +76,15 @@ class Rule(ABC):
         """
         return row.each(lambda x, h: self.update(phi, x, h), gradient, self.hidden())
 
+    def update_apart(
+        self, phi: Tensors, gradients: Sequence[Tensor], row: Row, params: Params
+    ) -> Float[Tensor, " n"] | None:
+        """Do what `update_row` does, given ∇ of each parameter, flat, or return None.
+
+        A rule whose kernel reads gradients where they lie says so; others get them side by side.
+        """
+        return None
+
     def for_steps(self, steps: float | int) -> "Rule":
         """Return m with T = `steps`, if it has a `horizon`; it is itself otherwise."""
         if not hasattr(self, "horizon"):

@@ -106,6 +106,24 @@ def sides(shape: Sequence[int]) -> tuple[int, int]:
     return math.prod(shape[:-1]), shape[-1]
 
 
+def larger_side(shape: Sequence[int]) -> int:
+    """Return n, the larger side of a matrix, and 1 for what is none."""
+    return max(1, *sides(shape)) if len(shape) > 1 else 1
+
+
+def aspect_of(shape: Sequence[int]) -> float:
+    """Return log(k/n), of the smaller side of a matrix and the larger one."""
+    if len(shape) < 2:
+        return 0.0
+    k, n = sorted(max(1, side) for side in sides(shape))
+    return math.log(k / n)
+
+
+def depth_of(params: Sequence[Tensor]) -> int:
+    """Return L, the number of matrices, at least 1."""
+    return max(1, sum(p.ndim > 1 for p in params))
+
+
 def sums_over_parts(sums: Float[Tensor, "tensors _"], params: Sequence[Tensor]) -> Tensor:
     """Return sums over whole tensors, given those over the part of each that is here."""
     together: dict[object, list[int]] = {}

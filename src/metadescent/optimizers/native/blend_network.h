@@ -32,6 +32,8 @@ struct Tensor {
   float *g, *fast_after, *slow_after, *square_after, *figures_after;
   int64_t rows, columns;
   bool is_matrix;
+  // Whether its size is not among the figures yet, but is what it is now.
+  bool is_new = false;
   Learned learned;
 
   const Numbers& numbers() const { return *reinterpret_cast<const Numbers*>(step); }
@@ -66,7 +68,7 @@ inline Mix decide(const Tensor& t, const Sums& sums, double white) {
   float size = std::sqrt(mean[Sums::THETA] + std::exp(2.0f * phi.p[1]) / t.traits[3]);
   size /= std::sqrt(1.0f + size / c.ceiling * (size / c.ceiling));
 
-  const float *f = t.figures, length = f[4], start = f[5];
+  const float *f = t.figures, length = f[4], start = t.is_new ? size : f[5];
   float* after = t.figures_after;
   const float root = 1.0f / std::sqrt(mean[Sums::SQUARE] + c.tiny);
   const float agrees = mean[Sums::ALONG] * root / std::sqrt(mean[Sums::BEFORE] + c.tiny);

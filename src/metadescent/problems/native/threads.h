@@ -4,11 +4,68 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
+#include <vector>
 
 namespace metadescent {
+
+// A pool of one call, for callers without XLA: its threads are started when there is first something
+// for them, and have ended when it goes.
+class Threads {
+ public:
+  explicit Threads(int64_t count) : count_(count) {}
+  ~Threads() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      is_over_ = true;
+      // Whoever shared it has done it by now.
+      work_.clear();
+    }
+    wake_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+  int64_t num_threads() const { return count_; }
+  void Schedule(std::function<void()> work) {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      work_.push_back(std::move(work));
+    }
+    wake_.notify_one();
+    if (static_cast<int64_t>(threads_.size()) + 1 >= count_) return;
+    try {
+      threads_.emplace_back([this] { serve(); });
+    } catch (const std::system_error&) {  // no thread to be had: the others do its work
+    }
+  }
+
+ private:
+  void serve() {
+    for (std::unique_lock<std::mutex> lock(mutex_);;) {
+      wake_.wait(lock, [this] { return is_over_ || !work_.empty(); });
+      if (is_over_) return;
+      const std::function<void()> work = std::move(work_.front());
+      work_.pop_front();
+      lock.unlock();
+      work();
+      lock.lock();
+    }
+  }
+
+  const int64_t count_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> work_;
+  bool is_over_ = false;
+  std::vector<std::thread> threads_;
+};
 
 // Run every chunk, on the calling thread and on the pool's: each thread that gets one calls worker()
 // for a function of its own and hands it chunks. Helpers that start too late find nothing left to do,

@@ -24,10 +24,18 @@ from metadescent.optimizers.blend_constants import (
     TINY,
     WARM_UP,
 )
-from metadescent.torch import shard
+from metadescent.torch import native_blend, shard
 from metadescent.torch.row import Row
 from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors
-from metadescent.torch.stack import Stack, sides, stacks_of, sums_over_parts
+from metadescent.torch.stack import (
+    Stack,
+    aspect_of,
+    depth_of,
+    larger_side,
+    sides,
+    stacks_of,
+    sums_over_parts,
+)
 from metadescent.torch.whitening import whiten_all
 
 Column = Float[Tensor, " tensors"]
@@ -73,9 +81,14 @@ class BlendRule(Rule):
     def update_row(
         self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
     ) -> Float[Tensor, " n"]:
+        if row.places is not None:
+            gradients = gradient.split([*row.places.sizes])
+            if (fused := self.update_apart(phi, gradients, row, params)) is not None:
+                return fused
+        t = torch.cat(row.of_tensors["t"], -1)
+        weights = _weights(t)
         stacks = stacks_of(gradient, row.leaves, params)
-        t, before = (torch.cat(row.of_tensors[name], -1) for name in ("t", "figures"))
-        weights = [1 - beta ** (t + 1) for beta in (FAST, SLOW, SQUARE)]
+        before = torch.cat(row.of_tensors["figures"], -1)
         # Directions are brought to length 1, so their factors are left out, or taken together.
         part, tiny = FAST / (1 - FAST) / weights[0], TINY * weights[2]
         g, sums = torch.empty_like(gradient), [gradient.new_zeros((0, 9))]
@@ -88,17 +101,16 @@ class BlendRule(Rule):
         for k, white in whites.items():
             white_sums[stacks[k].numbers, 0] = stacks[k].dot(white, white)
             # What had no gradient yet stays, though whitening would mix it with others.
-            white.mul_(torch.ne(stacks[k].of(g), 0.0, out=torch.empty_like(white)))
+            white.masked_fill_(stacks[k].of(g) == 0, 0.0)
         counts = t.new_tensor([max(1, p.numel()) for p in params])
         means = (
             sums_over_parts(torch.cat([torch.cat(sums), white_sums], 1), params) / counts[:, None]
         )
         x, size, figures = self._features(phi, means[:, :7], before, t, weights, params)
         w, y, z = self._network(phi, x)
-        kappa = KAPPA * min(1.0, 500 / self.horizon) if self.horizon else KAPPA
-        figures[4] = (before[4] + kappa * torch.tanh(z)).clamp(-FARTHEST, FARTHEST)
-        p, aspects = phi["p"], t.new_tensor([_aspect(p.shape) for p in params])
-        lengths = figures[4] + y - p[2] * math.log(_depth(params)) + p[3] * aspects / 2
+        figures[4] = (before[4] + self._kappa() * torch.tanh(z)).clamp(-FARTHEST, FARTHEST)
+        p, aspects = phi["p"], t.new_tensor([aspect_of(p.shape) for p in params])
+        lengths = figures[4] + y - p[2] * math.log(depth_of(params)) + p[3] * aspects / 2
         scale = torch.exp(p[0] + lengths) * self._factor(t) * size
         factors = _factors(w, means[:, 7:], params)
         for k, stack in enumerate(stacks):
@@ -113,6 +125,15 @@ class BlendRule(Rule):
         torch._foreach_add_(row.of_tensors["t"], 1.0)  # pyright: ignore[reportPrivateImportUsage]
         return g
 
+    def update_apart(
+        self, phi: Tensors, gradients: Sequence[Tensor], row: Row, params: Params
+    ) -> Float[Tensor, " n"] | None:
+        if not native_blend.can_step(row, params, gradients):
+            return None
+        t = torch.cat(row.of_tensors["t"], -1)
+        moments = (*_weights(t), self._clock(t), self._factor(t))
+        return native_blend.fused_step(phi, gradients, row, params, moments, self._kappa())
+
     def _features(
         self,
         phi: Tensors,
@@ -124,7 +145,7 @@ class BlendRule(Rule):
     ) -> tuple[Float[Tensor, "tensors features"], Column, Float[Tensor, "7 tensors"]]:
         """Return x of each tensor, its size and its next figures, among them ℓ as it was."""
         q_now, along, fast_before, fast, slow, flat, square = means.T
-        widths = t.new_tensor([_width(p.shape) for p in params])
+        widths = t.new_tensor([larger_side(p.shape) for p in params])
         size = torch.sqrt(square + torch.exp(2 * phi["p"][1]) / widths)
         size = size * torch.rsqrt(1 + (size / CEILING) ** 2)
         at_first = torch.where(t == 0, size, before[5])
@@ -149,8 +170,8 @@ class BlendRule(Rule):
             before[4],
             # 1 where all coordinates have gradients alike, towards 0 where few have any.
             flats / weights[1] - 0.7,
-            torch.full_like(t, math.log10(_depth(params))),
-            t.new_tensor([_aspect(p.shape) for p in params]) / 4,
+            torch.full_like(t, math.log10(depth_of(params))),
+            t.new_tensor([aspect_of(p.shape) for p in params]) / 4,
         ]
         figures = [agreed_fast, agreed_slow, q_fast, q_slow, before[4], at_first, flats]
         return torch.stack(rows, 1), size, torch.stack(figures)
@@ -162,6 +183,10 @@ class BlendRule(Rule):
         hidden = torch.tanh(x @ phi["W_1"].T + phi["b_1"])
         outputs = hidden @ phi["W_2"].T + phi["b_2"]
         return outputs[:, :DIRECTIONS], outputs[:, DIRECTIONS], outputs[:, DIRECTIONS + 1]
+
+    def _kappa(self) -> float:
+        """Return κ."""
+        return KAPPA * min(1.0, 500 / self.horizon) if self.horizon else KAPPA
 
     def _clock(self, t: Column) -> Column:
         """Return what time it is, on a scale of logarithms, where T counts as 500 steps."""
@@ -177,22 +202,9 @@ class BlendRule(Rule):
         return torch.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + torch.cos(math.pi * down)))
 
 
-def _width(shape: Sequence[int]) -> int:
-    """Return the larger side of a matrix, and 1 for what is none."""
-    return max(1, *sides(shape)) if len(shape) > 1 else 1
-
-
-def _aspect(shape: Sequence[int]) -> float:
-    """Return log(k/n)."""
-    if len(shape) < 2:
-        return 0.0
-    k, n = sorted(max(1, side) for side in sides(shape))
-    return math.log(k / n)
-
-
-def _depth(params: Params) -> int:
-    """Return L, at least 1."""
-    return max(1, sum(p.ndim > 1 for p in params))
+def _weights(t: Column) -> list[Column]:
+    """Return 1 − β^t of the running means after a step."""
+    return [1 - beta ** (t + 1) for beta in (FAST, SLOW, SQUARE)]
 
 
 def _renewed(
