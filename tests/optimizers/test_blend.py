@@ -106,6 +106,31 @@ def test_of_no_gradient_at_all_nothing_moves() -> None:
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(h))
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-12])
+@pytest.mark.parametrize("native", [True, False])
+def test_where_gradients_have_vanished_the_way_ends(
+    native: bool, size: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METADESCENT_NATIVE", str(int(native)))
+    m, theta = Blend(horizon=1000.0, key=KEY), {"w": jnp.ones((40, 24)), "b": jnp.ones(24)}
+
+    def step(carry: tuple, t: jax.Array) -> tuple:
+        theta, h = carry
+        draw = lambda x: size * jax.random.normal(jax.random.fold_in(KEY, t), x.shape)  # noqa: E731
+        gradient = jax.tree.map(lambda x: jnp.where(t < 20, draw(x), 0.0), theta)
+        g, h = m.update(gradient, h, theta)
+        return (optax.apply_updates(theta, g), h), g
+
+    # Long enough for the means to be denormal, and then 0.
+    _, ways = jax.jit(lambda carry: jax.lax.scan(step, carry, jnp.arange(900)))(
+        (theta, m.init(theta))
+    )
+    for g in jax.tree.leaves(ways):
+        lengths = np.sqrt(np.mean(np.square(g), axis=tuple(range(1, g.ndim))))
+        assert np.isfinite(lengths).all()
+        assert lengths[200:].sum() < 1e-2 * lengths[:20].sum()
+
+
 def test_the_order_of_columns_does_not_matter() -> None:
     def turned(theta: dict) -> dict:
         return {"w": theta["w"][:, ::-1], "b": theta["b"][::-1]}

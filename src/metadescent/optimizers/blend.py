@@ -6,7 +6,8 @@
     u = Σ_k w_k D_k,     (w, y, z) = W₂ tanh(W₁ x + b₁) + b₂
     ℓ_t = ℓ_{t−1} + κ tanh z,   ℓ_0 = 0
     r   = e^{p_0 + ℓ_t + y} · L^{−p_2} · (k/n)^{p_3/2}
-    g   = −r · c(t/T) · √(mean θ² + e^{2 p_1}/n) · u/√(mean u²)
+    s   = min(1, 20 √(mean m_.9² / mean_.9 ∇²))
+    g   = −r · s · c(t/T) · √(mean θ² + e^{2 p_1}/n) · u/√(mean u²)
 
 with means over a tensor's coordinates; n is the larger and k the smaller side of a matrix, and both
 are 1 of other tensors; L is the number of matrices. A coordinate holds three numbers. All that is
@@ -16,7 +17,8 @@ gradient agrees with those before it, which says whether steps are too short or 
 c goes up over the first twentieth of T steps and down by half a cosine; where T is not known it is
 (1 + t/τ)^(−1/2), which suits noise wherever a run is stopped. Whitening makes the steps of a matrix
 equally long in all directions (see `whitening`); a tensor of one axis has D_2 in its place. Before
-training w, y and z are about constant.
+training w, y and z are about constant. s is 1 but where gradients have vanished: what remains of
+their means then says ever less, and steps of full length along it would lead away for ever.
 
 Source: learned weights of known directions from Bello et al. (2017), "Neural optimizer search"; a
 network a tensor over such ratios from Metz et al. (2022), "VeLO"; steps in parts of θ from You,
@@ -56,6 +58,7 @@ from metadescent.optimizers.blend_figures import (
     depth,
     network_inputs,
     renewed,
+    strength,
     widths,
 )
 from metadescent.optimizers.native.blend import Moment, Tensors, blend_update
@@ -177,6 +180,7 @@ class Blend(LearnedOptimizer):
         w, y, z = self._network(x)
         length = jnp.clip(figures.length + self._kappa() * jnp.tanh(z), -FARTHEST, FARTHEST)
         scale = self._rates(length + y, shapes) * self._factor(t) * size
+        scale *= strength(figures, means, weights[0])
         steps = []
         for k, gradient in enumerate(gradients):
             root = jax.lax.rsqrt(squares[k] / weights[2] + TINY)

@@ -10,6 +10,8 @@ WARM_UP = 0.05
 TAU = 100.0
 CEILING = 10.0
 """Of a tensor's size: a large one grows by a part of this a step, and not of itself."""
+FAINT = 0.05
+"""Of m_.9 beside ∇ of late, below which steps become shorter; noise alone makes it 0.23."""
 TINY = 1e-30
 
 COEFFICIENTS = (3.4445, -4.775, 2.0315)

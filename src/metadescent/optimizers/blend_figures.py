@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metadescent.optimizers.blend_constants import FAST, SLOW, TINY
+from metadescent.optimizers.blend_constants import FAINT, FAST, SLOW, TINY
 
 Shapes = list[tuple[int, ...]]
 Tensors = Float[Array, " tensors"]
@@ -68,6 +68,13 @@ def renewed(figures: Figures, means: Means) -> Figures:
         figures.start,
         SLOW * figures.flat + (1 - SLOW) * means.absolute * root,
     )
+
+
+def strength(figures: Figures, means: Means, weight: Array) -> Tensors:
+    """Return s, given 1 − β^t of m_.9."""
+    share = means.fast / weight**2 / (figures.square_fast / weight + TINY)
+    # With a derivative at 0.
+    return jnp.minimum(jnp.sqrt(share + TINY) / FAINT, 1.0)
 
 
 def network_inputs(

@@ -16,7 +16,7 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from metadescent.optimizers.blend_constants import COEFFICIENTS, ITERATIONS, ROWS
+from metadescent.optimizers.blend_constants import COEFFICIENTS, ITERATIONS, ROWS, TINY
 
 
 def whiten(x: Float[Array, "*shape"], rows: int = ROWS) -> Float[Array, "*shape"]:
@@ -46,7 +46,8 @@ def whiten(x: Float[Array, "*shape"], rows: int = ROWS) -> Float[Array, "*shape"
     blocks = jnp.split(matrix, count, 0 if is_wide else 1)
     gram = jnp.stack([block @ block.T if is_wide else block.T @ block for block in blocks])
     trace = jnp.trace(gram, axis1=1, axis2=2)[:, None, None]
-    whole = jnp.where(trace > 0, trace, 1.0)
+    # Below, products are denormal and too coarse: the polynomial could grow without end.
+    whole = jnp.where(trace > TINY, trace, 1.0)
     roots = _root(gram / whole) / jnp.sqrt(whole)
     pairs = zip(roots, blocks, strict=True)
     white = [root @ block if is_wide else block @ root.T for root, block in pairs]

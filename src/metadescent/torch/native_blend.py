@@ -18,6 +18,7 @@ from metadescent._errors import UserError
 from metadescent.optimizers.blend_constants import (
     CEILING,
     COEFFICIENTS,
+    FAINT,
     FARTHEST,
     FAST,
     ITERATIONS,
@@ -134,7 +135,7 @@ def _numbers(
 ) -> Float[Tensor, "tensors numbers"]:
     """Return the numbers of a step for each tensor, in the order of `Numbers` in the kernel."""
     means = [x for beta in (FAST, SLOW, SQUARE) for x in (beta, 1 - beta)]
-    rest = (kappa, FARTHEST, CEILING, TINY, math.log(depth), *COEFFICIENTS, ITERATIONS, ROWS)
+    rest = (kappa, FARTHEST, CEILING, FAINT, TINY, math.log(depth), *COEFFICIENTS, ITERATIONS, ROWS)
     own = torch.stack([*moments], 1)
     count = len(own)
     before, after = (torch.tensor(x, **KIND).expand(count, -1) for x in (means, rest))

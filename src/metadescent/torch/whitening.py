@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from metadescent.optimizers.blend_constants import COEFFICIENTS, ITERATIONS, ROWS
+from metadescent.optimizers.blend_constants import COEFFICIENTS, ITERATIONS, ROWS, TINY
 
 
 def whiten_all(
@@ -37,7 +37,8 @@ def whiten_all(
     for together in numbers.values():
         gram = torch.cat([torch.bmm(blocks[k], blocks[k].mT) for k in together])
         trace = gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-        whole = torch.where(trace > 0, trace, 1.0)
+        # Below, products are denormal and too coarse: the polynomial could grow without end.
+        whole = torch.where(trace > TINY, trace, 1.0)
         roots = _root(gram.div_(whole)).div_(whole.sqrt())
         for k, root in zip(together, roots.split([len(blocks[k]) for k in together]), strict=True):
             white[k] = _applied(root, blocks[k], matrices[k])

@@ -156,7 +156,7 @@ double whiten(const Tensor& t, ForAll for_all) {
       Square& sum = grams[b * pieces];
       for (int64_t k = 1; k < pieces; ++k)
         for (int64_t i = 0; i < BLOCK * BLOCK; ++i) sum.x[i] += grams[b * pieces + k].x[i];
-      own->root(sum, blocks.height_of(b), c.coefficients, iterations);
+      own->root(sum, blocks.height_of(b), c.coefficients, iterations, c.tiny);
     };
   });
   std::vector<double> squares(blocks.count * pieces);

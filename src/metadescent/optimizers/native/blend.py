@@ -15,6 +15,7 @@ from metadescent._ffi import kernels
 from metadescent.optimizers.blend_constants import (
     CEILING,
     COEFFICIENTS,
+    FAINT,
     FARTHEST,
     FAST,
     ITERATIONS,
@@ -82,7 +83,7 @@ def blend_update(
 def _numbers(moment: Moment, matrices: int) -> Float[Array, " numbers"]:
     """Return the numbers of a step, in the order of `Numbers` in `blend.h`."""
     means = [x for beta in (FAST, SLOW, SQUARE) for x in (beta, 1 - beta)]
-    bounds = (FARTHEST, CEILING, TINY, math.log(matrices))
+    bounds = (FARTHEST, CEILING, FAINT, TINY, math.log(matrices))
     rest = (*COEFFICIENTS, ITERATIONS, ROWS)
     return jnp.stack([jnp.asarray(x, jnp.float32) for x in (*means, *moment, *bounds, *rest)])
 

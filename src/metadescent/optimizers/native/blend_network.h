@@ -15,7 +15,7 @@ constexpr int64_t DIRECTIONS = 3, FEATURES = 14, FIGURES = 7, TRAITS = 4;
 struct Numbers {
   float fast, to_fast, slow, to_slow, square, to_square;
   float weight_fast, weight_slow, weight_square, clock, factor;
-  float kappa, farthest, ceiling, tiny, log_depth;
+  float kappa, farthest, ceiling, faint, tiny, log_depth;
   float coefficients[3], iterations, rows;
 };
 constexpr int64_t NUMBERS = sizeof(Numbers) / sizeof(float);
@@ -113,9 +113,12 @@ inline Mix decide(const Tensor& t, const Sums& sums, double white) {
   const float r = std::exp(phi.p[0] + (lasting + out[DIRECTIONS]) - phi.p[2] * c.log_depth +
                            0.5f * phi.p[3] * t.traits[2]);
 
+  const float share = mean[Sums::FAST] / (c.weight_fast * c.weight_fast) /
+                      (renewed[2] / c.weight_fast + c.tiny);
+  const float strength = std::min(std::sqrt(share + c.tiny) / c.faint, 1.0f);
   const float adam = unit(sums.of[Sums::ADAM], t.size()) * (t.is_matrix ? out[1] : out[0] + out[1]);
   return {out[0] * unit(white, t.size()), adam * c.fast / c.weight_fast, adam * c.to_fast,
-          out[2] * unit(sums.of[Sums::SLOW_ADAM], t.size()), r * c.factor * size};
+          out[2] * unit(sums.of[Sums::SLOW_ADAM], t.size()), r * c.factor * size * strength};
 }
 
 }  // namespace metadescent

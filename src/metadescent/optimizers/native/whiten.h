@@ -133,11 +133,12 @@ class Whitener {
   }
 
   // The polynomial Q of a sum of `gram` for which Q X is white, in its place.
-  void root(Square& gram, int64_t h, const float* coefficients, int64_t iterations) {
+  void root(Square& gram, int64_t h, const float* coefficients, int64_t iterations, float tiny) {
     mirror(gram, h);
     float trace = 0.0f;
     for (int64_t i = 0; i < h; ++i) trace += gram.x[i * (BLOCK + 1)];
-    const float whole = trace > 0.0f ? trace : 1.0f;
+    // Below, products are denormal and too coarse: the polynomial could grow without end.
+    const float whole = trace > tiny ? trace : 1.0f;
     each(h, [&](int64_t i) { store(gram.x + i, load(gram.x + i) / whole); });
     Square *root = &a_, *next = &b_;
     for (int64_t k = 0; k < iterations; ++k) {

@@ -14,6 +14,7 @@ from torch import Tensor
 from metadescent.optimizers.blend_constants import (
     CEILING,
     DIRECTIONS,
+    FAINT,
     FARTHEST,
     FAST,
     FEATURES,
@@ -107,11 +108,12 @@ class BlendRule(Rule):
             sums_over_parts(torch.cat([torch.cat(sums), white_sums], 1), params) / counts[:, None]
         )
         x, size, figures = self._features(phi, means[:, :7], before, t, weights, params)
+        strength = _strength(means[:, 3], figures[2], weights[0])
         w, y, z = self._network(phi, x)
         figures[4] = (before[4] + self._kappa() * torch.tanh(z)).clamp(-FARTHEST, FARTHEST)
         p, aspects = phi["p"], t.new_tensor([aspect_of(p.shape) for p in params])
         lengths = figures[4] + y - p[2] * math.log(depth_of(params)) + p[3] * aspects / 2
-        scale = torch.exp(p[0] + lengths) * self._factor(t) * size
+        scale = torch.exp(p[0] + lengths) * self._factor(t) * size * strength
         factors = _factors(w, means[:, 7:], params)
         for k, stack in enumerate(stacks):
             numbers, u, (_, slow, square) = stack.numbers, stack.of(g), stack.h
@@ -205,6 +207,12 @@ class BlendRule(Rule):
 def _weights(t: Column) -> list[Column]:
     """Return 1 − β^t of the running means after a step."""
     return [1 - beta ** (t + 1) for beta in (FAST, SLOW, SQUARE)]
+
+
+def _strength(fast: Column, square: Column, weight: Column) -> Column:
+    """Return s, of mean m_.9² and the mean of ∇², both with their bias."""
+    share = fast / weight**2 / (square / weight + TINY)
+    return (torch.sqrt(share + TINY) / FAINT).clamp(max=1.0)
 
 
 def _renewed(
