@@ -66,7 +66,7 @@ def gradients(theta: Arrays, centres: Arrays, t: int) -> Arrays:
     noise = (0.3 * draw.normal(size=x.shape) for x in theta)
     pairs = zip(theta, centres, noise, strict=True)
     all_of_them = [(x - c + e).astype(np.float32) for x, c, e in pairs]
-    is_there = [t < STEPS // 2 or number % 5 > 1 for number in range(len(theta))]
+    is_there = [t < STEPS // 2 or number % 5 > 0 for number in range(len(theta))]
     return [x * present for x, present in zip(all_of_them, is_there, strict=True)]
 
 
