@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from metadescent.problems.data.digits import load_digits
@@ -148,6 +149,6 @@ def _nothing(x: np.ndarray, conditions: int) -> Examples:
 def _outbreaks(random: np.random.Generator) -> Examples:
     """Return how many are infected at first, and as counted afterwards, with noise."""
     start = np.exp(random.uniform(np.log(0.003), np.log(0.1), size=(2048, 1)))
-    rates = np.array([-0.8, 0.5, -1.0])
-    days = np.asarray(epidemic([(np.zeros((1, 3)), rates)], start.astype(np.float32)))
+    theta = [(jnp.zeros((1, 3)), jnp.array([-0.8, 0.5, -1.0]))]
+    days = np.asarray(epidemic(theta, jnp.asarray(start)))
     return start, days + 0.01 * random.normal(size=days.shape)

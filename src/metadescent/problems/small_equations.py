@@ -16,8 +16,8 @@ DAMPING, STIFFNESS = 0.4, 6.0
 """Of the oscillator."""
 SPEED = 0.7
 """Of what is carried along."""
-DAYS, EVERY = 12, 2.0
-"""How often the epidemic is looked at, and how many days lie between."""
+DAYS, EVERY = 12, 2
+"""How often the infected are counted, and how many days lie between."""
 
 
 def oscillator(theta: Layers, t: Points) -> Wrong:
@@ -64,21 +64,21 @@ def membrane(theta: Layers, points: Points) -> Wrong:
 
 
 def epidemic(theta: Layers, start: Points) -> Float[Array, "batch days"]:
-    """Return the shares of the infected, from their share on the first day.
+    """Return the shares of the infected as counted, from their share on the first day.
 
-    s′ = −β s i,  i′ = β s i − γ i  and what is seen is α i; θ's last vector is log (α, β, γ).
+    Twice a day s ↦ s e^(−β i/2), whom s lost comes to i, and then i ↦ i e^(−γ/2). Counted is α i;
+    θ's last vector is (log α, log β, 1 + log γ).
     """
     ((_, p),) = theta
-    seen, spread, recovery = jnp.exp(p[0]), jnp.exp(p[1]), jnp.exp(p[2] - 1)
+    counted, spread, recovery = jnp.exp(p[0]), jnp.exp(p[1]), jnp.exp(p[2] - 1)
 
     def step(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
         s, i = state
-        # Splitting keeps both positive at any rates.
-        for _ in range(4):
-            s_next = s * jnp.exp(-spread * i * EVERY / 4)
-            i = (i + s - s_next) * jnp.exp(-recovery * EVERY / 4)
+        for _ in range(2 * EVERY):
+            s_next = s * jnp.exp(-spread * i / 2)
+            i = (i + s - s_next) * jnp.exp(-recovery / 2)
             s = s_next
-        return (s, i), seen * i
+        return (s, i), counted * i
 
     begun = (1 - start[:, 0], start[:, 0])
     _, days = jax.lax.scan(step, begun, length=DAYS)
