@@ -74,7 +74,7 @@ def epidemic(theta: Layers, start: Points) -> Float[Array, "batch days"]:
 
     def step(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
         s, i = state
-        for _ in range(2 * EVERY):
+        for _half_day in range(2 * EVERY):
             s_next = s * jnp.exp(-spread * i / 2)
             i = (i + s - s_next) * jnp.exp(-recovery / 2)
             s = s_next
