@@ -11,7 +11,7 @@ import pytest
 
 from metadescent._errors import UserError
 from metadescent.optimizers.blend import Blend
-from metadescent.optimizers.blend_constants import KAPPA, WARM_UP
+from metadescent.optimizers.blend_constants import KAPPA, STEPS, TAU, WARM_UP
 from metadescent.optimizers.blend_figures import Figures
 from metadescent.optimizers.horizon import for_steps
 
@@ -74,13 +74,13 @@ def test_deep_networks_and_long_matrices_take_shorter_steps() -> None:
 
 
 @pytest.mark.parametrize("horizon", [100.0, 500.0, 2000.0])
-def test_a_length_changes_as_much_over_any_run_that_is_long(horizon: float) -> None:
+def test_a_length_changes_less_in_a_step_of_a_long_run(horizon: float) -> None:
     m = Blend(horizon=horizon, key=KEY)
     m = eqx.tree_at(lambda m: (m.W_2, m.b_2), m, (0 * m.W_2, m.b_2.at[-1].set(10.0)))
     theta = [jnp.ones(3)]
     _, h = m.update([jnp.ones(3)], m.init(theta), theta)
     length = Figures(*h.figures.T).length[0]
-    assert length == pytest.approx(KAPPA * min(1.0, 500 / horizon), rel=1e-5)
+    assert length == pytest.approx(KAPPA * min(1.0, (500 / horizon) ** 0.5), rel=1e-5)
 
 
 def test_the_last_steps_are_the_shortest() -> None:
@@ -147,6 +147,17 @@ def test_another_number_of_steps_is_the_same_way_at_another_pace() -> None:
     assert long.horizon == 80
     np.testing.assert_allclose(short._factor(jnp.asarray(9.5)), long._factor(jnp.asarray(39.5)))
     np.testing.assert_allclose(short._clock(jnp.asarray(10.0)), long._clock(jnp.asarray(40.0)))
+
+
+@pytest.mark.parametrize("horizon", [500.0, 2000.0, 20000.0])
+def test_a_long_run_begins_sooner_and_ends_with_shorter_steps(horizon: float) -> None:
+    m, longer = Blend(horizon=horizon, key=KEY), horizon / STEPS
+    c = np.asarray(jax.vmap(m._factor)(jnp.arange(horizon)))
+    assert c.argmax() == pytest.approx(WARM_UP * STEPS * longer**0.5, abs=2)
+    cosine = np.cos(0.25 * np.pi) ** 2
+    half = c[int(horizon * (1 + WARM_UP / longer**0.5) / 2)]
+    t = horizon * (1 + WARM_UP / longer**0.5) / 2
+    assert half == pytest.approx(cosine * ((1 + t / longer / TAU) / (1 + t / TAU)) ** 0.5, rel=0.01)
 
 
 def test_it_needs_theta() -> None:

@@ -15,10 +15,13 @@ learned, φ = (p, W, b), works on fourteen figures x a tensor (see `blend_figure
 gradient agrees with those before it, which says whether steps are too short or too long.
 
 c goes up over the first twentieth of T steps and down by half a cosine; where T is not known it is
-(1 + t/τ)^(−1/2), which suits noise wherever a run is stopped. Whitening makes the steps of a matrix
-equally long in all directions (see `whitening`); a tensor of one axis has D_2 in its place. Before
-training w, y and z are about constant. s is 1 but where gradients have vanished: what remains of
-their means then says ever less, and steps of full length along it would lead away for ever.
+(1 + t/τ)^(−1/2), which suits noise wherever a run is stopped. With a = T/500 above 1 the way up is
+√a times as short a part of the run, κ is κ/√a, and c has a factor √((1 + t/(aτ))/(1 + t/τ)).
+
+Whitening makes the steps of a matrix equally long in all directions (see `whitening`); a tensor of
+one axis has D_2 in its place. Before training w, y and z are about constant. s is 1 but where
+gradients have vanished: what remains of their means then says ever less, and steps of full length
+along it would lead away for ever.
 
 Source: learned weights of known directions from Bello et al. (2017), "Neural optimizer search"; a
 network a tensor over such ratios from Metz et al. (2022), "VeLO"; steps in parts of θ from You,
@@ -46,6 +49,7 @@ from metadescent.optimizers.blend_constants import (
     KAPPA,
     SLOW,
     SQUARE,
+    STEPS,
     TAU,
     TINY,
     WARM_UP,
@@ -210,7 +214,11 @@ class Blend(LearnedOptimizer):
 
     def _kappa(self) -> float:
         """Return κ."""
-        return KAPPA * min(1.0, 500 / self.horizon) if self.horizon else KAPPA
+        return KAPPA / math.sqrt(self._longer())
+
+    def _longer(self) -> float:
+        """Return T/500, at least 1."""
+        return max(1.0, self.horizon / STEPS)
 
     def _sizes(self, means: Float[Array, " tensors"], shapes: Shapes) -> Float[Array, " tensors"]:
         """Return sizes of tensors from their mean squares: at least the floor, and bounded."""
@@ -219,16 +227,19 @@ class Blend(LearnedOptimizer):
 
     def _clock(self, t: Float[Array, ""]) -> Float[Array, ""]:
         """Return what time it is, on a scale of logarithms, where T counts as 500 steps."""
-        parts = 500 * t / self.horizon if self.horizon else t
-        return jnp.log10(1 + jnp.minimum(parts, 500.0)) / 4
+        parts = STEPS * t / self.horizon if self.horizon else t
+        return jnp.log10(1 + jnp.minimum(parts, float(STEPS))) / 4
 
     def _factor(self, t: Float[Array, ""]) -> Float[Array, ""]:
         """Return c."""
+        late = jax.lax.rsqrt(1 + t / TAU)
         if not self.horizon:
-            return jax.lax.rsqrt(1 + t / TAU) * jnp.minimum((t + 1) / 10, 1.0)
-        share = (t + 1) / (self.horizon + 1)
-        down = jnp.clip((share - WARM_UP) / (1 - WARM_UP), 0.0, 1.0)
-        return jnp.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + jnp.cos(math.pi * down)))
+            return late * jnp.minimum((t + 1) / 10, 1.0)
+        longer, share = self._longer(), (t + 1) / (self.horizon + 1)
+        first = WARM_UP / math.sqrt(longer)
+        down = jnp.clip((share - first) / (1 - first), 0.0, 1.0)
+        cosine = jnp.where(share < first, share / first, 0.5 * (1 + jnp.cos(math.pi * down)))
+        return cosine * late * jnp.sqrt(1 + t / longer / TAU)
 
 
 def _weights(t: Float[Array, ""]) -> list[Array]:

@@ -21,6 +21,7 @@ from metadescent.optimizers.blend_constants import (
     KAPPA,
     SLOW,
     SQUARE,
+    STEPS,
     TAU,
     TINY,
     WARM_UP,
@@ -188,20 +189,27 @@ class BlendRule(Rule):
 
     def _kappa(self) -> float:
         """Return κ."""
-        return KAPPA * min(1.0, 500 / self.horizon) if self.horizon else KAPPA
+        return KAPPA / math.sqrt(self._longer())
+
+    def _longer(self) -> float:
+        """Return T/500, at least 1."""
+        return max(1.0, (self.horizon or 0) / STEPS)
 
     def _clock(self, t: Column) -> Column:
         """Return what time it is, on a scale of logarithms, where T counts as 500 steps."""
-        parts = 500 * t / self.horizon if self.horizon else t
-        return torch.log10(1 + parts.clamp(max=500.0)) / 4
+        parts = STEPS * t / self.horizon if self.horizon else t
+        return torch.log10(1 + parts.clamp(max=float(STEPS))) / 4
 
     def _factor(self, t: Column) -> Column:
         """Return c."""
+        late = torch.rsqrt(1 + t / TAU)
         if not self.horizon:
-            return torch.rsqrt(1 + t / TAU) * ((t + 1) / 10).clamp(max=1.0)
-        share = (t + 1) / (self.horizon + 1)
-        down = ((share - WARM_UP) / (1 - WARM_UP)).clamp(0.0, 1.0)
-        return torch.where(share < WARM_UP, share / WARM_UP, 0.5 * (1 + torch.cos(math.pi * down)))
+            return late * ((t + 1) / 10).clamp(max=1.0)
+        longer, share = self._longer(), (t + 1) / (self.horizon + 1)
+        first = WARM_UP / math.sqrt(longer)
+        down = ((share - first) / (1 - first)).clamp(0.0, 1.0)
+        cosine = torch.where(share < first, share / first, 0.5 * (1 + torch.cos(math.pi * down)))
+        return cosine * late * torch.sqrt(1 + t / longer / TAU)
 
 
 def _weights(t: Column) -> list[Column]:
