@@ -107,6 +107,11 @@ def main() -> None:
     parser.add_argument("--searched", metavar="FIGURE:PANEL")
     parser.add_argument("--summary", required=True)
     parser.add_argument("--note", default="")
+    parser.add_argument(
+        "--as",
+        dest="kind",
+        help="what it is in the file: blend, of blend(horizon=500), leaves T open",
+    )
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
     source = zoo.path(arguments.run)
@@ -145,6 +150,7 @@ def main() -> None:
         "last_tenth": result.curves[name].last_tenth,
         "sum": result.curves[name].sum,
     }
+    card["optimizer"] = arguments.kind or card["optimizer"]
     folder = catalogue.FOLDER
     if card["recipe"].get("init") and not card.get("before"):
         card["before"] = stage_before(Recipe(**card["recipe"]))
