@@ -15,6 +15,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from metadescent import zoo
 from metadescent._files import write_atomically
 from metadescent._provenance import hardware
@@ -22,7 +24,7 @@ from metadescent.cli.command import as_words
 from metadescent.cli.tables import tuning_cache
 from metadescent.descent.comparison import Comparison, compare, problem_keys
 from metadescent.figures.paper.kept import FOLDER, kept_searches
-from metadescent.registry import make_problem, recipe_of
+from metadescent.registry import make_optimizer, make_problem, recipe_of
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.training import stage_before
 from metadescent.zoo import catalogue
@@ -150,7 +152,10 @@ def main() -> None:
         "last_tenth": result.curves[name].last_tenth,
         "sum": result.curves[name].sum,
     }
-    card["optimizer"] = arguments.kind or card["optimizer"]
+    if arguments.kind:
+        card["optimizer"] = arguments.kind
+        made = make_optimizer(arguments.kind, jax.random.key(0))
+        m = jax.tree.unflatten(jax.tree.structure(made), jax.tree.leaves(m))
     folder = catalogue.FOLDER
     if card["recipe"].get("init") and not card.get("before"):
         card["before"] = stage_before(Recipe(**card["recipe"]))
