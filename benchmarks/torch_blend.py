@@ -1,6 +1,6 @@
 """One step of `blend` in PyTorch, with its kernel and without, beside `torch.optim.AdamW`'s.
 
-    python benchmarks/torch_blend.py [--repeats 40] [--json FILE]
+    python benchmarks/torch_blend.py [--repeats 40] [--processor] [--json FILE]
 
 θ has 999,180 coordinates in 60 tensors, those of `torch_step.py`, or 105,600 in 220. A step is
 `optimizer.step()`, given ∇; AdamW's has `foreach=True`. The forms are timed in turn, several steps
@@ -89,10 +89,9 @@ def main() -> None:
             out.print(table(title, ["one step", "median, ms", "times AdamW's"], rows))
     threads = torch.get_num_threads()
     out.print(f"{threads} threads; {hardware()}; load {before} → {load()}")
-    if given.json:
-        about = {"threads": threads, "load": before, "hardware": hardware()}
-        about |= {"versions": versions() | {"torch": torch.__version__}}
-        write_json(given.json, {"theta": results, **about})
+    about = {"threads": threads, "load": before, "hardware": hardware()}
+    about |= {"versions": versions() | {"torch": torch.__version__}}
+    write_json(given.json, {"theta": results, **about})
 
 
 if __name__ == "__main__":

@@ -65,9 +65,11 @@ def ends(part: Trained, data: Any, num_steps: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    drawn, lines = draw_examples(), []
+    drawn, lines, names = draw_examples(), [], sys.argv[1:]
+    if unknown := {*names} - {*PARTS}:
+        raise SystemExit(f"assorted has no {', '.join(unknown)}; it has {', '.join(PARTS)}")
     for name, part in PARTS.items():
-        if sys.argv[1:] and name not in sys.argv[1:]:
+        if names and name not in names and name in LEVELS:
             lines.append(f'    "{name}": {LEVELS[name]},')
             continue
         short, long = (ends(part, drawn[part.examples], steps) for steps in (250, 500))

@@ -26,6 +26,7 @@ from metadescent import _kernels
 COUNT = 24_000
 SANITIZERS = "-fsanitize=address,undefined -fno-sanitize-recover=all -O1 -g -fno-omit-frame-pointer"
 PYTORCH = "lstm_update of PyTorch"
+BLEND_OF_PYTORCH = "blend_step of PyTorch"
 FLOAT = 11  # XLA's numbers for dtypes, and their bytes
 WIDTHS = {FLOAT: 4, 12: 8, 10: 2, 16: 2, 4: 4, 5: 8, 6: 1, 15: 8, 1: 1}
 Shape = tuple[int, ...]
@@ -64,7 +65,7 @@ def run(folder: Path, count: int, seed: int) -> tuple[Counter, list]:
         print("kernels: no compiler with sanitizers, so none was called", file=sys.stderr)
         return Counter(), []
     tried, lost = Counter(), []
-    kinds = [*LAYOUTS, *([PYTORCH] if has_torch() else [])]
+    kinds = [*LAYOUTS, *([PYTORCH, BLEND_OF_PYTORCH] if has_torch() else [])]
     each = max(1, count // len(kinds))
     for kind in kinds:
         begin = 0
@@ -179,7 +180,7 @@ def vjp(inputs: int, layers: Sequence[int], coordinates: Shape) -> Call:
 def blend(front: Shape, hidden: int, shapes: Sequence[Shape]) -> Call:
     """Return `blend_update`'s, whose h and figures after may lie where those before do."""
     phi = [(4,), (hidden, 14), (hidden,), (5, hidden), (5,)]
-    first = [(21,), *phi, (len(shapes), 4), (len(shapes), 7)]
+    first = [(22,), *phi, (len(shapes), 4), (len(shapes), 7)]
     args = [Buffer((*front, *shape)) for shape in (*first, *(5 * list(shapes)))]
     begin = len(first) + 2 * len(shapes)
     renewed = [args[at]._replace(at=at) for at in range(begin, len(args))]
@@ -413,7 +414,8 @@ def bytes_of(buffer: Buffer) -> int:
 
 def child(kind: str, seed: int, begin: int, end: int, place: Path) -> None:
     """Call a kernel for each number from `begin` on; the number is written before the call."""
-    attempt = of_pytorch() if kind == PYTORCH else of_xla(kind)
+    special = {PYTORCH: of_pytorch, BLEND_OF_PYTORCH: of_blend_in_pytorch}
+    attempt = special[kind]() if kind in special else of_xla(kind)
     with place.open("r+b", buffering=0) as number:
         for index in range(begin, end):
             os.pwrite(number.fileno(), f"{index:<12}".encode(), 0)
@@ -567,6 +569,75 @@ def of_pytorch() -> Callable[[random.Random], str]:
             ways += [z for z in tensors if z is not y and z.shape == y.shape]
             ways += [torch.rand((1, y.shape[1])).expand(y.shape)] if len(y) > 1 else []
         return chance.choice([way for way in ways if way is not None])
+
+    return attempt
+
+
+def of_blend_in_pytorch() -> Callable[[random.Random], str]:
+    """Return what makes steps of `blend` with its kernel and without, and says what differs."""
+    import torch
+
+    from metadescent._errors import UserError
+    from metadescent.torch import native, native_blend
+    from metadescent.torch.row import Flat, Row
+    from metadescent.torch.rules.blend import BlendRule
+
+    torch.set_num_threads(2)
+    assert native.kernel() is not None
+    sides = [0, 1, 2, 7, 16, 31, 33, 70]
+
+    def lies_anywhere(x: Any, chance: random.Random) -> Any:
+        """Return x in memory of its own, at any distance from where that begins."""
+        offset = chance.randrange(4)
+        return torch.empty(x.numel() + offset)[offset:].view(x.shape).copy_(x)
+
+    def attempt(chance: random.Random) -> str:
+        count, hidden = chance.choice([1, 2, 5]), chance.choice([1, 3, 8])
+        shapes = [
+            tuple(chance.choice(sides) for _ in range(chance.choice([0, 1, 2, 2, 3])))
+            for _ in range(count)
+        ]
+        rule = BlendRule(horizon=chance.choice([0.0, 40.0, 3000.0]), hidden=hidden)
+        phi = {name: 0.3 * torch.randn(shape) for name, shape in rule.phi_shapes().items()}
+        theta = [lies_anywhere(torch.randn(shape), chance) for shape in shapes]
+        of_tensors = rule.tensor_shapes().items()
+        ways = [
+            [
+                {name: torch.zeros(x.numel()) for name in rule.state_shapes()}
+                | {name: torch.zeros((*shape, 1)) for name, shape in of_tensors}
+                for x in theta
+            ]
+            for _ in range(2)
+        ]
+        rows = [row_of(rule, h, is_apart) for h, is_apart in zip(ways, (True, False), strict=True)]
+        for _ in range(2):
+            gradients = [lies_anywhere(torch.randn(x.numel()), chance) for x in theta]
+            if not native_blend.can_step(rows[0], theta, gradients):
+                return f"there is no kernel for {shapes}"
+            fused = rule.update_apart(phi, gradients, rows[0], theta)
+            plain = rule.update_row(phi, torch.cat(gradients), rows[1], theta)
+            if not torch.allclose(fused, plain, rtol=1e-2, atol=1e-3):
+                return f"steps of {shapes} differ by {float((fused - plain).abs().max())}"
+        wrong = dict(phi)
+        name = chance.choice(native_blend.PHI)
+        wrong[name] = torch.zeros([length + 1 for length in phi[name].shape])
+        before = [{name: x.clone() for name, x in part.items()} for part in ways[0]]
+        try:
+            rule.update_apart(wrong, gradients, rows[0], theta)
+            return f"it takes {name} of shape {tuple(wrong[name].shape)}"
+        except UserError:
+            pairs = zip(ways[0], before, strict=True)
+            same = all(torch.equal(x[name], y[name]) for x, y in pairs for name in x)
+            return "" if same else "it refuses and has written"
+
+    def row_of(rule: Any, h: Sequence[dict[str, Any]], is_apart: bool) -> Any:
+        """Return a row of tensors, whose h a kernel may go to or not."""
+        flats = []
+        for part in h:
+            places = array("q", [x.data_ptr() for x in part.values()]).tobytes()
+            flats.append(Flat(part["fast"].numel(), part, places if is_apart else None))
+        names = rule.state_shapes(), rule.tensor_shapes()
+        return Row.of(names[0], flats, torch.device("cpu"), names[1], blockwise=False)
 
     return attempt
 

@@ -6,6 +6,7 @@ The card is written from the file's own metadata and from one comparison on fres
 no figure in it but those of `--summary` and `--note` is typed by hand. It is tested on what it was
 trained on, or on what `--tested-on` says, beside baselines tuned on `--tune-seeds` problems each;
 with `--searched FIGURE:PANEL` the searches that are kept with that figure are not done again.
+`--as` says which rule is saved with this φ: `--as blend` saves `blend(horizon=500)` with T open.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from typing import Any
 import jax
 
 from metadescent import zoo
+from metadescent._errors import UserError
 from metadescent._files import write_atomically
 from metadescent._provenance import hardware
 from metadescent.cli.command import as_words
@@ -96,6 +98,15 @@ def table_of(result: Comparison) -> str:
     return "\n".join(lines)
 
 
+def in_rule(kind: str, m: Any) -> Any:
+    """Return φ of m in the rule that a specification makes."""
+    made = make_optimizer(kind, jax.random.key(0))
+    shapes, own = ([x.shape for x in jax.tree.leaves(rule)] for rule in (made, m))
+    if shapes != own:
+        raise UserError(f"φ has shapes {own} and {kind} takes {shapes}; try the rule of the run")
+    return jax.tree.unflatten(jax.tree.structure(made), jax.tree.leaves(m))
+
+
 def main() -> None:
     """Evaluate, copy, write the card."""
     parser = argparse.ArgumentParser(
@@ -109,16 +120,14 @@ def main() -> None:
     parser.add_argument("--searched", metavar="FIGURE:PANEL")
     parser.add_argument("--summary", required=True)
     parser.add_argument("--note", default="")
-    parser.add_argument(
-        "--as",
-        dest="kind",
-        help="what it is in the file: blend, of blend(horizon=500), leaves T open",
-    )
+    parser.add_argument("--as", dest="kind", metavar="RULE")
     parser.add_argument("--data-dir", type=Path)
     arguments = parser.parse_args()
     source = zoo.path(arguments.run)
     card = artifact.read_card(source)
     m = artifact.load(source)
+    if arguments.kind:
+        card["optimizer"], m = arguments.kind, in_rule(arguments.kind, m)
     recipe, name = card["recipe"], arguments.name
     tested_on = arguments.tested_on or card["trained_on"]
     problem = make_problem(tested_on, arguments.data_dir)
@@ -152,10 +161,6 @@ def main() -> None:
         "last_tenth": result.curves[name].last_tenth,
         "sum": result.curves[name].sum,
     }
-    if arguments.kind:
-        card["optimizer"] = arguments.kind
-        made = make_optimizer(arguments.kind, jax.random.key(0))
-        m = jax.tree.unflatten(jax.tree.structure(made), jax.tree.leaves(m))
     folder = catalogue.FOLDER
     if card["recipe"].get("init") and not card.get("before"):
         card["before"] = stage_before(Recipe(**card["recipe"]))

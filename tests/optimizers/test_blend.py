@@ -11,7 +11,7 @@ import pytest
 
 from metadescent._errors import UserError
 from metadescent.optimizers.blend import Blend
-from metadescent.optimizers.blend_constants import KAPPA, STEPS, TAU, WARM_UP
+from metadescent.optimizers.blend_constants import FAINT, KAPPA, STEPS, TAU, WARM_UP
 from metadescent.optimizers.blend_figures import Figures
 from metadescent.optimizers.horizon import for_steps
 
@@ -129,6 +129,24 @@ def test_where_gradients_have_vanished_the_way_ends(
         lengths = np.sqrt(np.mean(np.square(g), axis=tuple(range(1, g.ndim))))
         assert np.isfinite(lengths).all()
         assert lengths[200:].sum() < 1e-2 * lengths[:20].sum()
+
+
+def test_noise_alone_does_not_shorten_steps_of_many_coordinates() -> None:
+    theta, m = {"many": jnp.zeros(64), "one": jnp.zeros(())}, Blend(key=KEY)
+    h, shares = m.init(theta), []
+    for t in range(60):
+        draw = jax.random.normal(jax.random.fold_in(KEY, t), (65,))
+        _, h = m.update({"many": draw[1:], "one": draw[0]}, h, theta)
+        weight, square = 1 - 0.9 ** (t + 1), jax.tree.map(lambda x: jnp.mean(x**2), h.fast)
+        shares.append(
+            [
+                (square[name] / weight**2) / (h.figures[k, 2] / weight)
+                for k, name in enumerate(sorted(theta))
+            ]
+        )
+    least = np.sqrt(np.min(shares, axis=0))
+    # Of a single coordinate the mean passes 0.
+    assert least[0] > FAINT > least[1]
 
 
 def test_the_order_of_columns_does_not_matter() -> None:

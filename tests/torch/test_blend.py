@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from metadescent import zoo
+from metadescent.optimizers.blend import Blend
 from metadescent.registry import make_optimizer
 from metadescent.torch import LearnedOptimizer, native
+from metadescent.torch.rules.blend import BlendRule
 from metadescent.torch.stack import SIDE_BY_SIDE, sides
 from metadescent.zoo import file as artifact
 
@@ -85,7 +87,7 @@ def turned_back(x: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("steps", [None, 150])
+@pytest.mark.parametrize("steps", [None, 150, 2000])
 def test_a_hundred_steps_are_those_of_jax(steps: int | None, path: Path) -> None:
     """θ goes JAX's way, and so each step is compared by itself and not after what went before."""
     m, theta, centres = zoo.load(path, steps=steps), normals(0), normals(1)
@@ -112,6 +114,16 @@ def test_a_hundred_steps_are_those_of_jax(steps: int | None, path: Path) -> None
     # In float64 they are as one. In float32 JAX's own are as far from those of float64.
     np.testing.assert_array_less(np.max(errors, axis=0), 3e-5 * typical + 1e-30)
     assert np.count_nonzero(typical) == len(SHAPES) - 1
+
+
+@pytest.mark.parametrize("horizon", [0.0, 150.0, 500.0, 20_000.0])
+def test_what_a_step_is_told_of_its_run_is_that_of_jax(horizon: float) -> None:
+    m, rule = Blend(horizon=horizon, key=jax.random.key(0)), BlendRule(horizon=horizon)
+    t = np.array([0, 1, 50, horizon / 2, max(0, horizon - 1), 2 * horizon], np.float32)
+    for name in ("_factor", "_clock"):
+        ours, theirs = getattr(rule, name)(torch.tensor(t)), jax.vmap(getattr(m, name))(t)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert rule._kappa() == pytest.approx(m._kappa())
 
 
 def start() -> list[torch.nn.Parameter]:

@@ -3,7 +3,7 @@
 import copy
 import ctypes
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,17 @@ def no_kernel() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def calls() -> Iterator[list[None]]:
+    """Those of the kernel."""
+    step, called = native_blend.fused_step, []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(
+            native_blend, "fused_step", lambda *given: (called.append(None), step(*given))[1]
+        )
+        yield called
+
+
 def randn(shape: tuple[int, ...], draw: torch.Generator) -> torch.Tensor:
     return torch.randn(shape, generator=draw)
 
@@ -56,11 +67,9 @@ def both(path: Path, run: Callable[[Theta, LearnedOptimizer], None], **options: 
     ways = []
     for is_plain in (False, True):
         theta, optimizer = start(path, **options)
-        if is_plain:
-            with no_kernel():
-                run(theta, optimizer)
-        else:
+        with no_kernel() if is_plain else nullcontext(), calls() as called:
             run(theta, optimizer)
+        assert bool(called) is not is_plain
         ways.append((theta, optimizer))
     return ways
 
@@ -145,18 +154,29 @@ def test_theta_of_other_dtypes_is_read_in_float32(dtype: torch.dtype, saved: Cal
     for is_plain in (False, True):
         theta, _ = start(saved(SPEC))
         theta = [torch.nn.Parameter(p.detach().to(dtype)) for p in theta]
-        optimizer = LearnedOptimizer(theta, saved(SPEC), state_dtype=torch.bfloat16)
-        for t in range(3):
-            feed(theta, t)
-            if is_plain:
-                with no_kernel():
-                    optimizer.step()
-            else:
+        optimizer = LearnedOptimizer(theta, saved(SPEC))
+        with no_kernel() if is_plain else nullcontext(), calls() as called:
+            for t in range(3):
+                feed(theta, t)
                 optimizer.step()
+        assert bool(called) is not is_plain
         ways.append(theta)
     unit = max(torch.finfo(dtype).eps, 1e-5)
     for p, q in zip(*ways, strict=True):
         torch.testing.assert_close(p, q, rtol=2 * unit, atol=unit)
+
+
+def test_a_sign_that_is_not_in_memory_counts(saved: Callable) -> None:
+    def run(theta: Theta, optimizer: LearnedOptimizer, is_apart: bool) -> None:
+        feed(theta, 0)
+        for p in theta:
+            p.grad = torch._neg_view(-p.grad) if is_apart else p.grad
+        optimizer.step()
+
+    ways = [start(saved(SPEC)) for _ in range(2)]
+    for is_apart, way in enumerate(ways):
+        run(*way, bool(is_apart))
+    assert_alike(ways, start(saved(SPEC))[0])
 
 
 def test_theta_and_gradients_may_lie_in_any_order(saved: Callable) -> None:

@@ -19,9 +19,11 @@ c goes up over the first twentieth of T steps and down by half a cosine; where T
 √a times as short a part of the run, κ is κ/√a, and c has a factor √((1 + t/(aτ))/(1 + t/τ)).
 
 Whitening makes the steps of a matrix equally long in all directions (see `whitening`); a tensor of
-one axis has D_2 in its place. Before training w, y and z are about constant. s is 1 but where
-gradients have vanished: what remains of their means then says ever less, and steps of full length
-along it would lead away for ever.
+one axis has D_2 in its place. Before training w, y and z are about constant.
+
+s is below 1 where gradients have vanished: what remains of their means says ever less, and steps of
+full length along it would lead away for ever. So it is in single steps of tensors of a few
+coordinates, whose m_.9 passes 0.
 
 Source: learned weights of known directions from Bello et al. (2017), "Neural optimizer search"; a
 network a tensor over such ratios from Metz et al. (2022), "VeLO"; steps in parts of θ from You,

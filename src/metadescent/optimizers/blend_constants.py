@@ -3,13 +3,13 @@
 FAST, SLOW, SQUARE = 0.9, 0.99, 0.999
 DIRECTIONS, FEATURES = 3, 14
 KAPPA = 0.15
-"""How much a length may change a step, as a logarithm."""
+"""How much a length may change a step, as a logarithm, in runs of up to STEPS."""
 FARTHEST = 5.0
 """And in all."""
 WARM_UP = 0.05
 TAU = 100.0
 STEPS = 500
-"""T of runs from which nothing of κ, the warm-up and the later lengths is taken for being long."""
+"""T up to which κ, the warm-up and the later lengths do not depend on it."""
 CEILING = 10.0
 """Of a tensor's size: a large one grows by a part of this a step, and not of itself."""
 FAINT = 0.05

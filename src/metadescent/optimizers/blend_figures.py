@@ -73,7 +73,6 @@ def renewed(figures: Figures, means: Means) -> Figures:
 def strength(figures: Figures, means: Means, weight: Array) -> Tensors:
     """Return s, given 1 − β^t of m_.9."""
     share = means.fast / weight**2 / (figures.square_fast / weight + TINY)
-    # With a derivative at 0.
     return jnp.minimum(jnp.sqrt(share + TINY) / FAINT, 1.0)
 
 

@@ -36,7 +36,10 @@ def oscillator(theta: Layers, t: Points) -> Wrong:
 
 
 def carried(theta: Layers, points: Points) -> Wrong:
-    """Return how far u(x, t), a network, is from  u_t + 0.7 u_x = 0  with u(x, 0) = sin 2πx."""
+    """Return how far u(x, t), a network, is from  u_t + 0.7 u_x = 0.
+
+    The conditions are u(x, 0) = sin 2πx and u(0, t) = u(1, t).
+    """
 
     def u(points: Array) -> Array:
         return dense(jnp.tanh, theta, points)

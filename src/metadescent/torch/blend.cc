@@ -5,7 +5,6 @@
 
 #include "blend.h"
 
-#include <algorithm>
 #include <cstdint>
 #include <vector>
 

@@ -166,9 +166,10 @@ class Member:
         if device.type not in ("cpu", "cuda") or not {*map(type, leaves.values())} <= {Tensor}:
             return Flat(n, leaves, None)
         addresses = array("q", map(Tensor.data_ptr, leaves.values()))
-        # The kernel reads float32 alone.
-        is_whole = self.group["state_dtype"] == torch.float32 and device.type == "cpu"
         read = len(self.part.shapes) + len(self.part.tensor_shapes)
+        # The kernels read float32 alone.
+        dtypes = {x.dtype for x in [*leaves.values()][:read]}
+        is_whole = dtypes == {torch.float32} and device.type == "cpu"
         its = addresses[:read].tobytes() if is_whole else None
         flat = Flat(n, leaves, its)
         if n <= SMALL and not is_shared:

@@ -33,11 +33,10 @@ from metadescent.torch.stack import aspect_of, depth_of, larger_side, sides
 
 LEAVES = ("fast", "slow", "square", "figures", "t")
 PHI = ("p", "W_1", "b_1", "W_2", "b_2")
-WRONG = (None, "φ", "h", "∇, θ or g", "the numbers of the step or of tensors")
+REFUSED = (None, "φ", "h", "∇, θ or g", "the numbers of the step or of tensors")
 """What the kernel says that it cannot take, before it has touched anything."""
 KIND: Any = {"dtype": torch.float32, "device": "cpu"}
 """Of what is handed to the kernel, whatever a program's defaults are."""
-Shapes = tuple[torch.Size, ...]
 
 
 def can_step(row: Row, params: Sequence[Tensor], gradients: Sequence[Tensor]) -> bool:
@@ -48,6 +47,8 @@ def can_step(row: Row, params: Sequence[Tensor], gradients: Sequence[Tensor]) ->
         and {*map(type, params)} <= {Tensor, Parameter}
         and {*map(type, gradients)} <= {Tensor}
         and {(x.device.type, x.dtype) for x in gradients} <= {("cpu", torch.float32)}
+        # A kernel reads memory, in which a sign may still be missing.
+        and not any(map(Tensor.is_neg, gradients))
         and all(map(Tensor.is_contiguous, gradients))
     )
 
@@ -84,14 +85,16 @@ def fused_step(
     )
     if wrong:
         raise UserError(
-            f"the kernel of blend cannot take {WRONG[wrong]} of {len(params)} tensors of "
+            f"the kernel of blend cannot take {REFUSED[wrong]} of {len(params)} tensors of "
             f"{len(g)} coordinates; try METADESCENT_NATIVE=0"
         )
     return g
 
 
 @functools.lru_cache(maxsize=16)
-def _known(shapes: Shapes) -> tuple[list[tuple[int, int, int]], Float[Tensor, "tensors 4"]]:
+def _known(
+    shapes: tuple[torch.Size, ...],
+) -> tuple[list[tuple[int, int, int]], Float[Tensor, "tensors 4"]]:
     """Return of each whether it is a matrix, its rows and columns, and the kernel's traits."""
     forms = [(int(len(s) > 1), *(sides(s) if len(s) > 1 else (1, s.numel()))) for s in shapes]
     widths = [larger_side(shape) for shape in shapes]

@@ -2,7 +2,7 @@
 
 h of each parameter is its own, a contiguous tensor a leaf. A large parameter is cut into blocks,
 which are views of its h; small ones are put together into a block, so that a step takes few
-kernels, and what was renewed is put back. On a CPU the LSTM's kernel goes to each one's h instead.
+kernels, and what was renewed is put back. On a CPU a kernel goes to each one's h instead.
 Of h that is kept in bfloat16 a block is a copy in float32, which is rounded where it is put back.
 Nothing else is copied, and a step's own memory is that of the blocks at work.
 """
@@ -67,7 +67,7 @@ class Row:
         leaves: Leaves,
         blocks: Sequence[Block],
         device: torch.device,
-        places: native.Places | None = None,  # of all of h, if the kernel brings it together
+        places: native.Places | None = None,  # of all of h, if a kernel goes there
         which: Mapping[str, int] | None = None,  # of these each leaf is
         of_tensors: Leaves | None = None,  # h that parameters have as wholes
     ):

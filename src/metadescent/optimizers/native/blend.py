@@ -81,7 +81,7 @@ def blend_update(
 
 
 def _numbers(moment: Moment, matrices: int) -> Float[Array, " numbers"]:
-    """Return the numbers of a step, in the order of `Numbers` in `blend.h`."""
+    """Return the numbers of a step, in the order of `Numbers` in `blend_network.h`."""
     means = [x for beta in (FAST, SLOW, SQUARE) for x in (beta, 1 - beta)]
     bounds = (FARTHEST, CEILING, FAINT, TINY, math.log(matrices))
     rest = (*COEFFICIENTS, ITERATIONS, ROWS)

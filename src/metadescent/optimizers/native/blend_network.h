@@ -11,7 +11,8 @@ namespace metadescent {
 
 constexpr int64_t DIRECTIONS = 3, FEATURES = 14, FIGURES = 7, TRAITS = 4;
 
-// What is not learned, and what step it is: `blend.py` beside this has the same names.
+// What is not learned, and what step it is: `blend.py` beside this and
+// `torch/native_blend.py` fill it in, in this order.
 struct Numbers {
   float fast, to_fast, slow, to_slow, square, to_square;
   float weight_fast, weight_slow, weight_square, clock, factor;

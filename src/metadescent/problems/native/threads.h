@@ -1,4 +1,4 @@
-// Threads for work that falls into independent chunks: XLA's, or those of another pool.
+// Threads for work that falls into independent chunks: XLA's, or a pool's of one call.
 
 #pragma once
 

@@ -193,7 +193,7 @@ class BlendRule(Rule):
 
     def _longer(self) -> float:
         """Return T/500, at least 1."""
-        return max(1.0, (self.horizon or 0) / STEPS)
+        return max(1.0, self.horizon / STEPS)
 
     def _clock(self, t: Column) -> Column:
         """Return what time it is, on a scale of logarithms, where T counts as 500 steps."""
