@@ -95,4 +95,4 @@ def test_the_page_has_every_card_and_follows_them(
     monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
     text = page()
     assert text.count("0.1234") == 2
-    assert "quadratic-lstm" not in text
+    assert "](#quadratic-lstm)" not in text
