@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+
 from metadescent import zoo
 from metadescent._errors import UserError
 from metadescent._text import nearest
@@ -65,6 +67,8 @@ def run_benching(work: Benching) -> dict[str, Any]:
     best = least(lambda k: _end(run(k)), len(rival.rates), rival.first) if rival else 0
     measured = run(best)
     score = score_of(measured, reference)._asdict()
+    # The next task has other programs, and a process may map only so many.
+    jax.clear_caches()
     return {
         # JSON knows neither NaN nor infinity.
         "score": {name: x if math.isfinite(x) else None for name, x in score.items()},
