@@ -98,10 +98,11 @@ def test_100_steps_are_the_references(shapes: list[tuple[int, ...]], scale: floa
             with jax.enable_x64():
                 double = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), words)
                 exact, *_ = in_double(*double)
-            errors.append([apart(steps, exact) for steps in (ours, reference)])
+            errors.append(np.stack([apart(steps, exact) for steps in (ours, reference)]))
         assert apart(after, expected).max() < 1e-5
         (h, figures), thetas = after, [x + g for x, g in zip(thetas, ours, strict=True)]
-    its, references = np.max(errors, axis=0)
+    # Over all steps: the worst step of either is a matter of luck.
+    its, references = np.sqrt(np.mean(np.square(errors), axis=0))
     assert (its < 1e-5 + 3 * references).all()
 
 
