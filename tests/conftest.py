@@ -136,6 +136,14 @@ def sentence():
     return of
 
 
+def in_numbers(leaf):
+    """Return a key as its numbers, and anything else as it is."""
+    import jax
+
+    is_key = jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
+
+
 @pytest.fixture(scope="session")
 def assert_close():
     """Check that two pytrees have one structure, and leaves that agree."""
@@ -148,6 +156,7 @@ def assert_close():
             jax.tree_util.tree_leaves_with_path(actual), jax.tree.leaves(expected), strict=True
         ):
             name = jax.tree_util.keystr(path)
+            a, b = map(in_numbers, (a, b))
             np.testing.assert_allclose(a, b, rtol=rtol, atol=atol, err_msg=name)
 
     return check
@@ -160,7 +169,7 @@ def assert_same_bits():
     import numpy as np
 
     def bits(leaf):
-        array = np.asarray(leaf)
+        array = np.asarray(in_numbers(leaf))
         return array.dtype, array.shape, array.tobytes()
 
     def check(actual, expected):

@@ -15,6 +15,7 @@ from metadescent._text import nearest
 from metadescent.meta.estimators.base import Estimator
 from metadescent.meta.estimators.imitation import Imitation
 from metadescent.meta.estimators.pes import PES
+from metadescent.meta.estimators.pool import Pool
 from metadescent.meta.estimators.truncated import Truncated
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.optimizers.lstm import LSTM
@@ -449,7 +450,8 @@ def test_the_recipe_of_a_sum_is_the_first_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "kind"), [("truncated", Truncated), ("pes", PES), ("imitation", Imitation)]
+    ("spec", "kind"),
+    [("truncated", Truncated), ("pes", PES), ("imitation", Imitation), ("pool", Pool)],
 )
 def test_estimators_are_found_by_discovery(spec: str, kind: type) -> None:
     assert type(make_estimator(spec)) is kind
@@ -461,6 +463,14 @@ def test_what_is_given_fills_what_the_specification_leaves_open() -> None:
     assert make_estimator("truncated", **given) == Truncated(problems=5, coordinates=7)
     assert make_estimator("truncated(problems=2)", **given) == Truncated(2, coordinates=7)
     assert make_estimator("pes(std=0.5)", **given) == PES(problems=5, std=0.5)
+
+
+def test_an_estimator_may_be_one_of_another_estimators() -> None:
+    given = {"problems": 5, "coordinates": 7, "steps": 40, "weigh_from": 8}
+    paper = Pool(Truncated(coordinates=7), steps=40, problems=5, weigh_from=8)
+    assert make_estimator("pool", **given) == make_estimator("truncated >> pool", **given) == paper
+    spec = "pes(std=0.5, problems=2) >> pool(steps=20, problems=4)"
+    assert make_estimator(spec) == Pool(PES(problems=2, std=0.5), steps=20, problems=4)
 
 
 MY_ESTIMATOR = """
@@ -496,6 +506,8 @@ def test_an_estimator_outside_the_package_will_do(tmp_path: Path, sentence: Call
             "pes has no option 'coordinates'; known are floor, leaves, log, problems, reuse, std",
         ),
         ("pes(std=0.0)", "std is 0.0 and must be at least 1e-12"),
+        ("pes >> truncated", "truncated does not take an estimator; try 'truncated >> pool'"),
+        ("pool(weigh_from=9, steps=9)", "weigh_from is 9 and must be from 0 to 8"),
     ],
 )
 def test_a_wrong_estimator_gets_a_hint(spec: str, expected: str, sentence: Callable) -> None:

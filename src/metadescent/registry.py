@@ -5,14 +5,15 @@ Beyond those names, `module:Class` and `path/to/file.py:Class` name what lives o
 there it may also be an instance, or what returns one when it is called. Any of them takes options
 the way Python writes them: `quadratic(dimension=20)`. Problems joined by plus signs are one problem
 that has them side by side: `mnist + convex`. So are optimizers that have each leaves of their own:
-`conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`. `lstm >> guard` is a rule with a guard.
+`conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`. `lstm >> guard` is a rule with a guard, and
+`pes >> pool` an estimator on a pool of trajectories.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -154,7 +155,7 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
     """Return the estimator of the meta-gradient that `spec` names.
 
     What is `given` are values for the options that the specification leaves open; those that this
-    estimator does not have are left out.
+    estimator does not have are left out. In "pes >> pool" the first is what the second is of.
 
     Raises:
         UserError: if the name or an option is unknown, or an option has no such value.
@@ -163,15 +164,32 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
         >>> make_estimator("pes(std=0.1)", problems=3, coordinates=7)
         PES(problems=3, std=0.1)
     """
-    call = _as_call(parse(spec))
+    parsed = parse(spec)
+    links = parsed.links if isinstance(parsed, Chain) else (_as_call(parsed),)
+    if _takes_another(links[0]):
+        links = (Call("truncated", {}), *links)
+    estimator = None
+    for at, call in enumerate(links):
+        if at and not _takes_another(call):
+            raise UserError(f"{call.name} does not take an estimator; try '{call.name} >> pool'")
+        # How many optimizees there are is asked of the last one alone.
+        left_out = {*call.options, *(() if at == len(links) - 1 else ("problems",))}
+        open_ones = {name: value for name, value in given.items() if name not in left_out}
+        within = {"of": estimator} if at else {}
+        estimator = build(_estimator_maker(call), call, **open_ones, **within)
+        _check_made(estimator, Estimator, call.name, "a class that extends Estimator")
+    return cast(Estimator, estimator)
+
+
+def _estimator_maker(call: Call) -> Callable[..., Any]:
     if ":" in call.name:
-        make = maker_outside(call.name, Estimator)
-    else:
-        make = look_up(call.name, discovered("metadescent.meta.estimators"), "estimator")
-    given = {name: value for name, value in given.items() if name not in call.options}
-    estimator = build(make, call, **given)
-    _check_made(estimator, Estimator, call.name, "a class that extends Estimator")
-    return estimator
+        return maker_outside(call.name, Estimator)
+    return look_up(call.name, discovered("metadescent.meta.estimators"), "estimator")
+
+
+def _takes_another(call: Call) -> bool:
+    """Tell whether an estimator is one of another estimator's."""
+    return "of" in parameters_of(_estimator_maker(call))
 
 
 def spec_of(m: LearnedOptimizer) -> Spec:

@@ -84,6 +84,10 @@ class OnEach(Estimator):
     estimator: Estimator
     mesh: Mesh = eqx.field(static=True)
 
+    @property
+    def lasts(self) -> bool:
+        return self.estimator.lasts
+
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> PyTree:
         """Return what each device carries, stacked along a first axis."""
 

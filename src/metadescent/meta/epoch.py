@@ -89,8 +89,13 @@ def _train_epoch(
     # The size of φ's change is a root mean square over its numbers.
     root_n = math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(phi)))
 
+    lasts, keys = estimator.lasts, jax.random.split(key, episodes)
+    if lasts:
+        weights = jnp.ones_like(weights)
+
     def episode(carry: PyTree, key: PRNGKeyArray) -> tuple[PyTree, PyTree]:
-        begin = estimator.begin(eqx.combine(carry[0], static), problem, key)
+        carry, within = carry
+        begin = within if lasts else estimator.begin(eqx.combine(carry[0], static), problem, key)
 
         def segment(carry: PyTree, weights: Float[Array, " unroll"]) -> tuple[PyTree, PyTree]:
             before, within = carry
@@ -111,12 +116,13 @@ def _train_epoch(
             return (after, within), shown
 
         # w_1 … w_T, a row a segment.
-        (carry, _), shown = jax.lax.scan(segment, (carry, begin), weights.reshape(-1, unroll))
-        return carry, shown
+        rows = weights.reshape(-1, unroll)
+        (carry, within), shown = jax.lax.scan(segment, (carry, begin), rows)
+        return (carry, within if lasts else None), shown
 
-    carry = (phi, average_phi, opt_state)
-    carry, shown = jax.lax.scan(episode, carry, jax.random.split(key, episodes))
-    phi, average_phi, opt_state = carry
+    within = estimator.begin(m, problem, keys[0]) if lasts else None
+    carry = (phi, average_phi, opt_state), within
+    ((phi, average_phi, opt_state), _), shown = jax.lax.scan(episode, carry, keys)
     return eqx.combine(phi, static), eqx.combine(average_phi, static), opt_state, shown
 
 

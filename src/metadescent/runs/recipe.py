@@ -7,7 +7,10 @@ from metadescent._errors import UserError, require
 from metadescent._text import short
 from metadescent.meta.schedule import Form, Schedule
 
-ESTIMATOR_OPTIONS = ("problems", "coordinates", "second_derivatives", "form")
+ESTIMATOR_OPTIONS = (
+    *("problems", "coordinates", "second_derivatives", "form"),
+    *("steps", "weigh_from"),
+)
 """Choices that the estimator is given, where it has them and its specification leaves them open."""
 STATED = ("optimizer", "steps", "unroll", "weigh_from", "second_derivatives")
 """Choices that the paper states: the defaults are its own, and so are those of its problems."""

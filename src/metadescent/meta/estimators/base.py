@@ -66,6 +66,14 @@ class Estimator(eqx.Module):
             carried on; and the losses that the estimator sums up, step by step.
         """
 
+    @property
+    def lasts(self) -> bool:
+        """Tell whether what is carried goes on through all episodes of an epoch.
+
+        Such an estimator is begun once an epoch, and its weights are all 1: it has its own.
+        """
+        return False
+
     def part(self, parts: int) -> "Estimator":
         """Return the estimator for one of several equal parts of an episode's optimizees.
 
