@@ -86,6 +86,7 @@ class OnEach(Estimator):
 
     @property
     def lasts(self) -> bool:
+        """Tell whether that on each device does."""
         return self.estimator.lasts
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> PyTree:
