@@ -194,6 +194,10 @@ SENTENCES = {
     "runs.make_logger: name": "there is no logger named 'cvs'; did you mean 'csv'?",
     "PES: std": "std is 0.0 and must be at least 1e-12",
     "PES: leaves": "leaves is 3 and must be a pattern of paths; try 'output/*'",
+    "Pool: of": "of is 'truncated' and must be an estimator; try Truncated()",
+    "Pool: steps": "steps is 0 and must be at least 1",
+    "Pool: problems": "problems is 0 and must be at least 1",
+    "Pool: weigh_from": "weigh_from is 8 and must be from 0 to 7",
     "Imitation: teacher": "there is no teacher 'adma'; known are adam, rmsprop, sgd",
     "Truncated: form": (
         "there is no form 'fast'; known are auto, two-phase, recompute, segments, plain"

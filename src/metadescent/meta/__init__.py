@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "estimators.es": ["ES"],
         "estimators.imitation": ["Imitation"],
         "estimators.pes": ["PES"],
+        "estimators.pool": ["Pool"],
         "estimators.truncated": ["Truncated"],
         "loss": ["meta_loss"],
         "schedule": ["Schedule"],

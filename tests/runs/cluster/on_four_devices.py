@@ -21,6 +21,7 @@ from metadescent.descent.episode import start_batch
 from metadescent.meta.devices import OnEach, Spread, mesh_of, on_each
 from metadescent.meta.estimators.imitation import Imitation
 from metadescent.meta.estimators.pes import PES
+from metadescent.meta.estimators.pool import Pool
 from metadescent.meta.estimators.truncated import Truncated
 from metadescent.meta.loss import meta_loss
 from metadescent.meta.schedule import Schedule
@@ -69,6 +70,7 @@ def meta_gradients() -> dict[str, Any]:
         "recomputed": Truncated(problems=8, form="recompute"),
         "pes": PES(problems=8),
         "imitation": Imitation(problems=8),
+        "pool": Pool(steps=12, problems=8),
     }
     for name, whole in cases.items():
 
