@@ -140,7 +140,7 @@ def in_numbers(leaf):
     """Return a key as its numbers, and anything else as it is."""
     import jax
 
-    is_key = jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key)
+    is_key = isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
 
 
