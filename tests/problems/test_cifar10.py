@@ -67,6 +67,29 @@ def test_held_out_batches_are_other_images_of_the_same_network(folder: Path) -> 
     assert seen.classes == held_out.classes == 2
 
 
+def test_shrunk_images_have_the_means_of_blocks(tmp_path: Path, sentence: Callable) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
+    rows = [bytes([i % 10]) + image.tobytes() for i, image in enumerate(pixels)]
+    (tmp_path / "data_batch_1.bin").write_bytes(b"".join(rows))
+    whole = np.moveaxis(pixels, 1, -1).astype(np.float64)
+    for by in (2, 4, 32):
+        made = make_cifar10(
+            batches=(1,), shrink=by, channels=(), data_dir=tmp_path, theta_std=0.1
+        ).sample(KEY)
+        side = 32 // by
+        means = [
+            [
+                whole[:, by * i : by * (i + 1), by * j : by * (j + 1)].mean((1, 2))
+                for j in range(side)
+            ]
+            for i in range(side)
+        ]
+        np.testing.assert_array_equal(made.images, np.rint(np.moveaxis(means, 2, 0)))
+    assert sentence(make_cifar10, batches=(1,), shrink=3, data_dir=tmp_path) == (
+        "shrink is 3 and must divide 32, the side of an image; try 2"
+    )
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_they_take_the_same_options(folder: Path, name: str) -> None:
     options = "channels=(4, 5), hidden=(6,), kernel=3, batch_size=7, batches=(2, 3)"
