@@ -1,4 +1,4 @@
-"""Judge the claims of a figure again, from what every run came to, with NumPy alone.
+"""Judge the claims of a figure again from the results of all runs in its JSON, with NumPy alone.
 
 metadescent reproduce figure4 --json figure4.json
 python examples/judge_again.py figure4.json
@@ -24,14 +24,14 @@ def student(dof, level):
 
 
 def values(runs, value):
-    """What an optimizer came to, run by run; in units of what another did, where there is one."""
+    """The results of an optimizer, run by run; divided by another's, if `over` names one."""
     of = runs[value["panel"]][value["quantity"]]
     mine, over = (np.asarray(of.get(value[x], 1.0), float) for x in ("name", "over"))
     return mine / over
 
 
 def holds(pair, runs, level):
-    """Whether `mine` is less than `margin` times `other` on the same problems, or more."""
+    """Whether `mine` is less than `margin` times `other` on the same problems (or is not less)."""
     mine, other, margin = pair["mine"], pair["other"], pair["margin"]
     gone = [runs[mine["panel"]]["blown_up"].get(mine["over"], [])]
     gone += [runs[other["panel"]]["blown_up"].get(other[x], []) for x in ("name", "over") if other]
@@ -52,7 +52,7 @@ def holds(pair, runs, level):
 
 
 def judged(figure):
-    """Whether each claim holds: one of its alternatives, and the claims that it is given."""
+    """Whether each claim holds: one of its alternatives and all claims in its `given` must hold."""
     claims = {claim["id"]: claim for claim in figure["claims"]}
 
     def verdict(claim):

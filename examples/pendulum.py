@@ -1,4 +1,4 @@
-"""A physics fit: a pendulum's frequency and damping, θ = (log ω, log γ), from how it swings."""
+"""A physics fit: a pendulum's frequency and damping, θ = (log ω, log γ), from its swing."""
 
 import jax
 import jax.numpy as jnp

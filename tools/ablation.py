@@ -1,12 +1,12 @@
-"""What each part of the robust recipe buys: train without it, at one small budget, and compare.
+"""Measure what each part of the robust recipe is worth: train without it, at one small budget.
 
     python tools/ablation.py --out runs/ablation
 
-Every variant is an ordinary run, in a folder of its own, that a second call goes on with. All of
-them take the same number of steps on the same networks unless that is what they vary; one whose
-meta-gradient ceases to be finite ends there. Of each, the optimizer that is best in validation is
-measured. The table has the loss, a mean over the last tenth of the steps, on fresh problems that
-all variants share.
+Every variant is an ordinary run in a folder of its own. A second call goes on with these runs. All
+variants take the same number of steps on the same networks, except those that vary just this. A
+variant whose meta-gradient ceases to be finite ends at that point. The optimizer of each run that
+is best in validation is measured. The table has the loss, a mean over the last tenth of the steps,
+on fresh problems that all variants share.
 """
 
 import argparse

@@ -1,8 +1,9 @@
-"""A process that trains, and a blow that falls in one of its writes.
+"""A process that trains, and a fault (a blow) in one of its writes.
 
-A full disk is an error that the N-th write meets, half-way, before the data is on the disk, or
-before the file has its name; SIGKILL may fall there too, and after. In place of a write it may be
-an epoch that does not end, and in which Python sees no signal.
+A full disk is an error in the N-th write: half-way, before the data is on the disk, or before the
+file has its name. SIGKILL may come at the same places, and also after the file has its name.
+Instead of a write, the N-th epoch may be hit: it then does not end, and Python sees no signal in
+it.
 """
 
 import errno
@@ -28,7 +29,7 @@ EPOCH = "epoch"
 
 
 class Blow(NamedTuple):
-    """What the N-th write of a process meets, at which stage of it; or its N-th epoch."""
+    """A fault in the N-th write of a process, at a stage of that write; or in its N-th epoch."""
 
     number: int
     stage: str
@@ -36,7 +37,7 @@ class Blow(NamedTuple):
 
 
 def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
-    """Train in a folder, what is said going to a file; end with the command's exit status."""
+    """Train in a folder, with the output in a file; end with the command's exit status."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.stdout = sys.stderr = said.open("w", encoding="utf-8", buffering=1)
     # What ends a process in haste is written to the descriptor itself.
@@ -60,7 +61,7 @@ def train(folder: Path, blow: Blow | None, ready: Any, said: Path) -> None:
 
 
 def hit(process: int | None, number: int) -> bool:
-    """Send a process a signal; tell whether it was there to be hit."""
+    """Send a process a signal; tell whether the process still existed."""
     # To the system, 0 would be this process and all that it began.
     if not process:
         return False

@@ -2,12 +2,12 @@
 
     python tools/clean_install.py [--python python3.12] [--repeats 9] [--extra torch]
 
-makes a virtual environment in a temporary folder, installs the checkout there with the versions of
-constraints.txt, and then works in that folder. The zoo is loaded without the network: in a network
-namespace of its own where the system allows that (`unshare`), and everywhere with an audit hook
-that refuses to look up or connect to anything. The time of an import is taken inside of a new
-process each, the median of several, with neither. Exit status 1 says that something does not hold.
-The folder, of about 1 GB, is removed.
+This makes a virtual environment in a temporary folder, installs the checkout there with the
+versions of constraints.txt, and then works in that folder. The zoo is loaded without the network:
+in a network namespace of its own where the system allows that (`unshare`), and everywhere with an
+audit hook that refuses to look up or connect to anything. The time of an import is the median over
+several new processes, each without namespace and hook. Exit status 1 means that a check failed. The
+folder, of about 1 GB, is removed.
 """
 
 import argparse
@@ -56,7 +56,7 @@ print(json.dumps({"at": str(Path(metadescent.__file__).parent), "zoo": found}))
 
 
 def environment(home: Path | None = None) -> dict[str, str]:
-    """Return the variables of a process that knows nothing of this one's packages, nor its home."""
+    """Return the variables of a process without this one's packages and without its home."""
     ours = ("PYTHON", "METADESCENT", "JAX_", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | ({"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")} if home else {})

@@ -1,7 +1,7 @@
-"""Runs that are struck down and go on: the end is that of a run that nothing befell, bit for bit.
+"""Runs that are interrupted and go on end as an undisturbed run does, bit for bit.
 
-A *victim* is a run folder. One process after the other trains in it, and each meets a fault; the
-last one is let to its end. The processes are real, and so are the signals.
+A *victim* is a run folder. One process after the other trains in it, and each meets a fault, except
+the last one, which trains to the end. The processes are real, and so are the signals.
 """
 
 import json
@@ -58,7 +58,7 @@ def preload() -> None:
 
 
 def expected_end(folder: Path) -> dict[str, Any]:
-    """Return what a run leaves that nothing befalls."""
+    """Return what an undisturbed run leaves."""
     finish(folder)
     return left_by(folder)
 

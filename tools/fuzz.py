@@ -1,4 +1,4 @@
-"""Hostile files: each is read, or refused in one sentence; nothing is run or written elsewhere."""
+"""Hostile files: each is read or refused in one sentence; no code runs; no other file changes."""
 
 import gzip
 import io

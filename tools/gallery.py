@@ -1,11 +1,11 @@
-"""Learn on families of problems, each by one command, and draw and tabulate what came out.
+"""Learn on families of problems, each by one command, and draw and tabulate the results.
 
     python tools/gallery.py --out runs/gallery
     python tools/gallery.py --out runs/gallery sines examples/pendulum.py:pendulum --minutes 3
 
 Names are those of examples/gallery/families.py, all ten if none is given, or FILE:NAME. A second
-call goes on with what a first one left. `--draw FILE` writes the figure; the table that is printed
-is Markdown. Every optimizer learns on tasks of seed 0 and is judged on tasks of seed 1.
+call goes on with the runs of the first one. `--draw FILE` writes the figure; the table that is
+printed is Markdown. Every optimizer learns on tasks of seed 0 and is judged on tasks of seed 1.
 """
 
 import argparse

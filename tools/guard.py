@@ -1,4 +1,4 @@
-"""What reading a file must not do: an audit hook that takes note, and limits on memory and time."""
+"""Watch what reading a file does: an audit hook takes note, and memory and time are limited."""
 
 import os
 import resource

@@ -2,8 +2,8 @@
 
     python tools/keep_searches.py figure7
 
-What has been searched before is taken from the cache, and what is in the file already stays there
-while its seal holds, so a second call goes on where the first one ended.
+Rates that were searched before are taken from the cache. Searches that are in the file already stay
+there while their seal is valid. A second call therefore goes on where the first one ended.
 """
 
 import argparse

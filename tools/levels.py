@@ -2,9 +2,10 @@
 
     python tools/levels.py [NAME ...]
 
-a is log(f + 10⁻⁴) over the last tenth of 500 steps, and u how much higher it is over that of 250:
-means of eight runs, at the best of thirteen rates, going up over the first twentieth of the steps
-and down by half a cosine. Given names, only these are measured anew.
+a is log(f + 10⁻⁴) over the last tenth of 500 steps, and u is how much higher this is over the last
+tenth of 250 steps. Both are means of eight runs, at the best of thirteen rates. The rate goes up
+over the first twentieth of the steps and down by half a cosine. If names are given, only these
+networks are measured anew.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""Kill a random process of a run, at random moments, and see that it ends where it should.
+"""Kill a random process of a run, at random moments, and check that the run ends with the right φ.
 
     python tools/lost_processes.py [--times 20] [--processes 2] [--seed 0]
 
-A run of several processes is left alone; another, of the same recipe, loses a process that is drawn
-by lot, a random while after each of its starts, and is started again by `--restarts`. In the end φ
-of both is compared. Exits with status 1 if a loss was not noticed within 20 seconds, or if φ
-differs by more than the order of summation makes it.
+One run of several processes is left alone. Another run of the same recipe loses a random process,
+at a random time after each of its starts, and is started again by `--restarts`. In the end the φ of
+both runs are compared. The exit status is 1 if a loss was not noticed within 20 seconds, or if the
+φ differ by more than the order of summation can explain.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""States, data and files that do not fit: refused in a sentence, or taken as they are."""
+"""States, data and files that do not fit are refused in a sentence, or accepted as they are."""
 
 import functools
 import os

@@ -3,9 +3,10 @@
     python tools/mutants.py                            all of all core files, as `make mutants`
     python tools/mutants.py meta/loss --sample 10      ten of one file's, by chance
 
-Those that no test notices are printed. The exit status is 1 where fewer than 80 % are noticed. A
-mutant lives in a copy of the repository; this one is left as it is. Annotations, docstrings and
-decorators are not changed: they are no behaviour, or their change could not be missed.
+Changes (mutants) that no test notices are printed. The exit status is 1 if fewer than 80 % of them
+are noticed. A mutant is made in a copy of the repository; the repository itself is left as it is.
+Annotations and docstrings are not changed, because they are not behaviour, and decorators are not
+changed, because such a change could not be missed.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-// A kernel of XLA's interface, called without XLA: its buffers are blocks of exactly their size, so
-// that a sanitizer sees a step beyond one.
+// Call a kernel of XLA's interface without XLA. Its buffers are blocks of exactly their size, so that
+// a sanitizer detects an access beyond one.
 
 #include <cstdint>
 #include <cstdlib>

@@ -1,10 +1,10 @@
-"""Kernels in C++, handed what fits and what does not, under a sanitizer: taken or refused, no more.
+"""Call kernels in C++ with arguments that fit and that do not, under sanitizers.
 
     python tools/native_fuzz.py --count 2000        so many calls of all kernels together
 
-Every kernel of XLA's interface is called as XLA calls it (`native_calls.cc`), and PyTorch's as its
-optimizer calls it. What fits must be taken; what does not must be refused before anything is
-written; and neither AddressSanitizer nor UndefinedBehaviorSanitizer may see anything.
+Every kernel of XLA's interface is called as XLA calls it (`native_calls.cc`), and PyTorch's kernels
+as its optimizer calls them. A kernel must accept arguments that fit, and must refuse others before
+it writes anything. AddressSanitizer and UndefinedBehaviorSanitizer must report nothing.
 """
 
 import argparse

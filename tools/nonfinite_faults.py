@@ -1,4 +1,4 @@
-"""NaN and infinity at random meta-steps: met as the policy says, counted, and never kept."""
+"""NaN and infinity at random meta-steps are handled by the policy, counted, and never kept."""
 
 import random
 from collections.abc import Iterator

@@ -2,9 +2,9 @@
 
     python tools/notebook.py examples/notebook/five_minutes.py five_minutes.ipynb
 
-A cell after `# %% [markdown]` is text, each line behind `# `; any other is code. The notebook has
-no outputs, and the same script makes the same file, bit for bit. Editors that know such cells, as
-well as Jupytext, open the script as it is.
+A cell after `# %% [markdown]` is text, and each of its lines begins with `# `. Any other cell is
+code. The notebook has no outputs, and the same script makes the same file, bit for bit. Jupytext,
+and editors that know such cells, open the script itself.
 """
 
 import argparse

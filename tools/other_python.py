@@ -3,11 +3,12 @@
     python tools/other_python.py python3.13
     python tools/other_python.py python3.13 tests/optimizers tests/meta --folder .venv-3.13
 
-makes a virtual environment with that Python, in a temporary folder unless one is named, installs
-the checkout and what its tests need there, in the versions of constraints.txt, and runs the tests
-that are named, or those of files, texts, specifications, errors and optimizers. PyTorch is left
-out, as it is large, and so are its tests. A folder that is named is kept, and the next call goes on
-with it. The exit status is that of the tests.
+This makes a virtual environment with that Python, in a temporary folder unless one is named. It
+installs the checkout there, with the packages that its tests need, in the versions of
+constraints.txt. Then it runs the tests that are named, or else those of files, texts,
+specifications, errors and optimizers. PyTorch and its tests are left out, because PyTorch is large.
+A folder that is named is kept, and the next call uses it again. The exit status is that of the
+tests.
 """
 
 import argparse

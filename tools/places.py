@@ -1,4 +1,4 @@
-"""Places of other people: their files stay, and what is written comes out whole or is refused."""
+"""Folders with other people's files: these stay as they are, and output is whole or refused."""
 
 import fcntl
 import os

@@ -2,11 +2,12 @@
 
     python tools/publish.py runs/mnist-lstm mnist-lstm --seeds 64
 
-The card is written from the file's own metadata and from one comparison on fresh problems, so that
-no figure in it but those of `--summary` and `--note` is typed by hand. It is tested on what it was
-trained on, or on what `--tested-on` says, beside baselines tuned on `--tune-seeds` problems each;
-with `--searched FIGURE:PANEL` the searches that are kept with that figure are not done again.
-`--as` says which rule is saved with this φ: `--as blend` saves `blend(horizon=500)` with T open.
+The card is written from the file's own metadata and from one comparison on fresh problems. Only the
+figures in `--summary` and `--note` are typed by hand. The optimizer is tested on the problem that
+it was trained on, or on that of `--tested-on`, and compared with baselines that are tuned on
+`--tune-seeds` problems each. With `--searched FIGURE:PANEL` the searches that are kept with that
+figure are not done again. `--as` says which rule is saved with this φ: `--as blend` saves
+`blend(horizon=500)` with T open.
 """
 
 import argparse

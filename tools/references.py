@@ -1,11 +1,11 @@
-"""Make the references that the bench keeps with the package, those that are missing.
+"""Make those references of the bench that are missing in the package.
 
     python tools/references.py
     python tools/references.py --horizons 500 --tasks tabular,text-gru
 
-One reference is 20 to 40 runs of Adam and AdamW on a task: seconds for a table, up to an hour for
-2000 steps of a recurrent network. All of them are about three hours of one core. A second call goes
-on where a first one ended.
+One reference is 20 to 40 runs of Adam and AdamW on a task. It takes seconds for a table, and up to
+an hour for 2000 steps of a recurrent network. All references take about three hours of one core. A
+second call goes on where the first one ended.
 """
 
 import argparse

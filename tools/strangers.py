@@ -1,12 +1,12 @@
-"""What a stranger's script gains by one line: its loss with Adam and with learned optimizers.
+"""Measure somebody else's script with Adam and with learned optimizers in its one line.
 
     python tools/strangers.py [linear_torch …] [--seeds 16] [--steps 100] [--json FILE]
 
-A script in `examples/strangers` takes an optimizer of metadescent's in one line, and says in its
-docstring what stood there. It is run with each of the optimizers in that line and with what stood
-there, nothing else changed: for one seed all begin at the same θ₀ and see the same minibatches. The
-loss is a mean over the last tenth of the steps, each on the minibatch that it is about to learn
-from.
+A script in `examples/strangers` makes an optimizer of metadescent's in one line, and its docstring
+has the line that stood there before. The script is run with each of the optimizers in that line,
+and with the earlier line. Nothing else is changed: for one seed all runs begin at the same θ₀ and
+see the same minibatches. The loss is a mean over the last tenth of the steps. The loss of a step is
+that of its minibatch before the update.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""What is around a run and an optimizer: others' files, terminals, settings, states and data.
+"""Test runs and optimizers among other people's files, terminals, settings, states and data.
 
     python tools/surroundings.py KIND SEED NUMBER        one try again
 
-Each try is of its own number, and returns what was lost by it, or nothing.
+Each try has its own number, and returns what went wrong in it, or nothing.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Terminals of other people: odd widths and encodings; what is said comes out, names whole."""
+"""Terminals with odd widths and encodings: all output appears, and names are not broken."""
 
 import io
 import os

@@ -1,10 +1,10 @@
-"""Try to break it: faults in processes, numbers, files, kernels and around; a table at the end.
+"""Try faults in processes, numbers, files, kernels and surroundings; print a table at the end.
 
     python tools/torture.py              the whole suite, as `make torture`
     python tools/torture.py --share 0.05 a twentieth of it
     python tools/torture.py --only files processes, numbers, files, kernels or surroundings alone
 
-The exit status is 1 where anything was lost; what it takes to see it again is printed.
+The exit status is 1 if anything was lost. The tool then prints what is needed to repeat the loss.
 """
 
 import argparse

@@ -3,8 +3,9 @@
     metadescent bench mlp-robust-lstm --begun --horizons 500 --json scores.json
     python tools/write_scores.py scores.json
 
-For each horizon there are two tables: what the scores come to, and a row for each task, with the
-speed-ups of each optimizer over the envelope of Adam's constant rates, and over tuned AdamW.
+For each horizon there are two tables. One has the scores over all tasks. The other has a row for
+each task, with the speed-ups of each optimizer over the envelope of Adam's constant rates and over
+tuned AdamW.
 """
 
 import argparse

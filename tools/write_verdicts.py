@@ -3,7 +3,7 @@
     metadescent reproduce all --out runs
     python tools/write_verdicts.py runs/*.json
 
-What the page has of other figures stays, and figures that it has nothing of are named.
+Sections of other figures stay on the page, and figures without a section are named.
 """
 
 import argparse

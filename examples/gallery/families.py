@@ -1,7 +1,7 @@
-"""Ten families of problems as people have them: small, and of ten kinds.
+"""Ten small families of problems, each of another kind, as people bring them.
 
 Each function returns a problem whose tasks depend on `seed`. Learn on the tasks of one seed, and
-judge on those of another:
+judge the optimizer on those of another:
 
     metadescent train examples/gallery/families.py:gp --out runs/gp
     metadescent evaluate runs/gp "examples/gallery/families.py:gp(seed=1)" --seeds 128

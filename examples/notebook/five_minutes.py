@@ -1,9 +1,9 @@
 # %% [markdown]
 # # Learn an optimizer in five minutes
 #
-# You fit the same kind of function again and again. Here it is a logistic regression of 30
-# observations. `metadescent.learn` finds an optimizer for exactly that, and says whether it is
-# worth having. Every value below shows itself as a table and a picture.
+# You fit the same kind of function again and again; in this notebook it is a logistic regression of
+# 30 observations. `metadescent.learn` finds an optimizer for exactly that, and says whether it is
+# worth having. Every result below is shown as a table and a picture.
 
 # %%
 import jax
@@ -35,7 +35,7 @@ def loss(theta, key, task):
 
 
 def task(key):
-    """Draw a regression: what is observed, and what comes of it."""
+    """Draw a regression: the inputs x, and the outcomes y."""
     x_key, w_key, y_key = jax.random.split(key, 3)
     x = jax.random.normal(x_key, (30, 4))
     y = jax.random.bernoulli(y_key, jax.nn.sigmoid(x @ (2 * jax.random.normal(w_key, (4,)))))
@@ -75,7 +75,7 @@ result
 # %% [markdown]
 # ## How the training went
 #
-# The doctor reads the log of the run and says what it sees, with the numbers behind it.
+# The doctor reads the log of the run and gives its verdicts, with the numbers behind them.
 
 # %%
 run = Run("regressions")
@@ -87,7 +87,7 @@ run.findings()
 # %% [markdown]
 # ## Use it
 #
-# It has Optax's two functions, `init` and `update`.
+# The learned optimizer has Optax's two functions, `init` and `update`.
 
 # %%
 f = regressions(seed=2).sample(jax.random.key(0))
@@ -101,9 +101,9 @@ for step in range(STEPS):
 print(f"{losses[0]:.3f} at first, {losses[-1]:.3f} in the end")
 
 # %% [markdown]
-# ## One that is learned already
+# ## A pretrained optimizer
 #
-# The card of a pretrained optimizer says what it was trained on, and how it does there.
+# The card of a pretrained optimizer says what it was trained on, and has its losses there.
 
 # %%
 metadescent.zoo.card("mnist-lstm")

@@ -1,4 +1,4 @@
-"""MNIST by what `mnist-lstm` was trained on, 784-20-10 with sigmoids, begun as PyTorch begins it.
+"""MNIST by the network of `mnist-lstm`, 784-20-10 with sigmoids and PyTorch's initial weights.
 
     python examples/strangers/sigmoid_torch.py
 
