@@ -14,9 +14,9 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 from metadescent import _show
 from metadescent._checks import check_rule
 from metadescent._errors import UserError, require
-from metadescent.descent.episode import check_problem, draw
+from metadescent.descent.episode import Drawn, check_problem, draw, draw_all
 from metadescent.descent.line_search import searched_curves, searches_along_line
-from metadescent.descent.unrolling import AnyOptimizer, Trajectory, start, unroll
+from metadescent.descent.unrolling import AnyOptimizer, Trajectory, start_at, unroll
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 from metadescent.problems.batch import Part, Place
@@ -122,7 +122,7 @@ def learning_curves(
     curves = []
     for index in range(parts):
         part = Part(problem, Place(jnp.asarray(index), parts)) if parts > 1 else problem
-        curves.append(_side_by_side(m, part, key, num_steps, num_seeds // parts))
+        curves.append(_side_by_side(m, draw_all(part, key, num_seeds // parts), num_steps))
         if parts > 1 and not isinstance(curves[-1], Tracer):
             curves[-1].block_until_ready()
             progress((index + 1) / parts)
@@ -164,16 +164,21 @@ def parts_of(size: int, at_once: int | None) -> int:
 
 @eqx.filter_jit
 def _side_by_side(
-    m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
+    m: AnyOptimizer, drawn: Drawn, num_steps: int
 ) -> Float[Array, "num_seeds num_steps"]:
-    fs, keys = draw(problem, key, num_seeds)
-    theta = fs.init(keys.theta)
+    return curves_from(m, drawn, num_steps)
+
+
+def curves_from(
+    m: AnyOptimizer, drawn: Drawn, num_steps: int
+) -> Float[Array, "num_seeds num_steps"]:
+    """Return f(θ_1) … f(θ_T) on optimizees that have been drawn."""
+    fs, theta, minibatch = drawn
     check_rule(m)
     # Of one f: what m knows of θ is its own coordinates, not those of the batch.
     if searches_along_line(m, jax.tree.map(lambda leaf: leaf[0], theta)):
-        return searched_curves(m, fs, theta, keys.minibatch, num_gradients=num_steps)
-    begin = start(m, fs, keys.theta)
-    _, losses = unroll(m, fs, begin, keys.minibatch, num_steps=num_steps)
+        return searched_curves(m, fs, theta, minibatch, num_gradients=num_steps)
+    _, losses = unroll(m, fs, start_at(m, fs, theta), minibatch, num_steps=num_steps)
     return losses.T
 
 
@@ -191,32 +196,26 @@ def held_out_curves(
     _check(problem, num_steps, num_seeds)
     if every < 1 or num_steps % every:
         raise UserError(f"{num_steps} steps are not a multiple of {every}; try every=1")
-    return _held_out_curves(m, problem, held_out, key, num_steps, num_seeds, every)
+    both = draw_all(problem, key, num_seeds), draw_all(held_out, key, num_seeds)
+    return _held_out_curves(m, *both, num_steps, every)
 
 
 @eqx.filter_jit
 def _held_out_curves(
-    m: AnyOptimizer,
-    problem: Problem,
-    held_out: Problem,
-    key: PRNGKeyArray,
-    num_steps: int,
-    num_seeds: int,
-    every: int,
+    m: AnyOptimizer, drawn: Drawn, held_out: Drawn, num_steps: int, every: int
 ) -> tuple[Array, Array]:
-    fs, keys = draw(problem, key, num_seeds)
-    held_out_fs, _ = draw(held_out, key, num_seeds)
-    # Minibatches of their own: those of `problem` are drawn from the same numbers.
-    minibatch = jax.random.fold_in(keys.minibatch, num_steps)
+    fs, theta, minibatch = drawn
+    # Minibatches of their own: those of `drawn` are drawn from the same numbers.
+    apart = jax.random.fold_in(minibatch, num_steps)
 
     def segment(trajectory: Trajectory, _: None) -> tuple[Trajectory, tuple[Array, Array]]:
-        trajectory, losses = unroll(m, fs, trajectory, keys.minibatch, num_steps=every)
-        at = jax.random.fold_in(minibatch, trajectory.step)
-        return trajectory, (losses, held_out_fs.loss(trajectory.theta, at))
+        trajectory, losses = unroll(m, fs, trajectory, minibatch, num_steps=every)
+        at = jax.random.fold_in(apart, trajectory.step)
+        return trajectory, (losses, held_out.fs.loss(trajectory.theta, at))
 
-    begin = start(m, fs, keys.theta)
+    begin = start_at(m, fs, theta)
     _, (losses, held_out_losses) = jax.lax.scan(segment, begin, length=num_steps // every)
-    return losses.reshape(num_steps, num_seeds).T, held_out_losses.T
+    return losses.reshape(num_steps, fs.size).T, held_out_losses.T
 
 
 def summarize(curves: Float[Array | np.ndarray, "seeds steps"], rate: float | None = None) -> Curve:

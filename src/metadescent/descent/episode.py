@@ -1,14 +1,16 @@
 """Where runs begin: the optimizees, θ₀ and minibatches that a key stands for."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 from jaxtyping import PRNGKeyArray
 
 from metadescent._checks import check_key
 from metadescent._errors import require, require_kind
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, start
-from metadescent.problems.base import Problem
+from metadescent.problems.base import Problem, Theta
 from metadescent.problems.batch import Batch
 
 
@@ -40,6 +42,45 @@ def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch,
     keys = keys_of(key)
     # Drawn anew in each truncated segment, f need not be carried from one to the next.
     return Batch.sample(problem, keys.f, num_problems), keys
+
+
+class Drawn(NamedTuple):
+    """What a key stands for: optimizees, their θ₀, and the key of their minibatches."""
+
+    fs: Batch
+    theta: Theta
+    minibatch: PRNGKeyArray
+
+
+def draw_all(problem: Problem, key: PRNGKeyArray, num_problems: int) -> Drawn:
+    """Draw optimizees and their θ₀ in a program of its own.
+
+    The programs of all optimizers then share it: a compiler takes several times as long to compile
+    the draws as to compile the run of a small optimizee.
+    """
+    arrays = jax.tree.leaves(problem)
+
+    def as_it_was(leaf: Any) -> Any:
+        return arrays[leaf.number] if isinstance(leaf, _Leaf) else leaf
+
+    return jax.tree.map(as_it_was, _draw_all(problem, key, num_problems))
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """Stands for an array that an optimizee has from its problem, by its number there."""
+
+    number: int
+
+
+@eqx.filter_jit
+def _draw_all(problem: Problem, key: PRNGKeyArray, num_problems: int) -> Drawn:
+    fs, keys = draw(problem, key, num_problems)
+    # What a program returns is a copy, which a dataset is too large for.
+    leaves = enumerate(jax.tree.leaves(problem))
+    numbers = {id(leaf): _Leaf(number) for number, leaf in leaves if eqx.is_array(leaf)}
+    drawn = Drawn(fs, fs.init(keys.theta), keys.minibatch)
+    return jax.tree.map(lambda leaf: numbers.get(id(leaf), leaf), drawn)
 
 
 def start_batch(

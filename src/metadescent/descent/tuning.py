@@ -19,11 +19,13 @@ from metadescent.descent.at_rate import AtRate
 from metadescent.descent.baselines import BASELINES, VARIANTS, baseline_of
 from metadescent.descent.curves import (
     BLOWN_UP,
+    curves_from,
     final_loss,
     learning_curves,
     or_infinite,
     theta_shapes,
 )
+from metadescent.descent.episode import Drawn, draw_all
 from metadescent.descent.outside import LOOKED_AT, check_start
 from metadescent.problems.base import Problem
 
@@ -181,9 +183,8 @@ def tune(
                 nothing = np.asarray(final_loss(still))
         if not in_turn:
             rates = jnp.asarray([0.0, *_rates(new)])
-            nothing, *errors = np.asarray(
-                _final_losses(baseline.make, rates, problem, key, num_steps, num_seeds)
-            )
+            drawn = draw_all(problem, key, num_seeds)
+            nothing, *errors = np.asarray(_final_losses(baseline.make, rates, drawn, num_steps))
             losses.update(zip(new, errors, strict=True))
             tell(0.0)
         assert nothing is not None
@@ -269,15 +270,11 @@ def _rates(exponents: list[int]) -> Float[np.ndarray, " rates"]:
 def _final_losses(
     make: Callable[[Any, Any], optax.GradientTransformation],
     rates: Float[Array, " rates"],
-    problem: Problem,
-    key: PRNGKeyArray,
+    drawn: Drawn,
     num_steps: int,
-    num_seeds: int,
 ) -> Float[Array, "rates problems"]:
     def losses(rate: Array) -> Any:
-        m = AtRate(make, rate, float(num_steps))
-        sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
-        return final_loss(learning_curves(m, problem, key, **sizes))
+        return final_loss(curves_from(AtRate(make, rate, float(num_steps)), drawn, num_steps))
 
     return jax.vmap(losses)(rates)
 

@@ -73,6 +73,11 @@ def start(m: AnyOptimizer, f: Optimizee, key: PRNGKeyArray) -> Trajectory:
     require_kind("f", f, Optimizee, "a metadescent.Optimizee; try problem.sample(key)")
     theta = f.init(key)
     check_theta(theta, f"{type(f).__name__}.init")
+    return start_at(m, f, theta)
+
+
+def start_at(m: AnyOptimizer, f: Optimizee, theta: Theta) -> Trajectory:
+    """Return the trajectory at t = 0 from a θ₀ that has been drawn, with a fresh h₀."""
     return Trajectory(theta, rule_for(m, f).init(theta), jnp.asarray(0))
 
 
