@@ -49,7 +49,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description="Time a command to its first result.")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="of metadescent")
-    command = parser.parse_args().command or list(COMMAND)
+    command: list[str] = parser.parse_args().command or [*COMMAND]
     print(f"metadescent {' '.join(command)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         times = {stage: seconds(command, folder, parts) for stage, parts in STAGES.items()}
