@@ -1,6 +1,6 @@
-"""Problems: f and p(f), one a file.
+"""Problems: functions f and their distributions p(f), with one problem in each file.
 
-A new one is one new file here, found by discovery.
+A new problem is one new file in this folder. The registry discovers it.
 
 Example:
     >>> from metadescent.registry import make_problem

@@ -1,8 +1,8 @@
-"""A user's data as arrays of JAX; where values would be lost, an error says so.
+"""A user's data as JAX arrays; an error is raised where values would be lost.
 
-By default JAX has 32 bits. Integers of 64 bits wrap around, so that the milliseconds 1700000000000
-become −807049216, and floating-point numbers are rounded. Rounding does no harm, unless values
-become infinite or can no longer be told apart.
+By default JAX's numbers have 32 bits. Integers of 64 bits wrap around, so that the milliseconds
+1700000000000 become −807049216, and floating-point numbers are rounded. Rounding does no harm,
+unless values become infinite or different values become equal.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +17,9 @@ from jaxtyping import Array, Int, PyTree
 from metadescent._errors import UserError
 from metadescent._text import short
 
-# What is left of a column after rounding: errors of at most a thousandth of its range.
+# Rounding may change the values of a column by at most this part of the column's range.
 _LOSS = 1e-3
-# A range below this part of the values is what float64 itself was off by.
+# A range below this part of the values may consist of float64's own rounding errors.
 _NOISE = 1e-12
 _MEND = "subtract an offset or divide in NumPy first"
 _HINTS = {
@@ -32,14 +32,14 @@ _HINTS = {
 
 
 def as_arrays(data: PyTree, name: str) -> PyTree[Array]:
-    """Return data as arrays; a UserError names the leaf that cannot be one or would lose."""
+    """Return data as arrays; a UserError names a leaf that is no array or would lose values."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: as_array(leaf, name + jax.tree_util.keystr(path)), data
     )
 
 
 def as_array(value: Any, name: str) -> Array:
-    """Return one array; keys of JAX, and what JAX has already, come through."""
+    """Return a value as an array; JAX's own keys and arrays come back unchanged."""
     if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
         return jnp.asarray(value)
     return jnp.asarray(_checked(value, name))
@@ -57,17 +57,18 @@ def as_labels(values: Any, name: str) -> Int[Array, " examples"]:
 
 
 def check_fields(owner: Any) -> None:
-    """Raise a UserError if a field of a problem or an optimizee is an array that would lose."""
+    """Raise a UserError if an array in a field of a problem or an optimizee would lose values."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(owner):
-        # JAX's own have lost what they had to lose, and other things never become arrays.
+        # JAX's own arrays are rounded already, and values of other types never become arrays.
         if isinstance(leaf, np.ndarray | np.generic):
             _checked(leaf, type(owner).__name__ + jax.tree_util.keystr(path))
 
 
 def check_constants(function: Callable[..., Any], *arguments: Any) -> None:
-    """Raise a UserError if an array that a function reads from elsewhere, or makes, would lose."""
+    """Raise a UserError if an array that a function closes over or makes would lose values."""
     constants: list[np.ndarray] = []
-    # With 64 bits they come into its program whole; one that has no such program is left alone.
+    # With 64 bits the program has the arrays unrounded. A function that cannot be traced in this
+    # way is not checked.
     with suppress(Exception), jax.enable_x64(True):
         constants = [*_constants(jax.make_jaxpr(function)(*arguments))]
     for array in constants:
@@ -75,7 +76,7 @@ def check_constants(function: Callable[..., Any], *arguments: Any) -> None:
 
 
 def _constants(program: Any) -> Iterator[np.ndarray]:
-    """Yield a program's arrays of 64 bits; single ones may be JAX's, such as the largest number."""
+    """Yield a program's arrays of 64 bits, but no scalars, which may be JAX's own."""
     inner = getattr(program, "jaxpr", program)
     read = [x.val for step in inner.eqns for x in step.invars if hasattr(x, "val")]
     for value in (*getattr(program, "consts", ()), *read):
@@ -93,25 +94,27 @@ def _is_program(x: Any) -> bool:
 
 
 def _checked(value: Any, name: str) -> np.ndarray:
-    """Return a NumPy array of a dtype that JAX has, which it may round."""
-    # By its bytes, as a mask of fields has no any().
+    """Return a value as a NumPy array that JAX can take with no loss except rounding."""
+    # The mask is read as bytes, because the mask of a structured array has no any().
     if isinstance(value, np.ma.MaskedArray) and any(np.ma.getmaskarray(value).tobytes()):
         raise UserError(f"{name} is masked and would lose its mask; try {name}.filled(0)")
     try:
         array = np.asarray(value)
-    except Exception as error:  # PyTorch's, of a tensor with a gradient or elsewhere: anything.
+    except Exception as error:
+        # PyTorch may raise any class, for a tensor with a gradient or on another device.
         raise UserError(
             f"{name} is a {type(value).__name__} and cannot be an array: "
             f"{str(error).rstrip('.')}; try numpy.asarray on what it holds"
         ) from error
     dtype = array.dtype
-    # ml_dtypes' are "V" too, and numbers; NumPy has time spans among the numbers.
+    # Dtypes of ml_dtypes, such as bfloat16, have the kind "V" too, but are numbers. NumPy counts
+    # time spans as numbers, so the kind is checked as well.
     if dtype.kind not in "biufcV" or not (dtype.kind == "b" or jnp.issubdtype(dtype, np.number)):
         what = f"of dtype {dtype}" if isinstance(value, np.ndarray) else short(value)
         hint = _HINTS.get(dtype.kind, _HINTS["O"])
         raise UserError(f"{name} is {what} and must be an array of numbers; {hint}")
     array = array.astype(dtype.newbyteorder("="), copy=False)
-    # Beyond NumPy's 64 bits, JAX has none.
+    # JAX has no floating-point numbers of more than 64 bits, as NumPy's longdouble may have.
     widest = {"f": np.float64, "c": np.complex128}.get(dtype.kind)
     is_wider = widest is not None and dtype.itemsize > np.dtype(widest).itemsize
     narrow = jax.dtypes.canonicalize_dtype(widest if is_wider else array.dtype)
@@ -135,7 +138,7 @@ def _check_rounded(array: np.ndarray, narrow: np.dtype, subject: str) -> None:
         array = np.stack([np.real(array), np.imag(array)], -1)
     narrow = np.finfo(narrow).dtype
     mend = f"{_MEND}, or set JAX_ENABLE_X64=1" if narrow.itemsize < 8 else _MEND
-    # Each column by itself: values may be in other units than those beside them.
+    # Each column is checked by itself, because columns may have different units.
     array = array.reshape(len(array) if array.ndim else 1, -1)
     finite = np.isfinite(array)
     low = np.min(array, 0, where=finite, initial=np.inf)

@@ -1,7 +1,7 @@
-"""f and p(f): what is optimized, and the distribution that it is drawn from.
+"""f and p(f): the function that is optimized, and the distribution that it is drawn from.
 
-an `Optimizee` is one function f(θ), perhaps estimated on minibatches;
-a `Problem` is the distribution p(f) over which an optimizer is meta-trained.
+An `Optimizee` is one function f(θ), perhaps estimated on minibatches.
+A `Problem` is the distribution p(f) over which an optimizer is meta-trained.
 """
 
 from abc import abstractmethod
@@ -36,7 +36,7 @@ class Optimizee(eqx.Module):
         25.0
 
     Raises:
-        UserError: if a field is a NumPy array of which JAX would lose some.
+        UserError: if a field is a NumPy array whose values would be lost in JAX's dtypes.
 
     Source: section 1, f(θ); section 3.2 for minibatches.
     """
@@ -68,7 +68,7 @@ class Problem(eqx.Module):
         (True, False)
 
     Raises:
-        UserError: if a field is a NumPy array of which JAX would lose some.
+        UserError: if a field is a NumPy array whose values would be lost in JAX's dtypes.
 
     Source: section 2, the distribution behind E_f.
     """
@@ -78,12 +78,12 @@ class Problem(eqx.Module):
 
     @abstractmethod
     def sample(self, key: PRNGKeyArray) -> Optimizee:
-        """Draw one f. A function of the key alone: the same key always gives the same f."""
+        """Draw one f, which depends on the key alone: the same key always gives the same f."""
 
     def numbered(self, key: PRNGKeyArray, number: Int[Array, ""]) -> Optimizee:
-        """Draw the f of a number, from 0 on, in a batch: `sample`, whatever the number.
+        """Draw the f with this number in a batch, from 0 on; by default the number is ignored.
 
-        A problem over a set that is gone through in turn, rather than drawn from, has its own.
+        A problem that goes through a set in turn, instead of drawing from it, overrides this.
         """
         del number
         f = self.sample(key)
@@ -92,29 +92,30 @@ class Problem(eqx.Module):
         return f
 
     def hold_out(self, share: float) -> "Parts":
-        """Return this problem in parts, for which a share of its tasks is held out: all in each.
+        """Split this problem and hold out a share of its tasks; by default each part has them all.
 
-        A problem over a set of tasks, rather than an unlimited supply, has parts of its own.
+        A problem with a finite set of tasks overrides this.
         """
         del share
         return Parts(self, self, self)
 
     @property
     def num_tasks(self) -> int | None:
-        """Return how many tasks there are, or None for as many as anyone draws."""
+        """Return how many tasks there are, or None if their number has no limit."""
         return None
 
     @property
     def at_once(self) -> int | None:
         """Return how many optimizations to run side by side, or None for all of them.
 
-        Large ones are quicker in parts, which fit a processor's cache, and take less memory.
+        Large problems are faster a few at a time, because these fit a processor's cache. They also
+        take less memory.
         """
         return None
 
 
 class Parts(NamedTuple):
-    """A problem in three: one to learn from, one to choose φ by, and one to judge the choice on."""
+    """Three parts of a problem: one to learn from, one to choose φ by, and one to judge φ on."""
 
     learned_from: Problem
     validated_on: Problem
@@ -124,8 +125,8 @@ class Parts(NamedTuple):
 class Named(NamedTuple):
     """A problem that the command line knows by name."""
 
-    # Reads data where it must; the problem's options are its keywords.
+    # Returns the problem, and may read data; its keywords are the problem's options.
     make: Callable[..., Problem]
-    # Where meta-training on the problem differs from the defaults of `metadescent.runs.recipe`.
+    # The settings that differ from the defaults of `metadescent.runs.recipe`.
     recipe: Mapping[str, Any]
     summary: str

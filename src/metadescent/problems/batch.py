@@ -1,4 +1,4 @@
-"""Optimizees side by side: a batch of them is an optimizee, and a part of a batch is a problem's.
+"""Optimizees side by side: a `Batch` of them is an optimizee itself, and a `Part` divides a batch.
 
 F(θ¹, …, θᴮ) = (f₁(θ¹), …, f_B(θᴮ))
 """
@@ -23,9 +23,10 @@ class Place(eqx.Module):
 
 
 class Part(Problem):
-    """p(f), from which the optimizees index · size and up of a batch of parts · size are drawn.
+    """p(f), restricted to one of the equal parts of a batch of parts · size optimizees.
 
-    The parts of one key are together the batch, so no number depends on how many there are.
+    A part has the optimizees from number index · size on. The parts that one key gives are together
+    the whole batch, so results do not depend on the number of parts.
     """
 
     whole: Problem
@@ -39,7 +40,7 @@ def split_keys(key: PRNGKeyArray, size: int, place: Place | None = None) -> Arra
     """Return a key for each of `size` optimizees: all of a batch, or those of one part of it."""
     if place is None:
         return jax.random.split(key, size)
-    # `split` for fewer keys would give others, so each part makes those of the whole batch.
+    # `split` into fewer keys would give other keys, so each part makes those of the whole batch.
     keys = jax.random.split(key, size * place.parts)
     return jax.lax.dynamic_slice_in_dim(keys, place.index * size, size)
 
@@ -61,8 +62,8 @@ class Batch(Optimizee):
     """B optimizees side by side, as one: F(θ¹, …, θᴮ) = (f₁(θ¹), …, f_B(θᴮ)).
 
     θ has the leaves of the single θ's with a leading axis of length B, and `loss` returns all B
-    values, each of which depends on its own slice of θ only. What `sample` hands through untouched
-    from the problem, such as a dataset, is shared and never copied B times.
+    values, each of which depends on its own slice of θ only. Arrays that `sample` takes from the
+    problem unchanged, such as a dataset, are shared and never copied B times.
 
     Example:
         >>> import jax
@@ -83,14 +84,14 @@ class Batch(Optimizee):
         """Draw `size` optimizees of a problem."""
         problem, place = place_in(problem)
         keys = split_keys(key, size, place)
-        # A leaf that f has from the problem is the same object, under tracing too.
+        # A leaf that f takes from the problem is the same object, also while JAX traces.
         untouched = {id(leaf) for leaf in jax.tree.leaves(problem)}
 
         def is_own(leaf: Any) -> bool:
             return eqx.is_array(leaf) and id(leaf) not in untouched
 
         counted = numbers(size, place)
-        # One f is drawn outside of `vmap`, where what is shared would get an axis of its own.
+        # One f is drawn outside of `vmap`, which would give shared arrays an axis of their own.
         first = problem.numbered(keys[0], counted[0])
         _, shared = eqx.partition(first, is_own)
 
@@ -107,7 +108,7 @@ class Batch(Optimizee):
         def draw(own: PyTree, key: PRNGKeyArray) -> Theta:
             f = eqx.combine(own, self.shared)
             theta = f.init(key)
-            # f may be anyone's code; the check looks at shapes and dtypes, so it costs nothing.
+            # f may be a user's code. The check sees only shapes and dtypes, so it costs nothing.
             check_theta(theta, f"{type(f).__name__}.init")
             return theta
 

@@ -46,7 +46,7 @@ class Classifier(Optimizee):
         """Return the mean cross-entropy on the minibatch that `key` draws, if there is one."""
         if not self.batch_size:
             return self.cross_entropy(theta, self.images, self.labels)
-        # With replacement: to draw without takes a permutation of the whole set.
+        # Drawn with replacement: drawing without it takes a permutation of the whole set.
         chosen = jax.random.randint(key, (self.batch_size,), 0, len(self.labels))
         return self.cross_entropy(theta, self.images[chosen], self.labels[chosen])
 
@@ -56,7 +56,7 @@ class Classifier(Optimizee):
         """Return the mean cross-entropy of the network on given examples."""
         activate = getattr(jax.nn, self.activation)
         *hidden, (w_out, b_out) = theta
-        # θ's dtype is that of the computation: float64 in tests of derivatives.
+        # The computation has the dtype of θ, which is float64 in tests of derivatives.
         x = images.astype(w_out.dtype) / self.white
         for w, b in hidden:
             x = activate(x @ w + b)
@@ -73,11 +73,11 @@ class MLPClassification(Problem):
 
     Arguments:
         images: uint8, examples × pixels, in 0 … white.
-        labels: integers, one an example, in 0 … 9.
-        hidden: units of each hidden layer; the paper's (20,).
+        labels: integers from 0 on, one for each example.
+        hidden: units of each hidden layer; (20,) in the paper.
         activation: "sigmoid" (the paper's), "relu", "tanh" or "elu".
-        batch_size: examples a minibatch; the paper's 128. 0: no minibatches but all examples, so
-            that f is exact.
+        batch_size: examples in a minibatch; 128 in the paper. With 0 there are no minibatches:
+            each evaluation takes all examples, so that f is exact.
         theta_std: standard deviation of θ₀; the authors' code takes 0.01.
         white: the value of a white pixel.
 

@@ -1,6 +1,7 @@
-"""A helper that any optimizer should manage:  f(θ) = mean_i min((θ_i − a_i)², 10),  a_i ~ U(−1, 1).
+"""Convex bowls, a helper problem:  f(θ) = mean_i min((θ_i − a_i)², 10),  a_i ~ U(−1, 1).
 
-Beside a problem (see `problems/together.py`) it keeps meta-training from forgetting plain descent.
+Any optimizer should minimize them. Side by side with another problem (see `problems/together.py`),
+they keep meta-training from forgetting plain descent.
 
 Source: Lv, Jiang and Li (2017); constants as in the code of Chen et al. (2020).
 """
@@ -42,7 +43,7 @@ class Convex(Problem):
 
 
 def make_convex(dimension: int = 20, rescale: float = 0.0, log: bool = False) -> Problem:
-    """Return the problem, its coordinates rescaled and the logarithm of f taken if wanted."""
+    """Return the problem, with rescaled coordinates and the logarithm of f if wanted."""
     return dress(Convex(dimension), rescale=rescale, log=log)
 
 

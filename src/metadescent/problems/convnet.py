@@ -4,7 +4,7 @@
     x ← relu(BN(w x + b))                   a hidden layer
     BN(z) = (z − mean z) / √(var z + ε) + β     mean and variance over the minibatch and over places
 
-The means and variances are part of evaluating f, and no part of θ.
+The means and variances are computed in each evaluation of f. They are not part of θ.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,14 @@ from metadescent.problems.base import Optimizee, Problem
 from metadescent.problems.convolution import convolve
 from metadescent.problems.pooling import pool
 
-# That of Sonnet 1, which the authors' code takes.
+# The ε of Sonnet 1, the library that the authors' code uses.
 EPSILON = 1e-3
 
-# Weights "w", biases "b" and, but in the last layer, "beta": β of batch normalization. There is no
-# scale γ, as in the authors' code.
+# Weights "w", biases "b" and, except in the last layer, "beta", the β of batch normalization. As in
+# the authors' code, there is no scale γ.
 Layer = dict[str, Float[Array, "..."]]
-# "conv", "fc" and "out". Only the "w" of a convolution has four axes: height × width × in × out.
+# The keys are "conv", "fc" and "out". Only the "w" of a convolution has four axes: height × width ×
+# in × out.
 ConvNetTheta = dict[str, list[Layer]]
 
 
@@ -48,7 +49,7 @@ class ConvNet(Optimizee):
     white: float = eqx.field(static=True, default=255.0)
 
     def init(self, key: PRNGKeyArray) -> ConvNetTheta:
-        """Draw θ₀ ~ N(0, theta_std²), weights and biases alike, but β = 0."""
+        """Draw θ₀: weights and biases from N(0, theta_std²), and β = 0."""
         # Each convolution keeps height and width, and the pooling after it halves them.
         _, height, width, colours = self.images.shape
         depth = len(self.channels)
@@ -58,7 +59,7 @@ class ConvNet(Optimizee):
         def zeros(*shape: int) -> Layer:
             return {"w": jnp.zeros(shape), "b": jnp.zeros(shape[-1])}
 
-        # All in one draw: one a leaf takes longer to compile.
+        # All weights are drawn at once, because one draw for each leaf takes longer to compile.
         row, as_theta = ravel_pytree(
             {
                 "conv": [zeros(self.kernel, self.kernel, *pair) for pair in pairwise(maps)],
@@ -89,14 +90,15 @@ class ConvNet(Optimizee):
     def logits(
         self, theta: ConvNetTheta, images: UInt8[Array, "batch height width colours"]
     ) -> Float[Array, "batch classes"]:
-        """Return the output on given examples; their own means and variances normalize it."""
+        """Return the network's output on examples, normalized by their own means and variances."""
         (out,) = theta["out"]
         x = images.astype(out["w"].dtype) / self.white
-        # Where z is normalized its mean is subtracted, so b is left out: its derivative is 0, and
-        # not the rounding errors that rules with normalized gradients would follow.
+        # Normalization subtracts the mean of z, which would cancel b, so b is left out. Its
+        # derivative is then exactly 0. Otherwise it would be a rounding error, and rules with
+        # normalized gradients would follow that.
         for layer in theta["conv"]:
             x = convolve(x, layer["w"])
-            # BN and relu increase, so they may follow the maximum: a quarter of the work.
+            # BN and relu are increasing, so they may follow the maximum: a quarter of the work.
             x, mean, variance = pool(x)
             x = jax.nn.relu(_normalize(x, mean, variance, layer["beta"]))
         x = x.reshape(len(x), -1)
@@ -119,7 +121,7 @@ def _normalize(
 class ConvNetClassification(Problem):
     """Training one architecture on one dataset, from a random θ₀ (section 3.3).
 
-    Held-out images are another problem, of the same architecture.
+    Held-out images make another problem with the same architecture.
     """
 
     f: ConvNet

@@ -1,13 +1,13 @@
 """The convolution of layers of stride 1:  y[n, i, j, o] = Σ x[n, i + a, j + b, c] · w[a, b, c, o].
 
-It is linear in x and in w, and so are its two derivatives; the derivatives of all three are these
-three again, which is what is written here.
+y is linear in x and in w, so it has two derivatives, which are linear too. The derivatives of all
+three functions are again among the three. This file states each of them.
 
-Automatic differentiation would do, but slowly: XLA (JAX 0.10.2) has a fast routine on a CPU for
-convolutions of one form, and brings others into it, but not within loops, and an unroll is a loop;
-nor under `vmap` with a kernel each, as in a `Batch`. So each of the three is stated in that form,
-and `vmap` calls them one by one. On a CPU with a compiler `native/convolution` does all three, in
-float32.
+Automatic differentiation would be correct, but slow. On a CPU, XLA (JAX 0.10.2) has a fast routine
+for convolutions of one form, and rewrites other convolutions in this form. It does not do so inside
+loops, and an unroll is a loop. Neither does it under `vmap` if each call has its own kernel, as in
+a `Batch`. Each of the three is therefore written in that form, and `vmap` calls them one by one. On
+a CPU with a compiler `native/convolution` computes all three, in float32.
 """
 
 from functools import partial
@@ -19,16 +19,16 @@ from jaxtyping import Array, Float
 from metadescent import _ffi
 from metadescent.problems.native import convolution as kernels
 
-# To write all windows out for one matrix product a layer was tried too: slower, and more memory.
+# One matrix product of all of a layer's windows was tried too: it is slower and takes more memory.
 Maps = Float[Array, "_ _ _ _"]  # images × height × width × channels
 Kernel = Float[Array, "_ _ _ _"]  # height × width × channels in × channels out
 
 
 @jax.custom_vjp
 def convolve(x: Maps, kernel: Kernel) -> Maps:
-    """Return x convolved with a kernel of odd sides, with zeros around x, of height and width of x.
+    """Return x convolved with a kernel of odd sides; zeros around x keep its height and width.
 
-    It can be differentiated in reverse mode any number of times, and not in forward mode.
+    It can be differentiated in reverse mode any number of times, but not in forward mode.
     """
     return _slide(x, kernel)
 
@@ -36,7 +36,7 @@ def convolve(x: Maps, kernel: Kernel) -> Maps:
 @jax.custom_vjp
 def _pull_x(dy: Maps, kernel: Kernel) -> Maps:
     """Return the cotangent of x, given that of the result."""
-    # The same convolution with the kernel turned round, and its inputs and outputs exchanged.
+    # It is the same convolution with the kernel turned round and its inputs and outputs exchanged.
     return _slide(dy, kernel[::-1, ::-1].swapaxes(2, 3))
 
 
@@ -45,7 +45,7 @@ def _pull_kernel(x: Maps, dy: Maps, size: tuple[int, int]) -> Kernel:
     """Return the cotangent of the kernel, of height and width `size`, given that of the result."""
 
     def reference(x: Maps, dy: Maps) -> Kernel:
-        # Images take the part of channels, and the channels of x that of images.
+        # Images become input channels, and the channels of x become images.
         window = dy.transpose(1, 2, 0, 3)
         return _slide_by_xla(x.transpose(3, 1, 2, 0), window, size).transpose(1, 2, 0, 3)
 
@@ -66,10 +66,10 @@ def _slide_several(
     count: int, is_batched: list[bool], x: Array, window: Array
 ) -> tuple[Array, bool]:
     if is_batched[1]:
-        # A window each: there is no fast form for that, so one call after the other.
+        # Each call has its own window. No fast form exists for that, so they run one by one.
         axes = [0 if batched else None for batched in is_batched]
         return jax.vmap(_slide_one_by_one, axes)(x, window), True
-    # One window for all: their images become images of one call.
+    # All calls share one window, so their images become images of one call.
     y = _slide(x.reshape(-1, *x.shape[2:]), window)
     return y.reshape(count, -1, *y.shape[1:]), True
 
@@ -85,7 +85,7 @@ def _slide_by_xla(x: Maps, window: Kernel, size: tuple[int, int]) -> Maps:
     """Return the sums over a window that slides over x, with size // 2 zeros on either side."""
 
     def slide(x: Array, window: Array) -> Array:
-        # Not half of the window's own sides: as a window `_pull_kernel` hands over a whole image.
+        # `size` may differ from the window's sides: `_pull_kernel` gives images as the window.
         zeros = [(length // 2, length // 2) for length in size]
         form = ("NHWC", "HWIO", "NHWC")
         return jax.lax.conv_general_dilated(x, window, (1, 1), zeros, dimension_numbers=form)

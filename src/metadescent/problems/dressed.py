@@ -6,8 +6,8 @@ from metadescent.problems.rescaled import Rescaled
 
 
 def dress(problem: Problem, *, rescale: float = 0.0, log: bool = False) -> Problem:
-    """Return `problem`, each coordinate scaled within e^±rescale, then the logarithm if wanted."""
+    """Return `problem`, its coordinates scaled within e^±rescale; if `log`, the logarithm of f."""
     if rescale:
         problem = Rescaled(problem, rescale)
-    # Outermost, so that it is the logarithm of what is descended.
+    # The logarithm comes last, so that it is the logarithm of the function that is optimized.
     return Logarithm(problem) if log else problem

@@ -1,4 +1,4 @@
-"""Networks that begin as libraries begin them: weights of a size that goes with their inputs.
+"""Networks with θ₀ as libraries draw it: the size of weights depends on the number of inputs.
 
     w ~ U(−1/√n, 1/√n),     n = inputs of a unit;     every tensor of one axis begins at 0
 
@@ -6,8 +6,9 @@ n is the product of all axes of w but the last. The paper's own θ₀ ~ N(0, 0.0
 the number of inputs, and an optimizer that was trained on it alone may fail on weights of these
 sizes.
 
-Source: sizes in proportion to n^(−1/2) from LeCun et al. (1998), "Efficient backprop". This is how
-PyTorch draws the weights of its layers, and biases too, which begin at 0 here as in Flax.
+Source: sizes in proportion to n^(−1/2) from LeCun et al. (1998), "Efficient backprop". PyTorch
+draws the weights of its layers like this. It draws biases like this too; here they begin at 0, as
+in Flax.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ from metadescent.problems.together import Together
 
 
 class BegunByFanIn(Optimizee):
-    """f, started where a library's layers start; its own θ₀ says no more than shapes and dtypes."""
+    """f with θ₀ as libraries draw it; only shapes and dtypes are taken from f's own θ₀."""
 
     f: Optimizee
 
@@ -41,7 +42,7 @@ class BegunByFanIn(Optimizee):
 
 
 class FanIn(Problem):
-    """Another problem, each of its optimizees started where a library's layers start.
+    """Another problem, with the θ₀ of each of its optimizees drawn as libraries draw it.
 
     A weight is drawn from U(−1/√n, 1/√n), where n is the product of all axes but the last; tensors
     of one axis or none begin at 0.
@@ -77,7 +78,7 @@ class FanIn(Problem):
 
 
 def _drawn(key: PRNGKeyArray, leaf: jax.ShapeDtypeStruct) -> Array:
-    # A scalar is as a vector of one: it has no inputs.
+    # A scalar is treated as a vector of length 1: neither has inputs.
     *inputs, _ = leaf.shape or (1,)
     if not inputs:
         return jnp.zeros(leaf.shape, leaf.dtype)
@@ -86,7 +87,7 @@ def _drawn(key: PRNGKeyArray, leaf: jax.ShapeDtypeStruct) -> Array:
 
 
 def make_classifiers(log: bool = False, data_dir: str | Path | None = None) -> Problem:
-    """Return five MNIST classifiers of the kinds that scripts have, side by side."""
+    """Return five MNIST classifiers of kinds that are common in scripts, side by side."""
     images, labels = load_mnist(data_dir, "train")
     squares = images.reshape(-1, 28, 28, 1)
     # Every other pixel of every other row.
@@ -99,7 +100,7 @@ def make_classifiers(log: bool = False, data_dir: str | Path | None = None) -> P
         # Two convolutions, 6 and 12 channels, before 24 units and 10, with batch normalization.
         ConvNetClassification(squares, labels, (6, 12), (24,), kernel=3, batch_size=32),
     ]
-    # Each dressed for itself: with `log` each counts as much as the others.
+    # Each part is dressed by itself, so that with `log` all parts count equally.
     return Together([dress(FanIn(part), log=log) for part in parts])
 
 

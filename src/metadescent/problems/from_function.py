@@ -1,12 +1,12 @@
-"""A problem out of a function f(θ, key) and an initialiser; with data, a family of them.
+"""A problem made from a function f(θ, key) and an initialiser; with data, a family of functions.
 
     FromFunction(loss, init)                      f(θ) = loss(θ, key)
     FromFunction(loss, init, data)                f(θ) = loss(θ, key, entry), drawn for each f
     FromFunction(loss, init, data, batch_size=B)  f(θ) = loss(θ, key, batch), drawn at each step
 
 Data is any pytree of arrays, with one entry along the first axis for each f or for each example.
-Data goes in here rather than into the function's closure: what a function closes over is a constant
-of every program that is compiled.
+Data should be given here, because arrays that a function closes over become constants of every
+compiled program.
 """
 
 import dataclasses
@@ -25,11 +25,11 @@ from metadescent.problems.arrays import as_arrays, check_constants
 from metadescent.problems.base import Optimizee, Parts, Problem, Theta
 
 FEWEST = 16
-"""Entries of a part: fewer would say too little."""
+"""The fewest entries of a part: results on fewer would say too little."""
 
 
 class Function(Optimizee):
-    """One f of a `FromFunction`: the two functions, and the data that this f is about."""
+    """One f of a `FromFunction`: the two functions, and the data of this f."""
 
     of: Callable[..., Array] = eqx.field(static=True)
     start: Callable[[PRNGKeyArray], Theta] = eqx.field(static=True)
@@ -43,34 +43,34 @@ class Function(Optimizee):
         return self.of(theta, *self.arguments(key))
 
     def arguments(self, key: PRNGKeyArray) -> tuple[Any, ...]:
-        """Return what the function is given beside θ: a key and, if there is data, some of it."""
+        """Return the function's arguments after θ: a key and, if there is data, entries of it."""
         if self.data is None:
             return (key,)
         if self.batch_size is None:
             return key, self.data
-        # A key of its own, lest what is random in the loss depend on which entries were drawn.
+        # The draw has a key of its own, so that randomness in the loss does not depend on it.
         key, draw = jax.random.split(key)
         chosen = jax.random.randint(draw, (self.batch_size,), 0, entries(self.data))
         return key, jax.tree.map(lambda x: x[chosen], self.data)
 
 
 class FromFunction(Problem):
-    """The problem of minimizing a function of one's own: loss(θ, key), or loss(θ, key, entry).
+    """The problem of minimizing a given function: loss(θ, key), or loss(θ, key, entry).
 
     Arguments:
         loss: loss(θ, key), or with data loss(θ, key, entry): a scalar that JAX can differentiate.
-            `key` is for what is random in it; most functions ignore it.
+            `key` is for randomness in the loss; most functions ignore it.
         init: init(key) → θ₀, any pytree of floating-point arrays, of one shape for every f.
         data: a pytree of arrays whose first axes are all N long. Each f draws one entry of it.
-        batch_size: entries a minibatch. If given, the data is one set of examples that every f
+        batch_size: entries in a minibatch. If given, the data is one set of examples that every f
             shares, and each evaluation of f draws a minibatch of them, with replacement.
 
     Raises:
-        UserError: if the functions do not take these arguments, if f(θ₀) is no floating-point
-            scalar or θ₀ no floating-point arrays, or if the data's first axes differ, or it is not
-            of numbers. Also if in JAX's 32 bits a value of the data, or of an array that the
-            functions read from elsewhere, would become another one or infinity, or different values
-            the same. To be rounded is no error.
+        UserError: if the functions do not take these arguments, if f(θ₀) is not a floating-point
+            scalar, if θ₀ is not floating-point arrays, if the data's first axes differ in length,
+            or if the data is not numbers. Also if JAX's 32 bits would turn a value of the data, or
+            of an array that the functions read from elsewhere, into another value or infinity, or
+            make different values equal. Mere rounding is not an error.
 
     Example:
         Fit a thousand straight lines, each through five points of its own:
@@ -110,17 +110,18 @@ class FromFunction(Problem):
         _check(self)
 
     def sample(self, key: PRNGKeyArray) -> Function:
-        """Draw the entry that this f is about; with minibatches, or without data, f is the same."""
+        """Draw f's entry of the data; with minibatches, or without data, f is always the same."""
         if self._is_one:
             return self.f
         i = jax.random.randint(key, (), 0, entries(self.f.data))
         return dataclasses.replace(self.f, data=jax.tree.map(lambda x: x[i], self.f.data))
 
     def hold_out(self, share: float) -> Parts:
-        """Return the problem in parts that have entries of their own, if it has enough of them.
+        """Return parts of the problem that have separate entries, if it has enough of them.
 
-        Of the share that is held out one half is validated on, and the other is to judge on. Where
-        each would have fewer than `FEWEST` entries, all is in every part: few tasks are all needed.
+        One half of the share that is held out is to validate on, and the other is to judge on. If a
+        half would have fewer than `FEWEST` entries, every part has all entries, because training
+        needs all of a few tasks.
         """
         if self._is_one:
             return super().hold_out(share)
@@ -128,7 +129,7 @@ class FromFunction(Problem):
         half = round(share * n) // 2
         if half < FEWEST:
             return super().hold_out(share)
-        # The same each time, and no matter how the entries are sorted.
+        # The permutation is the same in each run, and mixes entries that are sorted.
         order = np.random.default_rng(0).permutation(n)
         return Parts(*map(self._of, (order[2 * half :], order[:half], order[half : 2 * half])))
 
@@ -138,7 +139,7 @@ class FromFunction(Problem):
 
     @property
     def _is_one(self) -> bool:
-        """Tell whether all f are the same but for their minibatches."""
+        """Tell whether all f are the same except for their minibatches."""
         return self.f.data is None or self.f.batch_size is not None
 
     def _of(self, chosen: Int[np.ndarray, " entries"]) -> "FromFunction":
@@ -161,18 +162,18 @@ def entries(data: PyTree[Array]) -> int:
 def _check(problem: FromFunction) -> None:
     """Refuse functions that no optimizer could be trained on; nothing is computed."""
     f, key = problem.f, jax.random.key(0)
-    # What the sentence calls the third argument.
+    # The name that the error's sentence gives to the third argument.
     data = () if f.data is None else ("entry",) if f.batch_size is None else ("batch",)
     _check_call(f.start, "init", ("key",))
     _check_call(f.of, "loss", ("theta", "key", *data))
     theta = jax.eval_shape(f.start, key)
     check_theta(theta, "init")
-    # The problem is an argument, as in use: nothing of its data is closed over.
+    # The problem is an argument, as in training, so its data is not closed over.
     value = jax.eval_shape(
         lambda problem, theta: f.of(theta, *problem.sample(key).arguments(key)), problem, theta
     )
     check_value(value, "loss")
-    # Last: what JAX has in its caches by then is of 32 bits, as without this.
+    # This check traces with 64 bits. It is last, so that JAX has cached traces with 32 bits first.
     check_constants(lambda key: f.of(f.start(key), *problem.sample(key).arguments(key)), key)
 
 

@@ -1,9 +1,9 @@
 """Rotated quadratics of a given condition number:  f(θ) = ½ (θ − θ*)ᵀ Q diag(λ) Qᵀ (θ − θ*).
 
 λ runs from 1/κ to 1 and Q is a random rotation, so no rule that treats the coordinates alone can
-undo κ: gradient descent needs a number of steps in proportion to it, where Newton needs one.
+undo κ. Gradient descent needs a number of steps in proportion to κ, and Newton's method needs one.
 
-Source: appendix D, for what correlations between coordinates are good for.
+Source: appendix D, on the use of correlations between coordinates.
 """
 
 import equinox as eqx
@@ -30,7 +30,7 @@ class RotatedQuadratic(Optimizee):
 
     def loss(self, theta: Float[Array, " n"], key: PRNGKeyArray) -> Float[Array, ""]:
         del key
-        # d @ Q is Qᵀd; and a sum of squares cannot round to below 0, as dᵀHd can.
+        # d @ Q is Qᵀd. A sum of squares cannot be rounded to a value below 0; dᵀHd can.
         return 0.5 * jnp.sum(self.eigenvalues * ((theta - self.minimum) @ self.Q) ** 2)
 
 
@@ -42,8 +42,8 @@ class IllConditioned(Problem):
     Arguments:
         dimension: n.
         condition: κ, the largest eigenvalue over the smallest; the largest is 1.
-        spectrum: "geometric", eigenvalues at equal ratios from 1/κ to 1; or "log-uniform", their
-            logarithms drawn uniformly between those of 1/κ and 1, where κ is only a bound.
+        spectrum: "geometric", eigenvalues at equal ratios from 1/κ to 1; or "log-uniform", with
+            logarithms drawn uniformly between those of 1/κ and 1, so that κ is only a bound.
 
     Raises:
         UserError: if n is below 2, κ below 1, or the spectrum unknown.
@@ -83,10 +83,11 @@ class IllConditioned(Problem):
 
 
 def rotation(key: PRNGKeyArray, n: int) -> Float[Array, "n n"]:
-    """Draw an orthogonal matrix, all of them being equally likely."""
+    """Draw an orthogonal matrix; all of them are equally likely."""
     Q, R = jnp.linalg.qr(jax.random.normal(key, (n, n)))
-    # QR leaves the signs of R's diagonal open; only with all of them positive is Q's law uniform:
-    # Mezzadri (2007), "How to generate random matrices from the classical compact groups".
+    # QR leaves the signs of R's diagonal open. Q's distribution is uniform only if all are
+    # positive: Mezzadri (2007), "How to generate random matrices from the classical compact
+    # groups".
     return Q * jnp.sign(jnp.diagonal(R))
 
 

@@ -2,8 +2,9 @@
 
     f(θ)  →  log(f(θ) + ε),     ε = 10⁻⁴
 
-To bring a loss of 0.02 to 0.01 then counts as much as to bring one of 2 to 1: late steps as much as
-early ones, and each of several problems side by side as much as the others. For f ≥ 0.
+Bringing a loss from 0.02 to 0.01 then counts as much as bringing it from 2 to 1. Late steps
+therefore count as much as early ones, and problems side by side count equally. f must not be
+negative.
 
 Source: Wichrowska et al. (2017), "Learned optimizers that scale and generalize", take the logarithm
 in the meta-loss.
@@ -29,14 +30,14 @@ class LogFunction(Optimizee):
         return self.f.init(key)
 
     def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, "..."]:
-        # The gradient is f's over f + ε, so a rule that does not mind its scale moves as before.
+        # The gradient is f's divided by f + ε, so a rule that ignores its scale moves as before.
         return jnp.log(self.f.loss(theta, key) + EPSILON)
 
 
 class Logarithm(Problem):
     """Another problem, with log(f + 10⁻⁴) in place of each of its functions f ≥ 0.
 
-    The minimum is where it was.
+    The minimum stays at the same θ.
 
     Example:
         >>> import jax

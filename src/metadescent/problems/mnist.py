@@ -1,4 +1,4 @@
-"""MNIST (section 3.2), and the architectures an optimizer is carried over to (figures 5 and 6)."""
+"""MNIST (section 3.2), and other architectures to apply the optimizer to (figures 5 and 6)."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -36,7 +36,7 @@ _RECIPE = {
 
 
 def _variant(hidden: Sequence[int], activation: Activation, summary: str) -> Named:
-    # Given by position, the architecture is not an option of the variant.
+    # The architecture is given by position, so it is not an option of the variant.
     return Named(partial(make_mnist, hidden, activation), _RECIPE, summary)
 
 

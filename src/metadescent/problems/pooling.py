@@ -1,8 +1,8 @@
-"""What pooling and batch normalization need to know of a layer's output z, in one pass over it.
+"""The maxima and moments of a layer's output z, for pooling and batch normalization, in one pass.
 
     m[n, i, j, c] = max of z[n, 2i…2i+1, 2j…2j+1, c],     mean and variance of z[·, ·, ·, c]
 
-z is the largest array of the network, and XLA passes over it many times; on a CPU with a compiler
+z is the largest array of the network, and XLA passes over it many times. On a CPU with a compiler
 `native/pooling` takes one image at a time, which fits the cache.
 """
 
@@ -20,8 +20,8 @@ Pooled = tuple[Maps, Channels, Channels]
 def pool(z: Maps) -> Pooled:
     """Return the maximum of each square of 2 × 2, and every channel's mean and variance.
 
-    It can be differentiated in reverse mode any number of times. A UserError if height or width is
-    odd.
+    It can be differentiated in reverse mode any number of times. A UserError is raised if height or
+    width is odd.
     """
     if z.shape[1] % 2 or z.shape[2] % 2:
         raise UserError(
@@ -40,7 +40,7 @@ def _pool(z: Maps) -> Pooled:
 
 @jax.custom_vjp
 def _pull(z: Maps, m: Maps, mean: Channels, cotangents: Pooled) -> Maps:
-    """Return the cotangent of z, given what `pool` returns of it and the cotangents of that."""
+    """Return the cotangent of z, given the results of `pool` and their cotangents."""
     if not _ffi.can_run(z, *cotangents):
         return _unpool(z, m, mean, *cotangents)
     return jax.lax.platform_dependent(z, m, mean, *cotangents, cpu=unpool_maps, default=_unpool)
@@ -50,7 +50,7 @@ def _unpool(
     z: Maps, m: Maps, mean: Channels, dm: Maps, dmean: Channels, dvariance: Channels
 ) -> Maps:
     n, height, width, channels = m.shape
-    # A maximum's cotangent goes to its place, in equal parts where there are several.
+    # A maximum's cotangent goes to its place, or in equal parts to several equal places.
     squares = z.reshape(n, height, 2, width, 2, channels)
     largest = squares == m[:, :, None, :, None]
     share = (dm / largest.sum((2, 4), dtype=dm.dtype))[:, :, None, :, None]
@@ -65,7 +65,7 @@ def _keep(z: Maps) -> tuple[Pooled, tuple[Maps, Maps, Channels]]:
 
 
 def _pull_again(kept: tuple[Maps, Maps, Channels, Pooled], cotangent: Maps) -> tuple:
-    # JAX differentiates its own form; only the first derivative is worth a kernel.
+    # The second derivative is left to JAX; only the first derivative is worth a kernel.
     def plainly(z: Maps, m: Maps, mean: Channels, cotangents: Pooled) -> Maps:
         return _unpool(z, m, mean, *cotangents)
 

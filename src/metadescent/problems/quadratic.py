@@ -31,8 +31,8 @@ DISTRIBUTIONS = {"gaussian": jax.random.normal, "uniform": jax.random.uniform}
 class Quadratic(Problem):
     """Quadratics f(θ) = ‖W θ − y‖², the entries of W (n × n) and y (n) drawn independently.
 
-    `entries` is "gaussian", N(0, 1) as the paper's text has it, or "uniform", U[0, 1) as its
-    authors' code has it, which is what the paper's figure 4 appears to show.
+    `entries` is "gaussian", N(0, 1) as in the paper's text, or "uniform", U[0, 1) as in the
+    authors' code. The paper's figure 4 appears to show "uniform".
 
     Raises:
         UserError: if n is below 1, or there is no such distribution.

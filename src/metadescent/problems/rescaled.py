@@ -3,7 +3,7 @@
     f(θ)  →  f(c ⊙ θ),     c_i = exp(u_i),  u_i ~ U(−r, r),     θ₀ → θ₀ / c
 
 The function has the same values along corresponding paths, but each coordinate's gradient and best
-step differ by up to e^{2r}: an optimizer that leans on the scale of one architecture does badly.
+step differ by up to e^{2r}: an optimizer that relies on the scale of one architecture does badly.
 
 Source: Lv, Jiang and Li (2017), "Learning gradient descent: better generalization and longer
 horizons"; r = 3 there.
@@ -61,7 +61,7 @@ class Rescaled(Problem):
     def sample(self, key: PRNGKeyArray) -> RescaledFunction:
         f_key, c_key = jax.random.split(key)
         f = self.problem.sample(f_key)
-        # Only the shapes of θ are wanted, whatever the key.
+        # Only the shapes and dtypes of θ are used, and they do not depend on the key.
         leaves, treedef = jax.tree.flatten(jax.eval_shape(f.init, c_key))
         keys = jax.random.split(c_key, len(leaves))
         scales = [

@@ -1,8 +1,8 @@
 """Rosenbrock's valley in n dimensions:  f(θ) = Σ_{i<n} 100 (x_{i+1} − x_i²)² + (1 − x_i)².
 
 The floor of the valley is a curve, along which neighbouring coordinates must move together, and the
-Hessian turns on the way. A family of them: x = (θ − a) / c, with a shift a of each coordinate and a
-scale c drawn for each f. The minimum, 0, is at x = (1, …, 1).
+Hessian turns along it. The problem is a family of such functions: x = (θ − a) / c, with a shift a
+of each coordinate and a scale c drawn for each f. The minimum, 0, is at x = (1, …, 1).
 
 Source: Rosenbrock (1960), "An automatic method for finding the greatest or least value of a
 function"; the sum over pairs of neighbours is the usual extension beyond two dimensions.
@@ -17,7 +17,7 @@ from metadescent._errors import require
 from metadescent.problems.base import Named, Optimizee, Problem
 from metadescent.problems.dressed import dress
 
-# Of the places of valleys and of θ₀.
+# The standard deviation of the valleys' places a, and of θ₀.
 STD = 0.5
 
 

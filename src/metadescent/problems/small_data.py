@@ -1,4 +1,4 @@
-"""Data for the small networks of `assorted`: scikit-learn's 8×8 digits, and what a seed draws."""
+"""Data for the small networks of `assorted`: scikit-learn's 8×8 digits, and data from a seed."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from metadescent.problems.small_equations import epidemic
 SEED = 0
 
 Examples = tuple[np.ndarray, np.ndarray]
-"""Inputs x and what is asked of them y, with one example along the first axis."""
+"""Inputs x and targets y, each with one example along the first axis."""
 
 
 def draw_examples() -> dict[str, Examples]:
-    """Return all of them by name."""
+    """Return all sets of examples by name."""
     images, labels = load_digits()
     pixels = (images / 8.0 - 1.0).astype(np.float32)
     digits = pixels, labels
@@ -49,34 +49,34 @@ def draw_examples() -> dict[str, Examples]:
 
 
 def _noisy(data: Examples, noise: float, copies: int = 8) -> Examples:
-    """Return copies of examples, each with noise of its own: too many to learn by heart."""
+    """Return copies of examples, each with noise of its own: too many to memorize."""
     x, y = (np.concatenate([side] * copies) for side in data)
     drawn = np.random.default_rng(SEED).normal(size=x.shape)
     return (x + noise * drawn).astype(np.float32), y
 
 
 def _spotted(images: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> Examples:
-    """Return digits as pictures are in life: 24 × 24, most of it dark, of which little is seen."""
+    """Return digits enlarged to 24 × 24, mostly dark, six of each; a quarter of a copy is seen."""
     large = np.kron(images.reshape(-1, 8, 8), np.ones((3, 3))).reshape(len(labels), -1) / 16.0
     seen = random.random((6 * len(labels), 576)) < 0.25
     return (np.concatenate([large] * 6) * seen).astype(np.float32), np.tile(labels, 6)
 
 
 def _mistaken(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return labels of which one in ten is drawn."""
+    """Return labels, of which one in ten is replaced by a random label."""
     wrong = random.random(len(labels)) < 0.1
     return np.where(wrong, random.integers(labels.max() + 1, size=len(labels)), labels)
 
 
 def _clouds(random: np.random.Generator) -> Examples:
-    """Return six clouds in 20 dimensions that overlap."""
+    """Return points of six overlapping clouds in 20 dimensions, and the clouds' numbers."""
     centres = 0.7 * random.normal(size=(6, 20))
     kinds = random.integers(6, size=8192)
     return (centres[kinds] + random.normal(size=(8192, 20))).astype(np.float32), kinds
 
 
 def _bags(random: np.random.Generator) -> Examples:
-    """Return counts of 600 words in texts of 30, of which a fifth are about one of 8 topics."""
+    """Return counts of 600 words in texts of 30, a fifth of them from one of 8 topics."""
     topics = random.dirichlet(np.full(600, 0.1), size=8)
     kinds = random.integers(8, size=4096)
     words = [random.multinomial(30, 0.2 * topics[kind] + 0.8 / 600) for kind in kinds]
@@ -84,7 +84,7 @@ def _bags(random: np.random.Generator) -> Examples:
 
 
 def _letters(random: np.random.Generator) -> Examples:
-    """Return three letters of 27, each with numbers of its own by its place, and the next one."""
+    """Return three letters of 27, each numbered apart by its place, and the letter after them."""
     next_letter = random.dirichlet(np.full(27, 0.15), size=(27, 27))
     text = [0, 1]
     for _ in range(8192):
@@ -109,7 +109,7 @@ def _rated(random: np.random.Generator, people: int = 200, things: int = 120) ->
 
 
 def _taught(random: np.random.Generator) -> Examples:
-    """Return what a network of 16 units says of 12 numbers, with noise."""
+    """Return 12 numbers, and the output of a network of 16 units for them, with noise."""
     x = random.normal(size=(4096, 12)).astype(np.float32)
     hidden = np.tanh(x @ random.normal(size=(12, 16)))
     return x, hidden @ random.normal(size=(16, 1)) / 4 + 0.1 * random.normal(size=(4096, 1))
@@ -135,19 +135,19 @@ def _surface(random: np.random.Generator) -> Examples:
 
 
 def _hardly_taught(random: np.random.Generator) -> Examples:
-    """Return what a network of 6 units says of 24 numbers, with much noise."""
+    """Return 24 numbers, and the output of a network of 6 units for them, with much noise."""
     x = random.normal(size=(8192, 24)).astype(np.float32)
     hidden = np.maximum(x @ random.normal(size=(24, 6)) / 24**0.5, 0)
     return x, hidden @ random.normal(size=(6, 1)) + 0.3 * random.normal(size=(8192, 1))
 
 
 def _nothing(x: np.ndarray, conditions: int) -> Examples:
-    """Return points, and that each of some conditions is to be 0 there."""
+    """Return points, and 0 as the target of each of some conditions at them."""
     return x.astype(np.float32), np.zeros((len(x), conditions), np.float32)
 
 
 def _outbreaks(random: np.random.Generator) -> Examples:
-    """Return how many are infected at first, and as counted afterwards, with noise."""
+    """Return the share of infected at first, and the shares counted afterwards, with noise."""
     start = np.exp(random.uniform(np.log(0.003), np.log(0.1), size=(2048, 1)))
     theta = [(jnp.zeros((1, 3)), jnp.array([-0.8, 0.5, -1.0]))]
     days = np.asarray(epidemic(theta, jnp.asarray(start)))

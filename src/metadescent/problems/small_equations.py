@@ -1,7 +1,7 @@
-"""Small networks that are to satisfy equations, and equations whose rates are sought.
+"""Small networks that should satisfy equations, and equations whose rates are unknown.
 
-Each returns what is to be 0, or to be as observed: θ is a list of layers (w, b), as in
-`small_networks`.
+Each function returns values that should be 0, or should be as observed. θ is a list of layers (w,
+b), as in `small_networks`.
 """
 
 import jax
@@ -13,9 +13,9 @@ from metadescent.problems.small_networks import Layers, dense
 Points = Float[Array, "batch axes"]
 Wrong = Float[Array, "batch conditions"]
 DAMPING, STIFFNESS = 0.4, 6.0
-"""Of the oscillator."""
+"""The coefficients of `oscillator`."""
 SPEED = 0.7
-"""Of what is carried along."""
+"""The speed of the wave in `carried`."""
 DAYS, EVERY = 12, 2
 """How often the infected are counted, and how many days lie between."""
 
@@ -69,8 +69,8 @@ def membrane(theta: Layers, points: Points) -> Wrong:
 def epidemic(theta: Layers, start: Points) -> Float[Array, "batch days"]:
     """Return the shares of the infected as counted, from their share on the first day.
 
-    Twice a day s ↦ s e^(−β i/2), whom s lost comes to i, and then i ↦ i e^(−γ/2). Counted is α i;
-    θ's last vector is (log α, log β, 1 + log γ).
+    Twice a day s ↦ s e^(−β i/2), the loss of s is added to i, and then i ↦ i e^(−γ/2). The counted
+    share is α i. θ's last vector is (log α, log β, 1 + log γ).
     """
     ((_, p),) = theta
     counted, spread, recovery = jnp.exp(p[0]), jnp.exp(p[1]), jnp.exp(p[2] - 1)

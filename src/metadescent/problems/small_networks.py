@@ -1,4 +1,4 @@
-"""Small networks as functions of layers and inputs: what `assorted` trains, and how θ₀ is drawn.
+"""Small networks as functions of layers and inputs, which `assorted` trains, and their θ₀.
 
 θ is a list of layers (w, b); w has its outputs on the last axis.
 """
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 Layers = list[tuple[Array, Array]]
 Net = Callable[[Layers, Array], Array]
 SPREAD = 0.5
-"""Of the logarithm of how large weights begin."""
+"""The standard deviation of the logarithm of the scale of a layer's first weights."""
 
 
 def fan_in(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
@@ -23,9 +23,10 @@ def fan_in(key: PRNGKeyArray, shape: tuple[int, ...]) -> Array:
 
 
 def begin(key: PRNGKeyArray, sizes: tuple[tuple[int, ...], ...]) -> Layers:
-    """Return layers of weights of these shapes, with biases of 0; how large they are varies.
+    """Return layers with weights of these shapes, at random scales, and with biases of 0.
 
-    Scripts have inputs of many scales, which is the same to an optimizer that goes by parts of θ.
+    In practice inputs have many scales. To an optimizer that treats each part of θ by itself, a
+    scale of the inputs is the same as a scale of the weights.
     """
     factors, *keys = jax.random.split(key, len(sizes) + 1)
     scales = jnp.exp(SPREAD * jax.random.normal(factors, (len(sizes),)))
@@ -44,12 +45,12 @@ def dense(activate: Callable[[Array], Array], theta: Layers, x: Array) -> Array:
 
 
 def normalized(theta: Layers, x: Array) -> Array:
-    """Return the outputs of one whose hidden units are normalized, example by example."""
+    """Return the outputs of a perceptron with hidden units normalized, example by example."""
     return dense(lambda x: jax.nn.relu(jax.nn.standardize(x)), theta, x)
 
 
 def residual(theta: Layers, x: Array) -> Array:
-    """Return the outputs of a perceptron whose hidden layers are added to what they are given."""
+    """Return the outputs of a perceptron whose hidden layers are added to their inputs."""
     (w_in, b_in), *hidden, (w_out, b_out) = theta
     x = jax.nn.relu(x @ w_in + b_in)
     for w, b in hidden:
@@ -73,7 +74,7 @@ def convolutional(theta: Layers, x: Float[Array, "batch pixels"]) -> Array:
     """Return the outputs of a convolution of 3 × 3, with a stride of 2, under a dense layer."""
     (w, b), last = theta
     squares = jnp.pad(x.reshape(len(x), 8, 8), ((0, 0), (1, 1), (1, 1)))
-    # As products of patches: XLA's convolution is slow in a loop.
+    # A product of patches takes the place of XLA's convolution, which is slow in a loop.
     patches = [squares[:, i : i + 8 : 2, j : j + 8 : 2] for i in range(3) for j in range(3)]
     maps = jax.nn.relu(jnp.stack(patches, -1) @ w + b)
     return dense(jax.nn.relu, [last], maps.reshape(len(x), -1))
@@ -91,7 +92,7 @@ def attentive(theta: Layers, x: Float[Array, "batch pixels"]) -> Array:
 
 
 def rows_of(table: Float[Array, "n d"], x: Int[Array, "*batch"]) -> Float[Array, "*batch d"]:
-    """Return rows by their numbers, as a product: what scatters gradients is slow in a loop."""
+    """Return rows by number, as a product, because the gradient of indexing is slow in a loop."""
     return jax.nn.one_hot(x, len(table), dtype=table.dtype) @ table
 
 

@@ -1,10 +1,10 @@
-"""Several problems side by side: what an optimizer should be good at all at once.
+"""Several problems side by side, for an optimizer that should do well on all of them.
 
     F(θ¹, …, θᴷ) = f₁(θ¹) + … + f_K(θᴷ),     f_k ~ p_k(f)
 
 The parts share no coordinate, so the gradient of each part is its own. Meta-training on F is
-meta-training on K families at once; with one of them convex, it is the helper term that Chen et al.
-(2020) add to the meta-loss.
+meta-training on K families at once. If one of them is convex, it is the helper term that Chen et
+al. (2020) add to the meta-loss.
 
 Source: the helper term is from Lv, Jiang and Li (2017), "Learning gradient descent: better
 generalization and longer horizons".
@@ -22,7 +22,7 @@ from metadescent.problems.batch import Batch
 
 
 class SumFunction(Optimizee):
-    """f₁(θ¹) + … + f_K(θᴷ); θ is the tuple of the parts'."""
+    """f₁(θ¹) + … + f_K(θᴷ); θ is the tuple (θ¹, …, θᴷ)."""
 
     parts: tuple[Optimizee, ...]
     apart: bool = eqx.field(static=True, default=False)
@@ -34,7 +34,7 @@ class SumFunction(Optimizee):
     def loss(self, theta: tuple[Theta, ...], key: PRNGKeyArray) -> Float[Array, "..."]:
         keys = jax.random.split(key, len(self.parts))
         values = [f.loss(*given) for f, *given in zip(self.parts, theta, keys, strict=True)]
-        # Without a 0 in front, which would be one more addition, and of a dtype of its own.
+        # The sum does not begin at 0, which would be one more addition with a dtype of its own.
         return sum(values[1:], start=values[0])
 
 
@@ -53,7 +53,7 @@ class Summand(Optimizee):
 
 
 def summands(f: Optimizee) -> list[Optimizee]:
-    """Return what an f is the sum of, if its parts are apart, else nothing; of a batch, batches."""
+    """Return the summands of f, if its parts are apart, else none; those of a batch are batches."""
     if isinstance(f, Batch):
         return [
             Batch(own, shared, f.size, f.place)
@@ -66,14 +66,14 @@ def summands(f: Optimizee) -> list[Optimizee]:
 
 
 class Together(Problem):
-    """One optimizee of each of several problems, drawn independently, as one: their sum.
+    """The sum of one optimizee of each of several problems, drawn independently.
 
-    On the command line it is written with plus signs: `mnist + mnist-relu + convex`.
+    On the command line the sum is written with plus signs: `mnist + mnist-relu + convex`.
 
     Arguments:
-        parts: the problems, one or more; θ is the tuple of theirs.
-        apart: an optimizer that looks at all of θ shall see each part alone. For coordinatewise
-            ones, such as the paper's, it makes no difference.
+        parts: the problems, one or more; θ is the tuple of their θ.
+        apart: whether an optimizer that looks at all of θ sees each part alone. For coordinatewise
+            optimizers, such as the paper's, it makes no difference.
 
     Raises:
         UserError: if there is no problem.

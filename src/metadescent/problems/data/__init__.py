@@ -1,8 +1,8 @@
-"""Data sets as plain NumPy arrays: readers and downloads, and no JAX.
+"""Data sets as plain NumPy arrays: readers and downloads, without JAX.
 
 `load_mnist`, `load_cifar10` and `load_digits` return images as bytes with integer labels, and
-`load_content` pictures as bytes; turning bytes into floats is the optimizee's job, so that a data
-set stays a quarter of the size.
+`load_content` returns pictures as bytes. The optimizee turns bytes into floats, so that a data set
+stays a quarter of the size.
 
 To add a data set, write one file: name its files as `Remote`s, with their checksums, and read what
 `fetch` returns. Nothing is read, downloaded or looked up when this package is imported.

@@ -1,4 +1,4 @@
-"""Tables that scikit-learn carries: read out of its folder, so that nothing is downloaded."""
+"""Tables that come with scikit-learn, read from its folder, so that nothing is downloaded."""
 
 import importlib.util
 from pathlib import Path
@@ -13,7 +13,8 @@ from metadescent._errors import UserError
 def read_bundled(what: str, name: str, shape: tuple[int, int], **how: Any) -> NDArray[Any]:
     """Return the table in a file that scikit-learn has; `how` goes to `numpy.loadtxt`.
 
-    A UserError if scikit-learn, of which `what` is a part, is not installed or its copy is damaged.
+    A UserError is raised if scikit-learn is not installed or its copy is damaged. `what` begins the
+    error's sentence, such as "The digits come".
     """
     path = _path(what, name)
     try:

@@ -1,8 +1,8 @@
-"""CIFAR-10: 60,000 photographs of 32 × 32 pixels in red, green and blue, of ten kinds of thing.
+"""CIFAR-10: 60,000 photographs of 32 × 32 pixels in red, green and blue, in ten classes.
 
 A. Krizhevsky, "Learning multiple layers of features from tiny images", 2009. The files are those of
-the official binary version. In each, a record is one byte, the label, and 1024 bytes a colour, row
-by row.
+the official binary version. A record of a file is one byte for the label and 1024 bytes for each
+colour, row by row.
 """
 
 import gzip
@@ -52,16 +52,16 @@ def load_cifar10(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return images, uint8 0 to 255 of shape (n, 32, 32, 3), and labels, int32 0 to 9, (n,).
 
-    `batches` says which, and in which order: 1 to 5 are the training batches, "test" is the test
-    batch, each of 10,000 images, and "test-first-1000" is the start of the latter. To hold images
-    out, load `batches=(1, 2, 3, 4)` here and `batches=(5,)` there. Rows run downwards, and the
-    three values of a pixel are red, green and blue.
+    `batches` says which batches to load, and in which order. 1 to 5 are the training batches and
+    "test" is the test batch; each has 10,000 images. "test-first-1000" is the start of the test
+    batch. To hold images out, load `batches=(1, 2, 3, 4)` to train on and `batches=(5,)` apart from
+    them. Rows run downwards, and the three values of a pixel are red, green and blue.
 
-    A batch is looked for in `store.data_dir(data_dir)`, its folder `cifar10`, and a folder
-    `cifar-10-batches-bin` in either: as `data_batch_1.bin`, which is taken as it is, with any
-    number of images, and as `data_batch_1.bin.gz` or `.xz`, which must unpack to the official
-    batch. Batches that are not there come out of the official archive, or of another of the same
-    batches, which is looked for as `store.fetch` does, and downloaded if it is missing. It is never
+    A batch is looked for in `store.data_dir(data_dir)`, in its folder `cifar10`, and in a folder
+    `cifar-10-batches-bin` of either. A file `data_batch_1.bin` is taken as it is, with any number
+    of images. A file `data_batch_1.bin.gz` or `.xz` must unpack to the official batch. Missing
+    batches are read from the official archive, or from another archive of the same batches. The
+    archive is looked for as `store.fetch` does, and downloaded if it is missing. It is never
     unpacked on the disk.
 
     Raises:
@@ -89,7 +89,7 @@ def load_cifar10(
     for batch in batches:
         path, member = paths[batch], _BATCHES[batch][-1]
         content = members[member] if path is None else _read(path)
-        # The start of the test batch may come out of the whole.
+        # The start of the test batch may be cut from the whole test batch.
         end = _FILES[_START][0] * _RECORD if batch == "test-first-1000" else None
         parts.append(_decode(str(path or member), content[:end]))
     images, labels = zip(*parts, strict=True)
@@ -108,7 +108,7 @@ def _find(directory: Path, *names: str) -> Path | None:
 
 
 def _read(path: Path) -> bytes:
-    """Return the records in a file; those in a packed one must be the official ones."""
+    """Return the records in a file; a packed file must hold the official ones."""
     with store.reading(path):
         if path.suffix == ".bin":
             return path.read_bytes()
@@ -117,12 +117,12 @@ def _read(path: Path) -> bytes:
 
 
 def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
-    """Return the records in some files of the archive, by name; nothing goes to the disk."""
+    """Return the records in some files of the archive, by name; nothing is written to the disk."""
     try:
-        # Each batch in it is checked by itself.
+        # An archive on the disk is not checked as a whole, because each batch in it is checked.
         path = store.find(_ARCHIVE, directory)
     except UserError as error:
-        # The start of the test batch is easily taken for the whole.
+        # The start of the test batch is easily mistaken for the whole batch.
         start = _find(directory, _START)
         if _TEST not in names or start is None:
             raise
@@ -134,12 +134,12 @@ def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
     with store.reading(path), tarfile.open(path) as archive:
         for member in archive:
             name = PurePosixPath(member.name).name
-            # A link leads elsewhere, or to itself.
+            # Links are left out: they lead elsewhere, or to themselves.
             if name in wanted and member.isreg() and (stream := archive.extractfile(member)):
                 content = stream.read(_enough(name))
                 records[name] = _official(content, name, f"{name} in {path}")
                 wanted.remove(name)
-            # A packed tar has no index: what is behind the last one would be unpacked for nothing.
+            # A packed tar has no index, so going on would unpack the rest of it for nothing.
             if not wanted:
                 return records
     missing = " and ".join(sorted(wanted))
@@ -147,7 +147,7 @@ def _unpack(directory: Path, names: Sequence[str]) -> dict[str, bytes]:
 
 
 def _enough(name: str) -> int:
-    """Return how many bytes tell a file from any other, whatever a packed one would swell to."""
+    """Return how many bytes to read of a file: one more than it has, so that a longer one shows."""
     return _FILES[name][0] * _RECORD + 1
 
 
@@ -172,6 +172,6 @@ def _decode(source: str, content: bytes) -> tuple[NDArray[np.uint8], NDArray[np.
     outside = labels[labels > 9]
     if outside.size:
         raise UserError(f"{source} holds the label {outside[0]}, and labels run from 0 to 9.")
-    # As the networks take them: colours last.
+    # The networks take colours on the last axis.
     colours_first = records[:, 1:].reshape(-1, 3, 32, 32)
     return np.ascontiguousarray(colours_first.transpose(0, 2, 3, 1)), labels

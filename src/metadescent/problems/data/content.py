@@ -1,8 +1,8 @@
 """The pictures of the neural-art experiments (section 3.4): contents in their splits, and styles.
 
 The contents are 4000 photographs of 64 × 64 pixels from the validation set of Tiny ImageNet, 20 of
-each of its 200 classes. Nobody may hand them on, so they are not downloaded: any folder or zip of
-photographs serves as well.
+each of its 200 classes. They may not be redistributed, so they are not downloaded. Any folder or
+zip of photographs can be used instead.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from metadescent.problems.data.embedded import EMBEDDED, embedded_names, embedde
 from metadescent.problems.data.pictures import WRITTEN, picture_names, read_picture, read_pictures
 
 TINY_IMAGENET = "content/tiny_imagenet_val4000_64.zip"
-# Section 3.4: how many, and from which place on.
+# The place where each split begins, and how many pictures it has, as in section 3.4.
 _SPLITS = {"train": (0, 1800), "validation": (1800, 20), "test": (1820, 100)}
 _NEEDED = 1920
 
 
 def split_names(names: list[str], split: str) -> list[str]:
-    """Return the names in a split, sorted; "all" are all of them, in no split."""
+    """Return the names in a split, sorted; "all" gives all names, without a split."""
     if split == "all":
         return sorted(names)
     if not isinstance(split, str) or split not in _SPLITS:
@@ -49,13 +49,13 @@ def load_content(
 ) -> NDArray[np.uint8]:
     """Return the content pictures of a split, of shape (pictures, size, size, 3).
 
-    `source` is a folder or a zip of pictures, or the name of an embedded one; if not given, the
-    photographs of Tiny ImageNet in `store.data_dir(data_dir)`. `split` is "train" (1800), or
-    "validation" (20), or "test" (100), or "all". The splits share no picture, and depend on nothing
-    but the pictures' names.
+    `source` is a folder or a zip of pictures, or the name of an embedded picture. By default it is
+    the photographs of Tiny ImageNet in `store.data_dir(data_dir)`. `split` is "train" (1800),
+    "validation" (20), "test" (100) or "all". No picture is in two splits, and the splits depend
+    only on the pictures' names.
 
     Raises:
-        UserError: if they are not there, or are too few for the split.
+        UserError: if the pictures are missing, or are too few for the split.
 
     Example:
         >>> import tempfile
@@ -75,7 +75,7 @@ def load_content(
                 f"{source} is missing and has no public home; name a folder or a zip of pictures "
                 'of your own: content="photographs", split="all"'
             )
-    # A file of that name comes first.
+    # A file of that name takes precedence over the embedded picture.
     if source in EMBEDDED and not Path(source).exists():
         (name,) = split_names([str(source)], split)
         return read_picture(embedded_path(name), size)[None]
@@ -83,7 +83,7 @@ def load_content(
 
 
 def content_path(content: str) -> Path:
-    """Return the file of one content: a path of one's own or the name of an embedded picture."""
+    """Return the file of one content, given by its path or as the name of an embedded picture."""
     if Path(content).exists():
         return Path(content)
     if content in EMBEDDED:
@@ -95,7 +95,7 @@ def content_path(content: str) -> Path:
 
 
 def style_path(style: str, data_dir: str | Path | None = None) -> Path:
-    """Return the file of a style: one's own, or by name of the folder `style`, or of `EMBEDDED`."""
+    """Return the file of a style, given by its path or as a name in `style` or in `EMBEDDED`."""
     folder = store.data_dir(data_dir) / "style"
     named = [folder / f"{style}{ending}" for ending in WRITTEN]
     for path in (Path(style), *named):
@@ -113,5 +113,5 @@ def style_path(style: str, data_dir: str | Path | None = None) -> Path:
 
 
 def _digest(name: str) -> bytes:
-    # Without folders: pictures that are moved stay in their split.
+    # The hash leaves out the folder, so that pictures that are moved stay in their split.
     return hashlib.sha256(PurePosixPath(name).name.encode()).digest()

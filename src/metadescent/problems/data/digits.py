@@ -1,7 +1,7 @@
-"""Digits: 1,797 handwritten digits of 8 × 8 grey pixels, for when MNIST is too slow or too far.
+"""Digits: 1,797 handwritten digits of 8 × 8 grey pixels, smaller than MNIST and never downloaded.
 
 E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning
-Repository, 1998 (its test set); scikit-learn carries a copy, so nothing is downloaded.
+Repository, 1998 (its test set). scikit-learn has a copy.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ _SHAPE = (1797, 65)
 def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Return images, uint8 0 to 16 of shape (1797, 64), and labels, int32 0 to 9 of shape (1797,).
 
-    Pixels run row by row, 0 for the paper and 16 for the ink. The file is read out of an installed
+    Pixels run row by row, 0 for the paper and 16 for the ink. The file is read from an installed
     scikit-learn.
 
     Raises:

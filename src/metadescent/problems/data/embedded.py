@@ -1,7 +1,7 @@
-"""Photographs that need no download: they come with packages that are there anyway.
+"""Photographs that need no download: they come with packages that are installed anyway.
 
-Matplotlib, which this package needs, has a portrait of Grace Hopper among its samples;
-scikit-learn, which the extra `data` brings too, has a temple in China and a flower.
+Matplotlib, which this package needs, has a portrait of Grace Hopper among its samples.
+scikit-learn, which the extra `data` installs, has a temple in China and a flower.
 """
 
 from importlib.util import find_spec
@@ -12,7 +12,7 @@ from metadescent._errors import UserError
 
 
 class Embedded(NamedTuple):
-    """The package that a picture comes with, its place in it, and what installs the package."""
+    """The package that a picture comes with, its path in it, and what installs the package."""
 
     package: str
     place: str
@@ -27,7 +27,7 @@ EMBEDDED = {
 
 
 def embedded_path(name: str) -> Path:
-    """Return the file of an embedded picture, which must be installed."""
+    """Return the file of an embedded picture, whose package must be installed."""
     package, place, installed_by = EMBEDDED[name]
     path = _installed(name)
     if path is None:
@@ -45,7 +45,7 @@ def embedded_names() -> list[str]:
 
 def _installed(name: str) -> Path | None:
     package, place, _ = EMBEDDED[name]
-    # Unlike an import this takes no time; a package may lie in several folders, or in none.
+    # Unlike an import this takes no time. A package may have several folders, or none.
     spec = find_spec(package)
     folders = [] if spec is None else spec.submodule_search_locations or []
     paths = (Path(folder, place) for folder in folders)

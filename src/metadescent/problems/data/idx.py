@@ -28,12 +28,12 @@ _CHUNK = 1 << 20
 def read_idx(path: Path | str) -> NDArray[Any]:
     """Return the array in one IDX file, plain or compressed with gzip or xz, whatever its name.
 
-    The shape and the type are the file's own; the byte order is the machine's. No more is read or
-    allocated than the file really holds, and no more than its header declares and one byte; of a
-    compressed one, no more than 1 GiB.
+    The shape and the type are those in the file; the byte order is the machine's. Reading stops at
+    the end of the file, or one byte after the size that its header declares; in a compressed file
+    it also stops after 1 GiB. No more memory than that is allocated.
 
     Arguments:
-        path: of the file.
+        path: the path of the file.
 
     Raises:
         UserError: if the file cannot be read, does not start as IDX does, holds fewer or more bytes
@@ -55,7 +55,7 @@ def read_idx(path: Path | str) -> NDArray[Any]:
 
 
 def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
-    # Zero, zero, the type, the number of dimensions.
+    # The four bytes are zero, zero, the type and the number of dimensions.
     magic = stream.read(4)
     valid = len(magic) == 4 and magic[:2] == b"\0\0" and magic[2] in _DTYPES
     if not (valid and 1 <= magic[3] <= _MOST_DIMENSIONS):
@@ -72,13 +72,13 @@ def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
         )
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     expected = math.prod(shape) * dtype.itemsize
-    # A plain file ends where it ends; a packed one may swell to anything.
+    # A plain file cannot be longer than it is, but a packed file may unpack to any length.
     most = expected if isinstance(stream, BufferedReader) else min(expected, store.MOST_BYTES)
     values = _read_at_most(stream, most + 1)
     if most < len(values) <= expected:
         raise UserError(f"{path} unpacks to more than {most:,} bytes; unpack it if it is meant to")
     if len(values) != expected:
-        # One byte more than expected is read, and no further.
+        # At most one byte more than expected was read, so the length of a longer file is unknown.
         count = f"{len(values)}" if len(values) < expected else f"at least {len(values)}"
         raise UserError(
             f"{path} does not fit its header: expected {expected} bytes for shape {shape} of "
@@ -92,7 +92,7 @@ def _read(stream: BufferedIOBase, path: Path) -> NDArray[Any]:
 
 
 def _read_at_most(stream: BufferedIOBase, limit: int) -> bytearray:
-    # One read(limit) would allocate all that a lying header claims before it looks at the file.
+    # A single read(limit) would allocate all that a wrong header declares before it reads.
     values = bytearray()
     while len(values) < limit and (chunk := stream.read(min(_CHUNK, limit - len(values)))):
         values += chunk

@@ -20,7 +20,7 @@ _MIRRORS = (
 )
 
 
-# Of the published files, which are packed, and of what they unpack to.
+# SHA-256 of each published file, which is packed, and of its unpacked bytes.
 _SHA256 = {
     "train-images-idx3-ubyte": (
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -61,9 +61,9 @@ def load_mnist(
 
     `split` is "train" (60,000 images) or "test" (10,000). Pixels run row by row, 0 for the paper
     and 255 for the ink. The files are looked for in `store.data_dir(data_dir)`, and downloaded if
-    they are missing; files of one's own in the same format and under the same names, uncompressed,
-    serve as well, with any number of images: Fashion-MNIST's, unpacked. Packed, whether as
-    published or again, they must be MNIST's.
+    they are missing. Other files in the same format and under the same names can be used instead,
+    with any number of images, if they are uncompressed: for example Fashion-MNIST's, unpacked. A
+    compressed file must be MNIST's, as published or compressed again.
 
     Raises:
         UserError: if a file can be neither found nor downloaded, is not what it should be, or if

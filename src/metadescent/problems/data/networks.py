@@ -1,8 +1,8 @@
 """The weights of pretrained networks, as arrays by name: `<layer>.kernel` and `<layer>.bias`.
 
 Kernels are HWIO (height, width, channels in, channels out) and are not flipped; the input is blue,
-green and red from 0 to 255 less `MEAN`. `metadescent convert` brings public checkpoints of PyTorch
-into this form.
+green and red from 0 to 255, minus `MEAN`. `metadescent convert` converts public checkpoints of
+PyTorch to this form.
 """
 
 import shlex
@@ -38,7 +38,7 @@ PUBLISHED = {
     ]
 }
 """torchvision's checkpoints, which `metadescent convert` downloads and makes the files from."""
-# Of blue, green and red, over ImageNet: what the networks' input is less by.
+# The means of blue, green and red over ImageNet, which are subtracted from the networks' input.
 MEAN = (103.939, 116.779, 123.68)
 
 Shape = tuple[int, ...]
@@ -53,7 +53,7 @@ def network_path(name: str, data_dir: str | Path | None = None) -> Path:
 def load_network(
     name: str, shapes: Mapping[str, Shape], data_dir: str | Path | None = None
 ) -> Weights:
-    """Return the weights of a network, float32, by name: those in `shapes`, and of these shapes."""
+    """Return the weights that `shapes` names, as float32; they must have the shapes it gives."""
     path = network_path(name, data_dir)
     try:
         arrays = load(path.read_bytes())
@@ -75,7 +75,7 @@ def load_network(
 def fitting(
     arrays: Mapping[str, NDArray], name: str, shape: Shape, source: str
 ) -> NDArray[np.float32]:
-    """Return the array of that name, float32, which must have that shape; errors name `source`."""
+    """Return the array with this name as float32; it must have this shape. Errors name `source`."""
     if name not in arrays:
         raise UserError(f"{source} lacks {name}; it is of another network, or a part of this one")
     if arrays[name].shape != shape:

@@ -1,9 +1,9 @@
-"""Pictures of any kind and size, as bytes of red, green and blue: squares, or as they are wide.
+"""Pictures of any format and size as bytes of red, green and blue: squares, or whole pictures.
 
-The largest square in the middle of a picture, or the whole of it, is resized (Lanczos). What has
-that size already comes through byte for byte. Transparency is laid on white, the camera's note on
-which side is up is followed, other notes are ignored, and the first frame of an animation is taken.
-Pixels whose black and white are not known are refused.
+The largest square in the middle of a picture, or the whole of it, is resized (Lanczos). A picture
+that has the size already comes back byte for byte. Transparent pixels are laid on white. The
+camera's note on which side is up is followed, and other notes are ignored. The first frame of an
+animation is taken. Pixels whose black and white are not known are refused.
 """
 
 import io
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
 READ = frozenset([".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
-# By name, as Pillow would try sixty; EPS is a program.
+# Without this list Pillow would try sixty formats, and a file of one of them, EPS, is a program.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 WRITTEN = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _MOST_BYTES = 1 << 28
@@ -36,8 +36,9 @@ Pixels = NDArray[np.uint8]
 def read_picture(path: Path | str, size: int, least: int | None = None) -> Pixels:
     """Return the middle square of one picture, uint8 0 to 255 of shape (size, size, 3).
 
-    With `least` it is the whole picture: `size` is the longer side, and the shorter one is as long
-    as keeps their ratio. Of a picture so long that it would be below `least`, the ends are cut off.
+    With `least` it is the whole picture: `size` is the longer side, and the shorter side keeps
+    their ratio. If the shorter side would be below `least`, it is `least`, and the ends of the
+    picture are cut off.
     """
     require("size", size, 1)
     path = Path(path)
@@ -113,7 +114,7 @@ def _is_picture(name: PurePosixPath) -> bool:
 def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(source)
-    except Exception as error:  # Of a damaged file it raises whatever it happens upon.
+    except Exception as error:  # A damaged file may raise an error of any class.
         reason = getattr(error, "strerror", None) or "it is no zip"
         raise UserError(
             f"cannot read {source}: {reason}; give a folder of pictures or a zip of them"
@@ -125,7 +126,7 @@ def _opened(source: Path) -> Iterator[zipfile.ZipFile]:
 def _read_member(archive: zipfile.ZipFile, name: str, source: Path, size: int) -> Pixels:
     where = f"{name} in {source}"
     try:
-        # One byte more than is allowed tells a member that is too large.
+        # One byte more than is allowed shows that a member is too large.
         with archive.open(name) as stream:
             content = stream.read(_MOST_BYTES + 1)
     except Exception as error:
@@ -160,7 +161,7 @@ def _decode(
         raise UserError(f"{where} is {kind}; try a JPEG or PNG") from error
     except UserError:
         raise
-    except Exception as error:  # Here too.
+    except Exception as error:  # As above, a damaged file may raise any class.
         raise UserError(f"{where} is a damaged picture: {_reason(error)}; save it again") from error
 
 
@@ -176,7 +177,7 @@ def _fitted(image: "ImageFile.ImageFile", where: str, size: int, least: int | No
     turn_upright(image)
     upright = _eight_bits(image, where)
     try:
-        # Grey that is multiplied by its opacity becomes no colour at once.
+        # Pillow cannot convert grey that is multiplied by its opacity ("La") in one step.
         upright = upright.convert("LA") if upright.mode == "La" else upright
         if upright.has_transparency_data:
             upright = upright.convert("RGBA")
@@ -196,7 +197,7 @@ def _fitted(image: "ImageFile.ImageFile", where: str, size: int, least: int | No
 
 
 def _scale_clear(image: "ImageFile.ImageFile") -> None:
-    """Bring the colour that is transparent to the eight bits that Pillow brings the others to."""
+    """Convert the transparent colour to eight bits, as Pillow converts the pixels."""
     clear = image.info.get("transparency")
     # How the pixels are stored, such as "L;4".
     stored = image.tile[0][3] if image.format == "PNG" and image.tile else None
@@ -225,7 +226,7 @@ def _eight_bits(image: "ImageFile.ImageFile", where: str) -> "Image.Image":
     values = np.asarray(image)
     upper = (values >> (bits - 8)).astype(np.uint8)
     grey = Image.fromarray(255 - upper if tags.get(262) == 0 else upper)
-    # One of all 16 bits, not of the upper ones.
+    # The transparent value has all 16 bits, so it is compared with the uncut values.
     clear = image.info.get("transparency")
     if clear is not None:
         grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))

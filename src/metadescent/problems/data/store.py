@@ -18,21 +18,22 @@ from metadescent._errors import UserError, require_kind
 from metadescent._files import is_file
 
 BESIDE = Path(os.path.abspath(os.path.join(__file__, *[".."] * 6, "shared", "data")))
-"""Beside the repository, where the package is used from one; read, and never written to.
+"""The data folder beside the repository, if the package is used from one; never written to.
 
-It is this object: a folder of the same path that somebody named is theirs to have filled.
+It is compared by identity: a user may name a folder of the same path, and that one may be filled.
 """
 _COMPRESSIONS = ("", ".gz", ".xz")
-# Of a packed file, which may be a thousandth as long; MNIST's images are a twentieth of it.
+# The most bytes that are unpacked from a file, which may itself be a thousandth as long. MNIST's
+# images have a twentieth of this.
 MOST_BYTES = 1 << 30
 _DAMAGE = (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 class Remote(NamedTuple):
-    """One published file: its path under the data folder, its public homes, its SHA-256.
+    """One published file: its path under the data folder, its public addresses, its SHA-256.
 
     `path` is relative and uses forward slashes; `urls` are tried in order; `sha256` is in
-    hexadecimal digits, and so is `unpacked`, that of what a packed file unpacks to, if it is known.
+    hexadecimal digits. `unpacked` is the SHA-256 of a packed file's unpacked bytes, if it is known.
 
     Example:
         >>> Remote("letters/a.gz", ("https://example.org/a.gz",), "0" * 64).path
@@ -48,10 +49,10 @@ class Remote(NamedTuple):
 def data_dir(explicit: Path | str | None = None) -> Path:
     """Return the folder that holds the data sets; it need not exist yet.
 
-    That is `explicit` if given, else the environment variable `METADESCENT_DATA` if set and not
-    empty, else `shared/data` beside the repository if that is there, else the platform's cache
-    folder. The variable is read at each call. What is not beside the repository is downloaded to
-    the cache folder: another project may have its data there.
+    It is `explicit` if given, else the environment variable `METADESCENT_DATA` if set and not
+    empty, else `shared/data` beside the repository if that exists, else the platform's cache
+    folder. The variable is read at each call. Files that are missing beside the repository are
+    downloaded to the cache folder, because another project may have its data beside the repository.
 
     Example:
         >>> data_dir("my-data").name
@@ -77,14 +78,15 @@ def fetch(remote: Remote, directory: Path | str) -> Path:
     """Return the place of one file under `directory`, downloaded first if it is missing.
 
     The file is looked for at its path and then directly in `directory`, in each place first
-    uncompressed, then as `.gz` and as `.xz`. Uncompressed it is one's own and taken as it is,
-    unless that is its published name. Packed it must have the published checksum, or unpack to what
-    has; where that is not known, it is taken under another name than the published one. A download
-    goes to its path, and appears there only when it is complete and its checksum is right.
+    uncompressed, then as `.gz` and as `.xz`. An uncompressed file may be the user's own, and is
+    taken as it is unless it has the published name. A packed file must have the published checksum,
+    or the published checksum of the unpacked bytes. If the latter is not known, a packed file with
+    another name than the published one is taken as it is. A download goes to the file's path, and
+    appears there only when it is complete and its checksum is right.
 
     Raises:
-        UserError: if a file's checksum is wrong, or if the file is missing and no public home could
-            be reached.
+        UserError: if a file's checksum is wrong, or if the file is missing and none of its public
+            addresses could be reached.
 
     Example:
         >>> import tempfile
@@ -127,11 +129,11 @@ def unpacking(path: Path) -> BufferedIOBase:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Raise a UserError in place of what goes wrong while a file, packed or not, is read."""
+    """Turn errors while a file, packed or not, is read into a UserError."""
     try:
         yield
     except _DAMAGE as error:  # first, because gzip's is an OSError too
-        # tarfile says on a line of its own why each way to unpack failed.
+        # tarfile adds one line for each way to unpack that failed.
         reason = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
         raise UserError(
             f"{path} is damaged ({reason}): delete it so that it is fetched again."
@@ -142,14 +144,14 @@ def reading(path: Path) -> Iterator[None]:
 
 def _find(home: Path, directory: Path) -> Path | None:
     bare = home.with_suffix("") if home.suffix in _COMPRESSIONS else home
-    # Plain first: who unpacks a file may keep the packed one.
+    # The plain file comes first: a user who unpacks a file may keep the packed one.
     names = [bare.name + suffix for suffix in _COMPRESSIONS]
     places = (folder / name for folder in (home.parent, directory) for name in names)
     return next((place for place in places if is_file(place)), None)
 
 
 def _check(path: Path, remote: Remote) -> None:
-    """Refuse a file that has a published name, packed as published or otherwise, and is another."""
+    """Refuse a file that has a published name, however packed, but not the published bytes."""
     published = PurePosixPath(remote.path)
     packed = _COMPRESSIONS[1:]
     sha256, expected, what = "", remote.sha256, "has"
@@ -177,7 +179,7 @@ def _digest(stream: BufferedIOBase) -> str:
 
 
 def _download(remote: Remote, home: Path) -> Path:
-    import pooch  # here, because what is on disk needs neither it nor requests
+    import pooch  # here, because files on the disk need neither it nor requests
 
     failures = []
     for url in remote.urls:
@@ -215,7 +217,7 @@ def _reason(error: Exception) -> str:
 
 @contextmanager
 def _progress_bar(name: str) -> Iterator[Any]:
-    """Give a bar in the form that pooch asks for, or False where there is no terminal."""
+    """Yield a progress bar for pooch, or False if there is no terminal."""
     if not sys.stderr.isatty():
         yield False
         return
@@ -228,7 +230,7 @@ def _progress_bar(name: str) -> Iterator[Any]:
 
 
 class _Bar:
-    """What pooch asks of a progress bar: `total`, `update`, `reset` and `close`."""
+    """The interface of pooch's progress bars: `total`, `update`, `reset` and `close`."""
 
     total: int = 0
 
@@ -236,7 +238,7 @@ class _Bar:
         self._progress, self._task = progress, task
 
     def update(self, size: int) -> None:
-        # Seen from the first byte on: a home that cannot be reached shows no bar.
+        # The bar appears with the first byte, so an address that cannot be reached shows none.
         total = self.total or None
         self._progress.update(self._task, total=total, advance=size, visible=True)
 

@@ -1,13 +1,14 @@
 """Checkpoints of torchvision's VGG-19 and SqueezeNet 1.1, as the arrays of `data.networks`.
 
-There a layer is `features.N.weight`, OIHW, and the input is red, green and blue in [0, 1], less a
-mean and over a standard deviation. With p a pixel from 0 to 255, and the mean of `data.networks` in
-place of m' = 255 m:
+In torchvision a layer is `features.N.weight`, OIHW. The input is red, green and blue in [0, 1],
+minus a mean m and divided by a standard deviation s. Let p be a pixel from 0 to 255, `mean` the
+mean of `data.networks`, and m' = 255 m. Then
 
     w · (p/255 − m)/s + b  =  (w / 255 s) · (p − mean)  +  (b + Σ w · (mean − m') / 255 s)
 
-so the first layer takes it up, and no other changes. It is exact but in the outermost pixels of a
-first layer with zeros around the picture, where it is off by what half a grey level makes.
+so only the first layer changes. The result is exact except at the outermost pixels, if the first
+layer has zeros around the picture. There the error is as large as that of changing them by half a
+grey level.
 """
 
 from collections.abc import Mapping
@@ -35,9 +36,9 @@ def from_torchvision(
 ) -> Weights:
     """Return the arrays that `shapes` lists, from the state of torchvision's network.
 
-    With `caffe` its input is already blue, green and red less their mean. Errors name `source`.
+    With `caffe` its input is already blue, green and red minus their means. Errors name `source`.
     """
-    # Each once, in the order of `shapes`: a layer has a kernel and a bias.
+    # `shapes` has each layer twice, with a kernel and a bias; the order of the layers is kept.
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in shapes))
     places = _VGG19 if net == "vgg19" else map(_squeezenet_place, layers)
     weights: Weights = {}
@@ -62,7 +63,7 @@ def read_checkpoint(path: Path | str) -> dict[str, NDArray]:
             return load(path.read_bytes())
         import torch
 
-        # `weights_only`: nothing that a file has pickled is run.
+        # With `weights_only` no code that is pickled in a file runs.
         with path.open("rb") as stream:
             state = torch.load(stream, map_location="cpu", weights_only=True)
         return {name: value.numpy() for name, value in state.items()}
@@ -73,7 +74,7 @@ def read_checkpoint(path: Path | str) -> dict[str, NDArray]:
         ) from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except Exception as error:  # Of a damaged file PyTorch raises whatever it happens upon.
+    except Exception as error:  # PyTorch may raise any class on a damaged file.
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} is damaged or no checkpoint: {reason}; copy it again") from error
 
@@ -88,7 +89,7 @@ def _squeezenet_place(layer: str) -> str:
 def _take_up(
     kernel: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the first layer for pixels from 0 to 255 in blue, green and red, less their mean."""
+    """Return the first layer for pixels from 0 to 255 in blue, green and red, minus their means."""
     scale = 255 * np.asarray(_STD[::-1])
     shift = (np.asarray(MEAN) - 255 * np.asarray(_MEAN[::-1])) / scale
     # In double precision: the bias sums up 27 products for each channel.

@@ -26,6 +26,6 @@ def pull_window(
 
 def _call(kernel: str, shape: tuple[int, ...], *arrays: Array) -> Array:
     result = jax.ShapeDtypeStruct(shape, jnp.float32)
-    # Under `vmap` all get an axis in front, which the kernel goes along.
+    # Under `vmap` all arrays get an axis in front, over which the kernel loops.
     call = jax.ffi.ffi_call(kernels()[kernel], result, vmap_method="broadcast_all")
     return call(*arrays)

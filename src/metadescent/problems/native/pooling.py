@@ -18,7 +18,7 @@ def pool_maps(z: Maps) -> tuple[Maps, Channels, Channels]:
     n, height, width, channels = z.shape
     shapes = ((n, height // 2, width // 2, channels), (channels,), (channels,))
     results = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    # Under `vmap` all arrays get an axis in front, which the kernel goes along.
+    # Under `vmap` all arrays get an axis in front, over which the kernel loops.
     call = jax.ffi.ffi_call(kernels()["pool"], results, vmap_method="broadcast_all")
     m, mean, variance = call(z)
     return m, mean, variance
@@ -27,7 +27,7 @@ def pool_maps(z: Maps) -> tuple[Maps, Channels, Channels]:
 def unpool_maps(
     z: Maps, m: Maps, mean: Channels, dm: Maps, dmean: Channels, dvariance: Channels
 ) -> Maps:
-    """Return the cotangent of z, given what `pool_maps` returns and the cotangents of that."""
+    """Return the cotangent of z, given the results of `pool_maps` and their cotangents."""
     result = jax.ShapeDtypeStruct(z.shape, jnp.float32)
     call = jax.ffi.ffi_call(kernels()["unpool"], result, vmap_method="broadcast_all")
     return call(z, m, mean, dm, dmean, dvariance)

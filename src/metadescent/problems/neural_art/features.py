@@ -1,4 +1,4 @@
-"""What a pretrained network sees in a picture: features, layer by layer.
+"""The features that the layers of a pretrained network compute from a picture.
 
 A new network is one new file: a final subclass of `FeatureNetwork`.
 """
@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from metadescent.problems.convolution import convolve
 from metadescent.problems.data.networks import MEAN
 
-# Up to so many places the windows' product is quicker on a CPU than the convolution:
+# Up to this many places, one product of all windows is faster on a CPU than a convolution:
 # `benchmarks/neural_art.py`.
 FEW_PLACES = 256
 
@@ -28,10 +28,12 @@ Features = Float[Array, "_ _ _"]
 class FeatureNetwork(eqx.Module):
     """A convolutional network without its classifier: the interface.
 
-    Its weights are arrays of the module: arguments of a compiled program, and shared by all f.
+    Its weights are arrays of the module. They are arguments of a compiled program, and all f share
+    them.
     """
 
-    # Where style and content are compared, and the smallest side that reaches all of these layers.
+    # The layers where style and content are compared, and the shortest side of a picture that
+    # reaches all of them.
     style_layers: ClassVar[tuple[str, ...]]
     content_layer: ClassVar[str]
     least_size: ClassVar[int]
@@ -47,7 +49,7 @@ def features_at(
     names: Collection[str],
     step: Callable[[str, Maps], Maps],
 ) -> dict[str, Features]:
-    """Return features at some layers of a chain whose layers are `step(name, x)`, and no others."""
+    """Return features at `layers` of a chain of layers `step(name, x)`, and compute no others."""
     x, features = as_input(pixels), {}
     for name in names:
         x = step(name, x)
@@ -69,23 +71,23 @@ def weights(arrays: dict[str, np.ndarray], layer: str) -> tuple[Array, Array]:
 
 
 def mirrored(x: Maps, before: int, after: int) -> Maps:
-    """Return x with so many of its rows and columns mirrored at either side."""
-    # The networks were trained with zeros, or let the last places go. But zeros look like an edge
-    # in the picture, and what only few windows see the optimizer fills with style.
+    """Return x with `before` and `after` rows and columns mirrored at its sides."""
+    # The networks were trained with zeros, or leave the last places out. But zeros look like an
+    # edge in the picture, and the optimizer fills pixels that only few windows cover with style.
     side = (before, after)
     return jnp.pad(x, ((0, 0), side, side, (0, 0)), mode="reflect")
 
 
 def even(x: Maps) -> Maps:
-    """Return x with an even height and width, which takes a mirrored row or column where odd."""
+    """Return x with an even height and width, by a mirrored row or column where they are odd."""
     down, right = (side % 2 for side in x.shape[1:3])
     return jnp.pad(x, ((0, 0), (0, down), (0, right), (0, 0)), mode="reflect")
 
 
 def halved(x: Maps) -> Maps:
-    """Return x of half its height and width: means of 4 × 4 places by the binomial 1 3 3 1."""
-    # Rows and columns that alternate come through as nothing, and the gradient is interpolated
-    # between places, where that of every second place is a grid (Zhang, 2019).
+    """Return x at half its height and width, as means of 4 × 4 places weighed by 1 3 3 1."""
+    # Rows and columns that alternate average to 0, and the gradient is interpolated between places.
+    # If every second place were taken, the gradient would be a grid (Zhang, 2019).
     x = mirrored(even(x), 1, 1)
     for axis in (1, 2):
         n = x.shape[axis] - 3
@@ -95,9 +97,9 @@ def halved(x: Maps) -> Maps:
 
 
 def windows(x: Maps, size: int, stride: int) -> list[Maps]:
-    """Return, for each place in a window of size × size, row by row, what it sees of x."""
-    # Their maximum is max-pooling and their product with a kernel a convolution without padding,
-    # both with derivatives that are quick on a CPU.
+    """Return x as each place in a window of size × size sees it, row by row."""
+    # Their maximum is max-pooling, and their product with a kernel is a convolution without
+    # padding. Both have derivatives that are fast on a CPU.
     _, height, width, _ = x.shape
     down, right = ((side - size) // stride * stride + 1 for side in (height, width))
     return [
@@ -114,20 +116,20 @@ def gram(features: Float[Array, "height width channels"]) -> Float[Array, "chann
 
 
 def relu_convolution(x: Maps, kernel: Array, bias: Array) -> Maps:
-    """Return relu(kernel ∗ x + b), of the height and width of x, which is mirrored around it."""
+    """Return relu(kernel ∗ x + b) with the height and width of x, which is mirrored around it."""
     size = len(kernel)
     side = size // 2
     padded = mirrored(x, side, side)
-    # Of few places all windows are written out for one product.
+    # If there are few places, all windows are written out for one product.
     if size == 1 or x.shape[1] * x.shape[2] <= FEW_PLACES:
         return relu_product(windows(padded, size, 1), kernel, bias)
-    # `convolve` puts zeros around what is mirrored already; those sums are cut off.
+    # `convolve` puts zeros around what is mirrored already; sums with these zeros are cut off.
     y = convolve(padded, kernel.astype(x.dtype))[:, side:-side, side:-side]
     return jax.nn.relu(y + bias.astype(x.dtype))
 
 
 def relu_product(places: list[Maps], kernel: Array, bias: Array) -> Maps:
-    """Return relu(kernel ∗ x + b), given what each place of the kernel's window sees of x."""
+    """Return relu(kernel ∗ x + b), given x as each place of the kernel's window sees it."""
     rows = jnp.concatenate(places, axis=-1) if len(places) > 1 else places[0]
     matrix = kernel.reshape(-1, kernel.shape[-1]).astype(rows.dtype)
     return jax.nn.relu(rows @ matrix + bias.astype(rows.dtype))

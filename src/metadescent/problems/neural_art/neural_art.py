@@ -5,10 +5,11 @@
     L_style   = mean over layers of Σ (G − A)² / Σ A²  G, A: Gram matrices of θ and of s
     L_reg     = mean (θ_{i+1,j} − θ_{i,j})² + mean (θ_{i,j+1} − θ_{i,j})²       over all colours
 
-Gatys et al. have ½ Σ (F − P)² and Σ_l w_l Σ (G − A)² / (4 N² M²) with weights of one's choice. The
-choice here is such that a layer adds 1 where the network sees nothing, whatever the size of its
-features; in VGG-19 they differ by a factor of 20 from layer to layer, and L_style goes with their
-fourth power. A Gram matrix is a mean over places, so pictures of different sizes compare.
+The terms of Gatys et al. are ½ Σ (F − P)² and Σ_l w_l Σ (G − A)² / (4 N² M²), with weights to be
+chosen. Ours are relative to the target of each layer, so in any layer a term is 1 if all features
+of θ are 0. In VGG-19 features differ by a factor of 20 from layer to layer, and Σ (G − A)² grows
+with their fourth power. A Gram matrix is a mean over places, so pictures of different sizes can be
+compared.
 """
 
 from typing import Any, NamedTuple
@@ -35,7 +36,7 @@ ON_ACCELERATORS = 64
 
 
 class Terms(NamedTuple):
-    """The three losses of a picture, before they are weighed."""
+    """The three losses of a picture, before they are multiplied by α, β and γ."""
 
     content: Float[Array, ""]
     style: Float[Array, ""]
@@ -47,7 +48,7 @@ class StyledPicture(Optimizee):
 
     network: FeatureNetwork
     content: Picture
-    # Of the content, and of the style: computed once, when f is drawn.
+    # P, computed when f is drawn, and A by layer, computed when the problem is made.
     features: Features
     grams: dict[str, Float[Array, "_ _"]]
     alpha: float = eqx.field(static=True)
@@ -58,7 +59,7 @@ class StyledPicture(Optimizee):
 
     def init(self, key: PRNGKeyArray) -> Styled:
         """Draw θ₀: the content or plain grey, with Gaussian noise on it."""
-        # The white noise that Gatys et al. begin with is grey with a `theta_std` of such as 0.5.
+        # Gatys et al. begin with white noise: grey with a `theta_std` of, for example, 0.5.
         content = to_theta(self.content)
         middle = content if self.start == "content" else jnp.zeros_like(content)
         return middle + self.theta_std * jax.random.normal(key, content.shape)
@@ -78,7 +79,7 @@ class StyledPicture(Optimizee):
 
 
 class NeuralArt(Problem):
-    """Pictures drawn from a set, each to be had in one style (section 3.4)."""
+    """Pictures drawn from a set, each to be given one style (section 3.4)."""
 
     network: FeatureNetwork
     contents: UInt8[Array, "pictures height width 3"]
@@ -133,7 +134,7 @@ class NeuralArt(Problem):
         return self.of(self.contents[index])
 
     def numbered(self, key: PRNGKeyArray, number: Int[Array, ""]) -> StyledPicture:
-        """Draw the content, or take that of a number."""
+        """Draw the content or, with `each`, take the content with this number."""
         if not self.each:
             return self.sample(key)
         # One order for all keys: a content has the same number in every batch.
@@ -148,7 +149,7 @@ class NeuralArt(Problem):
         return max(1, most // pixels)
 
     def of(self, content: Picture) -> StyledPicture:
-        """Return f for a content of one's own."""
+        """Return f for a given content."""
         layer = self.network.content_layer
         features = self.network(content.astype(float), [layer])[layer]
         weights = self.alpha, self.beta, self.gamma
@@ -164,7 +165,7 @@ def _grams(network: FeatureNetwork, style: Picture) -> dict[str, Float[Array, "_
 
 
 def roughness(theta: Styled) -> Float[Array, ""]:
-    """Return L_reg, the mean square of the steps from each pixel to the next, down and across."""
+    """Return L_reg, the mean square of differences from each pixel to the next, down and across."""
     down, across = theta[1:] - theta[:-1], theta[:, 1:] - theta[:, :-1]
     return jnp.mean(down**2) + jnp.mean(across**2)
 
@@ -175,7 +176,7 @@ def to_theta(pixels: UInt8[Array | np.ndarray, "height width 3"]) -> Styled:
 
 
 def to_pixels(theta: Styled) -> UInt8[np.ndarray, "height width 3"]:
-    """Return θ as a picture, rounded; what is beyond black and white is cut off."""
+    """Return θ as a picture, rounded; values beyond black and white are cut off."""
     return np.clip(np.rint(_as_pixels(np.asarray(theta, float))), 0, 255).astype(np.uint8)
 
 
@@ -185,6 +186,6 @@ def _as_pixels(theta: Any) -> Any:
 
 def _relative(actual: Array, target: Array) -> Float[Array, ""]:
     """Return Σ (actual − target)² / Σ target²."""
-    # A target in which nothing is seen makes 0 / tiny, where 0 / 0 would be NaN.
+    # A target that is 0 everywhere gives a division by `tiny`, because 0 / 0 would be NaN.
     tiny = jnp.finfo(target.dtype).tiny
     return jnp.sum((actual - target) ** 2) / jnp.maximum(jnp.sum(target**2), tiny)

@@ -3,14 +3,15 @@
     conv1 ▽ fire2 fire3 ▽ fire4 fire5 ▽ fire6 fire7 fire8 fire9
     fire(x) = [relu(e₁ ∗ s), relu(e₃ ∗ s)],  s = relu(s₁ ∗ x)      squeeze, then expand
 
-conv1 and e₃ are 3 × 3, s₁ and e₁ are 1 × 1, each with its bias; conv1 is taken at every second
+conv1 and e₃ are 3 × 3, s₁ and e₁ are 1 × 1, each with its bias. conv1 is computed at every second
 place, and ▽ is the maximum over 3 × 3 at every second place.
 
-At the picture's edges it is mirrored, so that each of these halves height and width and leaves no
-pixel out; away from them the features are those of the trained network, which has zeros around e₃
-and nothing around the rest. `features.mirrored` says why.
+Pictures are mirrored at their edges, so that conv1 and ▽ halve height and width and leave no pixel
+out; `features.mirrored` says why. Away from the edges the features are those of the trained
+network, which has zeros around e₃ and nothing around the rest.
 
-A smooth SqueezeNet has conv1 and the maxima at every place, and halves them by `features.halved`.
+A smooth SqueezeNet computes conv1 and the maxima at every place, and halves them by
+`features.halved`.
 """
 
 from collections.abc import Collection
@@ -25,7 +26,7 @@ from jaxtyping import Array, Float
 from metadescent.problems.data.networks import load_network
 from metadescent.problems.neural_art import features as ft
 
-# Channels that come in, are squeezed to, and are expanded to, twice.
+# Channels that come in, channels they are squeezed to, and channels of each of two expansions.
 _FIRES = {
     "fire2": (64, 16, 64),
     "fire3": (128, 16, 64),
@@ -84,7 +85,7 @@ class SqueezeNet(ft.FeatureNetwork):
         if layer == "conv1":
             return ft.relu_product(_every_second(x, late=False), *self.parts["conv1"])
         # The halvings take turns between early and late places, so that no side of the picture is
-        # left with much fewer windows than the one across.
+        # left with much fewer windows than the opposite side.
         if layer in _POOLED:
             x = reduce(jnp.maximum, _every_second(x, late=layer != "fire4"))
         return self._fire(layer, x)
@@ -92,7 +93,8 @@ class SqueezeNet(ft.FeatureNetwork):
     def _smooth_step(self, layer: str, x: ft.Maps) -> ft.Maps:
         if layer == "conv1":
             return ft.relu_convolution(x, *self.parts["conv1"])
-        # What conv1 was trained to leave out is left out after it, so that its style is of all.
+        # The trained conv1 leaves out every second place. Here its output is halved after its style
+        # is taken, so that the style is that of all places.
         if layer == "fire2":
             x = ft.halved(x)
         if layer in _POOLED:
@@ -114,8 +116,8 @@ def _maximum(x: ft.Maps) -> ft.Maps:
 
 
 def _every_second(x: ft.Maps, late: bool) -> list[ft.Maps]:
-    """Return what the windows around every second place see, from the second on where `late`."""
-    # Of an odd number it is always from the first on, which leaves both sides alike.
+    """Return x as the windows around every second place see it; if `late`, from the second on."""
+    # If a side is odd, it is always from the first on, which treats both ends alike.
     down, right = (int(late and side % 2 == 0) for side in x.shape[1:3])
     return ft.windows(ft.mirrored(x, 1, 1)[:, down:, right:], 3, 2)
 

@@ -1,4 +1,4 @@
-"""Neural art on the photographs of Tiny ImageNet, or others, with the networks there are."""
+"""Neural art on the photographs of Tiny ImageNet, or others, with one of the known networks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,8 +44,8 @@ def make_neural_art(
     log: bool = False,
     data_dir: str | Path | None = None,
 ) -> Problem:
-    """Return the problem of having photographs in the style of one picture."""
-    # A wrapper draws f by `sample`, to which its number in the batch does not come through.
+    """Return the problem of giving photographs the style of one picture."""
+    # A wrapper draws f by `sample`, which is not given f's number in the batch.
     if each and (rescale or log):
         raise UserError("each goes with neither rescale nor log; leave each out")
     pictures = load_content(content, size, split, data_dir)
@@ -64,7 +64,7 @@ def make_neural_art(
     return dress(problem, rescale=rescale, log=log)
 
 
-# Inputs preprocessed as in appendix A, and no postprocessing.
+# Inputs are preprocessed as in appendix A, and outputs are not postprocessed.
 _RECIPE = {
     "optimizer": "lstm(p=10.0, scale=1.0)",
     "steps": 128,

@@ -2,10 +2,10 @@
 
     conv1_1 conv1_2 · conv2_1 conv2_2 · conv3_1 … conv3_4 · conv4_1 … conv4_4 · conv5_1
 
-Each convolution is 3 × 3 with a ReLU after it; a dot halves height and width by a mean over 2 × 2,
-as Gatys et al. do, where the network was trained with a maximum. At the picture's edges it is
-mirrored, where the network was trained with zeros; `features.mirrored` says why. A smooth VGG-19
-halves by `features.halved`.
+Each convolution is 3 × 3 with a ReLU after it. A dot halves height and width by a mean over 2 × 2,
+as Gatys et al. do; the network was trained with a maximum. Pictures are mirrored at their edges,
+and the network was trained with zeros; `features.mirrored` says why. A smooth VGG-19 halves by
+`features.halved`.
 """
 
 from collections.abc import Collection
