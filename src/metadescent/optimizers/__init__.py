@@ -1,6 +1,6 @@
-"""Learned optimizers: m and φ, one rule a file.
+"""Learned optimizers: m and φ, with one rule in each file.
 
-A new one is one new file here, found by discovery.
+A new rule is one new file in this folder. The registry discovers it.
 
 Example:
     >>> import jax

@@ -4,10 +4,10 @@ m_β, v_β = running means of ∇ and ∇² with decay β, both without their bi
 x_t      = (m_β/√v_β for each β,  ∇_t/√v_first,  m_first/√v_last,  log₁₀(1 + t)/4)
 g_t      = scale · (1 + t/τ)^(−1/2) · (w · LSTM(x_t) + b)
 
-m_β/√v_β is the ratio of signal to noise of the last 1/(1 − β) gradients, at most 1 in size: where
-it goes to 0 only noise is left, and steps of one length stay as far from the minimum as they are
-long. m_first/√v_last is Adam's step. The factor before the LSTM is the rate that suits noise,
-wherever the run is stopped; the LSTM learns by how much to depart from it.
+m_β/√v_β is the ratio of signal to noise of the last 1/(1 − β) gradients, at most 1 in size. If it
+goes to 0 only noise is left, and steps of one length stay as far from the minimum as they are long.
+m_first/√v_last is Adam's step. The factor (1 + t/τ)^(−1/2) is the rate that suits noise, wherever
+the run is stopped. The LSTM learns by how much to depart from it.
 
 Source: features by moments from Lv, Jiang and Li (2017) and, on several time scales and with a
 clock, from Metz et al. (2020); (1 + t/τ)^(−1/2) from stochastic approximation.
@@ -79,7 +79,7 @@ class Anytime(Elementwise):
         self, gradient: Float[Array, "*n"], state: AnytimeState
     ) -> tuple[Float[Array, "*n"], AnytimeState]:
         moments, h = state
-        # Before `features`, which counts this step.
+        # The factor is taken before `features`, which counts this step.
         factor = self.factor(moments[-1])
         x, moments = self.features(gradient, moments)
         g, h = self.lstm.run(x, h)
@@ -116,9 +116,9 @@ class Anytime(Elementwise):
             after.append((m, s, w))
             means.append(m / w)
             roots.append(s / jnp.sqrt(w))
-        # No input knows the scale of f or of a coordinate.
+        # No feature depends on the scale of f or of a coordinate.
         x = [mean / root for mean, root in zip(means, roots, strict=True)]
-        # The clock stands still where meta-training ended: later steps meet nothing new.
+        # The clock stops where meta-training ended, so later steps show the LSTM nothing new.
         clock = jnp.log10(1 + jnp.minimum(t, self.clock)) / 4
         x += [gradient / roots[0], means[0] / roots[-1], clock]
         return jnp.stack(x), (tuple(after), t + 1)

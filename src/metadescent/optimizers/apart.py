@@ -1,9 +1,10 @@
-"""A rule on several problems at once, none of which it sees beside another.
+"""A rule applied to several problems at once, to each of them alone.
 
 θ = (θ¹, …, θᴷ):     (gᵏ, hᵏ) = m(∇ᵏ, hᵏ, φ)
 
 A rule that is not coordinatewise looks at all of θ: at how many matrices there are, or at means of
-all coordinates. Where θ is that of several problems side by side, those are not one network.
+all coordinates. If θ is that of several problems side by side, it is not one network, and the rule
+should see each problem's θ alone.
 """
 
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ class Apart(LearnedOptimizer):
     """Any Optax-like rule, applied to each of several θ with a state of its own."""
 
     rule: Any
-    takes_complex: ClassVar[bool] = True  # the rule says
+    takes_complex: ClassVar[bool] = True  # the rule decides
 
     def init(self, params: PyTree) -> State:
         return [self.rule.init(theta) for theta in params]
@@ -35,5 +36,5 @@ class Apart(LearnedOptimizer):
 
 
 def looks_at_whole(m: Any) -> bool:
-    """Tell whether what m does with a tensor may depend on which others there are."""
+    """Tell whether m's update of a tensor may depend on which other tensors there are."""
     return not isinstance(m, Coordinatewise | Partitioned)

@@ -3,8 +3,8 @@
     g = m(∇)   where ∇ has ever been other than 0
         0      elsewhere
 
-A learned rule may move a coordinate whose gradient is 0, as h goes on. Adam does not, and padding
-rows, masked and unused weights count on it.
+A learned rule may move a coordinate whose gradient is always 0, because h changes nevertheless.
+Adam does not, and padding rows and masked or unused weights rely on that.
 """
 
 from typing import Any
@@ -19,10 +19,10 @@ from metadescent.optimizers.sharding import spread_like
 
 
 class AtRest(LearnedOptimizer):
-    """An optimizer that leaves a coordinate whose gradient is 0 and always was.
+    """An optimizer that does not move a coordinate whose gradient has always been 0.
 
     Arguments:
-        rule: the optimizer m. h goes on as m says, at rest or not.
+        rule: the optimizer m. Its h changes as m says, also at rest.
 
     Raises:
         UserError: if `rule` is no learned optimizer.
@@ -36,7 +36,7 @@ class AtRest(LearnedOptimizer):
         >>> bool(g[0] == 0), bool(g[1] == 0)
         (False, True)
 
-    Source: none; it is what optimizers without a learned rule do by themselves.
+    Source: none; optimizers that are not learned do this by themselves.
     """
 
     rule: LearnedOptimizer

@@ -32,9 +32,9 @@ class LearnedOptimizer(eqx.Module):
     is differentiating with respect to φ; what is not learned is a static field.
 
     Raises:
-        UserError: from `update`, if a leaf of the state is not what `init` begins for θ of the
-            gradient's shapes, or θ has others; from both, if a leaf is complex, unless the class
-            says `takes_complex`.
+        UserError: from `update`, if a leaf of the state is not as `init` makes it for θ of the
+            gradient's shapes, or if θ has other shapes; from `init` and `update`, if a leaf is
+            complex, unless the class sets `takes_complex`.
 
     Example:
         >>> import jax, jax.numpy as jnp, optax
@@ -57,7 +57,7 @@ class LearnedOptimizer(eqx.Module):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        # Whatever calls them, they are behind the door.
+        # `init` and `update` are wrapped in the checks of `door`, whatever calls them.
         for name, guarded in (("init", guarded_init), ("update", guarded_update)):
             if name in vars(cls):
                 setattr(cls, name, guarded(vars(cls)[name]))
@@ -79,7 +79,7 @@ class LearnedOptimizer(eqx.Module):
             updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
         ) -> tuple[Updates, State]:
             g, h = self.update(_plain(updates), state, _plain(params), **extra_args)
-            # Back in the containers that the gradients came in.
+            # Updates are returned in the containers that the gradients came in.
             return jax.tree.structure(updates).unflatten(jax.tree.leaves(g)), h
 
         return optax.GradientTransformationExtraArgs(
@@ -96,8 +96,8 @@ class LearnedOptimizer(eqx.Module):
 
 
 def _plain(tree: PyTree) -> PyTree:
-    """Return θ as it is or, of a Flax NNX `State`, as dictionaries."""
-    # Flax hands `init` a state whose leaves are wrapped, and `update` one whose leaves are not.
+    """Return a pytree as it is, and a Flax NNX `State` as dictionaries."""
+    # Flax gives `init` a state whose leaves are wrapped, and `update` one whose leaves are not.
     # A program that has not imported Flax has no such state.
     nnx = sys.modules.get("flax.nnx")
     return nnx.to_pure_dict(tree) if nnx and isinstance(tree, nnx.State) else tree
@@ -107,7 +107,7 @@ class OverBatch(LearnedOptimizer):
     """Any Optax-like rule, applied to each optimizee of a `Batch` with a state of its own."""
 
     rule: Any
-    takes_complex: ClassVar[bool] = True  # the rule says
+    takes_complex: ClassVar[bool] = True  # the rule decides
 
     def init(self, params: PyTree) -> State:
         return jax.vmap(self.rule.init)(params)
@@ -126,11 +126,11 @@ class OverBatch(LearnedOptimizer):
 class Coordinatewise(LearnedOptimizer):
     """One rule for every coordinate: shared φ, separate state (section 2.1).
 
-    A subclass says what happens to a row of n coordinates; `init` and `update` do that for all
-    coordinates of all leaves. Where θ has a leaf of shape s, h has one coordinate's state with s
-    appended to every shape: features first, so that the arithmetic runs over long rows.
+    A subclass defines the update of a row of n coordinates; `init` and `update` apply it to all
+    coordinates of all leaves. If θ has a leaf of shape s, h has one coordinate's state with s
+    appended to every shape. Features come first, so that the arithmetic runs over long rows.
 
-    The state is kept, and the arithmetic done, in φ's dtype; updates come back in the gradient's.
+    State and arithmetic have φ's dtype; updates are returned in the gradient's dtype.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -158,7 +158,7 @@ class Coordinatewise(LearnedOptimizer):
     def update_coordinates(
         self, gradient: Float[Array, " n"], state: PyTree[Array]
     ) -> tuple[Float[Array, " n"], PyTree[Array]]:
-        """Map ∇ and h of n coordinates to their g and next h, none looking at another.
+        """Map ∇ and h of n coordinates to their g and next h, each independent of the others.
 
         Leaves of the state are those of `init_coordinate` with an axis of length n appended.
         """
@@ -194,20 +194,20 @@ class Coordinatewise(LearnedOptimizer):
     def update_array(
         self, gradient: Float[Array, "*shape"], state: PyTree[Array]
     ) -> tuple[Float[Array, "*shape"], PyTree[Array]]:
-        """Do the same to one leaf of θ in its own shape; for rules that need no row to override."""
+        """Update one leaf of θ in its own shape; rules that do not need rows override this."""
         rows = self.ravel_state(gradient, state)
         g, rows = self.update_coordinates(gradient.reshape(-1), rows)
         return g.reshape(gradient.shape), self.unravel_state(gradient, rows)
 
     def ravel_state(self, params: PyTree, state: State) -> PyTree[Array]:
         """Return h with all coordinates of all leaves of θ in one last axis, in θ's order."""
-        # Axes before these are features, those from there on are the leaf's own.
+        # The first `ndims` axes are features, and the rest are the leaf's own.
         ndims = jax.tree.map(jnp.ndim, self.init_coordinate())
         states = jax.tree.structure(params).flatten_up_to(state)
 
         def join(ndim: int, *parts: Array) -> Array:
             rows = [part.reshape((*part.shape[:ndim], -1)) for part in parts]
-            # Of one leaf this is no copy.
+            # A single leaf is not copied.
             return jnp.concatenate(rows, axis=-1) if len(rows) > 1 else rows[0]
 
         return jax.tree.map(join, ndims, *states)

@@ -23,9 +23,9 @@ def pull_back_blockwise(
     *,
     block: int = 4096,
 ) -> Module:
-    """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates, of m's structure with None where φ is not."""
+    """Return Σ_t ⟨λ_t, ∂g_t/∂φ⟩ for n coordinates, as m with None in place of what is not φ."""
     n = inputs.shape[-1]
-    # As few blocks as need be, and those alike. A block's h of all steps stays in the cache.
+    # As few blocks as possible, of one size. A block's h of all steps stays in the cache.
     blocks = -(-n // block)
     size = -(-n // blocks)
 
@@ -42,7 +42,7 @@ def pull_back_blockwise(
         def pairing(phi: PyTree) -> Float[Array, ""]:
             rule = eqx.combine(phi, static)
 
-            # On the way back a step is computed again, so that only h is kept.
+            # The backward pass computes each step again, so that only h is kept.
             @jax.checkpoint
             def step(state: PyTree, xs: tuple[Array, Array]) -> tuple[PyTree, Array]:
                 g, state = update(rule, xs[0], state)

@@ -1,4 +1,4 @@
-"""Rules one behind the other, as in `optax.chain`.
+"""Rules in a chain, as in `optax.chain`.
 
 g = m_k(… m_2(m_1(∇)) …),     φ = (φ_1, …, φ_k)
 
@@ -21,9 +21,10 @@ from metadescent.optimizers.base import (
 
 
 def chain(rules: Sequence[LearnedOptimizer]) -> "Chained | InTurn":
-    """Return rules one behind the other, as a coordinatewise rule if all of them are.
+    """Return a chain of rules, which is a coordinatewise rule if all of them are.
 
-    The first of `rules` is fed ∇; a UserError if there is none, or one is not learned.
+    The first of `rules` is given ∇. A UserError is raised if there is no rule, or one is not a
+    learned optimizer.
 
     Example:
         >>> import jax
@@ -37,9 +38,10 @@ def chain(rules: Sequence[LearnedOptimizer]) -> "Chained | InTurn":
 
 
 class InTurn(LearnedOptimizer):
-    """Rules of any kind, of which each is fed what the one before it returns; all are given θ.
+    """Rules of any kind in a chain: each is given the last one's updates, and all are given θ.
 
-    The first of `rules` is fed ∇; a UserError if there is none, or one is not learned.
+    The first of `rules` is given ∇. A UserError is raised if there is no rule, or one is not a
+    learned optimizer.
 
     Example:
         >>> import jax
@@ -50,7 +52,7 @@ class InTurn(LearnedOptimizer):
     """
 
     rules: tuple[LearnedOptimizer, ...]
-    takes_complex: ClassVar[bool] = True  # each rule says
+    takes_complex: ClassVar[bool] = True  # each rule decides
 
     def __init__(self, rules: Sequence[LearnedOptimizer]):
         if not rules:
@@ -76,7 +78,7 @@ class InTurn(LearnedOptimizer):
         return updates, tuple(after)
 
     def threshold(self) -> float:
-        # The others do not see gradients.
+        # Only the first rule sees gradients.
         return self.rules[0].threshold()
 
     def over_batch(self) -> "InTurn":
@@ -84,9 +86,10 @@ class InTurn(LearnedOptimizer):
 
 
 class Chained(Elementwise):
-    """Coordinatewise rules of which each is fed what the one before it returns.
+    """Coordinatewise rules in a chain: each is given the updates of the one before it.
 
-    The first of `rules` is fed ∇; a UserError if there is none, or one is not coordinatewise.
+    The first of `rules` is given ∇. A UserError is raised if there is no rule, or one is not
+    coordinatewise.
 
     Example:
         >>> import jax

@@ -1,8 +1,8 @@
-"""The door of every optimizer: ∇ and h are seen to fit before `update` has them; h₀ is its own.
+"""The door of every optimizer: `update` checks that ∇, h and θ fit, and h₀ has its own memory.
 
-An h that was begun for θ of other shapes would be broadcast by JAX and overrun by a kernel, so it
-is compared with what `init` returns for θ of the gradient's shapes. Only shapes are computed, once
-for each, so a compiled program pays nothing, and a step outside one some microseconds.
+An h for θ of other shapes would be broadcast by JAX, and a kernel would overrun it. It is therefore
+compared with what `init` returns for θ of the gradient's shapes. Only shapes are computed, once for
+each, so a compiled program pays nothing, and a step outside of one pays some microseconds.
 """
 
 import functools
@@ -20,24 +20,24 @@ from jaxtyping import PyTree
 from metadescent._errors import UserError
 
 Leaf = tuple[tuple[int, ...], Any]
-"""The shape and dtype of a leaf; of a dtype that goes with θ's, None."""
+"""The shape and dtype of a leaf; the dtype is None if it follows θ's."""
 
 
 class Form(NamedTuple):
-    """What a pytree is but for its numbers."""
+    """A pytree without its numbers."""
 
     treedef: Any
     leaves: tuple[Any, ...]
 
     def shapes(self) -> PyTree:
-        """Return the pytree with shapes and dtypes where arrays are."""
+        """Return the pytree with shapes and dtypes in place of arrays."""
         return self.treedef.unflatten(
             jax.ShapeDtypeStruct(*x) if isinstance(x, tuple) else x for x in self.leaves
         )
 
 
 def guarded_init(init: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """Return `init` with θ seen to be real, and every leaf of h₀ in memory of its own."""
+    """Return `init` with a check that θ is real; each leaf of h₀ gets memory of its own."""
 
     @functools.wraps(init)
     def begin(m: Any, params: PyTree) -> PyTree:
@@ -49,12 +49,12 @@ def guarded_init(init: Callable[..., PyTree]) -> Callable[..., PyTree]:
 
 
 def guarded_update(update: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `update` with ∇, h and θ seen to fit one another."""
+    """Return `update` with a check that ∇, h and θ fit each other."""
 
     @functools.wraps(update)
     def move(m: Any, updates: PyTree, state: PyTree, params: PyTree | None = None, **extra: Any):
         with _inside(m) as is_inside:
-            # What a subclass hands to the class above need not be what its own `init` returns.
+            # A subclass may give its superclass another h than its own `init` returns.
             if not is_inside:
                 state = _fitting(m, updates, state, params)
             return update(m, updates, state, params, **extra)
@@ -67,7 +67,7 @@ _rules = threading.local()
 
 @contextmanager
 def _inside(m: Any) -> Iterator[bool]:
-    """Tell whether this thread is within an update of m; it is, until this ends."""
+    """Tell whether this thread is within an update of m; in the context it is."""
     around: list[Any] = _rules.__dict__.setdefault("around", [])
     is_inside = any(rule is m for rule in around)
     around.append(m)
@@ -78,7 +78,7 @@ def _inside(m: Any) -> Iterator[bool]:
 
 
 def _fitting(m: Any, updates: PyTree, state: PyTree, params: PyTree | None) -> PyTree:
-    """Return h, in the containers of h₀, once everything is seen to fit."""
+    """Return h, in the containers of h₀, after checking that everything fits."""
     given, treedef = jax.tree.flatten(updates)
     if not m.takes_complex and not all(map(_is_floating, given)):
         raise _refusal(updates, "the gradient", lambda leaf: not _is_floating(leaf))
@@ -95,7 +95,7 @@ def _fitting(m: Any, updates: PyTree, state: PyTree, params: PyTree | None) -> P
 
 
 def _with_leaves(state: PyTree, treedef: Any, expected: dict[str, Leaf]) -> PyTree:
-    """Return h in these containers; a UserError unless it has these leaves."""
+    """Return h in these containers; raise a UserError unless it has these leaves."""
     leaves, own = jax.tree.flatten(state)
     if own == treedef and all(map(_fits, leaves, expected.values())):
         return state
@@ -114,7 +114,7 @@ def _with_leaves(state: PyTree, treedef: Any, expected: dict[str, Leaf]) -> PyTr
                 f"the state h{path} is {dtype}{list(shape)} and must be "
                 f"{its_dtype or dtype}{list(its_shape)} for a gradient of this shape; {hint}"
             )
-    # A checkpoint may have made lists of tuples.
+    # A checkpoint may have turned tuples into lists.
     return treedef.unflatten(given[path] for path in expected)
 
 
@@ -132,13 +132,13 @@ def _begun(m: Any, theta: Form) -> tuple[Any, dict[str, Leaf]] | None:
         hash(form)
     except TypeError:
         return _traced(form, theta, None)
-    # JAX's dtypes are others with 64 bits.
+    # With 64 bits JAX's dtypes are different, so the cache depends on the dtype of floats.
     return _remembered(form, theta, jnp.result_type(float))
 
 
 def _traced(m: Form, theta: Form, widest: Any) -> tuple[Any, dict[str, Leaf]] | None:
     del widest
-    # Leaves whose dtype is θ's are told from those that have one of their own by another θ.
+    # A θ of another dtype shows which leaves of h follow θ's dtype and which have their own.
     other = theta._replace(leaves=tuple((shape, _another(dtype)) for shape, dtype in theta.leaves))
     try:
         h, again = (
@@ -149,7 +149,7 @@ def _traced(m: Form, theta: Form, widest: Any) -> tuple[Any, dict[str, Leaf]] | 
         leaves = {k: (x.shape, x.dtype if x.dtype == y.dtype else None) for (k, x), y in pairs}
     except UserError:
         raise
-    except Exception:  # An `init` of anyone's may look at numbers, and has none here.
+    except Exception:  # A user's `init` may look at numbers, and has none here.
         return None
     return jax.tree.structure(h), leaves
 
@@ -158,14 +158,14 @@ _remembered = functools.lru_cache(maxsize=256)(_traced)
 
 
 def _another(dtype: Any) -> Any:
-    """Return a floating-point dtype other than that, and what is none as it is."""
+    """Return another floating-point dtype; a dtype of another kind is returned as it is."""
     if not jnp.issubdtype(dtype, jnp.floating):
         return dtype
     return jnp.dtype(jnp.bfloat16 if dtype == jnp.float32 else jnp.float32)
 
 
 def _leaf(x: Any) -> Leaf:
-    # For what is no array of JAX's it takes twenty times as long.
+    # The general form takes twenty times as long, and is only for leaves that are not JAX arrays.
     return (x.shape, x.dtype) if isinstance(x, jax.Array) else (jnp.shape(x), jnp.result_type(x))
 
 
@@ -195,7 +195,7 @@ def _refusal(tree: PyTree, what: str, is_wrong: Callable[[Any], bool]) -> UserEr
 
 
 def _apart(state: PyTree, others: PyTree) -> PyTree:
-    """Return h whose leaves share no memory with others: it may be donated, and they may."""
+    """Return h with leaves that share no memory with each other or `others`, for donation."""
     taken = {_place(x) for x in jax.tree.leaves(others) if isinstance(x, jax.Array)}
 
     def own(x: Any) -> Any:
@@ -209,7 +209,7 @@ def _apart(state: PyTree, others: PyTree) -> PyTree:
 
 
 def _place(x: jax.Array) -> int:
-    """Return where an array lies, or which tracer it is."""
+    """Return the address of an array's memory, or the identity of a tracer."""
     if isinstance(x, jax.core.Tracer) or x.is_deleted():
         return id(x)
     try:

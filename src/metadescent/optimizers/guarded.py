@@ -8,15 +8,15 @@
 
     a = rate / √(1 + r/100),    r = the steps of the tensor that were replaced before
 
-n is 1 for tensors of one axis or none: 1/√n is about what weights begin with, whatever order their
-axes are in, so that tensors of zeros have a size too. What is not finite concerns all tensors, as
-tensors may share h. What is too long concerns its own tensor alone: h depends on gradients, and
-those were as they were. The safe step needs no state, and does not depend on the scale of f. Its
-length falls as it is needed, so that it does not wander about for ever.
+n is 1 for tensors of one axis or none. 1/√n is about the size that weights begin with, in whatever
+order their axes are, and it gives tensors of zeros a size too. Numbers that are not finite concern
+all tensors, because tensors may share h. A step that is too long concerns its own tensor alone: h
+depends on gradients, and those were not wrong. The safe step needs no state, and does not depend on
+the scale of f. Its length falls with each use, so that it does not wander about for ever.
 
 Source: the safe step is that of Bernstein et al. (2018), "signSGD: compressed optimisation for
-non-convex problems", in units of a tensor's size; a guard that falls back to a rule designed by
-hand from Prémont-Schwarz et al. (2022), "A simple guard for learned optimizers".
+non-convex problems", in units of a tensor's size. A guard that falls back to a rule designed by
+hand is from Prémont-Schwarz et al. (2022), "A simple guard for learned optimizers".
 """
 
 import math
@@ -41,10 +41,10 @@ class GuardState(NamedTuple):
 
 
 class Guarded(LearnedOptimizer):
-    """A rule whose steps are seen to be finite, and not far too long, before they are made.
+    """A rule whose steps are checked before they are made: finite, and not far too long.
 
     Arguments:
-        rule: the optimizer m, and all that stands before `guard` in `lstm >> guard`.
+        rule: the optimizer m: everything before `guard` in `lstm >> guard`.
         limit: the longest step, as a part of a tensor's size.
         rate: the length of the safe step, as a part of a tensor's size.
 
@@ -94,7 +94,7 @@ class Guarded(LearnedOptimizer):
         """Return the step of one tensor, and how many of its steps have been replaced."""
         n = max(*jnp.shape(g), 1) if jnp.ndim(g) > 1 else 1
         size = jnp.sqrt(_mean_square(theta) + 1 / n)
-        # What is not a number compares as False.
+        # The comparison is False for NaN.
         is_fit = is_sound & (jnp.sqrt(_mean_square(g)) <= self.limit * size)
         length = self.rate * size * jax.lax.rsqrt(1 + replaced / TAU)
         safe = (-length * jnp.sign(gradient)).astype(jnp.result_type(g))
@@ -108,12 +108,12 @@ class Guarded(LearnedOptimizer):
 def _moved(
     m: Guarded, updates: Updates, state: GuardState, params: PyTree, extra_args: dict[str, Any]
 ) -> tuple[Updates, GuardState]:
-    """Return a step; compiled, as without that JAX would compile the branches at every step."""
+    """Return a step; compiled, because JAX would otherwise compile the branches at each step."""
     is_finite = are_finite(updates)
     zeros = jax.tree.map(jnp.zeros_like, updates)
-    # Under `vmap` both branches are run, and a NaN would reach derivatives of what is not chosen.
+    # Under `vmap` both branches run, and a NaN would reach derivatives of the one not chosen.
     gradients = jax.tree.map(lambda x, zero: jnp.where(is_finite, x, zero), updates, zeros)
-    # Nothing but the rule, so that it is the same program and has the same bits as without a guard.
+    # The branch is the rule alone, so it is the same program with the same bits as without a guard.
     g, h = jax.lax.cond(
         is_finite,
         lambda: m.rule.update(gradients, state.rule, params, **extra_args),
@@ -135,7 +135,7 @@ def _moved(
 def are_finite(tree: PyTree) -> Bool[Array, ""]:
     """Return whether all numbers of all leaves are finite."""
     leaves = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(x), jnp.inexact)]
-    # 0 times what is not finite is NaN; a sum takes half the time of `isfinite` of each.
+    # 0 times a number that is not finite is NaN; a sum takes half the time of `isfinite` of each.
     sums = [jnp.isfinite(jnp.sum(0 * x)) for x in leaves]
     # XLA would compute a conjunction again wherever it is used, but not a branch.
     both = jnp.stack([jnp.asarray(True), *sums]).all()
@@ -143,7 +143,7 @@ def are_finite(tree: PyTree) -> Bool[Array, ""]:
 
 
 def _mean_square(x: Float[Array, "*n"]) -> Float[Array, ""]:
-    """Return the mean of x² in float32 at least, 0 of no coordinates."""
+    """Return the mean of x² in float32 at least; without coordinates it is 0."""
     x = jnp.asarray(x)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     return jnp.sum(x * x) / max(math.prod(x.shape), 1)

@@ -1,4 +1,4 @@
-"""T, the number of steps of a run, for rules whose schedules and clocks are parts of a run."""
+"""T, the number of steps of a run, for rules whose schedules and clocks depend on it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from metadescent.optimizers.base import LearnedOptimizer
 
 
 def for_steps(m: LearnedOptimizer, steps: float | int) -> LearnedOptimizer:
-    """Return m with T = `steps` in each of its parts that has a `horizon`; others are as they were.
+    """Return m with T = `steps` in each of its parts that has a `horizon`; others are unchanged.
 
     Arguments:
         m: an optimizer, of one part or of several.
@@ -45,7 +45,7 @@ def _replaced(part: Any, replace: Callable[[float], float]) -> Any:
     }
     if all(after[name] is value for name, value in vars(part).items()):
         return part
-    # A module is frozen, and its static fields are none of `eqx.tree_at`'s.
+    # A module is frozen, and `eqx.tree_at` does not reach its static fields.
     other = object.__new__(type(part))
     for name, value in after.items():
         object.__setattr__(other, name, value)

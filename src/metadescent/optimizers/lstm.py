@@ -32,8 +32,8 @@ class LSTM(Elementwise):
         layers: hidden units of each layer; the paper's (20, 20). Empty for a linear rule.
         p: the constant of the preprocessing of appendix A (the paper's 10), or None for none.
         scale: factor on the output; the paper takes 0.1 on MNIST and 1 on quadratics.
-        key: draws φ from an IID Gaussian of standard deviation 1/√fan-in, cut at two of them, as in
-            the authors' code; forget gates start with a bias one higher.
+        key: draws φ from an IID Gaussian of standard deviation 1/√fan-in, cut at two standard
+            deviations, as in the authors' code; forget gates start with a bias one higher.
 
     Source: section 2.1, figure 3; Hochreiter and Schmidhuber (1997) with forget gates. The order
     of gates is `equinox.nn.LSTMCell`'s.
@@ -85,7 +85,7 @@ class LSTM(Elementwise):
     def on_features(
         cls, count: int, layers: Sequence[int], scale: float, *, key: PRNGKeyArray
     ) -> "LSTM":
-        """Return an LSTM to `run` on that many features, which another rule makes of gradients."""
+        """Return an LSTM to `run` on `count` features, which another rule makes from gradients."""
         if not layers:
             raise UserError("layers is empty; give one layer or more, such as (20, 20)")
         m = cls(layers, scale=scale, key=key)
@@ -99,7 +99,7 @@ class LSTM(Elementwise):
     def update_array(
         self, gradient: Float[Array, "*n"], state: LSTMState
     ) -> tuple[Float[Array, "*n"], LSTMState]:
-        # Reshaping h for a kernel that renews it in place would cost two copies of it.
+        # The kernel updates h in place; reshaping h for it would cost two copies of h.
         return self.run(self.features(gradient), state)
 
     def pull_back(
@@ -133,11 +133,11 @@ class LSTM(Elementwise):
 
         if not self._fuses(x, state):
             return reference(self, state, x, cotangents)
-        # Which of the two is known when a program is compiled for its device.
+        # Which of the two runs is known only when a program is compiled for its device.
         return jax.lax.platform_dependent(self, state, x, cotangents, cpu=native, default=reference)
 
     def exact(self, state: LSTMState) -> LSTMState:
-        """Return h in φ's dtype, in which it is computed with."""
+        """Return h in φ's dtype, the dtype of the arithmetic."""
         return state if self.state_dtype is None else _cast(state, self.output.weight.dtype)
 
     def rounded(self, state: LSTMState) -> LSTMState:
@@ -145,7 +145,7 @@ class LSTM(Elementwise):
         return state if self.state_dtype is None else _cast(state, self.state_dtype)
 
     def features(self, gradient: Float[Array, "*shape"]) -> Float[Array, "_ *shape"]:
-        """Return what the stack sees of gradients: the features come first."""
+        """Return the stack's inputs for gradients, with the features on the first axis."""
         return gradient[None] if self.p is None else log_and_sign(gradient, self.p)
 
     def threshold(self) -> float:
@@ -157,7 +157,7 @@ class LSTM(Elementwise):
         return self.scale * (jnp.tensordot(self.output.weight[0], h, 1) + bias)
 
     def _require_fit(self, state: LSTMState, coordinates: tuple[int, ...]) -> None:
-        """Raise a UserError unless h is that of coordinates in this shape; c would be broadcast."""
+        """Raise a UserError unless h and c fit coordinates of this shape; JAX would broadcast c."""
         shapes = [(jnp.shape(h), jnp.shape(c)) for h, c in state]
         expected = [((units, *coordinates),) * 2 for units in self.layers]
         if shapes != expected:
@@ -200,10 +200,10 @@ def layer(
     return gates(jnp.tensordot(weight, jnp.concatenate([x, h]), 1) + bias, c)
 
 
-# The kernel's own derivatives: XLA cannot look into it.
+# The kernel has derivatives of its own, because XLA cannot look into it.
 @jax.custom_vjp
 def _fused(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
-    """Compute what `stack` computes, of coordinates in any shape, on a CPU by the kernel in C++."""
+    """Compute the same as `stack`, on a CPU by the kernel in C++."""
 
     def native(m: LSTM, x: Array, state: LSTMState) -> tuple[Array, LSTMState]:
         h, treedef = jax.tree.flatten(state)
@@ -236,8 +236,8 @@ _fused.defvjp(_fused_forward, _fused_backward)
 
 
 # The derivative is written out so that the backward pass keeps six arrays a step, the gates and the
-# two cell states, where automatic differentiation keeps more than ten. That pass waits for memory
-# where the LSTM is small, and is about 1.7 times as fast for it.
+# two cell states. Automatic differentiation keeps more than ten. With a small LSTM the backward
+# pass waits for memory, and this makes it about 1.7 times as fast.
 @jax.custom_vjp
 def gates(
     z: Float[Array, "four_hidden *n"], c: Float[Array, "hidden *n"]
@@ -288,7 +288,7 @@ def lstm_cell(inputs: int, hidden: int, key: PRNGKeyArray) -> eqx.nn.LSTMCell:
 
 
 def truncated_normal(key: PRNGKeyArray, shape: tuple[int, ...], fan_in: int) -> Array:
-    """Draw from a Gaussian of standard deviation 1/√fan-in, cut at two of them."""
+    """Draw from a Gaussian of standard deviation 1/√fan-in, cut at two standard deviations."""
     return jax.random.truncated_normal(key, -2.0, 2.0, shape) / jnp.sqrt(fan_in)
 
 

@@ -4,10 +4,10 @@ m_t = β m_{t−1} + (1 − β) ∇_t,     n_t = β m_t + (1 − β) ∇_t      
 v_t = β′ v_{t−1} + (1 − β′) ∇_t²
 g_t = −e^{LSTM(x_t)} · n_t / v_t^{p/2}
 
-x_t are the features of `anytime`: ratios of signal to noise on several time scales and a clock, by
-which the LSTM may weigh one coordinate more than another. p, a number of φ, is how far the rule is
-on the way from momentum, 0, to Adam's direction, 1. The length of g_t is left to the rule behind
-this one, as in `modulated >> relative`.
+x_t are the features of `anytime`: ratios of signal to noise on several time scales, and a clock. By
+these the LSTM may weigh one coordinate more than another. p, a number of φ, says how far the rule
+is on the way from momentum, 0, to Adam's direction, 1. The rule behind this one sets the length of
+g_t, as in `modulated >> relative`.
 
 Source: a direction times the exponential of a network's output from Metz et al. (2022), "VeLO"; a
 power of v between momentum's and Adam's from Chen et al. (2018), "Closing the generalization gap of
@@ -29,8 +29,8 @@ class Modulated(Elementwise):
 
     Arguments:
         layers: hidden units of each layer, at least one.
-        betas: decays of the moments that the LSTM is shown, each from 0 to 0.99999; the first is
-            the momentum's, β, and the last v's, β′.
+        betas: decays of the moments that the LSTM sees, each from 0 to 0.99999; the first is β, of
+            the momentum, and the last is β′, of v.
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
         scale: factor on the LSTM's output.
         power: p before training, from 0 to 1.
@@ -73,7 +73,7 @@ class Modulated(Elementwise):
         (mean, *_), (_, root, filled) = moments[0][0], moments[0][-1]
         beta = self.anytime.betas[0]
         ahead = beta * mean + (1 - beta) * gradient
-        # √v is never 0, and its weight, 1 − β′ᵗ, takes out the bias.
+        # √v is never 0. Dividing v by its weight, 1 − β′ᵗ, removes the bias.
         size = jnp.log(root) - jnp.log(filled) / 2
         return -jnp.exp(weight - self.p * size) * ahead, (moments, h)
 

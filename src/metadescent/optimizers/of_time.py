@@ -1,4 +1,4 @@
-"""What factors of time share, `Pace` and `WarmUp`: they count steps, and see nothing else.
+"""The base of `Pace` and `WarmUp`, factors that depend on the number of the step alone.
 
 g_t = c(t; p) · ∇_t,     t = 0, 1, …
 """

@@ -1,18 +1,18 @@
-"""How long steps are at which time: a factor of time alone, learned.
+"""A learned factor on the length of steps, which depends on time alone.
 
 g_t = e^{p(t/T)} · ∇_t
 
-p is a broken line with corners at 0, 1/K, …, 1, that stays as it ends after T steps:
+p is piecewise linear with corners at 0, 1/K, …, 1, and constant after T steps:
 
 p(s) = p_0 + Σ_k p_k · min(max(Ks − k + 1, 0), 1),     k = 1 … K,     φ = (p_0, …, p_K)
 
 Behind another rule (`>>`) it lengthens and shortens that rule's steps over a run of about T steps.
-Short steps at the end settle what long ones left undecided, and with batch normalization weights
-grow, so that steps of one length turn them less and less. What that is worth shows in `pes` through
-whole runs, and in no short unroll.
+Short steps at the end settle what long steps left undecided. With batch normalization weights grow,
+so that steps of one length turn them less and less. The benefit shows in `pes`, through whole runs,
+and not in short unrolls.
 
-Source: that normalization makes growing rates natural is from Li and Arora (2020), "An exponential
-learning rate schedule for deep learning".
+Source: Li and Arora (2020), "An exponential learning rate schedule for deep learning", who show
+that normalization makes growing rates natural.
 """
 
 import equinox as eqx
@@ -30,9 +30,9 @@ class Pace(OfTime):
     Arguments:
         horizon: T, in steps.
         corners: K + 1, at least two.
-        linear: begin with 1 − t/T, the schedule that people choose, instead of 1. It is right at
-            all corners but the last, where it is e⁻¹ of the one before, not 0.
-        key: draws how far φ is from that at first, N(0, 0.01²).
+        linear: begin with 1 − t/T, a usual schedule, instead of 1. The factor equals it at all
+            corners but the last, where it is e⁻¹ of the factor at the corner before, not 0.
+        key: draws the deviations of the first φ from that, N(0, 0.01²).
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp
@@ -49,8 +49,8 @@ class Pace(OfTime):
     ):
         require("horizon", horizon, 1e-6)
         require("corners", corners, 2)
-        # φ are gains from corner to corner: a change of one lasts to the end of a run, where
-        # evolution strategies see it; that of a corner alone would last a moment.
+        # φ has the changes from corner to corner. A change lasts to the end of a run, where
+        # evolution strategies see it; a change of one corner alone would last a moment.
         left = jnp.arange(corners - 1, 0, -1)
         falls = jnp.concatenate([jnp.zeros(1), jnp.log(left[1:] / left[:-1]), -jnp.ones(1)])
         self.horizon = horizon
@@ -68,7 +68,7 @@ class Pace(OfTime):
         """Return p(t/T)."""
         last = len(self.p) - 1
         place = jnp.minimum(t / self.horizon, 1.0) * last
-        # A sum of ramps, which runs along rows; a look-up goes coordinate by coordinate.
+        # A sum of ramps is computed along rows; a look-up would go coordinate by coordinate.
         ramps = (self.p[k] * jnp.clip(place - (k - 1), 0.0, 1.0) for k in range(1, last + 1))
         return sum(ramps, jnp.zeros_like(place) + self.p[0])
 

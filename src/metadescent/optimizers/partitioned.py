@@ -2,9 +2,9 @@
 
     g = (m_1(∇ of group 1), …, m_k(∇ of group k)),        φ = (φ_1, …, φ_k)
 
-The paper's for convolutional networks are two LSTMs, one for the convolutional layers and one for
-the fully connected ones. A group may have any optimizer, learned or designed by hand; gradients of
-the meta-loss reach the φ of every group.
+For convolutional networks the paper has two LSTMs, one for the convolutional layers and one for the
+fully connected ones. A group may have any optimizer, learned or designed by hand; gradients of the
+meta-loss reach the φ of every group.
 """
 
 import fnmatch
@@ -25,7 +25,7 @@ Takes = str | Callable[[str, tuple[int, ...]], bool]
 
 
 class ByHand(LearnedOptimizer):
-    """An optimizer of Optax's as one with no φ."""
+    """An Optax optimizer as a learned optimizer without φ."""
 
     rule: optax.GradientTransformation = eqx.field(static=True)
     spec: str | None = eqx.field(static=True, default=None)  # "optax.sgd(…)", where known
@@ -44,9 +44,9 @@ class Partitioned(LearnedOptimizer):
     """One optimizer for each group of leaves.
 
     Arguments:
-        groups: pairs of what a group takes and its optimizer. What it takes is a pattern for the
-            leaf's path, such as "conv/*", with the wildcards of a shell, or a function of path and
-            shape. The first group that takes a leaf has it; "*" takes what is left.
+        groups: pairs of a group's leaves and its optimizer. The leaves are given by a pattern for
+            their paths, such as "conv/*", with the wildcards of a shell, or by a function of path
+            and shape. A leaf goes to the first group that takes it; "*" takes all that are left.
         batched: whether θ's leaves have an axis before those of their shape, as in a `Batch`.
 
     Raises:
@@ -68,7 +68,7 @@ class Partitioned(LearnedOptimizer):
     rules: tuple[LearnedOptimizer, ...]
     takes: tuple[Takes, ...] = eqx.field(static=True)
     batched: bool = eqx.field(static=True)
-    takes_complex: ClassVar[bool] = True  # the rule of a group says
+    takes_complex: ClassVar[bool] = True  # the rule of a group decides
 
     def __init__(
         self,
@@ -128,6 +128,6 @@ class Partitioned(LearnedOptimizer):
         return [str(n) for n in range(len(self.rules))]
 
     def _partition(self) -> optax.GradientTransformationExtraArgs:
-        # By names, as a label has to be: numbers would be leaves that JAX traces.
+        # Groups have names, because JAX would trace numbers in the labels.
         rules = (rule.as_optax() for rule in self.rules)
         return optax.partition(dict(zip(self._names(), rules, strict=True)), self.labels)

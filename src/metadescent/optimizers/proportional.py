@@ -6,14 +6,14 @@ with the mean over the tensor's coordinates.
 
 Wide layers have small weights and need short steps, because the changes of their many inputs add
 up. A rule that sees one coordinate's gradients does not see the width of a layer. This rule stands
-behind such a rule (`>>`); unlike `relative` it keeps the length of that rule's steps, as a factor.
-φ are the logarithms of the rate and of a floor, the size of tensors that begin at 0, such as
-biases, and the power. The ceiling c is for tensors that are large by design, such as
-normalization's scales.
+behind such a rule (`>>`). Unlike `relative` it keeps the length of that rule's steps, as a factor.
+φ has the logarithm of the rate, the logarithm of a floor, and the power. The floor is the size of
+tensors that begin at 0, such as biases. The ceiling c is for tensors that are large by design, such
+as normalization's scales.
 
-Source: steps in proportion to each tensor's size from Metz et al. (2022), "VeLO"; why wide layers
-need a power of it from Yang et al. (2022), "Tensor programs V", where weights go with the width n
-as n^(−1/2) and Adam's best rates with n^(−1), a power of 2.
+Source: steps in proportion to each tensor's size are from Metz et al. (2022), "VeLO". Yang et al.
+(2022), "Tensor programs V", show why wide layers need a power of it: for width n weights are in
+proportion to n^(−1/2) and Adam's best rates to n^(−1), a power of 2.
 """
 
 from typing import Any
@@ -26,8 +26,8 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, State, Updates
 
-# The size at which updates stay as they are, but for e^{p_0}: about that of the weights of 784
-# inputs, which is 0.021 where they are drawn from U(±1/√n), and 0.036 from N(0, 1/n).
+# The size at which updates stay as they are, except for e^{p_0}. It is about that of weights with
+# 784 inputs: 0.021 if they are drawn from U(±1/√n), and 0.036 from N(0, 1/n).
 SIZE = 0.03
 
 
@@ -39,7 +39,7 @@ class Proportional(LearnedOptimizer):
         floor: e^{p_1} before training.
         power: p_2 before training, from 0 to 4.
         ceiling: c.
-        key: draws how far φ is from these at first, N(0, 0.01²).
+        key: draws the deviations of the first φ from these, N(0, 0.01²).
 
     Raises:
         UserError: on use, if θ is not given.
@@ -85,7 +85,7 @@ class Proportional(LearnedOptimizer):
 
     def _leaf(self, update: Array, theta: Array) -> Array:
         u, x = jnp.asarray(update).astype(self.p.dtype), jnp.asarray(theta).astype(self.p.dtype)
-        # No coordinates have no mean.
+        # A tensor without coordinates has no mean.
         if u.size == 0:
             return update
         rate, floor, power = self.p

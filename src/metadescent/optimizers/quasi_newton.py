@@ -6,10 +6,10 @@ H_j q = q_j + Σ_i w_i ρ_i ⟨s, q⟩ s                                        
 q_j   = Vᵀ H_{j−1} V q,     V q = q − Σ_i w_i ρ_i ⟨s, q⟩ y,     ρ = 1/⟨s, y⟩
 H_0   = P,      or γ without it,     γ = Σ βᵏ ⟨s, y⟩ / Σ βᵏ ⟨y, y⟩ of the pairs k steps ago
 
-One window, and β = 0, are L-BFGS: H_j = Vᵀ H_{j−1} V + ρ s sᵀ and γ is of the last pair. Where θ is
-a picture, and one corner has little to do with another, a pair has another curvature in each
-window. If P is such a direction too, of smaller windows, one L-BFGS is inside another. H ∇ is 0 as
-long as there is no pair.
+With one window, and β = 0, this is L-BFGS: H_j = Vᵀ H_{j−1} V + ρ s sᵀ and γ is of the last pair.
+If θ is a picture, one corner has little to do with another, and a pair has another curvature in
+each window. If P is such a direction too, with smaller windows, one L-BFGS is inside another. H ∇
+is 0 as long as there is no pair.
 
 Source: Nocedal and Wright (2006), "Numerical optimization", algorithm 7.4.
 """
@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-# A pair counts only if ⟨s, y⟩ is more than this times ‖s‖ ‖y‖, so that H is positive definite. One
-# that does not, over all θ, is not remembered; in a window it is left out.
+# A pair counts only if ⟨s, y⟩ is more than this times ‖s‖ ‖y‖, so that H is positive definite. A
+# pair that does not count over all θ is not remembered; in a window it is left out.
 LEAST = 1e-2
 
 
@@ -37,17 +37,17 @@ WHOLE = Windows(jnp.sum, lambda coefficient: coefficient)
 
 
 class CurvaturePairs(NamedTuple):
-    """What is remembered: the last θ and ∇, and the pairs with the newest last."""
+    """The memory of the run: the last θ and ∇, and the pairs with the newest last."""
 
     theta: Float[Array, "*n"]
     gradient: Float[Array, "*n"]
     s: Float[Array, "K *n"]  # 0 where there is no pair yet
     y: Float[Array, "K *n"]
-    steps: Int[Array, ""]  # how many θ there were
+    steps: Int[Array, ""]  # how many θ have been seen
 
 
 def no_pairs(theta: Float[Array, "*n"], memory: int) -> CurvaturePairs:
-    """Return room for as many pairs as `memory` says, for θ of this shape and dtype."""
+    """Return a memory for up to `memory` pairs, without any, for θ of this shape and dtype."""
     zeros, none = jnp.zeros_like(theta), jnp.zeros((memory, *theta.shape), theta.dtype)
     return CurvaturePairs(zeros, zeros, none, none, jnp.zeros((), jnp.int32))
 
@@ -59,11 +59,11 @@ def remember(
     least: float = LEAST,
 ) -> CurvaturePairs:
     """Add the pair of the last step, in place of the oldest."""
-    # Unlike Optax's `scale_by_lbfgs` this holds pairs constant in the meta-gradient, where they
-    # would be divided by what is small: ∂(H ∇)/∂∇ is H.
+    # Unlike Optax's `scale_by_lbfgs` this holds pairs constant in the meta-gradient, so that ∂(H
+    # ∇)/∂∇ is H. The derivatives of pairs would be divided by small numbers.
     theta, gradient = jax.lax.stop_gradient((theta, gradient))
     s, y = theta - pairs.theta, gradient - pairs.gradient
-    # What is not finite, or has products that are not, compares as False.
+    # The comparison is False if a vector or a product is not finite.
     is_sound = jnp.vdot(s, y) > least * jnp.linalg.norm(s) * jnp.linalg.norm(y)
     is_sound = is_sound & (pairs.steps > 0)
 
@@ -76,7 +76,7 @@ def remember(
 def gamma(
     pairs: CurvaturePairs, over: Windows = WHOLE, beta: float = 0.0, least: float = LEAST
 ) -> Float[Array, "*n_or_1"]:
-    """Return γ, of each coordinate the mean of its windows'; 0 where there is no pair."""
+    """Return γ: for each coordinate the mean of its windows' γ; 0 if there is no pair."""
     sy, yy, is_sound = _products(pairs, over, least)
     ages = jnp.arange(len(sy))[::-1].reshape(-1, *[1] * (sy.ndim - 1))
     weights = jnp.where(is_sound, jnp.asarray(beta, sy.dtype) ** ages, 0.0)
@@ -94,7 +94,7 @@ def direction(
     """Return H ∇ of pairs and a P that is linear, symmetric and positive definite."""
     gather, spread = over
     sy, _, is_sound = _products(pairs, over, least)
-    # The inner `where` divides only by what counts.
+    # The inner `where` avoids a division by products that do not count.
     rho = jnp.where(is_sound, 1 / jnp.where(is_sound, sy, 1.0), 0.0)
 
     def backward(q: Array, pair: tuple[Array, Array, Array]) -> tuple[Array, Array]:

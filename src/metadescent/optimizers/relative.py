@@ -4,11 +4,11 @@ g = e^{p_0} · s/√(1 + s²/c²) · u/√(mean u²),     s = √(mean θ² + e^
 
 with means over the tensor's coordinates.
 
-Behind another rule (`>>`) it keeps the direction of that rule's steps, and sets their length, in
-parts of θ. In front of normalization f depends on the direction of a weight alone, and a step of a
-thirtieth of θ turns it by as much at any size of θ. φ are the logarithms of the rate and of a
-floor, the size of tensors that begin at 0, such as biases. The ceiling c ends growth: where long
-steps always lead outward, θ grows by c a step at most, and not by a part of itself.
+Behind another rule (`>>`) it keeps the direction of that rule's steps, and sets their length
+relative to θ. If normalization follows, f depends on the direction of a weight alone, and a step of
+a thirtieth of θ turns it by as much at any size of θ. φ has the logarithms of the rate and of a
+floor, the size of tensors that begin at 0, such as biases. The ceiling c ends growth: if long steps
+always lead outward, θ grows by e^{p_0} c a step at most, and not by a part of itself.
 
 Source: You, Gitman and Ginsburg (2017), "Large batch training of convolutional networks" (LARS).
 """
@@ -28,10 +28,10 @@ class Relative(LearnedOptimizer):
     """Updates scaled to a learned part of θ, tensor by tensor.
 
     Arguments:
-        rate: e^{p_0} before training, the length of a step beside θ.
+        rate: e^{p_0} before training, the length of a step relative to θ.
         floor: e^{p_1} before training.
         ceiling: c.
-        key: draws how far φ is from these at first, N(0, 0.01²).
+        key: draws the deviations of the first φ from these, N(0, 0.01²).
 
     Raises:
         UserError: on use, if θ is not given.
@@ -69,11 +69,11 @@ class Relative(LearnedOptimizer):
 
     def _leaf(self, update: Array, theta: Array) -> Array:
         u, x = jnp.asarray(update).astype(self.p.dtype), jnp.asarray(theta).astype(self.p.dtype)
-        # No coordinates have no mean.
+        # A tensor without coordinates has no mean.
         if u.size == 0:
             return update
         rate, floor = jnp.exp(self.p)
-        # By the largest first, so that no square is too large or too small for the dtype.
+        # u is divided by its largest entry first, so that no square is out of the dtype's range.
         largest = jax.lax.stop_gradient(jnp.max(jnp.abs(u)))
         u = u / jnp.where(largest > 0, largest, 1.0)
         size = jnp.sqrt(jnp.mean(x * x) + floor**2)

@@ -108,9 +108,9 @@ def grow(
     s: Float[Array, "*n"], gradient: Float[Array, "*n"], beta: float | Array
 ) -> Float[Array, "*n"]:
     """Return √(β s² + (1 − β)(∇² + ε²)), the next root of v."""
-    # The root is carried, not v: its derivatives are at most 1, where those of v divided by v are
-    # as large as 1/∇², beyond float32 where ∇ is small. ε = 10⁻¹² is far below any gradient that
-    # matters, and keeps the derivative finite where no gradient has been seen yet.
+    # The state is the root of v, not v: its derivatives are at most 1. Those of v, divided by v,
+    # are as large as 1/∇², beyond float32 where ∇ is small. ε = 10⁻¹² is far below any gradient
+    # that matters, and keeps the derivative finite where no gradient has been seen yet.
     return jnp.sqrt(beta * s**2 + (1 - beta) * (gradient**2 + 1e-24))
 
 

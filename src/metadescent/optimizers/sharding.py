@@ -1,7 +1,7 @@
-"""How h lies over devices: as θ does, coordinate by coordinate.
+"""The sharding of h over devices: the same as that of θ, coordinate by coordinate.
 
-Of a sharded θ each device holds some coordinates. A coordinatewise rule needs of another device
-nothing but φ's gradient, as long as h, which is many times as large as θ, is sharded as θ is.
+Each device holds some coordinates of a sharded θ. A coordinatewise rule needs nothing from other
+devices but φ's gradient, as long as h, which is many times as large as θ, is sharded as θ is.
 """
 
 import math
@@ -18,7 +18,7 @@ from metadescent._ffi import is_on_one_device
 
 
 def spread_like(h: Shaped[Array, "*features"], leaf: Array) -> Shaped[Array, "..."]:
-    """Return one coordinate's h for every coordinate of a leaf of θ, lying where these lie."""
+    """Return one coordinate's h for every coordinate of a leaf of θ, on the devices of these."""
     shape = (*h.shape, *jnp.shape(leaf))
 
     def spread() -> Array:
@@ -27,19 +27,19 @@ def spread_like(h: Shaped[Array, "*features"], leaf: Array) -> Shaped[Array, "..
     if is_on_one_device() or not isinstance(leaf, jax.Array):
         return spread()
     whole = (None,) * h.ndim
-    # An array knows where it lies, a tracer only on a mesh with explicit axes.
+    # An array has a sharding, a tracer only on a mesh with explicit axes.
     if not isinstance(leaf, jax.core.Tracer):
         sharding = leaf.sharding
         if not isinstance(sharding, NamedSharding):
             return spread()
-        # Made in its place, never whole on one device.
+        # h is made in its place, and is never whole on one device.
         place = NamedSharding(sharding.mesh, P(*whole, *sharding.spec))
         return jax.jit(spread, out_shardings=place)()
     sharding = jax.typeof(leaf).sharding
     if AxisType.Explicit in sharding.mesh.axis_types:
         place = NamedSharding(sharding.mesh, P(*whole, *sharding.spec))
         return jax.sharding.reshard(spread(), place)
-    # Otherwise XLA decides; whatever that is, h goes with θ.
+    # Otherwise XLA decides, and gives h the same sharding as θ.
     return shard_alike(spread(), jnp.broadcast_to(leaf, shape).astype(h.dtype))[0]
 
 

@@ -1,9 +1,9 @@
-"""h of an LSTM in fewer bits: kept in bfloat16, computed with in φ's dtype.
+"""The h of LSTMs in fewer bits: kept in bfloat16, with arithmetic in φ's dtype.
 
     g, h′ = m(∇, h),    h ← round(h′)
 
-Moments and counts stay as they are: a mean of slow decay would stand still in bfloat16, and a count
-would end at 256.
+Moments and counts stay as they are: a mean of slow decay would stop in bfloat16, and a count would
+end at 256.
 """
 
 import copy
@@ -23,15 +23,15 @@ Rule = TypeVar("Rule", bound=LearnedOptimizer)
 def with_state_dtype(m: Rule, dtype: Any) -> Rule:
     """Return an optimizer whose LSTMs keep their h and c in bfloat16, or in float32 again.
 
-    It is for use: a state has half the memory. φ and the arithmetic are as they were. To learn or
-    save an optimizer take m itself.
+    The result is for use: its state has half the memory. φ and the arithmetic are unchanged. To
+    train or save an optimizer take m itself.
 
     Arguments:
         m: the optimizer; its LSTMs may be inside other rules.
         dtype: jnp.bfloat16 or jnp.float32.
 
     Raises:
-        UserError: if m is no learned optimizer or has no LSTM, or the dtype is another.
+        UserError: if m is no learned optimizer or has no LSTM, or if the dtype is a different one.
 
     Example:
         >>> import jax.numpy as jnp
@@ -62,6 +62,6 @@ def _is_lstm(x: Any) -> bool:
 def _with(lstm: LSTM, dtype: Any) -> LSTM:
     """Return an LSTM of the same φ and another dtype of h."""
     lstm = copy.copy(lstm)
-    # A module is frozen once it is made, and this is how it is made.
+    # A module is frozen, so that the field of the copy can only be set in this way.
     object.__setattr__(lstm, "state_dtype", dtype)
     return lstm

@@ -23,7 +23,7 @@ class WarmUp(OfTime):
 
     Arguments:
         steps: e^p before training: the step, counted from 1, whose factor is the first to be 1.
-        key: draws how far φ is from that at first, N(0, 0.01²).
+        key: draws the deviation of the first φ from that, N(0, 0.01²).
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp
@@ -34,7 +34,7 @@ class WarmUp(OfTime):
 
     def __init__(self, steps: float = 20.0, *, key: PRNGKeyArray):
         require("steps", steps, 1e-6)
-        # Not the number itself, which would have to stay positive.
+        # p is a logarithm, because the number itself would have to stay positive.
         self.p = jnp.log(steps) + 0.01 * jax.random.normal(key, (1,))
 
     def factor(self, t: Float[Array, "*n"]) -> Float[Array, "*n"]:

@@ -2,12 +2,13 @@
 
     X ↦ (X Xᵀ)^(−1/2) X,     row block by row block of at most b rows
 
-for a matrix X with no more rows than columns, or else its transpose. Singular values become 1: a
-direction in which the gradients are small steps as far as one in which they are large. The root is
-a polynomial of X Xᵀ, five times one of fifth degree, after which singular values are within 0.7 and
-1.2 and those that were 0 remain so. Of n rows, blocks of b cost b/n of what the whole would.
+for a matrix X with no more rows than columns, or else for its transpose. Singular values become 1:
+steps are as long in directions in which gradients are small as in those in which they are large.
+The root is a polynomial of X Xᵀ, in five iterations of a polynomial of fifth degree. Singular
+values are then within 0.7 and 1.2, and those that were 0 remain 0. With n rows, blocks of b rows
+cost b/n of the cost of the whole.
 
-Source: Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks", its
+Source: Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks", for the
 coefficients; Björck and Bowie (1971) for the iteration.
 """
 
@@ -23,7 +24,7 @@ def whiten(x: Float[Array, "*shape"], rows: int = ROWS) -> Float[Array, "*shape"
     """Return blocks of x with singular values of about 1.
 
     Arguments:
-        x: an array; all axes but the last count as one. One of less than two axes is a row.
+        x: an array; all axes but the last count as one. With less than two axes it is a row.
         rows: b.
 
     Example:
@@ -38,15 +39,15 @@ def whiten(x: Float[Array, "*shape"], rows: int = ROWS) -> Float[Array, "*shape"
     n, m = matrix.shape
     is_wide = n <= m
     count = math.ceil(min(n, m) / rows)
-    # Blocks as even as can be, the last one filled up with rows of 0, which stay 0.
+    # Blocks are as even as possible, and the last is filled up with rows of 0, which stay 0.
     height = math.ceil(min(n, m) / count)
     missing = (0, count * height - min(n, m))
     matrix = jnp.pad(matrix, (missing, (0, 0)) if is_wide else ((0, 0), missing))
-    # Of a tall matrix they are columns, as to turn one costs as much as to multiply it.
+    # A tall matrix is split into columns, because turning it costs as much as multiplying it.
     blocks = jnp.split(matrix, count, 0 if is_wide else 1)
     gram = jnp.stack([block @ block.T if is_wide else block.T @ block for block in blocks])
     trace = jnp.trace(gram, axis1=1, axis2=2)[:, None, None]
-    # Below, products are denormal and too coarse: the polynomial could grow without end.
+    # Below this, products are denormal and too coarse: the polynomial could grow without end.
     whole = jnp.where(trace > TINY, trace, 1.0)
     roots = _root(gram / whole) / jnp.sqrt(whole)
     pairs = zip(roots, blocks, strict=True)

@@ -1,8 +1,8 @@
 """Rules whose coordinates communicate (appendix D): the base that they share.
 
-All coordinates of all leaves of θ are one row of n coordinates, in θ's order, so splitting θ
-otherwise changes nothing. In a `Batch` each optimizee has a row of its own; the parts of problems
-side by side (`a + b`) are one θ, and do communicate.
+All coordinates of all leaves of θ are one row of n coordinates, in θ's order, so it makes no
+difference how θ is split into leaves. In a `Batch` each optimizee has a row of its own. The parts
+of problems side by side (`a + b`) are one θ, and do communicate.
 """
 
 from abc import abstractmethod
@@ -18,7 +18,7 @@ from metadescent.optimizers.sharding import rows_like
 
 
 class Communicating(LearnedOptimizer):
-    """One rule for the row of all coordinates, which a subclass defines; h is the row's."""
+    """One rule for the row of all coordinates, defined by a subclass; h is the state of the row."""
 
     @abstractmethod
     def init_row(self, n: int) -> PyTree[Array]:
@@ -38,7 +38,7 @@ class Communicating(LearnedOptimizer):
         self, updates: Updates, state: State, params: PyTree | None = None, **extra_args: Any
     ) -> tuple[Updates, State]:
         del params, extra_args
-        # In φ's dtype, as h is; updates come back in the gradient's.
+        # The row is in φ's dtype, as h is; updates are returned in the gradient's dtype.
         dtype = phi_dtype(self)
         row, unravel = ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x).astype(dtype), updates))
         g, state = self.update_row(row, state)

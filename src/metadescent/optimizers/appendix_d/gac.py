@@ -25,7 +25,7 @@ class LSTMGAC(Communicating):
 
     Arguments:
         layers: hidden units of each layer, at least one.
-        averaging: GACs in each layer: its first cells, at most all. With 0 this is the LSTM.
+        averaging: how many cells of each layer, the first ones, are GACs. With 0 it is the LSTM.
         p: the constant of the preprocessing of appendix A, or None for none.
         scale: factor on the output.
         key: draws φ, as for the LSTM.
@@ -84,7 +84,7 @@ class LSTMGAC(Communicating):
         after = []
         for cell, (h, c) in zip(self.lstm.cells, state, strict=True):
             h, c = layer(cell, x, h, c)
-            # The mean is what goes on: up, and to this layer's next step. c stays as it is.
+            # The mean goes up to the next layer, and to this layer's next step. c stays as it is.
             x = average(h, self.averaging)
             after.append((x, c))
         return x, tuple(after)

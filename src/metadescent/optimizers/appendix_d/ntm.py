@@ -5,10 +5,10 @@ i_t     = M_t r_t                                                  for each read
 M_{t+1} = M_t + Σ a_t b_tᵀ                                         over the write heads
 M_0     = γ I
 
-In BFGS M is the inverse Hessian approximation, r a gradient or a difference of two, and an update
-of M takes three writes. The paper's are the heads, the memory, the LSTM+GAC as controller and the
-step of delay by which i is fed back. The rest is this project's: M_0, g as one more output of the
-controller, and what comments say below.
+In BFGS M is the approximation of the inverse Hessian, r is a gradient or a difference of two, and
+an update of M takes three writes. From the paper are the heads, the memory, the LSTM+GAC as
+controller and the delay of one step with which i is fed back. This project's choices are M_0, g as
+one more output of the controller, and those that comments below explain.
 """
 
 from abc import abstractmethod
@@ -26,8 +26,8 @@ from metadescent.optimizers.appendix_d.gac import LSTMGAC
 from metadescent.optimizers.base import phi_dtype
 from metadescent.optimizers.lstm import LSTM, LSTMState, truncated_normal
 
-# The write heads' initial weights beside the others': M starts near M_0, and stays there until
-# meta-training finds a use for it. At 0 neither a nor b would ever learn.
+# The factor on the write heads' initial weights: M starts near M_0, and stays there until
+# meta-training finds a use for it. With 0 neither a nor b would ever learn.
 SMALL = 0.1
 
 
@@ -49,7 +49,7 @@ class NTMState(NamedTuple):
 
 
 class Driver(eqx.Module):
-    """What goes between gradient, memory and update in a step: the interface."""
+    """The interface of a step from gradient and memory to update and new memory."""
 
     reads: eqx.AbstractVar[int]  # heads
     writes: eqx.AbstractVar[int]
@@ -66,13 +66,13 @@ class Driver(eqx.Module):
 
 
 class Controller(Driver):
-    """A driver that goes in the paper's order: it emits vectors, then M is read and written."""
+    """A driver in the paper's order: it emits vectors, and then M is read and written."""
 
     @abstractmethod
     def __call__(
         self, gradient: Float[Array, " n"], results: Float[Array, "reads n"], state: PyTree[Array]
     ) -> tuple[Emission, PyTree[Array]]:
-        """Map ∇_t, i_{t−1} and h_t to what is emitted and h_{t+1}."""
+        """Map ∇_t, i_{t−1} and h_t to the emission and h_{t+1}."""
 
     def step(
         self, m: "NTM", gradient: Float[Array, " n"], state: NTMState
@@ -106,7 +106,7 @@ class LSTMController(Controller):
         self.reads, self.writes = reads, writes
         gac_key, heads_key = jax.random.split(key)
         gac = LSTMGAC(layers, averaging, p, scale, key=gac_key)
-        # The same, with the read results for further features.
+        # The first cell is drawn again, with the read results as further features.
         count = gac.lstm.cells[0].input_size + reads
         cell = LSTM.on_features(count, layers, scale, key=gac_key).cells[0]
         self.gac = eqx.tree_at(lambda m: m.lstm.cells[0], gac, cell)
@@ -124,16 +124,16 @@ class LSTMController(Controller):
     def __call__(
         self, gradient: Float[Array, " n"], results: Float[Array, "reads n"], state: LSTMState
     ) -> tuple[Emission, LSTMState]:
-        # arsinh is i where that is small and a signed logarithm where it is large. Appendix A would
-        # not do: the meta-gradient flows through i, as it does not through ∇, and would be
-        # multiplied by slopes of up to e^p.
+        # arsinh(i) is about i where i is small, and a signed logarithm where i is large. The
+        # preprocessing of appendix A is not used: the meta-gradient flows through i, but not
+        # through ∇, and would be multiplied by slopes of up to e^p.
         x = jnp.concatenate([self.gac.lstm.features(gradient), jnp.arcsinh(results)])
         h, state = self.gac.run(x, state)
         vectors = self.heads.weight @ h + cast(Array, self.heads.bias)[:, None]
         r, a, b = jnp.split(vectors, [self.reads, self.reads + self.writes])
-        # Over n, ⟨b, r⟩ is a mean over coordinates as a GAC's is. Where vectors have entries of
-        # order one, a write then changes M by a matrix of norm of order one, whatever n is; and
-        # BFGS, which is made of ratios of sums over coordinates, need not know n.
+        # With b divided by n, ⟨b, r⟩ is a mean over coordinates, like a GAC's. If vectors have
+        # entries of order one, a write then changes M by a matrix whose norm is of order one for
+        # any n. BFGS is made of ratios of sums over coordinates, so it need not know n.
         return Emission(self.gac.lstm.emit(h), r, a, b / max(gradient.size, 1)), state
 
 

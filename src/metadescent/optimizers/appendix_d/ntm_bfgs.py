@@ -24,8 +24,8 @@ class NTMBFGS(NTM):
     """A learned relative of BFGS.
 
     With one read head, three write heads and two GACs it can be BFGS, if its controller can compute
-    any function of a coordinate (appendix D): hence the defaults. Memory and time of a step grow
-    with n².
+    any function of a coordinate (appendix D). This is why the defaults have so many heads. Memory
+    and time of a step grow with n².
 
     Arguments:
         layers, averaging, p, scale: the controller's, see `LSTMGAC`.
@@ -33,8 +33,8 @@ class NTMBFGS(NTM):
         writes: write heads.
         gamma: M_0 is this times the identity; 0 for an empty memory.
         limit: refuse a θ of more coordinates than this.
-        secants: None for the appendix's controller; a number for that of `secants`,
-            which begins by writing this share of what Broyden's second method would.
+        secants: None for the appendix's controller, or a number for the controller of `secants`,
+            which at first writes this share of the update of Broyden's second method.
         key: draws φ.
 
     Raises:

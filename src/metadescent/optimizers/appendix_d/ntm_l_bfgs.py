@@ -35,10 +35,10 @@ class NTMLBFGS(NTM):
         layers, averaging, p, scale: the controller's, see `LSTMGAC`.
         reads: read heads.
         writes: write heads.
-        gamma: what M is where nothing was written is this times the identity; 0 for nothing.
-        history: K, the steps whose writes are remembered, all write heads of each.
-        secants: None for the appendix's controller; a number for that of `secants`,
-            which begins by writing this share of what Broyden's second method would.
+        gamma: M without any writes is this times the identity; 0 for an empty memory.
+        history: K, the number of steps whose writes are remembered, those of all write heads.
+        secants: None for the appendix's controller, or a number for the controller of `secants`,
+            which at first writes this share of the update of Broyden's second method.
         key: draws φ.
 
     Source: appendix D, "NTM-L-BFGS optimizer".
@@ -81,7 +81,7 @@ class NTMLBFGS(NTM):
         return History(empty, empty, jnp.zeros((), jnp.int32))
 
     def read(self, memory: History, r: Float[Array, "reads n"]) -> Float[Array, "reads n"]:
-        # First with b: two thin products, and nothing of n × n.
+        # The product with b comes first: two thin products, and no matrix of n × n.
         shares = jnp.einsum("kwn,rn->rkw", memory.b, r)
         return self.gamma * r + jnp.einsum("rkw,kwn->rn", shares, memory.a)
 

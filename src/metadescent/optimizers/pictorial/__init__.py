@@ -1,1 +1,1 @@
-"""A rule for pictures: L-BFGS in windows, with an LSTM a pixel, and what it is made of."""
+"""A rule for pictures: L-BFGS in windows with an LSTM for each pixel, and the parts of it."""

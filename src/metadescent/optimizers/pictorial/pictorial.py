@@ -1,17 +1,17 @@
-"""An LSTM for pictures: one for each pixel, which sees all its colours and what is around it.
+"""An LSTM for pictures: one for each pixel, which sees all its colours and its surroundings.
 
 m_β, v   = running means of ∇ (for each β) and of ∇² (for the last β), both without their bias
-l_β      = m_β / √(mean v)              how long they are beside the whole picture's gradient
-a_β      = m_β / √v                     how long they are beside their own
+l_β      = m_β / √(mean v)              their size relative to the whole picture's gradient
+a_β      = m_β / √v                     their size relative to their own gradients
 n        = −H ∇ / scale, shortened to a root mean square of 1/2      H of `windowed_newton`
 x_t      = (l_β, B l_β for each blur B, a_β, n, log₁₀(1 + t)/4)     all β and colours of a pixel
 h_t, c_t = LSTM(x_t, h_{t−1}, c_{t−1})                              of each pixel
 g_t      = scale · (1 + t/τ)^(−1/2) · (W h_t + A x_t + (v h_t) n)   all colours of a pixel
 
-What a feature network sees are edges, spots and colours, along which f is curved otherwise than
+A feature network responds to edges, spots and colours, and f is curved otherwise along these than
 along single coordinates. B is a Gaussian blur, so sums over x_t are filters of the gradient, and A
-mixes colours. H, of the last K steps, has what no filter has: along which pictures f is curved
-here. v weighs it pixel by pixel.
+mixes colours. H is made from the last K steps and has what no filter has: the pictures along which
+f is curved at this θ. v weighs n pixel by pixel.
 
 Source: moments, clock and factor of time are those of `anytime`; a recurrent network that descends
 on pictures and sees neighbours is from Putzky and Welling (2017), "Recurrent inference machines for
@@ -35,7 +35,7 @@ from metadescent.optimizers.quasi_newton import CurvaturePairs, no_pairs, rememb
 from metadescent.optimizers.rnnprop import check_betas, grow
 
 COLOURS = 3
-LONGEST = 0.5  # the root mean square of n
+LONGEST = 0.5  # the largest root mean square of n
 Planes = Float[Array, "_ height width"]
 Moments = tuple[Planes, Planes, Float[Array, ""]]
 PictureState = tuple[Moments, tuple[Planes, Planes], CurvaturePairs | None]
@@ -45,19 +45,19 @@ class Pictorial(LearnedOptimizer):
     """An LSTM a pixel, on the moments of the gradient there and around.
 
     A leaf of θ of the shape height × width × 3 is a picture. Every coordinate of any other leaf is
-    one of its own: a grey pixel with nothing around it.
+    a picture of its own: a grey pixel without surroundings.
 
     Arguments:
         units: hidden units.
-        betas: decays of the moments, the fastest first, each from 0 to 0.99999; with that in the
-            middle it begins as Adam.
+        betas: decays of the moments, the fastest first, each from 0 to 0.99999; the rule begins
+            as Adam with the middle one.
         blurs: standard deviations of the blurs, in pixels.
         tau: steps after which the steps' length begins to fall.
         clock: steps after which the LSTM's clock stands still; best the horizon of meta-training.
         scale: factor on the output: about the size of the first steps; L-BFGS's have half at most.
-        memory: K, how many steps L-BFGS remembers; 0 for none of it.
+        memory: K, how many steps L-BFGS remembers; 0 for no L-BFGS.
         window: standard deviation of the windows of L-BFGS, and their distance, in pixels.
-        fine, coarse: factors in H_0, of every change and of each blur.
+        fine, coarse: factors in H_0, for all changes and for each blur.
         key: draws φ.
 
     Raises:
@@ -121,8 +121,8 @@ class Pictorial(LearnedOptimizer):
         features = whole + own + newton + 1
         cell_key, output_key = jax.random.split(key)
         self.cell = lstm_cell(features, units, cell_key)
-        # Before training W is small, v is 0, and A x_t is a step of L-BFGS and half a one of Adam,
-        # whose momentum has the β in the middle; without a memory it is all of Adam's.
+        # Before training W is small, v is 0, and A x_t is a step of L-BFGS plus half a step of
+        # Adam, whose momentum has the middle β. Without a memory it is a whole step of Adam.
         self.output = 0.1 * truncated_normal(output_key, (COLOURS, units), units)
         colour = jnp.arange(COLOURS)
         adam = whole + COLOURS * (len(betas) // 2) + colour
@@ -200,7 +200,7 @@ class Pictorial(LearnedOptimizer):
         return n * jax.lax.rsqrt(jnp.maximum(jnp.mean(n * n) / LONGEST**2, 1.0))
 
     def _begin(self, theta: Any) -> State:
-        # A picture, or as many as there are coordinates.
+        # A picture has one state; any other leaf has a state for each coordinate.
         pixels, before = (1, 1), (jnp.size(theta),)
         if _is_picture(theta):
             pixels, before = jnp.shape(theta)[:2], ()

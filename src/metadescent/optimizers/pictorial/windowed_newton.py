@@ -1,14 +1,14 @@
-"""The direction of L-BFGS for pictures, which begins with that of L-BFGS in windows.
+"""The direction of L-BFGS for pictures, with L-BFGS in windows as initial inverse Hessian.
 
 H   = L-BFGS over the whole picture, which begins with H_w
 H_w = L-BFGS in Gaussian windows (`windows`), which begins with H_0
 H_0 = Γ (fine I + coarse Σ_B B²) Γ                                  B: a blur of each of the widths
 Γ²  = γ of each window, where a pair has half the weight of the next one
 
-L-BFGS takes from a pair one curvature, along the whole picture. But corners have little to do with
-each other: in each window the same pair has a curvature of its own. In directions that no pair
+L-BFGS takes one curvature from a pair, along the whole picture. But corners have little to do with
+each other, so the same pair has a curvature of its own in each window. In directions that no pair
 covers L-BFGS has γ, which is too small where f is hardly curved. Two factors multiply it: one for
-all changes, and one for those that the blurs leave.
+all changes, and one for those that the blurs keep.
 
 Source: ours; L-BFGS is that of `quasi_newton`.
 """
@@ -23,7 +23,7 @@ from metadescent.optimizers.pictorial.blur import blurred
 from metadescent.optimizers.pictorial.windows import gaussian_windows
 from metadescent.optimizers.quasi_newton import CurvaturePairs, direction, gamma
 
-FADE = 0.5  # the weight of a pair in γ beside the next one's
+FADE = 0.5  # the weight of a pair in γ relative to the next pair's
 
 
 def windowed_direction(
@@ -36,7 +36,7 @@ def windowed_direction(
     coarse: float,
 ) -> Float[Array, "3 height width"]:
     """Return H ∇, which is 0 as long as there is no pair; widths are standard deviations."""
-    # No derivative is for what is remembered, and a root of 0 has none.
+    # Pairs are constant in the meta-gradient; besides, a root of 0 has no derivative.
     pairs = jax.lax.stop_gradient(pairs)
     windows = gaussian_windows(window, *gradient.shape[1:])
     root = jnp.sqrt(gamma(pairs, windows, FADE))

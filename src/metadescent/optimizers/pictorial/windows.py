@@ -13,7 +13,7 @@ from metadescent.optimizers.quasi_newton import Windows
 
 
 def gaussian_windows(sigma: float, height: int, width: int) -> Windows:
-    """Return windows of a standard deviation of so many pixels, for colours × height × width."""
+    """Return windows with a standard deviation of `sigma` pixels, for colours × height × width."""
     down, across = _matrix(height, sigma), _matrix(width, sigma)
 
     def gather(z: Float[Array, "colours height width"]) -> Float[Array, "rows columns"]:
@@ -28,10 +28,10 @@ def gaussian_windows(sigma: float, height: int, width: int) -> Windows:
 
 def _matrix(n: int, sigma: float) -> np.ndarray:
     """Return w_i(x), windows × pixels."""
-    # As far apart as they are wide, the outer ones half as far from the border.
+    # Centres are as far apart as windows are wide, and the outer ones half as far from the border.
     windows = max(1, round(n / max(sigma, 1.0)))
     centres = (np.arange(windows) + 0.5) * n / windows - 0.5
     exponents = -(((np.arange(n) - centres[:, None]) / sigma) ** 2) / 2
-    # Whatever σ is, the nearest window is then 1 before all are made to sum to 1.
+    # For any σ the nearest window is then 1, before all are divided by their sum.
     weights = np.exp(exponents - exponents.max(0, initial=-np.inf))
     return weights / weights.sum(0)

@@ -1,1 +1,1 @@
-"""An optimizer for one family of problems: quasi-Newton steps that are guarded and led."""
+"""An optimizer for one family of problems: quasi-Newton steps with a guard and a leading LSTM."""

@@ -1,9 +1,9 @@
-"""A direction that an LSTM of each coordinate gives, as in the paper, behind normalized gradients.
+"""A direction from an LSTM for each coordinate, as in the paper, on normalized gradients.
 
 u = w · LSTM(m_β/√v for each β, ∇/√v, arcsinh d, t/T, log₁₀(1 + t), e)
 
-e are four numbers of each coordinate, which are learned: coordinates of one family of problems that
-mean different things may be treated differently. Without a number of coordinates there are none.
+e are four learned numbers of each coordinate, so that coordinates of one family of problems that
+mean different things may be treated differently. Without a number of coordinates there is no e.
 """
 
 import equinox as eqx
@@ -23,7 +23,7 @@ class Cells(eqx.Module):
     Arguments:
         cells: hidden units.
         moments: how many features by moments there are.
-        coordinates: that have an e of their own; 0 for none.
+        coordinates: how many coordinates have an e of their own; 0 for none.
         key: draws φ.
     """
 

@@ -1,9 +1,9 @@
-"""What the LSTM that leads sees of a run: ten numbers, of which none knows the scale of f.
+"""The inputs of the leading LSTM: ten numbers about a run that do not depend on the scale of f.
 
 z = (ln |∇|, ln |∇|/|∇_{t−1}|, cos(∇, ∇_{t−1}), ln |d|, t/T, log₁₀(1 + t), cos(∇, s),
      ⟨∇, s⟩/⟨∇_{t−1}, s⟩, whether t = 0, how often s was taken back)
 
-|x| = √(mean x²); each number is cut off where it would be large, and divided by what is usual.
+|x| = √(mean x²); each number is clipped, and divided by a usual size.
 """
 
 import jax.numpy as jnp
@@ -13,13 +13,13 @@ from metadescent.optimizers.bfgs import dot
 
 COUNT = 10
 CLOCKS = slice(4, 6)
-"""The two that tell the time."""
+"""The two that are clocks."""
 TIME, AT_START = 4, 8
-"""The share of the horizon that is over, and whether nothing is."""
+"""The places of t/T, and of whether t = 0."""
 TINY = 1e-24
-"""What squares have added before a root, whose derivative at 0 is infinite."""
+"""What is added to squares before a root, whose derivative at 0 is infinite."""
 FLAT = 1e-15
-"""A slope that is taken for none."""
+"""A slope of at most this size counts as this."""
 
 
 def features_of(
@@ -55,12 +55,12 @@ def features_of(
 
 
 def rms(x: Float[Array, " n"]) -> Float[Array, ""]:
-    """Return √(mean x²), of which the derivative is finite at 0 too."""
+    """Return √(mean x²), with a derivative that is finite at 0 too."""
     return jnp.sqrt(dot(x, x) / max(1, x.size) + TINY)
 
 
 def size_of(x: Float[Array, " n"]) -> Float[Array, ""]:
-    """Return the same of what may have squares that no float holds; 0 of nothing."""
+    """Return the same for x whose squares may be beyond any float; 0 if x is empty."""
     if x.size == 0:
         return jnp.zeros((), x.dtype)
     largest = jnp.max(jnp.abs(x))

@@ -1,8 +1,8 @@
-"""The slope as a guard: a step that led too far is taken back in part, and f need not be known.
+"""A guard by slopes: a step that led too far is taken back in part, and f need not be known.
 
 a, b = ⟨∇_{t−1}, s⟩, ⟨∇_t, s⟩                  the slopes where the step s began, and where it ends
 too far: b > τ |a|, or ∇_t is not finite
-κ = |a| / (|a| + |b|), but from 0.1 to 0.5     where the slope is 0 if it is a line; 0.1 at NaN
+κ = |a| / (|a| + |b|), kept within 0.1 … 0.5   where the slope is 0 if it is linear; 0.1 at NaN
 
 Source: the upper half of the strong Wolfe conditions, with τ for c₂, and the secant method; Nocedal
 and Wright (2006), "Numerical optimization", section 3.1.
@@ -21,7 +21,7 @@ SHORTEST, LONGEST = 0.1, 0.5
 
 
 class Verdict(NamedTuple):
-    """What the slopes say of a step, and the part of it that is kept where it led too far."""
+    """Whether a step led too far, the part of it that is then kept, and the slopes."""
 
     too_far: Bool[Array, ""]
     kept: Float[Array, ""]
@@ -35,10 +35,10 @@ def judge_step(
     gradient_after: Float[Array, " n"],
     is_finite: Bool[Array, ""],
 ) -> Verdict:
-    """Return the verdict on a step; where the gradient after it is not finite it is not read."""
+    """Return the verdict on a step; the gradient after it is not read if it is not finite."""
     before = dot(gradient_before, step)
     after = jnp.where(is_finite, dot(gradient_after, step), 0.0)
-    # Of a choice there is no derivative; that of the quotient is infinite where no step was made.
+    # A choice has no derivative, and that of the quotient is infinite if no step was made.
     a, b = jnp.abs(jax.lax.stop_gradient(before)), jnp.abs(jax.lax.stop_gradient(after))
     secant = jnp.clip(a / jnp.where(a + b > 0, a + b, 1.0), SHORTEST, LONGEST)
     too_far = ~is_finite | (jax.lax.stop_gradient(after) > TAU * a)

@@ -16,11 +16,11 @@ class Progress(NamedTuple):
 
     means: Float[Array, "betas n"]
     root: Float[Array, " n"]
-    steps: Float[Array, ""]  # that were kept
+    steps: Float[Array, ""]  # how many were kept
     first: Float[Array, ""]  # r, 0 before it is known
     hidden: tuple[Float[Array, " units"], Float[Array, " units"]]
     pairs: Curvature  # with θ and ∇̃ where the last step began
-    step: Float[Array, " n"]  # the last, s
+    step: Float[Array, " n"]  # the last step, s
     cells: CellState | None  # h and c of each coordinate
     radius: Float[Array, ""]
     retreats: Float[Array, ""]

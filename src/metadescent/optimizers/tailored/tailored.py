@@ -1,28 +1,29 @@
-"""Quasi-Newton steps for one family of problems: in coordinates of its own, guarded, and led.
+"""Quasi-Newton steps for one family of problems: in its own coordinates, guarded, and led.
 
 ∇̃   = Bᵀ∇ / r,     B = (1 + A) diag(e^σ)     r the size of the first gradient
 D    = (m_β/√v for each β, ∇̃/√v, m_β for each β but the fastest, u, H ∇̃ / scale)
-u    = what an LSTM of each coordinate says of it, as in the paper, if there is one (see `cells`)
+u    = the output of an LSTM of each coordinate, as in the paper, if there is one (see `cells`)
 w_t  = exp(W h_t + V z_t + b), at most 2     h_t, c_t = LSTM(z_t, h_{t−1}, c_{t−1}), for all of θ
-s_t  = −scale Σ_k w_k D_k, shortened to a root mean square of ρ_t;     s_0 also by scale · j
-       The sum without H ∇̃ is shortened to e^λ times the length of H ∇̃, once that is known, and is
-       of ∇̃/√v alone where all of it would lead uphill.
+s_t  = −scale Σ_k w_k D_k, shortened to a root mean square of ρ_t;     scale · j is added to s_0
+       The sum without H ∇̃ is shortened to e^λ times the length of H ∇̃, once that is known. It is
+       of ∇̃/√v alone if the whole sum would lead uphill.
 g_t  = B s_t,     or −(1 − κ) g_{t−1} where the last step led too far (see `guard`)
 
 m, v = running means of ∇̃ (for each β) and of ∇̃² (for the slowest), without their bias
-H    = L-BFGS of the steps that were kept (see `quasi_newton`), or `bfgs` of few coordinates; where
-       f is not convex along the last step, H ∇̃ is lengthened to e^{ρ'} times that
+H    = L-BFGS of the steps that were kept (see `quasi_newton`), or `bfgs` if coordinates are few; if
+       f is not convex along the last step, H ∇̃ is lengthened to e^{ρ'} times that step
 ρ_t  = e^ρ scale at first; then the largest of e^{ρ'} |s| so far, but half a step that is taken back
-z_t  = what `features_of` says of the run so far
+z_t  = the features of the run so far (see `features_of`)
 
 With a `start`, g_0 = (e^κ − 1) θ₀, and all of the above begins at e^κ θ₀.
 
 L-BFGS searches along lines, and each place that it tries costs a gradient. This rule takes one
-gradient a step: its guard sees by the slope, after the fact, that a step was too long. Training
-sets how far to trust which direction when. How large θ₀ is decides which minimum it falls to:
-factors of a matrix that begin close to 0 fall to better ones, and networks need theirs. Where
-`coordinates` says how many there are, it also learns what one family has in common: the size σ of
-each coordinate, the metric A of few, and the first step j. Scaling f leaves every step as it is.
+gradient a step: its guard sees from the slope, after the fact, that a step was too long. Training
+sets how far to trust which direction at which time. The size of θ₀ decides which minimum the rule
+reaches: factors of a matrix that begin close to 0 reach better ones, and networks need the size of
+their own θ₀. If `coordinates` says how many there are, the rule also learns what one family has in
+common: the size σ of each coordinate, the metric A if there are few, and the first step j. Scaling
+f leaves every step as it is.
 
 Source: ours. Moments and clocks are as in `anytime`; one recurrent network that weighs directions
 for a whole tensor is as in Metz et al. (2022), "VeLO".
@@ -58,9 +59,9 @@ from metadescent.optimizers.tailored.guard import judge_step
 from metadescent.optimizers.tailored.progress import Curvature, Progress
 
 FEW = 40
-"""Up to so many coordinates have a metric of their own, and H as a matrix."""
+"""The most coordinates that have a metric of their own, and H as a matrix."""
 RETREATS = 6
-"""The most in a row."""
+"""The most steps back in a row."""
 LEAST = 1e-4
 """A pair counts if the cosine of s and y is more than this."""
 
@@ -69,23 +70,23 @@ class Tailored(LearnedOptimizer):
     """L-BFGS of one gradient a step, made for one family of problems.
 
     Arguments:
-        coordinates: of θ, all leaves together, each of which has a size and a first step of its
-            own; 0 for a rule that takes any θ and knows none of them.
+        coordinates: how many coordinates θ has, all leaves together; each has a size and a first
+            step of its own. 0 for a rule that takes any θ and has neither.
         units: hidden units of the LSTM for all of θ.
         cells: hidden units of the LSTM of each coordinate; 0 for none.
         betas: decays of the moments, the fastest first, each from 0 to 0.99999.
         scale: the size of a step by moments before training; best the rate that suits Adam.
-        reach: e^ρ before training, the longest first step beside those.
-        memory: how many steps L-BFGS remembers, and BFGS of few coordinates all; 0 for none of
-            it, as minibatches want.
-        guard: whether steps are taken back, which the noise of minibatches asks for without need.
+        reach: e^ρ before training, the longest first step relative to `scale`.
+        memory: how many steps L-BFGS remembers (BFGS of few coordinates remembers all); 0 for no
+            H, which suits minibatches.
+        guard: whether steps are taken back. With minibatches their noise alone would cause this.
         start: e^κ before training; 0 for a rule that leaves θ₀ as it is, and need not be given it.
         horizon: T.
         key: draws φ.
 
     Raises:
         UserError: on use, if θ has another number of coordinates than it was made for, or is
-            wanted and not given.
+            needed and not given.
 
     Example:
         >>> import equinox as eqx, jax, jax.numpy as jnp
@@ -144,8 +145,8 @@ class Tailored(LearnedOptimizer):
         directions = 2 * len(self.betas) + 1 + (cells > 0)
         self.cell = lstm_cell(COUNT, units, cell_key)
         self.output = 0.1 * truncated_normal(output_key, (directions, units), units)
-        # Before training the first step is Adam's, and then L-BFGS leads: what is by moments is a
-        # twentieth of it, and e^−4 of that at the end.
+        # Before training the first step is Adam's, and then L-BFGS leads: directions by moments
+        # have a twentieth of its weight or less, and e^−4 of that at the end.
         adam = len(self.betas) // 2
         direct = jnp.zeros((directions, COUNT)).at[:-1, TIME].set(-4.0)
         self.direct = direct.at[adam, AT_START].set(3.0)
@@ -187,7 +188,7 @@ class Tailored(LearnedOptimizer):
             )
         zero, row, h = jnp.zeros((), dtype), jnp.zeros(n, dtype), jnp.zeros(self.units, dtype)
         means = jnp.zeros((len(self.betas), n), dtype)
-        # The memory of one pair holds where the last step began, too.
+        # Even without L-BFGS the memory of one pair is needed for where the last step began.
         pairs = no_matrix(row) if self.is_small else no_pairs(row, max(1, self.memory))
         cells = None if self.of_each is None else self.of_each.begin(row)
         has_start = None if self.begin_at is None else jnp.zeros((), bool)
@@ -228,7 +229,7 @@ class Tailored(LearnedOptimizer):
     def next_step(
         self, gradient: Float[Array, " n"], before: Progress
     ) -> tuple[Float[Array, " n"], Progress]:
-        """Return s of the next step, or what takes part of the last one back."""
+        """Return the next step s, or a step that takes part of the last one back."""
         is_finite = jnp.isfinite(gradient).all()
         gradient = jnp.where(is_finite, gradient, 0.0)
         first = jnp.where(before.first > 0, before.first, size_of(gradient))
@@ -251,7 +252,7 @@ class Tailored(LearnedOptimizer):
     def _advance(
         self, gradient: Array, before: Progress, slopes: tuple[Array, Array]
     ) -> tuple[Array, Progress]:
-        """Return the next step from where the last one ended, which is kept."""
+        """Return the next step if the last one is kept."""
         t, last = before.steps, before.pairs.gradient
         beta = jnp.asarray(self.betas, gradient.dtype)[:, None]
         means = beta * before.means + (1 - beta) * gradient
@@ -276,7 +277,7 @@ class Tailored(LearnedOptimizer):
             self._beside(jnp.sum(w[:-1, None] * jnp.stack(directions), 0), d) + w[-1] * d
         )
         if self.guard:
-            # Momentum may lead uphill, where no part of a step would be short enough.
+            # Momentum may lead uphill, and then no part of a step would be short enough.
             down = self._beside(w[len(self.betas)] * moments[-1], d) + w[-1] * d
             step = jnp.where(dot(step, gradient) < 0, step, -self.scale() * down)
         reach = jnp.exp(self.lengths[2]) * rms(before.step)
@@ -303,7 +304,7 @@ class Tailored(LearnedOptimizer):
         )
 
     def _beside(self, by_moments: Array, d: Array) -> Array:
-        """Return a step by moments, no longer than H ∇̃ once that is known: it ends where f does."""
+        """Return a step by moments; once there is an H ∇̃, at most e^λ times as long as that."""
         longest = jnp.exp(self.lengths[3]) * rms(d)
         part = jnp.where(jnp.any(d != 0), jnp.minimum(1.0, longest / rms(by_moments)), 1.0)
         return part * by_moments
@@ -324,7 +325,7 @@ class Tailored(LearnedOptimizer):
             d = jnp.sum(pairs.inverse * gradient, 1)
         else:
             d = direction(pairs, gradient, least=LEAST)
-        # There is no pair as long as f was nowhere convex: then along the gradient.
+        # As long as f was nowhere convex there is no pair, and d is along the gradient.
         d = jnp.where(begun & (jnp.sum(d * d) == 0), gradient * reach / rms(gradient), d)
         longer = jnp.where(begun & ~is_convex, jnp.maximum(1.0, reach / rms(d)), 1.0)
         return d * longer / self.scale()
