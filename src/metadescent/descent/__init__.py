@@ -1,4 +1,4 @@
-"""An optimizer m going down f (figure 2), learned or hand-designed: the same code."""
+"""An optimizer m that minimizes f (figure 2), learned or hand-designed, by the same code."""
 
 from collections.abc import Callable
 from typing import Any

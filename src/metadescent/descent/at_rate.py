@@ -11,12 +11,12 @@ from jaxtyping import Array, Float, PyTree
 
 
 class AtRate(eqx.Module):
-    """`make(rate, horizon)`, as an Optax transformation that is made anew where it is traced."""
+    """`make(rate, horizon)`, an Optax transformation that is made anew wherever it is traced."""
 
     make: Callable[[Any, Any], optax.GradientTransformation] = eqx.field(static=True)
-    # From a float it is weakly typed, so that θ of half the precision keeps its own.
+    # An array from a float is weakly typed, so that θ in half precision keeps its dtype.
     rate: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    # T, over which a rate that decays does so; without an end it stays.
+    # T, the time over which a rate may decay; without an end the rate stays.
     horizon: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=math.inf)
 
     def init(self, params: PyTree) -> PyTree:

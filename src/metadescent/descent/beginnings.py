@@ -1,14 +1,14 @@
-"""Controls: a learned rule as it begins, with the φ before meta-training, and how it is called.
+"""Controls: a learned rule as it begins, with the φ before meta-training, and its name.
 
-It stands beside the trained one wherever the paper's experiments are judged. It is not a baseline,
-as nobody tuned it for the problem.
+The paper's experiments compare it with the trained rule wherever they judge that. It is not a
+baseline, because it is not tuned for the problem.
 """
 
 ENDING = ", as it begins"
 
 
 def as_begun(name: str) -> str:
-    """Return what the rule of a name is called as it begins.
+    """Return the name of a rule as it begins.
 
     Example:
         >>> as_begun("mnist-lstm")

@@ -1,4 +1,4 @@
-"""Learned against hand-designed: everyone tuned, on the same fresh problems."""
+"""Learned against hand-designed optimizers, all tuned, on the same fresh problems."""
 
 import math
 import time
@@ -33,7 +33,7 @@ from metadescent.problems.base import Problem
 
 
 class Comparison(NamedTuple):
-    """Learning curves of several optimizers on the same problems, by name; the learned come first.
+    """Learning curves of several optimizers on the same problems, by name; learned ones come first.
 
     Mappings are empty where nothing was measured.
     """
@@ -46,9 +46,9 @@ class Comparison(NamedTuple):
     minutes: float
     held_out: Mapping[str, Curve] = {}  # on held-out data, a value once in `every` steps
     every: int = 1
-    seconds: Mapping[str, float] = {}  # that a step takes
-    # By how much the loss of each hand-designed optimizer is above the first learned one's on the
-    # same problem: differences vary less than problems do.
+    seconds: Mapping[str, float] = {}  # the time of a step
+    # How far the loss of each hand-designed optimizer is above the first learned one's on the same
+    # problem: such differences vary less than problems do.
     margins: Mapping[str, Curve] = {}
     # f(θ_1) … f(θ_T) of every optimizer, problem by problem, for comparisons in pairs.
     losses: Mapping[str, Float[np.ndarray, "seeds steps"]] = {}
@@ -56,31 +56,31 @@ class Comparison(NamedTuple):
 
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
         """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`."""
-        # One that diverged, whose figure is NaN, comes last.
+        # An optimizer that diverged has a figure of NaN, and comes last.
         figures = {name: figure(self.curves[name]) for name in self.tuned}
         return min(figures, key=lambda name: (math.isnan(figures[name]), figures[name]))
 
     @property
     def reference(self) -> str | None:
-        """Return the best tuned baseline that takes one gradient a step, which others stand beside.
+        """Return the best tuned baseline that takes one gradient a step, to compare others with.
 
-        One that searches along a line serves few problems, and is measured by the same.
+        A baseline that searches along a line suits few problems, and is compared with it as well.
         """
         first_order = [name for name in self.tuned if not baseline_of(name).searches_along_line]
         among = {name: self.tuned[name] for name in first_order or self.tuned}
         return self._replace(tuned=among).best_baseline(lambda c: c.last_tenth) if among else None
 
     def speed_up(self, name: str) -> float | None:
-        """Return how many times as fast as the reference one gets to the reference's final loss.
+        """Return how many times as fast as the reference it reaches the reference's final loss.
 
-        0 is never.
+        0 means that it never does.
         """
         if self.reference is None:
             return None
         return speed_up(self.curves[name].mean, self.curves[self.reference].mean)
 
     def standings(self, name: str) -> dict[str, Standing]:
-        """Return how one did beside each hand-designed optimizer, on the same problems."""
+        """Return how an optimizer did beside each hand-designed one, on the same problems."""
         return {
             other: standing(self.losses[name], self.losses[other])
             for other in self.tuned
@@ -88,9 +88,9 @@ class Comparison(NamedTuple):
         }
 
     def beside(self, name: str) -> tuple[str, dict[str, float]]:
-        """Return ÷ or −, and by it every final loss beside that of one of the curves.
+        """Return ÷ or −, and every final loss divided by that of `name`, or minus it.
 
-        Where f falls below zero, or the reference is zero, a ratio says nothing: − is returned.
+        A ratio says nothing if f falls below zero or the reference is zero. Then it is −.
         """
         reference = self.curves[name].last_tenth
         finals = {other: curve.last_tenth for other, curve in self.curves.items()}
@@ -111,7 +111,7 @@ class Comparison(NamedTuple):
         } | self._extras_to_json()
 
     def _extras_to_json(self) -> dict[str, Any]:
-        """Return what not every comparison has."""
+        """Return the parts that not every comparison has."""
         extras: dict[str, Any] = {}
         if self.held_out:
             curves = {name: curve.to_json() for name, curve in self.held_out.items()}
@@ -150,9 +150,9 @@ def compare(
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
     Every optimizer faces the same f, θ₀ and minibatches from a fresh state. Rates are tuned for
-    this very problem and horizon, on problems drawn from another key than those reported, or on
-    `tuned_on`. Means leave out the problems on which a loss blew up, if they are at most one in
-    twenty, and each curve has their number.
+    Rates are tuned for this very problem and horizon, on problems drawn from another key than those
+    that are reported, or on `tuned_on`. Means leave out the problems on which a loss blew up, if
+    they are at most one in twenty, and each curve has their number.
 
     Arguments:
         learned: learned optimizers by name.
@@ -162,16 +162,16 @@ def compare(
         num_steps: the horizon.
         num_seeds: fresh problems that every optimizer is run on.
         tune_seeds: problems that each rate is judged on; as many as `num_seeds` if not given, and
-            at least 32. What diverges once in a thousand problems is found out by a thousand.
+            at least 32. Only about a thousand problems show what diverges once in a thousand.
         seed: draws the problems.
         cache: folder where the outcomes of searches are kept and looked up; none if not given.
-        progress: called with a word on each thing done.
+        progress: called with a few words after each thing that is done.
         held_out: the same kind of problem with data that nothing is learned from; evaluated once in
-            `every` steps, and not what rates are tuned by.
-        tuned_on: the same kind of problem with other data, that rates are tuned on.
+            `every` steps, and not used to tune rates.
+        tuned_on: the same kind of problem with other data, on which rates are tuned.
         searched: outcomes of searches that need no repetition, by baseline.
-        within: called with a word on how far the search for a rate has come, and with the share.
-        timed: whether every optimizer is run once more, when it is compiled, to time its steps.
+        within: called with words on how far the search for a rate is, and with the share.
+        timed: whether to run every optimizer once more, after it is compiled, to time its steps.
 
     Raises:
         UserError: if a baseline is unknown, or `every` does not divide the steps.

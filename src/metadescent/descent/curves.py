@@ -22,20 +22,20 @@ from metadescent.problems.base import Problem
 from metadescent.problems.batch import Part, Place
 
 BLOWN_UP = 10.0
-"""A loss has blown up that is above the start by ten times the size of that. No noise does so."""
+"""A loss has blown up if it is above the start by ten times the start's size. No noise does so."""
 APART = 20
-"""Means leave out what blew up, if it is at most one problem in so many, and its number is told."""
+"""Means leave out problems that blew up, if they are at most one in so many; curves count them."""
 SEARCHES = 8
-"""Searches along a line that are one program: after each word comes of how many are done."""
+"""How many searches along a line are one program; `progress` is called after each program."""
 
 
 class Curve(NamedTuple):
-    """How an optimizer did over many seeds: f(θ_1) … f(θ_T), the mean and its 95 % interval."""
+    """Losses of an optimizer over many seeds: f(θ_1) … f(θ_T), the mean and its 95 % interval."""
 
     mean: Float[np.ndarray, " steps"]
     low: Float[np.ndarray, " steps"]
     high: Float[np.ndarray, " steps"]
-    rate: float | None = None  # the tuned one of a hand-designed optimizer
+    rate: float | None = None  # the tuned rate, if the optimizer is hand-designed
     diverged: int = 0  # problems on which the loss blew up
 
     @property
@@ -96,11 +96,11 @@ def learning_curves(
         key: draws f, θ₀ and minibatches.
         num_steps: T.
         num_seeds: how many runs, each with an f of its own.
-        progress: called with the share of the runs that are done, where they go part by part.
+        progress: called with the share of the runs that are done, if they go part by part.
 
     Two optimizers that are given the same key face the same f, θ₀ and minibatches. A rule that
-    searches along a line, such as `optax.lbfgs`, is given T gradients instead of T steps: its t-th
-    value is the loss that t gradients had led to.
+    A rule that searches along a line, such as `optax.lbfgs`, is given T gradients instead of T
+    steps: its t-th value is the loss that it has reached with t gradients.
 
     Raises:
         UserError: if there is no step or no seed, or an argument is of another kind.
@@ -118,7 +118,7 @@ def learning_curves(
     """
     _check(problem, num_steps, num_seeds)
     parts = parts_of(num_seeds, _most_at_once(m, problem, key))
-    # A large problem would not fit into memory many times over: its seeds go in equal parts.
+    # Many copies of a large problem would not fit into memory, so its seeds go in equal parts.
     curves = []
     for index in range(parts):
         part = Part(problem, Place(jnp.asarray(index), parts)) if parts > 1 else problem
@@ -134,7 +134,7 @@ def theta_shapes(problem: Problem, key: PRNGKeyArray) -> Any:
     return eqx.filter_eval_shape(_one_theta, problem, key)
 
 
-# Never run; what is jitted is traced once for all problems of one kind.
+# It is never run. Under `jit` it is traced once for all problems of one kind.
 @eqx.filter_jit
 def _one_theta(problem: Problem, key: PRNGKeyArray) -> Any:
     fs, keys = draw(problem, key, 1)
@@ -145,7 +145,7 @@ def _most_at_once(m: AnyOptimizer, problem: Problem, key: PRNGKeyArray) -> int |
     check_rule(m)
     if isinstance(m, LearnedOptimizer):
         return problem.at_once
-    # Searches along a line go one f after another: all of them at once would bring nothing.
+    # Searches along a line go one f after another, so running all of them at once has no benefit.
     searches = searches_along_line(m, theta_shapes(problem, key))
     return min(SEARCHES, problem.at_once or SEARCHES) if searches else problem.at_once
 
@@ -175,7 +175,7 @@ def curves_from(
     """Return f(θ_1) … f(θ_T) on optimizees that have been drawn."""
     fs, theta, minibatch = drawn
     check_rule(m)
-    # Of one f: what m knows of θ is its own coordinates, not those of the batch.
+    # θ is that of one f, because m is made for its coordinates, not for those of the batch.
     if searches_along_line(m, jax.tree.map(lambda leaf: leaf[0], theta)):
         return searched_curves(m, fs, theta, minibatch, num_gradients=num_steps)
     _, losses = unroll(m, fs, start_at(m, fs, theta), minibatch, num_steps=num_steps)
@@ -205,7 +205,7 @@ def _held_out_curves(
     m: AnyOptimizer, drawn: Drawn, held_out: Drawn, num_steps: int, every: int
 ) -> tuple[Array, Array]:
     fs, theta, minibatch = drawn
-    # Minibatches of their own: those of `drawn` are drawn from the same numbers.
+    # Held-out minibatches have keys of their own, as those of `drawn` come from `minibatch`.
     apart = jax.random.fold_in(minibatch, num_steps)
 
     def segment(trajectory: Trajectory, _: None) -> tuple[Trajectory, tuple[Array, Array]]:
@@ -220,7 +220,7 @@ def _held_out_curves(
 
 def summarize(curves: Float[Array | np.ndarray, "seeds steps"], rate: float | None = None) -> Curve:
     """Return the mean over seeds and its 95 % interval (Student's t), step by step."""
-    # SciPy comes with JAX; it is imported late, as it takes long.
+    # SciPy comes with JAX. It is imported late, because its import takes long.
     from scipy.special import stdtrit
 
     losses = np.asarray(curves, np.float64)
@@ -233,30 +233,30 @@ def summarize(curves: Float[Array | np.ndarray, "seeds steps"], rate: float | No
 
 
 def blown_up(curves: Float[Array | np.ndarray, "seeds steps"]) -> Bool[np.ndarray, " seeds"]:
-    """Return on which problems a curve ends far above all of its first tenth, or is not finite."""
+    """Return the problems on which a curve ends far above its whole first tenth, or not finite."""
     losses = or_infinite(np.asarray(curves, np.float64))
     begin = losses[:, : max(1, losses.shape[1] // 10)]
     size = np.abs(begin).max(1)
-    # On a problem that is solved at once the size says nothing: then that on others does.
+    # If a problem is solved at once, its own size says nothing, and that of others is taken.
     limit = begin.max(1) + BLOWN_UP * np.maximum(size, np.median(size))
     ends = np.asarray(final_loss(losses))
     return ~(np.isfinite(ends) & (ends <= limit))
 
 
 def or_infinite(losses: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Return losses with what is not finite, and has diverged, as infinite: so it compares."""
+    """Return losses with ∞ for those that are not finite, so that they compare as worst."""
     return np.where(np.isfinite(losses), losses, np.inf)
 
 
 def apart(gone: Bool[np.ndarray, " seeds"]) -> Bool[np.ndarray, " seeds"]:
-    """Return which of the problems that blew up means leave out: all, or none if they are many."""
+    """Return which problems that blew up are left out of means: all, or none if they are many."""
     return gone & (APART * gone.sum() <= len(gone))
 
 
 def ratio(
     losses: Float[np.ndarray, "..."] | float, reference: Float[np.ndarray, "..."] | float
 ) -> Float[np.ndarray, "..."]:
-    """Return losses ÷ reference, NaN where that says nothing: 0 is no bound of what is below it."""
+    """Return losses ÷ reference, NaN where a ratio says nothing, as for losses below 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient = np.divide(losses, reference)
     return np.where(np.greater_equal(losses, 0) & np.greater(reference, 0), quotient, np.nan)
@@ -266,6 +266,6 @@ def final_loss(
     curves: Float[Array | np.ndarray, "... steps"],
 ) -> Float[Array | np.ndarray | np.floating, "..."]:
     """Return the final error of learning curves: the mean over their last tenth."""
-    # Where f is estimated on minibatches, a single step would let chance choose.
+    # If f is estimated on minibatches, the loss of a single step would depend on chance.
     num_steps = curves.shape[-1]
     return curves[..., num_steps - max(1, num_steps // 10) :].mean(-1)

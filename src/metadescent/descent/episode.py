@@ -1,4 +1,4 @@
-"""Where runs begin: the optimizees, θ₀ and minibatches that a key stands for."""
+"""The beginning of runs: the optimizees, θ₀ and minibatches that a key stands for."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ def draw(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Batch,
     require("the number of problems", num_problems, 1)
     check_key(key)
     keys = keys_of(key)
-    # Drawn anew in each truncated segment, f need not be carried from one to the next.
+    # f is drawn anew in each truncated segment, so that it need not be carried to the next.
     return Batch.sample(problem, keys.f, num_problems), keys
 
 

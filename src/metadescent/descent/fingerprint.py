@@ -1,4 +1,4 @@
-"""Digests of what a problem and a rule are, so that what was found out is for no others."""
+"""Digests of a problem and a rule, so that results that are kept are not used for others."""
 
 import hashlib
 import inspect
@@ -21,18 +21,18 @@ from metadescent.problems.base import Problem
 
 
 def fingerprint_of(problem: Problem) -> str:
-    """Return a digest of the code, in all files that it is in, the options and the data of one."""
+    """Return a digest of a problem: its code in all of its files, its options and its data."""
     treedef = str(jax.tree.structure(problem))
-    # A function is written with its address, which changes from process to process.
+    # A function is printed with its address, which changes from process to process.
     written = _without_addresses(treedef)
     digest = hashlib.sha256(written.encode())
     parts = modules_in(problem)
     functions = [function for part in parts for function in functions_of(part)]
     for module in dict.fromkeys(map(inspect.getmodule, [*map(type, parts), *functions])):
-        # What was typed at a prompt has no file; it is in the program all the same.
+        # Code that was typed at a prompt has no file, but is in the program below.
         with suppress(OSError, TypeError):
             digest.update(inspect.getsource(module).encode() if module else b"")
-    # What a function closes over, or reads from elsewhere, is in the program made of it.
+    # The program has the values that a function closes over or reads from elsewhere.
     if functions or written != treedef or any(outsiders(problem)):
         digest.update(_program(_value, problem).encode())
     digest.update(_data(problem))
@@ -42,10 +42,10 @@ def fingerprint_of(problem: Problem) -> str:
 def identity_of(
     problem: Problem, m: LearnedOptimizer, **functions: Callable[..., Any]
 ) -> dict[str, str]:
-    """Return digests of a problem's data and, where they are from outside, of f and of the rule m.
+    """Return digests of a problem's data and, if they are from outside, of f and of the rule m.
 
-    So are functions of a key, f and m that are given by name. Digests are of programs rather than
-    of files: a comment makes no other f.
+    Each of `functions`, called with a key, the problem and m, has a digest under its name. Digests
+    are of programs, not of files, so a comment does not change f.
     """
     identity = {"data": _data(problem).hex()}
     if any(outsiders(problem)):
@@ -77,7 +77,7 @@ def _without_addresses(text: str) -> str:
 
 
 def _program(function: Callable[..., Any], *arguments: Any) -> str:
-    """Return what a function computes, with all constants."""
+    """Return the program of a function, with all constants."""
     compiled: Any = eqx.filter_jit(function)
     return compiled.lower(jax.random.key(0), *arguments).as_text()
 
@@ -90,7 +90,7 @@ def _value(key: PRNGKeyArray, problem: Problem) -> PyTree:
 
 
 def _update(key: PRNGKeyArray, problem: Problem, m: LearnedOptimizer) -> PyTree:
-    """Return the first update of gradients that are as θ₀."""
+    """Return the first update, for gradients that equal θ₀."""
     fs, keys = draw(problem, key, 1)
     theta, state, _ = start(m, fs, keys.theta)
     return rule_for(m, fs).update(theta, state, theta)

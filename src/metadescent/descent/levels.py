@@ -1,10 +1,10 @@
-"""How fast a learning curve is, early and late: its steps to several losses beside usual ones.
+"""The speed of a learning curve, early and late, by its steps to several losses.
 
 r = exp(Σ_l w_l log(τ_l / t_l) / Σ_l w_l)
 
-A level l is a loss, the step t_l at which another optimizer gets there, and a weight; τ_l is the
-step at which the curve is at that loss first, interpolated, and some horizons where it never is.
-r is 1 for the other optimizer itself and ½ for twice as fast.
+A level l is a loss, the step t_l at which another optimizer reaches it, and a weight. τ_l is the
+step at which the curve first reaches that loss, interpolated between steps; if it never does, τ_l
+is some horizons. r is 1 for the other optimizer itself, and ½ for twice as fast.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from jaxtyping import Array, Float
 from metadescent._levels import Level
 
 NEVER = 4.0
-"""Horizons that a level counts for which is never reached, if nothing else is said."""
+"""How many horizons a level that is never reached counts for, by default."""
 
 
 def relative_time(
     curve: Float[Array | np.ndarray, " steps"], levels: Sequence[Level], never: float = NEVER
 ) -> Float[Array, ""]:
-    """Return r of a learning curve f(θ_1) … f(θ_T).
+    """Return r for a learning curve f(θ_1) … f(θ_T).
 
     Arguments:
         curve: the losses.
         levels: of another optimizer.
-        never: horizons that a level counts for which is never reached.
+        never: how many horizons a level that is never reached counts for.
 
     Example:
         >>> halved = jnp.asarray([4.0, 2.0, 1.0, 0.5])
@@ -43,14 +43,14 @@ def relative_time(
 def step_to(
     curve: Float[Array | np.ndarray, " steps"], loss: float, never: float = NEVER
 ) -> Float[Array, ""]:
-    """Return the step at which a curve is at a loss first, on straight lines between steps."""
+    """Return the step at which a curve first reaches a loss, on straight lines between steps."""
     steps = curve.shape[0]
     curve = jnp.asarray(curve)
-    # NaN is below nothing.
+    # NaN compares as above every loss.
     below = curve <= loss
     at = jnp.argmax(below)
     after, before = curve[at], curve[jnp.maximum(at - 1, 0)]
     part = jnp.clip((before - loss) / jnp.where(before > after, before - after, 1.0), 0.0, 1.0)
-    # What was not finite before says nothing of where between.
+    # If the loss before was not finite, the step itself is taken.
     part = jnp.where((at > 0) & jnp.isfinite(part), part, 1.0)
     return jnp.where(below.any(), at + part, never * steps)

@@ -1,6 +1,6 @@
-"""Code from outside the package, tried once before anything is computed: f, its gradient, a step.
+"""One trial of code from outside the package before anything is computed: f, ∇f and a step.
 
-Shapes alone are looked at, so nothing of size is allocated.
+A trial is traced with shapes alone, so that no large arrays are allocated.
 """
 
 import inspect
@@ -35,17 +35,17 @@ def functions_of(part: eqx.Module) -> list[Callable[..., Any]]:
 
 
 def outsiders(tree: Any) -> Iterator[Any]:
-    """Yield the classes and functions that a tree is made of and the package does not have."""
+    """Yield the classes and functions of a tree that are not the package's."""
     for part in modules_in(tree):
         for code in (type(part), *functions_of(part)):
-            # A method of an object, or a partial function, is as the class is.
+            # A method of an object, or a partial function, counts as its class does.
             name = getattr(code, "__module__", None) or type(code).__module__
             if name.partition(".")[0] not in ("metadescent", "equinox", "jax", "optax"):
                 yield code
 
 
 def try_problem(problem: Problem, name: str) -> None:
-    """Raise a UserError where the functions of a problem do not work, or have no gradient."""
+    """Raise a UserError if the functions of a problem do not work, or have no gradient."""
 
     def once(problem: Problem, key: PRNGKeyArray, evaluate: Callable[..., Any]) -> Any:
         fs, keys = draw(problem, key, 1)
@@ -56,10 +56,10 @@ def try_problem(problem: Problem, name: str) -> None:
 
 
 def try_rule(m: LearnedOptimizer, problem: Problem) -> None:
-    """Raise a UserError where a rule from outside makes no step of θ's own shape on a problem."""
+    """Raise a UserError if a rule from outside makes no step of θ's own shape on a problem."""
     for kind in {code for code in outsiders(m) if isinstance(code, type)}:
         name = f"{getattr(inspect.getmodule(kind), '__file__', kind.__module__)}:{kind.__name__}"
-        # What a row of coordinates becomes decides for all θ.
+        # A coordinatewise rule is tried on one row of coordinates, which decides for any θ.
         if issubclass(kind, Coordinatewise):
             for part in (part for part in modules_in(m) if type(part) is kind):
                 _check_same(f"{name}.update_coordinates", _tried(name, _WRONG, _one_row, part))
@@ -71,13 +71,13 @@ _WRONG = "does not work"
 
 
 LOOKED_AT = 8
-"""How many f are looked at before anything is computed."""
+"""How many f are evaluated before the computation begins."""
 
 
 def check_start(
     problem: Problem, key: PRNGKeyArray, num_problems: int, *, moves: bool = False
 ) -> None:
-    """Raise a UserError where an f or ∇f is not finite at θ₀ or, with `moves`, all ∇f are 0."""
+    """Raise a UserError if an f or ∇f is not finite at θ₀ or, with `moves`, all ∇f are 0."""
     if not any(outsiders(problem)):
         return
 
@@ -113,7 +113,7 @@ def _starts(problem: Problem, key: PRNGKeyArray, num_problems: int) -> tuple[Arr
 
 
 def _one_row(rule: Coordinatewise, key: PRNGKeyArray) -> PyTree:
-    """Return what a row of three coordinates becomes, and what it is."""
+    """Return the update and next state of a row of three coordinates, and the row and its state."""
     del key
     row, one = jnp.zeros(3), jax.tree.map(jnp.asarray, rule.init_coordinate())
     state = jax.tree.map(lambda x: jnp.broadcast_to(x[..., None], (*x.shape, 3)), one)
@@ -121,7 +121,7 @@ def _one_row(rule: Coordinatewise, key: PRNGKeyArray) -> PyTree:
 
 
 def _one_step(problem: Problem, key: PRNGKeyArray, m: LearnedOptimizer) -> PyTree:
-    """Return g and the next h, and θ and h."""
+    """Return g and the next h of one step, and θ and h before it."""
     fs, keys = draw(problem, key, 2)
     theta, state, _ = start(m, fs, keys.theta)
     _, gradient = exact(fs, theta, keys.minibatch)
@@ -133,7 +133,7 @@ def _tried(name: str, fault: str, once: Callable[..., Any], tree: Any, *rest: An
         return eqx.filter_eval_shape(once, tree, jax.random.key(0), *rest)
     except UserError as error:
         raise error if name in str(error) else UserError(f"{name}: {error}") from error
-    except Exception as error:  # It is anyone's code.
+    except Exception as error:  # A user's code may raise any class.
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"{name} {fault}, {type(error).__name__}: {reason}; mend it, --debug shows where"
@@ -143,7 +143,7 @@ def _tried(name: str, fault: str, once: Callable[..., Any], tree: Any, *rest: An
 def _check_same(name: str, tried: tuple[PyTree, PyTree]) -> None:
     after, before = ([_forms(tree) for tree in pair] for pair in tried)
     for what, got, like in zip(("g", "h"), after, before, strict=True):
-        # What is added to θ may be of another dtype; what a loop carries may not.
+        # g is added to θ and may have another dtype; h is carried by a loop and may not.
         if [form[what == "g" :] for form in got] != [form[what == "g" :] for form in like]:
             shown, wanted = (" and ".join(f"{d}{list(s)}{p}" for d, s, p in x) for x in (got, like))
             raise UserError(f"{name} returns as {what} {shown}, and must return {wanted}; mend it")

@@ -1,8 +1,9 @@
-"""Appendix B: what optimizers propose along one trajectory, and how that depends on ∇.
+"""Appendix B: the updates that optimizers propose along one trajectory, and their dependence on ∇.
 
-A proposed update is a function of the whole trajectory, so optimizers are compared on one: the
-first of them leads, θ_{t+1} = θ_t + g_t with its g_t, and the others follow: fed the same ∇_t in
-the same order, each with a state of its own, they say what they would have proposed.
+A proposed update is a function of the whole trajectory, so optimizers are compared on one
+trajectory. The first of them leads: θ_{t+1} = θ_t + g_t with its g_t. The others follow: they are
+given the same ∇_t in the same order, each with a state of its own, and propose updates that are not
+made.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from metadescent.problems.base import Optimizee, Problem, Theta
 
 
 class Scene(NamedTuple):
-    """One f, its θ₀ and the key of its minibatches: what all optimizers of a picture face."""
+    """One f, its θ₀ and the key of its minibatches, which all optimizers of a picture share."""
 
     f: Optimizee
     theta: Theta
@@ -31,7 +32,7 @@ class Scene(NamedTuple):
 
 
 class Histories(NamedTuple):
-    """What was seen along a trajectory, a row a step: f(θ_t), ∇_t, and every optimizer's g_t."""
+    """Observations along a trajectory, one row a step: f(θ_t), ∇_t, and every optimizer's g_t."""
 
     losses: Float[np.ndarray, " steps"]
     # Coordinates are those of all leaves of θ, in the order of `ravel_pytree`.
@@ -62,7 +63,7 @@ def functions(
     *,
     num_steps: int,
 ) -> dict[str, Float[Array, "num_steps k points"]]:
-    """Return g_t of single coordinates as functions of their own ∇_t, all else held (figure 11)."""
+    """Return g_t of single coordinates as functions of their ∇_t, all else fixed (figure 11)."""
     _check(optimizers, num_steps)
     size = sum(jnp.size(leaf) for leaf in jax.tree.leaves(where.theta))
     for coordinate in np.asarray(coordinates).tolist():
@@ -81,11 +82,11 @@ def functions(
 def draw_coordinates(
     gradients: Float[Array | np.ndarray, "steps coordinates"], count: int, seed: int
 ) -> Int[np.ndarray, " count"]:
-    """Draw coordinates at random, those first whose gradient is least often 0."""
-    # Where f does not depend on one, as on the weights of a pixel always black, it says nothing.
+    """Draw coordinates at random, but first those whose gradient is least often 0."""
+    # A coordinate that f does not depend on, such as a weight of a black pixel, says nothing.
     zeros = (np.asarray(gradients) == 0).sum(0)
     order = np.random.default_rng(seed).permutation(len(zeros))
-    # A stable sort leaves those of as many zeros in random order.
+    # A stable sort leaves coordinates with the same number of zeros in random order.
     return order[np.argsort(zeros[order], kind="stable")][:count]
 
 
@@ -93,7 +94,7 @@ def around(
     gradients: Float[Array | np.ndarray, "steps k"], span: float = 10.0, points: int = 101
 ) -> Float[np.ndarray, "k points"]:
     """Return, for each coordinate, evenly spaced gradients up to `span` times its largest |∇_t|."""
-    # Beyond what was seen, to where a function levels off; the paper does not say how far.
+    # The range goes beyond the gradients seen, to where functions level off; the paper gives none.
     largest = np.abs(np.asarray(gradients)).max(0)
     return span * np.where(largest > 0, largest, 1.0)[:, None] * np.linspace(-1.0, 1.0, points)
 
@@ -107,7 +108,7 @@ Rules = tuple[AnyOptimizer, ...]
 
 
 def _follow(rules: Rules, where: Scene, num_steps: int, observe: Callable[[Step], PyTree]) -> Any:
-    """Return what is seen on the way of the first rule; states and updates are those of all."""
+    """Return observations on the first rule's trajectory; states and updates are those of all."""
     states = [m.init(where.theta) for m in rules]
     _, seen = walk(
         side_by_side([m.update for m in rules]),
@@ -148,9 +149,9 @@ def _functions(
 def _varied(
     m: AnyOptimizer, state: PyTree, step: Step, coordinates: Array, values: Array
 ) -> Float[Array, "k points"]:
-    """Return the updates of single coordinates at gradients other than theirs."""
+    """Return the updates of single coordinates at other gradients than their own."""
     if isinstance(m, Coordinatewise):
-        # None looks at another: a row of copies of each coordinate has all values at once.
+        # Coordinates are independent, so a row of copies of each has all values at once.
         points = values.shape[1]
         rows = m.ravel_state(step.theta, state)
         rows = jax.tree.map(lambda x: jnp.repeat(x[..., coordinates], points, axis=-1), rows)
@@ -162,7 +163,7 @@ def _varied(
         g, _ = m.update(unravel(row.at[coordinate].set(value)), state, step.theta)
         return _row(g)[coordinate]
 
-    # One update of the whole θ after another: all of them at once may not fit into memory.
+    # The updates of the whole θ go one after another: all at once may not fit into memory.
     return jax.lax.map(
         lambda pair: jax.lax.map(lambda value: at(pair[0], value), pair[1]), (coordinates, values)
     )

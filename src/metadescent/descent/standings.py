@@ -1,4 +1,4 @@
-"""Who is ahead of whom on the same problems: in steps first, then in loss."""
+"""Which of two optimizers is ahead on the same problems: by final loss and, if level, by steps."""
 
 import math
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from jaxtyping import Float
 from metadescent.descent.curves import apart, blown_up, final_loss, or_infinite
 
 CLOSE, EXACT = 1e-3, 1e-6
-"""A final loss is reached within a thousandth of it, or of the way down to it where that is less,
-as the last steps may go nowhere; but no closer than a millionth of it, as losses are 32 bits."""
+"""A final loss is reached within a thousandth of it, or of the way down to it if that is less,
+as the last steps may go nowhere; but no closer than a millionth of it, as losses have 32 bits."""
 RESAMPLES = 200
-"""Draws of as many problems, with replacement, that the interval of a speed-up is over."""
+"""How many times problems are drawn with replacement for the interval of a speed-up."""
 
 
 def speed_up(mine: Float[np.ndarray, " steps"], other: Float[np.ndarray, " steps"]) -> float:
-    """Return the steps that `other` takes to its own final loss ÷ those of `mine` to the same.
+    """Return the steps that `other` takes to its own final loss ÷ those of `mine` to that loss.
 
-    0 is never; NaN says that the other has no final loss, as it diverged.
+    0 means never. NaN means that the other diverged, and has no final loss.
     """
     final = float(final_loss(other))
     if not math.isfinite(final):
@@ -30,16 +30,16 @@ def speed_up(mine: Float[np.ndarray, " steps"], other: Float[np.ndarray, " steps
 
 
 def tolerance(final: float, begin: float) -> float:
-    """Return how close to a final loss is as good, where a curve begins at another.
+    """Return how close to a final loss counts as reached, for a curve that begins at `begin`.
 
-    A constant that is added to f makes it no coarser.
+    Adding a constant to f does not make it coarser.
     """
     way = abs(begin - final) if math.isfinite(begin) else math.inf
     return max(CLOSE * min(abs(final), way), EXACT * abs(final))
 
 
 def steps_to(mean: Float[np.ndarray, " steps"], target: float) -> float:
-    """Return the first step at which a curve is at a loss, ∞ if it never is."""
+    """Return the first step at which a curve is at or below a loss, ∞ if it never is."""
     reached = np.flatnonzero(mean <= target)
     return float(reached[0] + 1) if len(reached) else math.inf
 
@@ -60,17 +60,17 @@ class Standing(NamedTuple):
 def standing(
     mine: Float[np.ndarray, "problems steps"], other: Float[np.ndarray, "problems steps"]
 ) -> Standing:
-    """Compare learning curves in pairs: final losses decide or, where they are level, steps do.
+    """Compare learning curves in pairs: by final losses and, if these are level, by steps.
 
-    Means that are closer than the `tolerance` are level. Certain is what the 95 % interval of the
-    median difference over problems says and the means say too: no few problems that diverged decide
-    it, and none is hidden.
+    Means that are closer than the `tolerance` are level. A difference is certain if the 95 %
+    interval of the median difference over problems and the means both say so. Few problems that
+    diverged therefore cannot decide it, and none is hidden.
     """
     curves = [or_infinite(np.asarray(curves, float)) for curves in (mine, other)]
     own, theirs = (np.asarray(final_loss(c)) for c in curves)
     with np.errstate(invalid="ignore"):
         low, high = _median_interval(np.where(own == theirs, 0.0, own - theirs))
-    # As in means, what few problems cost the other counts for nobody; what they cost mine does.
+    # As in means, few problems on which `other` diverged are left out; those of `mine` are not.
     kept = ~apart(blown_up(curves[1]))
     gains = _resampled(*(c[kept] for c in curves))
     steps = speed_up(*(c[kept].mean(0) for c in curves))
@@ -88,21 +88,21 @@ def standing(
 
 
 def _median_interval(differences: Float[np.ndarray, " problems"]) -> tuple[float, float]:
-    """Return the 95 % interval of a median, which order statistics give whatever the law."""
+    """Return the 95 % interval of a median from order statistics, valid for any distribution."""
     n, ordered = len(differences), np.sort(differences)
     below, k = 0.0, 0
     while (below := below + math.comb(n, k) / 2**n) <= 0.025:
         k += 1
-    # Of five problems or fewer nothing is certain.
+    # With five problems or fewer nothing is certain.
     return (float(ordered[k - 1]), float(ordered[n - k])) if k else (-math.inf, math.inf)
 
 
 def _resampled(
     mine: Float[np.ndarray, "problems steps"], other: Float[np.ndarray, "problems steps"]
 ) -> tuple[float, float]:
-    """Return the 95 % interval of the speed-up over problems drawn anew, the same for both."""
+    """Return the 95 % interval of the speed-up over resampled problems, the same for both."""
     n = len(mine)
-    # What diverged stays finite here, as 0 times it is to be 0.
+    # Losses that diverged are kept finite, because 0 times them must be 0.
     bounded = [np.minimum(curves, 1e150) for curves in (mine, other)]
     counts = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES)
     means: Sequence = [(counts @ curves) / n for curves in bounded]

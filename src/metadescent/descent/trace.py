@@ -1,6 +1,6 @@
-"""One optimization, step by step, with its gradients counted: for looking at, and for results.
+"""One optimization, step by step, with its gradients counted, to look at and for results.
 
-`unroll` runs many steps as one program and is for learning; this hands out every θ_t.
+`unroll` runs many steps as one program, for meta-training; this yields every θ_t.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from metadescent.problems.base import Optimizee, Theta
 
 
 class Visited(NamedTuple):
-    """A θ_t on the way down, f(θ_t), and how many gradients had been evaluated to find θ_t."""
+    """A θ_t, f(θ_t), and the number of gradients that had been evaluated when θ_t was reached."""
 
     theta: Theta
     loss: Float[Array, ""]
@@ -31,9 +31,9 @@ def descend(
 ) -> Iterator[Visited]:
     """Optimize f from θ₀ with a budget of gradients; yield θ₀ and each θ_t as it is reached.
 
-    A rule of one gradient a step makes `num_gradients` steps. One with a line search, such as
-    `optax.lbfgs`, takes more at each: all of them count, and a θ_t that would take one beyond the
-    budget is not reached.
+    A rule of one gradient a step makes `num_gradients` steps. A rule with a line search, such as
+    `optax.lbfgs`, takes several gradients a step: all of them count, and a θ_t that would exceed
+    the budget is not reached.
 
     Arguments:
         m: a learned optimizer or any Optax transformation.
@@ -61,10 +61,10 @@ def descend(
 
 
 def curve_of(way: Iterable[Visited], num_gradients: int) -> Float[np.ndarray, " num_gradients"]:
-    """Return the loss that 1, 2, … gradients had led to, from θ₀ on."""
+    """Return the loss that is reached with 1, 2, … gradients, from θ₀ on."""
     losses = np.full(num_gradients + 1, np.nan)
     for visited in way:
-        # Between two of a line search the loss is that of the first.
+        # Between two steps of a line search the loss is that of the first.
         losses[visited.gradients :] = visited.loss
     return losses[1:]
 
@@ -86,7 +86,7 @@ def _searched(m: Any, f: Optimizee, theta: Theta, key: PRNGKeyArray) -> Iterator
         yield Visited(reached.theta, reached.loss, int(reached.gradients))
 
 
-# Two programs for a step rather than one, so that several rules on one f share the larger of them.
+# A step is two programs, not one, so that several rules on one f share the larger program.
 @eqx.filter_jit
 def _evaluate(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Float[Array, ""], Theta]:
     return jax.value_and_grad(f.loss)(theta, key)

@@ -1,7 +1,7 @@
-"""What pictures of proposed updates show, as numbers: size, what is carried on, time scale, steps.
+"""Numbers for what pictures of proposed updates show: size, momentum, time scale, steps.
 
-The observations of appendix B are of the eye: "bigger updates", "some kind of momentum", "a shorter
-time-scale", "step-like". Here each is a number, defined before it is measured.
+The observations of appendix B are made by eye: "bigger updates", "some kind of momentum", "a
+shorter time-scale", "step-like". Here each is a number, defined before it is measured.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float
 STEP_WIDTH = 0.1
 """A step happens within this part of the range of gradients …"""
 STEP_SHARE = 0.5
-"""… if at least this part of all the change in g does. A straight line has `STEP_WIDTH` of it."""
+"""… if at least this part of all the change in g does; a straight line has `STEP_WIDTH` of it."""
 STEP_HEIGHT = 0.5
-"""A step is seen where g changes by at least this part of the largest |g| on the curve. A ripple on
-an update that hardly depends on the gradient is none: the preprocessing of appendix A, which passes
-on the sign of ∇, gives one to an LSTM that has learned nothing."""
+"""A step is seen if g changes by at least this part of the largest |g| on the curve. A ripple on an
+update that hardly depends on the gradient is not a step: the preprocessing of appendix A passes on
+the sign of ∇, and gives such a ripple to an LSTM that has learned nothing."""
 
 
 def size(updates: Float[np.ndarray, "steps coordinates"]) -> float:
@@ -26,10 +26,11 @@ def carried_on(
     updates: Float[np.ndarray, "steps coordinates"],
     gradients: Float[np.ndarray, "steps coordinates"],
 ) -> float:
-    """Return the share of updates g_t that go against the gradient before, ∇_{t−1}.
+    """Return the share of updates g_t that go against the previous gradient, ∇_{t−1}.
 
-    An update that depends on ∇_t alone and goes against it, in whatever way, has the share of
-    gradients that keep their sign; one that carries on past gradients, as by momentum, has more.
+    If updates depend on ∇_t alone and go against it, in whatever way, this is the share of
+    gradients that keep their sign. If updates carry on past gradients, as by momentum, it is
+    larger.
     """
     before, after = np.sign(gradients[:-1]), np.sign(updates[1:])
     counted = before != 0
@@ -37,7 +38,7 @@ def carried_on(
 
 
 def autocorrelation(updates: Float[np.ndarray, "steps coordinates"]) -> Float[np.ndarray, " lags"]:
-    """Return how updates resemble those of the same coordinate some steps before.
+    """Return the correlation of updates with those of the same coordinate some steps before.
 
         ρ_k = Σ_t (g_t − ḡ)(g_{t+k} − ḡ) / Σ_t (g_t − ḡ)²
 
@@ -55,15 +56,15 @@ def autocorrelation(updates: Float[np.ndarray, "steps coordinates"]) -> Float[np
 
 
 def time_scale(updates: Float[np.ndarray, "steps coordinates"]) -> float:
-    """Return after how many steps the autocorrelation of updates has fallen to 1/e."""
+    """Return the number of steps after which the autocorrelation of updates has fallen to 1/e."""
     rho = autocorrelation(updates)
     if np.isnan(rho).any():
         return float("nan")
     below = np.flatnonzero(rho < np.exp(-1))
-    # It never falls so far: half of the steps is what can be said.
+    # If it never falls so far, half of the steps is a lower bound.
     if not len(below):
         return float(len(rho) - 1)
-    # Between steps it is taken to be linear.
+    # Between steps the autocorrelation is taken to be linear.
     k = int(below[0])
     return float(k - 1 + (rho[k - 1] - np.exp(-1)) / (rho[k - 1] - rho[k]))
 
@@ -71,7 +72,7 @@ def time_scale(updates: Float[np.ndarray, "steps coordinates"]) -> float:
 def steps_of(
     curves: Float[np.ndarray, "*curves points"],
 ) -> tuple[Float[np.ndarray, "*curves"], Float[np.ndarray, "*curves"]]:
-    """Return how step-like functions of the gradient are, and the change of g in the step.
+    """Return how step-like functions of the gradient are, and how much g changes in the step.
 
     The first is the largest part of all the change in g, up and down, that falls within
     `STEP_WIDTH` of the range of gradients: 1 for a step, 0 for a constant.

@@ -1,4 +1,4 @@
-"""The learning rate that serves a hand-designed optimizer best, by final error (section 3)."""
+"""The learning rate with the best final error for a hand-designed optimizer (section 3)."""
 
 import itertools
 import math
@@ -31,23 +31,23 @@ from metadescent.problems.base import Problem
 
 Progress = Callable[[str], None]
 Within = Callable[[str, float], object]
-"""Called with a word, and with the share that is done of what the word is about."""
+"""Called with words, and with the share that is done of the task that the words are about."""
 
 POINTS_PER_DECADE = 4
 MOST_POINTS = 80
 DRAWS = 8
-"""Minibatches that are compared: of few examples two may be one by chance."""
+"""How many minibatches are compared: if there are few examples, two may be the same by chance."""
 COLUMNS = ("rate", "final loss", "diverged", "")
 FLAT = 0.02
-"""Rates whose final loss is no more than this part above the least are level with the best."""
+"""Rates whose final loss is above the least by at most this part of it are level with the best."""
 LARGE = 100_000
-"""Coordinates of all problems together from which on rates go in turn: slower, but seen to move."""
+"""Coordinates of all problems from which on rates go in turn: slower, but progress can be seen."""
 
 
 class Tuned(NamedTuple):
-    """The outcome of a search: the best rate and, over the whole grid, the final errors.
+    """The outcome of a search: the best rate, and the final errors over the whole grid.
 
-    `diverged` has, rate by rate, the number of problems on which the loss blew up.
+    `diverged` has, for each rate, the number of problems on which the loss blew up.
     """
 
     rate: float
@@ -60,13 +60,13 @@ class Tuned(NamedTuple):
     def flat(self) -> tuple[float, float]:
         """Return the lowest and the highest of the rates around the best that are level with it.
 
-        A search says no more than that the best rate lies between them.
+        A search only says that the best rate lies between them.
         """
         if self.rate not in self.grid:
             return self.rate, self.rate
         best = self.grid.index(self.rate)
         most = self.final_losses[best] + FLAT * abs(self.final_losses[best])
-        level = [loss <= most for loss in self.final_losses]  # which NaN is not
+        level = [loss <= most for loss in self.final_losses]  # False for NaN
         below = itertools.takewhile(lambda k: level[k], range(best, -1, -1))
         above = itertools.takewhile(lambda k: level[k], range(best, len(level)))
         return self.grid[min(below, default=best)], self.grid[max(above, default=best)]
@@ -92,7 +92,7 @@ class Tuned(NamedTuple):
 
     @property
     def span(self) -> str:
-        """Return the flat range in words, nothing where the best rate stands alone."""
+        """Return the flat range in words, or nothing if no other rate is level with the best."""
         low, high = self.flat
         return f"{number(low)} – {number(high)}" if low < high else ""
 
@@ -112,24 +112,23 @@ def tune(
     """Find the rate with the best final error on a logarithmic grid.
 
     All rates and seeds run in one compiled program, on the same f, θ₀ and minibatches, each from a
-    fresh state; rates one after the other where the problems are large, and where
-    the rule searches along a line, as side by side all would wait for the longest search. While the
-    best rate is the grid's first or last, the grid grows by a decade there; so the best rate always
-    lies inside the grid.
+    fresh state. If problems are large, or the rule searches along a line, rates run one after the
+    other: side by side, all searches would wait for the longest. While the best rate is the grid's
+    first or last, the grid grows by a decade there, so the best rate always lies inside the grid.
 
-    The best rate has the least mean over problems, in which none counts for more than a loss that
-    has blown up: ten times the usual f(θ₀), in size, above the usual f(θ₀). So a rate that diverges
-    on few problems has to be better on the others by what that costs, and one extreme problem does
-    not choose for all. A rate that diverges on more than half of the problems is never best.
+    The best rate has the least mean over problems, in which no problem counts for more than a loss
+    that has blown up: the usual f(θ₀) plus ten times the usual size of f(θ₀). A rate that diverges
+    on few problems must therefore be better by that cost on the others, and a single extreme
+    problem does not decide. A rate that diverges on more than half of the problems is never best.
 
     Arguments:
-        name: of a hand-designed optimizer, such as "adam".
+        name: the name of a hand-designed optimizer, such as "adam".
         problem: p(f).
         key: draws the problems that the rates are compared on; use others to report results.
         num_steps: the horizon.
-        num_seeds: problems a rate.
-        progress: called with a word and the share that is done of the grid, after each rate or
-            a part of its problems, or after all rates that run side by side.
+        num_seeds: the number of problems for each rate.
+        progress: called with words and the share of the grid that is done, after each rate or
+            a part of its problems, or after all rates if they run side by side.
 
     Raises:
         UserError: if the name is unknown, no rate in 20 decades is better than its neighbours, f
@@ -212,19 +211,19 @@ def tune(
 
 
 def untuned(names: Sequence[str]) -> dict[str, Tuned]:
-    """Return, in place of searches, the middle of the grids that these would begin with."""
+    """Return, in place of searches, the middle of the grids that searches would begin with."""
     rates = {name: 10.0 ** (sum(baseline_of(name).decades) / 2) for name in names}
     return {name: Tuned(rate, [], [], "not tuned") for name, rate in rates.items()}
 
 
 def baselines_for(problem: Problem) -> list[str]:
-    """Return the hand-designed optimizers that serve a problem: none searches over minibatches."""
+    """Return the hand-designed optimizers that suit a problem; line searches need an exact f."""
     exact = not draws_minibatches(problem, jax.random.key(0))
     return [name for name, rule in BASELINES.items() if exact or not rule.searches_along_line]
 
 
 def draws_minibatches(problem: Problem, key: PRNGKeyArray) -> bool:
-    """Tell whether f(θ₀) or its gradient is another with another key."""
+    """Tell whether f(θ₀) or its gradient depends on the key."""
     return _differing(problem, key) is not None
 
 
@@ -237,17 +236,17 @@ def _by_minibatch(problem: Problem, key: PRNGKeyArray) -> Float[Array, "2 keys"]
         loss, gradient = jax.value_and_grad(f.loss)(theta, key)
         return jnp.stack([loss, optax.tree.norm(gradient)])
 
-    # In turn: side by side, the same minibatch may have another last digit.
+    # One after another: side by side, the last digit on the same minibatch may differ.
     return jax.lax.map(loss_and_size, jax.random.split(key, DRAWS)).T
 
 
 def _differing(problem: Problem, key: PRNGKeyArray) -> tuple[str, float, float] | None:
-    """Return what differs between two minibatches, and how, or None where f draws none."""
-    # At a θ₀ of 0, say, all minibatches may have one loss, and have different gradients.
+    """Return what differs between two minibatches, and its values, or None if f draws none."""
+    # At a θ₀ of 0, for example, all minibatches may have the same loss but different gradients.
     for what, values in zip(("loss", "size of ∇f"), _by_minibatch(problem, key), strict=True):
         first, *others = np.asarray(values).tolist()
         for other in others:
-            # NaN is like itself.
+            # Two NaN count as equal.
             if not np.array_equal(first, other, equal_nan=True):
                 return what, first, other
     return None
@@ -282,10 +281,11 @@ def _final_losses(
 def _figures(
     losses: Sequence[Float[np.ndarray, " problems"]], nothing: Float[np.ndarray, " problems"]
 ) -> tuple[Float[np.ndarray, " rates"], Int[np.ndarray, " rates"]]:
-    """Return what rates are compared by, and on how many problems each diverges.
+    """Return the figures that rates are compared by, and on how many problems each rate diverges.
 
-    `nothing` has the losses of doing nothing. Only a problem's own tells whether it diverged. The
-    usual one, which no extreme problem moves, is what a problem may count for at most.
+    `nothing` has the losses without any steps. Whether a problem diverged depends on its own such
+    loss. The median of these losses, which extreme problems do not move, limits the figure of a
+    problem.
     """
     ends, begin = (or_infinite(np.asarray(values, np.float64)) for values in (losses, nothing))
     diverged = (~(ends <= begin + BLOWN_UP * np.abs(begin))).sum(1)

@@ -1,4 +1,4 @@
-"""Searches for rates, kept in a folder and looked up again."""
+"""Searches for rates, whose outcomes are kept in a folder and looked up again."""
 
 import contextlib
 import hashlib
@@ -33,7 +33,7 @@ from metadescent.problems import base as problems_base
 from metadescent.problems import batch
 from metadescent.problems.base import Problem
 
-# What tunes, draws and unrolls: the outcome of a search depends on it.
+# The modules that tune, draw and unroll, on which the outcome of a search depends.
 CODE = (
     tuning,
     outside,
@@ -60,7 +60,7 @@ def tune_each(
     searched: Mapping[str, Tuned] = MappingProxyType({}),
     within: Within = lambda *_: None,
 ) -> dict[str, Tuned]:
-    """Return `cached_tune`'s outcome for several baselines, those `searched` before as they are."""
+    """Return `cached_tune`'s outcome for several baselines; outcomes in `searched` are taken."""
     tuned: dict[str, Tuned] = {}
     for name in names:
         tuned[name] = searched.get(name) or cached_tune(
@@ -79,7 +79,7 @@ def cached_tune(
     cache: Path | None = None,
     progress: Within = lambda *_: None,
 ) -> Tuned:
-    """Return `tune`'s outcome, from `cache` where the very same search has been done before."""
+    """Return `tune`'s outcome, from `cache` if the very same search has been done before."""
     tuned = kept_tuned(cache, name, problem, key, num_steps, num_seeds) if cache else None
     if tuned is None:
         sizes = {"num_steps": num_steps, "num_seeds": num_seeds}
@@ -92,11 +92,11 @@ def cached_tune(
 def kept_tuned(
     cache: Path, name: str, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Tuned | None:
-    """Return the outcome of a search that the cache has, None if it has not, or no sound one."""
+    """Return the outcome of a search from the cache, or None if it has none, or a damaged one."""
     try:
         path = _tuning_file(cache, name, problem, key, num_steps, num_seeds)
         text = path.read_bytes()
-    # A problem that cannot be told from others, or a folder that cannot be read, only costs time.
+    # A problem without a fingerprint, or a folder that cannot be read, only costs time.
     except Exception:
         return None
     with contextlib.suppress(Exception):
@@ -108,7 +108,7 @@ def kept_tuned(
 
 
 def _is_sound(tuned: Tuned) -> bool:
-    """Tell whether an outcome is one that `tune` may have had: the least loss is within a grid."""
+    """Tell whether `tune` may have returned an outcome: the least loss is inside the grid."""
     rate, grid, losses, criterion, diverged = tuned
     counts = [0] * len(grid) if diverged is None else diverged
     best = grid.index(rate)
@@ -145,7 +145,7 @@ def _tuning_file(
     cache: Path, name: str, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> Path:
     question = [fingerprint_of(problem), jax.random.key_data(key).tolist(), num_steps, num_seeds]
-    # A rate that other code found is never reported.
+    # The code is part of the name, so a rate that other code found is never reported.
     code = [inspect.getsource(module) for module in CODE]
     written = json.dumps([name, *question, code, version("optax")])
     return cache / f"{name}-{hashlib.sha256(written.encode()).hexdigest()[:16]}.json"

@@ -1,9 +1,9 @@
 """The computational graph of figure 2:  θ_{t+1} = θ_t + g_t,  (g_t, h_{t+1}) = m(∇_t, h_t, φ).
 
 The paper drops the dashed edges of that graph: ∂∇_t/∂φ = 0. Then the gradient ∇_t that feeds the
-optimizer *is* the derivative of f(θ_t), so f need never be run backwards a second time: the loss is
-written f(θ_t) + ⟨∇_t, θ_t − θ_t⟩ with all but the first θ_t held constant, which has the same value
-and the derivative already in hand.
+optimizer *is* the derivative of f(θ_t), so f need not be differentiated a second time. The loss is
+written f(θ_t) + ⟨∇_t, θ_t − θ_t⟩, with all but the first θ_t of the product held constant. This has
+the same value, and its derivative is the known ∇_t.
 """
 
 import math
@@ -30,7 +30,7 @@ Update = Callable[..., tuple[PyTree, PyTree]]  # (∇_t, h_t, θ_t) → (g_t, h_
 
 
 class Trajectory(NamedTuple):
-    """Where an optimization stands, θ_t, h_t and t: what a truncated segment hands to the next.
+    """The state of an optimization, θ_t, h_t and t, which a truncated segment gives to the next.
 
     Example:
         >>> import jax, optax
@@ -91,23 +91,23 @@ def unroll(
     second_derivatives: bool = False,
     form: Unrolled = "recompute",
 ) -> tuple[Trajectory, Float[Array, "num_steps ..."]]:
-    """Optimize f for `num_steps` steps from where `trajectory` stands.
+    """Optimize f for `num_steps` steps from the state in `trajectory`.
 
     Arguments:
         m: a learned optimizer or any Optax transformation.
         f: one optimizee, or a `Batch` of them.
         key: the minibatch of step t is drawn from `fold_in(key, t)`, with t counted from the start
             of the trajectory, so two segments with one key are one longer unroll.
-        second_derivatives: differentiate through ∇_t too, which the paper does not.
-        form: what is kept for the way back, and what is computed again. "plain" keeps every
-            intermediate value; "recompute" keeps θ_t, h_t and ∇_t, and runs the rule again;
+        second_derivatives: whether to differentiate through ∇_t too; the paper does not.
+        form: what is kept for the backward pass, and what is computed again. "plain" keeps every
+            intermediate value. "recompute" keeps θ_t, h_t and ∇_t, and runs the rule again.
             "segments" keeps θ and h once in about √T steps, and runs those steps again. The
             values and the meta-gradient are the same.
 
     Returns:
-        The trajectory after the last step, and the losses f(θ_{t+1}) … f(θ_{t+num_steps}), which
-        end with the loss that the last update led to. For a `Batch`, losses have shape
-        (num_steps, B). Differentiate them with respect to m for the meta-gradient.
+        The trajectory after the last step, and the losses f(θ_{t+1}) … f(θ_{t+num_steps}). The last
+        of these is the loss after the last update. For a `Batch`, losses have shape (num_steps, B).
+        Differentiate them with respect to m for the meta-gradient.
 
     Raises:
         UserError: if there is no step to make, no such form, or f(θ) is not a scalar.
@@ -131,7 +131,7 @@ def unroll(
     check_key(key)
     rule = rule_for(m, f)
     if isinstance(rule, Apart):
-        # Part after part, so that what a loop goes through stays in the cache.
+        # The parts go one after another, so that the arrays of a loop stay in the cache.
         given = zip(summands(f), trajectory.theta, trajectory.state, strict=True)
         ways = [
             unroll(
@@ -149,8 +149,8 @@ def unroll(
         thetas, states = tuple(end.theta for end in ends), [end.state for end in ends]
         losses = [losses for _, losses in ways]
         return Trajectory(thetas, states, ends[0].step), sum(losses[1:], start=losses[0])
-    # Recompute the inside of the rule on the way back; keep only h. Less memory and, as memory is
-    # what the backward pass waits for, faster too: see `benchmarks/meta_step.py`.
+    # The backward pass computes the inside of the rule again, so only h is kept. This takes less
+    # memory and is faster, because memory limits the backward pass: see `benchmarks/meta_step.py`.
     update = (
         rule.update
         if form == "plain"
@@ -168,12 +168,12 @@ def unroll(
         in_segments=form == "segments",
     )
     last, _ = evaluate(f, trajectory.theta, jax.random.fold_in(key, trajectory.step))
-    # A step is judged by where it leads to, so f(θ_t) itself does not count.
+    # A step is judged by the loss that it leads to, so f(θ_t) itself does not count.
     return trajectory, jnp.concatenate([losses[1:], last[None]])
 
 
 def rule_for(m: AnyOptimizer, f: Optimizee) -> Any:
-    """Return m as it applies to f: spread over a batch, and to each of a sum's parts alone."""
+    """Return m as it applies to f: to each f of a batch, and to each part of a sum alone."""
     check_rule(m)
     rule = m
     if isinstance(f, Batch):
@@ -188,7 +188,7 @@ def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
         losses = f.loss(theta, key)
         if not isinstance(f, Batch):
             check_value(losses, f"{type(f).__name__}.loss")
-        # No θ of a batch is in another's loss, so the gradient of the sum has that of each.
+        # Each θ of a batch is in its own loss alone, so the gradient of the sum has each gradient.
         return losses.sum(), losses
 
     gradient, losses = jax.grad(total, has_aux=True)(theta)
@@ -196,12 +196,12 @@ def exact(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
 
 
 def first_order(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, Theta]:
-    """Return f(θ) and ∇f(θ), the latter as a constant and the former with ∇ as its derivative."""
+    """Return f(θ) and ∇f(θ): ∇f(θ) as a constant, and f(θ) with that constant as derivative."""
     held = jax.lax.stop_gradient(theta)
     losses, gradient = jax.lax.stop_gradient(exact(f, held, key))
 
     def inner(g: Array, d: Array) -> Array:
-        # Over all axes but the batch's, of which losses have none or one.
+        # The sum is over all axes except the batch's; losses have that axis or none.
         return jnp.sum(g * d, axis=tuple(range(losses.ndim, g.ndim)))
 
     # ⟨∇, θ − θ⟩ is 0, and its derivative is ∇.
@@ -210,7 +210,7 @@ def first_order(f: Optimizee, theta: Theta, key: PRNGKeyArray) -> tuple[Array, T
 
 
 class Step(NamedTuple):
-    """What there is to see of step t, before θ and h move on."""
+    """The values of step t, before θ and h change."""
 
     theta: Theta
     state: PyTree
@@ -231,9 +231,9 @@ def walk(
     lead: Callable[[PyTree], Theta] = lambda g: g,
     in_segments: bool = False,
 ) -> tuple[Trajectory, PyTree]:
-    """Make the steps of figure 2; return where they lead, and what `observe` saw of each, stacked.
+    """Make the steps of figure 2; return where they lead, and stack what `observe` returns.
 
-    Where `update` proposes several updates, `lead` says which of them θ follows.
+    If `update` proposes several updates, `lead` says which of them θ follows.
     """
 
     def step(carry: Trajectory, _: None) -> tuple[Trajectory, PyTree]:
@@ -250,7 +250,7 @@ def walk(
 
 
 def side_by_side(updates: Sequence[Update]) -> Update:
-    """Return several updates as one: fed the same ∇_t, with lists of h and of g."""
+    """Return several updates as one, which gives each the same ∇_t and has lists of h and g."""
 
     def update(
         gradient: Theta, states: list[PyTree], theta: Theta
@@ -266,7 +266,7 @@ def _scan_in_segments(
     trajectory: Trajectory,
     num_steps: int,
 ) -> tuple[Trajectory, PyTree]:
-    """Scan, keeping for the way back only what is carried from one of √T segments to the next."""
+    """Scan, but keep for the backward pass only what is carried between about √T segments."""
     length = max(1, math.isqrt(num_steps))
     whole, rest = divmod(num_steps, length)
 

@@ -1,8 +1,8 @@
-"""Numbers that describe an optimizer while it runs, from the same pass as its learning curves.
+"""Numbers that describe an optimizer's runs, from the same pass as its learning curves.
 
 * update ratio: √(Σ g² / Σ ∇²), over all coordinates and steps of the first 8 problems
-* saturated inputs: the share of gradients, of those that are not 0, that the preprocessing of
-  appendix A disregards, |∇| < e^−p
+* saturated inputs: the share of gradients that the preprocessing of appendix A disregards,
+  |∇| < e^−p, among those that are not 0
 * hidden: √(mean h²) of the LSTM's h after the last step; h lies between −1 and 1
 * saturated hidden: the share of these h within 5 % of ±1, where their derivatives vanish
 """
@@ -20,12 +20,12 @@ from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
 
 NEAR_ONE = 0.95
-# Problems whose gradients and updates are measured: these are means, and every sum takes time.
+# How many problems' gradients and updates are measured: these are means, and every sum takes time.
 MOST = 8
 
 
 class Vitals(NamedTuple):
-    """The numbers above; NaN where an optimizer does not have one."""
+    """The numbers above; NaN for those that an optimizer does not have."""
 
     start: Float[Array, ""]  # the mean f(θ_0)
     gradient: Float[Array, ""]  # √(mean ∇²)
@@ -38,8 +38,8 @@ class Vitals(NamedTuple):
 class Response(NamedTuple):
     """How the first update depends on the gradient, at the gradient's own size and at size 1.
 
-    Each is √(mean (g(∇) − g(−∇))²) / √(2 mean (g(∇)² + g(−∇)²)): 1 where g turns round with ∇, as
-    it does for SGD and Adam, 0 where g does not depend on the sign of ∇, or is 0.
+    Each is √(mean (g(∇) − g(−∇))²) / √(2 mean (g(∇)² + g(−∇)²)). It is 1 if g changes sign with ∇,
+    as for SGD and Adam, and 0 if g does not depend on the sign of ∇, or is 0.
     """
 
     own_size: Float[Array, ""]
@@ -63,7 +63,7 @@ def checked_curves(
         start(m, fs, keys.theta),
         keys.minibatch,
         num_steps=num_steps,
-        # Sums rather than gradients and updates themselves, which would be kept for all steps.
+        # Sums are kept, because gradients and updates themselves would be kept for all steps.
         observe=lambda step: (step.loss, _sums(first(step.gradient), first(step.g), threshold)),
     )
     last, _ = exact(fs, end.theta, jax.random.fold_in(keys.minibatch, end.step))
@@ -101,20 +101,20 @@ def response(m: AnyOptimizer, problem: Problem, key: PRNGKeyArray, num_seeds: in
         )
         change = _mean_square(jax.tree.map(jnp.subtract, plus, minus))
         both = 2 * (_mean_square(plus) + _mean_square(minus))
-        # Inside, so that no branch divides by 0.
+        # The inner `where` keeps both branches from dividing by 0.
         return jnp.where(both > 0, jnp.sqrt(change / jnp.where(both > 0, both, 1.0)), 0.0)
 
     return Response(odd_part(jnp.ones(())), odd_part(1.0 / jnp.where(rms > 0, rms, 1.0)), rms)
 
 
 def hidden(state: PyTree) -> list[Array]:
-    """Return every h in an optimizer's state: an LSTM's is made of pairs (h, c)."""
+    """Return every h in an optimizer's state; an LSTM's state consists of pairs (h, c)."""
     leaves = jax.tree.leaves(state, is_leaf=_is_pair)
     return [leaf[0] for leaf in leaves if _is_pair(leaf)]
 
 
 def _is_pair(x: Any) -> bool:
-    # No named tuple: Optax's states are of that kind.
+    # Named tuples do not count, because Optax's states are named tuples.
     is_two = type(x) is tuple and len(x) == 2 and all(eqx.is_inexact_array(y) for y in x)
     return is_two and x[0].shape == x[1].shape
 
