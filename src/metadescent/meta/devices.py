@@ -1,11 +1,12 @@
-"""Problems spread over devices: each has its part of the batch and the whole of φ.
+"""Problems spread over devices: each device has its part of the batch and the whole of φ.
 
     dL/dφ = mean over devices of dL/dφ on the part of each
 
-Within `jax.shard_map` a device computes by itself, kernels and all, until the one sum over devices
-at the end of a meta-step, which is as long as φ. (Sharded by XLA instead, the row that
-`two_phase` makes of all coordinates would be gathered at every step.) Nothing is differentiated
-*through* the map, which would add up gradients twice; so types of replication are not checked.
+Within `jax.shard_map` a device computes by itself, also in kernels, until the only sum over devices
+at the end of a meta-step, whose arrays are as large as φ. (If XLA sharded the computation instead,
+the row that `two_phase` makes of all coordinates would be gathered at every step.) Nothing is
+differentiated *through* the map, which would add up gradients twice. Types of replication are
+therefore not checked.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,13 +32,13 @@ AXIS = "problems"
 
 
 def mesh_of(devices: Sequence[Any] | None = None) -> Mesh:
-    """Return the devices in a row; all of all processes if none are given.
+    """Return a mesh of devices in a row; by default all devices of all processes.
 
     Arguments:
         devices: at least one, as from `jax.devices()`.
 
     Raises:
-        UserError: if there is none, or they are something else.
+        UserError: if there is no device, or they are not devices.
 
     Example:
         >>> mesh_of(jax.devices()[:1]).axis_names
@@ -52,7 +53,7 @@ def mesh_of(devices: Sequence[Any] | None = None) -> Mesh:
 
 
 class Spread(NamedTuple):
-    """Where a run's problems are spread.
+    """The devices that a run's problems are spread over.
 
     Arguments:
         mesh: devices in a row, as from `mesh_of`.
@@ -86,11 +87,11 @@ class OnEach(Estimator):
 
     @property
     def lasts(self) -> bool:
-        """Tell whether that on each device does."""
+        """Tell whether the estimator on each device lasts."""
         return self.estimator.lasts
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> PyTree:
-        """Return what each device carries, stacked along a first axis."""
+        """Return the carried state of each device, stacked along a first axis."""
 
         def begin_part(problem: Problem, _: None, m: LearnedOptimizer, key: PRNGKeyArray) -> PyTree:
             return _boxed(self.estimator.begin(m, problem, key))
@@ -105,12 +106,12 @@ class OnEach(Estimator):
         key: PRNGKeyArray,
         weights: Float[Array, " unroll"],
     ) -> tuple[PyTree, PyTree, Float[Array, "unroll problems"]]:
-        """Return the mean of all devices' estimates, which is the only thing they exchange."""
+        """Return the mean of all devices' estimates, the only thing that they exchange."""
 
         def estimate_part(problem: Problem, carry: PyTree, m: LearnedOptimizer, *rest: Any) -> Any:
             carry = jax.tree.map(lambda x: x[0], carry)  # this device's own
             gradient, carry, losses = self.estimator.estimate(m, problem, carry, *rest)
-            # One row, so that there is one exchange.
+            # The gradient is one row, so that there is one exchange.
             row, unravel = ravel_pytree(gradient)
             return unravel(jax.lax.pmean(row, AXIS)), _boxed(carry), losses
 
@@ -131,7 +132,7 @@ def on_each(
 
     Leaves of `carry` are cut along their first axis; `out` is `jax.shard_map`'s `out_specs`.
     """
-    # Static parts are closed over: `shard_map` takes arrays.
+    # Static parts are closed over, because `shard_map` takes only arrays.
     whole, static = eqx.partition((problem, arguments), eqx.is_array)
 
     def on_part(whole: PyTree, carry: PyTree) -> Any:
@@ -146,9 +147,9 @@ def on_each(
 
 
 def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """Return a pytree with its arrays on every device of a mesh, as it is without one.
+    """Return a pytree with its arrays on every device of a mesh; without a mesh, as it is.
 
-    Other processes have to have the same numbers, and call this at the same time.
+    Other processes must have the same numbers, and call this at the same time.
     """
     if mesh is None:
         return tree
@@ -164,7 +165,7 @@ def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
             )
         if sharding.is_fully_addressable:
             return jax.device_put(x, sharding)
-        # `jax.device_put` would send all of it round to compare it.
+        # `jax.device_put` would send all of it to every process to compare it.
         host = np.asarray(x)
         return jax.make_array_from_callback(host.shape, sharding, host.__getitem__)
 
@@ -172,13 +173,13 @@ def everywhere(tree: PyTree, mesh: Mesh | None) -> PyTree:
 
 
 def gathered(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """Return a pytree that lies on every device of a mesh as one of this process alone."""
+    """Return a pytree that is on every device of a mesh as a pytree of this process alone."""
     if mesh is None:
         return tree
-    # A copy of this process's own, which the others need not know of.
+    # The copy is this process's own, and other processes take no part in it.
     return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)) if eqx.is_array(x) else x, tree)
 
 
 def _boxed(tree: PyTree) -> PyTree:
-    """Return a device's own pytree with an axis in front, along which those of all are stacked."""
+    """Return a device's own pytree with an axis in front, along which all devices' are stacked."""
     return jax.tree.map(lambda x: x[None], tree)

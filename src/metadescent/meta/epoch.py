@@ -23,7 +23,7 @@ from metadescent.problems.base import Parts, Problem
 
 
 class Epoch(NamedTuple):
-    """What comes of an epoch; `shown` are losses, gradients' norms and sizes of φ's changes."""
+    """The results of an epoch; `shown` are losses, gradients' norms and sizes of φ's changes."""
 
     m: LearnedOptimizer
     average: LearnedOptimizer
@@ -43,9 +43,9 @@ def run_epoch(
     mesh: Mesh | None = None,
 ) -> Epoch:
     """Train for one epoch and validate; all processes of a mesh call it with the same arguments."""
-    # The same validation problems in every epoch.
+    # The validation problems are the same in every epoch.
     validation_key, training_key = jax.random.split(key)
-    # A function of the epoch alone, so a resumed run draws what the unbroken one would have drawn.
+    # The key depends on the epoch alone, so a resumed run draws what the unbroken one would have.
     epoch_key = jax.random.fold_in(training_key, state.epoch)
     begin = (state.m, state.average, state.meta_optimizer, epoch_key, weights, validation_key)
     m, average, opt_state, epoch_key, weights, validation_key = everywhere(begin, mesh)
@@ -64,7 +64,7 @@ def _spread_over(estimator: Estimator, mesh: Mesh | None) -> Estimator:
 
 
 def _sizes(schedule: Schedule) -> tuple[int, int, float, bool]:
-    """Return what the program of an epoch depends on: runs of other lengths share it."""
+    """Return the sizes that an epoch's program depends on; runs of other lengths share it."""
     skip = schedule.on_nonfinite == "skip"
     return schedule.episodes, schedule.unroll, schedule.average, skip
 
@@ -102,7 +102,7 @@ def _train_epoch(
             phi, average_phi, opt_state = before
             m = eqx.combine(phi, static)
             gradient, within, losses = estimator.estimate(m, problem, within, key, weights)
-            # In φ's dtype, whatever that of θ and its losses is.
+            # The gradient has φ's dtype, whatever the dtype of θ and its losses.
             gradient = jax.tree.map(lambda d, x: d.astype(x.dtype), gradient, phi)
             updates, opt_state = meta_optimizer.update(gradient, opt_state, phi)
             phi = optax.apply_updates(phi, updates)
@@ -110,12 +110,12 @@ def _train_epoch(
             shown = losses.mean(), optax.tree.norm(gradient), optax.tree.norm(updates) / root_n
             after = phi, average_phi, opt_state
             if skip:
-                # θ goes on from where it is: only the update of φ is left out.
+                # Only the update of φ is left out. θ goes on from where it is.
                 good = jnp.isfinite(jnp.stack(shown)).all()
                 after = jax.tree.map(lambda new, old: jnp.where(good, new, old), after, before)
             return (after, within), shown
 
-        # w_1 … w_T, a row a segment.
+        # w_1 … w_T, with a row for each segment.
         rows = weights.reshape(-1, unroll)
         (carry, within), shown = jax.lax.scan(segment, (carry, begin), rows)
         return (carry, within if lasts else None), shown
@@ -141,7 +141,7 @@ def footprint(
     meta_optimizer: optax.GradientTransformation,
     spread: Spread | None = None,
 ) -> Footprint:
-    """Return what the compiler sets aside, on each device, for an epoch and for its validation."""
+    """Return the bytes that an epoch and its validation take on each device, as compiled."""
     mesh = spread.mesh if spread else None
     # Keys and weights of the shapes that they will have; their numbers do not matter.
     given = (state, problem, jax.random.key(0), jnp.ones(schedule.steps))
@@ -157,5 +157,5 @@ def footprint(
 
 def _bytes(program: Any, *arguments: Any) -> int:
     memory = program.lower(*arguments).compile().compiled.memory_analysis()
-    # What is aliased is counted as an argument.
+    # Memory that the output shares with an argument is counted as the argument's.
     return memory.temp_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes

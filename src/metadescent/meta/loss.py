@@ -1,7 +1,8 @@
 """Equation 3:  L(φ) = E_f Σ_{t=1..T} w_t f(θ_t).
 
-Its gradient can be had in several *forms*, which agree and differ in time and memory: in two phases
-(see `two_phase`), and through the unroll with more or less of it computed twice (see `unroll`).
+Its gradient can be computed in several *forms*, which agree but differ in time and memory: in two
+phases (see `two_phase`), or through the unroll, with more or less of it computed twice (see
+`unroll`).
 """
 
 from typing import Literal, cast, get_args
@@ -44,20 +45,20 @@ def meta_loss(
     Arguments:
         m: the optimizer; differentiate with respect to it.
         problem: p(f).
-        trajectory: where the optimizations stand, from `start_batch` or the segment before. No
+        trajectory: the state of the optimizations, from `start_batch` or the segment before. No
             gradient flows into it: that is the truncation in truncated BPTT.
-        key: the key the trajectory was started with.
+        key: the key that the trajectory was started with.
         num_steps: the unroll length.
         weights: w_t for the steps of this segment; 1 for each if not given.
-        second_derivatives: keep ∂∇_t/∂φ, which the paper drops.
+        second_derivatives: whether to keep ∂∇_t/∂φ, which the paper drops.
         num_coordinates: in two phases, estimate the meta-gradient from a sample of this many
             coordinates (see `two_phase`); all of them if None, and in any other form.
         form: how the meta-gradient is computed, see `unroll` and `two_phase`; "auto"
             is the quickest of `forms`.
         log: if not 0, sum up log(f(θ_t) − floor + log) instead, so that progress counts in ratios:
-            a step from 10⁻⁵ to 10⁻⁶ as much as one from 1 to 0.1. The gradients that m is fed
-            remain those of f, as do the losses that are returned.
-        floor: the least that f counts for, where its logarithm does; f is at least about that.
+            a step from 10⁻⁵ to 10⁻⁶ counts as much as one from 1 to 0.1. The gradients that m is
+            given remain those of f, and so do the losses that are returned.
+        floor: with `log`, an f below this counts as this; about the least value of f.
 
     Returns:
         The mean over problems of Σ w_t f(θ_t), then the trajectory after the segment and the
@@ -98,15 +99,15 @@ def meta_loss(
         second_derivatives=second_derivatives,
         form=form,
     )
-    # m is fed the gradients of f itself: only what is summed up is a logarithm.
+    # m is given the gradients of f itself; only the summands are logarithms.
     return jnp.mean(weights @ counted(losses, log, floor)), (trajectory, losses)
 
 
 def counted(losses: Array, log: float, floor: float) -> Array:
-    """Return what counts of losses: themselves, or log(f − floor + log) where `log` is not 0."""
+    """Return losses as they count: unchanged, or log(f − floor + log) if `log` is not 0."""
     if not log:
         return losses
-    # What is not finite is worse than all else, and by a logarithm not without measure.
+    # A loss that is not finite counts as the largest number, whose logarithm is still moderate.
     most = jnp.finfo(losses.dtype).max
     above = jnp.where(jnp.isfinite(losses), losses, most) - floor
     return jnp.log(jnp.maximum(above, 0.0) + log)
@@ -115,8 +116,9 @@ def counted(losses: Array, log: float, floor: float) -> Array:
 def forms(m: AnyOptimizer, second_derivatives: bool = False) -> tuple[Known, ...]:
     """Return the forms that suit the meta-gradient of m, the quickest first.
 
-    Two phases take a third of the time of the rest. Of these the last takes the least memory and a
-    quarter more time; the other two are about as quick, and which takes less depends on the rule.
+    Two phases take a third of the time of the other forms. Among those, "segments" takes the least
+    memory, and a quarter more time. "recompute" and "plain" are about as quick as each other, and
+    which of them takes less memory depends on the rule.
     """
     unrolled: tuple[Known, ...] = ("recompute", "plain", "segments")
     if suits(m) and not second_derivatives:
@@ -153,14 +155,14 @@ def _two_phase(
     floor: float,
 ) -> tuple[Float[Array, ""], tuple[Trajectory, Array]]:
     rule = jax.lax.stop_gradient(m)
-    # Another sample of coordinates in each segment, and on each device.
+    # Each segment has another sample of coordinates, and so has each device.
     sample = jax.random.fold_in(keys.coordinates, trajectory.step)
     if fs.place is not None:
         sample = jax.random.fold_in(sample, fs.place.index)
     end, losses, gradients = record(rule, fs, trajectory, keys.minibatch, num_steps=len(weights))
     shares = weights / fs.size  # the meta-loss is a mean over problems
     if log:
-        # Of log(f − floor + log) by f, which is another one for each problem.
+        # The derivative of log(f − floor + log) by f, which differs from problem to problem.
         slopes = (losses > floor) / (jnp.maximum(losses - floor, 0.0) + log)
         shares = shares[:, None] * slopes
     gradient = meta_gradient(

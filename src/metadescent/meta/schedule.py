@@ -1,4 +1,4 @@
-"""How long, in which pieces, and with what care to meta-train (section 3); no JAX."""
+"""The length, the pieces and the safeguards of meta-training (section 3); without JAX."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -19,13 +19,13 @@ class Schedule:
     `episodes` episodes, after which φ is validated.
 
     With `on_nonfinite` "skip", a meta-step whose loss, meta-gradient or change of φ is NaN or
-    infinite leaves φ and what the meta-optimizer carries as they were before it. With
-    "restart-from-best" the epoch runs to its end, and the next one begins with the best φ so far
-    and with what the meta-optimizer carried before. With "stop" nothing is done by `meta_train`:
+    infinite leaves φ and the meta-optimizer's state as they were before it. With
+    "restart-from-best" the epoch runs to its end. The next one begins with the best φ so far and
+    with the meta-optimizer's state before that epoch. With "stop" `meta_train` does nothing:
     `MetaInfo` shows it, and the caller stops.
 
     Raises:
-        UserError: if a number means nothing.
+        UserError: if a number is out of its range.
 
     Source: section 3.
 
@@ -71,7 +71,7 @@ class Schedule:
 
     @property
     def level_table(self) -> tuple[Level, ...]:
-        """Return the levels, none where φ is validated by its end."""
+        """Return the levels; there are none if φ is validated by its final loss."""
         return parse_levels(self.levels)
 
     @property
@@ -86,8 +86,8 @@ class Schedule:
 
     def check_horizon(self) -> None:
         """Raise a UserError unless the horizon is a multiple of the unroll."""
-        # Not at once: the command line reads its words before it knows the problem, and with that
-        # the horizon.
+        # This is not checked at once, because the command line reads its words before it knows the
+        # problem, and with the problem the horizon.
         if self.steps % self.unroll:
             segments = max(1, self.steps // self.unroll)
             raise UserError(

@@ -16,8 +16,9 @@ from metadescent.optimizers.base import LearnedOptimizer
 class MetaState(NamedTuple):
     """All that a meta-training run carries; saving it is saving the run.
 
-    `average` is the moving average of φ that is validated, `best` the one with the least validation
-    loss so far, `best_loss`, after `best_epoch` of the `epoch` epochs that have been done.
+    `average` is the moving average of φ that is validated. `best` is the average with the least
+    validation loss so far, `best_loss`, which it had after `best_epoch` epochs. `epoch` epochs have
+    been done.
     """
 
     m: LearnedOptimizer
@@ -29,7 +30,7 @@ class MetaState(NamedTuple):
     epoch: Int[Array, ""]
 
     def __repr__(self) -> str:
-        # A NamedTuple's own would print every array.
+        # A NamedTuple's own text would have every array in full.
         parts = (f"{name}={eqx.tree_pformat(value)}" for name, value in self._asdict().items())
         return f"MetaState({', '.join(parts)})"
 
@@ -45,8 +46,8 @@ def initial_state(m: LearnedOptimizer, meta_optimizer: optax.GradientTransformat
 
 
 def is_over(state: MetaState, schedule: Schedule) -> bool:
-    """Tell whether a run has nothing left to do: no epoch, or no patience."""
+    """Tell whether a run has nothing left to do, because no epoch or no patience is left."""
     epoch = int(state.epoch)
-    # A patience of 0 is never out.
+    # A patience of 0 never runs out.
     out_of_patience = 0 < schedule.patience <= epoch - int(state.best_epoch)
     return epoch >= schedule.epochs or (out_of_patience and epoch >= schedule.least_epochs)

@@ -1,7 +1,7 @@
 """Meta-training:  φ ← φ − α ∂L/∂φ, segment by segment of the unroll (section 3).
 
-After each epoch, one compiled program, φ is frozen and validated. The best φ by final validation
-loss is kept, and training may stop early.
+Each epoch is one compiled program. After it φ is frozen and validated. The best φ by final
+validation loss is kept, and training may stop early.
 """
 
 from collections.abc import Iterator
@@ -28,12 +28,12 @@ from metadescent.problems.base import Problem
 
 
 class MetaInfo(NamedTuple):
-    """What an epoch had to show.
+    """Measurements of an epoch.
 
-    `meta_losses`, the mean f(θ_t) in each segment (or what the estimator has in its place), and
-    `gradient_norms` have a row an episode, and so have `phi_steps`, the root mean square of the
-    change of φ; `validation` is the mean learning curve f(θ_1), f(θ_2), … of the frozen φ, and
-    `vitals` are those of the same runs.
+    `meta_losses` are the mean f(θ_t) in each segment (or the losses that the estimator has in their
+    place). They, `gradient_norms` and `phi_steps`, the root mean square of the change of φ, have a
+    row for each episode. `validation` is the mean learning curve f(θ_1), f(θ_2), … of the frozen φ,
+    and `vitals` are those of the same runs.
     """
 
     meta_losses: Float[Array, "episodes segments"]
@@ -62,16 +62,16 @@ def meta_train(
         m: the optimizer with its initial φ.
         problem: p(f).
         schedule: lengths and sizes.
-        meta_optimizer: what updates φ, such as `optax.adam(1e-3)`.
+        meta_optimizer: the optimizer that updates φ, such as `optax.adam(1e-3)`.
         key: epoch e uses `fold_in(key, e)`, so a resumed run draws what the unbroken one would.
         estimator: of dL/dφ; the paper's, `Truncated()`, if not given.
         weights: w_1 … w_T; 1 for each if not given.
-        state: where to go on from; a state that this function yielded.
+        state: the state to continue from, which this function yielded.
         spread: devices to spread the problems over; the default device has them all if None.
-            φ is the same up to the order of summation, whatever their number.
+            φ is the same up to the order of summation for any number of devices.
 
     Yields:
-        The state after each epoch, and what the epoch had to show. `state.best` is the result.
+        The state after each epoch, and the epoch's measurements. `state.best` is the result.
 
     Raises:
         UserError: if the horizon is not a multiple of the unroll, there is not one weight a step,
@@ -110,7 +110,7 @@ def meta_train(
     mesh = spread.mesh if spread else None
     if state is None:
         state = initial_state(m, meta_optimizer)
-    # Once for the run; φ and the keys go round before each epoch.
+    # The problem goes to the devices once for the run; φ and the keys go before each epoch.
     check_problem(problem)
     parts = everywhere(problem, mesh).hold_out(schedule.held_out)
     while not is_over(state, schedule):
@@ -120,7 +120,7 @@ def meta_train(
         (meta_losses, norms, phi_steps), (curve, loss, vitals) = epoch.shown, epoch.validation
         # One round trip to the host an epoch: to choose the best φ.
         before, state = state, _after(state, epoch.m, epoch.average, epoch.meta_optimizer, loss)
-        # The meta-optimizer goes back by an epoch, as its moments have met what is not finite.
+        # The meta-optimizer goes back by an epoch, because its moments may not be finite now.
         if schedule.on_nonfinite == "restart-from-best" and not is_finite(epoch.shown):
             state = state._replace(
                 m=state.best, average=state.best, meta_optimizer=before.meta_optimizer
@@ -135,9 +135,9 @@ def _after(
     meta_optimizer: optax.OptState,
     loss: Float[Array, ""],
 ) -> MetaState:
-    """Return the state after an epoch, in which a φ of less validation loss is the best."""
+    """Return the state after an epoch; a φ with less validation loss becomes the best."""
     epoch = state.epoch + 1
-    # A φ that is not finite may have a finite loss, where f does not look at all coordinates.
+    # A φ that is not finite may have a finite loss, if f ignores some coordinates.
     if bool(jnp.isfinite(loss) & (loss < state.best_loss)) and is_finite(average):
         return MetaState(m, average, meta_optimizer, average, loss, epoch, epoch)
     return state._replace(m=m, average=average, meta_optimizer=meta_optimizer, epoch=epoch)

@@ -7,9 +7,9 @@ the forward pass has computed already:
 
 Phase one (`record`) unrolls forward and keeps only ∇_t. Phase two (`meta_gradient`) runs the rule
 over the recorded ∇_t once more, and back (`Coordinatewise.pull_back`). Inputs and cotangents are
-given by then and no coordinate depends on another, so it goes block by block in a working set that
-fits the cache, with memory of T floats a coordinate; or over a random sample of them only. The
-groups of a `Partitioned` optimizer are taken in turn.
+then known, and no coordinate depends on another. Phase two therefore goes block by block, in a
+working set that fits the cache, with memory of T floats a coordinate. It may also take a random
+sample of coordinates only. The groups of a `Partitioned` optimizer are taken in turn.
 """
 
 from typing import cast
@@ -32,7 +32,7 @@ def has_phi(rule: LearnedOptimizer) -> bool:
 
 
 def suits(m: object) -> bool:
-    """Tell whether the meta-gradient of m can be had in two phases."""
+    """Tell whether the meta-gradient of m can be computed in two phases."""
     if isinstance(m, Partitioned):
         return all(isinstance(rule, Coordinatewise) for rule in m.rules if has_phi(rule))
     return isinstance(m, Coordinatewise)
@@ -68,7 +68,7 @@ def _update_of_row(m: Coordinatewise) -> Update:
     def update(gradient: Theta, rows: PyTree, theta: Theta) -> tuple[Theta, PyTree]:
         del theta
         row, unravel = ravel_pytree(gradient)
-        # In φ's dtype, as `Coordinatewise.update` does; θ may have another.
+        # The row is in φ's dtype, as in `Coordinatewise.update`; θ may have another dtype.
         g, rows = m.update_coordinates(row.astype(phi_dtype(m)), rows)
         return unravel(g.astype(row.dtype)), rows
 
@@ -84,19 +84,20 @@ def meta_gradient(
     num_coordinates: int | None = None,
     key: PRNGKeyArray | None = None,
 ) -> PyTree:
-    """Phase two: return d/dφ Σ_t w_t f(θ_t), summed over a batch, of which each f may have own w.
+    """Phase two: return d/dφ Σ_t w_t f(θ_t), summed over a batch; each f may have its own w_t.
 
-    With `num_coordinates` and `key` it is estimated from so many coordinates, drawn in proportion
-    to Σ_t |λ_t| and weighted by the inverse: unbiased, at a fraction of the cost.
+    With `num_coordinates` and `key` it is estimated from that many coordinates, which are drawn in
+    proportion to Σ_t |λ_t| and weighted by the inverse. The estimate is unbiased, at a fraction of
+    the cost.
     """
     if isinstance(m, Coordinatewise):
         return _of_one(m, state, gradients, weights, num_coordinates, key)
     m = cast(Partitioned, m)
-    # Who takes which leaf does not change with time.
+    # The group that takes a leaf does not change with time.
     labels = m.labels(jax.tree.map(lambda x: x[0], gradients))
     groups = zip(m.rules, m.states(state), m.shares(gradients, labels), strict=True)
     if num_coordinates is not None:
-        # Equal shares, to the groups that learn.
+        # The groups that learn have equal shares.
         num_coordinates = max(1, num_coordinates // sum(map(has_phi, m.rules)))
     rule_gradients: list[PyTree] = []
     for n, (rule, h, part) in enumerate(groups):
@@ -125,7 +126,7 @@ def _of_one(
     )
     cotangents = jnp.cumsum(in_rows(weighted)[::-1], axis=0)[::-1]
     rows = m.ravel_state(first, state)
-    # ∇_T has no update after it; of the dtype that the rule has seen, as are the cotangents.
+    # ∇_T has no update after it. Inputs and cotangents have the dtype that the rule has seen.
     inputs, cotangents = (x.astype(phi_dtype(m)) for x in (inputs[:-1], cotangents))
     if num_coordinates is not None and key is not None and num_coordinates < inputs.shape[1]:
         chosen, inverse = _sample(jnp.abs(cotangents).sum(0), num_coordinates, key)
@@ -141,7 +142,7 @@ def _sample(
     # A little of the uniform distribution keeps every weight bounded.
     p = 0.9 * importance / jnp.maximum(importance.sum(), 1e-30) + 0.1 / importance.size
     cumulative = jnp.cumsum(p / p.sum())
-    # One draw moves a whole comb of evenly spaced points: less variance than `count` draws.
+    # One draw moves a comb of evenly spaced points, which has less variance than `count` draws.
     points = (jnp.arange(count) + jax.random.uniform(key)) / count
     # Rounding may bring a point past the end.
     chosen = jnp.searchsorted(cumulative, points * cumulative[-1]).clip(0, importance.size - 1)

@@ -1,4 +1,4 @@
-"""A frozen φ on validation problems: its mean learning curve, its end, and its vitals."""
+"""A frozen φ on validation problems: its mean learning curve, its final loss, and its vitals."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from metadescent.problems.base import Problem
 
 
 class Validation(NamedTuple):
-    """The mean learning curve of a frozen φ, its end or its time to levels, and its vitals."""
+    """The mean learning curve of a frozen φ, its final loss or time to levels, and its vitals."""
 
     curve: Float[Array, " validation_steps"]
     loss: Float[Array, ""]
@@ -35,7 +35,7 @@ def validate(
     schedule: Schedule,
     mesh: Mesh | None = None,
 ) -> Validation:
-    """Return what the schedule's validation says of a frozen φ; vitals are means over devices."""
+    """Return the validation of a frozen φ by a schedule; vitals are means over devices."""
     return compiled_validation(m, problem, key, *validation_sizes(schedule), mesh)
 
 
@@ -55,7 +55,7 @@ def compiled_validation(
     levels: tuple[Level, ...],
     mesh: Mesh | None,
 ) -> Validation:
-    """Return what `validate` does; one program for all of the same sizes."""
+    """Return the same as `validate`; validations of the same sizes share one program."""
     parts = mesh.size if mesh else 1
     if num_problems % parts:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Estimators of the meta-gradient, one a file; see `metadescent.meta.estimators.base`.
+"""Estimators of the meta-gradient, one in each file; see `metadescent.meta.estimators.base`.
 
 Example:
     >>> from metadescent.registry import make_estimator

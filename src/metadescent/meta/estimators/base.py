@@ -1,8 +1,8 @@
-"""How dL/dφ is estimated, truncated segment by truncated segment: the interface.
+"""The interface of estimators of dL/dφ, which go truncated segment by truncated segment.
 
-An episode is T steps on optimizees that its key stands for. `begin` starts it; `estimate` goes on
-for as many steps as it is given weights and returns an estimate of the meta-gradient, after which φ
-may change.
+An episode is T steps on the optimizees that its key stands for. `begin` starts it. `estimate` makes
+as many steps as it is given weights, and returns an estimate of the meta-gradient. After that φ may
+change.
 """
 
 import fnmatch
@@ -41,7 +41,7 @@ class Estimator(eqx.Module):
 
     @abstractmethod
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Carry:
-        """Return what is carried from segment to segment, at the start of `key`'s episode."""
+        """Return the state that segments carry on, at the start of `key`'s episode."""
 
     @abstractmethod
     def estimate(
@@ -57,35 +57,35 @@ class Estimator(eqx.Module):
         Arguments:
             m: the optimizer.
             problem: p(f).
-            carry: where the episode stands.
-            key: the key that it was begun with.
+            carry: the state of the episode.
+            key: the key that the episode was begun with.
             weights: w_t, one for each step of the segment.
 
         Returns:
-            The gradient, of m's structure with arrays where φ is and None elsewhere; what is
-            carried on; and the losses that the estimator sums up, step by step.
+            The gradient, in m's structure with arrays in place of φ and None elsewhere; the carried
+            state after these steps; and the losses that the estimator sums up, step by step.
         """
 
     @property
     def lasts(self) -> bool:
-        """Tell whether what is carried goes on through all episodes of an epoch.
+        """Tell whether the carried state goes on through all episodes of an epoch.
 
-        Such an estimator is begun once an epoch, and its weights are all 1: it has its own.
+        Such an estimator is begun once an epoch. Its weights are all 1, because it has its own.
         """
         return False
 
     def part(self, parts: int) -> "Estimator":
         """Return the estimator for one of several equal parts of an episode's optimizees.
 
-        The mean of what it finds on each part is what this one finds on all of them. It is made
-        for a `Part` of the problem. The field `problems` says how many optimizees there are.
+        The mean of its estimates on all parts is the estimate of this estimator. It is made for a
+        `Part` of the problem. The field `problems` says how many optimizees there are.
 
         Raises:
-            UserError: if they do not fall into so many equal parts.
+            UserError: if the optimizees cannot be divided into so many equal parts.
         """
         if parts == 1:
             return self
-        # An estimator without that field has one problem, which cannot be shared.
+        # An estimator without that field has one problem, which cannot be divided.
         return replace(self, problems=share(getattr(self, "problems", 1), parts))
 
 
@@ -100,7 +100,7 @@ def share(problems: int, parts: int) -> int:
 
 
 def chosen(phi: PyTree, leaves: str) -> PyTree:
-    """Tell for each leaf of φ whether its path is as `leaves` says; a UserError if none is."""
+    """Tell for each leaf of φ whether its path matches `leaves`; a UserError if none does."""
     paths = [path_of(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(phi)]
     which = [fnmatch.fnmatch(path, leaves) for path in paths]
     if not any(which):

@@ -3,9 +3,9 @@
     g = 1/(2nσ²) · Σ_i ε_i (L(φ + ε_i) − L(φ − ε_i)),     ε_i ~ N(0, σ²I),   i = 1 … n
 
 All of the 2n optimizers are run on the same f, θ₀ and minibatches. L is the weighted sum of their
-mean losses or, where there are levels, log r of `descent.levels`: how fast the mean curve gets to
-them. Nothing is differentiated, so L may have steps and runs may be unstable. That suits a φ of few
-numbers; of many it says little.
+mean losses. If there are levels, it is log r of `descent.levels`: how fast the mean curve reaches
+them. Nothing is differentiated, so L may have jumps and runs may be unstable. This suits a φ of few
+numbers; for many numbers the estimate says little.
 
 Source: Salimans et al. (2017), "Evolution strategies as a scalable alternative to reinforcement
 learning", with pairs that mirror each other.
@@ -35,12 +35,12 @@ class ES(Estimator):
         problems: optimizees that each φ is run on.
         pairs: n.
         std: σ.
-        levels: losses and usual steps, as a recipe has them; the segment has to be the whole run.
+        levels: losses and usual steps, as in a recipe; the segment must be the whole run.
         leaves: pattern, with the wildcards of a shell, for the paths of the leaves of φ that are
             perturbed; the gradient of all others is 0.
 
     Raises:
-        UserError: if a number is too small or a level is none; on use, if φ has no such leaf.
+        UserError: if a number is too small or a level is invalid; on use, if φ has no such leaf.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -90,7 +90,7 @@ class ES(Estimator):
         fs, keys = draw(problem, key, self.problems)
         leaves, treedef = jax.tree.flatten(phi)
         stds = [self.std * on for on in jax.tree.leaves(chosen(phi, self.leaves))]
-        # Another ε in each segment.
+        # Each segment has another ε.
         noise = jax.random.fold_in(keys.coordinates, carry.step)
         draws = zip(stds, jax.random.split(noise, len(leaves)), leaves, strict=True)
         epsilon = treedef.unflatten(
@@ -101,7 +101,7 @@ class ES(Estimator):
             rule = eqx.combine(jax.tree.map(jnp.add, phi, epsilon), static)
             return unroll(rule, fs, carry, keys.minibatch, num_steps=len(weights))
 
-        # φ + ε, φ − ε and φ in one go: a program with one loop over the steps.
+        # φ + ε, φ − ε and φ run together, in a program with one loop over the steps.
         tried = jax.tree.map(lambda e: jnp.concatenate([e, -e, 0 * e[:1]]), epsilon)
         ends, losses = jax.vmap(run)(tried)
         L = jax.vmap(lambda losses: self._counted(losses, weights))(losses)

@@ -2,7 +2,7 @@
 
     L(φ) = Σ_t w_t ½ ‖g_t − Δ_t‖² / n,     Δ_t = Adam's update of n coordinates on Adam's own path
 
-The teacher optimizes: both are fed the gradients ∇_t on the teacher's path, and φ is trained to
+The teacher optimizes. Both are given the gradients ∇_t on the teacher's path, and φ is trained to
 propose the teacher's updates.
 
 Source: Chen et al. (2020), "Training stronger baselines for learning to optimize", with the
@@ -28,7 +28,7 @@ Teacher = Literal["adam", "rmsprop", "sgd"]
 
 
 class Lesson(NamedTuple):
-    """The teacher's trajectory, and h of the optimizer that looks on."""
+    """The teacher's trajectory, and h of the optimizer that imitates it."""
 
     teacher: Trajectory
     h: PyTree
@@ -37,10 +37,10 @@ class Lesson(NamedTuple):
 class Imitation(Estimator):
     """The gradient of the squared distance to a teacher's updates, within each segment.
 
-    The losses that it returns are these distances, a mean over the coordinates of θ.
+    The losses that it returns are these distances, as means over the coordinates of θ.
 
     Arguments:
-        problems: optimizees an episode.
+        problems: optimizees in an episode.
         teacher: "adam", "rmsprop" or "sgd", Optax's own.
         rate: the teacher's rate.
 
@@ -87,7 +87,7 @@ class Imitation(Estimator):
 
         def distances(phi: PyTree) -> tuple[Array, tuple[Lesson, Array]]:
             rule = rule_for(eqx.combine(phi, static), fs)
-            # As in `unroll`, only h is kept for the way back.
+            # As in `unroll`, only h is kept for the backward pass.
             look_on = jax.checkpoint(lambda *arguments: rule.update(*arguments))
             end, losses = walk(
                 side_by_side([teacher.update, look_on]),

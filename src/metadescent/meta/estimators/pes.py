@@ -3,10 +3,10 @@
     g = 1/(2σ²) · ξ_s (L_s(φ + ε) − L_s(φ − ε)),     ξ_s = ε_1 + … + ε_s,   ε_i ~ N(0, σ²I)
 
 Two trajectories of the same optimizee, with the same minibatches, run side by side through the
-whole episode, one with φ perturbed by ε_s in segment s, the other by −ε_s. What an early ε did to a
-late loss is credited to it through ξ. Summed over an episode, while φ stays as it is, g is an
-unbiased estimate of the gradient of the smoothed L, whatever the length of the segments; nothing is
-differentiated. Its variance grows with the number of segments and of parameters.
+whole episode. In segment s φ is perturbed by ε_s in one of them, and by −ε_s in the other. ξ
+credits each ε with its effect on later losses. Summed over an episode, while φ stays as it is, g is
+an unbiased estimate of the gradient of the smoothed L, whatever the length of the segments; nothing
+is differentiated. Its variance grows with the number of segments and of parameters.
 
 Source: Vicol, Metz and Sohl-Dickstein (2021), "Unbiased gradient estimation in unrolled computation
 graphs with persistent evolution strategies"; one ε an episode from Li, Nanda, Chen, Metz, Pathak,
@@ -31,7 +31,7 @@ from metadescent.problems.batch import place_in, split_keys
 
 
 class Pairs(NamedTuple):
-    """Of each pair, both trajectories and ξ; every leaf has the pairs first."""
+    """Both trajectories and ξ of each pair; the first axis of every leaf is that of the pairs."""
 
     plus: Trajectory
     minus: Trajectory
@@ -42,15 +42,15 @@ class PES(Estimator):
     """Antithetic persistent evolution strategies, one pair of trajectories an optimizee.
 
     Arguments:
-        problems: optimizees an episode, each with perturbations of its own.
+        problems: optimizees in an episode, each with perturbations of its own.
         std: σ.
         leaves: pattern, with the wildcards of a shell, for the paths of the leaves of φ that are
             perturbed, such as `*/p`; the gradient of all others is 0. The fewer there are, the
             less the variance.
         log: if not 0, log(f − floor + log) counts instead of f (see `meta_loss`).
-        floor: the least that f counts for there.
-        reuse: draw one ε an episode, and credit each segment's loss to it alone: g has less
-            variance, and is the gradient of L along the trajectory of that ε.
+        floor: with `log`, an f below this counts as this.
+        reuse: whether to draw one ε an episode, and credit each segment's loss to it alone. Then g
+            has less variance, and is the gradient of L along the trajectory of that ε.
 
     Raises:
         UserError: if a number is too small; on use, if φ has no such leaf.
@@ -81,7 +81,7 @@ class PES(Estimator):
         require_kind("leaves", self.leaves, str, "a pattern of paths; try 'output/*'")
 
     def begin(self, m: LearnedOptimizer, problem: Problem, key: PRNGKeyArray) -> Pairs:
-        # A pair has a key of its own: a part of a batch draws the pairs that the whole does.
+        # Each pair has its own key, so that a part of a batch draws the same pairs as the whole.
         problem, place = place_in(problem)
         keys = split_keys(key, self.problems, place)
         start = jax.vmap(lambda key: start_batch(m, problem, key, 1))(keys)
@@ -104,7 +104,7 @@ class PES(Estimator):
 
         def estimate_pair(pair: Pairs, key: PRNGKeyArray) -> tuple[PyTree, Pairs, Array]:
             fs, keys = draw(problem, key, 1)
-            # Another ε in each segment, unless it is to be the same.
+            # Each segment has another ε, unless one is reused.
             noise = jax.random.fold_in(keys.coordinates, 0 if self.reuse else pair.plus.step)
             leaves, treedef = jax.tree.flatten(phi)
             draws = zip(stds, jax.random.split(noise, len(leaves)), leaves, strict=True)
@@ -119,14 +119,14 @@ class PES(Estimator):
                 )
                 return end, losses[:, 0]
 
-            # Side by side: written twice, the program would take twice as long to compile.
+            # The two run under one `vmap`: written twice, they would take twice as long to compile.
             both = jax.tree.map(lambda *x: jnp.stack(x), pair.plus, pair.minus)
             ends, of_both = jax.vmap(run)(jnp.asarray([1.0, -1.0]), both)
             plus, minus = (jax.tree.map(lambda x, k=k: x[k], ends) for k in (0, 1))
             losses_plus, losses_minus = of_both
-            # Of one ε the sum is that ε.
+            # With one ε for all segments, ξ is that ε.
             xi = epsilon if self.reuse else jax.tree.map(jnp.add, pair.perturbation, epsilon)
-            # Antithetic: what both trajectories have in common cancels.
+            # The pair is antithetic: what both trajectories have in common cancels.
             more, less = (
                 counted(losses, self.log, self.floor) for losses in (losses_plus, losses_minus)
             )

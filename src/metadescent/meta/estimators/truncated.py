@@ -1,7 +1,8 @@
 """Truncated backpropagation through time: the paper's way (section 3), and the default.
 
-The derivative of equation 3 over a segment, with what was before the segment held constant. Short
-segments are biased, towards what pays off soon; the bias is the price of a low variance.
+This is the derivative of equation 3 over a segment, with everything before the segment held
+constant. Short segments are biased towards what pays off soon; the bias is the price of a low
+variance.
 
 With second derivatives there is feedback: a step changes the gradient at the next step. Through
 many steps near the edge of stability these changes multiply, and the exact meta-gradient explodes.
@@ -29,13 +30,13 @@ class Truncated(Estimator):
     """dL/dφ within each segment, exactly.
 
     Arguments:
-        problems: optimizees an episode.
+        problems: optimizees in an episode.
         coordinates: estimate from a sample of this many coordinates (see `two_phase`); 0: all.
-        second_derivatives: keep ∂∇_t/∂φ, which the paper drops.
+        second_derivatives: whether to keep ∂∇_t/∂φ, which the paper drops.
         feedback: the share of ∂∇_t/∂φ that is kept in each step, from 0 to 1.
         form: how it is computed (see `meta_loss`).
         log: if not 0, log(f − floor + log) counts instead of f (see `meta_loss`).
-        floor: the least that f counts for there.
+        floor: with `log`, an f below this counts as this.
         leaves: pattern, with the wildcards of a shell, for the paths of the leaves of φ that are
             learned, such as `*/lstm/*`; the gradient of all others is 0.
 
@@ -117,7 +118,7 @@ class Truncated(Estimator):
 
 
 class Damped(LearnedOptimizer):
-    """A rule that is fed ∇ with but a share of ∇'s derivative."""
+    """A rule that is given ∇ with only a share of ∇'s derivative."""
 
     rule: LearnedOptimizer
     share: float = eqx.field(static=True)
