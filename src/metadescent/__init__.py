@@ -1,8 +1,8 @@
 """metadescent: learn optimization algorithms by gradient descent.
 
-What people write first is here; the rest is shown by its room, as in
-`metadescent.problems.Quadratic`. Names are loaded when first used, so importing the package costs
-next to nothing.
+The names that most programs need are here. All others are in rooms, such as
+`metadescent.problems.Quadratic`. Names are loaded when they are first used, so importing the
+package costs next to nothing.
 """
 
 from collections.abc import Callable
@@ -25,4 +25,4 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "zoo": ["load", "save"],
     },
 )
-__all__.remove("torch")  # which need not be installed
+__all__.remove("torch")  # PyTorch may not be installed

@@ -1,6 +1,7 @@
-"""What public functions are given, and what a user's own functions return, checked when traced.
+"""Checks of what public functions are given, and of what a user's own functions return.
 
-A check looks at kinds, shapes and dtypes only, so it costs nothing in a compiled program.
+They run while JAX traces, and look at kinds, shapes and dtypes only. So they cost nothing in a
+compiled program.
 """
 
 from typing import Any
@@ -21,7 +22,7 @@ def check_theta(theta: Any, source: str) -> None:
     if not any(getattr(leaf, "size", 1) for _, leaf in leaves):
         raise UserError(f"θ as {source} returns it has no coordinates; try jnp.zeros(3)")
     for where, leaf in leaves:
-        # What is not an array, such as a list's float, goes by the name of its type.
+        # A leaf that is not an array, such as a float in a list, is called by its type.
         dtype = getattr(leaf, "dtype", type(leaf).__name__)
         if not (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)):
             name = jax.tree_util.keystr(where)
@@ -42,9 +43,9 @@ def check_value(value: Any, source: str) -> None:
 
 
 def check_key(key: Any) -> None:
-    """Raise a UserError unless it is one key of JAX, of the new kind or the old."""
+    """Raise a UserError unless `key` is a single key of JAX, of the new kind or the old."""
     dtype, shape = getattr(key, "dtype", None), getattr(key, "shape", None)
-    # Of the new kind, `jax.random.key`, or of the old, `jax.random.PRNGKey`.
+    # `jax.random.key` makes keys of the new kind, `jax.random.PRNGKey` of the old.
     new = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key) and shape == ()
     if not (new or (dtype == jnp.uint32 and shape == (2,))):
         # An integer was most likely meant as a seed.
@@ -62,7 +63,7 @@ def check_weights(weights: Array, num_steps: int) -> None:
 
 def check_rule(m: Any) -> None:
     """Raise a UserError unless m is an optimizer."""
-    # Optax's are named tuples, so that what they have is what they are.
+    # Optax's optimizers are named tuples, so m is recognized by what it has.
     if not (hasattr(m, "init") and hasattr(m, "update")):
         raise UserError(
             f"m is {short(m)} and must be a learned optimizer or one of Optax's; "

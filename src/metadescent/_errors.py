@@ -11,7 +11,7 @@ from metadescent._text import short
 
 def require(name: str, value: Any, low: float | int, high: float | int = math.inf) -> None:
     """Raise a UserError unless `value` is a number in low … high; NaN is never."""
-    # Where the bound is a whole number, so is what it bounds.
+    # If the bound is a whole number, the value has to be one, too.
     whole = isinstance(low, int)
     number = _is_number(value, Integral if whole else Real)
     if not (number and low <= value <= high):
@@ -26,7 +26,7 @@ def _is_number(value: object, kind: type) -> bool:
 
 
 def require_kind(name: str, value: object, kind: type | tuple[type, ...], hint: str) -> None:
-    """Raise a UserError unless `value` is of a kind; `hint` says what is, and what to try."""
+    """Raise a UserError unless `value` is of a kind; `hint` says what to give instead."""
     if not isinstance(value, kind):
         raise UserError(f"{name} is {short(value)} and must be {hint}")
 
@@ -39,10 +39,10 @@ def require_choice(kind: str, value: object, known: Iterable[str]) -> None:
 
 
 def require_sizes(name: str, sizes: object) -> None:
-    """Raise a UserError unless `sizes` are several: a list or tuple of whole numbers from 1 on."""
+    """Raise a UserError unless `sizes` is a list or tuple of whole numbers from 1 on."""
     hint = f"a list or tuple of sizes; try ({sizes if isinstance(sizes, int) else 20},)"
     require_kind(name, sizes, Sequence, hint)
-    # To the type checker; the line above has raised otherwise.
+    # This is for the type checker; for anything else the line above has raised.
     if isinstance(sizes, Sequence):
         for size in sizes:
             require(name, size, 1)
@@ -65,17 +65,17 @@ class UserError(Exception):
 
 
 class LostError(UserError):
-    """Another process, without which there is no going on, has ended: to start again may help."""
+    """Another process, which this one cannot do without, has ended; starting again may help."""
 
-    # The system's own word for what may work next time, EX_TEMPFAIL.
+    # EX_TEMPFAIL, the system's status for what may work next time.
     status = 75
 
 
 class NoReaderError(BaseException):
-    """Whoever read what is written has gone, as `head` does: there is no one to say it to."""
+    """The reader of the output has gone, as `head` does, so there is nobody to tell."""
 
-    status = 128 + getattr(signal, "SIGPIPE", 13)  # that of a program which SIGPIPE ends
+    status = 128 + getattr(signal, "SIGPIPE", 13)  # as of a program that SIGPIPE ends
 
 
-# A traceback, and a doctest, call them what `import metadescent` does.
+# Tracebacks and doctests show them under the name that a user imports.
 UserError.__module__ = LostError.__module__ = "metadescent"

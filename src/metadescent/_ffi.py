@@ -1,9 +1,9 @@
 """Kernels in C++ for a CPU, compiled on first use where the machine has a compiler.
 
 XLA's own code for a small LSTM writes every gate to memory and reads it back; a kernel that keeps
-them in registers does the same arithmetic in a fraction of the time (`make bench`). It is an
-accelerator and nothing more: the optimizers' JAX code is the reference, and is what runs where
-there is no compiler, on a GPU, or with `METADESCENT_NATIVE=0` in the environment.
+them in registers does the same arithmetic in a fraction of the time (`make bench`). A kernel only
+saves time: the optimizers' JAX code is the reference, and it runs where there is no compiler, on a
+GPU, or with `METADESCENT_NATIVE=0` in the environment.
 """
 
 import ctypes
@@ -47,18 +47,18 @@ def is_on_one_device() -> bool:
 
 
 def can_run(*arrays: jax.Array) -> bool:
-    """Return whether there are kernels, for arrays of this kind, where they lie."""
-    # A kernel takes the whole of an array: XLA would bring all shards of one to every device.
-    # JAX's own code falls into shards.
+    """Tell whether there are kernels for arrays of this dtype, on the devices that hold them."""
+    # A kernel needs an array as a whole, so XLA would copy all shards of it to every device.
+    # JAX's own code is split into shards.
     return all(x.dtype == jnp.float32 for x in arrays) and is_on_one_device() and bool(kernels())
 
 
 def library() -> Path | None:
     """Compile the kernels, unless the cache has them, and return the library, or None."""
-    # Those of XLA's foreign function interface, which come with JAX.
+    # JAX comes with the headers of XLA's foreign function interface.
     headers = jax.ffi.include_dir()
     sources = sorted(path for folder in _kernels.FOLDERS for path in folder.glob("*.cc"))
-    # On a GPU there is no need to wait for them.
+    # Nobody on a GPU needs to hear that there is no compiler.
     costs = "a meta-step takes 3" if jax.default_backend() == "cpu" else None
     return _kernels.compiled(
         sources, instead="JAX's", costs=costs, system=headers, version=jax.__version__

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and one process at a time in a folder."""
+"""Files that are either whole or absent, and one process at a time in a folder."""
 
 import errno
 import json
@@ -17,16 +17,17 @@ from metadescent._errors import NoReaderError, UserError
 
 LOCK = ".lock"
 STDOUT = Path("/dev/stdout")
-"""What `-` stands for, known by this name where the system has no such file too."""
+"""The file that `-` stands for, by this name even where the system has no such file."""
 HOST = re.sub(r"[^\w-]", "-", platform.node(), flags=re.ASCII)[:64] or "host"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file so that a crash at any moment leaves the old content or the new.
 
-    Links are followed. What is no regular file, as a pipe or the standard output, is written into.
+    Links are followed. A path that is not a regular file, such as a pipe or the standard output,
+    is written into and not replaced.
     """
-    # A name that is no UTF-8 has surrogates, of which this makes JSON's own escapes.
+    # A name that is not UTF-8 has surrogates; they become JSON's own escapes.
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     try:
         if is_stream(path):
@@ -46,7 +47,7 @@ def _replace(path: Path, data: bytes) -> None:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
-            # On the disk before it takes the name.
+            # The content has to be on the disk before it takes the name.
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
@@ -58,23 +59,24 @@ def _pour(path: Path, data: bytes) -> None:
     number = descriptor_of(path)
     if number == 1 and sys.stdout is not None:
         sys.stdout.flush()
-    # Opened anew by its name, a redirected standard output would begin at its start.
+    # A redirected standard output that is opened again by name would be written from its start.
     with open(path if number is None else os.dup(number), "wb") as file:
         file.write(data)
 
 
 def temporary_of(path: Path) -> Path:
-    """Return where a file is written until it is whole: hidden, named by it, host and process."""
-    # In the same folder, as only within a file system is a rename one step; no system allows a name
-    # of more than 255 bytes.
+    """Return where a file is written until it is whole: a hidden name with host and process."""
+    # It is in the same folder, because a rename is one step only within a file system. No system
+    # allows a name of more than 255 bytes.
     mark = f".{HOST}.{os.getpid()}.tmp"
     return path.with_name("." + os.fsdecode(os.fsencode(path.name)[: 254 - len(mark)]) + mark)
 
 
 def left_overs(folder: Path, names: str) -> Iterator[Path]:
-    """Yield what processes of this host left that were killed while they wrote one of the names.
+    """Yield what killed processes of this host left of files that they were writing.
 
-    `names` is a regular expression. The host may be missing, as it was before there was one.
+    `names` is a regular expression for the names of the files. What older versions left does not
+    have the host in its name, and is among them.
     """
     ours = re.compile(rf"\.(?:{names})(?:\.{HOST})?\.(\d+)\.tmp", re.ASCII)
     for path in folder.glob(".*.tmp"):
@@ -84,9 +86,9 @@ def left_overs(folder: Path, names: str) -> Iterator[Path]:
 
 
 def _lives(process: int) -> bool:
-    """Tell whether another process of this host lives; where the system does not say, it does."""
+    """Tell whether another process of this host lives; yes, if the system does not say."""
     if process == os.getpid():
-        # What bears this number now is of one that had it before.
+        # The file is from an earlier process, whose number this one has now.
         return False
     if os.name != "posix":
         return True
@@ -118,7 +120,7 @@ def descriptor_of(path: Path) -> int | None:
 
 
 def is_stream(path: Path) -> bool:
-    """Tell whether a path leads to what is written into, and not replaced by a new file."""
+    """Tell whether a path is written into, like a pipe, and not replaced by a new file."""
     if descriptor_of(path) is not None:
         return True
     mode = _mode(path)
@@ -135,7 +137,7 @@ def _mode(path: Path) -> int | None:
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = ()) -> None:
     """Raise a UserError unless all outputs can be written, each to a place of its own.
 
-    That is no place that is read from, either. What is there stays as it is.
+    No output may be an input, either. Files that exist are not changed.
     """
     taken = {os.path.realpath(path): "is read from" for path in inputs}
     for path in outputs:
@@ -158,7 +160,7 @@ def _check_output(path: Path) -> None:
     try:
         number, mode = descriptor_of(path), _mode(path)
         if number is not None:
-            # Nothing, which is refused where something would be.
+            # Writing nothing is refused where writing something would be.
             os.write(number, b"")
             return
         if mode is not None and stat.S_ISDIR(mode):
@@ -185,13 +187,13 @@ def is_file(path: Path) -> bool:
     """Tell whether there is a file at a path."""
     try:
         return path.is_file()
-    # In a folder that may not be read the system does not say.
+    # The system does not say what is in a folder that may not be read.
     except OSError as error:
         raise read_error(path, error) from error
 
 
 def check_writable(folder: Path) -> None:
-    """Raise a UserError if a folder may not be written, or not be made; nothing stays in it."""
+    """Raise a UserError if a folder cannot be written or made; nothing is left in it."""
     try:
         nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     except OSError as error:
@@ -204,7 +206,7 @@ def check_writable(folder: Path) -> None:
         why = "it may not be written" if nearest == folder else f"{nearest} may not be written"
     else:
         try:
-            # Some say that they may be written, as /proc does, and cannot.
+            # Some folders, such as /proc, pretend to be writable.
             with tempfile.TemporaryFile(dir=nearest):
                 return
         except OSError as error:
@@ -213,7 +215,7 @@ def check_writable(folder: Path) -> None:
 
 
 def _may_write(path: Path, mode: int) -> bool:
-    # By the rights of the user that the process acts for, where the system can tell.
+    # The rights of the effective user count, where the system can tell.
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
@@ -238,12 +240,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_rows(path: Path, value: Any) -> None:
-    """Write a value as JSON that is as short as many numbers need, a list a line, atomically."""
+    """Write a value as compact JSON, one list of numbers a line, atomically."""
     write_atomically(path, _rows(value, 0) + "\n")
 
 
 def _rows(value: Any, depth: int) -> str:
-    """Return JSON with an item of a table, and a list of numbers, on every line."""
+    """Return JSON with one item of a table, or one list of numbers, on every line."""
     nested = list(value.values()) if isinstance(value, dict) else value
     if not isinstance(nested, list) or not any(isinstance(x, dict | list) for x in nested):
         return json.dumps(value, ensure_ascii=False)
@@ -266,9 +268,9 @@ def write_lines(path: Path, lines: Iterable[Any]) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is made where there is none, until the context or the process ends."""
+    """Hold a folder until the context or the process ends; make it if there is none."""
     path = folder / LOCK
-    # Imported only by what takes a lock: `--help` stays quick.
+    # Imported only where a lock is taken, so that `--help` stays quick.
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, timeout=0)
@@ -283,8 +285,8 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise write_error(path, 0, error) from error
     try:
-        # For the sentence above only: on a full disk the number is left out, and when the context
-        # ends it stays.
+        # The number is only for the sentence above: on a full disk it is left out, and after the
+        # context it stays.
         with suppress(OSError):
             if is_ours:
                 path.write_text(str(os.getpid()), encoding="utf-8")
@@ -294,11 +296,11 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether a lock is not there yet or holds a number; another program's stays as it is."""
+    """Tell whether a lock is absent or holds a number; another program's lock stays as it is."""
     if not os.path.lexists(path):
         return True
     with suppress(OSError, ValueError):
-        # A pipe would be waited for.
+        # Reading a pipe would wait.
         return path.is_file() and path.read_text(encoding="utf-8").isdecimal()
     return False
 

@@ -1,4 +1,4 @@
-"""Sources in C++ become a library, on first use, where the machine has a compiler.
+"""C++ sources are compiled into a library on first use, where the machine has a compiler.
 
 They are compiled by `$CXX`, `c++`, `g++` or `clang++` into the platform's cache folder, under a
 name made of the sources, the compiler and the processor, so nothing stale is ever loaded.
@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-pthread", "-w")
-# Where the sources of XLA's kernels lie, and the headers that PyTorch's includes too.
+# The folders of the sources of XLA's kernels, with headers that PyTorch's kernels include too.
 FOLDERS = tuple(Path(__file__).parent / room / "native" for room in ("problems", "optimizers"))
 SAID = "METADESCENT_NATIVE_SAID"
 """Set in the environment once a line has said that there is no compiler, for child processes."""
@@ -29,18 +29,18 @@ def compiled(
     sources: Sequence[Path],
     *,
     instead: str,  # whose code runs where there is no library, for the warning
-    costs: str | None = None,  # what takes how many times as long without a compiler
-    system: str | None = None,  # a folder of headers that others wrote
-    version: str = "",  # of those
+    costs: str | None = None,  # for the warning: what takes how many times as long
+    system: str | None = None,  # a folder of headers from elsewhere
+    version: str = "",  # of these headers
 ) -> Path | None:
-    """Return the library of these sources, which is compiled unless the cache has it, or None."""
+    """Return the library of these sources, or None; it is compiled unless the cache has it."""
     if os.environ.get("METADESCENT_NATIVE") == "0":
         return None
     program = compiler()
     if program is None:
         if costs and SAID not in os.environ:
             os.environ[SAID] = "1"
-            # One line, where nobody has set up another form.
+            # The warning is one line unless the user has set up logging otherwise.
             text = f"Warning: no C++ compiler (g++, clang++), so {costs} times as long."
             logging.getLogger("metadescent").warning(text)
         return None
@@ -59,12 +59,12 @@ def compiled(
 
 
 def compiler_flags() -> list[str]:
-    """Return what the compiler is told; METADESCENT_NATIVE_FLAGS may add a sanitizer."""
+    """Return the compiler's flags; METADESCENT_NATIVE_FLAGS may add a sanitizer."""
     return [*FLAGS, *shlex.split(os.environ.get("METADESCENT_NATIVE_FLAGS", ""))]
 
 
 def compiler() -> str | None:
-    """Return the compiler, or None."""
+    """Return the compiler, or None if there is none."""
     candidates = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
     return next(filter(None, map(shutil.which, filter(None, candidates))), None)
 
@@ -107,8 +107,8 @@ def _path(name: str) -> Path:
 
 
 def _compile(command: Sequence[str], sources: Sequence[Path], library: Path) -> None:
-    """Compile sources side by side, and link them."""
-    # Written beside and renamed: two processes may be at it, and either result will do.
+    """Compile sources in parallel, and link them."""
+    # It is renamed once it is whole, as two processes may compile it; either result will do.
     with tempfile.TemporaryDirectory(dir=library.parent, suffix=".tmp") as folder:
         objects = [f"{folder}/{number}.o" for number, _ in enumerate(sources)]
         calls = [[*command, "-c", str(s), "-o", o] for s, o in zip(sources, objects, strict=True)]

@@ -7,13 +7,14 @@ import textwrap
 from typing import Any
 
 WHOLE = 10_000
-"""Columns where nothing says how many there are."""
+"""The width of a line where nothing limits it."""
 
 
 def filled(text: str, width: int, rest: str | None = None) -> str:
-    """Return lines of so many columns, all but the first of which begin with `rest`, or as it does.
+    """Return text in lines of at most `width` columns.
 
-    Words, names and paths are whole, and a shell still reads a line that is a command as one.
+    `rest` begins every line but the first; without it they are indented as the first is. Words,
+    names and paths are not broken, and a command in lines is still one command to a shell.
     """
     lines = text.split("\n")
     for i, line in enumerate(lines):
@@ -36,7 +37,7 @@ def filled(text: str, width: int, rest: str | None = None) -> str:
 
 
 def continued(command: str, width: int) -> str:
-    """Return a command in lines that a shell reads as one; flags are with their values."""
+    """Return a command in lines that a shell reads as one; a flag stays with its value."""
     begin = command[: len(command) - len(command.lstrip())]
     first, *words = re.findall(r"""(?:--[\w-]+ (?=[^-\s]))?(?:'[^']*'|"[^"]*"|\S)+""", command)
     lines = [begin + first]
@@ -49,7 +50,7 @@ def continued(command: str, width: int) -> str:
 
 
 def columns_of(stream: Any) -> int:
-    """Return how wide the terminal of a stream is, 0 if it has none that knows."""
+    """Return the width of a stream's terminal, 0 if there is none or it does not say."""
     try:
         return os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError, AttributeError):
@@ -57,11 +58,11 @@ def columns_of(stream: Any) -> int:
 
 
 def width_of(stream: Any) -> int:
-    """Return how many columns what is written to a stream has."""
-    # $COLUMNS of 0 is none, and some terminals say 0.
+    """Return how many columns a line on a stream may have."""
+    # A number of 0 in $COLUMNS, and from some terminals, means that the width is not known.
     columns = os.environ.get("COLUMNS", "")
     asked = int(columns) if columns.isdecimal() else 0
-    # Whoever reads from a pipe wants whole lines.
+    # A program that reads from a pipe needs whole lines.
     return asked or ((columns_of(stream) or 80) if stream.isatty() else WHOLE)
 
 

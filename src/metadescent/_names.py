@@ -40,7 +40,7 @@ def look_up(name: str, among: dict[str, Any], noun: str) -> Any:
 
 
 def build(make: Callable[..., Any], call: Call, **given: Any) -> Any:
-    """Return what `make` makes of the options of a call, and of what is given where it takes it."""
+    """Return what `make` makes from the options of a call, and from those given that it takes."""
     parameters = parameters_of(make)
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         given = {name: value for name, value in given.items() if name in parameters}
@@ -55,7 +55,7 @@ def build(make: Callable[..., Any], call: Call, **given: Any) -> Any:
         if ":" not in call.name:
             raise
         raise UserError(f"{call.name}: {error}") from error
-    except Exception as error:  # What is made may be anyone's code.
+    except Exception as error:  # `make` may be anyone's code
         raise UserError(f"cannot make {call.in_full()}: {_reason(error)}") from error
 
 
@@ -63,7 +63,7 @@ _UNNAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 
 
 def parameters_of(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return what can be handed to a callable by name; of one that does not tell, anything can."""
+    """Return the parameters of a callable by name; if it has no signature, it takes any."""
     with suppress(ValueError, TypeError):
         return dict(inspect.signature(make).parameters)
     return {"options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)}
@@ -76,7 +76,7 @@ def _reason(error: Exception) -> str:
 
 
 def maker_outside(name: str, kind: type) -> Callable[..., Any]:
-    """Return what makes a `kind`: a class, what can be called, or what returns an instance."""
+    """Return what makes a `kind`: a class, a callable, or what returns the named instance."""
     module, value = _named_outside(name)
     if isinstance(value, kind):
         return lambda: value
@@ -93,7 +93,7 @@ def _extends(value: Any, kind: type) -> bool:
 
 
 def _may_make(value: Any, kind: type, module: ModuleType) -> bool:
-    """Whether to offer it: an instance, a class of the file, a function that needs no options."""
+    """Tell whether to suggest a value: an instance, a class, or a function without options."""
     if isinstance(value, kind | partial):
         return True
     if getattr(value, "__module__", None) != module.__name__:
@@ -104,9 +104,9 @@ def _may_make(value: Any, kind: type, module: ModuleType) -> bool:
 
 
 def located(name: str, home: Path) -> str:
-    """Return a name with the whole path of its file, where that lies in `home`, or in ~.
+    """Return a name with the whole path of its file, if that is found from `home`, or in ~.
 
-    A module of `home` is imported from there, where no other place has it.
+    A module of `home` is imported from there, unless another place has it.
     """
     place, _, attribute = name.rpartition(":")
     if place.endswith(".py"):
@@ -118,17 +118,17 @@ def located(name: str, home: Path) -> str:
 
 
 def is_outside(file: str) -> bool:
-    """Tell whether a file of Python's is one that a name has brought in."""
+    """Tell whether a Python file was imported for a name."""
     modules = ChainMap(_NAMED, _SIBLINGS).values()
     return file in {getattr(module, "__file__", None) for module in modules}
 
 
 _NAMED: dict[str, ModuleType] = {}
-"""The modules that names have brought in."""
+"""The modules that were imported for names."""
 _SIBLINGS: dict[str, ModuleType] = {}
-"""What these have imported from beside themselves."""
+"""The modules that these have imported from their own folders."""
 _PLACES: set[str] = set()
-"""The folders where Python itself would not have looked."""
+"""The folders of these modules that were not on Python's path."""
 
 
 def _named_outside(name: str) -> tuple[ModuleType, Any]:
@@ -142,7 +142,7 @@ def _named_outside(name: str) -> tuple[ModuleType, Any]:
 @contextmanager
 def _beside(folder: Path) -> Iterator[None]:
     """Let modules be imported from a folder, afresh, as by a program that is started there."""
-    # Another file's `helpers` are another module, and so are these once they have changed.
+    # Another file may have its own `helpers`, and `helpers` may have changed since.
     for name, module in _SIBLINGS.items():
         if sys.modules.get(name) is module:
             del sys.modules[name]
@@ -151,7 +151,7 @@ def _beside(folder: Path) -> Iterator[None]:
         _PLACES.add(place)
     importlib.invalidate_caches()
     sys.path.insert(0, place)
-    # What changes twice in a second, to the same length, looks to Python's own cache as it was.
+    # To Python's cache a file is unchanged if it changes within a second and keeps its length.
     writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
@@ -159,7 +159,7 @@ def _beside(folder: Path) -> Iterator[None]:
         sys.dont_write_bytecode = writes
         sys.path.remove(place)
         if place not in sys.path:
-            sys.path.append(place)  # last, lest it hide what others have yet to import
+            sys.path.append(place)  # last, so that it hides nothing that is imported later
         if place in _PLACES:
             for name, module in list(sys.modules.items()):
                 top = folder / name.partition(".")[0]
@@ -168,8 +168,8 @@ def _beside(folder: Path) -> Iterator[None]:
 
 
 def _lies_in(module: Any, top: Path) -> bool:
-    """Tell whether a module is a file, or in a package, of a path."""
-    # A package without an __init__.py is in its folder alone.
+    """Tell whether a module is the file of a path, or lies in the package of a path."""
+    # A package without an __init__.py has a folder but no file.
     file = Path(getattr(module, "__file__", None) or [*getattr(module, "__path__", ()), "."][0])
     return file == top.with_suffix(".py") or top in (file, *file.parents)
 
@@ -186,7 +186,7 @@ def _import_module(name: str) -> ModuleType:
 
 def _import_file(path: Path) -> ModuleType:
     path = Path(os.path.expanduser(path))
-    # Files of one name in two folders are two modules, and neither is the json of Python.
+    # Two files of one name are two modules, and a json.py is not Python's json.
     name = f"{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():

@@ -1,6 +1,6 @@
 """How a value shows itself in a notebook, as a table and a picture.
 
-Both are made by a room above those that the values are of, so it is imported by name, when asked.
+Both are made in a room above those of the values, so that room is imported by name, and late.
 """
 
 import importlib

@@ -6,8 +6,8 @@
     sum     call + call                       mnist + convex
     guard   the last call of a chain          lstm >> guard
 
-Options are literals, so nothing is evaluated. A name may be that of something in a file,
-`my file (1).py:lines`, whose path may have spaces and brackets of its own, and signs if it exists.
+Options are literals, so nothing is evaluated. A name may be that of something in a file, as in
+`my file (1).py:lines`. The path may have spaces and brackets, and also signs if the file exists.
 """
 
 import ast
@@ -34,7 +34,7 @@ class Call(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """Rules of which each is fed what the one before it returns."""
+    """Rules in turn: each is fed what the rule before it returns."""
 
     links: tuple[Call, ...]
 
@@ -46,7 +46,7 @@ Rule = Call | Chain
 
 
 class Groups(NamedTuple):
-    """Rules with leaves of their own: pairs of what a group takes and its rule."""
+    """Rules for groups of leaves: pairs of the pattern of a group and its rule."""
 
     groups: tuple[tuple[str, Rule], ...]
 
@@ -94,7 +94,7 @@ def calls(spec: Spec) -> list[Call]:
 
 
 GUARD = "guard"
-"""The call that ends the chain of a rule that is guarded."""
+"""The name of the call that ends the chain of a guarded rule."""
 
 
 def guard_of(spec: Spec) -> tuple[Spec, Call | None]:
@@ -118,24 +118,24 @@ def renamed(spec: Spec, name: Callable[[str], str]) -> Any:
 
 _SIGNS = r"\s(?:\+|>>|->)\s"
 HELD = {ord(sign): 0xE000 + ord(sign) for sign in " ()='\""}
-"""What stands for the signs of a path, and for the spaces around them."""
-# What is before ".py:" is a path, but for text within an option.
+"""What replaces the signs, spaces and brackets of a path while a text is read."""
+# The text before ".py:" is a path, unless it lies within an option.
 _PATH = rf"(?:(?!{_SIGNS}|\([^()'\"]*=\s*['\"]).)*?\.py:"
 
 
-# A text that is an option's value, or a part of one.
+# A quoted text that is the value of an option, or a part of the value.
 _QUOTED = r"""([=,\[({]\s*)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 
 
 def _masked(text: str) -> str:
-    """Return a text as long, in which the signs and brackets of paths and values are none."""
+    """Return a text of the same length, in which paths and quoted values are crossed out."""
     for hidden in (rf"(^|{_SIGNS})({_PATH})", _QUOTED):
         text = re.sub(hidden, lambda at: at[1] + "x" * len(at[2]), text, flags=re.DOTALL)
     return text
 
 
 def _held(text: str, home: str | os.PathLike[str]) -> str:
-    """Return a text in which no path of a file has signs of its own."""
+    """Return a text in which the paths of existing files have no signs of their own."""
     begins = [0, *(sign.end() for sign in re.finditer(_SIGNS, text))]
     for end in (match.end() - 1 for match in re.finditer(r"\.py:", text)):
         for begin in (begin for begin in begins if begin < end):
@@ -167,7 +167,7 @@ def _call(text: str) -> Call:
         return Call(text, {})
     name, rest = text[:bracket], text[bracket + 1 :]
     try:
-        # A name need not be Python's, as in "my file.py:Mine" and "mnist-40", so f stands for it.
+        # "my file.py:Mine" and "mnist-40" are not names in Python, so f stands for the name.
         call = ast.parse(f"f({rest}", mode="eval").body
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)) or call.args:
             raise ValueError
@@ -175,7 +175,7 @@ def _call(text: str) -> Call:
         if len(options) != len(call.keywords):
             raise ValueError  # **options, or an option given twice
         return Call(name.strip(), options)
-    # Brackets nested thousands deep are too much for Python's own parser.
+    # Brackets that are nested thousands deep are too much for Python's own parser.
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
         raise UserError(
             f"cannot read {text!r}; write options like quadratic(dimension=20), values as literals"

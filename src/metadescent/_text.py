@@ -1,11 +1,11 @@
-"""Values, names and sizes as a sentence bears them."""
+"""Values, names and sizes, written for a sentence."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
 
 def short(value: object) -> str:
-    """Return a value as Python writes it, on one line and no longer than a sentence bears."""
+    """Return a value as Python writes it, on one line, and cut if it is too long for a sentence."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "…"
 
@@ -37,7 +37,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown, in whose cells a | ends nothing."""
+    """Return a table in Markdown; a | within a cell does not end the cell."""
     lines = [columns, ["---"] * len(columns), *rows]
     cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
