@@ -1,4 +1,4 @@
-"""A meta-training run as a folder: its recipe, the plan made of it, and training that is resumable.
+"""A meta-training run as a folder: its recipe, the plan made from it, and resumable training.
 
 Example:
     >>> from metadescent.runs import Recipe, plan_of

@@ -43,7 +43,7 @@ class Benching(NamedTuple):
 
 
 def run_benching(work: Benching) -> dict[str, Any]:
-    """Do a `Benching`: return its score and mean curves, with the rate where there is a choice."""
+    """Do a `Benching`; return its score, its mean curves and its rate, if rates were compared."""
     split = every_task()[work.task].make(Path(work.data_dir) if work.data_dir else None)
     reference = reference_of(
         work.task,
@@ -63,14 +63,14 @@ def run_benching(work: Benching) -> dict[str, Any]:
             rule_of(work, place), split, key_of(work.seed), judged=rival and rival.judged, **asked
         )
 
-    # Of a hand-designed one that has several rates, the one that ends lowest stands for it.
+    # A hand-designed optimizer with several rates is scored at the rate that ends lowest.
     best = least(lambda k: _end(run(k)), len(rival.rates), rival.first) if rival else 0
     measured = run(best)
     score = score_of(measured, reference)._asdict()
-    # The next task has other programs, and a process may map only so many.
+    # The next task compiles other programs, and a process can map only so many of them.
     jax.clear_caches()
     return {
-        # JSON knows neither NaN nor infinity.
+        # JSON has neither NaN nor infinity.
         "score": {name: x if math.isfinite(x) else None for name, x in score.items()},
         "rate": f"{rival.rates[best]:.3g}" if rival else "",
         "train": listed(or_infinite(measured.train).mean(0)),
@@ -80,11 +80,11 @@ def run_benching(work: Benching) -> dict[str, Any]:
 
 
 def rule_of(work: Benching, place: int = 0) -> AnyOptimizer:
-    """Return the optimizer of a piece of work; a hand-designed one at a rate, by its place."""
+    """Return the optimizer of a piece of work; a hand-designed one takes the rate at `place`."""
     if rival := RIVALS.get(work.optimizer):
         return rival.at(place, work.steps)
     name = trained_of(work.optimizer)
-    # First the trained one, as that refuses code of strangers, which a card may name.
+    # `load` comes first, as it refuses the code of strangers, which a card may name.
     m = load(name, trust=work.trust)
     if is_begun(work.optimizer):
         m = as_it_begins(read_card(zoo.path(name)), f"the card of {name}")

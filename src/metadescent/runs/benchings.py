@@ -1,4 +1,4 @@
-"""Pieces of the bench, each done once: what a file has already is looked up there."""
+"""Pieces of the bench, each done once: pieces that a file has already are taken from it."""
 
 import hashlib
 import json
@@ -26,17 +26,19 @@ def run_benchings(
     path: Path | None = None,
     report: Callable[[Benching], None] = lambda _: None,
 ) -> list[Piece]:
-    """Do what a file has not got yet, put each piece into the file once it is done; return all.
+    """Do the pieces that a file does not have yet, and return all results.
+
+    Each piece is written into the file once it is done.
 
     Raises:
-        UserError: if the file is there and is something else.
+        UserError: if the file exists and is something else.
     """
     digests = {piece.optimizer: _digest(piece.optimizer) for piece in work}
     done = pieces_in(path)
 
     def of(piece: Benching) -> dict[str, Any]:
         asked = piece._asdict()
-        # Where data and references lie makes no other result.
+        # The result does not depend on where data and references are.
         chosen = {n: asked[n] for n in ("optimizer", "task", "steps", "seeds", "seed")}
         return {**chosen, "digest": digests[piece.optimizer]}
 
@@ -65,7 +67,7 @@ def _digest(optimizer: str) -> str:
 
 
 def pieces_in(path: Path | None) -> list[Piece]:
-    """Return what a file of an earlier call has, nothing if there is none."""
+    """Return the pieces in the file of an earlier call; none if there is no file."""
     if path is None or not is_file(path):
         return []
     try:

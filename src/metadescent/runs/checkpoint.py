@@ -1,7 +1,7 @@
 """Resume a meta-training run exactly: its whole state as one file, the newest two kept.
 
 Everything random in a run is a function of its seed and the epoch, so the state and the epoch are
-all there is to save.
+all that has to be saved.
 """
 
 import re
@@ -24,7 +24,7 @@ def save_checkpoint(folder: Path, state: MetaState) -> Path:
     epoch = int(state.epoch)
     path = folder / f"epoch-{epoch:06d}.safetensors"
     save_arrays(path, eqx.filter(state, eqx.is_array), {"epoch": epoch})
-    # Only now: until the new one is whole, the old ones are all there is.
+    # Only now, because until the new file is whole, the old ones are all that there is.
     for old in checkpoints(folder)[:-KEEP]:
         old.unlink(missing_ok=True)
     return path
@@ -35,7 +35,7 @@ def load_checkpoint(
 ) -> MetaState | None:
     """Return the newest state that can be read, of `like`'s structure; None if there is none.
 
-    `warn` is told where a newer one could not be read. Where none can, its UserError is raised.
+    `warn` is told of a newer one that cannot be read. If none can be read, its UserError is raised.
     """
     arrays, static = eqx.partition(like, eqx.is_array)
     errors = []
@@ -55,7 +55,7 @@ def load_checkpoint(
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, oldest first."""
-    # By number: past a million epochs the names have another digit.
+    # Sorted by number, as the names of epochs past a million have one more digit.
     return sorted(
         (path for path in folder.glob("epoch-*") if re.fullmatch(CHECKPOINT, path.name)), key=_epoch
     )

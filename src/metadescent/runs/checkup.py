@@ -1,7 +1,7 @@
-"""What the doctor measures of a meta-training run: what it logged, and how its best φ does now.
+"""What the doctor measures of a meta-training run: its log, and how its best φ does now.
 
-The fresh problems here are those that `metadescent evaluate --seed` one above the run's seed would
-report on, so that no problem of training or validation is among them but by chance.
+The fresh problems are those that `metadescent evaluate` reports on with a seed one above the
+run's. A problem of training or validation is among them only by chance.
 """
 
 import contextlib
@@ -46,13 +46,13 @@ LEARNED = "learned"
 """What a comparison calls the best φ of a run."""
 
 EXAMINED = 32
-"""Fresh problems of an examination, where nothing else was asked for."""
+"""How many fresh problems an examination takes by default."""
 
 SCALES = (1e-3, 1e-2, 1e-1, 1e1, 1e2)
-"""What updates are multiplied by, where nothing was learned, to see whether their scale is why."""
+"""Factors by which updates are multiplied if nothing was learned, to see if their scale is why."""
 
 HORIZONS = 2
-"""The best φ is run this many times as long as it was trained for, as in figure 4, right."""
+"""The best φ is run for this many times the horizon of its training, as in figure 4, right."""
 
 
 class Examination(NamedTuple):
@@ -66,10 +66,10 @@ class Examination(NamedTuple):
     rest        curves of doing nothing, T steps
     mine        curves of the best φ, `HORIZONS` T steps
     comparison  of the best φ with every baseline at the rate that serves it best, T steps
-    rescaled    curves of the best φ, T steps, where its updates are multiplied by these numbers;
-                measured where it is not ahead of all that take one gradient a step
+    rescaled    curves of the best φ, T steps, with its updates multiplied by each of `SCALES`;
+                measured if it is not ahead of all that take one gradient a step
 
-    What could not be measured, as f is not finite, is None.
+    What could not be measured, because f is not finite, is None.
     """
 
     finite: float
@@ -100,13 +100,13 @@ class Checkup(NamedTuple):
 
     @property
     def gradient(self) -> float | None:
-        """Return the root mean square of ∇f: at θ_0 or, where only the log was read, there."""
+        """Return the root mean square of ∇f at θ_0; if only the log was read, that in the log."""
         if self.examination is not None:
             return self.examination.gradient
         return self.metrics[-1].get("gradient") if self.metrics else None
 
     def phi_step(self, line: dict[str, Any]) -> float | None:
-        """Return the change of φ a meta-step in an epoch ÷ the size of a fresh φ, if it has one."""
+        """Return the change of φ a meta-step in an epoch ÷ the size of a fresh φ, or None."""
         step = line.get("phi_step")
         return step / self.phi_scale if step is not None and self.phi_scale else None
 
@@ -121,7 +121,7 @@ def read_checkup(folder: Path) -> Checkup:
 
 
 def best_of(folder: Path, recipe: Recipe) -> LearnedOptimizer:
-    """Return the best φ of a run so far; where no epoch ended, the φ that it began with."""
+    """Return the best φ of a run so far; if no epoch has ended, the φ that it began with."""
     return load(folder) if (folder / OPTIMIZER).exists() else initial_optimizer(recipe)
 
 
@@ -155,7 +155,7 @@ def examine(
     functions = len(np.unique(np.asarray(_draws(problem, key)), axis=0))
     progress("did nothing")
     examination = Examination(finite, functions, rest, m.threshold())
-    # Of data that are NaN no optimizer can make anything.
+    # No optimizer can learn from data that are NaN.
     if finite < 1.0:
         return examination
     responses = response(m, problem, key, min(num_seeds, DRAWS))
@@ -168,7 +168,7 @@ def examine(
     )
     tuned: dict[str, Tuned] = {}
     for name in baselines:
-        # Of some, no rate is better than its neighbours.
+        # The search fails for a baseline that has no rate better than its neighbours.
         with contextlib.suppress(UserError):
             tuned[name] = cached_tune(name, problem, tune_key, steps, max(num_seeds, 32), cache)
         progress(f"tuned {name}")
@@ -200,7 +200,7 @@ def examine(
 
 
 class _Factor(LearnedOptimizer):
-    """What it is fed, times a number."""
+    """Multiplies the updates that it is fed by a number."""
 
     factor: Float[jax.Array, ""]
 
@@ -216,7 +216,7 @@ class _Factor(LearnedOptimizer):
 
 
 def at_scale(optimizer: str, factor: float) -> str:
-    """Say how to have updates so many times as large from a rule of this specification."""
+    """Say how to make the updates of a rule, given by its specification, larger by a factor."""
     spec, scale = (
         parse(optimizer),
         getattr(make_optimizer(optimizer, jax.random.key(0)), "scale", None),
@@ -231,7 +231,7 @@ def at_scale(optimizer: str, factor: float) -> str:
 def _draws(problem: Problem, key: PRNGKeyArray) -> Float[jax.Array, "draws 2"]:
     """Return, at one θ, f and the size of ∇f for some draws of f, each with its own minibatch."""
     fs, keys = draw(problem, key, DRAWS)
-    # The first θ for all, as functions that differ may agree at θs of their own.
+    # All share the first θ, because functions that differ may agree if each has a θ of its own.
     theta = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), fs.init(keys.theta))
     losses, gradients = exact(fs, theta, keys.minibatch)
     squares = [jnp.sum(x**2, range(1, x.ndim)) for x in jax.tree.leaves(gradients)]
@@ -239,8 +239,8 @@ def _draws(problem: Problem, key: PRNGKeyArray) -> Float[jax.Array, "draws 2"]:
 
 
 def measurements(checkup: Checkup) -> list[tuple[str, str]]:
-    """Return names and values of all that is known of a run, a dash where something is not."""
-    # What it logged of its last epoch.
+    """Return names and values of all that is known of a run, with a dash for what is not known."""
+    # The log of the last epoch.
     line = checkup.metrics[-1] if checkup.metrics else {}
     rows = [
         ("meta-gradient norm, by segment", _several(line.get("gradient_norms") or [])),

@@ -1,9 +1,9 @@
 """A curriculum of horizons: short runs are learned before long ones.
 
-One stage after the other, each a run in a folder of its own that begins with the best φ of the one
-before. A stage is validated at the *next* stage's horizon, so that what it keeps is what will be
-needed, and ends early where that has ceased to improve. Where a stage never improved on the φ that
-it began with, the curriculum ends with that φ.
+Stages follow each other. Each is a run in a folder of its own, and begins with the best φ of the
+stage before. It is validated at the *next* stage's horizon, so that the φ that it keeps is good at
+what comes next, and it ends early if that loss no longer improves. If a stage never improved on the
+φ that it began with, the curriculum ends with that φ.
 
 Source: Chen et al. (2020), "Training stronger baselines for learning to optimize".
 """
@@ -24,7 +24,7 @@ from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 
 HORIZONS = (100, 200, 500, 1000, 1500, 2000, 2500, 3000)
-"""Those of Chen et al. (2020)."""
+"""The horizons of Chen et al. (2020)."""
 
 
 class Stage(NamedTuple):
@@ -45,7 +45,7 @@ def stages(
         # Chen et al.: after three validations, the first that is not the best ends the stage.
         recipe = replace(recipe, patience=1, least_epochs=3)
     for steps in horizons:
-        # The last as well as the first: none is to fail when others have been trained.
+        # All folders are checked first, so that none fails after others have been trained.
         check_free(folder / f"steps-{steps}", resume, member=True)
         if steps % recipe.unroll:
             raise UserError(
@@ -65,7 +65,7 @@ def stages(
                 steps=steps,
                 validation_steps=next_steps,
                 init=init,
-                seed=recipe.seed + index,  # or it would see the same problems again
+                seed=recipe.seed + index,  # so that each stage sees new problems
             ),
         )
         in_order.append(stage)
@@ -74,10 +74,10 @@ def stages(
 
 
 def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
-    """Return whether a finished stage did better than the φ that it began with."""
+    """Tell whether a finished stage did better than the φ that it began with."""
     if stage.recipe.init:
         return float(state.best_loss) < validate_init(stage.recipe, problem)
-    # A fresh draw is worth nothing: any φ of finite loss is better.
+    # After a fresh draw any φ with a finite loss is an improvement.
     if int(state.best_epoch) == 0:
         raise UserError(
             f"no validation of {stage.folder} at {stage.recipe.validation_steps} steps was finite; "
@@ -87,14 +87,14 @@ def improved(stage: Stage, problem: Problem, state: MetaState) -> bool:
 
 
 def keep_optimizer(folder: Path, optimizer: str | Path) -> Path:
-    """Make an optimizer, given by its name, file or run folder, a folder's own; return its file."""
+    """Copy an optimizer, given by name, file or run folder, into a folder; return its file."""
     path = folder / OPTIMIZER
     write_atomically(path, zoo.path(optimizer).read_bytes())
     return path
 
 
 def validate_init(recipe: Recipe, problem: Problem) -> float:
-    """Return the validation loss, in the run of a recipe, of the φ that it starts from."""
+    """Return the validation loss that the initial φ of a recipe has in its run."""
     plan = plan_of(recipe)
     validated_on = problem.hold_out(recipe.held_out).validated_on
     return float(validate(plan.m, validated_on, plan.validation_key, recipe).loss)

@@ -1,15 +1,16 @@
 """Verdicts on a meta-training run, in words: each with the numbers behind it and what to try.
 
-Every threshold follows from what a number means, and none from runs that were looked at:
+Every threshold follows from what a number means, and not from runs that were looked at:
 
-* PHI_STEP: a meta-step that changes φ by a tenth of the size that φ is drawn with. Ten of them in
-  one direction, or a hundred in random ones, replace all that φ was.
-* RESPONSE: a first update of which less than one part in a hundred turns round when the gradient
-  does. Such an update does not depend on the direction of descent.
-* GIVEN_BACK: after as many steps again as it was trained for, more than half of what was gained
-  over doing nothing is lost.
-* GIVEN_BACK, of a scale: with updates so many times as large, more than twice as much is gained.
-* BLOWN_UP: a loss that is above doing nothing's by ten times the size of that. No noise does so.
+* PHI_STEP: a meta-step that changes φ by a tenth of the size that φ is drawn with. Ten such steps
+  in one direction, or a hundred in random ones, replace all that φ was.
+* RESPONSE: a first update of which less than one part in a hundred changes sign with the gradient.
+  Such an update does not depend on the direction of descent.
+* GIVEN_BACK: after twice the steps of training, more than half of the gain over doing nothing is
+  lost.
+* GIVEN_BACK, of a scale: with updates larger by that factor, the gain is more than twice as large.
+* BLOWN_UP: a loss above that of doing nothing by ten times the size of the latter. Noise does not
+  do this.
 """
 
 import itertools
@@ -47,9 +48,9 @@ OVERFITTED = "overfitted to its horizon"
 
 
 def diagnose(checkup: Checkup) -> Findings:
-    """Return what is to be said of a run: what ails it first, how far it has come last.
+    """Return the verdicts on a run: first the cause of its trouble, last how far it has come.
 
-    Only the first cause is named: later ones may follow from it, and their remedies with it.
+    Only the first cause is named, because later ones may follow from it, and go with it.
     """
     return Findings(_findings(checkup))
 
@@ -61,9 +62,9 @@ def _findings(checkup: Checkup) -> list[Finding]:
     if checkup.gradient == 0.0:
         return [_flat(exam)]
     settings, cause = list(_settings(checkup)), list(itertools.islice(_causes(checkup), 1))
-    # One function to learn from is learned as well as many.
+    # A single function is learned as well as many, so it explains no failure.
     explained = bool(cause) or any(finding.verdict == SHORT_SIGHTED for finding in settings)
-    # Whatever the cause, what was not finite is counted.
+    # Meta-steps that were not finite are reported, whatever the cause.
     struck = [finding for finding in _nonfinite(checkup) if finding not in cause]
     outcome = [*struck, *(_progress(checkup) if exam is None else _outcome(checkup))]
     return [
@@ -74,11 +75,11 @@ def _findings(checkup: Checkup) -> list[Finding]:
 
 
 def _causes(checkup: Checkup) -> Iterator[Finding]:
-    """Say what ails a run, each before what may follow from it."""
+    """Yield what is wrong with a run, each cause before those that may follow from it."""
     exam, meta_rate = checkup.examination, list(_meta_rate(checkup))
     if exam is not None:
         yield from _first_update(exam)
-    # A change of φ is the meta-rate's; other signs of it may be the scale's.
+    # A large change of φ shows a meta-rate that is too high; its other signs may be the scale's.
     if _largest_phi_step(checkup) > PHI_STEP:
         yield from meta_rate
     yield from _scale(checkup)
@@ -89,7 +90,7 @@ def _causes(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _scale(checkup: Checkup) -> Iterator[Finding]:
-    """Say if updates are too large or too small for f, and which are better."""
+    """Say if updates are too large or too small for f, and which size is better."""
     exam, line = checkup.examination, checkup.metrics[-1] if checkup.metrics else {}
     if exam is None:
         best, start = line.get("best_loss"), line.get("start")
@@ -103,7 +104,7 @@ def _scale(checkup: Checkup) -> Iterator[Finding]:
     own, others = _final(mine), {scale: _final(curves) for scale, curves in exam.rescaled.items()}
     scale = min(others, key=lambda scale: (math.isnan(others[scale]), others[scale]))
     gains = standing(exam.rescaled[scale], exam.rest).sign > 0
-    if not gains:  # The smallest would be the best; the largest that throws nothing away can learn.
+    if not gains:  # The smallest would be best; the largest that does no harm can learn.
         kept = [scale for scale in others if others[scale] - nothing <= _size(exam)]
         scale = max(kept, default=scale)
     curves, best = exam.rescaled[scale], others[scale]
@@ -137,7 +138,7 @@ def _flat(exam: Examination | None) -> Finding:
 
 
 def _settings(checkup: Checkup) -> Iterator[Finding]:
-    """Say what is wrong whatever was learned: one function to learn from, an unroll of one."""
+    """Say what is wrong with the settings: one function to learn from, or an unroll of one."""
     recipe, exam = checkup.recipe, checkup.examination
     if exam is not None and exam.functions == 1:
         yield Finding(
@@ -146,7 +147,7 @@ def _settings(checkup: Checkup) -> Iterator[Finding]:
             "let Problem.sample draw f from its key, or let f draw minibatches; else what was "
             "learned is this function, not how to optimize",
         )
-    # Other estimators carry more than h from segment to segment.
+    # Other estimators hand on more than h from segment to segment.
     if recipe.unroll == 1 < recipe.steps and recipe.estimator.startswith("truncated"):
         yield Finding(
             SHORT_SIGHTED,
@@ -157,7 +158,7 @@ def _settings(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _nonfinite(checkup: Checkup) -> Iterator[Finding]:
-    """Say how many meta-steps of a run that went on were not finite, and what it did."""
+    """Say how many meta-steps of a run that went on were not finite, and what the run did then."""
     recipe, lines = checkup.recipe, checkup.metrics
     counts = [float(line.get("nonfinite") or 0) for line in lines]
     if not sum(counts) > 0:
@@ -179,7 +180,7 @@ def _nonfinite(checkup: Checkup) -> Iterator[Finding]:
 
 
 def _meta_rate(checkup: Checkup) -> Iterator[Finding]:
-    """Say which signs there are of a meta-rate too high."""
+    """Say which signs of too high a meta-rate there are."""
     recipe, lines = checkup.recipe, checkup.metrics
     reasons = []
     if (largest := _largest_phi_step(checkup)) > PHI_STEP:
@@ -196,7 +197,7 @@ def _meta_rate(checkup: Checkup) -> Iterator[Finding]:
         )
     if lines and lines[-1].get("start") is not None:
         last, best = lines[-1]["validation_loss"], lines[-1]["best_loss"]
-        # `not <=` rather than `>`, as the last may be NaN.
+        # `not <=` and not `>`, because the last loss may be NaN.
         if best < lines[-1]["start"] and not last <= lines[-1]["start"]:
             reasons.append(
                 f"the last validation loss, {last:.3g}, is above doing nothing, "
@@ -216,7 +217,7 @@ def _largest_phi_step(checkup: Checkup) -> float:
 
 
 def _first_update(exam: Examination) -> Iterator[Finding]:
-    """Say if the first update does not look at where down is, and if a larger one would help."""
+    """Say if the first update does not depend on the gradient, and if a larger one would."""
     if exam.responses is None or exam.responses[0] >= RESPONSE:
         return
     own_size, size_one = exam.responses
@@ -229,7 +230,7 @@ def _first_update(exam: Examination) -> Iterator[Finding]:
             "gradients are 0 too and training cannot leave the place",
         )
         return
-    # Appendix A sees gradients down to e^−p; three more are a twentieth of these.
+    # Appendix A's preprocessing sees gradients down to e^−p, here a twentieth of their size.
     p = math.ceil(-math.log(max(exam.gradient or 0.0, 1e-300))) + 3
     seen = (
         f"gradients below {exam.threshold:.2g} are disregarded"
@@ -246,12 +247,12 @@ def _first_update(exam: Examination) -> Iterator[Finding]:
 
 
 def _trajectory(checkup: Checkup, exam: Examination) -> Iterator[Finding]:
-    """Say if the best φ diverges within the horizon, or gives back beyond it what it gained."""
+    """Say if the best φ diverges within the horizon, or loses its gain beyond it."""
     if exam.mine is None:
         return
     horizon = exam.rest.shape[1]
     nothing, mine = exam.rest.mean(), exam.mine.mean(0)
-    # `~(… <= …)`, so that NaN is blown up too.
+    # `~(… <= …)`, so that NaN counts as blown up.
     blown_up = ~(mine - nothing <= BLOWN_UP * _size(exam))
     if blown_up[:horizon].any():
         step = int(blown_up.argmax()) + 1
@@ -263,7 +264,7 @@ def _trajectory(checkup: Checkup, exam: Examination) -> Iterator[Finding]:
         return
     at, beyond = (float(final_loss(mine[:end])) for end in (horizon, len(mine)))
     gained = nothing - at
-    # What was gained must be more than chance, or there is nothing to give back.
+    # Only a gain beyond chance can be lost.
     if standing(exam.mine[:, :horizon], exam.rest).sign <= 0 or beyond - at <= GIVEN_BACK * gained:
         return
     lost = np.flatnonzero(~(mine[horizon:] - at <= GIVEN_BACK * gained))
@@ -280,7 +281,7 @@ def _trajectory(checkup: Checkup, exam: Examination) -> Iterator[Finding]:
 
 
 def _progress(checkup: Checkup) -> Iterator[Finding]:
-    """Say how far a run has come by its own log alone."""
+    """Say how far a run has come, from its log alone."""
     if not checkup.metrics or checkup.metrics[-1].get("start") is None:
         return
     line = checkup.metrics[-1]
@@ -314,7 +315,7 @@ def _more(checkup: Checkup) -> str:
     """Say what to try where a run has not learned yet."""
     recipe, lines = checkup.recipe, checkup.metrics
     best = [line["best_loss"] for line in lines]
-    # Falling: the best of the last quarter of the epochs is a new best, and better than nothing.
+    # It still falls if the last quarter of the epochs has a new best that beats doing nothing.
     quarter, start = len(best) // 4, lines[-1].get("start") if lines else None
     if quarter and best[-1] < best[-1 - quarter] and (start is None or best[-1] < start):
         return f"the validation loss still falls: try --epochs {2 * recipe.epochs} in a new folder"
@@ -335,5 +336,5 @@ def _final(curves: Float[np.ndarray, "problems steps"]) -> float:
 
 
 def _size(exam: Examination) -> float:
-    """Return the scale of f: where its mean is near 0, the spread over problems."""
+    """Return the scale of f: its mean, or the spread over problems if the mean is near 0."""
     return max(abs(float(exam.rest.mean())), float(exam.rest.mean(1).std()))

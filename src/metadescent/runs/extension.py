@@ -1,4 +1,4 @@
-"""A run that is to have more epochs than it was begun with."""
+"""More epochs for a run than it was begun with."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ def epochs_of(folder: Path) -> int:
 
 
 def extended(folder: Path, problem: Problem, problem_name: str, plan: Plan) -> str:
-    """Give the run in a folder the epochs of a plan, which are more; say what follows from it."""
+    """Set the larger number of epochs of a plan for the run in a folder; say what follows."""
     before, epochs = epochs_of(folder), plan.recipe.epochs
     with locked(folder):
         check_folder(folder, problem_name, replace(plan.recipe, epochs=before), resume=True)
@@ -41,7 +41,7 @@ def extended(folder: Path, problem: Problem, problem_name: str, plan: Plan) -> s
         config.setdefault("extended", []).append({"epoch": done, "from": before, "to": epochs})
         write_json(folder / CONFIG, config)
     said = f"{folder} is extended from {before} epochs to {epochs} and goes on from epoch {done}"
-    # Nothing else depends on the count: neither what is drawn, nor when patience is out.
+    # Without a decay nothing depends on the number of epochs: neither draws nor patience.
     if plan.recipe.decay == "constant" or not done:
         return f"{said}, as a run begun with {epochs} epochs does."
     return (

@@ -6,7 +6,7 @@ from metadescent import _show
 
 
 class Finding(NamedTuple):
-    """A verdict, the numbers behind it, and what to try (nothing where all is well)."""
+    """A verdict, the numbers behind it, and what to try (empty if all is well)."""
 
     verdict: str
     numbers: str
@@ -17,7 +17,7 @@ class Finding(NamedTuple):
 
 
 class Findings(list[Finding]):
-    """Verdicts in order; a notebook shows them as they stand in a report."""
+    """Verdicts in order; a notebook shows them as a report does."""
 
     def _repr_html_(self) -> str:
         return _show.html(self)

@@ -1,4 +1,4 @@
-"""What a run will take, before it starts: the form of its meta-gradient that fits the memory."""
+"""What a run will need, before it starts: the form of its meta-gradient that fits the memory."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from metadescent.runs.recipe import Recipe, recipe_from
 
 
 class Prediction(NamedTuple):
-    """What a run is predicted to take, in bytes.
+    """What a run is predicted to need, in bytes.
 
     form        how the meta-gradient is computed
     held        what the process holds before the first epoch
@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
 
     @property
     def peak(self) -> int:
-        """Return the largest amount that the process will hold at once."""
+        """Return the most that the process will hold at once."""
         return self.held + max(self.epoch, self.validation)
 
     @property
@@ -63,7 +63,7 @@ def fitted(
     budget: int | float = math.inf,
     spread: Spread | None = None,
 ) -> Plan:
-    """Return the plan in the first form that fits the budget, having said what that will take."""
+    """Return the plan in the first form that fits the budget; say what the run will need."""
     check_free(folder, resume)
     _ = plan.initial_state  # read for its error
     try_rule(plan.m, problem)
@@ -79,7 +79,7 @@ def fitted(
             return candidate
         tried.append((prediction, candidate))
         if prediction.held + prediction.validation > budget:
-            break  # No form changes these.
+            break  # other forms do not change these
     leanest, candidate = min(tried, key=lambda pair: pair[0].peak)
     tries = [_budget_flag(1.1 * leanest.peak), *remedies(leanest, budget, candidate.recipe)]
     raise UserError(
@@ -90,12 +90,12 @@ def fitted(
 
 
 def _candidates(folder: Path, plan: Plan, *, pick: bool) -> list[Plan]:
-    """Return the plan in the forms that a run may take, the quickest first."""
+    """Return the plan in each form that the run may take, the quickest first."""
     recipe = plan.recipe
     if recipe.form != "auto":
         return [plan]
     if (folder / CONFIG).exists():
-        # A run that was begun keeps its form, whatever the memory is now.
+        # A run that was begun keeps its form, however much memory there is now.
         begun = recipe_from(read_config(folder)["recipe"], folder / CONFIG)
         return [plan_of(replace(recipe, form=begun.form))]
     if not pick or not isinstance(plan.estimator, Truncated):
@@ -113,27 +113,27 @@ def predict(
     resume: bool,
     spread: Spread | None = None,
 ) -> Prediction | None:
-    """Return what `train` with the same arguments will take; None if nothing is left to do.
+    """Return what `train` with the same arguments will need; None if nothing is left to do.
 
-    This compiles the run's programs, which `train` then finds compiled, and writes nothing.
+    This compiles the run's programs, so that `train` need not, and writes nothing.
     """
     check_folder(folder, problem_name, plan.recipe, resume)
     if (folder / CONFIG).exists():
         origin = origin_of(problem, plan.m, plan.estimator, plan.recipe.unroll)
         check_origin(folder, origin, warn=lambda _: None)
     state = plan.initial_state
-    # `train` will warn of a checkpoint that is damaged, and of other versions.
+    # No warnings here: `train` will warn of a damaged checkpoint, and of other versions.
     state = load_checkpoint(folder / CHECKPOINTS, state, warn=lambda _: None) or state
     if is_over(state, plan.recipe):
         return None
     epoch, validation = footprint(
         state, problem, plan.recipe, plan.estimator, plan.meta_optimizer, spread
     )
-    device = jax.local_devices()[0].memory_stats()  # None of a CPU
+    device = jax.local_devices()[0].memory_stats()  # None on a CPU
     if device:
         limit = device["bytes_limit"]
         return Prediction(plan.form, device["bytes_in_use"], epoch, validation, limit)
-    # A CPU's memory is the process's own, and that of all its devices.
+    # On a CPU the devices share the memory of the process.
     held = resident()
     if spread:
         epoch, validation = (len(spread.mesh.local_devices) * x for x in (epoch, validation))
@@ -141,8 +141,8 @@ def predict(
 
 
 def remedies(prediction: Prediction, limit: int | float, recipe: Recipe) -> list[str]:
-    """Return flags that are likely to bring a run below a limit, by the program that takes more."""
-    # Not all of what a program takes goes with these numbers; hence the tenth.
+    """Return flags that probably bring a run below a limit, for the program that needs more."""
+    # The tenth is a reserve: not all of the memory is proportional to these numbers.
     share = 0.9 * (limit - prediction.held) / (prediction.peak - prediction.held)
     if prediction.program == "validation":
         sizes = {"validation-problems": int(share * recipe.validation_problems)}
@@ -157,14 +157,14 @@ def remedies(prediction: Prediction, limit: int | float, recipe: Recipe) -> list
 
 
 def _say(prediction: Prediction, plan: Plan, say: Callable[[str], object]) -> None:
-    """Tell what a run will take and, where that is more than there is, what to change."""
+    """Tell what a run will need and, if that is too much, what to change."""
     limit = prediction.available
     of = "" if limit == math.inf else f", {format_bytes(limit)} available"
     say(f"Predicted peak memory {format_bytes(prediction.peak)} ({prediction.form}){of}.")
     if prediction.peak <= limit:
         return
     tries = remedies(prediction, limit, plan.recipe)
-    # Another form would help the meta-gradient alone.
+    # Another form would only help if the meta-gradient is what needs more.
     if plan.recipe.form == "auto" and prediction.program == "the meta-gradient":
         tries = [_budget_flag(0.9 * limit), *tries]
     say(

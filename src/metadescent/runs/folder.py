@@ -1,4 +1,4 @@
-"""The folder of a run: what lies in it, which run it holds, and whether it may be had; no JAX.
+"""The folder of a run: its files, which run it holds, and whether it can be used; no JAX.
 
 config.json             the problem, the recipe, the origin, and by how much it was extended
 metrics.jsonl           one line an epoch
@@ -47,22 +47,22 @@ RUN_ID = "run-id"
 CHECKPOINT = r"epoch-\d{6,}\.safetensors"
 """The names of checkpoints, as a regular expression."""
 OWN = (CONFIG, OPTIMIZER, METRICS, STOPPED, RESULT, CHOICE, TABLE, RUN_ID)
-"""What a run writes in its folder, be it there or not; its checkpoints lie below."""
+"""The files that a run may write into its folder; checkpoints are in a folder below."""
 _NAMES = "|".join(map(re.escape, OWN))
 
 
 def resumption(folder: Path) -> str:
-    """Return the command that goes on with the run in a folder, wherever it is typed."""
+    """Return the command that goes on with the run in a folder, from whatever place it is typed."""
     return f"metadescent train --resume {shlex.quote(str(folder))}"
 
 
 def check_free(folder: Path, resume: bool, *, member: bool = False) -> None:
-    """Raise a UserError if the folder cannot be had, or holds a run that is not to be resumed."""
+    """Raise a UserError if the folder cannot be used, or holds a run that is not to be resumed."""
     if is_file(folder):
         raise UserError(f"{folder} is a file and a run is a folder; choose another place")
     begun = is_file(folder / CONFIG) or is_file(folder / CHOICE)
     if begun and not resume:
-        # A member of several runs goes on with the others.
+        # A member of several runs is resumed together with the others.
         how = "the same words and --resume" if member else resumption(folder)
         raise UserError(
             f"{folder} already holds a run; go on with it by {how} or choose another folder"
@@ -73,17 +73,17 @@ def check_free(folder: Path, resume: bool, *, member: bool = False) -> None:
             "is; move it or choose another folder"
         )
     check_writable(folder)
-    # All that will be written, now: later it would cost an epoch.
+    # Every place is checked now, because a failure later would cost an epoch.
     check_writable(folder / CHECKPOINTS)
     check_own([*own_files(folder), *_kept(folder)])
 
 
 def check_kept(folder: Path, members: Sequence[Path], resume: bool) -> None:
-    """Raise a UserError if a folder for several runs, and the best of them, cannot be had."""
+    """Raise a UserError if a folder for several runs, and the best of them, cannot be used."""
     for member in members:
         check_free(member, resume, member=True)
     begun = resume and any(is_file(member / CONFIG) for member in members)
-    # Its optimizer is theirs to replace only if they are there and no run of its own is.
+    # The runs may replace the folder's optimizer only if they exist and the folder has no own run.
     if is_file(folder / CONFIG) or not begun:
         check_free(folder, resume=False)
 
@@ -94,7 +94,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def own_files(folder: Path) -> list[Path]:
-    """Return what a run writes in a folder, be it there or not; its checkpoints lie below."""
+    """Return the files that a run may write into a folder, but for its checkpoints below."""
     return [folder / name for name in OWN]
 
 
@@ -119,12 +119,12 @@ def check_folder(folder: Path, problem_name: str, recipe: Recipe, resume: bool) 
 def claim(
     folder: Path, problem_name: str, recipe: Recipe, resume: bool, origin: dict[str, Any]
 ) -> None:
-    """Make a folder that this process holds the run's, having removed what a crash left half."""
-    # Files of a run that never got their name; other hidden files, here and below, are another's.
+    """Give the run a folder that this process holds; remove what a crash left unfinished."""
+    # Only unfinished files of a run are removed; other hidden files belong to somebody else.
     for place, names in ((folder, _NAMES), (folder / CHECKPOINTS, CHECKPOINT)):
         for left_over in left_overs(place, names):
             left_over.unlink(missing_ok=True)
-    # Again: before the lock was had, another process may have begun a run.
+    # Checked again, as another process may have begun a run before this one had the lock.
     check_folder(folder, problem_name, recipe, resume)
     if not (folder / CONFIG).exists():
         config = {"problem": problem_name, "recipe": asdict(recipe), "origin": origin}
@@ -132,20 +132,20 @@ def claim(
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a run's folder says it is: its problem's name, its recipe, and its origin."""
+    """Return what a run's folder says of it: its problem's name, its recipe, and its origin."""
     if lost := as_path(folder):
         raise UserError(
             f"{lost} is no run folder, and on the Hub is no log of a run; try metadescent evaluate "
             f"{lost}, or name the folder that it was trained in"
         )
     try:
-        # A pipe would be waited for.
+        # Reading a pipe would wait.
         if not is_file(folder / CONFIG):
             raise FileNotFoundError
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except PermissionError as error:
         raise read_error(folder / CONFIG, error) from error
-    # RecursionError: brackets within brackets, a hundred thousand deep.
+    # A RecursionError comes from brackets that are nested a hundred thousand deep.
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{folder} is not a run folder: its {CONFIG} is missing or damaged"
@@ -161,7 +161,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_choice(folder: Path) -> dict[str, Any] | None:
-    """Return what a folder's choice of a recipe has come to, None if none was begun."""
+    """Return the journal of a folder's choice of a recipe, None if none was begun."""
     path = folder / CHOICE
     if not is_file(path):
         return None
@@ -183,7 +183,7 @@ _TABLES = ("look", "starts", "trials", "trial_plan", "sessions", "recipe")
 
 
 def _is_choice(kept: Any) -> bool:
-    """Tell whether what a journal holds is of the right kinds; its tables are looked into later."""
+    """Tell whether a journal's values are of the right kinds; its tables are checked later."""
     asked, plan = kept["asked"], kept.get("trial_plan", {"seconds": 0, "until": 0})
     ends = [kept[name] for name in ("best", "kept") if name in kept]
     numbers = [kept.get("seconds", 0), plan["seconds"], plan["until"], *(r for _, r in ends)]
@@ -214,7 +214,7 @@ def _are_extensions(extended: Any) -> bool:
 
 
 def config_here(folder: Path) -> dict[str, Any]:
-    """Return `read_config`'s, in which files are named so that they are found from this folder."""
+    """Return the configuration of a run, with its files named as they are found from here."""
     config = read_config(folder)
     home = _home(config)
     if home == Path.cwd():
@@ -224,13 +224,13 @@ def config_here(folder: Path) -> dict[str, Any]:
 
 
 def _home(config: dict[str, Any]) -> Path:
-    """Return the folder that a run was begun in; of older versions this one."""
+    """Return the folder that a run was begun in; for older versions the current one."""
     return Path((config.get("origin") or {}).get("folder") or Path.cwd())
 
 
 def differences(config: dict[str, Any], problem: str, recipe: Recipe) -> list[tuple[str, Any, Any]]:
-    """Return what differs between a folder's configuration and another: name, its, the other's."""
-    # A choice that the run's own version did not have yet is at its default.
+    """Return what two configurations differ in: the name, the folder's value, the other's."""
+    # A choice that the version of the run did not have yet is at its default.
     begun = {"problem": config["problem"], **asdict(Recipe()), **config["recipe"]}
     asked = {"problem": problem, **asdict(recipe)}
     home = _home(config)

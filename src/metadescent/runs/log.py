@@ -1,4 +1,4 @@
-"""What a run has logged, read and checked line by line, whoever wrote it; no JAX."""
+"""The log of a run, read and checked line by line, whoever wrote it; no JAX."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ from metadescent._files import is_file, read_bytes, read_error
 from metadescent.runs.folder import METRICS, STOPPED
 from metadescent.runs.recipe import is_a
 
-# The others came with later versions, and may be missing from a log.
+# The other numbers came with later versions, and may be missing from a log.
 _NEEDED = ("epoch", "meta_loss", "gradient_norm", "validation_loss", "best_loss", "seconds")
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Return what a run has logged, a dictionary of numbers an epoch."""
+    """Return the log of a run, a dictionary of numbers for each epoch."""
     path = folder / METRICS
     if not is_file(path):
         return []
@@ -32,7 +32,7 @@ def read_stopped(folder: Path) -> dict[str, Any] | None:
         return {name: int(place[name]) for name in ("epoch", "meta_step")}
     except PermissionError as error:
         raise read_error(path, error) from error
-    # OverflowError: JSON's Infinity is a float, and no int.
+    # OverflowError: Infinity in JSON is a float that no int holds.
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged: whole numbers as epoch and meta_step are expected; remove it"
@@ -57,5 +57,5 @@ def _line(path: Path, number: int, text: bytes) -> dict[str, Any]:
 def _is_measured(name: str, value: Any) -> bool:
     if name == "gradient_norms":
         return isinstance(value, list) and all(is_a(norm, float) for norm in value)
-    # null is what JSON has for a vital that there was none of.
+    # JSON has null for a vital that could not be measured.
     return value is None or is_a(value, float)

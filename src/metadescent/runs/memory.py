@@ -14,7 +14,7 @@ from metadescent._errors import UserError
 
 
 def parse_bytes(text: str) -> int:
-    """Return the size that a text such as 500 MB, 2GiB or 2G, which is the same, states."""
+    """Return the size that a text such as 500 MB, 2GiB or 2G (the same as 2GiB) states."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(?:([KMGT]?)(i?)B?)", text.strip(), re.IGNORECASE)
     if not match or (match[3] and not match[2]):
         raise UserError(f"{text!r} is no amount of memory; try 2GiB or 500MB")
@@ -27,7 +27,7 @@ def parse_bytes(text: str) -> int:
 
 
 def resident() -> int:
-    """Return what this process holds now; where the system does not tell, its peak so far, or 0."""
+    """Return what this process holds now; if the system does not tell, its peak so far, or 0."""
     try:
         return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf(
             "SC_PAGE_SIZE"
@@ -44,15 +44,15 @@ def resident() -> int:
 
 
 def available(held: int, root: Path = Path("/")) -> int | float:
-    """Return how much a process that holds `held` may hold in all, infinite where nothing tells.
+    """Return how much a process that holds `held` may hold in all, infinite if nothing limits it.
 
-    That is the least of what it holds and what is free, and the limits of the control groups that
-    it is in. `root` is where /proc and /sys are found.
+    It is the least of two: what it holds plus what is free, and the limits of its control groups.
+    `root` is where /proc and /sys are.
     """
     limits = list(_group_limits(root))
     free = re.search(r"^MemAvailable:\s+(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
     if free:
-        # What can be had without swapping, which counts caches that the system would give up.
+        # The memory that is free without swapping includes caches that the system would give up.
         limits.append(held + 1024 * int(free[1]))
     elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -69,17 +69,17 @@ def _group_limits(root: Path) -> Iterator[int]:
             folder, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
         else:
             continue
-        # A group is bound by the limits of those around it, too.
+        # The limits of the outer groups hold for a group, too.
         inner = PurePosixPath(path.lstrip("/"))
         for group in (inner, *inner.parents):
             limit = _read(folder / group / name).strip()
-            # Version 2 writes "max" where there is none.
+            # Version 2 writes "max" if there is no limit.
             if limit.isdigit():
                 yield int(limit)
 
 
 def _read(path: Path) -> str:
-    """Return what a file says, nothing where it is not there or may not be read."""
+    """Return what a file says, nothing if it is absent or may not be read."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""One line of a run's log: what an epoch had to show, as numbers."""
+"""One line of a run's log: the numbers of an epoch."""
 
 import math
 from collections.abc import Callable
@@ -19,16 +19,16 @@ def nonfinite(info: MetaInfo) -> Bool[np.ndarray, "episodes segments"]:
 
 
 def line_of(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) -> dict[str, Any]:
-    """Return what `metrics.jsonl` has of an epoch.
+    """Return the line of `metrics.jsonl` for an epoch.
 
-    Means and medians are over the meta-steps that were finite, and NaN where none was; `nonfinite`
-    counts the others. `restarted` is 1 where φ went back to the best for their sake.
+    Means and medians are over the meta-steps that were finite, and NaN if none was; `nonfinite`
+    counts the others. `restarted` is 1 if φ went back to the best because of them.
     """
     broken = nonfinite(info)
     losses, norms = (
         np.where(broken, np.nan, np.asarray(x)) for x in (info.meta_losses, info.gradient_norms)
     )
-    # The last segment of the horizon, as training saw it and as validation did.
+    # The last segment of the horizon, which training has losses of as validation does.
     last = info.validation[recipe.steps - recipe.unroll : recipe.steps]
     vitals = {name: float(value) for name, value in info.vitals._asdict().items()}
     return {
@@ -44,7 +44,7 @@ def line_of(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) ->
         "validation_loss": float(info.validation_loss),
         "validation_sum": float(info.validation.sum()),
         "training_end": _of(np.mean, losses[:, -1]),
-        # A validation of fewer steps than the horizon has no such segment.
+        # None, if the validation has fewer steps than the horizon.
         "validation_end": float(last.mean()) if len(last) == recipe.unroll else None,
         **{name: value if math.isfinite(value) else None for name, value in vitals.items()},
         "best_loss": float(state.best_loss),
@@ -53,7 +53,7 @@ def line_of(state: MetaState, info: MetaInfo, recipe: Recipe, seconds: float) ->
 
 
 def nonfinite_note(line: dict[str, Any]) -> str:
-    """Return what a person should hear of an epoch's meta-steps that were not finite, if any."""
+    """Return a note on an epoch's meta-steps that were not finite, empty if all were finite."""
     if not line["nonfinite"]:
         return ""
     outcome = "; φ goes back to the best" if line["restarted"] else " and left out"
@@ -62,6 +62,6 @@ def nonfinite_note(line: dict[str, Any]) -> str:
 
 
 def _of(summary: Callable[[np.ndarray], Any], values: np.ndarray) -> float:
-    """Return a summary of the finite values alone, NaN where there is none."""
+    """Return a summary of the finite values alone, NaN if there is none."""
     finite = values[np.isfinite(values)]
     return float(summary(finite)) if finite.size else math.nan

@@ -1,4 +1,4 @@
-"""What the choices of a recipe name, whatever folder they were written in, and however; no JAX."""
+"""The names in a recipe's choices, independent of the folder and the way of writing; no JAX."""
 
 import hashlib
 import os
@@ -12,14 +12,14 @@ from metadescent._spec import parse, renamed
 
 SPECIFICATIONS = ("problem", "optimizer", "estimator", "logger")
 LONGEST = 100
-"""Bytes of a folder's name, of which filesystems take 255 and some, encrypted, 143."""
+"""Bytes of a folder's name. Filesystems allow 255 and some, if encrypted, only 143."""
 RESERVED = re.compile(r"(con|prn|aux|nul|(com|lpt)[\d¹²³]|conin\$|conout\$)(\.|$)", re.IGNORECASE)
-"""Names that Windows keeps for devices, whatever follows a dot."""
+"""Names that Windows reserves for devices, with any suffix."""
 
 
 def folder_name(spec: str) -> str:
-    """Return a name for the folder of what a specification names, as every filesystem takes it."""
-    # Nor need a shell quote it: mnist(hidden=(20, 20)) + convex is mnist-hidden=20-20+convex.
+    """Return a folder's name for a specification that every filesystem accepts."""
+    # A shell need not quote it: mnist(hidden=(20, 20)) + convex is mnist-hidden=20-20+convex.
     name = re.sub(r"\)*\s*\+\s*", "+", re.sub(r"['\"]|(?<==)[(\[{]", "", spec))
     name = re.sub(r"[^\w.=+-]+", "-", name)
     name = re.sub(r"^[-.]+|[-.]+$", "", name) or "run"
@@ -31,7 +31,7 @@ def folder_name(spec: str) -> str:
 
 
 def absolute(name: str, value: Any, home: Path) -> Any:
-    """Return a choice with the whole path of what it names, where that lies in `home`."""
+    """Return a choice with the whole path of the file that it names, if that is in `home`."""
     if name == "init" and isinstance(value, str) and value:
         path = home / os.path.expanduser(value)
         return str(path.resolve()) if os.path.exists(path) else value
@@ -41,7 +41,7 @@ def absolute(name: str, value: Any, home: Path) -> Any:
 
 
 def canonical(name: str, value: Any, home: Path) -> Any:
-    """Return a choice so that two are equal if they name the same."""
+    """Return a choice in a form in which two are equal if they name the same thing."""
     try:
         value = absolute(name, absolute(name, value, home), Path.cwd())
         named = name in SPECIFICATIONS and isinstance(value, str)
@@ -51,7 +51,7 @@ def canonical(name: str, value: Any, home: Path) -> Any:
 
 
 def _by_content(name: str) -> str:
-    """Return a name with the digest of its file, which may lie elsewhere now, for the path."""
+    """Return a name with the digest of its file in place of the path, as files may move."""
     place, _, attribute = name.rpartition(":")
     if not os.path.isfile(place):
         return name
@@ -59,7 +59,7 @@ def _by_content(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a tree in which lists are as tuples, and names in any order."""
+    """Return a tree with tuples for lists, and with names in a fixed order."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     return [*map(_plain, value)] if isinstance(value, list | tuple) else value

@@ -1,6 +1,6 @@
-"""What a run was begun from, beside its recipe: where, by which settings, on which f and data.
+"""What a run was begun from, beside its recipe: folder, settings, versions, f and data.
 
-Without it losses before a stop and after it may be of different things.
+Without this, losses before and after a stop might belong to different functions.
 """
 
 import warnings
@@ -28,7 +28,7 @@ SETTINGS = (
     "jax_random_seed_offset",
     "jax_default_matmul_precision",
 )
-"""Those of JAX on which the numbers that are drawn, and computed, depend."""
+"""Settings of JAX on which the numbers that are drawn and computed depend."""
 KEPT = {
     "data": "the data of f are others than those that",
     "f": "f is another function than the one that",
@@ -40,14 +40,14 @@ KEPT = {
 def origin_of(
     problem: Problem, m: LearnedOptimizer, estimator: Estimator | None = None, unroll: int = 1
 ) -> dict[str, Any]:
-    """Return what a run keeps of where it began."""
+    """Return what a run notes of its origin."""
 
     def estimate(key: PRNGKeyArray, problem: Problem, m: LearnedOptimizer) -> PyTree:
         assert estimator is not None
         begun = estimator.begin(m, problem, key)
         return estimator.estimate(m, problem, begun, key, jnp.ones(unroll))
 
-    # What the package's own compute goes by its version.
+    # The version stands for what the package's own estimators compute.
     is_ours = estimator is None or not any(outsiders(estimator))
     programs = {} if is_ours else {"estimator": estimate}
     return {
@@ -61,9 +61,9 @@ def origin_of(
 def check_origin(
     folder: Path, origin: dict[str, Any], warn: Callable[[str], object] = warnings.warn
 ) -> None:
-    """Raise a UserError if the run in a folder, if there is one, was begun from something else."""
+    """Raise a UserError if the run in a folder, if it holds one, has another origin."""
     begun = read_config(folder).get("origin") if (folder / CONFIG).exists() else None
-    # A run of an older version does not say.
+    # Older versions did not note the origin of a run.
     if begun:
         compare_origins(folder, begun, origin, warn)
 
@@ -74,7 +74,7 @@ def compare_origins(
     origin: dict[str, Any],
     warn: Callable[[str], object] = warnings.warn,
 ) -> None:
-    """Raise a UserError if what was begun in a folder was begun from something else."""
+    """Raise a UserError if the origin noted in a folder is another one."""
     elsewhere = f"go on in another folder by --init {folder}"
     for name, value in origin["settings"].items():
         before = begun.get("settings", {}).get(name, value)
@@ -92,7 +92,7 @@ def compare_origins(
     if changes:
         warn(f"{folder} was begun by {' and '.join(changes)}, which may compute otherwise")
     for name, other in KEPT.items():
-        # Versions write the same program in other words.
+        # Another version may write the same program in other words.
         comparable = name == "data" or not changes
         if comparable and begun.get(name, origin.get(name)) != origin.get(name):
             raise UserError(f"{other} {folder} was begun with; restore what was, or {elsewhere}")

@@ -1,4 +1,4 @@
-"""The outcome of a comparison in one sentence: who won, by how much, and who was trained for it."""
+"""The outcome of a comparison in a sentence: who won, by how much, and what training there was."""
 
 import math
 import re
@@ -38,29 +38,29 @@ def outcome_of(comparison: Comparison, name: str, training: str) -> str:
 
 
 def not_ahead_of(signs: Mapping[str, int]) -> str:
-    """Return whom an optimizer is behind and whom it is level with, nothing if it is ahead."""
+    """Return whom an optimizer is behind or level with; empty if it is ahead of all."""
     places = (("behind", -1), ("level with", 0))
     named = [(word, [other for other in signs if signs[other] == sign]) for word, sign in places]
     return " and ".join(f"{word} {_listed(others)}" for word, others in named if others)
 
 
 def takes_searches(name: str) -> bool:
-    """Tell whether a name is that of a baseline that searches along a line."""
+    """Tell whether a name is that of a baseline with a line search."""
     return name in BASELINES and BASELINES[name].searches_along_line
 
 
 def times(speed_up: float | None) -> str:
-    """Write a speed-up, of which 0 is never."""
+    """Write a speed-up; 0 means never."""
     return "never" if speed_up == 0 else figure(speed_up)
 
 
 def figure(value: float | None, otherwise: str = "–") -> str:
-    """Write a number, or something else where it is not finite and says nothing."""
+    """Write a number; something else, if the number is not finite or None."""
     return number(value) if value is not None and math.isfinite(value) else otherwise
 
 
 def beside(comparison: Comparison, name: str) -> str:
-    """Return how fast an optimizer gets to the reference's final loss, and where it ends."""
+    """Return how fast an optimizer reaches the reference's final loss, and where it ends."""
     best, speed_up = comparison.reference, comparison.speed_up(name)
     sign, losses = comparison.beside(best) if best else ("", {name: math.nan})
     loss = losses[name]
@@ -78,7 +78,7 @@ def beside(comparison: Comparison, name: str) -> str:
 
 
 def training_of(optimizer: str | Path, problem: str, name: str) -> str:
-    """Return what is known of what an optimizer was trained on, beside a problem."""
+    """Return what is known of an optimizer's training, in relation to a problem."""
     card = read_card(zoo.path(optimizer))
     trained_on, chosen_on = card.get("trained_on"), card.get("chosen_on")
     if chosen_on and not trained_on:
@@ -95,7 +95,7 @@ def training_of(optimizer: str | Path, problem: str, name: str) -> str:
 
 
 def untrained_on(problem: str) -> str:
-    """Return what φ has to do with a problem that no training on was of use for."""
+    """Return a sentence on a φ that no training on a problem improved."""
     return f"it is as it begins, which no training on {problem} improved on"
 
 

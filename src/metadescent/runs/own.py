@@ -1,4 +1,4 @@
-"""Optimizers as files, of which those of one's own runs may be of a class of one's own."""
+"""Optimizers as files; those of the user's own runs may be of a class of the user's own."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ from metadescent.zoo.hub_names import on_hub
 def load(name: str | Path, *, trust: bool = False) -> LearnedOptimizer:
     """Return an optimizer by its name, file or run folder, or from the Hub.
 
-    A file by itself may not say which code to run. The configuration of the run that it lies in
-    may, as it does for `train --resume`, and so may whoever trusts the file.
+    A file by itself may not say which code to run. The configuration of its run may, as it does for
+    `train --resume`, and so may a user who trusts the file.
     """
     path = zoo.path(name)
     spec = read_card(path)["optimizer"]
     if not any(":" in call.name for call in calls(parse(spec))):
         return zoo.load(path)
-    # What lies beside a file from the Hub is a stranger's too, and no run of one's own.
+    # Files next to a file from the Hub are a stranger's too, and not a run of the user's.
     run = None if on_hub(name) else _named_by_run(path.parent, spec)
     named = run or (spec if trust else None)
     if named is None:
@@ -34,8 +34,8 @@ def load(name: str | Path, *, trust: bool = False) -> LearnedOptimizer:
 
 
 def _named_by_run(folder: Path, spec: str) -> str | None:
-    """Return what a run calls the optimizer of this specification, as it is found from here."""
-    # What several seeds or stages have left lies in the folder of them all.
+    """Return the name by which a run has the optimizer of this specification, as seen from here."""
+    # The folder of several seeds or stages has the best optimizer of all of them.
     for run in (folder, *sorted(path.parent for path in folder.glob(f"*/{CONFIG}"))):
         if (run / CONFIG).is_file() and read_config(run)["recipe"].get("optimizer") == spec:
             return config_here(run)["recipe"]["optimizer"]

@@ -1,7 +1,7 @@
-"""One page of HTML on a run, which needs nothing but itself: no network, no other file, no script.
+"""A self-contained page of HTML on a run: no network, no other file, no script.
 
-Pictures lie in the page as data, as SVG where that is small and as PNG where it is not. The page
-reads on a phone: one column, tables that scroll for themselves, pictures as wide as the screen.
+The page holds its pictures as data: as SVG if that is small, else as PNG. It is readable on a
+phone: it has one column, tables scroll on their own, and pictures are as wide as the screen.
 """
 
 import base64
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 SMALL = 120_000
-"""An SVG of at most so many bytes is kept; a larger one becomes a PNG."""
+"""The most bytes of an SVG; a larger picture becomes a PNG."""
 
 
 PIXELS = 144
-"""An inch of a figure: its 8 points are then the 16 pixels of the text around it."""
+"""Pixels for an inch of a figure, so that its 8 points are the page's 16 pixels."""
 
 
 class Table(NamedTuple):
-    """A table: its first column holds names, the others figures."""
+    """A table: its first column has names, the others have figures."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
 
 class Image(NamedTuple):
-    """A picture, and what it shows in words."""
+    """A picture, and its caption."""
 
     figure: "matplotlib.figure.Figure"
     caption: str
@@ -42,7 +42,7 @@ class Image(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """A PNG file, and what it shows in words."""
+    """A PNG file, and its caption."""
 
     content: bytes
     caption: str
@@ -52,14 +52,14 @@ Part = Table | Image | Picture | Finding | str
 
 
 class Section(NamedTuple):
-    """A heading and what stands under it, in order."""
+    """A heading, and the parts below it in order."""
 
     heading: str
     parts: Sequence[Part]
 
 
 def render_page(title: str, lead: str, sections: Sequence[Section]) -> str:
-    """Return the page; what it holds is text and never markup."""
+    """Return the page; texts are escaped and never read as markup."""
     body = "\n".join(_section(section) for section in sections)
     return _PAGE.substitute(title=escape(title), lead=escape(lead), body=body)
 
@@ -70,7 +70,7 @@ def _section(section: Section) -> str:
 
 
 def render_part(part: Part) -> str:
-    """Return a part of a page; what it holds is text and never markup."""
+    """Return a part of a page; texts are escaped and never read as markup."""
     if isinstance(part, Table):
         return _table(part)
     if isinstance(part, Image):
@@ -84,7 +84,7 @@ def render_part(part: Part) -> str:
 
 
 def _prose(text: str) -> str:
-    """Return text in which no flag is broken, as browsers would after its hyphens."""
+    """Return text that browsers do not break after the hyphens of a flag."""
     return re.sub(r"--[\w-]+", r'<span style="white-space: nowrap">\g<0></span>', escape(text))
 
 
@@ -105,11 +105,11 @@ def _table(table: Table) -> str:
 def _image(image: Image) -> str:
     style = image.style
     content, kind = render(image.figure, ".svg", style=style), "image/svg+xml"
-    # A grid of many panels is megabytes of SVG.
+    # The SVG of a grid of many panels has megabytes.
     if len(content) > SMALL:
         content, kind = render(image.figure, ".png", 130, style), "image/png"
     data = base64.b64encode(content).decode()
-    # So many pixels that the figure's text is as large as the page's, if there is room.
+    # This makes the text of the figure as large as the page's, if there is room.
     width, height = (round(PIXELS * inches) for inches in image.figure.get_size_inches())
     wide = 'class="wide" ' if width > 600 else ""
     attributes = f'{wide}width="{width}" height="{height}" src="data:{kind};base64,{data}"'

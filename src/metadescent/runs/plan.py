@@ -1,4 +1,4 @@
-"""What a recipe means: all that a run is computed from, made once and handed on."""
+"""The meaning of a recipe: everything that a run is computed from, made once and handed on."""
 
 import functools
 from dataclasses import dataclass, replace
@@ -29,15 +29,15 @@ from metadescent.zoo.file import load
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is computed from, as `plan_of` makes it of a recipe.
+    """Everything that a run is computed from, as `plan_of` makes it from a recipe.
 
-    recipe          the schedule too
-    m               the optimizer with the φ that training starts from
+    recipe          with the schedule
+    m               the optimizer, with the φ that training starts from
     estimator       of the meta-gradient
-    form            how the meta-gradient is computed, or the name of an estimator of one form
+    form            how the meta-gradient is computed; the estimator's name if it has one form
     meta_optimizer  what updates φ: Adam behind a clip
     weights         w_1 … w_T of equation 3
-    key             that of all that the run draws after φ
+    key             of everything that the run draws after φ
     """
 
     recipe: Recipe
@@ -64,11 +64,11 @@ class Plan:
 
 
 def plan_of(recipe: Recipe) -> Plan:
-    """Return what a recipe means: each part is made here, once, and handed on.
+    """Return the plan of a recipe: each part is made here, once, and handed on.
 
     Raises:
-        UserError: if its numbers do not fit together, what it names is not there, or its form does
-            not suit its optimizer.
+        UserError: if its numbers do not fit together, a name in it is unknown, or its form does not
+            suit its optimizer.
 
     Example:
         >>> plan = plan_of(Recipe(optimizer="lstm(layers=(4,))", steps=4, unroll=2, weigh_from=3))
@@ -76,7 +76,7 @@ def plan_of(recipe: Recipe) -> Plan:
         ('two-phase', [0.0, 0.0, 0.0, 1.0], (4,))
     """
     recipe.check_horizon()
-    # What a run is resumed from, and its card is written from, does not change on the Hub.
+    # The name is pinned, because what a run was begun from must not change on the Hub.
     recipe = replace(recipe, init=str(pinned(recipe.init)))
     m = initial_optimizer(recipe)
     estimator = make_estimator(recipe.estimator, **recipe.estimator_options)
@@ -90,14 +90,14 @@ def plan_of(recipe: Recipe) -> Plan:
         estimator=estimator,
         form=form,
         meta_optimizer=_meta_optimizer(recipe),
-        # w_t is 0 or 1.
+        # Each w_t is 0 or 1.
         weights=(jnp.arange(recipe.steps) >= recipe.weigh_from).astype(float),
         key=_keys(recipe)[1],
     )
 
 
 def _meta_optimizer(recipe: Recipe) -> optax.GradientTransformation:
-    """Return Adam behind a clip: the same object each time, so that runs alike share programs."""
+    """Return Adam behind a clip; equal recipes get the same object, and so share programs."""
     return _clipped_adam(recipe.clip, recipe.meta_rate, *_decay(recipe))
 
 
@@ -110,12 +110,12 @@ def _clipped_adam(
 
 
 def _meta_rate(recipe: Recipe) -> optax.Schedule:
-    """Return a rate that is constant at first, or all the time, and then half a cosine."""
+    """Return a rate that is constant at first, or all the time, and then falls as half a cosine."""
     return _schedule(recipe.meta_rate, *_decay(recipe))
 
 
 def _decay(recipe: Recipe) -> tuple[int, int]:
-    """Return updates before the rate goes down, and those over which it does, 0 if it stays."""
+    """Return the updates before the rate falls, and those while it falls; 0 if it is constant."""
     held = min(recipe.hold * recipe.updates_per_epoch, recipe.updates)
     return (0, 0) if recipe.decay == "constant" else (held, recipe.updates - held)
 
@@ -131,10 +131,10 @@ def _schedule(meta_rate: float, held: int, updates: int) -> optax.Schedule:
 def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     """Return m with the φ that training starts from: that of `recipe.init`, or a fresh draw.
 
-    What the recipe names may differ from what `recipe.init` holds in options that do not shape φ,
-    such as the scale of the output. It may be a partition where `recipe.init` is not: then every
-    learned group starts from that φ. It may be a chain where `recipe.init` is not: then its first
-    rule starts from that φ, and the others as drawn.
+    The recipe's optimizer may differ from the one in `recipe.init` in options that do not shape φ,
+    such as the scale of the output. If only the recipe's is a partition, every learned group starts
+    from that φ. If only the recipe's is a chain, its first rule starts from that φ, and the other
+    rules as drawn.
     """
     key = _keys(recipe)[0]
     if not recipe.init:
@@ -145,12 +145,12 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
     def load_as(rule: Spec) -> LearnedOptimizer:
         if isinstance(rule, Chain) and not isinstance(spec, Chain):
             first, *others = rule.links
-            # Keys as `make_optimizer` deals them out, of which the first rule needs none.
+            # `make_optimizer` deals out keys in this way; the first rule needs none.
             keys = jax.random.split(key, len(rule.links))[1:]
             drawn = (make_optimizer(link, k) for link, k in zip(others, keys, strict=True))
             return chain([load_as(first), *drawn])
         try:
-            # Code is run that the recipe names, be it the file's own.
+            # The recipe names the code that is run, even if the file names some of its own.
             return load(path, make=lambda _, key: make_optimizer(rule, key))
         except UserError as error:
             if rule == spec:
@@ -175,7 +175,7 @@ def initial_optimizer(recipe: Recipe) -> LearnedOptimizer:
 
 
 def as_it_begins(card: dict[str, Any], source: object) -> LearnedOptimizer:
-    """Return the rule of a card with the φ from before all meta-training, that of its first stage.
+    """Return the rule of a card with the φ that the first stage of its meta-training began with.
 
     Errors name `source`.
     """
@@ -187,6 +187,6 @@ def as_it_begins(card: dict[str, Any], source: object) -> LearnedOptimizer:
 
 
 def _keys(recipe: Recipe) -> tuple[PRNGKeyArray, PRNGKeyArray]:
-    """Return the key of φ, and that of all that is drawn after it."""
+    """Return the key of φ, and the key of everything that is drawn after it."""
     phi_key, key = jax.random.split(jax.random.key(recipe.seed))
     return phi_key, key

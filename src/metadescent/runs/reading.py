@@ -1,4 +1,4 @@
-"""Which files are read for a name of an optimizer, a run, a problem or an estimator; no JAX."""
+"""The files that are read for the name of an optimizer, run, problem or estimator; no JAX."""
 
 import ast
 import os
@@ -15,12 +15,12 @@ from metadescent.zoo.hub_names import on_hub
 
 
 def files_named(name: str) -> list[Path]:
-    """Return the files that are read for a name; of a run those too that are not there yet."""
+    """Return the files that are read for a name; for a run, also those that do not exist yet."""
     place = Path(os.path.expanduser(name))
     if on_hub(name):
-        return []  # in the cache, which no result is written to
+        return []  # they are in the cache, where no result is written
     if name and os.path.isdir(place):
-        # Those of several seeds or stages lie in the folder of them all.
+        # The runs of several seeds or stages are in a common folder.
         runs = [place, *sorted(path.parent for path in place.glob(f"*/{CONFIG}"))]
         return [f for run in runs for f in (*own_files(run), run / LOCK, *files_of(run))]
     if name and os.path.exists(place):
@@ -47,7 +47,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _sources(folder: Path, module: str) -> list[Path]:
-    """Return the files of a module, and of the packages that it is in, that lie in a folder."""
+    """Return the files of a module and of its packages, as far as they are in a folder."""
     parts = [part for part in module.split(".") if part]
     places = [folder.joinpath(*parts[: k + 1]) for k in range(len(parts))]
     files = [file for place in places for file in (Path(f"{place}.py"), place / "__init__.py")]
@@ -55,7 +55,7 @@ def _sources(folder: Path, module: str) -> list[Path]:
 
 
 def _program(path: Path, known: dict[Path, None]) -> list[Path]:
-    """Return a file of Python's and all that it imports from beside it."""
+    """Return a Python file, and all files that it imports from its own folder."""
     if path in known:
         return []
     known[path] = None

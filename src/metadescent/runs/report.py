@@ -1,4 +1,4 @@
-"""All that there is to say of a run, measured and put on one page."""
+"""Everything that is known and measured of a run, on one page."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -42,7 +42,7 @@ def run_page(
 ) -> tuple[str, list[Finding]]:
     """Return a run's page, and the verdicts on it; `m` is the best optimizer of the run.
 
-    `made` are rows on how the page was made, which end it.
+    `made` has rows on how the page was made, which are at its end.
     """
     examination = examine(
         m,
@@ -59,7 +59,7 @@ def run_page(
     first: list[Section] = []
     sections: list[Section] = []
     if comparison is not None:
-        # The doctor's problems, so that the numbers on the page agree.
+        # The seed is that of the doctor, so that the numbers on the page agree.
         seed = (checkup.recipe.seed + 1) % 2**32
         followers = [name for name in ("sgd", "adam") if name in comparison.tuned]
         rules = {
@@ -91,7 +91,7 @@ def run_page(
 
 
 def made_by(command: str, config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return rows on how a page on the run of this configuration is made, here and now."""
+    """Return rows on how the page on a run is made now, given the run's configuration."""
     now = datetime.now(UTC)
     begun = (config.get("origin") or {}).get("versions", {})
     return [
@@ -108,7 +108,7 @@ def _listed(named: Mapping[str, Any]) -> str:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """Return speed-ups, losses and rates, and where times were measured those of a step."""
+    """Return speed-ups, losses and rates, and the times of a step if they were measured."""
     best = comparison.reference
     sign, losses = comparison.beside(best) if best else ("", {})
     seconds = comparison.seconds

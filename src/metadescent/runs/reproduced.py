@@ -14,11 +14,11 @@ JUDGED = ("the paper says", "section", "measured", "against", "ratio", "95 %", "
 LOSSES = ("panel", "optimizer", "trained", "as it begins", "best baseline", "rate", "level rates")
 
 Figure = Mapping[str, Any]
-"""What `metadescent reproduce FIGURE --json` writes."""
+"""The JSON that `metadescent reproduce FIGURE --json` writes."""
 
 
 def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table:
-    """Return the claims of a figure with what decided: two means, their ratio and its interval."""
+    """Return the claims of a figure with what decides: two means, their ratio and its interval."""
     return Table(
         JUDGED,
         [
@@ -37,7 +37,7 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Return an interval in words, a dash where neither end is known; one end may be open."""
+    """Return an interval in words, a dash if no end is known; one end may be open."""
     has_low, has_high = (end is not None and math.isfinite(end) for end in (low, high))
     if not (has_low or has_high):
         return "–"
@@ -46,10 +46,10 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def losses_table(made: Figure) -> Table | None:
-    """Return what learning adds, panel by panel: mean losses of the last tenth of the steps.
+    """Return what learning adds in each panel: mean losses of the last tenth of the steps.
 
-    A learned optimizer stands beside the same rule as it begins, and the best baseline. Rates that
-    are level with the baseline's best one are given with it.
+    Each learned optimizer has a row, with the same rule as it begins and the best baseline. Rates
+    that are level with the baseline's best rate are in the last column.
     """
     rows = []
     for panel, comparison in made["panels"].items():
@@ -75,7 +75,7 @@ def losses_table(made: Figure) -> Table | None:
 
 
 def overview(figures: Sequence[Figure]) -> Table:
-    """Return how many claims of each figure hold, and what it took."""
+    """Return how many claims of each figure hold, with the minutes and the hardware."""
     return Table(
         ("figure", "claims", "hold", "fail", "minutes", "hardware"),
         [
@@ -129,7 +129,7 @@ def _section(made: Figure, picture: bytes | None) -> Section:
 
 
 def reproduction_markdown(made: Figure) -> str:
-    """Return what the documentation has of a figure, in Markdown, below the figure's name."""
+    """Return the part of the documentation on a figure, in Markdown, without its heading."""
     tables = [claims_table(made["claims"]), losses_table(made)]
     texts = [markdown_table(*table) for table in tables if table]
     return "\n\n".join([*texts, _how(made)])
@@ -146,7 +146,7 @@ def _how(made: Figure) -> str:
 
 
 def _last_tenth(mean: Sequence[float | None]) -> float:
-    """Return the mean loss of the last tenth of the steps, infinite where one is not finite."""
+    """Return the mean loss of the last tenth of the steps, infinite if a loss is not finite."""
     losses = mean[-max(1, len(mean) // 10) :]
     known = [loss for loss in losses if loss is not None]
     return math.fsum(known) / len(known) if len(known) == len(losses) else math.inf

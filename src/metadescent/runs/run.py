@@ -1,4 +1,4 @@
-"""A run folder as a value to look at."""
+"""The folder of a run as a value to look at."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ class Run:
     """A meta-training run, read from its folder; a notebook shows it as a table and a picture.
 
     Arguments:
-        folder: of a run, whether it is over or not. It is read once, when first looked at.
+        folder: of a run, whether or not it is finished. It is read once, when first looked at.
 
     Raises:
         UserError: when it is looked at, if the folder holds no run.
@@ -37,20 +37,20 @@ class Run:
 
     @cached_property
     def checkup(self) -> Checkup:
-        """Return its recipe and all that it logged."""
+        """Return the run's recipe and log."""
         return read_checkup(Path(self.folder))
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the numbers that it logged, epoch by epoch."""
+        """Return the logged numbers, epoch by epoch."""
         return self.checkup.metrics
 
     def best(self) -> LearnedOptimizer:
-        """Return its best optimizer so far."""
+        """Return the run's best optimizer so far."""
         return best_of(Path(self.folder), self.checkup.recipe)
 
     def findings(self) -> Findings:
-        """Return what the doctor reads from the log; `metadescent doctor` measures more."""
+        """Return the verdicts that follow from the log; `metadescent doctor` measures more."""
         return diagnose(self.checkup)
 
     def plot(self) -> Any:

@@ -13,11 +13,11 @@ from metadescent.runs.recipe import Recipe
 from metadescent.runs.training import NonFiniteError, finished_state, train
 
 LOWEST, HIGHEST = 1e-4, 3e-2
-"""Meta-rates are drawn log-uniformly between them."""
+"""The bounds between which meta-rates are drawn log-uniformly."""
 
 
 def trials(recipe: Recipe, count: int) -> list[Recipe]:
-    """Return short recipes of a fifth of the epochs, their meta-rates drawn by the seed alone."""
+    """Return recipes with a fifth of the epochs and meta-rates that depend on the seed alone."""
     exponents = np.random.default_rng(recipe.seed).uniform(
         np.log10(LOWEST), np.log10(HIGHEST), count
     )
@@ -33,7 +33,7 @@ def validate_trial(
     data_dir: Path | None = None,
     loggers: Sequence[Logger] = (),
 ) -> float:
-    """Run a trial to its end, or go on with it; return its best validation loss, ∞ if it broke."""
+    """Run a trial, or resume it; return its best validation loss, ∞ if the loss was not finite."""
     plan = plan_of(recipe)
     run = train(
         folder, problem, problem_name, plan, resume=True, data_dir=data_dir, loggers=loggers

@@ -13,7 +13,7 @@ from typing import Any
 
 WORDS = {signal.SIGINT: "stopped", signal.SIGTERM: "terminated"}
 GRACE = 1.5
-"""Seconds after a signal in which what is at hand may end by itself."""
+"""Seconds after a signal in which the current work may end by itself."""
 
 
 class Terminated(BaseException):
@@ -23,32 +23,32 @@ class Terminated(BaseException):
 
 
 class Stopped(BaseException):
-    """A signal arrived, and what was at hand has been ended and saved since."""
+    """A signal arrived, and since then the current work has been ended and saved."""
 
     def __init__(self, number: int, what: str) -> None:
-        """Say which signal, and what has become of the work."""
+        """Take the signal, and a text on the state of the work."""
         super().__init__(f"{WORDS[signal.Signals(number)]} {what}")
         self.status = 128 + number
 
 
 def terminate(signum: int, frame: Any) -> None:
-    """Raise `Terminated`: the handler of SIGTERM, as Python's own of SIGINT raises an exception."""
+    """Raise `Terminated`: a handler of SIGTERM, similar to Python's own handler of SIGINT."""
     raise Terminated
 
 
 @contextmanager
 def on_time() -> Iterator[None]:
-    """Have this process end within GRACE seconds of SIGINT or SIGTERM, whatever it is at.
+    """Have this process end within GRACE seconds of SIGINT or SIGTERM, whatever it does.
 
-    Python sees a signal between two of its own instructions only, and a program of XLA's is one,
-    for which JAX waits at exit too. So a thread that the system wakes counts the seconds, and exit
-    hooks are left out: all that is written is whole or not there. An ignored signal stays so.
+    Python sees a signal only between two of its own instructions. A program of XLA is a single one,
+    and at exit JAX waits for it. So the system wakes a thread that counts the seconds, and exit
+    hooks are left out, because files are always whole or absent. An ignored signal stays ignored.
     """
     ours, theirs = socket.socketpair()
-    theirs.setblocking(False)  # as the system asks of a descriptor that a signal writes to
-    # Until the process is gone, exit hooks and all: so the thread holds both ends.
+    theirs.setblocking(False)  # the system requires this of a descriptor that a signal writes to
+    # The thread holds both ends, because they are needed until after the exit hooks.
     threading.Thread(target=_watch, args=(ours, theirs), daemon=True).start()
-    # The system writes the number of each signal to `theirs`, whatever Python is at.
+    # The system writes the number of each signal to `theirs`, whatever Python does.
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     sys.unraisablehook = functools.partial(_unraisable, sys.unraisablehook)
     try:
@@ -56,7 +56,7 @@ def on_time() -> Iterator[None]:
     except SystemExit as end:
         if end.code in [128 + number for number in WORDS]:
             for stream in (sys.stdout, sys.stderr):
-                # Nobody may read it any more.
+                # The reader may have gone.
                 with suppress(OSError):
                     stream.flush()
             os._exit(end.code)
@@ -64,8 +64,8 @@ def on_time() -> Iterator[None]:
 
 
 def _unraisable(say: Callable[[Any], object], unraisable: Any) -> None:
-    """Say what Python could not raise, unless a signal did: the thread that watches ends it."""
-    # It may arrive within a finalizer, or a callback of the garbage collection such as JAX's.
+    """Report what Python could not raise, except for a signal, after which the thread ends it."""
+    # The signal may arrive within a finalizer, or a callback of garbage collection such as JAX's.
     if not issubclass(unraisable.exc_type, KeyboardInterrupt | Terminated):
         say(unraisable)
 
@@ -76,7 +76,7 @@ def _watch(signals: socket.socket, _: socket.socket) -> None:
     while (number := signals.recv(1)[0]) not in WORDS:
         pass
     time.sleep(GRACE)
-    # A bar of progress hides the cursor. Nothing buffered: this is not the main thread.
+    # A progress bar hides the cursor. Output is not buffered, as this is not the main thread.
     cursor = "\x1b[?25h\n" if os.isatty(2) else ""
     word = WORDS[signal.Signals(number)]
     os.write(2, f"{cursor}metadescent: {word}; what was saved before is kept\n".encode())
@@ -84,23 +84,23 @@ def _watch(signals: socket.socket, _: socket.socket) -> None:
 
 
 class Patience:
-    """Whether a signal has asked for the end."""
+    """Knows whether a signal has asked for the end."""
 
     number: int | None = None
 
     def check(self, what: str) -> None:
-        """Raise `Stopped` if a signal has arrived; `what` says what has become of the work."""
+        """Raise `Stopped` if a signal has arrived; `what` says how the work stands."""
         if self.number is not None:
             raise Stopped(self.number, what)
 
 
 @contextmanager
 def patient(hand: Callable[[int], object] = lambda number: None) -> Iterator[Patience]:
-    """Until the context ends, have SIGINT and SIGTERM noted, and the first handed on."""
+    """Until the context ends, note SIGINT and SIGTERM, and pass the first of them on."""
     patience = Patience()
 
     def note(signum: int, frame: Any) -> None:
-        # A second says nothing new of why.
+        # A second signal changes nothing.
         if patience.number is None:
             patience.number = signum
             hand(signum)
@@ -113,7 +113,7 @@ def patient(hand: Callable[[int], object] = lambda number: None) -> Iterator[Pat
 def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
     """Handle the signals that are not ignored until the context ends."""
     handlers = {number: signal.getsignal(number) for number in WORDS}
-    # None: a handler that was not set from Python, and could not be put back.
+    # None stands for a handler that was not set from Python and could not be restored.
     before = {n: old for n, old in handlers.items() if old not in (None, signal.SIG_IGN)}
     try:
         for number in before:

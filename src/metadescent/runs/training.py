@@ -57,10 +57,10 @@ def train(
     loggers: Sequence[Logger] = (),
     warn: Callable[[str], object] = warnings.warn,
 ) -> Generator[tuple[MetaState, MetaInfo]]:
-    """Meta-train in a folder, saving everything after each epoch; yield what `meta_train` yields.
+    """Meta-train in a folder, saving everything after each epoch; yield as `meta_train` does.
 
-    Killed at any moment and resumed, a run ends in the same φ, bit for bit. The folder is locked
-    from the first epoch until the iterator is exhausted or closed.
+    A run that is killed at any moment and resumed ends in the same φ, bit for bit. The folder is
+    locked from the first epoch until the iterator is exhausted or closed.
 
     Arguments:
         folder: of the run; it is made where there is none.
@@ -106,9 +106,9 @@ def train(
         (folder / STOPPED).unlink(missing_ok=True)
         checkpoints = folder / CHECKPOINTS
         state = load_checkpoint(checkpoints, plan.initial_state, warn=warn)
-        # The log may be an epoch ahead of the checkpoint: that epoch is run again.
+        # The log may be an epoch ahead of the checkpoint; then that epoch is run again.
         metrics = read_metrics(folder)[: int(state.epoch) if state else 0]
-        # Looked at in the end: a run that is closed after its last epoch is over too.
+        # The state is read at the end: a run that is closed after its last epoch is over, too.
         with audience.session(folder, config, metrics, lambda: _is_over(state, recipe)):
             seconds, started = (metrics[-1]["seconds"] if metrics else 0.0), time.monotonic()
             if seconds >= 60 * minutes:
@@ -129,7 +129,7 @@ def train(
                     _check_finite(state, info, recipe, folder)
                 elapsed = round(seconds + time.monotonic() - started, 3)
                 metrics.append(line_of(state, info, recipe, elapsed))
-                # The checkpoint comes last: what it vouches for has been written by then.
+                # The checkpoint is written last, so that the files it relies on are already there.
                 if state.best_epoch == state.epoch:
                     _save_best(folder, state, config, recipe, metrics, minutes)
                 write_lines(folder / METRICS, metrics)
@@ -145,16 +145,16 @@ def _is_over(state: MetaState | None, recipe: Recipe) -> bool:
 
 
 def stage_before(recipe: Recipe) -> dict[str, Any] | None:
-    """Return how the optimizer was trained that `recipe.init` names, None if φ was drawn."""
+    """Return how the optimizer in `recipe.init` was trained, None if φ was drawn."""
     if not recipe.init:
         return None
-    # With what its own card says of the stages before: all of them can be repeated.
+    # Its own card has the stages before, so that all of them can be repeated.
     card = read_card(zoo.path(recipe.init))
     return {key: card.get(key) for key in ("trained_on", "recipe", "budget", "before")}
 
 
 def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path) -> None:
-    """Raise a NonFiniteError if an epoch met what is not finite, having noted where."""
+    """Raise a NonFiniteError if an epoch met a number that is not finite; note where."""
     broken = nonfinite(info)
     if not broken.any():
         return
@@ -162,7 +162,7 @@ def _check_finite(state: MetaState, info: MetaInfo, recipe: Recipe, folder: Path
     value = float(np.asarray(info.meta_losses).ravel()[first])
     epoch = int(state.epoch)
     write_json(folder / STOPPED, {"epoch": epoch, "meta_step": first + 1})
-    # Among the validation's: whatever φ is, θ has not moved there.
+    # The validation has such a loss before any step, whatever φ is.
     if not np.isfinite(info.vitals.start):
         raise NonFiniteError(NOT_FINITE)
     kept = f"the checkpoint of epoch {epoch - 1} in {folder} is kept; " if epoch > 1 else ""
@@ -181,9 +181,9 @@ def _save_best(
     metrics: list[dict[str, Any]],
     minutes: float,
 ) -> None:
-    """Write the best φ so far, with all that it takes to make it again."""
+    """Write the best φ so far, with everything that is needed to make it again."""
     epoch = int(state.epoch)
-    # Named as the run names things, from whatever folder it is resumed.
+    # Choices are named as when the run began, from whatever folder it is resumed.
     named = {**asdict(recipe), **config["recipe"]}
     save(
         folder / OPTIMIZER,
@@ -203,7 +203,7 @@ def _save_best(
         before=stage_before(recipe),
         validation={
             "loss": float(state.best_loss),
-            # To six digits, as it is to be looked at.
+            # Six digits are enough for a curve to look at.
             "curve": [float(f"{line['validation_loss']:.6g}") for line in metrics],
         },
         hardware=hardware(),

@@ -1,4 +1,4 @@
-"""What values show of themselves in a notebook: the parts of a page, with the picture last."""
+"""How values appear in a notebook: as the parts of a page, with the picture last."""
 
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 
 def html(value: Any) -> str:
-    """Return a value as HTML: what is to be read of it, and its picture if there is one."""
+    """Return a value as HTML: its texts and tables, and its picture if it has one."""
     parts, drawn = shown(value), figure_of(value)
-    # On white, as a notebook does not say what its own ground is.
+    # Pictures are light, because a notebook does not tell its own background.
     if drawn is not None:
         parts = [*parts, Image(drawn, "", style="light")]
     return "<div>\n" + "\n".join(map(render_part, parts)) + "\n</div>"
@@ -35,7 +35,7 @@ def html(value: Any) -> str:
 
 @singledispatch
 def shown(value: Any) -> list[Part]:
-    """Return what is to be read of a value."""
+    """Return the texts and tables of a value."""
     raise TypeError(f"{type(value).__name__} has no view")
 
 

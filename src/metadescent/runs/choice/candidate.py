@@ -1,7 +1,7 @@
-"""What is worth a trial on a family, once it has been looked at: rules, scales and estimators.
+"""The candidates for trials on a family after the look at it: rules, scales and estimators.
 
-A candidate that has several starts begins with the one of them that is best
-untrained. How many problems a meta-step has follows from what they take and hold.
+A candidate with several starts begins with the start that is best untrained. The number of
+problems in a meta-step depends on how much time and memory they take.
 """
 
 import math
@@ -16,28 +16,28 @@ from metadescent.runs.choice.sizes import FEWEST, HELD, at_once
 from metadescent.runs.recipe import Recipe
 
 SCALES = (0.3, 0.1, 1.0)
-"""Times the first steps of the tuned Adam."""
+"""Scales of a rule's first steps, as multiples of the tuned Adam's."""
 REACHES = (5.0, 1.0)
 SMALL = 0.01
-"""Times θ₀: what some families had better begin at."""
+"""A factor of θ₀, as some families are solved better from a small θ₀."""
 EPISODES, EVOLVED = 10, 5
-"""Of an epoch, of rules that are differentiated and of evolved ones; fewer of dear ones."""
+"""Episodes of an epoch, for differentiated and for evolved rules; fewer if they take long."""
 HELD_OUT = 0.3
-"""Of the tasks, where they are numbered: what φ is chosen by, and what the choice is judged on."""
+"""Share of numbered tasks that is held out, to choose φ and to judge the choice."""
 EPOCHS = 10**6
-"""Of a trial, which ends by the clock."""
+"""Epochs of a trial, which the clock ends long before."""
 UNROLL = 20
 OWN = 1000
-"""Up to so many coordinates have numbers of their own."""
+"""The most coordinates for which a rule keeps numbers for each coordinate."""
 PACED = "paced-"
-"""Before the name of a baseline that has a schedule."""
+"""Begins the name of a candidate that is a baseline with a schedule."""
 PAIRS = 8
 PART, DEAREST = 0.01, 0.05
-"""Of the time, which an epoch is to take, and which an episode of the fewest problems may take."""
+"""Shares of the time: of one epoch, and the most for an episode of the fewest problems."""
 STARTS = 0.1
-"""Of the time, which the starts of a candidate take at most."""
+"""The largest share of the time for the starts of a candidate."""
 MOST = 64
-"""Problems of a meta-step that is evolved."""
+"""The most problems of a meta-step by evolution strategies."""
 
 
 class Candidate(NamedTuple):
@@ -48,21 +48,21 @@ class Candidate(NamedTuple):
     starts: tuple[str, ...]
 
     def as_it_begins(self, r: float) -> float:
-        """Return what to expect of it where r is what its start has on few problems, or NaN.
+        """Return the r to expect of it, where its start has r on few problems, or NaN.
 
-        A baseline whose schedule is about constant has 1, not what a hair's breadth makes of it.
+        It is at most 1 for a baseline with a schedule, which may miss a level by very little.
         """
         r = math.inf if math.isnan(r) else r
         return min(r, 1.0) if self.name.startswith(PACED) else r
 
     @property
     def is_evolved(self) -> bool:
-        """Return whether few numbers of φ are learned, by evolution strategies."""
+        """Tell whether few numbers of φ are learned, by evolution strategies."""
         return self.recipe.estimator.startswith("es(")
 
 
 def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Candidate]:
-    """Return what suits what was seen and the time that there is."""
+    """Return the candidates that suit the family and the time that there is."""
     scale, levels, sizes = seen.scale, levels_text(seen.levels), seen.sizes
     n = sizes.coordinates
     most = sizes.most(PART * seconds, steps)
@@ -83,12 +83,12 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
     whole = replace(common, unroll=steps, meta_rate=0.03)
 
     def evolved(name: str, leaves: str, held: int, starts: Sequence[str]) -> None:
-        """Add a rule of few numbers, learned through whole runs, by what counts in the end."""
+        """Add a rule with few numbers, learned through whole runs by its times to levels."""
         tried, runs = 2 * PAIRS + 1, sizes.most(PART * seconds, steps, held)
         fitting = min(MOST, at_once(tried * held * n))
         problems = min(max(FEWEST, runs // (tried * EVOLVED)), fitting)
         episodes = max(1, min(EVOLVED, runs // (tried * max(1, problems))))
-        # Of fewer, the mean curve is another one each time.
+        # With fewer problems the mean curve differs too much from one meta-step to the next.
         dear = sizes.most(DEAREST * seconds, steps, held) < tried * FEWEST
         count = sizes.most(STARTS * seconds, steps, held) // sizes.validated
         if problems >= FEWEST and not dear:
@@ -99,14 +99,14 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
     plain = [name for name in seen.ends if not BASELINES[name].searches_along_line]
     plain.sort(key=lambda name: seen.ends[name])
     rules = [f"{spec_at(name, seen.rates[name])} >> pace(horizon={float(steps)})" for name in plain]
-    # Where f is noise in part, so is which baseline is best.
+    # Where f is noisy, so is the order of the baselines; then the best two are tried.
     for name, rule in list(zip(plain, rules, strict=True))[: 2 if seen.minibatches else 1]:
         evolved(f"{PACED}{name}", "", 10, [rule])
-    # A line through noise says nothing of curvature.
+    # Differences of noisy gradients say nothing about curvature.
     if not seen.minibatches:
         evolved("quasi-newton", "leaves='[bl]*',", 70, quasi_newton_starts(seen, steps))
     if not chosen:
-        # Nothing can be learned in that time: a start, and what one meta-step makes of it.
+        # There is no time to learn: what is left is one start and the smallest meta-step.
         starts = rules if seen.minibatches else quasi_newton_starts(seen, steps)
         estimator = f"es(pairs=1,levels='{levels}')"
         least = replace(whole, problems=1, episodes=1, estimator=estimator)
@@ -115,7 +115,7 @@ def candidates(seen: Look, *, steps: int, seed: int, seconds: float) -> list[Can
 
 
 def quasi_newton_starts(seen: Look, steps: int) -> list[str]:
-    """Return the starts of the quasi-Newton rule, the usual ones first."""
+    """Return the starts of the quasi-Newton rule, with those from the usual θ₀ first."""
     n = seen.sizes.coordinates
     own = f"coordinates={n}," if n <= OWN else ""
     sized = [(part * seen.scale, reach, "") for reach in REACHES for part in SCALES]

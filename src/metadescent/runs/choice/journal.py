@@ -1,4 +1,4 @@
-"""What a choice has come to so far, in a file: a killed one goes on, and decides the same."""
+"""The progress of a choice, in a file: after a stop the choice goes on, and decides the same."""
 
 import contextlib
 import math
@@ -18,9 +18,9 @@ from metadescent.runs.recipe import Recipe, recipe_from
 
 
 class Result(NamedTuple):
-    """How a candidate did: r as it begins, r̄ at its best, and the seconds of its epochs.
+    """How a candidate did: r as it begins, r̄ at its best, and the seconds of an epoch.
 
-    `first` is what the first epoch took beyond the others, which is compilation.
+    `first` is how much longer the first epoch took than the others, because of compilation.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Result(NamedTuple):
 
 
 class Journal:
-    """The file of a choice: what was asked for, seen, tried and chosen, each once it is known.
+    """The file of a choice: what was asked for, seen, tried and chosen, each noted once known.
 
     Arguments:
         folder: of the run.
@@ -68,13 +68,13 @@ class Journal:
         self._write()
 
     def begin(self, origin: dict[str, Any], warn: Callable[[str], object]) -> None:
-        """Note what this is begun from, or raise a UserError if that was something else before.
+        """Note what the choice begins from; raise a UserError if it began from something else.
 
-        Before there was a look nothing depends on it.
+        Until the family has been looked at, nothing depends on it, so it may change.
         """
         before = self.get("origin")
         if before is None or self.get("look") is None:
-            # The problem's name is one in the folder that this was begun in.
+            # The problem's name is relative to the folder that the choice was begun in.
             home = (before or origin).get("folder", origin["folder"])
             self.put("origin", {**origin, "folder": home})
         else:
@@ -82,7 +82,7 @@ class Journal:
 
     @property
     def seconds(self) -> float:
-        """Return how long all that is noted took."""
+        """Return how long everything that is noted took."""
         return self.kept.get("seconds", 0.0)
 
     def spend(self, seconds: float) -> None:
@@ -90,9 +90,9 @@ class Journal:
         self.put("seconds", round(self.seconds + seconds, 3))
 
     def sessions(self, name: str, epochs: int) -> list[int]:
-        """Note that a trial that had so many epochs is gone on with; return all such numbers.
+        """Note that a trial goes on after so many epochs; return all numbers noted for it.
 
-        The next epoch after each of them compiles its program.
+        In the epoch after each of these numbers the program is compiled.
         """
         before = self.kept.get("sessions", {})
         begun = sorted({*before.get(name, []), epochs})
@@ -105,7 +105,7 @@ class Journal:
         if seen is None:
             return None
         with self._read("look"):
-            # JSON knows no infinity.
+            # JSON has no infinity.
             ends = {name: float("inf") if x is None else x for name, x in seen["ends"].items()}
             levels = tuple(Level(*level) for level in seen["levels"])
             sizes = Sizes(**seen["sizes"])
@@ -117,9 +117,9 @@ class Journal:
         self.put("look", {**seen._asdict(), "ends": ends, "sizes": seen.sizes._asdict()})
 
     def trials(self) -> list[Result]:
-        """Return how the trials went that were done, the longest of each candidate."""
+        """Return the results of the trials that were done, the longest of each candidate."""
         with self._read("trials"):
-            # None is one that there was no time for.
+            # None stands for a trial that there was no time for.
             done = [Result(**kept) for kept in self.kept.get("trials", {}).values() if kept]
             return list({result.name: result for result in done}.values())
 
@@ -129,13 +129,13 @@ class Journal:
         return None if recipe is None else recipe_from(recipe, self.path)
 
     def choose(self, name: str, recipe: Recipe) -> None:
-        """Note the choice: whose trial is gone on with, and by which recipe."""
+        """Note the choice: the name of the trial that goes on, and its recipe."""
         self.put("chosen", name)
         self.put("recipe", asdict(recipe))
 
     @contextlib.contextmanager
     def _read(self, name: str) -> Iterator[None]:
-        """Raise a UserError where what is kept by a name is not as this version writes it."""
+        """Raise a UserError if a value in the journal is not as this version writes it."""
         try:
             yield
         except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a run keeps in the end: the best of all that was trained, and of what needs no training."""
+"""What a run keeps in the end: the best φ of the training, the trials and the untrained starts."""
 
 import math
 from dataclasses import asdict, replace
@@ -19,16 +19,16 @@ from metadescent.zoo.file import save
 from metadescent.zoo.tensors import CHECKSUM
 
 WRITTEN = {CHECKSUM, "format", "version", "optimizer"}
-"""What `save` writes into each card."""
+"""The entries that `save` itself writes into each card."""
 TRAINED, AS_IT_BEGINS = "trained", "as it begins"
-"""What is kept, if it is no trial's."""
+"""The names of what is kept if it is not from a trial."""
 
 
 def keep_best(folder: Path, problem: Problem, journal: Journal) -> None:
-    """Make the best φ, in pairs, the folder's: trained, of a trial, or as it begins."""
+    """Make the best φ the folder's, compared in pairs: trained, of a trial, or as it begins."""
     recipe = journal.chosen()
     assert recipe is not None
-    # Noted before the folder's is replaced: after a stop in between it is not looked for again.
+    # Noted before the folder's optimizer is replaced, so that after a stop it is not chosen again.
     if journal.get("best") is None:
         journal.put("best", list(_best(folder, problem, journal, recipe)))
     name, r = journal.get("best")
@@ -41,7 +41,7 @@ def keep_best(folder: Path, problem: Problem, journal: Journal) -> None:
 
 
 def _tell(folder: Path, journal: Journal, name: str, r: float) -> None:
-    """Write into the card of what is kept why it is, and the recipe that makes it."""
+    """Write into the card of what is kept why it was kept, and the recipe that makes it."""
     path, seen = folder / OPTIMIZER, journal.look()
     assert seen is not None
     card, recipe = read_card(path), repeated(folder, journal, name)
@@ -50,7 +50,7 @@ def _tell(folder: Path, journal: Journal, name: str, r: float) -> None:
     said["choice"] = {
         "kept": name,
         "beside": seen.best,
-        # JSON knows no infinity.
+        # JSON has no infinity.
         "steps ÷": {of: x if math.isfinite(x) else None for of, x in ratios.items()},
     }
     if name not in (TRAINED, AS_IT_BEGINS):
@@ -59,7 +59,7 @@ def _tell(folder: Path, journal: Journal, name: str, r: float) -> None:
 
 
 def _best(folder: Path, problem: Problem, journal: Journal, recipe: Recipe) -> tuple[str, float]:
-    """Return what is best, and its r̄."""
+    """Return the name of what is best, and its r̄."""
     seen = journal.look()
     assert seen is not None
     pairs = pairs_of(seen, problem, recipe)
@@ -68,12 +68,12 @@ def _best(folder: Path, problem: Problem, journal: Journal, recipe: Recipe) -> t
     if is_file(folder / OPTIMIZER) and is_file(folder / METRICS):
         tried[TRAINED] = pairs.time_of(load(folder))
     tried |= {result.name: result.best for result in journal.trials()}
-    # A trial's, where the training has never been finite: then the folder's is still that.
+    # On a tie the trial wins: if the training was never finite, the folder has the trial's φ.
     return min(reversed(tried.items()), key=lambda item: item[1])
 
 
 def repeated(folder: Path, journal: Journal, kept: str | None = None) -> Recipe:
-    """Return the recipe that makes what `keep_best` kept; as it begins, what its training had."""
+    """Return the recipe for what `keep_best` kept; if as it begins, the recipe of its training."""
     recipe, name = journal.chosen(), kept or journal.get("kept")[0]
     assert recipe is not None
     for result in journal.trials():

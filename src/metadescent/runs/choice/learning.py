@@ -34,7 +34,7 @@ from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 
 LATE = 1.03
-"""Of the minutes: training that is slower than its trial was stops then."""
+"""Training that is slower than its trial stops after this multiple of the minutes."""
 
 
 class Learned(NamedTuple):
@@ -69,7 +69,7 @@ def learn(
     folder: Path | str | None = None,
     loggers: Sequence[Logger] = (),
 ) -> Learned:
-    """Learn an optimizer for a problem: which rule, and how to train it, is found by trials.
+    """Learn an optimizer for a problem; trials find which rule to train, and how.
 
     Arguments:
         problem: p(f).
@@ -128,12 +128,12 @@ def learn_in(
 ) -> Learned:
     """Learn in a folder; what was done there before is not done again.
 
-    `bar` makes a report of a stage from its title, its units and those that are done, `say` is told
-    once a recipe has been chosen, and `check` is called with a word on where it stands whenever all
-    is saved, to stop if need be.
+    `bar` makes the report of a stage from its title, its units and the units that are done. `say`
+    is called once a recipe has been chosen. `check` is called whenever all is saved, with a text
+    on the progress, and may stop the run.
     """
     audience = Audience(loggers, warn)
-    # A run that was trained by a recipe is not to become a choice.
+    # A choice must not begin in the folder of a run that was trained by a recipe.
     check_free(folder, resume=not is_file(folder / CONFIG) or is_file(folder / CHOICE))
     with locked(folder):
         begins = not is_file(folder / CHOICE)
@@ -152,7 +152,7 @@ def learn_in(
                 check_start(problem, jax.random.key(asked["seed"]), LOOKED_AT, moves=True)
             recipe = choose(folder, problem, journal, bar=stage, data_dir=data_dir, check=check)
         except UserError:
-            # A refused f is mended and tried again, by the same words.
+            # If f is refused, the user may mend it and give the same command again.
             if begins and journal.look() is None:
                 journal.path.unlink()
             raise
@@ -162,7 +162,7 @@ def learn_in(
         with locked(folder):
             keep_best(folder, problem, journal)
     else:
-        # Of what a session before this one has finished.
+        # The loggers are told of the training that an earlier session finished.
         with audience.session(folder, read_config(folder), read_metrics(folder), lambda: True):
             pass
     seen, m = journal.look(), load(folder)
@@ -205,7 +205,7 @@ def _train(
         journal.problem_name,
         plan_of(recipe),
         resume=True,
-        # Those of the trial are among the seconds of both.
+        # Both the journal and the run count the seconds of the trial.
         minutes=max(1e-3, late - (journal.seconds - seconds_of(trial)) / 60),
         data_dir=data_dir,
         loggers=loggers,

@@ -1,7 +1,7 @@
 """A look at a family: its size, whether f draws minibatches, and how tuned baselines do on it.
 
-The baselines are what the trained optimizer is measured by in the end. From their rates follows
-the scale of its steps, from their curves the levels that it is to get to.
+In the end the trained optimizer is compared with these baselines. Their rates give the scale of
+its steps, and their curves the levels that it is to reach.
 """
 
 from collections.abc import Mapping
@@ -38,15 +38,15 @@ from metadescent.problems.base import Parts, Problem
 from metadescent.runs.choice.sizes import FEWEST, Sizes
 
 SHARES = (0.1, 0.25, 0.5)
-"""Parts of the horizon after which the best baseline sets a level."""
+"""Shares of the horizon after which the loss of the best baseline is a level."""
 EARLY, LATE = 0.5, 2.0
-"""Weights of each level before the end, and of the end: what it takes to get there counts most."""
+"""Weights of each level before the end, and of the end, which counts most."""
 LEAST = 1e-3
-"""Of the whole way down: what is less is not what a family is decided by."""
+"""A share of the whole way down; smaller differences do not decide on a family."""
 TINY = 1e-30
-"""For a way down of 0."""
+"""Replaces a way down of 0."""
 EPS = 1e-8
-"""What Adam adds to the size of a gradient."""
+"""The ε that Adam adds to the size of a gradient."""
 
 
 class Look(NamedTuple):
@@ -57,9 +57,9 @@ class Look(NamedTuple):
     rates        of the tuned baselines, by name
     scale        of the first steps of the tuned Adam
     best         the baseline of one gradient a step that ends lowest
-    ends         the final losses of all
-    floor        the lowest of these
-    delta        by how much the best ends above it, but at least `LEAST` of the way down
+    ends         the final losses of all baselines
+    floor        the lowest of the final losses
+    delta        how far the best ends above the floor, but at least `LEAST` of the way down
     levels       of the best's mean curve, early and late
     """
 
@@ -101,7 +101,7 @@ def look_at(
     """
     problem, validated_on = parts.learned_from, parts.validated_on
     names = names_for(problem)
-    # Optax's search along a line finds its own length: tuning changes little and takes long.
+    # A line search of Optax finds its own step length, so tuning it takes long and changes little.
     usual = {
         name: Tuned(1.0, [], [], "usual") for name in names if BASELINES[name].searches_along_line
     }
@@ -134,9 +134,9 @@ def look_at(
 
 
 def check_tasks(curves: Mapping[str, Float[np.ndarray, "problems steps"]]) -> None:
-    """Raise a UserError where f is not finite on some problems, or blows up on many, for any rule.
+    """Raise a UserError if all baselines meet an f that is not finite, or blow up on many problems.
 
-    Each mean over problems would be NaN, and nothing could be learned from it.
+    Then every mean over problems would be NaN, and nothing could be learned from it.
     """
     names = ", ".join(curves)
     nowhere = np.all([~np.isfinite(of_one[:, 0]) for of_one in curves.values()], axis=0)
@@ -180,22 +180,22 @@ def look_of(
     plain = [name for name in means if not BASELINES[name].searches_along_line]
     best = min(plain, key=lambda name: ends[name])
     floor = min(ends.values())
-    # There may be θ₀ where f is not finite and its gradient is.
+    # At some θ₀ f may not be finite although its gradient is.
     begin = float(np.max(means[best], where=np.isfinite(means[best]), initial=ends[best]))
     delta = max(ends[best] - floor, LEAST * abs(begin - floor)) or TINY
-    # Of a gradient that is small beside ε Adam makes smaller steps than its rate says.
+    # If the gradient is small beside ε, Adam's steps are smaller than its rate.
     scale = rates["adam"] * slope / (slope + EPS)
     levels = levels_of(means[best], floor)
     return Look(sizes, minibatches, rates, scale, best, ends, floor, delta, levels)
 
 
 def levels_of(best: Float[np.ndarray, " steps"], floor: float) -> tuple[Level, ...]:
-    """Return levels: where a curve is early and late, where it ends, and where the lowest does."""
+    """Return levels: losses of the best baseline early, late and at its end, and the floor."""
     running, steps, end = np.minimum.accumulate(best), len(best), float(final_loss(best))
     losses = [(float(running[max(1, round(share * steps)) - 1]), EARLY) for share in SHARES]
     close, close_to_floor = (tolerance(loss, float(best[0])) for loss in (end, floor))
     losses.append((end + close, LATE))
-    # Where a search along a line ends lower, the best baseline would have needed longer than T.
+    # If a line search ends lower, the best baseline would need more than T steps to get there.
     lower = [(floor + close_to_floor, 1.0)] if floor < end - close else []
     reached = [(loss, np.flatnonzero(best <= loss), weight) for loss, weight in losses + lower]
     return tuple(

@@ -1,13 +1,13 @@
-"""How fast a rule is beside the best baseline, in pairs: on problems that are drawn anew.
+"""How fast a rule is beside the best baseline, in pairs, with problems drawn again and again.
 
 r̄ = exp(E log r)
 
-r is that of `descent.levels`, for the mean curves over as many problems as there are, drawn from
-these with replacement, and E is over such draws. Levels are those of the baseline's own mean curve
-on the same draw. What gets to a level by a hair gets there in half of the draws, and what fails on
-one problem in a hundred does so in two of three: both would be luck on one set of problems.
-A level that is never reached counts more than in training: whoever wants to be there has no use for
-that rule.
+r is that of `descent.levels`, for mean curves over as many problems as there are, drawn from them
+with replacement, and E is over such draws. The levels are those of the baseline's mean curve on the
+same draw. A rule that only just gets to a level does so in half of the draws, and a rule that fails
+on one problem in a hundred fails in two of three draws. With one set of problems both would be a
+matter of luck. A level that is never reached counts more than in training, because such a rule is
+of no use to a user who wants that loss.
 
 Source: the bootstrap is from Efron (1979), "Bootstrap methods: another look at the jackknife".
 """
@@ -29,9 +29,9 @@ from metadescent.runs.choice.look import Look, levels_of
 
 DRAWS = 64
 NEVER = 16.0
-"""Horizons that a level counts for which is never reached."""
+"""Horizons that are counted for a level that is never reached."""
 HUGE = 1e30
-"""What is counted for a loss that is not finite."""
+"""The loss that is counted where a loss is not finite."""
 Curves = Float[np.ndarray, "problems steps"]
 
 
@@ -55,7 +55,7 @@ class PairedTimes:
     @cached_property
     def _baselines(self) -> dict[str, Curves]:
         ends, rates = self.seen.ends, self.seen.rates
-        # Of the one that ends lowest the end counts.
+        # Beside the best, only the baseline that ends lowest matters, for its final loss.
         names = {self.seen.best, min(ends, key=lambda name: ends[name])}
         return {name: self._curves(BASELINES[name].at(rates[name], self.steps)) for name in names}
 
@@ -66,8 +66,8 @@ class PairedTimes:
 
 
 def paired_time(mine: Curves, baselines: Mapping[str, Curves], best: str) -> float:
-    """Return r̄ of curves beside those of baselines, of which the best sets the levels."""
-    # What few problems cost the other counts for nobody; what they cost mine does.
+    """Return r̄ of curves beside those of baselines; the baseline named `best` sets the levels."""
+    # The few problems on which the best blew up count for no rule; those on which mine did do.
     kept = ~apart(blown_up(baselines[best]))
     mine, *others = (np.minimum(c[kept], HUGE) for c in (mine, *baselines.values()))
     by_name = dict(zip(baselines, others, strict=True))

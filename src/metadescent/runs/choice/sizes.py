@@ -1,4 +1,4 @@
-"""How many problems a family can be looked at and validated on, by what they cost and hold."""
+"""How many problems a family can be looked at and validated on, given their time and memory."""
 
 import math
 import time
@@ -12,23 +12,23 @@ from metadescent.descent.curves import learning_curves, theta_shapes
 from metadescent.problems.base import Problem
 
 MOST_LOOKED_AT, MOST_VALIDATED, MOST_PAIRED = 64, 256, 1024
-"""One problem in a hundred that goes wrong decides a mean, so few are too few."""
+"""The most problems of each kind; many, as one that goes wrong in a hundred decides a mean."""
 FEWEST, LEAST = 8, 2
-"""Problems of a mean, and of one where more are too dear."""
+"""The fewest problems of a mean, and the fewest if a problem takes too long for that."""
 RUNS = 57
-"""Runs a problem that tuning and comparing four baselines take."""
+"""Runs that tuning and comparing four baselines take for each problem."""
 LOOK, VALIDATION = 0.1, 0.005
-"""Shares of the time, for the look and for one validation."""
+"""Shares of the time for the look, and for one validation."""
 DEAR_LOOK, DEAR = 0.25, 0.02
-"""What each of these may take at most, lest it be of fewer than `FEWEST` problems."""
+"""The largest shares of the time for them, taken only to reach `FEWEST` problems."""
 DEARER = 2
-"""Times what a step of Adam takes, with f: a step of a learned rule, beside its own numbers."""
+"""The time of a learned rule's step ÷ that of a step of Adam and f, without its numbers."""
 NUMBER = 2e-9
 """Seconds of a step for each number that a rule holds."""
 HELD = 150
-"""Numbers a coordinate that an LSTM, or a meta-gradient of one, holds."""
+"""Numbers that an LSTM, or its meta-gradient, holds for each coordinate."""
 FLOATS = 10**8
-"""Numbers that a program may hold."""
+"""The most numbers that a program may hold."""
 
 
 class Sizes(NamedTuple):
@@ -48,16 +48,16 @@ class Sizes(NamedTuple):
     paired: int
 
     def most(self, seconds: float, steps: int, held: int = HELD) -> int:
-        """Return on how many problems a rule that holds so many numbers can be run in a time."""
+        """Return on how many problems a rule with `held` numbers a coordinate can run in a time."""
         return int(seconds / (steps * _learned_step(self.step, held * self.coordinates)))
 
 
 def sizes_of(problem: Problem, key: PRNGKeyArray, *, steps: int, seconds: float) -> Sizes:
-    """Return the sizes for a problem and a horizon, where there are so many seconds in all."""
+    """Return the sizes for a problem and a horizon, if there are `seconds` in all."""
     shapes = jax.tree.leaves(theta_shapes(problem, key))
     coordinates = sum(math.prod(leaf.shape) for leaf in shapes)
     m = BASELINES["adam"].at(0.0, steps)
-    # The second time it is compiled.
+    # The first run includes compilation; only the second is timed.
     for _ in range(2):
         began = time.perf_counter()
         learning_curves(m, problem, key, num_steps=steps, num_seeds=FEWEST).block_until_ready()
@@ -66,12 +66,12 @@ def sizes_of(problem: Problem, key: PRNGKeyArray, *, steps: int, seconds: float)
 
 
 def sizes_for(coordinates: int, step: float, *, steps: int, seconds: float) -> Sizes:
-    """Return the sizes for what a step costs."""
+    """Return the sizes for a family, given the seconds of a step."""
     looks = seconds / (RUNS * max(step * steps, 1e-9))
     looked_at = max(LOOK * looks, min(FEWEST, DEAR_LOOK * looks))
     learned = seconds / (steps * _learned_step(step, HELD * coordinates))
     held = at_once(HELD * coordinates)
-    # A few more than there is time for, where a few are affordable.
+    # If the time is too short for `FEWEST` problems, more time is taken, up to a limit.
     affordable = min(max(VALIDATION * learned, min(FEWEST, DEAR * learned)), held)
     return Sizes(
         coordinates,
@@ -83,10 +83,10 @@ def sizes_for(coordinates: int, step: float, *, steps: int, seconds: float) -> S
 
 
 def _learned_step(step: float, numbers: int) -> float:
-    """Return the seconds of a step on one problem of a rule that holds so many numbers."""
+    """Return the seconds of a step on one problem for a rule that holds so many numbers."""
     return max(DEARER * step + NUMBER * numbers, 1e-9)
 
 
 def at_once(floats: int) -> int:
-    """Return how many problems fit where each holds so many numbers; 0 if none does."""
+    """Return how many problems fit if each holds so many numbers; 0 if none does."""
     return int(FLOATS / max(1, floats))

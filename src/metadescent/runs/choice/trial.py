@@ -1,4 +1,4 @@
-"""One trial: a candidate is trained until it has had its seconds, in a folder of its own."""
+"""One trial: a candidate is trained in a folder of its own until its seconds are over."""
 
 import contextlib
 import itertools
@@ -23,13 +23,13 @@ from metadescent.runs.plan import plan_of
 
 
 class Clock:
-    """Notes in a journal what was spent since it was asked last."""
+    """Notes in a journal the time since it was last asked."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal, self.since = journal, time.monotonic()
 
     def note(self) -> None:
-        """Note what was spent."""
+        """Note the time since the last call."""
         now = time.monotonic()
         self.journal.spend(now - self.since)
         self.since = now
@@ -60,7 +60,7 @@ def try_out(family: Family, candidate: Candidate, seconds: float) -> Result:
         data_dir=family.data_dir,
         warn=lambda _: None,
     )
-    # The first epoch of a session is mostly compilation, and counts for nothing.
+    # The first epoch of a session is mostly compilation, so it does not count.
     begun = journal.sessions(name, latest_epoch(place / CHECKPOINTS))
     with contextlib.closing(run):
         while not (epochs := _seconds_of_epochs(place)) or _counted(epochs, begun) < seconds:
@@ -87,12 +87,12 @@ def _seconds_of_epochs(place: Path) -> list[float]:
 
 
 def _counted(epochs: list[float], begun: list[int]) -> float:
-    """Return the seconds of the epochs that begin no session."""
+    """Return the seconds of the epochs that are not the first of a session."""
     return sum((took for at, took in enumerate(epochs) if at not in begun), start=0.0)
 
 
 def keep_best_so_far(family: Family) -> None:
-    """Make the best φ of all trials the folder's, for whoever stops before the end."""
+    """Make the best φ of all trials the folder's, for a user who stops before the end."""
     results = family.journal.trials()
     best = min(results, key=lambda result: result.best)
     if is_file(place := folder_of(family.folder, best.name) / OPTIMIZER):

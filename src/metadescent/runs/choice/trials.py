@@ -1,9 +1,9 @@
 """Choose what to train by short trials: a look, untrained starts, then halving by the clock.
 
-All candidates are compared in pairs, on the same problems, by how fast they get to the levels of
+All candidates are compared in pairs, on the same problems, by how fast they reach the levels of
 the best baseline (see `pairs`). After the first round only the better half goes on, for longer.
-What is chosen is trained on for the rest of the time: its meta-rate, constant in the trial, goes
-down from there on. One command without a search repeats it.
+The chosen candidate is trained for the rest of the time. Its meta-rate, which was constant in the
+trial, falls from there on. One command without a search repeats this training.
 """
 
 from collections.abc import Callable
@@ -26,22 +26,22 @@ from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 
 TRIALS, KEEPING = 0.4, 0.02
-"""Shares of the time: after the look for trials, and in the end to keep the best."""
+"""Shares of the time: for trials, of what the look leaves; and for keeping the best, of all."""
 LONGER = 3
-"""In the second round a trial has so many times as long as in the first."""
+"""After the second round a trial has had so many times the seconds of the first in all."""
 HOPELESS = 1.5
-"""Times the best r: what is evolved begins above it, or a first trial ends above it, in vain."""
+"""Evolved rules that begin, and trials that end, above so many times the best r are given up."""
 
 
 class StageReport(Protocol):
     """Where a stage says how far it has come."""
 
     def __call__(self, text: str, advance: int = 0, part: float | None = None) -> None:
-        """Show `text`, and that `advance` more units are done and a part of the next."""
+        """Show `text`; `advance` more units are done, and a part of the next."""
 
 
 Bar = Callable[[str, int], AbstractContextManager[StageReport]]
-"""Makes a report of a stage of so many units."""
+"""Makes the report of a stage from its title and its number of units."""
 
 
 def choose(
@@ -53,9 +53,9 @@ def choose(
     data_dir: Path | None = None,
     check: Callable[[str], object] = lambda _: None,
 ) -> Recipe:
-    """Return the recipe for the rest of the time; nothing that is noted is done again.
+    """Return the recipe for the rest of the time; what the journal has is not done again.
 
-    The folder's optimizer is the best so far. `check` is called with a word on where it stands
+    The folder's optimizer is the best so far. `check` is called with a text on the progress
     whenever all is saved.
     """
     if (chosen := journal.chosen()) is not None:
@@ -72,13 +72,13 @@ def choose(
     tried = candidates(seen, steps=asked["steps"], seed=asked["seed"], seconds=in_all)
     tried = [_begun(candidate, problem, journal, bar, spent) for candidate in tried]
     tried = _promising(tried, journal.get("starts"))
-    # One round of all, and one of half of them that is `LONGER` in all.
+    # In the second round half of the candidates have `LONGER` times the seconds of the first.
     second = (len(tried) + 1) // 2
     plan = journal.get("trial_plan")
     if plan is None:
         left = max(0.0, in_all - journal.seconds)
         seconds = TRIALS * left / (len(tried) + (LONGER - 1) * second)
-        # Once and for all: after a stop less time is left, and the choice is to be the same.
+        # Noted once: after a stop less time is left, but the choice has to come out the same.
         plan = {"seconds": seconds, "until": journal.seconds + TRIALS * left}
         journal.put("trial_plan", plan)
     family = Family(folder, problem, journal, pairs, data_dir, spent, check)
@@ -87,7 +87,7 @@ def choose(
     close = [result.name for result in ranked if result.best <= HOPELESS * ranked[0].best]
     if len(close) > 1:
         by_name = {candidate.name: candidate for candidate in tried}
-        # What there is no time for stands as it was after the first.
+        # A candidate that there is no time for keeps its result of the first round.
         longer = _round(family, [by_name[name] for name in close], LONGER, plan, bar)
         results |= {result.name: result for result in longer}
     best = min(results.values(), key=lambda result: result.best)
@@ -100,7 +100,7 @@ def choose(
 
 
 def _look(problem: Problem, recipe: Recipe, seconds: float, bar: Bar) -> Look:
-    """Tune and run the baselines, the latter on the problems that φ will be validated on."""
+    """Tune and run the baselines; they run on the problems that φ will be validated on."""
     tune_key = jax.random.fold_in(plan_of(recipe).key, 1)
     sizes = sizes_of(problem, tune_key, steps=recipe.steps, seconds=seconds)
     with bar("look", 2 * len(names_for(problem))) as report:
@@ -117,7 +117,7 @@ def _look(problem: Problem, recipe: Recipe, seconds: float, bar: Bar) -> Look:
 def _begun(
     candidate: Candidate, problem: Problem, journal: Journal, bar: Bar, spent: Clock
 ) -> Candidate:
-    """Return a candidate with the best of its starts, each validated untrained."""
+    """Return a candidate with the best of its starts; each start is validated untrained."""
     starts: dict[str, float] = journal.get("starts") or {}
     new = [spec for spec in candidate.starts if spec not in starts]
     if new:
@@ -133,10 +133,10 @@ def _begun(
 
 
 def _promising(tried: list[Candidate], starts: dict[str, float]) -> list[Candidate]:
-    """Return the candidates without the evolved ones whose start is far behind another's.
+    """Return the candidates without the evolved ones whose start is far behind the best.
 
-    Evolution changes few numbers, and those not by much. The best start comes first, and then what
-    no start tells much of.
+    Evolution changes few numbers, and changes them little, so it does not catch up. The best start
+    comes first, and then the candidates of which a start says little.
     """
     r = {candidate.name: starts[candidate.recipe.optimizer] for candidate in tried}
     least = min(r.values())
@@ -151,7 +151,7 @@ def _round(
     plan: dict[str, float],
     bar: Bar,
 ) -> list[Result]:
-    """Train each candidate until it has had so many seconds in all, as long as there is time."""
+    """Train each candidate until it has had its seconds of the round, as long as there is time."""
     journal, seconds = family.journal, share * plan["seconds"]
     done: dict[str, Any] = journal.get("trials") or {}
     names = {candidate.name: f"{candidate.name} × {share}" for candidate in tried}
@@ -159,7 +159,7 @@ def _round(
     if new:
         with bar(f"try {len(new)} for {seconds:.0f} s each", len(new)) as report:
             for candidate in new:
-                # The first one of all is tried whatever time there is.
+                # The very first candidate is tried however little time is left.
                 if done and journal.seconds >= plan["until"]:
                     done = {**done, names[candidate.name]: None}
                     report(f"{candidate.name}: no time", 1)
@@ -175,6 +175,6 @@ def _round(
 
 
 def pairs_of(seen: Look, problem: Problem, recipe: Recipe) -> PairedTimes:
-    """Return what rules are compared in, on the problems of all validations."""
+    """Return how rules are compared in pairs, on the problems of all validations."""
     validated_on = problem.hold_out(recipe.held_out).validated_on
     return PairedTimes(seen, validated_on, plan_of(recipe).validation_key, recipe.steps)

@@ -1,4 +1,4 @@
-"""Whether what was learned is worth it: against tuned baselines, on problems of its own."""
+"""Whether a learned optimizer is worth using: against tuned baselines, on fresh problems."""
 
 import math
 from typing import Any
@@ -14,9 +14,9 @@ from metadescent.runs.choice.sizes import HELD, LEAST, at_once
 from metadescent.runs.outcome import outcome_of, takes_searches, times, untrained_on
 
 WORTH = 1.2
-"""Times as fast as the best baseline: less is not worth a file of its own."""
+"""The least speed-up over the best baseline for which a file of its own is worth it."""
 JUDGED, SHARE = 64, 0.02
-"""Fresh problems, or as many as the learned one is run on in this share of the minutes."""
+"""The number of fresh problems, or the share of the minutes if so many take longer."""
 LEARNED, UNTRAINED = "learned", "untrained"
 
 
@@ -28,9 +28,9 @@ def judge(
     *,
     progress: Progress = lambda _: None,
 ) -> Comparison:
-    """Compare an optimizer with what it was untrained, and with the baselines.
+    """Compare an optimizer with the rule before training, and with the baselines.
 
-    The latter have the rates that they were tuned to at first.
+    The baselines have the rates that the look tuned.
     """
     affordable = seen.sizes.most(SHARE * 60 * asked["minutes"], asked["steps"])
     fitting = at_once(HELD * seen.sizes.coordinates)
@@ -42,7 +42,7 @@ def judge(
         baselines=list(searched),
         num_steps=asked["steps"],
         num_seeds=max(LEAST, min(JUDGED, affordable, fitting)),
-        # One above the seed of training, as for the doctor.
+        # The seed is one above that of training, as in the doctor.
         seed=asked["seed"] + 1,
         searched=searched,
         progress=progress,
@@ -55,8 +55,8 @@ def advice(comparison: Comparison, kept: str = TRAINED, few: int | None = None) 
 
     Arguments:
         comparison: of `LEARNED` with baselines.
-        kept: what was kept in the end, as `Learned` has it.
-        few: how many tasks there are, where they are too few to hold some out.
+        kept: what was kept in the end, as in `Learned`.
+        few: the number of tasks, if they are too few to hold some out.
     """
     said = [outcome_of(comparison, LEARNED, _training(kept))]
     if few:
@@ -82,7 +82,7 @@ def advice(comparison: Comparison, kept: str = TRAINED, few: int | None = None) 
 
 
 def _training(kept: str) -> str:
-    """Return what φ has to do with the problem."""
+    """Return how φ was trained on the problem."""
     if kept == AS_IT_BEGINS:
         return untrained_on("this problem")
     said = "it was trained on this problem"
@@ -92,7 +92,7 @@ def _training(kept: str) -> str:
 
 
 def _worth(comparison: Comparison, name: str) -> str:
-    """Return whether an optimizer that nothing is ahead of is worth it, beside the reference."""
+    """Return whether an optimizer that is behind no baseline is worth it, beside the reference."""
     speed, sign = comparison.speed_up(LEARNED), comparison.standings(LEARNED)[name].sign
     assert speed is not None
     if math.isnan(speed):
@@ -103,5 +103,5 @@ def _worth(comparison: Comparison, name: str) -> str:
 
 
 def _rate(comparison: Comparison, name: str) -> str:
-    """Return what a baseline's rate is, nothing where a search finds the length of its steps."""
+    """Return the rate of a baseline; nothing if a search finds the length of its steps."""
     return "" if takes_searches(name) else f" at a rate of {comparison.tuned[name].rate:.3g}"

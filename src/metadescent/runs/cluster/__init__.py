@@ -1,4 +1,4 @@
-"""Several processes: that train one φ together, or that share out independent tasks."""
+"""Several processes that train one φ together, or that share out independent tasks."""
 
 from collections.abc import Callable
 from typing import Any

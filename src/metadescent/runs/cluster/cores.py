@@ -11,7 +11,7 @@ def own_cores() -> list[int]:
 
 
 def share_of(cores: Sequence[int], processes: int, index: int) -> list[int]:
-    """Return the cores of one of several processes; where there are too few, all of them."""
+    """Return the cores for one of several processes; if there are too few, all of them."""
     if len(cores) < processes:
         return list(cores)
     begin, end = (len(cores) * i // processes for i in (index, index + 1))
@@ -19,9 +19,9 @@ def share_of(cores: Sequence[int], processes: int, index: int) -> list[int]:
 
 
 def keep_to(cores: Sequence[int]) -> None:
-    """Let this process, and those that it starts, use some cores only, where that can be done."""
+    """Limit this process, and those that it starts, to some cores, where the system allows it."""
     if cores and hasattr(os, "sched_setaffinity"):
-        # A container may refuse: then the processes are in each other's way, and no more.
+        # A container may refuse; then the processes only slow each other down.
         with suppress(OSError):
             os.sched_setaffinity(0, cores)
 

@@ -1,6 +1,6 @@
-"""Who runs independent tasks: this process, several of this machine, or a Dask cluster.
+"""What runs independent tasks: this process, several processes of this machine, or Dask.
 
-Each is a `concurrent.futures.Executor`, opened anew where its workers were lost.
+Each is a `concurrent.futures.Executor`. It is opened again if its workers were lost.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from metadescent.runs.cluster.cores import keep_to, own_cores, share_of
 
 
 class Engine(NamedTuple):
-    """How to open an executor, and how many tasks to hand it at a time; None for all.
+    """How to open an executor, and how many tasks to give it at a time; None stands for all.
 
     Any `concurrent.futures.Executor` will do.
 
@@ -38,7 +38,7 @@ class Engine(NamedTuple):
 
 
 def engine_of(workers: int = 1, scheduler: str | None = None) -> Engine:
-    """Return who runs tasks.
+    """Return what runs tasks.
 
     Arguments:
         workers: processes of this machine, each with its share of the cores; this one alone if 1.
@@ -52,7 +52,7 @@ def engine_of(workers: int = 1, scheduler: str | None = None) -> Engine:
     if scheduler is not None:
         return Engine(partial(_cluster, scheduler))
     if workers > 1:
-        # One more for each to go on with.
+        # Each worker has one more task waiting, so that it can go on at once.
         return Engine(partial(_processes, workers), 2 * workers)
     return Engine(InProcess, 1)
 
@@ -73,7 +73,7 @@ class InProcess(Executor):
 @contextmanager
 def _processes(workers: int) -> Iterator[Executor]:
     """Open a pool of processes of this machine."""
-    # Never forked: JAX has threads.
+    # Processes are not forked, because JAX has threads.
     context = multiprocessing.get_context("spawn")
     before = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(
@@ -90,7 +90,7 @@ def _processes(workers: int) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException:
-        # Whoever stops does not wait for tasks to end.
+        # After an error nobody waits for the other tasks to end.
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(multiprocessing.active_children()) - before:
             child.kill()
@@ -100,11 +100,11 @@ def _processes(workers: int) -> Iterator[Executor]:
 
 def _begin(begun: Any, workers: int, all_cores: list[int], compiled: str | None) -> None:
     """Take a share of the cores, before JAX counts them, and end when the parent does."""
-    # Workers number themselves, as a pool starts each when it likes.
+    # Workers number themselves, because the pool decides when it starts each.
     with begun.get_lock():
         index, begun.value = begun.value % workers, begun.value + 1
     keep_to(share_of(all_cores, workers, index))
-    if index:  # the first one prints it
+    if index:  # the first worker prints the warning
         os.environ[SAID] = "1"
     if compiled is not None:
         keep_compiled(compiled)
@@ -114,21 +114,21 @@ def _begin(begun: Any, workers: int, all_cores: list[int], compiled: str | None)
 
 
 def keep_compiled(folder: str) -> None:
-    """Let JAX keep programs that took it half a second or more in a folder."""
+    """Let JAX keep programs that took half a second or more to compile in a folder."""
     jax.config.update("jax_compilation_cache_dir", folder)
-    # Smaller programs are compiled as quickly as they are read.
+    # Compiling a smaller program takes no longer than reading it.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _end_with(sentinel: int) -> None:
-    """End this process when what the sentinel stands for has ended."""
+    """End this process when the process of a sentinel has ended."""
     connection.wait([sentinel])
     os._exit(LostError.status)
 
 
 @contextmanager
 def _cluster(address: str) -> Iterator[Executor]:
-    """Open what a scheduler of Dask leads to."""
+    """Open the executor of a Dask scheduler."""
     try:
         dask = importlib.import_module("distributed")
     except ImportError as error:
@@ -145,7 +145,7 @@ def _cluster(address: str) -> Iterator[Executor]:
         ) from error
     with client:
         try:
-            # Impure: Dask would take two tasks of the same words for one.
+            # Not pure: otherwise Dask would take two tasks with the same arguments for one.
             yield client.get_executor(pure=False)
         except dask.KilledWorker as error:
             raise BrokenExecutor(str(error)) from error

@@ -1,10 +1,10 @@
 """Processes that train together: the first leads, the others follow.
 
-The leader alone reads and writes the run's folder, prints and decides. What the others need of it
-is sent round: which run to begin, and φ and all that goes with it before each epoch. Then all of
-them compute that epoch, each on its part of the problems. So they are in step whatever the leader
-does in between, and agree to the last bit at the beginning of each epoch, even where their
-processors round differently.
+The leader alone reads and writes the run's folder, prints and decides. It sends the others what
+they need: which run to begin, and φ and the rest of the state before each epoch. Then all of them
+compute that epoch, each on its part of the problems. So the processes stay in step, whatever the
+leader does in between. They also agree to the last bit at the beginning of each epoch, even if
+their processors round differently.
 """
 
 import atexit
@@ -33,17 +33,17 @@ from metadescent.runs.plan import plan_of
 from metadescent.runs.recipe import Recipe
 from metadescent.runs.signals import Stopped
 
-BEGIN, EPOCH, END = b"B", b"E", b"X"  # what the leader's messages begin with
+BEGIN, EPOCH, END = b"B", b"E", b"X"  # the first byte of the leader's messages
 SECONDS_TO_PART = 10
-# Words in which JAX, gloo and NCCL say that another process is gone; they have no exception for it.
+# JAX, gloo and NCCL have no exception for a lost process, only messages with these words.
 LOST = ("gloo", "coordination", "heartbeat", "connection", "socket", "unavailable", "nccl", "peer")
 
 
 @contextmanager
 def seated(seat: Seat | None) -> Iterator[None]:
-    """Take a seat among other processes until the context ends, with which this one trains.
+    """Take a seat among other processes, which train together until the context ends.
 
-    Raises a LostError where another ends before its time, a UserError where they are not found.
+    Raises a LostError if another process ends early, a UserError if the others cannot be reached.
     """
     if seat is None:
         yield
@@ -51,19 +51,19 @@ def seated(seat: Seat | None) -> Iterator[None]:
     _initialize(seat)
     try:
         with _quiet():
-            # gloo says on the standard output that it connects.
+            # gloo prints on the standard output that it connects.
             jax.block_until_ready(agreed(b""))
         yield
         _part()
     except (UserError, Stopped) as error:
         if is_leader():
-            _part()  # The others wait for a word.
+            _part()  # the others wait for a message
         else:
             atexit.register(_leave, error.status)
         raise
     except BaseException as error:
         first = str(error).strip().partition("\n")[0]
-        # A ValueError where what failed on a device is met as its result is read.
+        # A ValueError may come up when the result of a failed computation is read.
         met = isinstance(error, jax.errors.JaxRuntimeError | ValueError)
         if met and any(word in first.lower() for word in LOST):
             atexit.register(_leave, LostError.status)
@@ -76,29 +76,29 @@ def seated(seat: Seat | None) -> Iterator[None]:
 
 
 def _part() -> None:
-    """Part from the others, having told those that follow: at exit a signal leaves no time."""
+    """Leave the others, and tell those that follow: after a signal there is no time at exit."""
     if is_leader():
         agreed(END)
     jax.distributed.shutdown()
 
 
 def _leave(status: int) -> None:
-    """End this process without a word to the others, who are gone or will see."""
-    # To part from them, as JAX does at exit, it would wait for each, in vain, and abort.
+    """End this process without a message to the others, who are gone or will notice."""
+    # At exit JAX would wait in vain for each of the others, and abort.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 
 
 def is_leader() -> bool:
-    """Tell whether this process leads, as one that is alone does."""
+    """Tell whether this process leads; a process alone does."""
     return jax.process_index() == 0
 
 
 def lead(problem_name: str, recipe: Recipe) -> Spread | None:
-    """Return where to spread a run's problems, having told the others; None for one device."""
+    """Tell the others of a run; return where to spread its problems, None for one device."""
     if jax.process_count() == 1:
-        # As many of its devices as share the problems evenly.
+        # A process alone uses as many of its devices as share the problems evenly.
         devices = usable(recipe, jax.device_count())
         return Spread(mesh_of(jax.devices()[:devices])) if devices > 1 else None
     check_devices(recipe, jax.device_count())
@@ -107,7 +107,7 @@ def lead(problem_name: str, recipe: Recipe) -> Spread | None:
 
 
 def follow(data_dir: Path | None) -> None:
-    """Do what the leader says, until it says that this is the end."""
+    """Do what the leader says, until it says that the work is over."""
     compute: Callable[[bytes], None] | None = None
     while (message := agreed(b""))[:1] != END:
         if message[:1] == BEGIN:
@@ -119,12 +119,12 @@ def follow(data_dir: Path | None) -> None:
 def _begun(problem: str, recipe: dict[str, Any], data_dir: Path | None) -> Callable[[bytes], None]:
     """Prepare for a run; return what computes an epoch of it from the leader's state."""
     spread = Spread(mesh_of())
-    # φ is the leader's: this one is there for its shape.
+    # φ comes from the leader; the plan's own φ only has the right shapes.
     recipe["init"] = ""
     plan = plan_of(Recipe(**recipe))
     like, f = plan.initial_state, everywhere(make_problem(problem, data_dir), spread.mesh)
     parts = f.hold_out(plan.recipe.held_out)
-    # Compiled while the leader compiles too.
+    # This process compiles while the leader compiles too.
     footprint(like, f, plan.recipe, plan.estimator, plan.meta_optimizer, spread)
 
     def compute(data: bytes) -> None:
@@ -162,11 +162,11 @@ def check_devices(recipe: Recipe, devices: int) -> None:
 
 
 def agreed(data: bytes) -> bytes:
-    """Return the leader's bytes, on every process; each has to ask at the same time."""
+    """Return the leader's bytes on every process; all processes have to call this together."""
     if jax.process_count() == 1:
         return data
     size = int(multihost_utils.broadcast_one_to_all(np.asarray(len(data))))
-    # Lengths that are powers of two, so that few programs are compiled.
+    # Lengths are powers of two, so that few programs are compiled.
     padded = np.zeros(1 << max(size - 1, 1).bit_length(), np.uint8)
     if is_leader():
         padded[:size] = np.frombuffer(data, np.uint8)
@@ -174,13 +174,13 @@ def agreed(data: bytes) -> bytes:
 
 
 def _send(kind: bytes, state: MetaState) -> None:
-    """Send the arrays of a state round, one after the other, without their names and shapes."""
+    """Send the arrays of a state, one after the other, without names and shapes."""
     leaves = jax.tree.leaves(eqx.filter(state, eqx.is_array))
     agreed(kind + b"".join(np.asarray(leaf).tobytes() for leaf in leaves))
 
 
 def _received(data: bytes, like: MetaState) -> MetaState:
-    """Return the state that was sent, in which shapes are those of another."""
+    """Return the state that was sent; its shapes are those of `like`."""
     arrays, static = eqx.partition(like, eqx.is_array)
     leaves, treedef = jax.tree.flatten(arrays)
     received, offset = [], 0
@@ -194,9 +194,9 @@ def _received(data: bytes, like: MetaState) -> MetaState:
 def _initialize(seat: Seat) -> None:
     """Let JAX connect this process with the others."""
     host = (seat.coordinator or "").rpartition(":")[0]
-    # On one machine no other host may connect.
+    # If all processes are on this machine, no other host may connect.
     bind = seat.coordinator if host in ("127.0.0.1", "localhost") else None
-    # It would take SIGTERM for a notice of things to come, and the process would stay.
+    # With this service JAX would catch SIGTERM, and the process would not end.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
@@ -222,9 +222,9 @@ def _initialize(seat: Seat) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Send what libraries print on the standard output nowhere."""
+    """Discard what libraries print on the standard output."""
     sys.stdout.flush()
-    # The descriptor itself: what is written in C++ does not pass through `sys.stdout`.
+    # The descriptor itself is replaced, as output from C++ does not pass through `sys.stdout`.
     kept = os.dup(1)
     try:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:

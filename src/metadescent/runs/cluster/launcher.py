@@ -1,9 +1,10 @@
-"""`train --processes N`: N processes of this machine that train together, watched over; no JAX.
+"""`train --processes N`: N processes of this machine train together under watch; no JAX.
 
-Each is the same command with a seat of its own, and a share of the cores. If one ends early, the
-others are ended, because none can go on without it. As often as allowed, all of them are started
-again with --resume. If this process ends, so do they, as what they read from is closed. A signal
-that is to end this process goes to process 0 first, which leads and has an epoch to save.
+Each process runs the same command with a seat of its own and a share of the cores. If one ends
+early, the others are ended, because none can go on without it. All of them are then started again
+with --resume, as often as allowed. If this process ends, so do they, because their standard input
+is closed. A signal that is to end this process goes to process 0 first, which leads and has an
+epoch to save.
 """
 
 import os
@@ -25,9 +26,9 @@ from metadescent.runs.cluster.lifeline import LIFELINE
 from metadescent.runs.signals import patient
 
 SECONDS_BETWEEN_LOOKS = 0.02
-TAIL = 4000  # bytes of what a process said
+TAIL = 4000  # bytes of a process's error output
 FOR_GOOD = (2, 130, 143)
-"""Statuses after which starting again is of no use: those of `UserError`, Ctrl-C and SIGTERM."""
+"""Statuses after which starting again is useless: those of `UserError`, Ctrl-C and SIGTERM."""
 
 
 class Ended(NamedTuple):
@@ -37,10 +38,10 @@ class Ended(NamedTuple):
     status: int
     errors: str
     asked: int | None = None
-    """The signal that had asked for the end."""
+    """The signal that had asked for the end, if one had."""
 
     def __str__(self) -> str:
-        """Say so."""
+        """Return which process ended, and how."""
         if self.status < 0:
             return f"process {self.process} was killed by {signal.Signals(-self.status).name}"
         return f"process {self.process} ended with status {self.status}"
@@ -54,7 +55,7 @@ def needs(processes: int, restarts: int) -> bool:
 
 
 def launch(words: Sequence[str], processes: int, restarts: int, resumption: str) -> int:
-    """Run the words as so many processes; return the status. A LostError says which was lost."""
+    """Run the words as so many processes; return the status. A LostError names a lost process."""
     words = list(words)
     while ended := _run(words, processes):
         if ended.asked:
@@ -62,7 +63,7 @@ def launch(words: Sequence[str], processes: int, restarts: int, resumption: str)
         sys.stderr.write(ended.errors)
         if ended.status in FOR_GOOD:
             return ended.status
-        # Before it had a handler, which would have had a status of its own.
+        # The signal came before the process had a handler, which would have set the status.
         if ended.status in (-signal.SIGINT, -signal.SIGTERM):
             return 128 - ended.status
         what = f"{ended}, and the others were ended" if processes > 1 else str(ended)
@@ -90,7 +91,7 @@ def _run(words: Sequence[str], processes: int) -> Ended | None:
             statuses = [child.poll() for child in children]
             failed = {i: status for i, status in enumerate(statuses) if status}
             if failed:
-                # A process that loses another one fails too: the first cause is what was killed.
+                # Processes that lose another fail too; the first cause is the one that was killed.
                 index = min(failed, key=lambda i: (failed[i] not in (-9, -15), failed[i] > 0, i))
                 errors = Path(folder, str(index)).read_bytes()[-TAIL:].decode(errors="replace")
                 return Ended(index, failed[index], errors, patience.number)
@@ -103,32 +104,32 @@ def _run(words: Sequence[str], processes: int) -> Ended | None:
 def _started(
     words: Sequence[str], processes: int, folder: Path
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Start the processes, whose errors go to files in a folder; kill what is left in the end."""
+    """Start the processes with errors in files of a folder; kill those that are left in the end."""
     address = f"127.0.0.1:{_free_port()}"
     children: list[subprocess.Popen[bytes]] = []
     mine = own_cores()
     try:
         for index in range(processes):
             seat = [] if processes == 1 else _seat(address, processes, index)
-            # A child has the cores that this process has as it starts it.
+            # A child inherits the cores that this process has when it starts the child.
             with (
                 open(folder / str(index), "wb") as errors,
                 kept_to(share_of(mine, processes, index), afterwards=mine),
             ):
-                # Process 0 alone is seen; of the others, what one says when it fails.
+                # Only process 0 prints; of another process only its error is shown, if it fails.
                 child = subprocess.Popen(
                     [sys.executable, "-c", MAIN, *_passed_on(words), *seat],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL if index else None,
                     stderr=errors if index else None,
                     env={**os.environ, LIFELINE: "1"},
-                    # Ctrl-C reaches this process alone, which hands it on to the first.
+                    # Ctrl-C reaches this process alone, which passes it on to process 0.
                     start_new_session=True,
                 )
             children.append(child)
         yield children
     finally:
-        # All that they write is written at once or not at all, so nothing is lost by this.
+        # They write each file at once or not at all, so nothing is lost.
         for child in children:
             child.kill()
         for child in children:
@@ -137,7 +138,7 @@ def _started(
                 child.stdin.close()
 
 
-# Until there is someone to say so in a sentence, Ctrl-C ends it without a word.
+# Until the program can report Ctrl-C in a sentence, it ends without a message.
 MAIN = """
 from signal import SIG_DFL, SIG_IGN, SIGINT, getsignal, signal
 before = getsignal(SIGINT)
@@ -155,7 +156,7 @@ def _seat(address: str, processes: int, index: int) -> list[str]:
 
 
 def _passed_on(words: Sequence[str]) -> list[str]:
-    """Return the words without those flags that are for this process."""
+    """Return the words without the flags that only this process reads."""
     kept: list[str] = []
     skip = False
     for word in words:

@@ -1,4 +1,4 @@
-"""A launched process ends with the one that launched it; imported at every start, so no JAX."""
+"""A launched process ends with its launcher; imported at every start, so no JAX."""
 
 import os
 import threading
@@ -10,13 +10,13 @@ LIFELINE = "METADESCENT_LIFELINE"
 
 
 def hang_on() -> None:
-    """End this process when the one that launched it ends, if it was launched."""
+    """End this process when its launcher ends, if it has one."""
     if os.environ.pop(LIFELINE, None):
         threading.Thread(target=_until_closed, daemon=True).start()
 
 
 def _until_closed() -> None:
-    # The other end of standard input is held by the launcher: it closes as that one ends.
+    # The launcher holds the other end of standard input, which closes when the launcher ends.
     with suppress(OSError):
         while os.read(0, 1024):
             pass

@@ -1,8 +1,8 @@
-"""Which of several processes this is: by flags, by the environment, or by who started it; no JAX.
+"""Which of several processes this is: by flags, the environment, or the launcher; no JAX.
 
-The flags of `train` are `--coordinator`, `--processes` and `--process-id`. In their place stand
-JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID. In a step of Slurm (srun) and under
-Open MPI (mpirun) JAX finds out by itself.
+The flags of `train` are `--coordinator`, `--processes` and `--process-id`. Without them the
+variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID are read. In a step of Slurm
+(srun) and under Open MPI (mpirun) JAX finds the seat by itself.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from typing import NamedTuple
 from metadescent._errors import UserError, require
 
 STARTERS = {"Slurm": "SLURM_STEP_NUM_TASKS", "Open MPI": "OMPI_COMM_WORLD_SIZE"}
-"""Who starts several processes, and the variable that tells each of them how many there are."""
+"""Launchers, with the variable in which each tells a process how many there are."""
 
 
 class Seat(NamedTuple):
-    """Where process 0 is, how many there are, which this is; all None where JAX finds out."""
+    """Where process 0 is, how many there are, which this is; all None if JAX finds out itself."""
 
     coordinator: str | None = None
     processes: int | None = None
@@ -25,9 +25,9 @@ class Seat(NamedTuple):
 def seat_of(
     coordinator: str | None, processes: int, process_id: int | None, environ: Mapping[str, str]
 ) -> Seat | None:
-    """Return this process's seat among others by flags, which go before the environment.
+    """Return this process's seat among others; flags take precedence over the environment.
 
-    None if it has none to train with. `processes` is 0 where its flag is not given.
+    None if it trains alone. `processes` is 0 if its flag is not given.
     """
     coordinator = coordinator or environ.get("JAX_COORDINATOR_ADDRESS")
     if coordinator is None:
@@ -36,9 +36,9 @@ def seat_of(
                 f"this is process {process_id} and nothing says where process 0 is; try "
                 "--coordinator HOST:PORT"
             )
-        # With --processes alone it is the launcher of others, not one of them.
+        # With --processes alone this process launches others and has no seat.
         return Seat() if processes == 0 and _is_started_with_others(environ) else None
-    # At the last colon: an address of IPv6 has several.
+    # The port follows the last colon, as an IPv6 address has several.
     host, colon, port = coordinator.rpartition(":")
     if not (host and colon and port.isdigit()):
         raise UserError(f"the coordinator is {coordinator!r} and must be HOST:PORT")

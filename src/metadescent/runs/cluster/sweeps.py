@@ -1,7 +1,7 @@
-"""Independent tasks, each run once: on whichever worker, and again only where a worker was lost.
+"""Independent tasks, each run once on any worker, and again only if its worker was lost.
 
-A task is a function of plain data, and so is its result; who ran it, and beside what, makes no
-difference. What is finished is kept at once, by the process that asked for it.
+A task is a function of plain data, and so is its result. Neither the worker nor other tasks make a
+difference to it. The process that asked for a task keeps the result as soon as it is finished.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from metadescent.runs.cluster.executors import Engine
 Task = TypeVar("Task")
 
 PATIENCE = 3
-"""Executors that may be lost in a row before any of them has finished a task."""
+"""How many executors may be lost in a row without a finished task."""
 
 
 def sweep(
@@ -53,7 +53,7 @@ def sweep(
         report(tasks[index], result)
 
     def finish(index: int, result: Any) -> None:
-        # First of all: what comes after may fail.
+        # The result is kept first, because `report` may fail.
         keep(tasks[index], result)
         note(index, result)
 
@@ -68,7 +68,7 @@ def sweep(
         try:
             _once(function, tasks, engine, waiting, finish)
         except (BrokenExecutor, CancelledError) as error:
-            # Anew from 1 where something was finished: then it is not the tasks that kill.
+            # If a task was finished, the count is 1 again: the tasks do not kill the workers.
             lost = lost + 1 if len(results) == before else 1
             if lost >= PATIENCE:
                 raise LostError(
@@ -94,7 +94,7 @@ def _once(
                 index = waiting.pop(0)
                 running[executor.submit(function, tasks[index])] = index
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            # Whatever is finished is kept, before a failure ends this.
+            # Everything that is finished is kept before a failure ends this.
             for future in sorted(done, key=_failed):
                 finish(running.pop(future), future.result())
 

@@ -1,8 +1,8 @@
-"""What is shared out among workers: meta-training runs, and the tuning of hand-designed optimizers.
+"""Tasks for workers: meta-training runs, and the tuning of hand-designed optimizers.
 
-Tasks name what they are about, so that they are small and any worker can make it; a worker makes a
-problem once. Their results are found where the same work, done here, would leave them: in a run's
-folder and in the cache of tuned rates.
+Tasks only name their problems, so that they are small and any worker can make what they name; a
+worker makes a problem once. The results are where this process would have left them: in a run's
+folder, and in the cache of tuned rates.
 """
 
 import functools
@@ -37,12 +37,12 @@ class Training(NamedTuple):
     problem: str
     data_dir: str | None
     recipe: dict[str, Any]
-    # A list, as JSON has it.
+    # A list, because JSON has no tuples.
     loggers: Sequence[str] = []
 
     @property
     def question(self) -> dict[str, Any]:
-        """Return what its result depends on."""
+        """Return everything that the result depends on."""
         return {name: value for name, value in self._asdict().items() if name != "loggers"}
 
 
@@ -65,7 +65,7 @@ def training_task(
     loggers: Sequence[str] = (),
 ) -> Training:
     """Return the task of a run."""
-    # Absolute paths: a worker may be in another folder.
+    # Paths are absolute, because a worker may run in another folder.
     where = str(data_dir.resolve()) if data_dir else None
     named = {"problem": problem, **asdict(recipe)}
     named = {name: absolute(name, value, Path.cwd()) for name, value in named.items()}
@@ -78,7 +78,7 @@ def run_trainings(
     engine: Engine,
     report: Callable[[Training, float], None] = lambda task, loss: None,
 ) -> list[float]:
-    """Run what is not finished; return the best validation loss of each, ∞ if none is finite."""
+    """Run what is not finished; return each best validation loss, ∞ if none was finite."""
     results = sweep(
         run_training,
         tasks,
@@ -93,7 +93,7 @@ def run_trainings(
 
 
 def run_training(task: Training) -> dict[str, Any]:
-    """Do a `Training`."""
+    """Do a `Training`; return its result."""
     problem, recipe = _problem(task.problem, task.data_dir), Recipe(**task.recipe)
     data_dir = Path(task.data_dir) if task.data_dir else None
     loggers = [make_logger(spec) for spec in task.loggers]
@@ -103,7 +103,7 @@ def run_training(task: Training) -> dict[str, Any]:
 
 
 def run_in_turn(tasks: Sequence[Training]) -> list[dict[str, Any]]:
-    """Do several trainings, of which each goes on from the one before."""
+    """Do several trainings, each of which goes on from the one before."""
     return [run_training(task) for task in tasks]
 
 
@@ -113,7 +113,7 @@ def run_tunings(
     cache: Path,
     report: Callable[[Tuning], None] = lambda task: None,
 ) -> None:
-    """Find the rates of all that the cache does not have, and keep them there."""
+    """Search for all rates that the cache does not have, and keep them there."""
 
     def question(task: Tuning) -> tuple[Any, ...]:
         problem, key = _problem_and_key(task)
@@ -125,7 +125,7 @@ def run_tunings(
 
     sweep(
         run_tuning,
-        # What is asked for twice is done once.
+        # A tuning that is asked for twice is done once.
         list(dict.fromkeys(tasks)),
         engine,
         kept=kept,
@@ -135,14 +135,14 @@ def run_tunings(
 
 
 def run_tuning(task: Tuning) -> dict[str, Any]:
-    """Do a `Tuning`."""
+    """Do a `Tuning`; return its result."""
     problem, key = _problem_and_key(task)
     tuned = tune(task.name, problem, key, num_steps=task.num_steps, num_seeds=task.num_seeds)
     return tuned._asdict()
 
 
 def _problem_and_key(task: Tuning) -> tuple[Problem, PRNGKeyArray]:
-    # As `compare` draws it: its other key is for what is measured.
+    # As in `compare`, whose other key is for the runs that are measured.
     key, _ = problem_keys(task.seed)
     return _problem(task.problem, task.data_dir), key
 
@@ -156,7 +156,7 @@ def _kept(task: Training) -> dict[str, Any] | None:
     """Return the result of a task that was finished, None if it was not."""
     try:
         kept = json.loads((Path(task.folder) / RESULT).read_text(encoding="utf-8"))
-        # Of another recipe it is not a result; the run's folder will say what differs.
+        # The result of another recipe does not count; the run's folder will say what differs.
         return kept["result"] if kept["task"] == task.question else None
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -1,1 +1,1 @@
-"""What follows a meta-training: an interface of three calls, and one backend a file."""
+"""Loggers that follow a meta-training: an interface of three calls, and one backend a file."""

@@ -1,4 +1,4 @@
-"""Loggers as one, which none of them can stop."""
+"""Several loggers as one, which none of them can stop."""
 
 import copy
 import warnings
@@ -47,7 +47,7 @@ class Audience(Logger):
         earlier: Sequence[Metrics],
         is_over: Callable[[], bool],
     ) -> Iterator[None]:
-        """Tell all of them of a session, whose outcome is how the context ends."""
+        """Tell all of them of a session, whose outcome depends on how the context ends."""
         failed = False
         self.begin(folder, config, earlier)
         try:

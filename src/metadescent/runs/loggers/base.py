@@ -1,4 +1,4 @@
-"""What a logger is, and what the loggers of the room share; packages are imported by them, late."""
+"""What a logger is, and what the loggers of this room share; each imports its package late."""
 
 import importlib
 import math
@@ -14,16 +14,16 @@ Outcome = Literal["finished", "stopped", "failed"]
 
 
 Metrics = Mapping[str, Any]
-"""The numbers of an epoch by name, as its line in metrics.jsonl has them."""
+"""The numbers of an epoch by name, as in its line of metrics.jsonl."""
 
 
 class Logger(ABC):
-    """What is told of a meta-training, epoch by epoch.
+    """An object that is told of a meta-training, epoch by epoch.
 
-    A session begins when a run is begun or gone on with, and ends with it. `begin` comes first,
-    then `log` once for each epoch, and `end` last; after that the next session may begin. What is
-    handed over is a logger's own. If a call raises an exception, a warning says so, and the session
-    goes on without the logger.
+    A session begins when a run begins or goes on, and ends with it. `begin` comes first, then `log`
+    once for each epoch, and `end` last; after that the next session may begin. A logger may change
+    what it is given. If a call raises an exception, a warning says so, and the session goes on
+    without the logger.
 
     Example:
         >>> import tempfile
@@ -50,23 +50,23 @@ class Logger(ABC):
     def begin(self, folder: Path, config: Mapping[str, Any], earlier: Sequence[Metrics]) -> None:
         """Begin a session.
 
-        `folder` is the run's, and `config` what its config.json has. `earlier` has the metrics of
-        each epoch that is kept, and that is not trained again. Of a run that was killed, a logger
-        may know less than these, as an epoch is saved before it is logged. It knows of more only if
-        a checkpoint was damaged; the epochs after the last of `earlier` are trained again.
+        `folder` is the run's, and `config` is what its config.json has. `earlier` has the metrics
+        of each epoch that is kept and is not trained again. If the run was killed, a logger may
+        have fewer epochs, as an epoch is saved before it is logged. It has more only if a
+        checkpoint was damaged; then the epochs after the last of `earlier` are trained again.
         """
 
     @abstractmethod
     def log(self, metrics: Metrics) -> None:
-        """Log an epoch, which has been saved by now."""
+        """Log an epoch, which has already been saved."""
 
     @abstractmethod
     def end(self, outcome: Outcome) -> None:
-        """End the session; a process that is killed does not come to this."""
+        """End the session; this is not called if the process is killed."""
 
 
 def cells(metrics: Metrics) -> dict[str, Any]:
-    """Return what an epoch's metrics have by tag; a list has a tag for each of its numbers."""
+    """Return an epoch's metrics by tag; a list has a tag for each of its numbers."""
     by_tag: dict[str, Any] = {}
     for name, value in metrics.items():
         if isinstance(value, list):
@@ -77,8 +77,8 @@ def cells(metrics: Metrics) -> dict[str, Any]:
 
 
 def scalars(metrics: Metrics) -> dict[str, float]:
-    """Return the finite numbers of an epoch by tag, all but the epoch's own."""
-    # None of the services draws a NaN, and MLflow keeps another number for an infinite one.
+    """Return the finite numbers of an epoch by tag, without the epoch's own number."""
+    # No service draws a NaN, and MLflow stores an infinite number as another one.
     return {
         tag: float(value)
         for tag, value in cells(metrics).items()
@@ -87,10 +87,10 @@ def scalars(metrics: Metrics) -> dict[str, float]:
 
 
 def needed(package: str, extra: str) -> Any:
-    """Return a package that is among an extra of this one; raise a UserError without it."""
+    """Return a package of one of the extras; raise a UserError if it is not installed."""
     try:
         return importlib.import_module(package)
-    except Exception as error:  # A package that does not suit another raises anything.
+    except Exception as error:  # an import may raise anything, if two packages do not fit
         raise UserError(
             f"the logger {extra} needs {package}, which cannot be imported ({error}); try "
             f"pip install 'metadescent[{extra}]', or read metrics.jsonl"

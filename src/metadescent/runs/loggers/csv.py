@@ -1,4 +1,4 @@
-"""A table for whatever reads CSV."""
+"""A table for programs that read CSV."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ class CSV(Logger):
         pass
 
     def _write(self) -> None:
-        # All rows, as later ones may have other columns: those of older versions have fewer.
+        # All rows are written again, as later rows may have more columns than older ones.
         rows = [cells(metrics) for metrics in self._lines]
         heads, table = {tag: tag for row in rows for tag in row}, io.StringIO()
         writer = csv.DictWriter(table, heads, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Names for loggers, found by discovery, or of a file or module of one's own."""
+"""Names for loggers, which are discovered, or are in a file or module of the user's."""
 
 import re
 
@@ -16,8 +16,8 @@ def loggers() -> dict[str, type[Logger]]:
 def make_logger(spec: str) -> Logger:
     """Return the logger that `spec` names: csv, tensorboard, wandb, mlflow or `file.py:Name`.
 
-    Outside the package it is a subclass of `Logger`, an instance, or what returns one when it is
-    called.
+    A name outside the package is that of a subclass of `Logger`, of an instance, or of a function
+    that returns an instance.
 
     Raises:
         UserError: if the name or an option is unknown, or what the logger needs is not installed.
@@ -46,11 +46,11 @@ def make_loggers(text: str) -> list[Logger]:
 
 
 def names_in(text: str) -> list[str]:
-    """Return the specifications that a list has between its commas, each once."""
+    """Return the specifications between the commas of a list, each once."""
     specs, depth = [""], 0
     for piece in re.split(r"([,()])", text):
         depth += {"(": 1, ")": -1}.get(piece, 0)
-        # Those in brackets are commas between options.
+        # Commas within brackets separate options.
         if piece == "," and depth == 0:
             specs.append("")
         else:

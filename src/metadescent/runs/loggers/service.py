@@ -1,4 +1,4 @@
-"""What loggers have in common whose service keeps the epochs of a run, and takes none back."""
+"""What is common to loggers whose service keeps the epochs of a run, and removes none."""
 
 import uuid
 from abc import abstractmethod
@@ -11,17 +11,17 @@ from metadescent.runs.folder import RUN_ID
 from metadescent.runs.loggers.base import Logger, Metrics
 
 Choices = dict[str, Any]
-"""Those of a recipe, and the problem, by name."""
+"""The choices of a recipe, and the problem, by name."""
 
 
 class Service(Logger):
-    """A logger whose service goes on with a run, which it knows by the number in its folder."""
+    """A logger whose service can continue a run, by the number that is in the run's folder."""
 
     def begin(self, folder: Path, config: Mapping[str, Any], earlier: Sequence[Metrics]) -> None:
-        """Go on with the run, and log what it lacks of the earlier epochs."""
+        """Continue the run, and log those earlier epochs that the service does not have."""
         choices = {"problem": config["problem"], **config["recipe"]}
         last = self.open(folder.resolve(), choices, run_id_of(folder))
-        # It has an epoch that is trained again: another run takes its place.
+        # The service has an epoch that is trained again, so another run of the service replaces it.
         if last > len(earlier):
             self.discard()
             last = self.open(folder.resolve(), choices, run_id_of(folder, anew=True))
@@ -37,11 +37,11 @@ class Service(Logger):
 
     @abstractmethod
     def discard(self) -> None:
-        """Leave the run that is open, in whose place another will be opened."""
+        """Leave the run that is open; another run will be opened in its place."""
 
 
 def run_id_of(folder: Path, *, anew: bool = False) -> str:
-    """Return what services know a run by, which its folder keeps; `anew`, another from now on."""
+    """Return the number by which services know a run, from its folder; a new one if `anew`."""
     path = folder / RUN_ID
     if anew or not is_file(path):
         write_atomically(path, f"{uuid.uuid4().hex}\n")

@@ -17,10 +17,10 @@ class TensorBoard(Logger):
         self._package = needed("tensorboardX", "tensorboard")
 
     def begin(self, folder: Path, config: Mapping[str, Any], earlier: Sequence[Metrics]) -> None:
-        # What earlier sessions wrote is purged, and all of it written again: they may have been
-        # killed before an epoch was written, or after one that is trained again.
+        # All earlier epochs are purged and written again: an earlier session may have been killed
+        # before an epoch was written, or after an epoch that is trained again.
         self._writer = self._package.SummaryWriter(logdir=str(folder / FOLDER), purge_step=1)
-        # Its axis of time is that of training, without what passed between sessions.
+        # The axis of time is that of training, without the time between sessions.
         self._zero = time.time() - (earlier[-1]["seconds"] if earlier else 0.0)
         for metrics in earlier:
             self.log(metrics)

@@ -1,4 +1,4 @@
-"""Weights & Biases, on its server or on one of yours; WANDB_MODE=offline needs neither."""
+"""Weights & Biases, on its server or on your own; WANDB_MODE=offline needs no server."""
 
 import os
 from pathlib import Path
@@ -15,13 +15,13 @@ class WandB(Service):
         self._project = project or os.environ.get("WANDB_PROJECT", "metadescent")
 
     def open(self, folder: Path, choices: Choices, number: str) -> int:
-        # Choices change where a run is extended; what stands on the terminal is not logged.
+        # Choices change when a run is extended; the output on the terminal is not logged.
         known = {"resume": "allow", "allow_val_change": True, "config": choices}
         known |= {"settings": self._wandb.Settings(console="off")}
         self._run = self._wandb.init(
             project=self._project, id=number, name=folder.name, dir=str(folder), **known
         )
-        # Offline this is 0, and the session has the whole run; on a server it is the next step.
+        # Offline this is 0, and the session logs the whole run; on a server it is the next step.
         return max(0, self._run.step - 1)
 
     def discard(self) -> None:
