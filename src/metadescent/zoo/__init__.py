@@ -1,4 +1,4 @@
-"""Optimizers as files: saved and loaded; the pretrained ones, and those on the Hugging Face Hub.
+"""Optimizers as files: saving, loading, the pretrained ones, those on the Hugging Face Hub.
 
 Only `load` and `save` need JAX.
 

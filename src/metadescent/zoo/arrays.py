@@ -19,7 +19,7 @@ from metadescent.zoo.tensors import CHECKSUM, NO_CHECKSUM, Tensor, read_tensors,
 def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
     """Write the arrays of a pytree, each by its path, with metadata as JSON, atomically."""
     named = {name: np.asarray(leaf, order="C") for name, leaf in _by_path(tree)}
-    # The checksum's place comes first, so that nothing else in the metadata can be taken for it.
+    # The checksum comes first, so that nothing else in the metadata can be taken for its place.
     try:
         text = json.dumps({CHECKSUM: NO_CHECKSUM, **metadata}, ensure_ascii=False)
     except (TypeError, ValueError) as error:
@@ -31,15 +31,15 @@ def save_arrays(path: Path, tree: PyTree, metadata: dict[str, Any]) -> None:
 
 
 def load_arrays(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
-    """Read a pytree of the structure, shapes and kinds of `like`, and the metadata.
+    """Read a pytree with the structure, shapes and kinds of `like`, and the metadata.
 
-    Numbers have as many bits as in the file, or as JAX has now, if these are fewer.
+    Numbers have as many bits as in the file, or as JAX has now, if that is fewer.
     """
     tensors, metadata = read_tensors(path)
     expected = dict(_by_path(like))
     require_fit(path, tensors, {n: (str(x.dtype), tuple(x.shape)) for n, x in expected.items()})
     treedef = jax.tree.structure(like)
-    # By path, as the file has an order of its own.
+    # By path, because the order of the leaves in the file may be another.
     return treedef.unflatten(_array(tensors[name]) for name in expected), metadata
 
 
@@ -49,5 +49,5 @@ def _by_path(tree: PyTree) -> list[tuple[str, Any]]:
 
 def _array(tensor: Tensor) -> Array:
     array = np.frombuffer(tensor.data, jnp.dtype(tensor.dtype)).reshape(tensor.shape)
-    # Without 64 bits JAX would cut numbers all the same, with a warning for each.
+    # JAX would cut numbers to 32 bits in any case, but with a warning for each.
     return jnp.asarray(array.astype(jax.dtypes.canonicalize_dtype(array.dtype)))

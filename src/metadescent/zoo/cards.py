@@ -1,4 +1,4 @@
-"""What the cards and files of pretrained optimizers say, as a table and as a page; no JAX."""
+"""The facts in the cards and files of pretrained optimizers, as a table and a page; no JAX."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from metadescent.zoo.tensors import read_metadata, read_tensors
 FORMAT = 1
 
 DIVERGED = "diverged"
-"""What stands for the final loss of a baseline that diverged on some problem."""
+"""The final loss of a baseline that diverged on some problem is written so."""
 
 
 class Facts(NamedTuple):
@@ -23,12 +23,12 @@ class Facts(NamedTuple):
     trained_on: str
     horizon: str
     size: str
-    seeds: str  # how many fresh problems the next two are of
-    loss: str  # the mean final one, with the 95 % interval
-    baseline: str  # the least among the tuned hand-designed optimizers
+    seeds: str  # how many fresh problems `loss` and `baseline` are measured on
+    loss: str  # the mean final loss, with its 95 % interval
+    baseline: str  # the lowest of the tuned hand-designed optimizers
     licence: str
-    command: str  # what makes it again
-    purpose: str  # what the card says of it first
+    command: str  # the command that makes it again
+    purpose: str  # the first line of the card below its heading
 
     @property
     def behind(self) -> bool:
@@ -37,16 +37,16 @@ class Facts(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """Return how it stands to the best tuned hand-designed optimizer, in words."""
+        """Return how it compares with the best tuned hand-designed optimizer, in words."""
         mine, best = self.loss.split()[0], self.baseline.split()
         return f"{'Behind' if self.behind else 'Ahead of'} {best[-1]}, {mine} against {best[0]}"
 
 
 def facts(name: str) -> Facts:
-    """Return what the card and the file of a pretrained optimizer say."""
+    """Return the facts in the card and the file of a pretrained optimizer."""
     path = catalogue.path(name)
     made, (leaves, _) = read_card(path), read_tensors(path)
-    # A card begins with what the optimizer is, and goes on with how it compares.
+    # A card first says what the optimizer is, and then how it compares.
     text = catalogue.card(name)
     summary, comparison = tables(text)[:2]
     about = {row[0]: row[1] for row in summary}
@@ -70,7 +70,7 @@ def facts(name: str) -> Facts:
 
 
 def tables(text: str) -> list[list[list[str]]]:
-    """Return the tables of a text in Markdown: for each, its rows of cells, the heading first."""
+    """Return the tables of a Markdown text: rows of cells for each, with the heading first."""
     rows_by_table: list[list[list[str]]] = []
     inside = False
     for line in text.splitlines():
@@ -106,7 +106,7 @@ def _with_interval(row: dict[str, str]) -> str:
 
 
 def training_taken(made: Mapping[str, Any]) -> str:
-    """Return what an optimizer's training took, stage by stage; nothing if its file lacks it."""
+    """Return what an optimizer's training took, stage by stage; empty if its file does not say."""
     taken: list[str] = []
     stage: Any = made
     try:
@@ -119,19 +119,19 @@ def training_taken(made: Mapping[str, Any]) -> str:
                 f"{duration(budget['seconds'])}",
             )
             stage = stage.get("before")
-    # Whoever saves a file may call anything so.
+    # A file from somebody else may have anything under these names.
     except (AttributeError, KeyError, TypeError, ValueError):
         return ""
     return "; then ".join(taken)
 
 
 def duration(seconds: float) -> str:
-    """Return a time in words: of seconds up to two minutes, and of minutes from then on."""
+    """Return a time in words: in seconds up to two minutes, in minutes from then on."""
     return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def read_card(path: str | Path) -> dict[str, Any]:
-    """Return what an optimizer's file says of it, without reading φ."""
+    """Return the card in an optimizer's file, without reading φ."""
     metadata = read_metadata(Path(path))
     if metadata.get("format") != FORMAT:
         raise UserError(

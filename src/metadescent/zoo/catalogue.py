@@ -1,4 +1,4 @@
-"""Optimizers by name: the pretrained ones, those of one's own and those on the Hub; no JAX."""
+"""Optimizers by name: the pretrained ones, the user's own, and those on the Hub; no JAX."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ class Card(str):
 
     @property
     def name(self) -> str:
-        """Return whose card it is: its first line says."""
+        """Return the name of the card's optimizer, from its first line."""
         return self.splitlines()[0].removeprefix("# ")
 
     def plot(self) -> Any:
@@ -41,7 +41,7 @@ def names() -> list[str]:
 
 
 def path(name: str | Path) -> Path:
-    """Return the file of an optimizer, given its name in the zoo, a path of its own, or the Hub's.
+    """Return the file of an optimizer, given by its name in the zoo, its path or its Hub name.
 
     A run folder stands for the `optimizer.safetensors` in it. `hf://user/repo` is fetched from the
     Hugging Face Hub into its cache, and nothing else needs a network.
@@ -72,10 +72,10 @@ def path(name: str | Path) -> Path:
 
 
 def pinned(name: str | Path) -> str | Path:
-    """Return a name of an optimizer that stands for the same file tomorrow.
+    """Return a name that will always stand for the file that it stands for now.
 
-    That of one on the Hub is fetched, and has the commit that it is from as its revision. Any other
-    `name` is returned as it is.
+    A file on the Hub is fetched, and the name gets its commit as the revision. Any other `name` is
+    returned unchanged.
 
     Raises:
         UserError: if it is not to be had from the Hub.
@@ -88,7 +88,7 @@ def pinned(name: str | Path) -> str | Path:
 
 
 def card(name: str) -> Card:
-    """Return the card of the pretrained optimizer `name`, in Markdown: its purpose and its making.
+    """Return the card of the pretrained optimizer `name`, in Markdown: its purpose and training.
 
     Raises:
         UserError: if there is no such optimizer.
@@ -98,7 +98,7 @@ def card(name: str) -> Card:
         '# mnist-lstm'
     """
     require_kind("optimizer", name, str, "a name in the zoo; try 'mnist-lstm'")
-    # Looked up first, as a card is a file and a name could lead out of the folder.
+    # The name is checked first, as a card is a file and a name could lead out of the folder.
     if name not in names():
         raise UserError(f"there is no pretrained optimizer {name!r}; {nearest(name, names())}")
     return Card((FOLDER / f"{name}.md").read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """One optimizer as one safe file: φ by path and text metadata in a `.safetensors`.
 
-The file names the optimizer's kind and options; the class comes from the package's own registry, or
-from the caller, never from the file.
+The file names the optimizer's kind and options. The class comes from the package's own registry, or
+from the caller, but never from the file.
 """
 
 from contextlib import suppress
@@ -95,12 +95,12 @@ def load(
     path = catalogue.path(name)
     spec = read_card(path)["optimizer"]
     if make is make_optimizer and _is_outside(parse(spec)):
-        # A file may not say which code to import; only its reader may.
+        # The reader may say which code to import; a file may not.
         raise UserError(
             f"{path} holds an optimizer of a class outside the package, {spec}; hand the class in: "
             "metadescent.load(path, make=lambda spec, key: …)"
         )
-    # Shapes alone: what a file claims takes no memory before its arrays are seen to fit.
+    # Only shapes are made: until the arrays fit, a file's claims take no memory.
     skeleton = eqx.filter_eval_shape(make, spec, jax.random.key(0))
     arrays, static = eqx.partition(skeleton, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
     phi, _ = load_arrays(path, arrays)
@@ -113,10 +113,10 @@ def _is_outside(spec: Spec) -> bool:
 
 
 def _makes(text: str, m: LearnedOptimizer) -> bool:
-    """Tell whether a specification makes m, all but its φ."""
+    """Tell whether a specification makes m, apart from its φ."""
     spec = parse(text)
     if _is_outside(spec):
-        return True  # To see would be to import it, and here it need not be importable.
+        return True  # a check would have to import it, and it may not be importable here
     made = eqx.filter_eval_shape(lambda key: make_optimizer(spec, key), jax.random.key(0))
     trees = [jax.tree.flatten(x, is_leaf=lambda x: isinstance(x, ByHand)) for x in (made, m)]
     (of_made, form), (of_m, form_of_m) = trees
@@ -125,14 +125,14 @@ def _makes(text: str, m: LearnedOptimizer) -> bool:
 
 def _alike(a: Any, b: Any) -> bool:
     if isinstance(a, ByHand) and isinstance(b, ByHand):
-        # A function equals nothing but itself, so Optax's optimizers go by their calls, if known.
+        # Functions cannot be compared, so Optax's optimizers are compared by their calls, if known.
         known = None not in (a.spec, b.spec)
         return a.spec == b.spec if known else _move_alike(a.rule, b.rule)
     return getattr(a, "shape", a) == getattr(b, "shape", b)
 
 
 def _move_alike(a: GradientTransformation, b: GradientTransformation) -> bool:
-    """Tell whether two rules move a θ alike, early and late, or one moves no such θ by ∇ alone."""
+    """Tell whether two rules move θ alike, early and late, or one cannot move it by ∇ alone."""
     theta = {"w": jnp.linspace(-2.0, 3.0, 6).reshape(2, 3), "b": jnp.asarray([0.5, -1.0])}
     seen = []
     for rule in (a, b):
@@ -140,7 +140,7 @@ def _move_alike(a: GradientTransformation, b: GradientTransformation) -> bool:
         with suppress(Exception):
             state = rule.init(theta)
             for late in (0, 0, 0, 99, 900, 99_000):
-                # What counts steps, as for a schedule, skips some.
+                # Step counters, as of a schedule, are set ahead.
                 state = jax.tree.map(lambda x, n=late: x + n if _counts(x) else x, state)
                 gradient = jax.tree.map(lambda x, n=late: jnp.sin((5 + n) * x) * 3, theta)
                 update, state = rule.update(gradient, state, theta)

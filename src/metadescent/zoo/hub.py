@@ -1,7 +1,7 @@
-"""Optimizers on the Hugging Face Hub: a file is fetched into the cache, or a commit is made.
+"""Optimizers on the Hugging Face Hub: files are fetched into the cache, or committed.
 
-Only this file imports `huggingface_hub`, and only once there is a name that begins with hf://. The
-token, the cache and the Hub's address are that library's business, by its own variables.
+Only this file imports `huggingface_hub`, and only for a name that begins with hf://. That library
+finds the token, the cache and the Hub's address by its own variables.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,24 +16,24 @@ from metadescent.zoo.hub_names import COMMIT, HubName
 from metadescent.zoo.tensors import read_tensors
 
 MOST_BYTES = 10**9
-"""Of an optimizer on the Hub; those of the package have a thousandth of it."""
+"""The most bytes of an optimizer from the Hub; the package's own have a thousandth of that."""
 
 
 class Fetched(NamedTuple):
-    """A file from the Hub: its name at the commit that it is from, and where the cache has it."""
+    """A file from the Hub: its name with its commit, and its place in the cache."""
 
     name: str
     path: Path
 
 
 def from_hub(text: str) -> Fetched:
-    """Return the file that a name on the Hub stands for now, fetched if the cache has it not.
+    """Return the file that a name on the Hub stands for now; fetch it unless the cache has it.
 
-    A name at a commit that is in the cache needs no network.
+    A name with a commit that the cache has needs no network.
 
     Raises:
-        UserError: if it is no such name, there is no such file for this token, the Hub cannot be
-            reached, or the file is too large, damaged or no optimizer's.
+        UserError: if the name is not of this form, no such file is visible with this token, the Hub
+            cannot be reached, or the file is too large, damaged or not an optimizer.
     """
     name = HubName.of(text)
     hub, api = _library(name)
@@ -61,7 +61,7 @@ def to_hub(name: HubName, files: Mapping[str, bytes], *, private: bool, message:
 
     Raises:
         UserError: if the token may not write there, the Hub cannot be reached, a file is too large
-            to be loaded again, or the repository is to be private and is there already and public.
+            to be loaded again, or a repository that is to be private is already there and public.
     """
     for file, data in files.items():
         if len(data) > MOST_BYTES:
@@ -72,7 +72,7 @@ def to_hub(name: HubName, files: Mapping[str, bytes], *, private: bool, message:
     hub, api = _library(name)
     operations = [hub.CommitOperationAdd(file, data) for file, data in files.items()]
     with _told(hub, api, name, writes=True), _quiet(hub):
-        # Not False, as an organization may have its repositories private from the first.
+        # None and not False: an organization may make its repositories private by default.
         api.create_repo(name.repo, private=private or None, exist_ok=True)
         if private and not api.model_info(name.repo).private:
             raise UserError(
@@ -84,7 +84,7 @@ def to_hub(name: HubName, files: Mapping[str, bytes], *, private: bool, message:
 
 
 def _library(name: HubName) -> tuple[Any, Any]:
-    """Return `huggingface_hub`, and its client, which finds the token by itself."""
+    """Return `huggingface_hub` and its client, which finds the token by itself."""
     try:
         import huggingface_hub as hub
         import huggingface_hub.errors
@@ -109,7 +109,7 @@ def _check_size(name: HubName, size: int) -> None:
 
 
 def _checked(name: HubName, path: Path) -> Path:
-    """Return the path of a whole file of ours."""
+    """Return the path of a file, if it is whole and one of ours."""
     _check_size(name, path.stat().st_size)
     try:
         read_tensors(path)
@@ -123,7 +123,7 @@ def _checked(name: HubName, path: Path) -> Path:
 
 @contextmanager
 def _quiet(hub: Any) -> Iterator[None]:
-    """Draw no bars for files of some kilobytes."""
+    """Show no progress bars, as the files have only some kilobytes."""
     said = hub.constants.HF_HUB_DISABLE_PROGRESS_BARS is not None
     if said or hub.utils.are_progress_bars_disabled():
         yield
@@ -137,11 +137,11 @@ def _quiet(hub: Any) -> Iterator[None]:
 
 @contextmanager
 def _told(hub: Any, api: Any, name: HubName, writes: bool = False) -> Iterator[None]:
-    """Say in a sentence why the Hub did not do what it was asked to."""
+    """Say in a sentence why the Hub did not do what was asked."""
     try:
         yield
     except UserError:
         raise
-    # The errors of two HTTP libraries, by the version of this one, and its own.
+    # Depending on its version, the library raises errors of two HTTP libraries, and its own.
     except Exception as error:
         raise UserError(why(hub, api.endpoint, name, error, writes)) from error

@@ -14,16 +14,16 @@ LICENCES = (
     *("gpl-2.0", "gpl-3.0", "lgpl-2.1", "lgpl-3.0", "agpl-3.0", "cc0-1.0"),
     *("cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0"),
 )
-"""Those that are written in the header by name; the Hub knows more, and calls the others other."""
+"""Licences that the header names; the Hub knows more, and these are written as other."""
 
 
 class Contents(NamedTuple):
-    """What is said of a file beside its card.
+    """What is known of a file besides its card.
 
     spec        what makes its rule
     parameters  how many numbers φ has
     size        of the file, in bytes
-    digest      its SHA-256, as `sha256sum` prints it
+    digest      the SHA-256 of the file, as `sha256sum` prints it
     in_pytorch  whether `metadescent.torch` is known to have its rule
     """
 
@@ -34,13 +34,13 @@ class Contents(NamedTuple):
     in_pytorch: bool
 
     def loaded(self, name: object) -> str:
-        """Return the line that loads the optimizer of a name on the Hub."""
+        """Return the line of code that loads the optimizer with this name on the Hub."""
         make = ", make=make" if ":" in self.spec else ""
         return f'metadescent.load("{name}"{make})'
 
 
 def readme(name: HubName, contents: Contents, about: str, licence: str) -> str:
-    """Return the whole text; `about` is what the card says, and `licence` may be empty."""
+    """Return the whole text; `about` is from the card, and `licence` may be empty."""
     paragraphs = [
         header(licence, contents.in_pytorch),
         f"# {name.label}",
@@ -61,8 +61,8 @@ def readme(name: HubName, contents: Contents, about: str, licence: str) -> str:
 
 
 def header(licence: str, in_pytorch: bool) -> str:
-    """Return what the Hub reads; a licence that it may not know is given by its own name."""
-    # YAML takes JSON's texts, but for what is not printed.
+    """Return the header that the Hub reads; a licence outside the list is given by its own name."""
+    # YAML reads JSON's texts, except for characters that cannot be printed.
     licence = "".join(filter(str.isprintable, " ".join(licence.split())))
     known = licence.lower() in LICENCES
     lines = ["library_name: metadescent"]
@@ -75,7 +75,7 @@ def header(licence: str, in_pytorch: bool) -> str:
 
 
 def described(card: Mapping[str, Any]) -> str:
-    """Return what an optimizer's file says of its making: a table of what there is, and its note.
+    """Return how an optimizer was made, from its file: a table of what is known, and its note.
 
     Example:
         >>> print(described({"trained_on": "quadratic", "recipe": {"steps": 100}, "seed": 0}))
@@ -124,7 +124,7 @@ def _trained_on(card: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
 
 
 def _validation(card: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
-    """Return the best loss; where φ is validated by levels, or was not trained, it is none."""
+    """Return the best loss; empty if φ was validated by levels, or was not trained."""
     validation = card.get("validation")
     loss = validation.get("loss") if isinstance(validation, dict) else None
     if not isinstance(loss, int | float) or recipe.get("levels") or not card.get("trained_on"):
@@ -134,7 +134,7 @@ def _validation(card: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
 
 
 def _code(text: object) -> str:
-    """Return a text that is one line, and does not end the code that it stands in."""
+    """Return a text on one line that cannot end the code around it."""
     return " ".join(str(text).split()).replace("`", "'")
 
 

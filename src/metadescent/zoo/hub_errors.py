@@ -1,4 +1,4 @@
-"""Why the Hub did not do what it was asked to, as one sentence for each reason."""
+"""Reasons why the Hub did not do what was asked, each in one sentence."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +11,13 @@ LOG_IN = "log in by hf auth login, or with $HF_TOKEN"
 
 
 def why(hub: Any, endpoint: str, name: HubName, error: Exception, writes: bool) -> str:
-    """Return what an error of `huggingface_hub` says of a name, and what to try."""
-    # The library wraps what its HTTP library says, a time or two.
+    """Return what an error of `huggingface_hub` means for a name, and what to try."""
+    # The library wraps errors of its HTTP library, once or twice.
     chain = [*_causes(error)]
     for cause in chain:
         if getattr(cause, "response", None) is not None:
             return _refused(hub, endpoint, name, cause, writes)
-    # The HTTP library's own kind, which is another one in other versions.
+    # The HTTP library's own exception, which depends on the version.
     transport = hub.errors.HfHubHTTPError.__bases__[0]
     for cause in chain:
         if _is_of_disk(cause):
@@ -34,12 +34,12 @@ def why(hub: Any, endpoint: str, name: HubName, error: Exception, writes: bool) 
 
 
 def _refused(hub: Any, endpoint: str, name: HubName, error: Any, writes: bool) -> str:
-    """Return what the Hub's answer says."""
+    """Return what the Hub's answer means."""
     kinds, status = hub.errors, error.response.status_code
     token = hub.get_token() is not None
     if isinstance(error, kinds.GatedRepoError):
         return f"{name} is given to those who ask: ask at {endpoint}/{name.repo}, and {LOG_IN}"
-    # Whoever has no token is not told whether there is a repository.
+    # Without a token the Hub does not say whether a repository exists.
     hidden = status == 401 and not (token or writes)
     if hidden or isinstance(error, kinds.RepositoryNotFoundError):
         return (
@@ -68,7 +68,7 @@ def _refused(hub: Any, endpoint: str, name: HubName, error: Any, writes: bool) -
 
 
 def _unreached(hub: Any, endpoint: str, name: HubName, chain: list[Any], writes: bool) -> str:
-    """Return that the Hub was not reached, and what needs no network."""
+    """Return that the Hub was not reached, and what works without a network."""
     offline = any(isinstance(cause, hub.errors.OfflineModeIsEnabled) for cause in chain)
     reason = "HF_HUB_OFFLINE is set" if offline else _reason(chain[-1])
     kept = [] if writes or name.is_pinned else [*_in_cache(hub, name)]
@@ -79,7 +79,7 @@ def _unreached(hub: Any, endpoint: str, name: HubName, chain: list[Any], writes:
 
 
 def _in_cache(hub: Any, name: HubName) -> Iterator[HubName]:
-    """Yield a name at the commits that the cache has it of, the last to be fetched first."""
+    """Yield a name with each commit that is in the cache, the one fetched last first."""
     folder = f"models--{name.repo.replace('/', '--')}"
     snapshots = Path(hub.constants.HF_HUB_CACHE) / folder / "snapshots"
     for place in sorted(snapshots.glob("*"), key=lambda path: -path.stat().st_mtime):

@@ -8,15 +8,15 @@ from metadescent._errors import UserError
 
 PREFIX = "hf://"
 FILE = "optimizer.safetensors"
-"""The file that a name stands for which has none."""
+"""The file of a name that does not give one."""
 LONGEST = 96
-"""Characters that the Hub takes of user and repository, with the slash."""
+"""The most characters of user and repository, with the slash, that the Hub allows."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
-# As the Hub has it: letters and digits, and single signs between them.
+# The Hub's own rule: letters and digits, with single signs between them.
 _PART = re.compile(r"(?!.*(--|\.\.))\w([\w.-]*\w)?(?<!\.git)", re.ASCII)
-# What every filesystem takes, as the file is kept in the cache under its own name.
+# Every filesystem has to allow the file's name, as the cache keeps it.
 _FOLDER = re.compile(r'(?!\.+$)[^\\:*?"<>|\x00-\x1f]+')
-# What Git takes as a branch or a tag, but for quotes.
+# The names that Git allows for a branch or a tag, without quotes.
 _REVISION = re.compile(r'(?!.*(\.\.|//|@\{|/$))[^/\s~^:?*\[\\"\x00-\x1f][^\s~^:?*\[\\"\x00-\x1f]*')
 _HOW = "write hf://user/repo, hf://user/repo@revision or hf://user/repo/file.safetensors@revision"
 
@@ -41,17 +41,17 @@ class HubName(NamedTuple):
 
     @property
     def is_pinned(self) -> bool:
-        """Return whether the revision is a commit: then the name always stands for one file."""
+        """Tell whether the revision is a commit; then the name always stands for the same file."""
         return COMMIT.fullmatch(self.revision) is not None
 
     @property
     def label(self) -> str:
-        """Return what its optimizer is called: by the repository, or a file with another name."""
+        """Return a short name: that of the repository, or the file's if it has another name."""
         return (self.repo if self.file == FILE else self.file).rpartition("/")[2]
 
     @classmethod
     def of(cls, text: str) -> "HubName":
-        """Read a name; a UserError says what is wrong with it."""
+        """Read a name; raise a UserError that says what is wrong with it."""
         place, at, revision = text.removeprefix(PREFIX).partition("@")
         user, repo, *folders = [*place.split("/"), ""] if "/" not in place else place.split("/")
         file, whole = "/".join(folders) or FILE, f"{user}/{repo}"
@@ -67,7 +67,7 @@ class HubName(NamedTuple):
 
 
 def repository_of(text: str) -> HubName:
-    """Read the name of a repository to write to, whose commit there is not yet."""
+    """Read the name of a repository to write to, where the commit does not exist yet."""
     if not on_hub(text):
         raise UserError(f"{text!r} is no repository of the Hub; write hf://user/repo")
     name = HubName.of(text)
@@ -80,7 +80,7 @@ def repository_of(text: str) -> HubName:
 
 
 def as_path(place: str | Path) -> str | None:
-    """Return the name on the Hub that a path was made of, which takes a slash from it, or None."""
+    """Return the name on the Hub that a path was made from, which lost a slash, or None."""
     first, *parts = Path(place).parts or ("",)
     return PREFIX + "/".join(parts) if f"{first}//" == PREFIX else None
 

@@ -1,9 +1,9 @@
 """The authors' `.l2l` weights as an `LSTM`.
 
-Their code family (google-deepmind/learning-to-learn and what grew from it) saves an optimizer as
-{"lstm_1": {"w_gates": …, "b_gates": …}, …, "linear": {"w": …, "b": …}}. A layer of theirs has one
-matrix, (inputs + hidden) × 4 hidden, gates in the order i, j, f, o, and a constant 1 added to f;
-one of ours has two matrices, transposed, the order i, f, g, o, and no constant.
+The authors' code (google-deepmind/learning-to-learn and its successors) saves an optimizer as
+{"lstm_1": {"w_gates": …, "b_gates": …}, …, "linear": {"w": …, "b": …}}. Its layer has one matrix,
+(inputs + hidden) × 4 hidden, with the gates in the order i, j, f, o, and adds a constant 1 to f. A
+layer of ours has two matrices, transposed, the order i, f, g, o, and no constant.
 """
 
 from functools import partial
@@ -23,14 +23,14 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def load_l2l(path: str | Path, *, p: float | None = None, scale: float | None = None) -> LSTM:
-    """Return the optimizer in an `.l2l` file, of which nothing is run.
+    """Return the optimizer in an `.l2l` file; no code from the file is run.
 
     Arguments:
         path: the file.
-        p: the constant of the preprocessing of appendix A, where the first layer takes its two
-            features; 5 if not given, as in the authors' code. The file does not say.
-        scale: factor on the output; if not given, as in the authors' code 0.01 behind that
-            preprocessing and 1 without. The file does not say.
+        p: the constant of the preprocessing of appendix A, if the first layer takes its two
+            features; 5 by default, as in the authors' code. The file does not contain it.
+        scale: factor on the output. As in the authors' code, the default is 0.01 after that
+            preprocessing, and 1 without it. The file does not contain it.
 
     Raises:
         UserError: if the file has anything but arrays of floats by name, if these are not those of
@@ -60,7 +60,7 @@ def load_l2l(path: str | Path, *, p: float | None = None, scale: float | None = 
     layers = tuple(_length(tables[name], "b_gates") // 4 for name in names)
     first, array = (names[0], "w_gates") if names else ("linear", "w")
     inputs = _length(tables[first], array) - sum(layers[:1])
-    # The gradient as it is, or the two features of appendix A; any other number fails below.
+    # The inputs are the gradient, or the two features of appendix A; other numbers fail below.
     fan_in = (1 if inputs == 1 else 2, *layers)
     for name, before, hidden in zip(names, fan_in, layers, strict=False):
         gates = {"w_gates": (before + hidden, 4 * hidden), "b_gates": (4 * hidden,)}
@@ -73,7 +73,7 @@ def load_l2l(path: str | Path, *, p: float | None = None, scale: float | None = 
     if inputs == 2:
         p, scale = 5.0 if p is None else p, 0.01 if scale is None else scale
     make = partial(LSTM, layers, p, 1.0 if scale is None else scale)
-    # Shapes alone are drawn, as every number is replaced.
+    # Only shapes are made, because every number is replaced.
     return _with_weights(eqx.filter_eval_shape(make, key=jax.random.key(0)), tables)
 
 
@@ -97,7 +97,7 @@ def _written(shapes: Shapes) -> str:
 def _with_weights(m: LSTM, tables: Tables) -> LSTM:
     for layer, hidden in enumerate(m.layers):
         weight, bias = (_gates(tables[f"lstm_{layer + 1}"][x]) for x in ("w_gates", "b_gates"))
-        # Ours has no constant added to f, the second of its gates, so the bias has it.
+        # Our layers add no constant to f, the second gate, so the bias includes it.
         bias[hidden : 2 * hidden] += 1.0
         m = eqx.tree_at(
             lambda m, n=layer: (m.cells[n].weight_ih, m.cells[n].weight_hh, m.cells[n].bias),
@@ -109,6 +109,6 @@ def _with_weights(m: LSTM, tables: Tables) -> LSTM:
 
 
 def _gates(array: NDArray) -> NDArray:
-    # Their j is our g; ours come in the order of PyTorch.
+    # Their j is our g; our gates are in the order of PyTorch.
     i, j, f, o = np.split(array.astype(np.float32), 4, axis=-1)
     return np.concatenate([i, f, j, o], axis=-1).T

@@ -1,8 +1,8 @@
-"""Arrays of floats out of a pickle, of which nothing is run.
+"""Arrays of floats from a pickle; no code from it is run.
 
-A pickle is a program, and `pickle.load` imports and calls whatever it names. Here the standard
-library's unpickler keeps only the instructions that tables and arrays take, and is handed a stub of
-ours for every name: nothing is imported, and nothing called but stubs.
+A pickle is a program, and `pickle.load` imports and calls whatever it names. This reader is the
+standard library's unpickler with only the instructions that tables and arrays need. For every name
+it gets a stub of ours, so nothing is imported, and only stubs are called.
 """
 
 import pickletools
@@ -12,7 +12,7 @@ from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 
-# The one in Python: that in C makes room for as many memos as a file claims to have.
+# The one in Python, because that in C makes room for as many memos as a file claims.
 from pickle import _Unpickler
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ Tables = dict[str, dict[str, NDArray[np.floating]]]
 def read_tables(path: str | Path) -> Tables:
     """Return the arrays of a pickled {name: {name: array of floats}}, such as an `.l2l` file.
 
-    Read is what Python 2 writes in protocol 2 and Python 3 in 3 and 4, by `pickle` or by `dill`.
+    It reads protocol 2 of Python 2 and protocols 3 and 4 of Python 3, by `pickle` or by `dill`.
     """
     file = BytesIO(read_bytes(Path(path)))
     reader = _Reader(file)
@@ -36,9 +36,9 @@ def read_tables(path: str | Path) -> Tables:
         value = reader.load()
         if reader.stack or reader.metastack or file.read(1):
             raise _RefusedError("more than one value")
-        # Only tables have items, and only built arrays have content.
+        # Only tables have items, and only arrays that were built have content.
         tables = {name: {k: x.content for k, x in of.items()} for name, of in value.items()}
-        # One array may stand in many places of the file, but is not to fill the memory from there.
+        # The file may refer to one array many times, which must not fill the memory.
         if sum(x.nbytes for table in tables.values() for x in table.values()) > file.tell():
             raise _RefusedError("more numbers than it is long")
         return tables
@@ -46,7 +46,7 @@ def read_tables(path: str | Path) -> Tables:
         reason = str(error)
     except AttributeError:
         reason = "no tables of arrays"
-    except Exception:  # Whatever the program of a stranger stumbles over.
+    except Exception:  # a stranger's program may fail in any way
         reason = "instructions that do not fit together"
     raise UserError(
         f"{path} has {reason} and must be a pickle of nothing but arrays of floats, by names; "
@@ -55,7 +55,7 @@ def read_tables(path: str | Path) -> Tables:
 
 
 class _RefusedError(Exception):
-    """The file has what arrays do not take; the text says what."""
+    """The file has something that arrays do not need; the text says what."""
 
 
 class _Table(dict[str, Any]):
@@ -67,15 +67,15 @@ class _Table(dict[str, Any]):
 
 @dataclass
 class _Dtype:
-    code: str  # without its byte order at first, such as "f4"
+    code: str  # without the byte order in front, such as "f4"
 
 
 class _Array:
-    content: NDArray[np.floating]  # arrives in a second step
+    content: NDArray[np.floating]  # set in a second step
 
 
 _MULTIARRAY = ("numpy.core.multiarray", "numpy.core._multiarray_umath", "numpy._core.multiarray")
-# All that a file may name, and the modules that it may name it of.
+# All names that a file may use, each with the modules that it may be from.
 _NAMES = {
     "defaultdict": ("collections",),
     "dict": ("builtins", "__builtin__"),
@@ -88,7 +88,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class _Stub:
-    """What stands for a thing that the file names; its call makes what stands for the result."""
+    """A stand-in for a thing that the file names; its call returns one for the result."""
 
     name: str
 
@@ -100,7 +100,7 @@ class _Stub:
                 return _Dtype(code)
             case "_reconstruct", (_Stub("ndarray"), _, _):
                 return _Array()
-            # dill goes a long way round to `dict` and `_reconstruct`.
+            # dill takes a detour to `dict` and `_reconstruct`.
             case "_load_type", ("dict" | "DictType",):
                 return _Stub("dict")
             case "_import_module", (str(module),) if module in _MULTIARRAY:
@@ -133,8 +133,8 @@ class _Reader(_Unpickler):
     }
 
     def __init__(self, file: BytesIO):
-        super().__init__(file, encoding="latin-1")  # Python 2 has strings for bytes.
-        # One string may stand for the numbers of many arrays, and is copied once.
+        super().__init__(file, encoding="latin-1")  # strings of Python 2 are bytes
+        # Many arrays may refer to one string of numbers, which is copied only once.
         self._to_bytes = cache(lambda text: text.encode("latin-1"))
 
     def find_class(self, module: str, name: str) -> _Stub:
@@ -147,7 +147,7 @@ class _Reader(_Unpickler):
             case (_, "<" | ">" as order, *_), _Dtype() as dtype:
                 dtype.code = order + dtype.code[-2:]
             case (_, shape, _Dtype(code), by_columns, numbers), _Array() as array:
-                # −1 would be as many as there are.
+                # NumPy would read −1 as any size.
                 if any(type(n) is not int or n < 0 for n in shape):
                     raise ValueError
                 raw = self._to_bytes(numbers) if isinstance(numbers, str) else numbers
@@ -158,5 +158,5 @@ class _Reader(_Unpickler):
 
     dispatch[_CODES["BUILD"]] = _build
     dispatch[_CODES["EMPTY_DICT"]] = lambda self: self.append(_Table())
-    # A frame only says how far to read ahead, which is ignored.
+    # A frame only says how far to read ahead, and can be ignored.
     dispatch[_CODES["FRAME"]] = lambda self: self.read(8)

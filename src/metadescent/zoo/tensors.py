@@ -1,4 +1,4 @@
-"""A safetensors file as it lies on disk: named tensors and one JSON text; no framework."""
+"""A safetensors file as it is on disk: named tensors and one JSON text; no framework."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, deserialize
 from metadescent._errors import UserError
 from metadescent._files import read_bytes
 
-# What safetensors calls a dtype, and what NumPy and JAX call it.
+# A dtype's name in safetensors, and its name in NumPy and JAX.
 _DTYPES = {
     "BOOL": "bool",
     "BF16": "bfloat16",
@@ -27,7 +27,7 @@ _DTYPES = {
 }
 
 CHECKSUM = "sha256"
-"""Beside what a file says of itself: the SHA-256 of the file with zeros in that place."""
+"""The metadata's entry for the SHA-256 of the file, computed with zeros in its place."""
 NO_CHECKSUM = "0" * 64
 
 
@@ -40,14 +40,14 @@ class Tensor(NamedTuple):
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """Return the metadata alone; raises a UserError where the file is not one of ours."""
+    """Return the metadata alone; raise a UserError if the file is not one of ours."""
     metadata = _metadata(path, read_bytes(path))
     metadata.pop(CHECKSUM, None)
     return metadata
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return every leaf by its path, and the metadata; a UserError if anything does not fit."""
+    """Return every leaf by its path, and the metadata; raise a UserError if anything is wrong."""
     data = read_bytes(path)
     metadata = _metadata(path, data)
     try:
@@ -64,8 +64,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def sealed(data: bytes) -> bytes:
-    """Return a file that was written with `NO_CHECKSUM` with its checksum in that place."""
-    # The header comes first, so the first such place is not among the arrays.
+    """Return a file that was written with `NO_CHECKSUM` with its checksum in this place."""
+    # The header comes first, so the first match is not in the arrays.
     return data.replace(NO_CHECKSUM.encode(), _digest(data), 1)
 
 
@@ -74,7 +74,7 @@ def _digest(data: bytes) -> bytes:
 
 
 def _check(path: Path, data: bytes, expected: Any) -> None:
-    # Files from before there were checksums have none, and are not held against it.
+    # Older files have no checksum and are accepted.
     if expected is None:
         return
     digest = _digest(data.replace(str(expected).encode(), NO_CHECKSUM.encode(), 1)).decode()
@@ -90,8 +90,8 @@ def require_fit(
 ) -> None:
     """Check that a file has the expected leaves, each of its shape and kind, and no other.
 
-    How many bits a number has is the file's to say: what it would have if it were made now depends
-    on JAX's settings of the moment.
+    The number of bits is the file's choice, because what it would be now depends on JAX's current
+    settings.
     """
     for name in [*expected, *tensors]:
         if name not in tensors:
@@ -121,7 +121,7 @@ def _metadata(path: Path, data: bytes) -> dict[str, Any]:
     if len(data) < 8:
         raise foreign
     (size,) = struct.unpack("<Q", data[:8])
-    # Nothing is read, or made room for, beyond the file's own end, whatever the header claims.
+    # Nothing beyond the file's end is read or allocated, whatever the header claims.
     if size > len(data) - 8:
         raise UserError(
             f"{path} is truncated or not a .safetensors: its header claims {size:,} bytes and "
