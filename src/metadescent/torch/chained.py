@@ -1,4 +1,4 @@
-"""Rules one behind the other in PyTorch; `optimizers/chained.py` has the equation."""
+"""Rules in turn, in PyTorch; `optimizers/chained.py` has the equation."""
 
 from collections.abc import Collection, Sequence
 
@@ -10,10 +10,10 @@ from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors, put_und
 
 
 class ChainedRule(Rule):
-    """Rules of which each is fed what the one before it returns."""
+    """Rules in turn: each is fed what the rule before it returns."""
 
     def __init__(self, rules: Sequence[Rule]):
-        # By the path that φ of each has in a file.
+        # Under the path that the φ of each rule has in a file.
         self.rules = {f"rules/{number}": rule for number, rule in enumerate(rules)}
         self.coordinatewise = all(rule.coordinatewise for rule in rules)
         self.communicates = any(rule.communicates for rule in rules)
@@ -57,7 +57,7 @@ class ChainedRule(Rule):
     def update_row(
         self, phi: Tensors, gradient: Float[Tensor, " n"], row: Row, params: Params
     ) -> Float[Tensor, " n"]:
-        # Rule by rule, so that only those that measure a whole tensor need more than a block.
+        # Each rule runs by itself, so that only those that measure tensors need more than a block.
         for path, rule in self.rules.items():
             leaves, which = under(path, row.leaves), under(path, row.which)
             of_tensors = under(path, row.of_tensors)

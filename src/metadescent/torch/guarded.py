@@ -1,6 +1,6 @@
 """A guard around a rule in PyTorch; `optimizers/guarded.py` has its equations.
 
-The counts of a parameter lie beside its h. On a GPU the guard reads two numbers a step back.
+The counts of a parameter are kept with its h. On a GPU the guard reads two numbers a step back.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,12 +18,12 @@ from metadescent.torch.rule import Rule
 from metadescent.torch.shard import is_shared, local, over_parts
 
 COUNTS = ("replaced", "not_finite")
-"""The leaves of a parameter's state that count its steps that were replaced, and that were 0."""
+"""The counts in a parameter's state: of replaced steps, and of steps whose ∇ was not finite."""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """What a step may be."""
+    """The bounds on a step."""
 
     limit: float = LIMIT
     rate: float = RATE
@@ -41,7 +41,7 @@ class Guard:
         params: Sequence[Tensor],
         states: Sequence[dict[str, Any]],
     ) -> Float[Tensor, " n"]:
-        """Return g of a row, which `update` maps ∇ to; it renews h."""
+        """Return g of a row; `update` maps ∇ to it and renews h."""
         for h in states:
             for name in COUNTS:
                 h.setdefault(name, torch.zeros((), dtype=torch.int64))
@@ -51,14 +51,14 @@ class Guard:
             return torch.zeros_like(gradient)
         g = update(gradient)
         hidden = rule.hidden()
-        # Hidden units that are not finite make g that is not, so there are few numbers to look at.
+        # If hidden units are not finite, g is not either, so only the moments have to be looked at.
         leaves = {**row.leaves, **row.of_tensors}
         moments = [x for name, xs in leaves.items() if name not in hidden for x in xs]
         is_broken = ~_are_finite(moments, row.device)
         thetas = [local(p) for p in params]
         steps = g.split([theta.numel() for theta in thetas])
         rms, size = _measured(steps, thetas, params)
-        # What is not a number compares as False.
+        # A comparison with NaN is False.
         fits = rms <= self.limit * size
         if not _is_anywhere(is_broken | ~fits.all(), params):
             return g
@@ -70,20 +70,20 @@ class Guard:
         return torch.cat([g if fit else self._safe(x, s, h) for fit, g, x, s, h in tensors])
 
     def _safe(self, gradient: Tensor, size: Tensor, state: dict[str, Any]) -> Tensor:
-        """Return the safe step of one tensor, and count it."""
+        """Return the safe step of one tensor, and count it in the state."""
         length = self.rate / (1 + int(state["replaced"]) / TAU) ** 0.5 * size
         state["replaced"] += 1
         return -length * gradient.sign()
 
 
 def guard_totals(states: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """Return the steps of tensors that were replaced, and the steps whose ∇ was not finite."""
+    """Return how many tensors' steps were replaced, and how many steps had a ∇ not finite."""
     replaced, not_finite = ([int(h.get(name, 0)) for h in states] for name in COUNTS)
     return {"replaced": sum(replaced), "not_finite": max(not_finite, default=0)}
 
 
 def counts_of(given: dict[str, Any], owner: str) -> dict[str, Tensor]:
-    """Return the counts of a state that was saved; of one without a guard there are none."""
+    """Return the counts in a saved state; they are absent if it was saved without a guard."""
     counts = {name: given[name] for name in COUNTS if name in given}
     for name, x in counts.items():
         if not isinstance(x, Tensor) or x.numel() != 1:
@@ -109,7 +109,7 @@ def _measured(
 
 
 def _are_finite(xs: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Return whether all numbers are finite."""
+    """Tell whether all numbers are finite."""
     xs = [x for x in xs if x.numel()]
     if not xs:
         return torch.tensor(True, device=device)
@@ -118,7 +118,7 @@ def _are_finite(xs: Sequence[Tensor], device: torch.device) -> Tensor:
 
 
 def _is_anywhere(flag: Tensor, params: Sequence[Tensor]) -> bool:
-    """Return whether a flag is set in any process that has a part of a parameter."""
+    """Tell whether a flag is set in any process that has a part of a parameter."""
     shared: list[Any] = [p for p in params if is_shared(p)]
     for p in {(p.device_mesh, p.placements): p for p in shared}.values():
         flag = over_parts(flag.float(), p, "max") > 0

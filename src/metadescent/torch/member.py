@@ -1,4 +1,4 @@
-"""One parameter of an optimizer: its ∇ and h as they are here, and what it cannot be."""
+"""One parameter of an optimizer: this process's part of its ∇ and h, and what is refused."""
 
 from array import array
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from metadescent.torch.partitioned import Group
 from metadescent.torch.row import Flat, Tensors
 
 AWAKE = "awake"
-"""The leaf of a state that has, for each coordinate, whether its gradient was ever not 0."""
+"""The leaf of a state that says of each coordinate whether its gradient was ever not 0."""
 
 
 ANEW = "optimizer.state.pop(parameter) begins anew"
@@ -25,14 +25,14 @@ RESHAPED = f"one of the two was given another; {ANEW}"
 
 
 SMALL = 1024
-"""Coordinates up to which a view of h takes as long as its arithmetic, so that views are kept.
+"""Views of h are kept up to so many coordinates, as making one takes as long as arithmetic.
 
-Of more of them none is, so that memory is free at once when the caller takes h away.
+No views are kept of larger ones, so that memory is free at once when the caller removes h.
 """
 
 
 class RowKey(NamedTuple):
-    """What parameters of one row have in common: their rule's number, their device and their T."""
+    """What the parameters of a row have in common: their rule's number, their device and T."""
 
     number: int
     device: torch.device
@@ -40,9 +40,9 @@ class RowKey(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """A leaf of h: the shape of one coordinate's, the dtype, and the tensor whose form it has.
+    """A leaf of h: the shape for one coordinate, the dtype, and the tensor whose shape is appended.
 
-    What a parameter has as a whole has the form of a tensor of one coordinate.
+    A leaf that a parameter has as a whole takes a tensor of one number for that.
     """
 
     shape: tuple[int, ...]
@@ -51,7 +51,7 @@ class Leaf(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """h of a small parameter as it was: its form, how long its leaves are and where, and flat."""
+    """h of a small parameter as it was: its form, its leaves' lengths and addresses, and h flat."""
 
     form: Any
     lengths: Sequence[int]
@@ -64,7 +64,7 @@ NOTHING = Kept(None, (), b"", Flat(0, {}, None))
 
 @dataclass(eq=False)
 class Member:
-    """A parameter, its rule's number, its rule, its group and its name, if it has one."""
+    """A parameter with its rule's number, its rule, its group and its name, if it has one."""
 
     p: Tensor
     number: int
@@ -75,12 +75,12 @@ class Member:
 
     @property
     def row_key(self) -> RowKey:
-        """With whom it may share a row."""
+        """What it has to share with others in its row."""
         return RowKey(self.number, self.p.device, self.group["steps"])
 
     @property
     def called(self) -> str:
-        """What a sentence calls it."""
+        """Its name in a sentence."""
         if self.name:
             return f"the parameter {self.name}"
         shape = shape_of(self.p)
@@ -88,12 +88,12 @@ class Member:
 
     @property
     def form(self) -> tuple[Any, ...]:
-        """On what the form of h depends."""
+        """What the form of h depends on."""
         group = self.group
         return type(self.p), self.p.shape, self.p.device, group["at_rest"], group["state_dtype"]
 
     def check(self) -> None:
-        """Refuse a parameter that its rule cannot move."""
+        """Raise a UserError if the rule cannot move the parameter."""
         p, rule = self.p, self.part.rule
         if p.is_complex():
             raise UserError(
@@ -112,7 +112,7 @@ class Member:
             )
 
     def gradient(self) -> Tensor:
-        """Return the gradient to go down, flat, as far as it is here."""
+        """Return this process's part of the gradient, flat; −∇ if the group maximizes."""
         gradient = self.p.grad
         assert gradient is not None
         if gradient.layout != torch.strided:
@@ -131,7 +131,7 @@ class Member:
         return -flat if self.group["maximize"] else flat
 
     def leaves(self) -> dict[str, Leaf]:
-        """Return each leaf of h, first those of coordinates that a rule has."""
+        """Return each leaf of h, with those that the rule has for coordinates first."""
         hidden, dtype = self.part.rule.hidden(), self.group["state_dtype"]
         leaves = {
             name: Leaf(shape, dtype if name in hidden else torch.float32, self.p)
@@ -142,7 +142,7 @@ class Member:
         return leaves | ({AWAKE: Leaf((), torch.bool, self.p)} if self.group["at_rest"] else {})
 
     def state_here(self, state: dict[str, Any]) -> Flat:
-        """Return the part of a state that is here, flat; it is made h₀ where there is none yet."""
+        """Return this process's part of a state, flat; leaves that are missing become h₀."""
         if _are_still([self], [state]):
             return self.kept.flat
         device, is_shared = self.p.device, shard.is_shared(self.p)
@@ -152,7 +152,7 @@ class Member:
                 state[name] = shard.zeros(p, shape, dtype)
             x = state[name]
             self._require_shape(name, x, (*shape, *p.shape), RESHAPED)
-            # The caller may have put another in its place, or the parameter on another device.
+            # The caller may have replaced the leaf, or moved the parameter to another device.
             if x.device != device or x.dtype != dtype or is_shared or not x.is_contiguous():
                 x = shard.like(p, x.to(device, dtype)).contiguous()
                 state[name] = x
@@ -162,12 +162,12 @@ class Member:
                 raise UserError(f"{name} of {self.called} has lost its memory; {ANEW}")
             leaves[name] = x.data.view((*shape, n if p is self.p else 1))
         self.kept = NOTHING
-        # Others may have no addresses.
+        # Tensors of other kinds may have no addresses.
         if device.type not in ("cpu", "cuda") or not {*map(type, leaves.values())} <= {Tensor}:
             return Flat(n, leaves, None)
         addresses = array("q", map(Tensor.data_ptr, leaves.values()))
         read = len(self.part.shapes) + len(self.part.tensor_shapes)
-        # The kernels read float32 alone.
+        # The kernels only read float32.
         dtypes = {x.dtype for x in [*leaves.values()][:read]}
         is_whole = dtypes == {torch.float32} and device.type == "cpu"
         its = addresses[:read].tobytes() if is_whole else None
@@ -178,12 +178,12 @@ class Member:
         return flat
 
     def restored(self, given: Any) -> Tensors:
-        """Return h from a state that was saved, in a precision that PyTorch would change."""
+        """Return h from a saved state, in its own precision, which PyTorch would change."""
         leaves = self.leaves()
         require_kind(f"the state of {self.called}", given, dict, "a dict of tensors")
         if hasattr(self.p, shard.IS_FLAT):
             given = shard.of_features(given)
-        # They come and go with the guard, so that a run may go on with one or without.
+        # A run may go on with or without a guard, so the counts may be there or not.
         counts = counts_of(given, self.called) if self.part.guard else {}
         given = {name: x for name, x in given.items() if name not in COUNTS}
         if given.keys() != leaves.keys():
@@ -209,7 +209,7 @@ class Member:
 
 
 def require_one_row(keys: Sequence[RowKey]) -> None:
-    """Refuse rows that are several, where a rule averages over all coordinates."""
+    """Raise a UserError if there are several rows and the rule averages over all coordinates."""
     devices = [*dict.fromkeys(str(key.device) for key in keys)]
     if len(devices) > 1:
         raise UserError(
@@ -225,9 +225,9 @@ def require_one_row(keys: Sequence[RowKey]) -> None:
 
 
 def states_here(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> list[Flat]:
-    """Return what `Member.state_here` does of each."""
+    """Return the result of `Member.state_here` for each member."""
     known = [(m, h) for m, h in zip(members, states, strict=True) if m.kept is not NOTHING]
-    # All at once, as of thousands it counts.
+    # They are checked all together, as time matters with thousands of them.
     still = bool(known) and _are_still(*zip(*known, strict=True))
     return [
         m.kept.flat if still and m.kept is not NOTHING else m.state_here(h)
@@ -236,9 +236,9 @@ def states_here(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> 
 
 
 def _are_still(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> bool:
-    """Return whether h is the memory that it was, in the same order, whatever the caller did.
+    """Tell whether h is still in the same memory and order, whatever the caller did.
 
-    What is kept holds that memory, so that no other has its address.
+    What is kept holds that memory, so that no other tensor can have its address.
     """
     kept = [m.kept for m in members]
     xs: list[Any] = [
@@ -254,12 +254,12 @@ def _are_still(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> b
 
 
 def shape_of(p: Tensor) -> tuple[int, ...] | None:
-    """Return the shape of a parameter; a lazy one has none yet."""
+    """Return the shape of a parameter, None for a lazy one that has none yet."""
     return None if is_lazy(p) else tuple(p.shape)
 
 
 def rest(g: Tensor, gradient: Tensor, states: Sequence[Flat]) -> None:
-    """Make g 0 where ∇ is and always was, in those parameters whose state keeps count of it."""
+    """Set g to 0 where ∇ is and always was 0, for the parameters whose state notes this."""
     before = [
         h.leaves[AWAKE] if AWAKE in h.leaves else g.new_ones(h.size, dtype=torch.bool)
         for h in states

@@ -35,27 +35,27 @@ from metadescent.torch.row import Row
 from metadescent.torch.states import States
 
 LOW = 0.01
-"""An lr up to which it is probably the rate of another optimizer, such as Adam's."""
+"""An lr up to here is probably the rate of another optimizer, such as Adam's."""
 
 
 class LearnedOptimizer(torch.optim.Optimizer):
-    """A learned optimizer where `torch.optim.Adam` stood.
+    """A learned optimizer in place of `torch.optim.Adam`.
 
     Arguments:
         params: parameters or groups of them, as for any `torch.optim.Optimizer`; with names, from
             `model.named_parameters()`, for an optimizer that has several rules.
         optimizer: a name in the zoo or on the Hugging Face Hub, such as "hf://user/repo", or the
             file or run folder of an optimizer of one's own.
-        lr: factor on what the optimizer says; 1 is what it was trained for. May differ by group,
-            and schedulers may change it. Of one as low as Adam's rates a warning says so.
+        lr: factor on the optimizer's step; it was trained for 1. May differ by group, and
+            schedulers may change it. A warning says so if it is as low as Adam's rates.
         weight_decay: λ of decoupled weight decay. May differ by group.
         decay_lr: the rate that λ is multiplied by. At 1e-3, AdamW's own, λ is as strong as AdamW's,
-            whatever lr is, unless it is 0. None: lr, whose schedule the decay then goes with. May
+            whatever lr is, unless it is 0. None: lr, so that the decay follows its schedule. May
             differ by group.
         maximize: whether to go up instead of down. May differ by group.
         at_rest: whether a coordinate keeps its value, but for weight decay, until its gradient is
             first not 0: padding rows, masked and unused weights. May differ by group.
-        state_dtype: what the LSTM's part of h is kept in, torch.float32 or, in half the memory,
+        state_dtype: the dtype of the LSTM's part of h: torch.float32 or, in half the memory,
             torch.bfloat16. Moments and counts stay in float32. May differ by group.
         steps: T, for an optimizer that has a schedule or a clock in parts of a run; what it was
             trained for, or none, if not given. May differ by group.
@@ -66,8 +66,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
             `torch.compile` leaves the step as it is.
 
     The arithmetic is done in float32; updates are rounded to the parameter's dtype.
-    A parameter whose gradient is None keeps its value and its h. Of a DTensor each process moves
-    its part. `identity` has the optimizer's name and a fingerprint of its rule and φ, and so have
+    A parameter whose gradient is None keeps its value and its h. Each process moves its own part of
+    a DTensor. `identity` has the optimizer's name and a fingerprint of its rule and φ, and so have
     `repr` and each group of `state_dict`.
 
     Raises:
@@ -109,7 +109,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         differentiable: bool = False,
     ):
         require_kind("params", params, Iterable, "parameters; try model.parameters()")
-        # A state says of which commit of the Hub's it is.
+        # The name is pinned, so that a state says which commit of the Hub it belongs to.
         optimizer = zoo.pinned(optimizer)
         path = zoo.path(optimizer)
         self._parts = read_groups(path)
@@ -144,7 +144,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Move every parameter that has a gradient; return what the closure, if any, returned."""
+        """Move every parameter that has a gradient; return the result of the closure, if any."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -152,7 +152,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         self._move_all()
         return loss
 
-    # `torch.compile` leaves it as it is, as its graph of a whole row has been slower.
+    # `torch.compile` leaves the step as it is, because its graph of a whole row has been slower.
     @torch._disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
     def _move_all(self) -> None:
         """Move every parameter that has a gradient."""
@@ -160,18 +160,18 @@ class LearnedOptimizer(torch.optim.Optimizer):
             self._move(members)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, with an lr and a weight decay of its own if it has them."""
+        """Add a group of parameters, which may have its own options, such as an lr."""
         if isinstance(param_group, dict) and "params" not in param_group:
             raise UserError(
                 f"a group has {_few(param_group)} and no params; try "
                 "{'params': model.parameters()}"
             )
         super().add_param_group(param_group)
-        # After PyTorch, which makes a group of it.
+        # PyTorch comes first, as it completes the group.
         group = self.param_groups[-1]
         group.update(self._identity)
         named = [*zip(group["params"], group.get("param_names", ()), strict=False)]
-        # Of several names of one, which are tied weights', the first.
+        # Tied weights have several names; the first one counts.
         self._names.update(reversed(named))
         try:
             check_options(group)
@@ -188,7 +188,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state as PyTorch does; of what FSDP1 has flattened, feature by feature."""
+        """Return the state as PyTorch does; parameters that FSDP1 has flattened, by feature."""
         given = super().state_dict()
         for index, member in zip(_ids(given), self._members(), strict=True):
             if hasattr(member.p, shard.IS_FLAT) and index in given["state"]:
@@ -196,7 +196,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         return given
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` returned; what follows is what would have followed.
+        """Go on from a state of `state_dict`, as if there had been no interruption.
 
         Raises:
             UserError: if it is no state, or that of another optimizer: of another rule or φ.
@@ -205,7 +205,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         require_kind("state_dict", state_dict, dict, "a dict; try optimizer.state_dict()")
         last: dict[str, Any] = {}
         before = self.state, self.param_groups
-        # A hook of the caller's may have changed it; ours is the last and sees what is loaded.
+        # A hook of the caller's may change the state; this hook runs last and sees what is loaded.
         with self.register_load_state_dict_pre_hook(lambda _, given: last.update(self._own(given))):
             super().load_state_dict(state_dict)
         try:
@@ -216,7 +216,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
                 if given != {}:
                     self.state[member.p] = member.restored(given)
         except UserError:
-            # PyTorch has taken the new ones by then.
+            # By now PyTorch has replaced them.
             self.state, self.param_groups = before
             raise
 
@@ -227,25 +227,25 @@ class LearnedOptimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.state = States(dict, self.state)
-        # A state from before there were these has none.
+        # States from before there were these options do not have them.
         for group in self.param_groups:
             for name, value in (BEFORE | self._identity).items():
                 group.setdefault(name, value)
         self._forget()
 
     def _forget(self) -> None:
-        """Keep no members, which a copy does not share."""
+        """Forget all members, because a copy of the optimizer must not share them."""
         self._seen: Any = None
         self._kept: list[Member] = []
 
     def _members(self) -> list[Member]:
-        """Return every parameter of every group, the same while the groups have the same."""
+        """Return every parameter of every group; the same members until the groups change."""
         seen = [
             (id(group), [*map(id, group["params"])], [*group.get("param_names", ())])
             for group in self.param_groups
         ]
         if seen != self._seen:
-            # What is kept lives, so no other has its id.
+            # The members keep these objects alive, so their ids stay theirs.
             self._kept, self._seen = list(self._read_groups()), seen
         return self._kept
 
@@ -254,7 +254,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         named: list[tuple[Tensor, str | None, dict[str, Any]]] = []
         for group in self.param_groups:
             params, names = group["params"], group.get("param_names", [])
-            # Whoever puts other parameters into a group may leave its names as they were.
+            # If a user replaces the parameters of a group, its names may not fit any more.
             names = names if len(names) == len(params) else [None] * len(params)
             pairs = zip(params, names, strict=True)
             named += [(p, self._names.get(p, name), group) for p, name in pairs]
@@ -264,11 +264,11 @@ class LearnedOptimizer(torch.optim.Optimizer):
             yield Member(p, number, self._parts[number], group, name)
 
     def _moving(self) -> list[list[Member]]:
-        """Return the parameters that have a gradient, those together that share a row."""
+        """Return the parameters that have a gradient, in lists that each make up a row."""
         together: dict[RowKey, list[Member]] = {}
         seen: set[int] = set()
         for member in self._members():
-            # Weights that are tied may be given under each of their names.
+            # Tied weights may be given under each of their names.
             if member.p.grad is not None and id(member.p) not in seen:
                 seen.add(id(member.p))
                 member.check()
@@ -276,7 +276,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         for number, part in enumerate(self._parts):
             if part.rule.communicates:
                 require_one_row([key for key in together if key.number == number])
-        # Small ones side by side. DTensors go by their whole size, in one order everywhere.
+        # Small parameters are neighbours. DTensors have the same order in each process.
         return [sorted(members, key=lambda m: m.p.numel()) for members in together.values()]
 
     def _move(self, members: list[Member]) -> None:
@@ -290,7 +290,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         rule = part.rule if steps is None else part.rule.for_steps(steps)
         row = Row.of(part.shapes, states, device, part.tensor_shapes, blockwise=rule.blockwise)
         phi, is_resting = part.on(device), any(m.group["at_rest"] for m in members)
-        # A guard and rest look at all of ∇.
+        # A guard and resting coordinates need ∇ of the whole row.
         looks = part.guard is not None or is_resting
         g = None if looks else rule.update_apart(phi, gradients, row, params)
         if g is None:
@@ -303,7 +303,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
                 g = part.guard.step(rule, update, gradient, row, params, own)
             if is_resting:
                 rest(g, gradient, states)
-        # Once a dtype, and not once a parameter.
+        # Rounded once for each dtype, and not once for each parameter.
         rounded = {dtype: g.to(dtype).split(sizes) for dtype in {x.dtype for x in thetas}}
         by_group: dict[int, list[int]] = {}
         for number, member in enumerate(members):
@@ -317,7 +317,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
             add_step(members[numbers[0]].group, moving, updates)
 
     def _own(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Return the state of an optimizer, once it is seen to be one, and this one's."""
+        """Return a state, having checked that it is an optimizer's, and this optimizer's."""
         if not {"state", "param_groups"} <= given.keys():
             raise UserError(
                 f"state_dict has {_few(given)} where state and param_groups are expected; try "
@@ -326,7 +326,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
         require_kind("the state of state_dict", given["state"], dict, "a dict")
         own = self._identity
         for group in given["param_groups"]:
-            # States from before there were fingerprints are taken by their form.
+            # States from before there were fingerprints are accepted if their form fits.
             saved = own | {name: group[name] for name in own if name in group}
             if saved["fingerprint"] != own["fingerprint"]:
                 raise UserError(
@@ -340,7 +340,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
 
 
 def _ids(given: dict[str, Any]) -> Iterator[Any]:
-    """Return what a state calls each parameter of every group."""
+    """Return the key that a state has for each parameter of every group."""
     return chain.from_iterable(group["params"] for group in given["param_groups"])
 
 

@@ -15,11 +15,11 @@ BEFORE: dict[str, Any] = {
     "decay_lr": None,
     "steps": None,
 }
-"""The options as they were before there were these, for a state that was saved then."""
+"""Values for a saved state from before there were these options."""
 
 
 def check_options(group: dict[str, Any]) -> None:
-    """Refuse options of a group that are not numbers, or negative, or that no step can heed."""
+    """Raise a UserError if an option is not a number, is negative, or cannot be followed."""
     for name, cannot in (
         ("capturable", "captured in a graph"),
         ("differentiable", "differentiated"),
@@ -33,7 +33,7 @@ def check_options(group: dict[str, Any]) -> None:
         x = group.get(name)
         if name == "decay_lr" and x is None:
             continue
-        # As in PyTorch's own, a rate may be a tensor, which a program may change where it lies.
+        # As in PyTorch, a rate may be a tensor that a program changes in place.
         require(name, x.item() if isinstance(x, Tensor) and x.numel() == 1 else x, 0.0)
     if group.get("steps") is not None:
         require("steps", group["steps"], 1.0)
@@ -46,16 +46,16 @@ def check_options(group: dict[str, Any]) -> None:
 
 
 def add_step(group: dict[str, Any], params: list[Tensor], updates: list[Tensor]) -> None:
-    """θ ← θ − decay_lr·wd·θ + lr·g for parameters of one group, which stay where lr is 0."""
+    """θ ← θ − decay_lr·wd·θ + lr·g for parameters of one group; θ does not change if lr is 0."""
     lr, weight_decay, decay_lr = group["lr"], group["weight_decay"], group["decay_lr"]
     if isinstance(lr, Tensor):
-        # Of no axis, so that it leaves dtypes as they are.
+        # A tensor without axes does not change the dtype of the result.
         lr = lr.to(params[0].device).reshape(())
         updates, factor = list(torch._foreach_mul(updates, lr)), 1.0  # pyright: ignore[reportPrivateImportUsage]
     else:
         factor = lr
     if isinstance(weight_decay, Tensor) or weight_decay:
-        # With lr = 0 nothing moves: so PyTorch makes h₀, before it loads a distributed checkpoint.
+        # With lr = 0 nothing moves: PyTorch makes h₀ so, before it loads a distributed checkpoint.
         rate = lr if decay_lr is None else decay_lr * (lr > 0)
         torch._foreach_mul_(params, 1 - rate * weight_decay)  # pyright: ignore[reportPrivateImportUsage]
     torch._foreach_add_(params, updates, alpha=factor)  # pyright: ignore[reportPrivateImportUsage]

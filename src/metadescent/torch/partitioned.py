@@ -1,8 +1,8 @@
 """Rules with their φ from an optimizer's file, and which parameter goes to which (section 3.3).
 
-The file of one optimizer is a partition of one group, which takes everything. As in
-`optimizers/partitioned.py` the first group that takes a parameter has it; the path of a parameter
-is its name, with slashes for dots.
+A file with one optimizer counts as a partition with one group, which takes everything. As in
+`optimizers/partitioned.py`, a parameter belongs to the first group that takes it. Its path is its
+name, with slashes for dots.
 """
 
 import hashlib
@@ -35,12 +35,12 @@ WRAPPERS = {
     "_forward_module": "Lightning Fabric",
     "_module": "Opacus",
 }
-"""Parts of parameters' names that are not the model's, wherever they stand, and whose they are."""
+"""Parts of parameters' names that wrappers add anywhere in a name, with the wrappers."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """What a group takes, its rule, its φ, and its guard if it has one."""
+    """The pattern of a group, its rule, its φ, and its guard if it has one."""
 
     takes: str
     rule: Rule
@@ -59,20 +59,20 @@ class Group:
         return self.rule.tensor_shapes()
 
     def on(self, device: torch.device) -> Tensors:
-        """Return φ on a device, where it stays."""
+        """Return φ on a device; it is kept there."""
         if device not in self._copies:
             self._copies[device] = {name: x.to(device) for name, x in self.phi.items()}
         return self._copies[device]
 
 
 def read_groups(path: Path) -> list[Group]:
-    """Read the groups of an optimizer from its file, unless PyTorch has no such rule."""
+    """Read the groups of an optimizer from its file; raise a UserError if PyTorch lacks a rule."""
     spec = parse(read_card(path)["optimizer"])
     divided = isinstance(spec, Groups)
     pairs = [(takes, *guard_of(of)) for takes, of in (spec.groups if divided else [("*", spec)])]
     rules = [(takes, _rule(path, of)) for takes, of, _ in pairs]
     guards = [None if call is None else build(Guard, call) for _, _, call in pairs]
-    # Where φ of each rule lies in the file.
+    # The paths in the file at which the φ of each rule begins.
     starts = [f"rules/{number}/" for number in range(len(rules))] if divided else [""]
     starts = [x + "rule/" if guard else x for x, guard in zip(starts, guards, strict=True)]
     leaves, _ = read_tensors(path)
@@ -90,7 +90,7 @@ def read_groups(path: Path) -> list[Group]:
 
 
 def fingerprint(path: Path) -> str:
-    """Return twelve digits that tell an optimizer, its rule and φ, from every other."""
+    """Return twelve digits that distinguish an optimizer, by its rule and φ, from all others."""
     leaves, made = read_tensors(path)
     digest = hashlib.sha256(str(parse(made["optimizer"])).encode())
     for name, leaf in sorted(leaves.items()):
@@ -99,7 +99,7 @@ def fingerprint(path: Path) -> str:
 
 
 def wrappers(names: Iterable[str | None]) -> int:
-    """Return how often `module.`, as of DDP, begins all names; a part of some is the model's."""
+    """Return how often all names begin with `module.`, as DDP adds it; some may be the model's."""
     parts = zip(*(_bare(name) for name in names if isinstance(name, str)), strict=False)
     return sum(1 for _ in takewhile(lambda side_by_side: {*side_by_side} == {"module"}, parts))
 
@@ -109,7 +109,7 @@ def number_of(
 ) -> int:
     """Return the number of the group that takes a parameter; a UserError if none does."""
     for number, group in enumerate(groups):
-        # No pattern, so it takes parameters that have no names too.
+        # "*" takes parameters without names, too.
         if group.takes == "*":
             return number
         if name is None:
@@ -118,7 +118,7 @@ def number_of(
                 "pass model.named_parameters()"
             )
         require_kind("the name of a parameter", name, str, "a text; try model.named_parameters()")
-        # A model may have a `module` of its own, so names with and without those count.
+        # A model may have its own `module`, so names with and without that part count.
         bare = _bare(name)
         paths = name.split("."), *(bare[k:] for k in range(wrappers + 1))
         if any(fnmatch("/".join(path), group.takes) for path in paths):
@@ -131,7 +131,7 @@ def number_of(
 
 
 def _bare(name: str) -> list[str]:
-    """Return the parts of a parameter's name that no wrapper has put there; the last is its own."""
+    """Return a parameter's name in parts, without those of wrappers; the last part always stays."""
     *parts, last = name.split(".")
     return [*(part for part in parts if part not in WRAPPERS), last]
 
@@ -149,7 +149,7 @@ def _rule(path: Path, spec: Spec) -> Rule:
 
 
 def _tensor(leaf: tensors.Tensor) -> Tensor:
-    # A copy, as the file's bytes cannot be written to; of no bytes PyTorch makes no tensor.
+    # The file's bytes are read-only, so they are copied; PyTorch makes no tensor of no bytes.
     if not leaf.data:
         return torch.zeros(leaf.shape)
     row = torch.frombuffer(bytearray(leaf.data), dtype=getattr(torch, leaf.dtype))

@@ -1,10 +1,10 @@
 """Several parameters side by side in one row, which a rule goes through block by block.
 
-h of each parameter is its own, a contiguous tensor a leaf. A large parameter is cut into blocks,
-which are views of its h; small ones are put together into a block, so that a step takes few
-kernels, and what was renewed is put back. On a CPU a kernel goes to each one's h instead.
-Of h that is kept in bfloat16 a block is a copy in float32, which is rounded where it is put back.
-Nothing else is copied, and a step's own memory is that of the blocks at work.
+The h of each parameter is its own: one contiguous tensor for each leaf. A large parameter is cut
+into blocks, which are views of its h. Small parameters are put together into a block, so that a
+step needs few kernels, and the new values are copied back. On a CPU a kernel uses each one's h in
+place instead. If h is kept in bfloat16, a block is a copy in float32, which is rounded when it is
+put back. Nothing else is copied, and a step's own memory is that of the blocks at work.
 """
 
 import math
@@ -21,25 +21,25 @@ from metadescent.torch import native
 Shapes = dict[str, tuple[int, ...]]
 Tensors = dict[str, Tensor]
 State = dict[str, Any]
-"""h of a block: a tensor a leaf, or a `native.Renewed`, where a kernel renews it."""
+"""h of a block: for each leaf a tensor, or a `native.Renewed` if a kernel renews it in place."""
 Leaves = dict[str, list[Tensor]]
-"""Of each leaf of h, that of every parameter of a row."""
+"""For each leaf of h, the tensors of all parameters of a row."""
 
 LARGE_BLOCK = 2**20
-"""A block on a device other than a CPU: enough to fill it, and a bound on a step's own memory."""
+"""Coordinates of a block on other devices than a CPU: they fill it, and bound a step's memory."""
 
 
 def block(device: torch.device) -> int:
     """Return how many coordinates are updated at a time."""
     if device.type != "cpu":
         return LARGE_BLOCK
-    # What the cache holds of all gates; with the kernel, which keeps them in registers, as many as
-    # PyTorch does not divide among threads of its own.
+    # As many as fit all gates into the cache. The kernel keeps gates in registers, and then it is
+    # as many as PyTorch does not divide among threads.
     return 8192 if native.kernel() is None else native.GRAIN
 
 
 class Block(NamedTuple):
-    """Columns of the row, whose they are, and which of that parameter's if it is one."""
+    """Columns of the row, the numbers of their parameters, and the part of a single parameter."""
 
     columns: slice
     numbers: slice
@@ -47,12 +47,12 @@ class Block(NamedTuple):
 
     @property
     def is_several(self) -> bool:
-        """Whether it has more than one parameter."""
+        """Whether the block has more than one parameter."""
         return self.numbers.stop - self.numbers.start > 1
 
 
 class Flat(NamedTuple):
-    """h of one parameter, flat, and where its leaves lie if a kernel can read them."""
+    """h of one parameter, flat, and the addresses of its leaves if a kernel can read them."""
 
     size: int
     leaves: Tensors
@@ -60,16 +60,16 @@ class Flat(NamedTuple):
 
 
 class Row:
-    """h of several parameters, flat, in the order in which their coordinates are in the row."""
+    """h of several parameters, flat, in the order of their coordinates in the row."""
 
     def __init__(
         self,
         leaves: Leaves,
         blocks: Sequence[Block],
         device: torch.device,
-        places: native.Places | None = None,  # of all of h, if a kernel goes there
-        which: Mapping[str, int] | None = None,  # of these each leaf is
-        of_tensors: Leaves | None = None,  # h that parameters have as wholes
+        places: native.Places | None = None,  # of all of h, if a kernel uses it in place
+        which: Mapping[str, int] | None = None,  # the number of each leaf among these
+        of_tensors: Leaves | None = None,  # h that parameters have as a whole
     ):
         self.leaves, self.blocks, self.device = leaves, blocks, device
         self.places, self.which, self.of_tensors = places, which or {}, of_tensors or {}
@@ -84,7 +84,7 @@ class Row:
         *,
         blockwise: bool = True,
     ) -> "Row":
-        """Return the row of parameters, each with a flat h of leaves, and others of it as a whole.
+        """Return the row of parameters, from their flat h: leaves of coordinates and of tensors.
 
         A rule that is not blockwise gets no blocks.
         """
@@ -92,7 +92,7 @@ class Row:
         whole = {name: [h.leaves[name] for h in states] for name in of_tensors}
         sizes = [h.size for h in states]
         blocks, places = cut(sizes, block(device)) if blockwise else [], None
-        # A kernel of a rule that is not blockwise takes all at once.
+        # A kernel of a rule that is not blockwise takes the whole row at once.
         is_several = not blockwise or any(part.is_several for part in blocks)
         if names and device.type == "cpu" and is_several:
             places = native.places([h.addresses for h in states], sizes)
@@ -105,9 +105,9 @@ class Row:
         gradient: Float[Tensor, " n"],
         apart: Collection[str] = (),
     ) -> Float[Tensor, " n"]:
-        """Map ∇ to g by a function of ∇ and h of one block, which returns its g and next h.
+        """Map ∇ to g block by block; `update` maps ∇ and h of a block to its g and next h.
 
-        The leaves `apart` it renews where they lie, if the kernel can.
+        It renews the leaves `apart` in place, if the kernel can.
         """
         g = torch.empty_like(gradient)
 
@@ -120,9 +120,9 @@ class Row:
         return g
 
     def take(self, part: Block, apart: Collection[str] = ()) -> State:
-        """Return h of a block in float32: views of one parameter's; copies of others' or rounded.
+        """Return h of a block in float32: views for one parameter, copies if several or rounded.
 
-        Of several the leaves apart are no copies.
+        If there are several and a kernel, the leaves `apart` are not copied.
         """
         several = part.numbers
         if not part.is_several:
@@ -146,7 +146,7 @@ class Row:
         return h
 
     def put(self, part: Block, h: State, after: State) -> None:
-        """Keep the next h of a block, of which `take` returned `h`."""
+        """Keep the next h of a block, for which `take` returned `h`."""
         if part.is_several and self.places is None:
             for name, xs in self.leaves.items():
                 sizes = [x.shape[-1] for x in xs[part.numbers]]
@@ -161,19 +161,19 @@ class Row:
             if name in kept and kept[name].dtype != x.dtype:
                 kept[name].copy_(after[name])
                 continue
-            # What was renewed where it lies is there already.
+            # A leaf that was renewed in place is there already.
             if after[name] is not x:
                 x.copy_(after[name])
         if part.is_several:
             self._bring(part, h, back=True)
 
     def _views(self, part: Block) -> Iterator[tuple[str, Tensor]]:
-        """Return each leaf of h of a block of one parameter, as it is kept."""
+        """Yield each leaf of h for a block of one parameter, as it is kept."""
         for name, xs in self.leaves.items():
             yield name, xs[part.numbers.start][..., part.inside]
 
     def _bring(self, part: Block, h: State, *, back: bool) -> None:
-        """Bring what `take` copies, which lies leaf after leaf, or bring it back."""
+        """Copy the leaves of a block into one memory, one after the other, or copy them back."""
         copied = {name: x for name, x in h.items() if isinstance(x, Tensor)}
         if copied and self.places is not None:
             which = [self.which[name] for name in copied]
@@ -182,13 +182,13 @@ class Row:
             self.places.bring(part.numbers, which, rows, first, back=back)
 
     def for_each(self, function: Callable[[Any], None], parts: Sequence[Any]) -> None:
-        """Call a function of each part; on a CPU in as many threads as PyTorch has."""
+        """Call a function with each part; on a CPU in as many threads as PyTorch has."""
         threads = min(len(parts), torch.get_num_threads() if self.device.type == "cpu" else 1)
         if threads <= 1:
             for part in parts:
                 function(part)
             return
-        # These are a thread's own, and a new one begins with the defaults.
+        # Each thread has its own modes, which begin with the defaults.
         modes = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
         def in_thread(part: Any) -> None:
@@ -200,12 +200,12 @@ class Row:
 
 
 def _computed(x: Tensor) -> Tensor:
-    """Return h in the dtype that it is computed in: float32 where it is kept in less."""
+    """Return h in the dtype for arithmetic: float32 if it is kept in bfloat16."""
     return x.to(torch.float32) if x.dtype is torch.bfloat16 else x
 
 
 def cut(sizes: Sequence[int], size: int) -> list[Block]:
-    """Return blocks of at most `size` coordinates of parameters of these sizes."""
+    """Return blocks of at most `size` coordinates, given the sizes of the parameters."""
     blocks: list[Block] = []
     first, start, end = 0, 0, 0
 
@@ -214,7 +214,7 @@ def cut(sizes: Sequence[int], size: int) -> list[Block]:
             blocks.append(Block(slice(start, end), slice(first, stop), slice(0, end - start)))
 
     for number, n in enumerate(sizes):
-        # A call takes as long as copies of h of so few coordinates.
+        # Copies of so few coordinates take no longer than a call.
         is_small = n < size // 8
         # Threads share them, of which each takes longer to be called than to be divided.
         if not is_small or end - start + n > size // 2:

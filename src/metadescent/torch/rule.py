@@ -2,8 +2,8 @@
 
     (g, h) = m(∇, h, φ)
 
-A rule holds its options and no tensor. φ and h are dictionaries of tensors: φ by the paths that it
-has in a file, h with features first and coordinates last, as in the JAX rule of the same name.
+A rule holds its options and no tensor. φ and h are dictionaries of tensors. φ has the paths of a
+file; h has features first and coordinates last, as in the JAX rule of the same name.
 A new rule is one new file in `metadescent/torch/rules`, found by discovery.
 """
 
@@ -24,16 +24,16 @@ Params = Sequence[Tensor]
 
 
 class Rule(ABC):
-    """m without its φ: the interface."""
+    """The interface of m, without its φ."""
 
     coordinatewise = True
-    """Whether no coordinate looks at another, so that any part of a row may be updated alone."""
+    """Whether coordinates do not depend on each other, so that any part of a row can be updated."""
     communicates = False
-    """Whether coordinates of one parameter look at those of another."""
+    """Whether coordinates of one parameter depend on those of another."""
     blockwise = True
-    """Whether it goes through a row block by block; otherwise parameter by parameter."""
+    """Whether the rule takes a row block by block; otherwise it takes parameter by parameter."""
     horizon: float
-    """T, of a rule that has a schedule or a clock in parts of a run; 0 where it is open."""
+    """T, for a rule with a schedule or a clock in parts of a run; 0 if T is left open."""
 
     @abstractmethod
     def phi_shapes(self) -> Shapes:
@@ -53,17 +53,17 @@ class Rule(ABC):
     ) -> tuple[Float[Tensor, " n"], State]:
         """Map ∇ and h of n coordinates to their g and next h.
 
-        Leaves of the state are those of `state_shapes` with an axis of length n appended, and those
-        of `tensor_shapes` with one of as many as there are parameters. They may be renewed where
-        they lie; those that are returned then are those that were given. The parameters whose row
-        this is are given to a rule that looks at θ.
+        The leaves of the state are those of `state_shapes` with an axis of length n appended, and
+        those of `tensor_shapes` with an axis for the parameters. The rule may renew leaves in
+        place, and then returns the same tensors. A rule that depends on θ is given the row's
+        parameters.
         """
 
     def hidden(self) -> Collection[str]:
-        """Return the leaves of h that are hidden units of an LSTM, and no moments or counts.
+        """Return the leaves of h that are hidden units of an LSTM, and not moments or counts.
 
-        A kernel may renew those of several parameters where they lie, and they may be kept in
-        bfloat16. A moment of slow decay would stand still there, and a count would end at 256.
+        A kernel may renew these leaves of several parameters in place, and they may be kept in
+        bfloat16. In bfloat16 a moment of slow decay would not move, and a count would end at 256.
         """
         return ()
 
@@ -72,21 +72,21 @@ class Rule(ABC):
     ) -> Float[Tensor, " n"]:
         """Map ∇ of all coordinates of some parameters to their g, and renew their h.
 
-        A rule that is not coordinatewise says here what it does with the blocks of a row.
+        A rule that is not coordinatewise defines here what it does with the blocks of a row.
         """
         return row.each(lambda x, h: self.update(phi, x, h), gradient, self.hidden())
 
     def update_apart(
         self, phi: Tensors, gradients: Sequence[Tensor], row: Row, params: Params
     ) -> Float[Tensor, " n"] | None:
-        """Do what `update_row` does, given ∇ of each parameter, flat, or return None.
+        """Do what `update_row` does, given a flat ∇ for each parameter, or return None.
 
-        A rule whose kernel reads gradients where they lie says so; others get them side by side.
+        A rule defines this if its kernel reads gradients in place; others get them side by side.
         """
         return None
 
     def for_steps(self, steps: float | int) -> "Rule":
-        """Return m with T = `steps`, if it has a `horizon`; it is itself otherwise."""
+        """Return m with T = `steps`, if it has a `horizon`; otherwise return the rule itself."""
         if not hasattr(self, "horizon"):
             return self
         rule = copy.copy(self)
@@ -95,7 +95,7 @@ class Rule(ABC):
 
 
 def under(path: str, leaves: Mapping[str, Leaf]) -> dict[str, Leaf]:
-    """Return the leaves under a path, by the rest of theirs."""
+    """Return the leaves under a path, by the rest of their paths."""
     start = f"{path}/"
     return {name.removeprefix(start): x for name, x in leaves.items() if name.startswith(start)}
 
@@ -106,13 +106,13 @@ def put_under(path: str, leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class TensorByTensor(Rule):
-    """A rule without h that scales each parameter's part of a row, beside its θ."""
+    """A rule without h that scales each parameter's part of a row in relation to its θ."""
 
     coordinatewise = False
 
     @abstractmethod
     def scaled(self, phi: Tensors, u: Tensor, theta: Tensor, p: Tensor) -> Tensor:
-        """Return u scaled, which is flat as θ is; of a DTensor p both are this process's part."""
+        """Return u scaled; it is flat, as θ is. For a DTensor p both are this process's part."""
 
     def state_shapes(self) -> Shapes:
         return {}
@@ -122,7 +122,7 @@ class TensorByTensor(Rule):
     ) -> tuple[Float[Tensor, " n"], State]:
         thetas = [local(p).reshape(-1) for p in params]
         parts = zip(gradient.split([x.numel() for x in thetas]), thetas, params, strict=True)
-        # Of no coordinates there is no mean, so empty ones are left out; [:0] is for no part.
+        # Empty parameters have no mean and are left out; [:0] is for the case that no part is left.
         g = [self.scaled(phi, u, theta.to(u), p) for u, theta, p in parts if p.numel()]
         return torch.cat([gradient[:0], *g]), state
 

@@ -1,7 +1,7 @@
-"""Parameters of which each process holds a part: DTensors, as FSDP2 and tensor parallelism make.
+"""Parameters that are split over processes: DTensors, as FSDP2 and tensor parallelism make them.
 
-A rule that looks at no other coordinate runs on the part; what is measured of a whole tensor is
-summed over the parts. `hasattr` asks for a DTensor, as its module takes long to import.
+A coordinatewise rule runs on the part; measures of a whole tensor are summed over the parts. A
+DTensor is recognized by `hasattr`, because its module takes long to import.
 """
 
 import math
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 IS_FLAT = "_fsdp_flattened"
-"""What FSDP1 sets on its flat parameters and on the pieces of them that it shows."""
+"""The attribute that FSDP1 sets on flat parameters, and on the pieces of them that it shows."""
 
 
 def is_shared(x: Tensor) -> bool:
-    """Return whether a tensor is a DTensor."""
+    """Tell whether a tensor is a DTensor."""
     return hasattr(x, "device_mesh")
 
 
@@ -27,7 +27,7 @@ def local(x: Any) -> Tensor:
 
 
 def like(p: Any, x: Any) -> Any:
-    """Return a tensor of θ's shape, or h of it with features first, laid out as θ is."""
+    """Return a tensor of θ's shape, with features first if it is of h, laid out as θ is."""
     if not is_shared(p):
         return x.full_tensor() if is_shared(x) else x
     from torch.distributed.tensor import distribute_tensor
@@ -39,7 +39,7 @@ def like(p: Any, x: Any) -> Any:
 
 
 def zeros(p: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return a leaf of h₀ of one parameter, whose coordinates each have that shape of it."""
+    """Return a leaf of h₀ for one parameter; `shape` is that of the leaf for one coordinate."""
     part = local(p)
     x = torch.zeros((*shape, *part.shape), dtype=dtype, device=part.device)
     if not is_shared(p):
@@ -52,7 +52,7 @@ def zeros(p: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def over_parts(x: Tensor, p: Any, how: Literal["sum", "max"]) -> Tensor:
-    """Return the sum or maximum of what each process has measured of its part of θ."""
+    """Return the sum or maximum of values that each process has measured on its part of θ."""
     if not is_shared(p):
         return x
     from torch.distributed.tensor import DTensor, Partial, Replicate
@@ -62,7 +62,7 @@ def over_parts(x: Tensor, p: Any, how: Literal["sum", "max"]) -> Tensor:
 
 
 def whole_of(x: Tensor, p: Any) -> Tensor:
-    """Return all of a tensor of θ's shape, given what each process has of it."""
+    """Return a whole tensor of θ's shape, given each process's part of it."""
     if not is_shared(p):
         return x
     from torch.distributed.tensor import DTensor
@@ -75,7 +75,7 @@ def whole_of(x: Tensor, p: Any) -> Tensor:
 
 
 def part_of(x: Tensor, p: Any) -> Tensor:
-    """Return the part of this process of a tensor that each of them has all of: undo `whole_of`."""
+    """Return this process's part of a tensor that each process has whole: undo `whole_of`."""
     if not is_shared(p):
         return x
     from torch.distributed.tensor import DTensor, Replicate
@@ -86,17 +86,17 @@ def part_of(x: Tensor, p: Any) -> Tensor:
 
 
 def by_feature(state: dict[str, Tensor], p: Tensor) -> dict[str, Tensor]:
-    """Return h with a leaf of θ's shape for each feature, as FSDP1 asks where it gathers states."""
+    """Return h with a leaf of θ's shape for each feature, as FSDP1 needs it to gather states."""
     leaves = {}
     for name, x in state.items():
         rows = enumerate(x) if x.ndim > p.ndim else ()
-        # FSDP1 refuses flags.
+        # FSDP1 refuses booleans.
         leaves |= {f"{name}.{k}": row.clone() for k, row in rows} or {name: x.float()}
     return leaves
 
 
 def of_features(leaves: dict[str, Any]) -> dict[str, Any]:
-    """Undo `by_feature`, whatever order FSDP1 has put the leaves in."""
+    """Undo `by_feature`, whatever the order of the leaves after FSDP1."""
     whole, rows = dict(leaves), {}
     for name in leaves:
         if part := re.fullmatch(r"(.+)\.(\d+)", str(name)):
@@ -105,7 +105,7 @@ def of_features(leaves: dict[str, Any]) -> dict[str, Any]:
 
 
 def mean_square(x: Tensor, p: Tensor) -> Tensor:
-    """Return the mean of x² over all of θ, given the part of x that belongs to ours."""
+    """Return the mean of x² over all of θ, given this process's part of x."""
     return over_parts(x.square().sum(), p, "sum") / p.numel()
 
 
@@ -115,17 +115,17 @@ def largest(x: Tensor, p: Tensor) -> Tensor:
 
 
 def _stride(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return how far coordinates are apart along each axis of a contiguous tensor."""
+    """Return the strides of a contiguous tensor."""
     return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def _places(p: Any, count: int) -> tuple[Any, ...]:
-    """Return where θ's axes lie, behind that many more."""
+    """Return the placements of θ's axes for a tensor with `count` more axes in front."""
 
     def behind(place: Any) -> Any:
         if place.is_replicate():
             return place
-        # FSDP over tensor parallelism strides its parts.
+        # With FSDP on top of tensor parallelism, parts are strided.
         more = {"split_factor": place.split_factor} if hasattr(place, "split_factor") else {}
         make: Callable = type(place)
         return make(place.dim + count, **more)

@@ -1,7 +1,7 @@
-"""Parameters of one shape beside each other, for rules that measure whole tensors.
+"""Parameters of one shape in a stack, for rules that measure whole tensors.
 
-Small ones are copied side by side, so that they share operations, and what was renewed is put back.
-A large one is alone, and its h is renewed where it lies.
+Small parameters are copied side by side, so that they share operations, and new values are copied
+back. A large parameter is alone, and its h is renewed in place.
 """
 
 import math
@@ -17,7 +17,7 @@ from metadescent.torch import shard
 from metadescent.torch.row import Leaves
 
 SIDE_BY_SIDE = 4096
-"""Coordinates up to which a copy costs less than an operation."""
+"""The most coordinates for which a copy costs less than an operation."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Stack:
     h: list[Float[Tensor, "count n"]]
 
     def of(self, row: Float[Tensor, " _"]) -> Float[Tensor, "count n"]:
-        """Return their part of a row, a view."""
+        """Return the part of a row that belongs to the stack, as a view."""
         return row[self.columns].view(self.gradient.shape)
 
     def theta(self) -> Float[Tensor, "count n"]:
@@ -40,7 +40,7 @@ class Stack:
         return _side_by_side(thetas)
 
     def put_back(self, leaves: Leaves) -> None:
-        """Keep the h of each that was renewed."""
+        """Copy the renewed h back to each parameter."""
         if len(self.params) == 1:
             return
         for xs, x in zip(leaves.values(), self.h, strict=True):
@@ -49,19 +49,19 @@ class Stack:
     def dot(
         self, x: Float[Tensor, "count n"], y: Float[Tensor, "count n"]
     ) -> Float[Tensor, " count"]:
-        """Return the inner product of each tensor's x and y, of the part that is here."""
-        # Twice as fast, where there is one.
+        """Return the inner product of x and y for each tensor, over this process's part."""
+        # `dot` is twice as fast for a single tensor.
         return torch.dot(x[0], y[0])[None] if len(x) == 1 else torch.linalg.vecdot(x, y)
 
     def whole(self, sums: Float[Tensor, " count"]) -> Float[Tensor, " count"]:
-        """Return sums over whole tensors, of those over the parts that are here."""
+        """Return sums over whole tensors, given those over this process's parts."""
         return shard.over_parts(sums, self.params[0], "sum")
 
 
 def stacks_of(
     gradient: Float[Tensor, " _"], leaves: Leaves, params: Sequence[Tensor]
 ) -> list[Stack]:
-    """Return the parameters of a row, in its order, in stacks."""
+    """Return the parameters of a row in stacks, in the order of the row."""
     stacks, number, start = [], 0, 0
     for _, together in groupby(enumerate(params), _kind):
         count = len([*together])
@@ -81,7 +81,7 @@ def stacks_of(
 
 
 def _kind(numbered: tuple[int, Tensor]) -> tuple[int, ...]:
-    """Return what parameters have in common that may be in one stack."""
+    """Return what two parameters have in common if they may share a stack."""
     number, p = numbered
     is_alone = shard.is_shared(p) or p.numel() > SIDE_BY_SIDE
     return (number,) if is_alone else (-1, *p.shape)
@@ -94,8 +94,8 @@ def _side_by_side(xs: Sequence[Float[Tensor, " n"]]) -> Float[Tensor, "count n"]
 def sides(shape: Sequence[int]) -> tuple[int, int]:
     """Return the rows and columns of a tensor of two or more axes as a matrix.
 
-    In PyTorch the first axis of a convolution has its outputs, and in JAX the last one. A batch of
-    one is a matrix of its last axis, as in JAX.
+    In PyTorch the first axis of a convolution is that of its outputs, in JAX the last. A batch of
+    one matrix is this matrix, as in JAX.
 
     Example:
         >>> sides((6, 5)), sides((64, 3, 7, 7)), sides((1, 50, 8))
@@ -107,12 +107,12 @@ def sides(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def larger_side(shape: Sequence[int]) -> int:
-    """Return n, the larger side of a matrix, and 1 for what is none."""
+    """Return n, the larger side of a matrix, or 1 if the tensor is not a matrix."""
     return max(1, *sides(shape)) if len(shape) > 1 else 1
 
 
 def aspect_of(shape: Sequence[int]) -> float:
-    """Return log(k/n), of the smaller side of a matrix and the larger one."""
+    """Return log(k/n), with k the smaller side of a matrix and n the larger one."""
     if len(shape) < 2:
         return 0.0
     k, n = sorted(max(1, side) for side in sides(shape))
@@ -125,7 +125,7 @@ def depth_of(params: Sequence[Tensor]) -> int:
 
 
 def sums_over_parts(sums: Float[Tensor, "tensors _"], params: Sequence[Tensor]) -> Tensor:
-    """Return sums over whole tensors, given those over the part of each that is here."""
+    """Return sums over whole tensors, given those over this process's part of each."""
     together: dict[object, list[int]] = {}
     for number, p in enumerate(params):
         if shard.is_shared(p):

@@ -1,6 +1,6 @@
 """The nearest matrix with orthogonal rows, block by block, as in `optimizers/whitening.py`.
 
-Blocks of one height share each product of small matrices, whatever matrices they are of.
+Blocks of the same height share each product of small matrices, whatever matrices they belong to.
 """
 
 import math
@@ -18,11 +18,11 @@ from metadescent.optimizers.blend_constants import COEFFICIENTS, ITERATIONS, ROW
 def whiten_all(
     matrices: Sequence[Float[Tensor, "_ _ _"]], rows: int = ROWS
 ) -> list[Float[Tensor, "_ _ _"]]:
-    """Return matrices with blocks of singular values of about 1, each with others of its shape.
+    """Return matrices whose blocks have singular values of about 1; each stack has one shape.
 
     Arguments:
-        matrices: several of one shape along the first axis of each; none without coordinates.
-        rows: of a block, at most.
+        matrices: stacks of matrices of one shape along the first axis; none is without coordinates.
+        rows: the most rows of a block.
 
     Example:
         >>> x = whiten_all([torch.eye(2, 3)[None], torch.eye(5, 4)[None]])
@@ -37,7 +37,7 @@ def whiten_all(
     for together in numbers.values():
         gram = torch.cat([torch.bmm(blocks[k], blocks[k].mT) for k in together])
         trace = gram.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
-        # Below, products are denormal and too coarse: the polynomial could grow without end.
+        # Below TINY, products are denormal and too coarse, so that the polynomial could diverge.
         whole = torch.where(trace > TINY, trace, 1.0)
         roots = _root(gram.div_(whole)).div_(whole.sqrt())
         for k, root in zip(together, roots.split([len(blocks[k]) for k in together]), strict=True):
@@ -46,18 +46,18 @@ def whiten_all(
 
 
 def _blocks(x: Float[Tensor, "_ _ _"], rows: int) -> Float[Tensor, "blocks height _"]:
-    """Return rows of a wide matrix, or columns of a tall one, in blocks as even as can be."""
+    """Return rows of a wide matrix, or columns of a tall one, in blocks of nearly equal size."""
     count, n, m = x.shape
     side = min(n, m)
     each = math.ceil(side / rows)
     height = math.ceil(side / each)
     missing = each * height - side
-    # The last one is filled up with rows of 0, which stay 0.
+    # The last block is padded with rows of 0, which stay 0.
     if n <= m:
         x = pad(x, (0, 0, 0, missing)) if missing else x
         return x.reshape(count * each, height, m)
     x = pad(x, (0, missing)) if missing else x
-    # Of one matrix these are views.
+    # For a single matrix these are views.
     return x.view(count, n, each, height).permute(0, 2, 3, 1).reshape(count * each, height, n)
 
 
@@ -66,17 +66,17 @@ def _applied(
     blocks: Float[Tensor, "blocks height _"],
     x: Float[Tensor, "_ _ _"],
 ) -> Float[Tensor, "_ _ _"]:
-    """Return the blocks, each multiplied by its root, as the matrix x that they are of."""
+    """Return the blocks, each multiplied by its root, put together to a matrix as x is."""
     count, n, m = x.shape
     if n <= m:
         return torch.bmm(root, blocks).view(count, -1, m)[:, :n]
-    # Turned back as they are written.
+    # The blocks of a tall matrix are transposed while they are written.
     turned = torch.bmm(blocks.mT, root.mT).view(count, -1, n, root.shape[-1])
     return turned.transpose(1, 2).reshape(count, n, -1)[..., :m]
 
 
 def _root(gram: Float[Tensor, "blocks height height"]) -> Float[Tensor, "blocks height height"]:
-    """Return a polynomial Q of A for which Q A Qᵀ is about 1."""
+    """Return a polynomial Q of A such that Q A Qᵀ is about 1."""
     a, b, c = COEFFICIENTS
     root = gram
     for k in range(ITERATIONS):

@@ -1,7 +1,7 @@
-"""The optimizer for horizons that it is not told, in PyTorch.
+"""The optimizer that does not need to know the horizon, in PyTorch.
 
-`optimizers/anytime.py` has its equations and their source. The moments of the β of number k are
-`m0`, `s0`, `w0`, `m1`, …; `t` is each coordinate's number of steps.
+`optimizers/anytime.py` has its equations and their source. The moments for the k-th β are `m0`,
+`s0`, `w0`, `m1`, …; `t` is each coordinate's number of steps.
 """
 
 import math
@@ -17,7 +17,7 @@ from metadescent.torch.rules.rnnprop import grow_, squares
 
 
 class AnytimeRule(Rule):
-    """The LSTM of the paper behind signs of progress, with steps that shorten."""
+    """The paper's LSTM on signs of progress, with steps that shorten."""
 
     def __init__(
         self,
@@ -34,11 +34,11 @@ class AnytimeRule(Rule):
         return put_under("lstm", self.lstm.phi_shapes())
 
     def state_shapes(self) -> Shapes:
-        """Return those of m, √v and their weight of each β, of t, and the LSTM's h and c."""
+        """Return the shapes of m, √v and their weight for each β, of t, and the LSTM's h and c."""
         return self.moments() | self.lstm.state_shapes()
 
     def moments(self) -> Shapes:
-        """Return the shapes of what is not the LSTM's."""
+        """Return the shapes of the leaves that are not the LSTM's."""
         moments: Shapes = {f"{k}{n}": () for n in range(len(self.betas)) for k in "msw"}
         return moments | {"t": ()}
 
@@ -48,7 +48,7 @@ class AnytimeRule(Rule):
     def update(
         self, phi: Tensors, gradient: Float[Tensor, " n"], state: State, params: Params = ()
     ) -> tuple[Float[Tensor, " n"], State]:
-        # Before `features`, which counts this step.
+        # This comes before `features`, which counts the present step.
         factor = (state["t"] / self.tau).add_(1).rsqrt_()
         x, moments = self.features(gradient, state)
         g, h = self.lstm.run(under("lstm", phi), x, state)
@@ -57,10 +57,10 @@ class AnytimeRule(Rule):
     def features(
         self, gradient: Float[Tensor, " n"], state: State
     ) -> tuple[Float[Tensor, "features n"], State]:
-        """Return x and the moments, which are renewed where they lie."""
+        """Return x and the moments, which are renewed in place."""
         count = len(self.betas)
-        # Each operation passes memory once, and x is written where it stays: on a row that no
-        # cache holds, what counts is how many passes there are.
+        # Each operation passes through memory once, and x is written into its final place: on a row
+        # larger than any cache, only the number of passes matters.
         x = gradient.new_empty((count + 3, *gradient.shape))
         now, adam, clock = x[count:]
         torch.clamp(state["t"], max=self.clock, out=clock).add_(1).log_()
@@ -76,7 +76,7 @@ class AnytimeRule(Rule):
             if n == 0:
                 torch.mul(gradient, root, out=now).div_(s)
                 torch.div(m, w, out=adam)
-            # With one β it is the first and the last, so this is no `elif`.
+            # With one β it is both the first and the last, so this is not an `elif`.
             if n == count - 1:
                 adam.mul_(root).div_(s)
             torch.div(m, root.mul_(s), out=x[n])

@@ -51,7 +51,7 @@ class LSTMGACRule(Rule):
         x = [self.lstm.features(gradient[part.columns]) for part in row.blocks]
         for layer in range(len(self.lstm.layers)):
             row.for_each(lambda k, layer=layer, x=x: _renew(phi, layer, x[k], h[k]), numbers)
-            # The mean is what goes on: up, and to this layer's next step. c stays as it is.
+            # The mean replaces h for the next layer and for this layer's next step. c is unchanged.
             x = [state[f"h{layer}"] for state in h]
             averaging = [y[: self.averaging] for y in x]
             total = sum((y.sum(dim=1, keepdim=True) for y in averaging), gradient.new_zeros(()))
@@ -63,7 +63,7 @@ class LSTMGACRule(Rule):
 
 
 def _renew(phi: Tensors, layer: int, x: Float[Tensor, "features n"], state: State) -> None:
-    """Put the next h and c of one layer in the place of those before."""
+    """Replace h and c of one layer by their next values."""
     for name, y in zip((f"h{layer}", f"c{layer}"), run_layer(phi, layer, x, state), strict=True):
         if y is not state[name]:
             state[name].copy_(y)

@@ -1,6 +1,6 @@
 """The LSTM optimizer of section 2.1 in PyTorch; `optimizers/lstm.py` has its equations.
 
-Layer l keeps h and c as `h0`, `c0`, `h1`, `c1`, … of its units × coordinates.
+Layer l keeps its h and c, units × coordinates, as `h0`, `c0`, `h1`, `c1`, ….
 """
 
 import math
@@ -25,7 +25,7 @@ class LSTMRule(Rule):
 
     @classmethod
     def on_features(cls, count: int, layers: Sequence[int], scale: float) -> "LSTMRule":
-        """Return an LSTM to `run` on that many features, which another rule makes of gradients."""
+        """Return an LSTM to `run` on `count` features, which another rule computes."""
         m = cls(layers, scale=scale)
         m.inputs = count
         return m
@@ -57,7 +57,7 @@ class LSTMRule(Rule):
         numbers = range(len(self.layers))
         weights = [weight for number in numbers for weight in _weights_of(phi, number)]
         weights += [phi["output/weight"], phi["output/bias"]]
-        # In the order of layers, which is the kernel's; `state` may hold what is not the LSTM's.
+        # In the order of layers, as the kernel needs it; `state` may have leaves of another rule.
         after = {name: state[name] for name in self.state_shapes()}
         if native.fuses(x, weights, list(after.values())):
             return native.fused_update(x, weights, list(after.values()), self.scale), after
@@ -67,7 +67,7 @@ class LSTMRule(Rule):
         return self.emit(phi, x), after
 
     def features(self, gradient: Float[Tensor, " n"]) -> Float[Tensor, "_ n"]:
-        """Return what the stack sees of gradients: ∇ itself, or the features of appendix A."""
+        """Return the stack's features of gradients: ∇ itself, or those of appendix A."""
         if self.p is None:
             return gradient[None]
         threshold = math.exp(-self.p)
@@ -75,7 +75,7 @@ class LSTMRule(Rule):
         return torch.stack([logarithm, (gradient / threshold).clamp(-1.0, 1.0)])
 
     def emit(self, phi: Tensors, h: Float[Tensor, "_ n"]) -> Float[Tensor, " n"]:
-        """Return g = scale · (w·h + b) for the h of the last layer."""
+        """Return g = scale · (w·h + b) for the last layer's h."""
         return self.scale * (phi["output/weight"][0] @ h + phi["output/bias"])
 
 

@@ -1,4 +1,4 @@
-"""Momentum that an LSTM weighs, in PyTorch; `optimizers/modulated.py` has its equations."""
+"""Momentum weighed by an LSTM, in PyTorch; `optimizers/modulated.py` has its equations."""
 
 from collections.abc import Collection, Sequence
 
@@ -19,7 +19,7 @@ class ModulatedRule(Rule):
         betas: Sequence[float] = (0.9, 0.99),
         clock: float = 1000.0,
         scale: float = 0.1,
-        power: float = 0.8,  # where φ began
+        power: float = 0.8,  # where φ began; it has no effect here
     ):
         self.anytime = AnytimeRule(layers, betas, clock=clock, scale=scale)
 

@@ -10,7 +10,7 @@ from metadescent.torch.rule import Params, Rule, Shapes, State, Tensors
 class PaceRule(Rule):
     """A factor that depends on the step alone."""
 
-    # `linear` is where φ began.
+    # `linear` only says where φ began.
     def __init__(self, horizon: float = 1000.0, corners: int = 6, linear: bool = False):
         self.horizon, self.corners = horizon, corners
 

@@ -12,7 +12,7 @@ SIZE = 0.03
 class ProportionalRule(TensorByTensor):
     """Updates scaled by a learned power of θ's size, tensor by tensor."""
 
-    # φ has all but the ceiling.
+    # All numbers but the ceiling are in φ.
     def __init__(
         self, rate: float = 1.0, floor: float = 0.03, power: float = 1.0, ceiling: float = 0.3
     ):

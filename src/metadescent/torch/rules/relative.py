@@ -1,4 +1,4 @@
-"""Steps as long as θ is, in PyTorch; `optimizers/relative.py` has its equations."""
+"""Steps in proportion to θ, in PyTorch; `optimizers/relative.py` has its equations."""
 
 import torch
 from torch import Tensor
@@ -8,9 +8,9 @@ from metadescent.torch.shard import largest, mean_square
 
 
 class RelativeRule(TensorByTensor):
-    """Updates scaled to a learned part of θ, tensor by tensor."""
+    """Updates scaled to a learned share of θ, tensor by tensor."""
 
-    # φ has the rate and the floor.
+    # The rate and the floor are in φ.
     def __init__(self, rate: float = 0.03, floor: float = 0.1, ceiling: float = 10.0):
         self.ceiling = ceiling
 
@@ -19,7 +19,7 @@ class RelativeRule(TensorByTensor):
 
     def scaled(self, phi: Tensors, u: Tensor, theta: Tensor, p: Tensor) -> Tensor:
         rate, floor = phi["p"].exp()
-        # By the largest first, so that no square is too large or too small for the dtype.
+        # Divided by the largest first, so that no square is too large or too small for the dtype.
         top = largest(u, p)
         u = u / torch.where(top > 0, top, 1.0)
         square = mean_square(u, p)

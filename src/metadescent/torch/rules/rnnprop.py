@@ -11,7 +11,7 @@ from metadescent.torch.rules.lstm import LSTMRule
 
 
 class RNNPropRule(Rule):
-    """The LSTM of the paper behind gradients that are normalized by their moments."""
+    """The paper's LSTM on gradients that are normalized by their moments."""
 
     def __init__(self, layers: Sequence[int] = (20, 20), beta: float = 0.95, scale: float = 0.1):
         self.lstm, self.beta = LSTMRule(layers, scale=scale), beta
@@ -32,7 +32,7 @@ class RNNPropRule(Rule):
         m.lerp_(gradient, 1 - self.beta)
         grow_(s, squares(gradient), self.beta)
         w.lerp_(gradient.new_ones(()), 1 - self.beta)  # 1 − βᵗ
-        # x is written where it stays: on a long row what counts is how often memory is passed.
+        # x is written into its final place: on a long row only the number of passes matters.
         x = gradient.new_empty((2, *gradient.shape))
         root = w.sqrt()
         torch.mul(gradient, root, out=x[1]).div_(s)
@@ -47,7 +47,7 @@ def squares(gradient: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 
 
 def grow_(s: Float[Tensor, " n"], squares: Float[Tensor, " n"], beta: float) -> None:
-    """Make s √(β s² + (1 − β)(∇² + ε²)), the next root of v, where it lies, in three passes."""
+    """Set s to √(β s² + (1 − β)(∇² + ε²)), the next root of v, in place and in three passes."""
     torch.sqrt((squares * (1 - beta)).addcmul_(s, s, value=beta), out=s)
 
 

@@ -11,7 +11,7 @@ class WarmUpRule(Rule):
     """A factor that grows in proportion to the step, until it is 1."""
 
     def __init__(self, steps: float = 20.0):
-        """Keep nothing: `steps` is where φ began."""
+        """Keep nothing, because `steps` only says where φ began."""
 
     def phi_shapes(self) -> Shapes:
         return {"p": (1,)}
