@@ -1,6 +1,6 @@
-"""`metadescent …`: the command line. Imports JAX only once there is something to compute."""
+"""`metadescent …`: the command line. JAX is only imported once there is something to compute."""
 
-# `list` in here is a command's module, once it is imported.
+# Once the command `list` is imported, this name is its module and not Python's list.
 import dataclasses
 import errno
 import functools
@@ -32,26 +32,26 @@ from metadescent.runs.signals import Stopped, Terminated, on_time, terminate
 
 DEBUG = "--debug"
 LEAST_COLUMNS = 60
-"""Those that `--help` takes at least."""
+"""The fewest columns for which `--help` is laid out."""
 PLATFORMS = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME")
 PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOSPC}
-"""What is wrong with a place that was named, and not with this program."""
+"""System errors that are about a place that was named, and not about this program."""
 
 
 def program() -> None:
-    """Be `metadescent …` as a process of its own, which ends soon after a signal."""
+    """Run `metadescent …` as a process of its own, which ends soon after a signal."""
     streams.open_what_is_closed()
-    # A sentence to whoever typed the words, and not a line of this program.
+    # A warning is a sentence for the user, and not a line of this program.
     warnings.showwarning = lambda message, *_: say(f"Warning: {message}.")
     with on_time():
         main()
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command that the words name; exits with status 2 where a UserError says why.
+    """Run the command that the words name; exit with status 2 if a UserError says why.
 
-    Any other exception is a mistake of this program: it is one sentence and status 1. With
-    `--debug` among the words, the traceback of either stands before the sentence.
+    Any other exception is a mistake of this program; it is reported in one sentence, with status 1.
+    If `--debug` is among the words, the exception's traceback precedes the sentence.
     """
     words = sys.argv[1:] if argv is None else argv
     debug = DEBUG in words
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Stopped as stopped:
         _fail(str(stopped), stopped.status)
     except NoReaderError:
-        # Nobody reads what could be said.
+        # The output has no reader any more.
         sys.exit(NoReaderError.status)
     except Exception as error:
         _fail(*_explained(error, words), debug)
@@ -88,15 +88,15 @@ def _obey(words: Sequence[str], debug: bool) -> None:
         sys.exit(status)
     outputs = command.outputs()
     check_outputs(outputs, command.inputs() if outputs else ())
-    # Only now is JAX imported: `--help` stays quick.
+    # JAX is only imported now, so that `--help` is quick.
     _keep_compiled()
-    # Where results go to the standard output, messages go to the standard error.
+    # If results go to the standard output, messages go to the standard error.
     with redirect_stdout(sys.stdout if 1 not in map(descriptor_of, outputs) else sys.stderr):
         command.run()
 
 
 def _explained(error: Exception, words: Sequence[str]) -> tuple[str, int]:
-    """Return the sentence and the exit status for an exception that is no UserError."""
+    """Return the sentence and the exit status for an exception that is not a UserError."""
     text = " ".join(str(error).split())
     theirs = [f for f in traceback.extract_tb(error.__traceback__) if is_outside(f.filename)]
     if isinstance(error, OSError) and error.filename and error.errno in PLACES:
@@ -118,7 +118,7 @@ def _explained(error: Exception, words: Sequence[str]) -> tuple[str, int]:
 
 
 def _smaller(words: Sequence[str]) -> str:
-    """Say which flags, of those that the command has, make it take less memory."""
+    """Say which flags of the command make it take less memory."""
     known = flags(commands()[words[0]])
     if "--memory-budget" in known:
         return "fewer --problems, a shorter --unroll, or --memory-budget"
@@ -127,7 +127,7 @@ def _smaller(words: Sequence[str]) -> str:
 
 
 def _no_device() -> str | None:
-    """Say that JAX finds no device, if that is so: then nothing else needs an explanation."""
+    """Say that JAX finds no device, if so, because nothing else then needs an explanation."""
     import jax
 
     try:
@@ -140,7 +140,7 @@ def _no_device() -> str | None:
 
 
 def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
-    """Exit with a sentence, and with the traceback of what is being handled before it."""
+    """Exit with a sentence; if `debug`, the traceback of the present exception precedes it."""
     if debug:
         traceback.print_exc()
     say(f"metadescent: {sentence}")
@@ -148,7 +148,7 @@ def _fail(sentence: str, status: int, debug: bool = False) -> NoReturn:
 
 
 def _keep_compiled() -> None:
-    """Let the command line's JAX keep programs in the platform's cache, unless it is told where."""
+    """Let JAX keep compiled programs in the platform's cache, unless the user names a folder."""
     import pooch
 
     from metadescent.runs.cluster.executors import keep_compiled
@@ -166,7 +166,7 @@ def _keep_compiled() -> None:
 
 def _parse(words: Sequence[str]) -> Command:
     columns = os.environ.get("COLUMNS")
-    # In fewer, flags are broken to pieces, and in fewer than 8 tyro looks for a break for ever.
+    # With fewer columns tyro breaks flags, and with fewer than 8 it does not end.
     if shutil.get_terminal_size().columns < LEAST_COLUMNS:
         os.environ["COLUMNS"] = str(LEAST_COLUMNS)
     try:
@@ -180,15 +180,15 @@ def _parse(words: Sequence[str]) -> Command:
 
 
 def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
-    """Return the command that the words name, over these defaults if they are of its kind."""
+    """Return the command that the words name, with these defaults if they are of its class."""
     kinds: Sequence[Any] = [
         Annotated[
             kind, subcommand(name, default=defaults) if type(defaults) is kind else subcommand(name)
         ]
         for name, kind in commands().items()
     ]
-    # A class with the union as its field: around a bare union tyro puts a generic one, and looks
-    # for that field's words in the source of `typing`, which takes 0.1 s.
+    # The union is the field of a class. Around a bare union tyro puts a generic class, and looks
+    # for that class's words in the source of `typing`, which takes 0.1 s.
     union = Annotated[
         functools.reduce(operator.or_, kinds), arg(name="", help="Each has a --help of its own.")
     ]
@@ -205,16 +205,16 @@ def _command(words: Sequence[str], defaults: Command | None = None) -> Command:
 
 
 class _Help:
-    """The standard output, for help: what tyro writes as one long line ends between words."""
+    """The standard output for help: tyro's long lines are broken between words."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write a line, or the end of one."""
+        """Write a line, or the end of a line."""
         bare = re.sub(r"\x1b\[[\d;]*m", "", text)
         if len(bare) > (columns := shutil.get_terminal_size().columns):
-            # Names in braces are many.
+            # Lists of names in braces need spaces at which they can be broken.
             text = filled(re.sub(r",(?=\w)", ", ", bare), columns)
         return self._stream.write(text)
 

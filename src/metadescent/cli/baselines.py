@@ -16,7 +16,7 @@ from metadescent.runs.naming import absolute
 
 @contextlib.contextmanager
 def quick_to_compile(quick: bool = True) -> Iterator[None]:
-    """Have programs compiled in a fraction of the time; they run at a fraction of the speed."""
+    """Let programs compile in a fraction of the time; they then run at a fraction of the speed."""
     import jax
 
     before = jax.config.read("jax_disable_most_optimizations")
@@ -28,7 +28,7 @@ def quick_to_compile(quick: bool = True) -> Iterator[None]:
 
 
 def baselines_of(text: str, problem: Problem) -> list[str]:
-    """Return the hand-designed optimizers that a list names, or all that serve the problem."""
+    """Return the hand-designed optimizers that a list names, or all that suit the problem."""
     if text == ALL:
         return baselines_for(problem)
     names = [name for name in text.split(",") if name]
@@ -45,10 +45,10 @@ def tune_ahead(
     scheduler: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Where there are workers, have them tune what is not in the cache yet."""
+    """If there are workers, let them tune what the cache does not have yet."""
     if workers == 1 and scheduler is None:
         return
-    # A worker may be in another folder.
+    # The path is absolute, because a worker may run in another folder.
     data = str(data_dir.resolve()) if data_dir else None
     tasks = [
         Tuning(name, absolute("problem", problem, Path.cwd()), data, seed, steps, seeds)

@@ -50,7 +50,7 @@ class Bench(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         for name in ("seeds", "workers"):
             require(name, getattr(self, name), 1)
         require("seed", self.seed, 0, 2**32 - 1)
@@ -60,7 +60,7 @@ class Bench(Command):
             )
 
     def outputs(self) -> list[Path]:
-        """Return the files of scores and of the picture, as far as they are wanted."""
+        """Return the files of scores and of the picture, if they are asked for."""
         from metadescent.figures.output import figure_paths
 
         return [
@@ -73,7 +73,7 @@ class Bench(Command):
         return read_by(*self.optimizers.split(","), data_dir=self.data_dir)
 
     def run(self) -> None:
-        """Run what is not kept, and print the scores."""
+        """Run the pieces that are not kept yet, and print the scores."""
         from metadescent.bench.rivals import RIVALS
         from metadescent.cli.benches import cache, panels_of, print_scores
         from metadescent.cli.console import progress
@@ -87,7 +87,7 @@ class Bench(Command):
         horizons = [int(word) for word in self.horizons.split(",")]
         for steps in horizons:
             check_horizon(steps)
-        # A worker may be in another folder.
+        # The path is absolute, because a worker may run in another folder.
         data = str(self.data_dir.resolve()) if self.data_dir else None
         names = [_absolute(name) for name in self.optimizers.split(",") if name]
         if not names:
@@ -100,7 +100,7 @@ class Bench(Command):
             for task in tasks_named(self.tasks)
             for name in names
         ]
-        # What is not an optimizer is said before any work.
+        # Names that are not optimizers are refused before any work is done.
         for first in {piece.optimizer: piece for piece in work}.values():
             rule_of(first)
         engine = engine_of(self.workers, self.scheduler)

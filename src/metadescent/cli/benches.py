@@ -27,7 +27,7 @@ LEGEND = (
 
 
 def cache() -> Path:
-    """Return the folder where references are kept that do not come with the package."""
+    """Return the folder for references that do not come with the package."""
     return Path(pooch.os_cache("metadescent")) / "bench"
 
 
@@ -54,7 +54,7 @@ def panels_of(pieces: Sequence[Piece]) -> list[SpeedUps]:
 
 
 def summary_of(scores: Sequence[TaskScore]) -> list[str]:
-    """Return what scores come to, a sentence a figure."""
+    """Return a summary of scores, one sentence for each number."""
     n, runs = len(scores), sum(score.seeds for score in scores)
     never = sum(score.speed_up == 0 for score in scores)
     return [

@@ -1,4 +1,4 @@
-"""What a command is, and how the room's are found: each is one file that adds itself."""
+"""The interface of a command, and how commands are found: each is a file that adds itself."""
 
 import dataclasses
 import importlib
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from metadescent.runs.recipe import Recipe
 
-# What commands share is imported by `run` alone: most of it imports JAX, and `--help` is quick.
+# Only `run` imports these shared files: most of them import JAX, and `--help` is to be quick.
 SHARED = {
     "baselines",
     "benches",
@@ -26,31 +26,31 @@ SHARED = {
 }
 
 
-# Not an ABC: for a class of another metaclass tyro imports typeguard, which takes 0.1 s.
+# Not an ABC: for a class with another metaclass tyro imports typeguard, which takes 0.1 s.
 class Command:
     """A subcommand, as a dataclass: its fields are its arguments, and its docstring is its help."""
 
     place: ClassVar[int] = 100
-    """Its place in `--help`; those of one place are in the order of their names."""
+    """Its place in `--help`; commands of one place are in the order of their names."""
 
     def defaults(self, words: Sequence[str]) -> "Command | None":
-        """Return what the words are read over once more, where defaults depend on them."""
+        """Return defaults that depend on the words, which are then parsed again; else None."""
         return None
 
     def launch(self, words: Sequence[str]) -> int | None:
-        """Run the words as processes of their own and return the status; None: `run` is for it."""
+        """Run the words in new processes and return the status; None if `run` has to do it."""
         return None
 
     def outputs(self) -> Sequence[Path]:
-        """Return the files that `run` will write: that they can be is looked at before it does."""
+        """Return the files that `run` will write; it only runs if they can be written."""
         return ()
 
     def inputs(self) -> Sequence[Path]:
-        """Return the files that `run` reads, which must not be among those that it writes."""
+        """Return the files that `run` reads, which must not be among the files that it writes."""
         return ()
 
     def line(self) -> str:
-        """Return the words that ask for this: what has no default, and what is not at its own."""
+        """Return words for this command: required values, and values other than defaults."""
         words = ["metadescent", _name(type(self))]
         for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
             value = getattr(self, field.name)
@@ -61,12 +61,12 @@ class Command:
         return shlex.join(words)
 
     def run(self) -> None:
-        """Do what the words ask for; every command has its own."""
+        """Do what the words ask for; every command defines this."""
         raise NotImplementedError
 
 
 def as_words(name: str, value: Any) -> list[str]:
-    """Return a choice as the words of a command line that make it."""
+    """Return the words of a command line that make a choice."""
     flag = name.replace("_", "-")
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
@@ -74,22 +74,22 @@ def as_words(name: str, value: Any) -> list[str]:
 
 
 def flags(kind: Any) -> list[str]:
-    """Return the fields of a command, those of the recipe of `train` among them, as flags."""
+    """Return the flags of a command, with those of the recipe if it is `train`."""
     fields = dataclasses.fields(kind)
     names = [_flag(field) for field in fields if field.name != "recipe"]
     return names if len(names) == len(fields) else [*names, *flags(Recipe)]
 
 
 def _flag(field: dataclasses.Field) -> str:
-    # One that is named otherwise on the command line says so.
+    # A field that is named otherwise on the command line says so.
     return f"--{field.metadata.get('flag', field.name).replace('_', '-')}"
 
 
 def attributed(sentence: str, command: str) -> str:
-    """Add whose flags a sentence advises, where the command that it is said by has not got them."""
+    """Add to a sentence whose flags it advises, if the command itself does not have them."""
     known = commands()
     own = flags(known[command]) if command in known else []
-    # A whole command says whose it is by itself.
+    # A whole command already names its owner.
     flagged = re.findall(r"(?<!\S)(?<!metadescent train )--[a-z-]+", sentence)
     of_train = set(flagged) & set(flags(known["train"])) - set(own)
     return (
@@ -100,7 +100,7 @@ def attributed(sentence: str, command: str) -> str:
 
 
 def commands() -> dict[str, type[Command]]:
-    """Return the commands of the room by their names, in the order of `--help`."""
+    """Return the commands of this room by name, in the order of `--help`."""
     from metadescent import cli
 
     modules = [
@@ -115,7 +115,7 @@ def commands() -> dict[str, type[Command]]:
         if isinstance(kind, type)
         and issubclass(kind, Command)
         and kind is not Command
-        # Those that a module imports are another's.
+        # Commands that a module imports belong to another file.
         and kind.__module__ == module.__name__
     ]
     kinds.sort(key=lambda kind: (kind.place, kind.__name__))

@@ -1,4 +1,4 @@
-"""What a person sees at the terminal: progress and tables. Plain lines when it is no terminal."""
+"""Progress and tables at the terminal; plain lines if the output is not a terminal."""
 
 import io
 import itertools
@@ -23,45 +23,45 @@ from metadescent.cli.pace import Stopwatch, clock, paced
 
 SECONDS_BETWEEN_LINES = 5.0
 SHORT = 0.5
-"""Seconds of compilation that are not worth a word."""
+"""Compilation is mentioned only if it takes longer than so many seconds."""
 LEAST_BAR = 6
-"""Cells of the shortest bar that is shown."""
+"""Cells of the shortest bar."""
 NOTEBOOK = 79
-"""Cells of a notebook's line."""
+"""Cells of a line in a notebook."""
 GAP = 3
 """Cells between two columns."""
 PROSE = 24
-"""Columns that prose is given at least."""
+"""Columns that prose gets at least."""
 
 
 @runtime_checkable
 class Reporter(Protocol):
-    """Where long work says how far it has come."""
+    """Long work reports its progress to this."""
 
     def __call__(self, text: str, advance: int = 0, part: float | None = None) -> None:
-        """Show `text`, and that `advance` more units of work are done and a part of the next."""
+        """Show `text`; `advance` more units of work are done, and a part of the next."""
         ...
 
 
 class _Console(Console):
-    """One that breaks lines between words alone: paths, names and commands stay whole."""
+    """A console that breaks lines only between words: paths, names and commands stay whole."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print, where lines that are still too long are the terminal's to break."""
+        """Print; the terminal breaks lines that are still too long."""
         if not options.get("soft_wrap", self.soft_wrap):
             objects = tuple(map(self._filled, objects))
         super().print(*objects, **{"overflow": "ignore", "crop": False} | options)
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, Text):
-            # One space before a word becomes the end of a line: what is bold stays where it is.
+            # A space becomes the end of a line, so that the positions of bold text do not change.
             value = value.copy()
             value.plain = filled(value.plain, self.width, rest="")
         return filled(value, self.width) if isinstance(value, str) else value
 
 
 def output(errors: bool = False) -> Console:
-    """Return the console for results, or for errors: what is printed is text and never markup."""
+    """Return the console for results or errors; it prints text and never markup."""
     stream = sys.stderr if errors else sys.stdout
     return _Console(
         stderr=errors,
@@ -75,7 +75,7 @@ def output(errors: bool = False) -> Console:
 
 @contextmanager
 def progress(title: str, total: int, done: int = 0) -> Iterator[Reporter]:
-    """Show a bar with units done, the time left and a text; lines where there is no terminal."""
+    """Show a bar with units done, time left and a text; lines if there is no terminal."""
     dumb = os.environ.get("TERM") in ("dumb", "unknown")
     with paced(total, done) as pace:
         if sys.stderr.isatty() and not dumb:
@@ -83,7 +83,7 @@ def progress(title: str, total: int, done: int = 0) -> Iterator[Reporter]:
             with Live(bar, console=output(errors=True), refresh_per_second=4) as live:
                 yield pace.report
                 live.refresh()
-        # The stream of a notebook's kernel.
+        # This is the stream of a notebook's kernel.
         elif type(sys.stderr).__module__.startswith("ipykernel"):
             with _overwritten(_Bar(title, pace)):
                 yield pace.report
@@ -95,19 +95,19 @@ def progress(title: str, total: int, done: int = 0) -> Iterator[Reporter]:
 
 @dataclass(frozen=True)
 class _Bar:
-    """A line that is never broken: in a narrow place words go first, and then the bar."""
+    """A line that is never broken: if room is short, words are left out first, then the bar."""
 
     title: str
     pace: Stopwatch
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        """Yield the line as it is now."""
+        """Yield the line in its present state."""
         # The terminal may have become narrower.
         width = min(options.max_width, columns_of(sys.__stderr__) or WHOLE)
         yield self.line(width, plain=options.ascii_only)
 
     def line(self, width: int, plain: bool = False) -> Text:
-        """Return title, bar, n/N, time and text, as far as they fit."""
+        """Return title, bar, n/N, time and text, as far as there is room."""
         pace = self.pace
         total = str(pace.total)
         facts = f"{pace.done:>{len(total)}}/{total} {self._time()}"
@@ -132,7 +132,7 @@ class _Bar:
 
 
 def _shortened(text: str, room: int, mark: str = ", ", end: str = "") -> str:
-    """Return as many whole parts of a text as fit, clauses or words; an end where some do not."""
+    """Return the clauses or words of a text that fit, with `end` if some do not."""
     parts = text.split(mark)
     for count in range(len(parts), 0, -1):
         kept = mark.join(parts[:count]) + end * (count < len(parts))
@@ -143,24 +143,24 @@ def _shortened(text: str, room: int, mark: str = ", ", end: str = "") -> str:
 
 @dataclass
 class _Lines:
-    """Progress where nothing can be written over: a line now and then, seldom in long work."""
+    """Progress without overwriting: a line now and then, and seldom in long work."""
 
     title: str
     pace: Stopwatch
     last: float = -math.inf
 
     def report(self, text: str, advance: int = 0, part: float | None = None) -> None:
-        """Note what is done, and write it unless a line was written just now."""
+        """Note what is done, and write it unless there was a line just now."""
         self.pace.report(text, advance, part)
         elapsed = self.pace.elapsed()
-        # The last line is never left out.
+        # The last line is always written.
         if self.pace.done >= self.pace.total or elapsed - self.last >= max(
             SECONDS_BETWEEN_LINES, elapsed / 50
         ):
             self._write(text)
 
     def tick(self) -> None:
-        """Write that work goes on where nothing has been heard of it for long."""
+        """Write that work goes on, if nothing has been reported for long."""
         elapsed = self.pace.elapsed()
         if elapsed - max(0.0, self.last) < max(2 * SECONDS_BETWEEN_LINES, elapsed / 10):
             return
@@ -174,7 +174,7 @@ class _Lines:
 
     def _write(self, text: str) -> None:
         pace = self.pace
-        # How long a compilation takes is not known, so no time left is shown beside it.
+        # The length of a compilation is not known, so no time left is shown with it.
         left = None if pace.compiling() > SHORT else pace.left()
         self.last = pace.elapsed()
         remaining = "" if left is None else f", {clock(left)} left"
@@ -188,11 +188,11 @@ class _Lines:
 
 @contextmanager
 def _overwritten(bar: _Bar) -> Iterator[None]:
-    """Write a bar again and again over itself, and what else is written on lines of its own."""
+    """Write a bar over itself again and again; other output goes on lines of its own."""
     stream = sys.stderr
 
     def draw() -> None:
-        # Where escape codes are not known, blanks cover what was there before.
+        # If escape codes are not known, blanks cover the previous text.
         stream.write("\r" + bar.line(NOTEBOOK).plain.ljust(NOTEBOOK))
         stream.flush()
 
@@ -203,7 +203,7 @@ def _overwritten(bar: _Bar) -> Iterator[None]:
 
 
 class _Below(io.TextIOBase):
-    """A stream on which a bar stands in the line at hand: text begins on the next."""
+    """A stream whose present line holds a bar; text begins on the next line."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -216,7 +216,7 @@ class _Below(io.TextIOBase):
 
 @contextmanager
 def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
-    """Call something again and again, beside what is done, until the context ends."""
+    """Call a function repeatedly, in a thread, until the context ends."""
     over = threading.Event()
 
     def repeat() -> None:
@@ -235,13 +235,13 @@ def _every(seconds: float, call: Callable[[], None]) -> Iterator[None]:
 def table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[str] = ()
 ) -> "Grid":
-    """Return a table: names on the left, figures to the right; columns in `text` are prose."""
+    """Return a table with names on the left and figures on the right; `text` columns are prose."""
     return Grid(title, columns, rows, text)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table whose names and figures are never broken: what there is no room for is left out."""
+    """A table whose names and figures are never broken; columns without room are left out."""
 
     title: str
     columns: Sequence[str]
@@ -249,7 +249,7 @@ class Grid:
     text: Sequence[str]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Any]:
-        """Yield the title, as many columns as fit, two at least, and the names of the others."""
+        """Yield the title, as many columns as fit (at least two), and the names of the others."""
         yield Text(filled(self.title, options.max_width), "italic")
         widths = list(itertools.accumulate(map(self._width, range(len(self.columns)))))
         fitting = sum(width <= options.max_width for width in widths)
@@ -269,7 +269,7 @@ class Grid:
             yield Text(filled(text, options.max_width))
 
     def _width(self, index: int) -> int:
-        """Return how many cells a column takes at least, with what parts it from the next."""
+        """Return the cells that a column needs, with the gap to the next one."""
         column = self.columns[index]
         cells = max(map(cell_len, [column, *(row[index] for row in self.rows)]))
         return GAP + (min(cells, PROSE) if column in self.text else cells)

@@ -34,14 +34,14 @@ class Convert(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         if self.p is not None:
             require("p", self.p, 0.1, 80.0)
         if self.scale is not None:
             require("scale", self.scale, 0.0)
 
     def outputs(self) -> list[Path]:
-        """Return the one file, unless it is there already."""
+        """Return the one file, unless it exists already."""
         out = self.out or self._place()
         if os.path.lexists(out) and not is_stream(out):
             raise UserError(f"{out} is there already; delete it or choose another place with --out")
@@ -74,14 +74,14 @@ class Convert(Command):
         from metadescent.zoo.l2l import load_l2l
 
         m = load_l2l(self.checkpoint, p=self.p, scale=self.scale)
-        # So that the card says which file of the authors' it was.
+        # The digest lets the card say which file of the authors' it was.
         digest = hashlib.sha256(read_bytes(self.checkpoint)).hexdigest()
         origin = {"file": self.checkpoint.name, "sha256": digest}
         save(out, m, converted_from=origin)
         return str(spec_of(m))
 
     def _network(self, out: Path) -> int:
-        """Write torchvision's network as one of neural art; return the number of its arrays."""
+        """Write torchvision's network for neural art; return the number of its arrays."""
         from safetensors.numpy import save
 
         from metadescent._files import write_atomically

@@ -1,4 +1,4 @@
-"""`demo`: the whole of it on quadratics, from scratch."""
+"""`demo`: the whole workflow on quadratics, from scratch."""
 
 import time
 from dataclasses import dataclass, replace
@@ -23,12 +23,12 @@ class Demo(Command):
     """Fresh functions to compare on."""
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         require("epochs", self.epochs, 1)
         require("seeds", self.seeds, 1)
 
     def outputs(self) -> list[Path]:
-        """Return the files of the comparison; the run looks to its own folder."""
+        """Return the files of the comparison; the run checks its own folder."""
         from metadescent.figures.output import figure_paths
 
         return [self.out / "demo.json", *figure_paths(self.out / "demo")]
@@ -55,9 +55,9 @@ class Demo(Command):
         state = train_and_say(folder, "quadratic", recipe, None, resume=False, command="demo")
         problem = make_problem("quadratic")
         names, seed = baselines_for(problem), recipe.seed + 1
-        # On functions this small most of the time is compilation.
+        # With functions this small most of the time goes into compilation.
         with progress("compare", 2 * len(names) + 3) as report, quick_to_compile():
-            # Its line search serves at any rate near 1, and it takes its problems one by one.
+            # The line search works at any rate near 1, and it takes problems one by one.
             searched = tune_each(
                 [name for name in names if takes_searches(name)],
                 problem,
@@ -67,7 +67,7 @@ class Demo(Command):
                 progress=lambda text: report(text, 1),
             )
             comparison = compare(
-                # The same rule with the φ that training began with.
+                # The same rule with the φ that training started from.
                 {"LSTM": state.best, "untrained": initial_optimizer(recipe)},
                 problem,
                 "quadratic",
@@ -79,7 +79,7 @@ class Demo(Command):
                 progress=lambda text: report(text, 1),
             )
         write_json(self.out / "demo.json", comparison.to_json())
-        # On an axis down to 1e-10 all other curves would be one.
+        # With an axis down to 1e-10 all other curves would look like one.
         drawn = {n: c for n, c in comparison.curves.items() if not takes_searches(n)}
         save_curves(comparison._replace(curves=drawn), self.out / "demo")
         print_comparison(comparison)
@@ -92,7 +92,7 @@ class Demo(Command):
 
 
 def _forget(folder: Path, recipe: Recipe) -> None:
-    """Remove what a demo before this one left in a folder, and nothing else."""
+    """Remove the files that an earlier demo left in a folder, and nothing else."""
     from metadescent._files import is_file, locked
     from metadescent.runs.folder import CONFIG, differences, files_of, read_config
 
@@ -106,6 +106,6 @@ def _forget(folder: Path, recipe: Recipe) -> None:
                 f"{asked!r}; choose another place with --out"
             )
     with locked(folder):
-        # The configuration is what makes the folder a run's: it goes last.
+        # The configuration makes the folder a run's, so it goes last.
         for path in reversed(files_of(folder)):
             path.unlink(missing_ok=True)

@@ -28,15 +28,15 @@ class Doctor(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         require("seeds", self.seeds, 2)
 
     def outputs(self) -> list[Path]:
-        """Return the file of measurements, if it is wanted."""
+        """Return the file of measurements, if one is asked for."""
         return [self.json] if self.json else []
 
     def inputs(self) -> list[Path]:
-        """Return the files of the run, and of the problem."""
+        """Return the files of the run and of the problem."""
         return read_by(self.folder, self.on or "", data_dir=self.data_dir)
 
     def run(self) -> None:

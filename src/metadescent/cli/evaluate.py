@@ -52,14 +52,14 @@ class Evaluate(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         for name in ("steps", "seeds", "workers"):
             require(name, getattr(self, name), 1)
         require("tune_seeds", self.tune_seeds, 0)
         require("seed", self.seed, 0, 2**32 - 1)
 
     def outputs(self) -> list[Path]:
-        """Return the files of the curves, as far as they are wanted."""
+        """Return the files of the curves, if they are asked for."""
         from metadescent.figures.output import figure_paths
 
         return [
@@ -84,7 +84,7 @@ class Evaluate(Command):
         from metadescent.runs.own import load
         from metadescent.zoo.catalogue import pinned
 
-        # Its file and its card are those of one commit.
+        # The name is pinned, so that the file and its card are from one commit.
         optimizer = pinned(self.optimizer)
         m = load(optimizer, trust=self.trust)
         problem = make_problem(self.problem, self.data_dir)
@@ -92,7 +92,7 @@ class Evaluate(Command):
         try_rule(m, problem)
         check_start(problem, problem_keys(self.seed)[1], min(LOOKED_AT, self.seeds))
         tune_seeds = self.tune_seeds or max(self.seeds, 32)
-        # What workers tune, `compare` finds in the cache.
+        # `compare` finds in the cache what workers have tuned.
         tune_ahead(
             [(name, self.problem, self.steps, tune_seeds) for name in names],
             seed=self.seed,

@@ -1,4 +1,4 @@
-"""`inspect`: what an optimizer's file says of it, or how a problem is trained on by default."""
+"""`inspect`: the file of an optimizer, or the default recipe of a problem."""
 
 import json
 import os
@@ -28,7 +28,7 @@ class Inspect(Command):
     data_dir: DataDir = None
 
     def run(self) -> None:
-        """Print what there is to say of an optimizer, or of a problem."""
+        """Print what is known of an optimizer or of a problem."""
         from metadescent import zoo
         from metadescent._spec import calls, parse
         from metadescent._text import nearest
@@ -63,14 +63,14 @@ def _show_optimizer(name: Any, trust: bool) -> None:
     card, m = read_card(path), load(name, trust=trust)
     phi, out = eqx.filter(m, eqx.is_array), output()
     out.print(_leaves(f"{path.name}: {{}} parameters", "φ", phi))
-    # The curve of a long run would push all else off the screen.
+    # The curve of a long run would push everything else off the screen.
     if isinstance(card.get("validation"), dict):
         card["validation"] = {"loss": card["validation"].get("loss")}
     out.print(json.dumps(card, indent=2, ensure_ascii=False), soft_wrap=True)
 
 
 def _show_problem(name: str, data_dir: Any) -> None:
-    """Print what θ is, whether f is random, and the recipe, with the flags that repeat it."""
+    """Print what θ is, whether f is random, and the recipe with its flags."""
     import jax
 
     from metadescent import zoo
@@ -126,7 +126,7 @@ def _show_problem(name: str, data_dir: Any) -> None:
 
 
 def _leaves(title: str, symbol: str, tree: Any) -> Any:
-    """Return a table of arrays by their paths; the title is told how many numbers there are."""
+    """Return a table of arrays by their paths; the title includes how many numbers there are."""
     import jax
 
     from metadescent._text import number

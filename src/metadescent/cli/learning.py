@@ -1,4 +1,4 @@
-"""Learning an optimizer for a family of one's own as a person sees it: look, try, train, judge."""
+"""Learning an optimizer for the user's own problems, in print: look, try, train, judge."""
 
 import itertools
 import math
@@ -28,14 +28,14 @@ MINUTES = 10.0
 
 
 def learn_and_say(command: Train) -> None:
-    """Do all that `train` does where the recipe is its to choose."""
+    """Do what `train` does if it has to choose the recipe."""
     folder, kept, recipe = command.folder, read_choice(command.folder), command.recipe
     check_free(folder, command.resume)
     _check_alone(command, kept is not None)
     minutes, name, data_dir = command.minutes or MINUTES, command.problem_name, command.data_dir
     asked = asked_for(name, minutes, recipe.steps, recipe.seed)
     if kept:
-        # As it is found from this folder.
+        # Files are named as they are found from this folder.
         home = Path((kept.get("origin") or {}).get("folder") or Path.cwd())
         _check_same(folder, kept["asked"], asked, home)
         asked = kept["asked"]
@@ -71,7 +71,7 @@ def learn_and_say(command: Train) -> None:
 
 
 def _without_search(problem: str, recipe: Recipe, others: list[tuple[str, Any]]) -> str:
-    """Return the command that trains by a recipe at once."""
+    """Return the command that trains at once by a known recipe."""
     usual = asdict(replace(Recipe(), **recipe_of(problem)))
     chosen = [(name, value) for name, value in asdict(recipe).items() if value != usual[name]]
     words = [as_words(name, value) for name, value in [*chosen, *others]]
@@ -79,7 +79,7 @@ def _without_search(problem: str, recipe: Recipe, others: list[tuple[str, Any]])
 
 
 def _check_alone(command: Train, begun: bool) -> None:
-    """Raise a UserError where a flag is given that is for runs whose recipe is known."""
+    """Raise a UserError if a flag is given that needs a known recipe."""
     names = ("memory_budget", "processes", "coordinator")
     given = [*command.several, *(name for name in names if getattr(command, name))]
     if given:
@@ -87,7 +87,7 @@ def _check_alone(command: Train, begun: bool) -> None:
 
 
 def _check_same(folder: Path, begun: dict[str, Any], asked: dict[str, Any], home: Path) -> None:
-    """Raise a UserError where something else is asked for than what a folder was begun with."""
+    """Raise a UserError if the command asks for something else than the folder was begun with."""
     for name, value in begun.items():
         same = canonical(name, value, home) == canonical(name, asked[name], Path.cwd())
         if value != asked[name] and not same:
@@ -98,15 +98,15 @@ def _check_same(folder: Path, begun: dict[str, Any], asked: dict[str, Any], home
 
 
 def compile_quickly() -> None:
-    """Have XLA compile in half of the time, if it has not begun: programs are run for seconds."""
-    # Most of a short trial would be compilation; how much slower programs are depends on them.
+    """Let XLA compile in half of the time, if it has not begun; programs only run for seconds."""
+    # Otherwise most of a short trial is compilation. How much slower programs run depends on them.
     flags = os.environ.get("XLA_FLAGS", "")
     if "xla_backend_optimization_level" not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_backend_optimization_level=1".strip()
 
 
 def _say_choice(journal: Journal) -> None:
-    """Print what came of the trials."""
+    """Print the results of the trials."""
     seen = journal.look()
     assert seen is not None
     rows = [

@@ -1,4 +1,4 @@
-"""`list`: what there is, on one screen; a group with a line a name, and one name in full."""
+"""`list`: all groups on one screen, a group with one line a name, or one name in full."""
 
 import re
 import shlex
@@ -16,9 +16,9 @@ from metadescent._text import nearest, number
 from metadescent.cli.command import Command, as_words
 
 BEHIND = "*"
-"""What marks a pretrained optimizer that a tuned hand-designed one beats where it was trained."""
+"""The mark of a pretrained optimizer that a tuned hand-designed one beats where it was trained."""
 FACT = 14
-"""Cells before the text on a name."""
+"""Cells before the description of a name."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class List(Command):
                 names = [name + BEHIND * (name in group.behind) for name in group.lines]
                 heading = f"{title} ({group.use}):"
                 text = Text(
-                    # Whoever reads from a pipe wants a name a line.
+                    # A program that reads from a pipe needs one name a line.
                     "\n  ".join([heading, *names])
                     if out.width == WHOLE
                     else filled(f"{heading} {'  '.join(names)}", room, "  ")
@@ -68,7 +68,7 @@ class List(Command):
 
 
 class Listing(NamedTuple):
-    """Things of one kind: the words that take them, a line on each, and facts on one of them."""
+    """Things of one kind: the words that take them, a line on each, and facts about one."""
 
     use: str
     lines: Mapping[str, str]
@@ -177,7 +177,7 @@ def _groups() -> dict[str, Listing]:
 
 
 def _facts(name: str, groups: Mapping[str, Listing]) -> dict[str, str]:
-    """Return what there is to say of a name, whatever options stand behind it."""
+    """Return what is known of a name, with or without options."""
     bare = name.partition("(")[0].strip()
     for title, group in groups.items():
         if bare in group.lines:
@@ -188,7 +188,7 @@ def _facts(name: str, groups: Mapping[str, Listing]) -> dict[str, str]:
 
 
 def _named(name: str, spec: str) -> bool:
-    """Tell whether a specification names something, wherever in a sum or a chain it is."""
+    """Tell whether a specification uses a name, anywhere in a sum or a chain."""
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", spec) is not None
 
 

@@ -11,9 +11,9 @@ from tyro.conf import Positional, arg
 from metadescent._errors import UserError
 from metadescent.cli.command import Command
 
-# Its text is read and not imported: what is written is what is linted and tested here.
+# The text is only read, so that the file that is written is linted and tested here.
 _TEMPLATE = Path(__file__).with_name("template.py")
-# What the file itself calls something else.
+# Names that the file itself uses for something else.
 _TAKEN = {"init", "jax", "jnp", "loss", "task", "FromFunction"}
 
 
@@ -27,7 +27,7 @@ class NewProblem(Command):
     """Of the problem; the file is NAME.py in this folder."""
 
     def outputs(self) -> list[Path]:
-        """Return the one file, unless it is there already."""
+        """Return the one file, unless it exists already."""
         path = Path(f"{self.name}.py")
         if os.path.lexists(path):
             raise UserError(f"{path} is already there and is left as it is; choose another name")

@@ -1,4 +1,4 @@
-"""How far work has come, and how long the rest takes: what is compiled is no part of the rate."""
+"""How far work has come, and how long the rest takes; compilation does not count for the rate."""
 
 import math
 import time
@@ -7,21 +7,21 @@ from contextlib import contextmanager
 from typing import Any
 
 COMPILATION = "/jax/core/compile/"
-"""What JAX's own words on tracing, lowering and compiling begin with."""
+"""The first part of JAX's events for tracing, lowering and compiling."""
 ALMOST = 0.9
-"""The most of a unit of work that is taken for done before it is."""
+"""The largest share of a unit of work that is shown as done before it is reported."""
 
 
 class Stopwatch:
-    """Units of work done, of so many; times are those of work, without compilation."""
+    """Counts units of work that are done; its times are those of work, without compilation."""
 
     def __init__(self, total: int, done: int = 0) -> None:
         self.total, self.done, self.part, self.text = total, done, 0.0, ""
         self._begin = time.monotonic()
-        # Kinds of compilation under way, since when there is any, and seconds of those before.
+        # Compilations under way, the time at which they began, and the seconds of earlier ones.
         self._under_way: list[str] = []
         self._since, self._compiled = 0.0, 0.0
-        # Work done and when: at first, after the first report of some, after the last.
+        # Amounts of work and their times: at first, after the first report, after the last report.
         self._marks = [(float(done), 0.0)]
 
     def report(self, text: str, advance: int = 0, part: float | None = None) -> None:
@@ -33,31 +33,31 @@ class Stopwatch:
             self._marks = [*self._marks[:2], (amount, self._worked())]
 
     def elapsed(self) -> float:
-        """Return the seconds since the beginning, compilation among them."""
+        """Return the seconds since the beginning, with compilation."""
         return time.monotonic() - self._begin
 
     def compiling(self) -> float:
-        """Return for how many seconds something is being compiled, 0 if nothing is."""
+        """Return how many seconds the present compilation has taken, 0 if there is none."""
         return time.monotonic() - self._since if self._under_way else 0.0
 
     def waited(self) -> float:
-        """Return the seconds of work since the last report of some."""
+        """Return the seconds of work since the last report of progress."""
         return self._worked() - self._marks[-1][1]
 
     def left(self) -> float | None:
-        """Return the seconds that the rest takes, None before anything is done."""
+        """Return the seconds that the rest will take, None before anything is done."""
         each = self._each()
         if each is None:
             return None
         rest = each * (self.total - self._marks[-1][0]) - min(self.waited(), ALMOST * each)
-        # More may be reported than there was to be, and a clock may be set.
+        # Reports may exceed the total, and a clock may be set back.
         return max(0.0, rest)
 
     def share(self) -> float:
-        """Return the share of the whole that is done, going on by estimate within a unit."""
+        """Return the share of the whole that is done; within a unit it is estimated."""
         amount, each = self._marks[-1][0], self._each()
         if each:
-            # Not past the next unit, of which a part may be done already.
+            # The estimate stays below the next unit, part of which may be done already.
             amount += min(ALMOST, self.waited() / each) * (int(amount) + 1 - amount)
         return min(1.0, amount / max(1, self.total))
 
@@ -65,10 +65,10 @@ class Stopwatch:
         """Return the seconds a unit takes, None before anything is done."""
         if len(self._marks) == 1:
             return None
-        # The first unit loads what later ones have: once there are others it does not count.
+        # The first unit loads what later ones use; once there are others, it does not count.
         (before, begin), (amount, end) = self._marks[len(self._marks) > 2], self._marks[-1]
         each = (end - begin) / (amount - before)
-        # One that takes longer than others did is as long as it has been by now, at least.
+        # A unit that takes longer than the others counts with its own time so far.
         overdue = (end - begin + self.waited()) / (amount - before + 1)
         return max(each, overdue)
 
@@ -76,13 +76,13 @@ class Stopwatch:
         return self.elapsed() - self._compiled - self.compiling()
 
     def begin_compiling(self, event: str, value: float | int, **_: Any) -> None:
-        """Hear of something that JAX begins."""
+        """Take note of an event that JAX begins."""
         if event.startswith(COMPILATION):
             self._since = self._since if self._under_way else time.monotonic()
             self._under_way.append(event)
 
     def end_compiling(self, event: str, duration_secs: float, **_: Any) -> None:
-        """Hear of something that JAX has done; one within another is no second time."""
+        """Take note of an event that JAX ends; the time of nested events is not counted twice."""
         if event in self._under_way:
             until_now = self.compiling()
             self._under_way.remove(event)
@@ -91,7 +91,7 @@ class Stopwatch:
 
 @contextmanager
 def paced(total: int, done: int) -> Iterator[Stopwatch]:
-    """Return the pace of work that begins now, which hears of what JAX compiles until it ends."""
+    """Yield the pace of work that begins now; until it ends, JAX reports its compilations to it."""
     from jax import monitoring
 
     pace = Stopwatch(total, done)
@@ -105,7 +105,7 @@ def paced(total: int, done: int) -> Iterator[Stopwatch]:
 
 
 def clock(seconds: float) -> str:
-    """Return 20 s, 3:20 or 1:03:20; no time is 0 s, and one without end, or NaN, is unknown."""
+    """Return 20 s, 3:20 or 1:03:20; less than 0 is 0 s; an infinite time, or NaN, is unknown."""
     if not math.isfinite(seconds):
         return "an unknown time"
     seconds = max(0.0, seconds)

@@ -1,4 +1,4 @@
-"""A picture is θ: what `stylize` has optimizers do to it, and what it keeps of that."""
+"""`stylize` with a picture as θ: what optimizers do to it, and which pictures are kept."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,13 +35,13 @@ FRAMES = 64
 
 
 def paint(command: Stylize) -> None:
-    """Do what `stylize` was told to."""
+    """Do what the command asks for."""
     command = replace(command, optimizer=command.optimizer or OPTIMIZERS[command.net])
     names = [command.optimizer]
     if command.compare:
         known = [name for name, baseline in BASELINES.items() if baseline.usual_rate is not None]
         names += [name for name in known if name != command.optimizer]
-    # A rate that was named is for the optimizer that was named.
+    # A given rate is only for the given optimizer.
     rules = {
         name: _rule(name, command.rate if i == 0 else None, command.steps)
         for i, name in enumerate(names)
@@ -75,9 +75,9 @@ def reported(
     report: Reporter,
     film: list[np.ndarray],
 ) -> Iterator[Visited]:
-    """Pass on what is visited, with a word on each; write the frames that are wanted, and film."""
+    """Pass on each visited θ with a report; write the frames that are asked for, and the film."""
     numbered, films = command.in_between()
-    # A film without a number has as many frames as are seen in five seconds.
+    # By default a film has as many frames as can be seen in five seconds.
     every = numbered or (-(-command.steps // FRAMES) if films else 0)
     if name != command.optimizer:
         every = 0
@@ -91,7 +91,7 @@ def reported(
                 write_picture(command.beside(f"{done:04d}"), picture)
             if films:
                 film.append(picture)
-            # A line search takes several gradients and may pass one that is due.
+            # A line search takes several gradients at a time, and may pass a frame that is due.
             due = (done // every + 1) * every
         yield visited
     report(f"{name} is done", command.steps - done)
@@ -113,7 +113,7 @@ def _run(
     best = next(visits)
     steps = [best]
     for visited in visits:
-        # Large pictures would fill the memory.
+        # θ is dropped, because many large pictures would fill the memory.
         steps.append(visited._replace(theta=None))
         if visited.loss < best.loss:
             best = visited
@@ -122,7 +122,7 @@ def _run(
 
 
 def problem_of(command: Stylize) -> tuple[StyledPicture, np.ndarray]:
-    """Return f, and the picture of the style: with halvings that leave no grid."""
+    """Return f, and the style's picture; pictures are halved in a way that leaves no grid."""
     features = network(command.net, command.data_dir, smooth=True)
     paths = content_path(str(command.content)), style_path(str(command.style), command.data_dir)
     content, style = (read_picture(path, command.size, features.least_size) for path in paths)
@@ -151,7 +151,7 @@ def _rule(name: str, rate: float | None, steps: int) -> tuple[AnyOptimizer | Any
         return load(name), None
     except UserError as error:
         known = [*BASELINES, *zoo.names()]
-        # Something else is wrong with what is there.
+        # The name exists, so the error is about something else.
         if name in known or on_hub(name) or Path(name).exists():
             raise
         raise UserError(f"there is no optimizer {name!r}; {nearest(name, known)}") from error
@@ -164,7 +164,7 @@ def _compare(
     reached: dict[str, Visited],
     curves: dict[str, Curve],
 ) -> None:
-    """Write the strip of pictures and the learning curves, and print how each has done."""
+    """Write the strip of pictures and the learning curves, and print the final losses."""
     losses = {name: number(float(best.loss)) for name, best in reached.items()}
     results = [
         Labelled(to_pixels(best.theta), (label_of(name, {}), f"loss {losses[name]}"))

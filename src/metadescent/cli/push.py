@@ -29,13 +29,13 @@ class Push(Command):
     """Message of the commit; if empty, what is pushed, and by which version."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no repository."""
+        """Refuse a name that is not a repository's."""
         from metadescent.zoo.hub_names import repository_of
 
         repository_of(self.repository)
 
     def run(self) -> None:
-        """Look at the file, write its card, push both, and print the line."""
+        """Check the file, write its card, push both, and print the line."""
         from importlib.metadata import version
 
         from metadescent import zoo
@@ -51,7 +51,7 @@ class Push(Command):
         data, card = read_bytes(path), read_card(path)
         contents = _contents(path, data, card["optimizer"])
         if source in zoo.names():
-            # Without its heading, as the repository may have another name.
+            # The heading is left out, because the repository may have another name.
             about, licence = zoo.card(source).partition("\n")[2], facts(source).licence
         else:
             about, licence = described(card), card.get("license") or card.get("licence") or ""
@@ -67,7 +67,7 @@ class Push(Command):
 
 
 def _contents(path: Path, data: bytes, spec: str) -> "Contents":
-    """Return what a file has, once it is seen to be whole."""
+    """Return the facts about a file, having checked that it is whole."""
     import hashlib
     import math
 
@@ -85,7 +85,7 @@ def _contents(path: Path, data: bytes, spec: str) -> "Contents":
 
 
 def _is_in_pytorch(path: Path) -> bool:
-    """Tell whether PyTorch has the rule too; where PyTorch is not installed, nothing is claimed."""
+    """Tell whether PyTorch has the rule, too; without PyTorch the answer is no."""
     from importlib.util import find_spec
 
     from metadescent._errors import UserError

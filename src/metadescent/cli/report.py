@@ -1,4 +1,4 @@
-"""`report`: all that there is to say of a run, on one page."""
+"""`report`: everything that is known of a run, on one page."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,11 @@ class Report(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         require("seeds", self.seeds, 2)
 
     def outputs(self) -> list[Path]:
-        """Return the one file, beside a run."""
+        """Return the one file, which is the page of a run."""
         from metadescent.runs.folder import read_config
 
         read_config(self.folder)

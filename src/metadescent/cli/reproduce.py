@@ -1,4 +1,4 @@
-"""`reproduce`: a figure of the paper, and its claims judged."""
+"""`reproduce`: a figure of the paper, with the verdicts on its claims."""
 
 import itertools
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from metadescent.figures.paper.experiment import Reproduction
 
 PAGE = "reproduction.html"
-"""What `all` writes beside the figures."""
+"""The page that `all` writes beside the figures."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Reproduce(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         require("workers", self.workers, 1)
         require("seed", self.seed, 0, 2**32 - 1)
         if self.figure == ALL and self.json:
@@ -53,21 +53,21 @@ class Reproduce(Command):
             )
 
     def outputs(self) -> list[Path]:
-        """Return the files of the figure and, if they are wanted, of the numbers behind it."""
+        """Return the files of the figure and, if asked for, of the numbers behind it."""
         from metadescent.figures.output import figure_paths
         from metadescent.figures.paper import experiment_of, experiments
 
         if self.figure == ALL:
             made = [path for name in experiments() for path in self._of(name).outputs()]
             return [*made, self.out / PAGE]
-        experiment_of(self.figure)  # refused before its name is a file's
+        experiment_of(self.figure)  # the name is checked before files are named after it
         return [*figure_paths(self.out / self.figure), *([self.json] if self.json else [])]
 
     def run(self) -> None:
         """Measure, judge, draw."""
         from metadescent.cli.baselines import quick_to_compile
 
-        # Of a smoke run nearly all is compilation.
+        # Most of a smoke run is compilation.
         with quick_to_compile(self.budget == "smoke"):
             if self.figure == ALL:
                 self._make_all()
@@ -75,11 +75,11 @@ class Reproduce(Command):
                 self._print(self._make())
 
     def _of(self, figure: str) -> "Reproduce":
-        """Return the command for one of all figures."""
+        """Return the command for one of the figures."""
         return replace(self, figure=figure, json=self.out / f"{figure}.json")
 
     def _make_all(self) -> None:
-        """Make what is not made yet, and after each figure the page; go on where one cannot be."""
+        """Make the missing figures, and the page after each; go on if a figure cannot be made."""
         import jax
 
         from metadescent._files import write_atomically
@@ -104,7 +104,7 @@ class Reproduce(Command):
                 said = "not judged" if self.budget == "smoke" else verdicts
                 how = "made before" if kept else f"{made['made']['minutes']:.3g} minutes"
                 output().print(f"{name}: {said}; {how}")
-            # Other figures' programs would take more memory maps than Linux gives a process.
+            # With other figures' programs a process would need more memory maps than Linux allows.
             jax.clear_caches()
             pictures = {made["figure"]: self._picture(made["figure"]) for made in figures}
             write_atomically(page, reproduction_page(figures, pictures, absent))
@@ -119,7 +119,7 @@ class Reproduce(Command):
         return (self.out / f"{figure}.png").read_bytes()
 
     def _kept(self) -> dict[str, Any] | None:
-        """Return the JSON of a figure that was made before as it would be now, None if none was."""
+        """Return the JSON of an earlier figure if it would be made in the same way now, or None."""
         import json
         from contextlib import suppress
 
@@ -138,7 +138,7 @@ class Reproduce(Command):
         return question(self.figure, self.budget, self.seed) | {"retrained": self.retrain}
 
     def _make(self) -> "Reproduction":
-        """Measure and judge; write the figure and, once that is there, the numbers behind it."""
+        """Measure and judge; write the figure first, and then the numbers behind it."""
         from metadescent import zoo
         from metadescent._files import write_rows
         from metadescent.cli.baselines import tune_ahead
@@ -152,7 +152,7 @@ class Reproduce(Command):
         from metadescent.zoo.cards import read_card
 
         experiment = experiment_of(self.figure)
-        # Before the bar of the experiment begins, as meta-training draws its own.
+        # This comes before the experiment's progress bar, because meta-training has its own.
         if self.retrain:
             learned = self._retrained(experiment.optimizers)
         else:
@@ -183,7 +183,7 @@ class Reproduce(Command):
         return reproduction
 
     def _print(self, reproduction: "Reproduction") -> None:
-        """Print panels and claims; of a smoke run claims alone, as its numbers decide nothing."""
+        """Print panels and claims; only claims after a smoke run, whose numbers decide nothing."""
         from metadescent.cli.console import output, table
         from metadescent.cli.tables import print_comparison
         from metadescent.runs.reproduced import JUDGED, claims_table
@@ -203,7 +203,7 @@ class Reproduce(Command):
         output().print(f"Figure: {self.out / self.figure}.png")
 
     def _retrained(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Train optimizers as their cards say, after the stages before; return them by name."""
+        """Train optimizers by their cards, with all earlier stages; return them by name."""
         from metadescent import zoo
         from metadescent.cli.training import train_ahead, train_and_say
         from metadescent.runs.folder import check_free
@@ -216,7 +216,7 @@ class Reproduce(Command):
         learned = {}
         for name in names:
             for folder, problem, recipe in stages[name]:
-                # Each stage but the last is there for the one that goes on from it.
+                # Each stage but the last is only needed by the next one.
                 state = train_and_say(
                     folder,
                     problem,
@@ -229,9 +229,9 @@ class Reproduce(Command):
         return learned
 
     def _stages(self, card: dict[str, Any], name: str) -> list[tuple[Path, str, Recipe]]:
-        """Return the folders, problems and recipes that an optimizer's card speaks of, in order."""
+        """Return folder, problem and recipe of each stage in an optimizer's card, in order."""
         recipe = recipe_from(card["recipe"], f"the card of {name}")
-        # To see that it runs, not what it learns.
+        # A smoke run only shows that the training runs.
         if self.budget == "smoke":
             recipe = replace(recipe, epochs=2, episodes=2)
         before: list[tuple[Path, str, Recipe]] = []

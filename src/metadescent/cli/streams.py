@@ -1,4 +1,4 @@
-"""A standard output that is full, closed or no longer read: said as other programs say it."""
+"""A standard output that is full, closed or no longer read, reported as other programs do."""
 
 import codecs
 import os
@@ -12,10 +12,10 @@ from metadescent._errors import NoReaderError, UserError
 
 @contextmanager
 def written() -> Iterator[None]:
-    """Let what is printed until the context ends reach standard output, or say that it cannot."""
+    """Make sure that what the context prints is written, or raise an error that says why not."""
     open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
-        # Where an encoding lacks a letter, nothing else is lost by that.
+        # A letter that the encoding lacks must not cost the rest of the text.
         with suppress(AttributeError):
             cast(Any, stream).reconfigure(errors=_plain.__name__)
     before = sys.stdout
@@ -33,7 +33,7 @@ def written() -> Iterator[None]:
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """Return what stands for letters that an encoding lacks: - for a dash, ? for θ."""
+    """Return substitutes for letters that an encoding lacks: - for a dash, ? for θ."""
     letters = cast(UnicodeEncodeError, error)
     lacking = letters.object[letters.start : letters.end]
     return "".join(_PLAIN.get(letter, "?") for letter in lacking), letters.end
@@ -44,7 +44,7 @@ codecs.register_error(_plain.__name__, _plain)
 
 
 class _Watched:
-    """A stream whose errors are not taken for those of another file."""
+    """A stream whose errors are told from errors of other files."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -65,7 +65,7 @@ class _Watched:
         try:
             yield
         except OSError as error:
-            # Python would try once more at its end, and complain in its own words.
+            # Otherwise Python would try again when it exits, and print an error of its own.
             with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             if isinstance(error, BrokenPipeError):
@@ -76,12 +76,12 @@ class _Watched:
 
 
 def open_what_is_closed() -> None:
-    """Take the places of closed standard streams, or the first file opened would have one."""
+    """Reserve the numbers of closed standard streams, so that no other file is opened as one."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            # Nothing can be written for the standard output, so that what should be is missed.
+            # The standard output gets a file that cannot be written, so that a loss is noticed.
             os.open(os.devnull, os.O_RDONLY if number == 1 else os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False, encoding="utf-8")  # noqa: SIM115

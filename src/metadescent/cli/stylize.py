@@ -59,22 +59,22 @@ class Stylize(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         require("size", self.size, 16, 4096)
         require("steps", self.steps, 1)
         require("seed", self.seed, 0, 2**32 - 1)
         for name in ("alpha", "beta", "gamma", "rate"):
             if getattr(self, name) is not None:
                 require(name, getattr(self, name), 0.0)
-        self.in_between()  # refused where it means nothing
+        self.in_between()  # raises an error if the frames are meaningless
 
     def outputs(self) -> list[Path]:
-        """Return the picture, and those that are written beside it."""
+        """Return the picture, and the other pictures that are written."""
         from metadescent.figures.film import check_film
         from metadescent.figures.output import figure_paths
         from metadescent.problems.data.pictures import format_of
 
-        format_of(self.out)  # refused where no picture can be written to such a name
+        format_of(self.out)  # raises an error if the name is not a picture's
         numbered, films = self.in_between()
         for film in films:
             check_film(film)
@@ -85,7 +85,7 @@ class Stylize(Command):
                 f"--frames and --compare write beside {self.out}, which is no file with a place of "
                 "its own; leave them out or name a file such as styled.png"
             )
-        # A line search may pass any number of gradients.
+        # A line search may stop at any number of gradients.
         counts = range(self.steps + 1) if numbered else ()
         frames = [self.beside(f"{count:04d}") for count in counts]
         if not self.compare:
@@ -94,7 +94,7 @@ class Stylize(Command):
         return [self.out, *films, *frames, self.beside("strip"), *curves]
 
     def in_between(self) -> tuple[int, list[Path]]:
-        """Return after how many gradients each a picture is written, 0 for never, and the films."""
+        """Return the number of gradients between pictures, 0 for no pictures, and the films."""
         from metadescent.figures.film import FILMS
 
         words = [word.strip() for word in self.frames.split(",") if word.strip()]
@@ -111,7 +111,7 @@ class Stylize(Command):
         return number, films
 
     def beside(self, name: str) -> Path:
-        """Return where a picture lies that comes with the result."""
+        """Return the path of a picture that is written with the result."""
         return self.out.with_stem(f"{self.out.stem}-{name}")
 
     def inputs(self) -> list[Path]:

@@ -40,24 +40,24 @@ def print_comparison(comparison: Comparison) -> None:
 
 
 def _mark(comparison: Comparison, name: str) -> str:
-    """Return what tells the winner, and what is behind a tuned optimizer, without colour."""
-    # A rule as it begins is a control, and takes no part.
+    """Return a text that marks the winner, or an optimizer behind a tuned one, without colour."""
+    # A rule as it begins is a control, and does not compete.
     if is_begun(name):
         return ""
     curves = {other: curve for other, curve in comparison.curves.items() if not is_begun(other)}
-    # What diverged, whose figure is NaN, is no winner.
+    # An optimizer that diverged has NaN, and does not win.
     ends = {other: curve.last_tenth for other, curve in curves.items()}
     ends = {other: math.inf if math.isnan(end) else end for other, end in ends.items()}
     if not comparison.tuned:
         return ""
     if ends[name] == min(ends.values()):
         return " (best)"
-    # As the sentence below the table has it: of those that take one gradient a step.
+    # As in the sentence below the table, this is the best that takes one gradient a step.
     best = comparison.reference
     behind = best is not None and ends[name] >= ends[best]
     return " (behind)" if behind and name not in comparison.tuned else ""
 
 
 def save_curves(comparison: Comparison, path: Path, style: Style = "light") -> None:
-    """Write the learning curves as .svg and .png, whichever of the two `path` ends in."""
+    """Write the learning curves as .svg and .png, whichever of them `path` ends in."""
     save_figure(draw_curves([Panel(comparison.curves)]), path, style=style)

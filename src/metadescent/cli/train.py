@@ -23,24 +23,24 @@ from metadescent.runs.naming import folder_name
 from metadescent.runs.recipe import Recipe, recipe_from
 
 CHOSEN_WITH = {"steps", "seed"}
-"""Choices of a recipe that may be given where the others are to be chosen."""
+"""Choices of a recipe that the user may make although the others are to be chosen."""
 
 
 def _given(words: Sequence[str]) -> set[str]:
-    """Return which choices of the recipe are among the words."""
+    """Return the choices of the recipe that are among the words."""
     names = {field.name for field in fields(Recipe)}
     flags = {word.partition("=")[0].removeprefix("--") for word in words if word[:2] == "--"}
     return names & {flag.removeprefix("no-").replace("-", "_") for flag in flags}
 
 
 def to_be_chosen(flag: str, begun: bool) -> UserError:
-    """Return what is wrong with a flag where the recipe is to be chosen, or a choice was begun."""
+    """Return the error for a flag that is given although the recipe is chosen."""
     flag, mend = flag.replace("_", "-"), "choose another folder" if begun else "try --recipe paper"
     return UserError(f"--{flag} is given and the recipe is to be chosen; leave it out or {mend}")
 
 
 def _folder_in(kept: dict[str, Any]) -> Path | None:
-    """Return the folder of the data that a run was begun with, if it is there."""
+    """Return the folder of the data that a run was begun with, if it still exists."""
     data_dir = (kept.get("origin") or {}).get("data_dir")
     return Path(data_dir) if data_dir and os.path.isdir(data_dir) else None
 
@@ -87,7 +87,7 @@ class Train(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         for name in ("search", "processes", "restarts"):
             require(name, getattr(self, name), 0)
         for name in ("seeds", "workers"):
@@ -107,7 +107,7 @@ class Train(Command):
             raise UserError(
                 f"--seeds is {self.seeds}, and a curriculum has one; run it for each --seed"
             )
-        _ = self.budget  # read for its error: what cannot start should not claim a folder
+        _ = self.budget  # read for its error: a command that cannot start should not claim a folder
 
     @property
     def folder(self) -> Path:
@@ -116,7 +116,7 @@ class Train(Command):
 
     @property
     def problem_name(self) -> str:
-        """Return the name of the problem, which the run knows where it stands in its place."""
+        """Return the problem's name; if a run is given in its place, the run knows it."""
         if not self._place:
             return self.problem
         kept = None if is_file(self._place / CONFIG) else read_choice(self._place)
@@ -124,25 +124,25 @@ class Train(Command):
 
     @property
     def several(self) -> list[str]:
-        """Return the flags for which there is more than one run."""
+        """Return the flags that ask for more than one run."""
         flags = {"search": self.search, "seeds": self.seeds > 1, "curriculum": self.curriculum}
         return [flag for flag, given in flags.items() if given]
 
     @property
     def begun(self) -> bool:
-        """Tell whether this is to go on with one run, which has been begun."""
+        """Tell whether the command goes on with a single run."""
         return self.resume and not self.several and is_file(self.folder / CONFIG)
 
     @property
     def resumption(self) -> str:
-        """Return the command that goes on with this after a stop."""
+        """Return the command that goes on after a stop."""
         if self.several:
             return "the same words and --resume"
         return resumption(self.folder) + (f" --log {shlex.quote(self.log)}" if self.log else "")
 
     @functools.cached_property
     def _place(self) -> Path | None:
-        """Return the folder of a run that stands in the place of the problem, if one does."""
+        """Return the folder of a run that is given in place of the problem, None otherwise."""
         place = Path(os.path.expanduser(self.problem))
         begun = is_file(place / CONFIG) or is_file(place / CHOICE)
         if not self.resume or self.out or self.several or not begun:
@@ -157,17 +157,17 @@ class Train(Command):
 
     @property
     def in_place(self) -> bool:
-        """Tell whether a run's folder stands in the place of the problem."""
+        """Tell whether a run's folder is given in place of the problem."""
         return self._place is not None
 
     @property
     def budget(self) -> int | float:
-        """Return the most memory that a run may take, infinite if nothing was said."""
+        """Return the most memory that a run may take, infinite if no budget is given."""
         return math.inf if self.memory_budget is None else parse_bytes(self.memory_budget)
 
     @property
     def horizons(self) -> tuple[int, ...]:
-        """Return the horizons of the curriculum, none if there is no curriculum."""
+        """Return the horizons of the curriculum, empty if there is no curriculum."""
         if self.curriculum is None:
             return ()
         try:
@@ -176,7 +176,7 @@ class Train(Command):
             raise UserError(f"{self.curriculum!r} are no horizons; try 100,200,500,1000") from None
 
     def defaults(self, words: Sequence[str]) -> Command:
-        """Return the recipe of the run, or else of the problem, now that they are known."""
+        """Return the recipe of the run or, for a new run, that of the problem."""
         given = _given(words)
         if self._choosing(given):
             kept = read_choice(self.folder) if self.resume else None
@@ -185,7 +185,7 @@ class Train(Command):
             asked = kept["asked"]
             recipe = replace(Recipe(), steps=asked["steps"], seed=asked["seed"])
             data_dir = self.data_dir or _folder_in(kept)
-            # Of several runs, which a choice is not, none has minutes.
+            # A choice is one run; with several runs there is no number of minutes.
             minutes = self.minutes if self.several else asked["minutes"]
             return replace(self, by="choice", recipe=recipe, data_dir=data_dir, minutes=minutes)
         if self.begun:
@@ -197,13 +197,13 @@ class Train(Command):
         return replace(self, recipe=replace(Recipe(), **recipe_of(self.problem)))
 
     def _choosing(self, given: set[str]) -> bool:
-        """Tell whether the recipe is to be chosen, or a choice to be gone on with."""
+        """Tell whether the recipe is to be chosen, or a choice goes on."""
         if self.begun:
             config_here(self.folder)  # read for its error
         kept = read_choice(self.folder) if self.resume else None
         if kept is not None or self.by == "choice":
             others = sorted(given - CHOSEN_WITH)
-            # What a choice ended in is a run like others, which may be extended.
+            # The result of a choice is a run like others, which may be extended.
             if others and not (kept and "kept" in kept):
                 raise to_be_chosen(others[0], kept is not None)
             if kept and self.by == "paper" and not others:
@@ -214,7 +214,7 @@ class Train(Command):
         return self.by == "auto" and own and plain and not self.begun
 
     def launch(self, words: Sequence[str]) -> int | None:
-        """Start processes of this machine and watch over them, where there are to be any."""
+        """Start processes of this machine and watch them, if the flags ask for them."""
         from metadescent.runs.cluster import launcher
 
         if not launcher.needs(self.processes, self.restarts):
@@ -225,7 +225,7 @@ class Train(Command):
                 f"--restarts is {self.restarts}, and whoever started this process has to start it "
                 "again; try --restarts with --processes alone"
             )
-        # One that has a seat was started by somebody else.
+        # A process with a seat was started by another program.
         return (
             None
             if seat
@@ -233,7 +233,7 @@ class Train(Command):
         )
 
     def run(self) -> None:
-        """Train, alone or in step with other processes, which one of them leads."""
+        """Train, alone or together with other processes, one of which leads."""
         from metadescent.cli.training import carry_out
         from metadescent.runs.cluster import gang
         from metadescent.runs.signals import patient
@@ -256,7 +256,7 @@ class Train(Command):
                 return
             with patient() as patience:
                 gang.follow(self.data_dir)
-        # The leader has said that this is the end: they part as they would without a signal.
+        # The leader has ended the work, so the processes part as they do without a signal.
         patience.check("after the epoch at hand")
 
     def _seat(self) -> Seat | None:

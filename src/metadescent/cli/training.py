@@ -1,4 +1,4 @@
-"""Meta-training as a person sees it: once, in stages, several times, in search of a rate."""
+"""Meta-training in print: once, in stages, with several seeds, or in search of a rate."""
 
 import contextlib
 import math
@@ -48,11 +48,11 @@ from metadescent.zoo.catalogue import pinned
 
 
 def carry_out(command: Train) -> None:
-    """Do what `train` was told to."""
-    # What cannot start should not claim a folder.
+    """Do what the command asks for."""
+    # A command that cannot start should not claim a folder.
     _check_named(command)
     command.recipe.check_horizon()
-    # Several runs begin with the same φ, whatever is pushed to the Hub meanwhile.
+    # All runs begin with the same φ, even if the Hub gets another one meanwhile.
     recipe = replace(command.recipe, init=str(pinned(command.recipe.init)))
     command = replace(command, recipe=recipe)
     loggers = make_loggers(command.log)
@@ -74,12 +74,12 @@ def train_and_say(
     data_dir: Path | None,
     *,
     resume: bool,
-    budget: int | float = math.inf,  # of memory; a new run takes the quickest form that fits it
-    command: str = "train",  # that this is done for
+    budget: int | float = math.inf,  # of memory; a new run takes the quickest form that fits
+    command: str = "train",  # the command that this is part of
     loggers: Sequence[Logger] = (),
     minutes: float = math.inf,
-    extend: bool = False,  # a run that has fewer epochs
-    go_on: str = "",  # the command that goes on with it, if it is not the folder's own
+    extend: bool = False,  # whether to extend a run that has fewer epochs
+    go_on: str = "",  # the command that goes on with it, if not the folder's own
 ) -> MetaState:
     """Meta-train in a folder with a progress bar; return the last state."""
     check_free(folder, resume)
@@ -103,7 +103,7 @@ def train_and_say(
             spread=spread,
         )
         if plan.recipe != recipe:
-            # The other processes have to compute in the same form.
+            # The other processes have to use the same form.
             spread = gang.lead(problem_name, plan.recipe)
         run = training.train(
             folder,
@@ -117,7 +117,7 @@ def train_and_say(
             loggers=loggers,
             warn=_warn,
         )
-        # Closed, so that loggers hear of the end, whatever it is, before a second signal counts.
+        # Closed, so that loggers hear of the end before a second signal counts.
         with patient() as patience, contextlib.closing(run):
             for state, info in run:
                 line = line_of(state, info, plan.recipe, 0.0)
@@ -128,7 +128,7 @@ def train_and_say(
                     f"meta-rate {plan.meta_rate_at(line['epoch']):.2g}{nonfinite_note(line)}",
                     1,
                 )
-                # Its checkpoint has been written by now.
+                # Its checkpoint has already been written.
                 where = f"epoch {line['epoch']} of {recipe.epochs}, which is saved in {folder}"
                 patience.check(f"after {where}; go on with {go_on}")
     if extend and state is None and done >= recipe.epochs:
@@ -150,7 +150,7 @@ def train_ahead(
     scheduler: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Where there are workers, have each train one of the optimizers, after the stages before."""
+    """If there are workers, let each train one of the optimizers, with all its stages."""
     if workers == 1 and scheduler is None:
         return
     chains = [
@@ -167,7 +167,7 @@ def train_ahead(
 
 
 def _check_named(command: Train) -> None:
-    """Raise a UserError where a run, or what should be one, stands in the place of the problem."""
+    """Raise a UserError if a run, or a missing run, is named in place of the problem."""
     name, known = command.problem, problems()
     names = [call.name for call in calls(parse(name))]
     if command.begun or command.out or all(":" in each or each in known for each in names):
@@ -212,7 +212,7 @@ def _train(folder: Path, command: Train, recipe: Recipe, loggers: Sequence[Logge
 def _train_once(command: Train, recipe: Recipe, loggers: Sequence[Logger]) -> None:
     folder = command.folder
     state = _train(folder, command, recipe, loggers)
-    # Epoch 0: the best is still φ as drawn.
+    # Epoch 0 means that the best φ is still the initial one.
     if int(state.best_epoch) == 0:
         print_summary(folder)
         if (read_metrics(folder) or [{}])[-1].get("start", 0.0) is None:
@@ -229,7 +229,7 @@ def _train_once(command: Train, recipe: Recipe, loggers: Sequence[Logger]) -> No
 
 
 def _train_in_stages(command: Train, recipe: Recipe, loggers: Sequence[Logger]) -> None:
-    """Train through a curriculum; the best φ of the last stage that improved is the folder's."""
+    """Train through a curriculum; keep the best φ of the last stage that improved."""
     problem = make_problem(command.problem_name, command.data_dir)
     all_stages = stages(command.folder, recipe, command.horizons, command.resume)
     check_kept(command.folder, [stage.folder for stage in all_stages], command.resume)
@@ -261,7 +261,7 @@ def _search(command: Train) -> Recipe:
     rates = [trial.meta_rate for trial in candidates]
     ranked = sorted(zip(losses, rates, strict=True))
     least, best = ranked[0]
-    # The least is infinite only if all are.
+    # The minimum is infinite only if all are.
     if least == math.inf:
         raise UserError(
             f"no trial of {len(ranked)} kept a finite meta-loss; try --clip "
@@ -273,7 +273,7 @@ def _search(command: Train) -> Recipe:
 
 
 def _train_seeds(command: Train, recipe: Recipe) -> None:
-    """Train with several seeds; the best of them by validation is the folder's optimizer."""
+    """Train with several seeds; keep the optimizer with the best validation loss."""
     recipes = [replace(recipe, seed=recipe.seed + index) for index in range(command.seeds)]
     folders = [command.folder / f"seed-{seeded.seed}" for seeded in recipes]
     check_kept(command.folder, folders, command.resume)
@@ -286,7 +286,7 @@ def _train_seeds(command: Train, recipe: Recipe) -> None:
             f"no seed of {len(losses)} kept a finite meta-loss; try --meta-rate "
             f"{recipe.meta_rate / 3:.1g}"
         )
-    # One value has no standard deviation.
+    # A single value has no standard deviation.
     spread = f", standard deviation {number(statistics.stdev(finite))}" if len(finite) > 1 else ""
     output().print(
         f"Mean {number(statistics.mean(finite))}{spread}, of {len(finite)} of {len(losses)}."
@@ -303,10 +303,10 @@ def _train_all(
     command: Train,
     loggers: Sequence[str] = (),
 ) -> tuple[Form, list[float]]:
-    """Train several times, on the workers that there are; return the form, and the losses."""
+    """Train several times, on workers if there are any; return the form and the losses."""
     problem = make_problem(command.problem_name, command.data_dir)
     with progress(title, len(recipes)) as report:
-        # In the form of the first, as they differ in nothing that takes memory.
+        # All take the form of the first, because they need the same memory.
         form = fitted(
             folders[0],
             problem,

@@ -32,7 +32,7 @@ class Tune(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         check_baseline(self.name)
         for name in ("steps", "seeds", "workers"):
             require(name, getattr(self, name), 1)
@@ -48,7 +48,7 @@ class Tune(Command):
         from metadescent.descent.tuning_cache import cached_tune
         from metadescent.registry import make_problem
 
-        # An empty tuple is one to the parser.
+        # To the parser an empty tuple is a given one.
         if not self.problems:
             raise UserError("there is no problem to tune for; name one or more, such as quadratic")
         tune_ahead(

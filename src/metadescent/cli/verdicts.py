@@ -1,4 +1,4 @@
-"""What the doctor says, in print."""
+"""The doctor's verdicts, in print."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ from metadescent.runs.doctor import diagnose
 from metadescent.runs.finding import Finding
 
 GRID = 13
-"""Rates that a search usually tries."""
+"""The usual number of rates in a search."""
 SHARE = 3
-"""Gradients of f that a meta-gradient costs at least: a run is not judged for longer than that."""
+"""A meta-gradient costs at least so many gradients of f; judging must not take longer."""
 
 
 def print_summary(folder: Path) -> None:
-    """Print what a run's own log says of it; nothing is computed."""
+    """Print the verdicts from a run's own log; nothing is computed."""
     print_findings(diagnose(read_checkup(folder)))
 
 
 def print_verdicts(folder: Path, problem: Problem) -> None:
-    """Print what `doctor` would find, or what the log says where that would take long beside it."""
+    """Print the verdicts of `doctor`; only those from the log, if training was much shorter."""
     checkup = read_checkup(folder)
     recipe, names = checkup.recipe, baselines_for(problem)
     trained = len(checkup.metrics) * recipe.episodes * recipe.steps * recipe.problems

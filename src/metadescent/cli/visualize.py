@@ -1,4 +1,4 @@
-"""`visualize`: what an optimizer proposes, and what others would have proposed in its place."""
+"""`visualize`: the updates of an optimizer, and those that others would have proposed instead."""
 
 import re
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Visualize(Command):
     data_dir: DataDir = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that mean nothing."""
+        """Refuse meaningless numbers."""
         require("steps", self.steps, 1)
         require("coordinates", self.coordinates, 1)
         require("seeds", self.seeds, 1)
@@ -58,9 +58,9 @@ class Visualize(Command):
         return self.out or Path("runs") / "visualize" / name_of(self.optimizer)
 
     def outputs(self) -> list[Path]:
-        """Return the picture of histories, and those of functions that may be replaced.
+        """Return the picture of histories, and all pictures of functions that may be replaced.
 
-        Which these are is up to chance.
+        The coordinates whose functions are drawn are chosen at random.
         """
         from metadescent.figures.output import figure_paths
 
@@ -95,7 +95,7 @@ class Visualize(Command):
         problem = make_problem(self.problem, self.data_dir)
         names = baselines_of(self.against, problem)
         try_rule(m, problem)
-        # Rates are not tuned on the problem that is drawn.
+        # Rates are tuned on other problems than the one that is drawn.
         tune_key, key = problem_keys(self.seed)
         with progress("visualize", len(names) + 1) as report:
             tuned = tune_each(
@@ -121,7 +121,7 @@ class Visualize(Command):
         rows = [
             [
                 rule,
-                # What is learned has no rate.
+                # A learned optimizer has no rate.
                 number(tuned[rule].rate if rule in tuned else None),
                 number(size(np.asarray(updates))),
                 number(time_scale(np.asarray(updates))),

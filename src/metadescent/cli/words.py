@@ -1,4 +1,4 @@
-"""Arguments that several commands have: how they are called, read and explained."""
+"""Arguments of several commands: their names, how they are read, and their help."""
 
 import itertools
 from collections.abc import Sequence
@@ -29,9 +29,9 @@ Scheduler = Annotated[
 File = Annotated[Path | None, arg(metavar="PATH")]
 PLACES = ("--out", "--json", "--plot")
 NAMING = ("optimizer", "estimator", "init")
-"""Choices of a recipe that name files."""
+"""Choices of a recipe that may name files."""
 DATA = ("mnist", "cifar10", "cifar-10-batches-bin", "nets", "style")
-"""What is below a data folder."""
+"""The files and folders in a data folder."""
 Style = Annotated[
     output.Style,
     arg(help="Colours of figures: dark is for dark pages, and transparent ones have no ground."),
@@ -45,19 +45,19 @@ Trust = Annotated[
 ]
 
 PAPERS = ",".join(STANDARD)
-"""The paper's hand-designed optimizers, as `--against` names them."""
+"""The paper's hand-designed optimizers, as a list for `--against`."""
 ALL = "all"
-"""What `--against` is by default: those of the paper and of today that serve the problem."""
+"""The default of `--against`: the paper's and today's optimizers that suit the problem."""
 
 
 def places_in(words: Sequence[str]) -> list[str]:
-    """Return words in which `-`, where a place to write is named, is the standard output."""
-    # A flag may have its value in the same word, or in the next.
+    """Return the words, with the standard output for `-` where a place to write is named."""
+    # A flag's value may be in the same word or in the next.
     apart = [
         part
         for word in words
         for part in (
-            # --resume is no flag with a value, but reads as one where the folder comes next.
+            # --resume takes no value, but reads as if it did when a folder follows.
             word.split("=", 1)
             if word.startswith(tuple(f"{p}=" for p in (*PLACES, "--resume")))
             else [word]
@@ -72,9 +72,9 @@ def places_in(words: Sequence[str]) -> list[str]:
 
 
 def read_by(*names: str | Path, data_dir: Path | None = None) -> list[Path]:
-    """Return the files that are read for optimizers, run folders and problems, by these names.
+    """Return the files that are read for optimizers, run folders and problems of these names.
 
-    What the configurations of runs name is among them, and so are the data sets of the folder.
+    These include the files that the runs' configurations name, and the data sets of the folder.
     """
     from metadescent.problems.data import store
 
@@ -90,7 +90,7 @@ def read_by(*names: str | Path, data_dir: Path | None = None) -> list[Path]:
 
 
 def name_of(optimizer: str) -> str:
-    """Return what the results call a learned optimizer; never the name of a hand-designed one."""
+    """Return a learned optimizer's name in results; never that of a hand-designed one."""
     place = HubName.of(optimizer).label if on_hub(optimizer) else optimizer
     name = Path(place).name.removesuffix(".safetensors")
     return f"learned {name}" if name in BASELINES else name
