@@ -1,4 +1,4 @@
-"""The bench: tasks that nothing is meta-trained on, what they are measured by, and scores."""
+"""The bench: tasks that nothing is meta-trained on, references to compare with, and scores."""
 
 from collections.abc import Callable
 from typing import Any

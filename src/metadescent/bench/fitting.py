@@ -1,7 +1,7 @@
 """Fitting a model to examples, as a problem: on minibatches, or on all examples at once.
 
-    f(θ) = mean over a minibatch of the model's loss, with what is random in training
-    f(θ) = mean over all examples, with nothing random: what is measured
+    f(θ) = mean over a minibatch of the model's loss, with the randomness of training
+    f(θ) = mean over all examples, without randomness: for measurements
 
 The examples are one set that all f share (`Fitting`), or drawn anew for each f (`FittingDrawn`).
 """
@@ -22,14 +22,14 @@ from metadescent.problems.base import Optimizee, Problem, Theta
 from metadescent.problems.from_function import entries
 
 MOST = 1024
-"""Examples that a loss is measured on: more would take longer, and tell hardly more."""
+"""The most examples to measure a loss on; more would take longer and say hardly more."""
 
 Examples = PyTree[Array]  # one entry along the first axes for each example
 Draw = Callable[[PRNGKeyArray], tuple[Examples, Examples]]
 
 
 class Model(eqx.Module):
-    """What is fitted: it draws θ₀, and says how well θ fits given examples. It has no arrays."""
+    """A model to fit: it draws θ₀, and says how well θ fits given examples. It has no arrays."""
 
     @abstractmethod
     def init(self, key: PRNGKeyArray) -> Theta:
@@ -41,8 +41,8 @@ class Model(eqx.Module):
     ) -> Float[Array, "..."]:
         """Return the mean loss on examples, a scalar.
 
-        The key draws what is random in training, such as dropout. None stands for a measurement,
-        which is a function of θ and the examples alone.
+        The key draws what is random in training, such as dropout. With None instead of a key the
+        loss is measured, as a function of θ and the examples alone.
         """
 
 
@@ -58,17 +58,17 @@ class Fit(Optimizee):
         return self.model.init(key)
 
     def loss(self, theta: Theta, key: PRNGKeyArray) -> Float[Array, "..."]:
-        """Return the loss on the minibatch that the key draws, or, with no such size, on all."""
+        """Return the loss on the minibatch that the key draws; on all without a batch size."""
         if self.batch_size is None:
             return self.model.loss(theta, self.examples, None)
-        # A key of its own, lest dropout depend on which examples were drawn.
+        # Dropout has a key of its own, so that it does not depend on which examples were drawn.
         key, draw = jax.random.split(key)
         chosen = jax.random.randint(draw, (self.batch_size,), 0, entries(self.examples))
         return self.model.loss(theta, jax.tree.map(lambda x: x[chosen], self.examples), key)
 
 
 class Fitting(Problem):
-    """Fitting a model to one set of examples: θ₀ and the minibatches alone are random."""
+    """Fitting a model to one set of examples: only θ₀ and the minibatches are random."""
 
     f: Fit
 
@@ -91,7 +91,7 @@ class FittingDrawn(Problem):
 
 
 def split_of(model: Model, train: Any, held_out: Any, batch_size: int, most: int = MOST) -> Split:
-    """Return the task of fitting a model to arrays, and of measuring it on at most so many."""
+    """Return the task of fitting a model to arrays; it is measured on at most `most` examples."""
     train, held_out = as_arrays(train, "the examples"), as_arrays(held_out, "those held out")
     return Split(
         Fitting(Fit(model, train, batch_size)),
@@ -101,7 +101,7 @@ def split_of(model: Model, train: Any, held_out: Any, batch_size: int, most: int
 
 
 def split_drawn(model: Model, draw: Draw, batch_size: int, most: int = MOST) -> Split:
-    """Return the task of fitting a model to what draw(key) → (examples, those held out) draws."""
+    """Return the task of fitting a model to drawn examples: draw(key) → (examples, held out)."""
     parts = [partial(_part, draw, number) for number in (0, 1)]
     few = [partial(_few, part, most) for part in parts]
     return Split(
@@ -120,7 +120,7 @@ def _few(draw: Callable[[PRNGKeyArray], Examples], most: int, key: PRNGKeyArray)
 
 
 def evenly(examples: Examples, most: int) -> Examples:
-    """Return at most so many of the examples, at even distances: neighbours may be alike."""
+    """Return at most `most` of the examples, at equal distances, as neighbours may be alike."""
     n = entries(examples)
     if n <= most:
         return examples

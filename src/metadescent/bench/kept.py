@@ -26,7 +26,7 @@ def reference_of(
     folder: Path | None,
     progress: Callable[[str], object] = lambda _: None,
 ) -> Reference:
-    """Return a task's reference: the package's, a folder's, or one that is made and put there.
+    """Return a task's reference: the package's, that of a folder, or a new one that is put there.
 
     Raises:
         UserError: if a file that should hold it is damaged.
@@ -49,7 +49,7 @@ def reference_of(
 def keep(
     folder: Path, task: str, asked: dict[str, int], split: Split, reference: Reference
 ) -> None:
-    """Write a reference into a folder, with what it is of."""
+    """Write a reference into a folder, with what it depends on."""
     folder.mkdir(parents=True, exist_ok=True)
     written = {"of": _of(asked), "probe": probe(split), "reference": reference.to_json()}
     write_rows(folder / file_of(task, asked), written)
@@ -61,13 +61,13 @@ def file_of(task: str, asked: dict[str, int]) -> str:
 
 
 def _of(asked: dict[str, int]) -> dict[str, Any]:
-    """Return what a reference depends on, beside the task."""
+    """Return what a reference depends on, besides the task."""
     rates = {"adam": ADAM.rates, "adamw": ADAMW_RATES, "decay": DECAYS}
     return {**asked, **{name: list(values) for name, values in rates.items()}}
 
 
 def _read(path: Path, asked: dict[str, int], split: Split) -> Reference | None:
-    """Return the reference of a file, None if it has none or one of something else."""
+    """Return the reference in a file, None if there is none or it is of something else."""
     if not is_file(path):
         return None
     try:

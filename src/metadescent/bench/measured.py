@@ -1,7 +1,7 @@
-"""How a rule does on a task: the training loss on many examples, and held-out loss, on the way.
+"""Losses of a rule on a task during a run: on many training examples, and on held-out ones.
 
-Losses are taken at θ₀ and after each of P equal parts of the T steps. They are of θ_t or, for a
-rule that is judged elsewhere, of where it says.
+Losses are taken at θ₀ and after each of P equal parts of the T steps. They are losses of θ_t, or of
+another point for a rule that says so, such as averaged parameters.
 """
 
 import time
@@ -23,7 +23,7 @@ from metadescent.problems.base import Theta
 
 POINTS = 50
 Judged = Callable[[PyTree, Theta], Theta]
-"""Returns where a rule is judged, from its state and θ."""
+"""Returns the point at which a rule is judged, from its state and θ."""
 
 
 class Measured(NamedTuple):
@@ -35,7 +35,7 @@ class Measured(NamedTuple):
 
     @property
     def end(self) -> tuple[float, float]:
-        """Return the mean training and held-out loss over the last tenth of the way."""
+        """Return the mean training and held-out loss over the last tenth of the run."""
         return float(np.mean(final_loss(self.train))), float(np.mean(final_loss(self.held_out)))
 
 
@@ -49,16 +49,16 @@ def measure(
     points: int = POINTS,
     judged: Judged | None = None,
 ) -> Measured:
-    """Run a rule on a task and return its losses on the way.
+    """Run a rule on a task and return its losses during the run.
 
     Arguments:
         m: a learned optimizer or any Optax transformation.
         split: the task, made.
-        key: draws f, θ₀ and minibatches. Two rules that are given the same key face the same.
+        key: draws f, θ₀ and minibatches. Two rules with the same key face the same.
         num_steps: T, a multiple of `points`.
-        num_seeds: runs, side by side.
+        num_seeds: runs, in parallel.
         points: P.
-        judged: where the losses are taken, if that is not θ_t: averaged parameters, say.
+        judged: returns the point of the losses, if not θ_t, such as averaged parameters.
 
     Raises:
         UserError: if T is not a multiple of P, or there is no step or no seed.
@@ -68,7 +68,7 @@ def measure(
     if num_steps < 1 or num_steps % points:
         raise UserError(f"{num_steps} steps are not a multiple of {points} points; try {points}")
     words = (m, split, key, num_seeds, num_steps // points, points, judged)
-    # A run of no step compiles the program, which is the same for all rates of a baseline.
+    # A run without steps compiles the program, which is the same for all rates of a baseline.
     jax.block_until_ready(_measured(*words, jnp.asarray(0)))
     began = time.perf_counter()
     losses = jax.block_until_ready(_measured(*words, jnp.asarray(points)))
@@ -96,7 +96,7 @@ def _measured(
         theta = trajectory.theta
         if judged is not None:
             theta = jax.vmap(judged)(trajectory.state, theta)
-        # The key says nothing in what is measured.
+        # The measured losses do not depend on the key.
         values = [side.loss(theta, keys.minibatch) for side in (measured, held_out)]
         return jax.tree.map(lambda all_of, now: all_of.at[point].set(now), losses, values)
 

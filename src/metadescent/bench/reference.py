@@ -1,9 +1,10 @@
-"""What a task's optimizers are measured by: Adam at constant rates, and AdamW at its best.
+"""References of a task: Adam at constant rates, and AdamW at its best.
 
-The envelope has at each point the least that any rate of Adam has come down to by then: the mean
-training loss over seeds, and no rate that diverged at it. AdamW, with warm-up and cosine, has the
-rate and decay of the least final training loss. The held-out losses are those of the rates and
-decays that are best for them, at the end and at the best point.
+The envelope has, at each point, the lowest loss that any rate of Adam has reached by then. A loss
+is the mean training loss over seeds, and a rate does not count at a point where it has diverged.
+AdamW, with warm-up and cosine, has the rate and decay with the lowest final training loss. The
+held-out losses are those of the rates and decays that are best for them, at the end and at the best
+point.
 """
 
 import functools
@@ -44,7 +45,7 @@ class Reference(NamedTuple):
     chosen: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the curves as lists; what is not finite, as None."""
+        """Return the curves as lists; None stands for a number that is not finite."""
         curves = {name: listed(getattr(self, name)) for name in CURVES}
         return {**curves, "held_out": list(self.held_out), "chosen": self.chosen}
 
@@ -53,14 +54,14 @@ CURVES = ("envelope", "adamw", "adam_at_default")
 
 
 def reference_from(kept: dict[str, Any]) -> Reference:
-    """Return what `to_json` wrote."""
+    """Return the reference that `to_json` wrote."""
     curves = {n: np.asarray([np.inf if x is None else x for x in kept[n]], float) for n in CURVES}
     end, best = map(float, kept["held_out"])
     return Reference(**curves, held_out=(end, best), chosen=dict(kept["chosen"]))
 
 
 def key_of(seed: int) -> PRNGKeyArray:
-    """Return the key of the runs that a seed of the bench stands for."""
+    """Return the key of the runs for a seed of the bench."""
     return jax.random.key(seed)
 
 
@@ -73,7 +74,7 @@ def make_reference(
     points: int = POINTS,
     progress: Callable[[str], object] = lambda _: None,
 ) -> Reference:
-    """Run Adam and AdamW on a task, at all rates that matter, and return what others are beside."""
+    """Run Adam and AdamW on a task, at all rates that matter, and return the reference."""
 
     @functools.cache
     def run(rule: str, place: int, decay: float = 0.0) -> Measured:
@@ -87,7 +88,7 @@ def make_reference(
     best_adam = min(adam, key=lambda k: float(final_loss(adam[k])))
 
     def tuned(figure: Callable[[Measured], float]) -> tuple[float, int, float]:
-        """Return the least figure of AdamW, and the rate and decay that have it."""
+        """Return the lowest figure of AdamW, and the rate and decay that give it."""
         place = least(lambda k: figure(run("adamw", k)), len(ADAMW_RATES), ADAMW_FIRST)
         decay = min(DECAYS, key=lambda decay: figure(run("adamw", place, decay)))
         return figure(run("adamw", place, decay)), place, decay
@@ -108,9 +109,9 @@ def make_reference(
 
 
 def probe(split: Split) -> list[float]:
-    """Return what tells a task from another: f and the size of ∇f at one θ₀, on all three sides.
+    """Return numbers that identify a task: f and the size of ∇f at one θ₀, on all three sides.
 
-    Another version of JAX or a renamed variable makes the same numbers, and another f does not.
+    They stay the same with another version of JAX or a renamed variable, and differ for another f.
     """
 
     def numbers(problem: Problem, key: PRNGKeyArray) -> Float[Array, "2"]:
@@ -122,12 +123,12 @@ def probe(split: Split) -> list[float]:
 
 
 def is_of(kept: Sequence[float], split: Split) -> bool:
-    """Tell whether what is kept is of this task, as far as 32 bits tell."""
+    """Tell whether kept numbers are of this task, within the precision of 32 bits."""
     return np.allclose(kept, probe(split), rtol=1e-3, atol=1e-6)
 
 
 def _mean(curves: Float[np.ndarray, "seeds points"]) -> Float[np.ndarray, " points"]:
-    """Return the mean over seeds, infinite where one of them is not finite."""
+    """Return the mean over seeds, infinite if one of them is not finite."""
     return or_infinite(curves).mean(0)
 
 
@@ -136,5 +137,5 @@ def _final(curves: Float[np.ndarray, "seeds points"]) -> float:
 
 
 def listed(curve: Float[np.ndarray, " points"]) -> list[float | None]:
-    """Return losses as JSON has them: seven digits, as 32 bits have, and None for infinity."""
+    """Return losses for JSON: with seven digits, as in 32 bits, and None for infinity."""
     return [float(f"{x:.7g}") if np.isfinite(x) else None for x in curve]

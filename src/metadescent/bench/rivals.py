@@ -1,7 +1,7 @@
-"""Hand-designed optimizers of the bench: how each is made for a horizon, and what it is tuned over.
+"""Hand-designed optimizers of the bench: how to make each for a horizon, and what to tune.
 
-The envelope is that of Adam at constant rates. The others go up over the first twentieth of the
-horizon and down by half a cosine, as people train today, or need no schedule.
+The envelope is that of Adam at constant rates. The rates of most others go up over the first
+twentieth of the horizon and down by half a cosine, as is usual today; some need no schedule.
 """
 
 import math
@@ -17,13 +17,13 @@ from metadescent.bench.measured import Judged
 from metadescent.descent.at_rate import AtRate
 
 WARM_UP = 0.05
-"""Of the horizon."""
+"""The share of the horizon for the warm-up."""
 DEFAULT = 1e-3
-"""Adam's rate as scripts have it."""
+"""Adam's usual rate."""
 
 
 class Rival(NamedTuple):
-    """A hand-designed optimizer, the rates that it is tuned over, and the first of them to try."""
+    """A hand-designed optimizer, the rates that it is tuned over, and the first rate to try."""
 
     label: str
     make: Callable[[Any, Any], optax.GradientTransformation]
@@ -32,7 +32,7 @@ class Rival(NamedTuple):
     judged: Judged | None = None
 
     def at(self, place: int, num_steps: int) -> AtRate:
-        """Return it at a rate, by its place among them."""
+        """Return the optimizer at one of its rates, by the rate's place."""
         return AtRate(self.make, self.rates[place], float(num_steps))
 
 
@@ -56,7 +56,7 @@ class Decayed(AtRate):
 
 
 def adamw_at(place: int, decay: float, num_steps: int) -> Decayed:
-    """Return AdamW at one of `ADAMW_RATES`, by its place, and a decay."""
+    """Return AdamW at one of `ADAMW_RATES`, by the rate's place, with a decay."""
     return Decayed(optax.adamw, ADAMW_RATES[place], float(num_steps), decay)
 
 
@@ -69,7 +69,7 @@ def warm_up_and_cosine(rate: Any, horizon: Any) -> optax.Schedule:
     """Return a rate that goes up for a twentieth of the horizon and down to 0 by half a cosine."""
 
     def at(count: Any) -> Any:
-        # Step 0 is to move already, and the last one too.
+        # Both the first and the last step have to move θ.
         share = (count + 1) / (horizon + 1)
         down = (share - WARM_UP) / (1 - WARM_UP)
         return rate * jnp.where(
@@ -97,7 +97,7 @@ def _muon(rate: Any, horizon: Any) -> optax.GradientTransformation:
 
 
 def _schedule_free(rate: Any, horizon: Any) -> optax.GradientTransformation:
-    # Its warm-up counts steps, which have to be known when it is made: here the rate goes up.
+    # The rate has no schedule: Optax's warm-up needs a number of steps when the rule is made.
     base = optax.adamw(optax.schedules.constant_schedule(rate), b1=0.0)
     del horizon
     return optax.contrib.schedule_free(base, rate)
@@ -123,4 +123,4 @@ RIVALS = {
     ),
     "prodigy": Rival("Prodigy, cosine, untuned", _prodigy, (1.0,)),
 }
-"""By the names that `metadescent bench` takes."""
+"""The optimizers by the names that `metadescent bench` takes."""

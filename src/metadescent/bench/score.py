@@ -1,7 +1,7 @@
-"""What an optimizer is worth on a task, and over tasks: in steps first, then in loss.
+"""The score of an optimizer on a task, and over tasks: in steps first, then in loss.
 
-speed-up = T* / t*: T* is the point at which a reference is first at its own final loss, and t* the
-point at which the optimizer is, both on straight lines between points; 0 is never.
+speed-up = T* / t*: T* is the point at which a reference first reaches its own final loss, and t*
+the point at which the optimizer does, both on straight lines between points; 0 means never.
 
 Source: that tuned constant rates of Adam are one envelope is from Metz et al. (2022), "VeLO:
 training versatile learned optimizers by scaling up".
@@ -26,13 +26,13 @@ RESAMPLES = 1000
 class TaskScore(NamedTuple):
     """How an optimizer did on one task over one horizon.
 
-    speed_up          over the envelope of Adam's constant rates; 0: it never gets there
+    speed_up          over the envelope of Adam's constant rates; 0: it never reaches the loss
     against_adamw     the same over AdamW with tuned warm-up and cosine
     beats_default     it ends below Adam at 1e-3
-    held_out_end      its final held-out loss ÷ tuned AdamW's; NaN where a loss is not above 0
+    held_out_end      its final held-out loss ÷ tuned AdamW's; NaN if a loss is not above 0
     held_out_best     the same, each at its best point
     diverged, seeds   runs that blew up, of how many
-    seconds           of all runs, compilation left out
+    seconds           of all runs, without compilation
     """
 
     speed_up: float
@@ -77,7 +77,7 @@ def _over(loss: float, other: float) -> float:
 
 
 class Summary(NamedTuple):
-    """Scores over tasks: of a figure, the median with its 95 % interval, and how it is spread."""
+    """A score over tasks: its median with the 95 % interval, and its spread."""
 
     median: float
     low: float
@@ -87,9 +87,9 @@ class Summary(NamedTuple):
 
 
 def summarized(over_tasks: Sequence[float], *, larger_is_better: bool = True) -> Summary:
-    """Return a summary of one figure over tasks, those left out that have none.
+    """Return a summary of one figure over tasks, without those in which it is NaN.
 
-    The interval is of the median over tasks drawn anew.
+    The interval is that of the median over resampled tasks.
 
     Example:
         >>> summarized([0.0, 1.0, 2.0, 3.0, 4.0]).interquartile_mean

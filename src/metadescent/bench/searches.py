@@ -1,4 +1,4 @@
-"""Which of many rates to run: outward from the middle, as far as it may matter."""
+"""Which of many rates to run: from the middle outward, as long as it may matter."""
 
 from collections.abc import Callable
 
@@ -6,21 +6,21 @@ import numpy as np
 from jaxtyping import Float
 
 PATIENCE = 2
-"""Rates in a row that bring nothing before the search ends on that side."""
+"""A search ends on a side after so many rates in a row without an improvement."""
 
 Curve = Float[np.ndarray, " points"]
 
 
 def outward(curve_at: Callable[[int], Curve], count: int, first: int) -> dict[int, Curve]:
-    """Return the curves of all rates that may be the least anywhere, and of a few around them.
+    """Return the curves of all rates that may be the lowest at some point, and of a few others.
 
     Arguments:
-        curve_at: runs a rate, by its place among them.
-        count: rates.
-        first: the one to begin with.
+        curve_at: runs a rate, given by its place among them.
+        count: how many rates there are.
+        first: the place to begin with.
 
-    On either side the search ends after `PATIENCE` rates that are nowhere below all others: curves
-    of rates further out are still slower there, or diverge.
+    On each side the search ends after `PATIENCE` rates that are nowhere below all others, because
+    rates further out are even slower there, or diverge.
 
     Example:
         >>> curves = outward(lambda k: np.full(3, abs(k - 4.0)), 15, 6)
@@ -32,7 +32,7 @@ def outward(curve_at: Callable[[int], Curve], count: int, first: int) -> dict[in
         place, idle = first + direction, 0
         while 0 <= place < count and idle < PATIENCE:
             curve = curve_at(place)
-            # θ₀ is the same for all.
+            # The first point is left out, because θ₀ is the same for all.
             others = np.min(list(curves.values()), axis=0)
             idle = 0 if (curve[1:] < others[1:]).any() else idle + 1
             curves[place] = curve
@@ -41,7 +41,7 @@ def outward(curve_at: Callable[[int], Curve], count: int, first: int) -> dict[in
 
 
 def least(figure_at: Callable[[int], float], count: int, first: int) -> int:
-    """Return a place whose figure is the least beside its neighbours', downhill from the first.
+    """Return a place whose figure is below its neighbours', downhill from the first.
 
     Example:
         >>> least(lambda k: (k - 3.2) ** 2, 10, 7)

@@ -1,7 +1,7 @@
 """A task that optimizers are judged on, its three sides, and all tasks by name; no JAX.
 
-Every file of `bench/tasks` may define `NAMED`, {name: task}. It imports JAX only where a task is
-made, so that the names are listed at once.
+Every file of `bench/tasks` may define `NAMED`, {name: task}. JAX is only imported when a task is
+made, so that names can be listed at once.
 """
 
 from collections.abc import Callable
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 
 class Split(NamedTuple):
-    """One f, three times: what is descended, and what is measured on the way.
+    """One f in three versions: to descend, and to measure in two ways.
 
-    θ has one structure in all three, and f of one key is the same f.
+    θ has the same structure in all three, and the same key gives the same f.
     """
 
     # f(θ) on a minibatch, with dropout and noise: the key of the step draws all that is random.
     train: "Problem"
-    # f(θ) on many of the training examples at once; the key of the step says nothing.
+    # f(θ) on many of the training examples at once; it does not depend on the step's key.
     measured: "Problem"
-    # f(θ) on examples that are not trained on; the key of the step says nothing.
+    # f(θ) on examples that are not trained on; it does not depend on the step's key.
     held_out: "Problem"
 
 
 class Task(NamedTuple):
     """A task that the bench knows by name."""
 
-    # What sort of network and data: "vision", "language", … .
+    # The sort of network and data: "vision", "language", ….
     kind: str
     summary: str
-    # make(data_dir) reads data where it must; None is the usual place.
+    # make(data_dir) reads the data if there are any; None is the usual place.
     make: Callable[[Path | None], Split]
 
 

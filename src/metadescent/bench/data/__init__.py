@@ -1,1 +1,1 @@
-"""What the tasks learn from: readers and generators of examples."""
+"""The data of the tasks: readers and generators of examples."""

@@ -41,7 +41,7 @@ def pooled_cifar10(
     return PictureSets(*((_grey(x) if is_grey else x, labels) for x, labels in pairs))
 
 
-# To unpack the 50,000 takes many times as long as to pool them.
+# Unpacking the 50,000 pictures takes many times as long as pooling them.
 @lru_cache(maxsize=1)
 def _cifar10_at_16(folder: Path) -> PictureSets:
     return PictureSets(
@@ -57,12 +57,12 @@ def _cifar10_at_16(folder: Path) -> PictureSets:
 def average_pooled(images: Pictures, side: int) -> Pictures:
     """Return pictures of another side: each pixel is the rounded mean of a square.
 
-    Where the side does not divide that of the images, zeros are put around them up to a multiple.
+    If the side does not divide that of the images, they are first padded with zeros to a multiple.
     """
     n, height, _, colours = images.shape
     margin = -height % side
     before, after = margin // 2, margin - margin // 2
-    # An edge on all four sides, and none on the axes of pictures and colours.
+    # Edges are added on all four sides, and not on the axes of pictures and colours.
     edges = ((0, 0), (before, after), (before, after), (0, 0))
     images = np.pad(images, edges) if margin else images
     square = images.shape[1] // side
@@ -79,7 +79,7 @@ def _grey(images: Pictures) -> Pictures:
 
 
 def with_wrong_labels(labels: Labels, share: float, classes: int) -> Labels:
-    """Return labels of which a share are drawn at random, the same ones each time."""
-    # Two numbers a label, of a stream that NumPy keeps from version to version.
+    """Return labels of which a share are drawn at random; the result is the same each time."""
+    # Two numbers for each label, from a stream that does not change with NumPy's version.
     chosen, drawn = np.random.default_rng(0).random((2, len(labels)))
     return np.where(chosen < share, (classes * drawn).astype(np.int32), labels)

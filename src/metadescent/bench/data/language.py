@@ -1,13 +1,13 @@
-"""A small language, so that there is text to model without a download, of known entropy.
+"""A small language of known entropy, so that there is text to model without a download.
 
-A word is of one to three syllables, some consonants and vowels being frequent. Nouns, verbs and
-adjectives are drawn with odds 1/rank, and which of them are frequent depends on the topic, which
-changes at every eighth sentence or so and is nowhere said. A verb agrees with its subject in number
+A word has one to three syllables, and some consonants and vowels are frequent. Nouns, verbs and
+adjectives are drawn with odds 1/rank. Which of them are frequent depends on the topic, which
+changes at about every eighth sentence and is never stated. A verb agrees with its subject in number
 across the adjectives between. So there is something to learn within a word, from word to word,
 within a sentence and from sentence to sentence.
 
-As text and draws determine each other once the topics are known, the draws' mean surprisal is the
-entropy given the topics. The expected loss of no model is below that.
+Once the topics are known, text and draws determine each other, so the mean surprisal of the draws
+is the entropy given the topics. No model has an expected loss below that.
 """
 
 from bisect import bisect
@@ -24,7 +24,7 @@ CONSONANTS, VOWELS = "tnsrlkmdpgbv", "aeiou"
 DETERMINERS = ("ta", "o", "min")
 JOINED = (", na ", ", uk ")
 COUNTS = {"noun": 60, "verb": 40, "adjective": 30}
-# What a word of each kind ends in, one of a single subject and one of several.
+# The endings of each kind of word, for one subject and for several.
 ENDINGS = {"noun": ("", "ch"), "verb": ("f", "w"), "adjective": ("y", "y")}
 ALPHABET = "".join(sorted({*CONSONANTS, *VOWELS, *" ,.chfwy"}))
 
@@ -37,7 +37,7 @@ class Corpus(NamedTuple):
 
 
 class Odds(NamedTuple):
-    """Things to draw one of: their odds summed up, and the surprisal of each."""
+    """Things to draw from: the cumulated sums of their odds, and the surprisal of each."""
 
     summed: list[float]
     surprisals: list[float]
@@ -45,7 +45,7 @@ class Odds(NamedTuple):
 
 @lru_cache(maxsize=4)
 def corpus(length: int, seed: int) -> Corpus:
-    """Return a text in the one language, the same for a seed each time."""
+    """Return a text in this language; the same seed gives the same text."""
     writer = _Writer(np.random.default_rng([1, seed]))
     sentences: list[str] = []
     written = 0
@@ -58,7 +58,7 @@ def corpus(length: int, seed: int) -> Corpus:
 
 
 class _Writer:
-    """Draws sentence after sentence, and sums up how surprising the draws are."""
+    """Draws one sentence after the other, and sums up how surprising the draws are."""
 
     def __init__(self, random: np.random.Generator):
         self.random, self.numbers = random, iter(())
@@ -86,7 +86,7 @@ class _Writer:
         )
 
     def subject(self, is_several: int) -> str:
-        """Return a noun with its determiner, and adjectives between them while a coin says so."""
+        """Return a noun with its determiner; a coin decides on each adjective between them."""
         words = [DETERMINERS[self.choose(_EVEN_DETERMINERS)]]
         while self.choose(self.coin):
             words.append(self.word("adjective", is_several))
@@ -110,7 +110,7 @@ class _Writer:
 
 def _odds(weights: np.ndarray) -> Odds:
     odds = weights / weights.sum()
-    # The last sum is above every number that is drawn, whatever the rounding.
+    # The last sum is above every number that can be drawn, whatever the rounding.
     summed = [*np.cumsum(odds)[:-1].tolist(), 2.0]
     return Odds(summed, [-log(p) for p in odds])
 
@@ -120,7 +120,7 @@ _EVEN_DETERMINERS = _odds(np.ones(len(DETERMINERS)))
 
 @lru_cache(maxsize=1)
 def _lexicon() -> tuple[dict[str, list[str]], dict[str, list[Odds]]]:
-    """Return the words of each kind, and by topic with which odds each is drawn."""
+    """Return the words of each kind, and for each topic the odds with which they are drawn."""
     random = np.random.default_rng(0)
     taken: set[str] = set()
     words = {kind: [_new_word(random, taken) for _ in range(n)] for kind, n in COUNTS.items()}
@@ -134,7 +134,7 @@ def _lexicon() -> tuple[dict[str, list[str]], dict[str, list[Odds]]]:
 def _new_word(random: np.random.Generator, taken: set[str]) -> str:
     """Return a word that is not taken, of one to three syllables."""
     while True:
-        # Squares of even numbers are often small, so the first letters are frequent.
+        # Squares of random numbers are often small, so the first letters are frequent.
         numbers = random.random(7)
         syllables = 1 + int(3 * numbers[0])
         word = "".join(

@@ -1,8 +1,8 @@
 """Examples that are drawn for each f, from a random teacher.
 
-Each function draws a teacher and returns examples to train on, and some that are held out. Noise is
-added to the former alone, so that a loss on the latter says how far the teacher is off. Labels that
-are drawn with the odds that a teacher gives are so drawn in both.
+Each function draws a teacher and returns examples to train on, and others that are held out. Only
+the former have noise added, so that a loss on the latter says how far the teacher is off. Labels
+that are drawn with a teacher's odds are drawn so in both.
 """
 
 from itertools import pairwise
@@ -17,9 +17,9 @@ from metadescent.problems.ill_conditioned import rotation
 
 TRAIN, HELD_OUT = 4096, 1024
 
-# Inputs and what should come of them, one a row.
+# Inputs and targets, one a row.
 Pairs = tuple[Num[Array, "_ ..."], Float[Array, "_ ..."]]
-# Numbers and categories, and what should come of them.
+# Numbers and categories, and their targets.
 Records = tuple[tuple[Float[Array, "_ _"], Int[Array, "_ _"]], Float[Array, "_ 1"]]
 
 
@@ -32,13 +32,13 @@ def _with_noise(
     y: Float[Array, "examples ..."],
     noise: Float[Array, "examples ..."],
 ) -> tuple[Pairs, Pairs]:
-    """Return pairs in two parts, with noise in what is trained on alone."""
+    """Return pairs in two parts; only the part to train on has noise."""
     (x, x_held_out), (y, y_held_out) = _parted(x), _parted(y)
     return (x, y + noise[:TRAIN]), (x_held_out, y_held_out)
 
 
 def correlated(key: PRNGKeyArray, n: int, condition: float) -> Float[Array, "examples n"]:
-    """Draw inputs whose covariance is rotated, its eigenvalues from 1 down to 1 / condition."""
+    """Draw inputs with a rotated covariance, whose eigenvalues go from 1 down to 1 / condition."""
     Q_key, x_key = jax.random.split(key)
     roots = jnp.asarray(condition) ** (-0.5 * jnp.linspace(0.0, 1.0, n))
     return jax.random.normal(x_key, (TRAIN + HELD_OUT, n)) * roots @ rotation(Q_key, n).T
@@ -47,7 +47,7 @@ def correlated(key: PRNGKeyArray, n: int, condition: float) -> Float[Array, "exa
 def linear(
     key: PRNGKeyArray, n: int, condition: float, noise: float, freedom: float | None = None
 ) -> tuple[Pairs, Pairs]:
-    """Draw y = w · x + noise, of Student's law with so many degrees of freedom, else normal."""
+    """Draw y = w · x + noise; noise is Student's with `freedom` degrees, or normal without it."""
     x_key, w_key, noise_key = jax.random.split(key, 3)
     x = correlated(x_key, n, condition)
     y = x @ jax.random.normal(w_key, (n, 1))
@@ -60,7 +60,7 @@ def linear(
 
 
 def labelled(key: PRNGKeyArray, n: int, condition: float) -> tuple[Pairs, Pairs]:
-    """Draw y ∈ {0, 1} with odds e^(w · x), w · x having the standard deviation 3."""
+    """Draw y ∈ {0, 1} with odds e^(w · x); w · x has the standard deviation 3."""
     x_key, w_key, y_key = jax.random.split(key, 3)
     x = correlated(x_key, n, condition)
     score = x @ jax.random.normal(w_key, (n, 1))
@@ -74,7 +74,7 @@ def _tossed(key: PRNGKeyArray, x: Array, score: Array) -> tuple[Pairs, Pairs]:
 
 
 def taught(key: PRNGKeyArray, n: int, units: int, noise: float) -> tuple[Pairs, Pairs]:
-    """Draw y = a · tanh(W x), of the variance 1 or so, plus noise."""
+    """Draw y = a · tanh(W x), with a variance of about 1, plus noise."""
     x_key, w_key, a_key, noise_key = jax.random.split(key, 4)
     x = jax.random.normal(x_key, (TRAIN + HELD_OUT, n))
     w = 2 * jax.random.normal(w_key, (n, units)) / n**0.5
@@ -93,10 +93,10 @@ def mapped(key: PRNGKeyArray, n: int, noise: float) -> tuple[Pairs, Pairs]:
 def entries_of_matrix(
     key: PRNGKeyArray, shape: tuple[int, int], rank: int, noise: float
 ) -> tuple[Pairs, Pairs]:
-    """Draw the entries of a matrix of low rank, of the variance 1, at places that differ."""
+    """Draw entries of a matrix of low rank and variance 1, each at another place."""
     rows_key, columns_key, places_key, noise_key = jax.random.split(key, 4)
     matrix = _product(rows_key, columns_key, shape, rank)
-    # Of all places, without replacement: none that is held out is trained on.
+    # Places are drawn without replacement, so none that is held out is trained on.
     places = jax.random.permutation(places_key, shape[0] * shape[1])[: TRAIN + HELD_OUT]
     x = jnp.stack(jnp.divmod(places, shape[1]), -1)
     noises = noise * jax.random.normal(noise_key, places.shape)
@@ -104,7 +104,7 @@ def entries_of_matrix(
 
 
 def likings(key: PRNGKeyArray, shape: tuple[int, int], rank: int) -> tuple[Pairs, Pairs]:
-    """Draw who likes what, 1 or 0; a few people and things come up often, as 1 / rank."""
+    """Draw who likes what, 1 or 0; people and things are drawn in proportion to 1 / rank."""
     *keys, rows_key, columns_key, bias_key, y_key = jax.random.split(key, 6)
     x = jnp.stack([_ranks(k, size) for k, size in zip(keys, shape, strict=True)], -1)
     bias = jax.random.normal(bias_key, (shape[1],))
@@ -148,7 +148,7 @@ def records(
 
 
 def centres(key: PRNGKeyArray, n: int, noise: float) -> tuple[Array, Array]:
-    """Draw θ* and centres about it, of the variance noise² / h_i; θ* alone is held out."""
+    """Draw θ* and centres around it with variance noise² / h_i; only θ* is held out."""
     minimum_key, noise_key = jax.random.split(key)
     minimum = jax.random.normal(minimum_key, (n,))
     errors = noise * jax.random.normal(noise_key, (TRAIN, n)) / jnp.sqrt(curvatures(n))
@@ -156,7 +156,7 @@ def centres(key: PRNGKeyArray, n: int, noise: float) -> tuple[Array, Array]:
 
 
 def observed(key: PRNGKeyArray, system: LotkaVolterra, noise: float) -> tuple[Pairs, Pairs]:
-    """Draw rates, and populations over time from where some of them begin, plus noise."""
+    """Draw rates, and populations over time from several starts, plus noise."""
     theta_key, begin_key, noise_key = jax.random.split(key, 3)
     rates = 0.5 * jax.random.normal(theta_key, (4,))
     begin = 0.5 * jax.random.normal(begin_key, (TRAIN + HELD_OUT, 2))

@@ -1,4 +1,4 @@
-"""Three small tables that scikit-learn carries, each with a fifth of its rows held out.
+"""Three small tables that come with scikit-learn, each with a fifth of its rows held out.
 
 The sources are those that the UCI Machine Learning Repository names: W. Wolberg, O. Mangasarian,
 N. Street and W. Street, "Breast cancer Wisconsin (diagnostic)", 1993; S. Aeberhard and M. Forina,
@@ -30,7 +30,7 @@ def breast_cancer() -> TableSets:
 
 
 def wine() -> TableSets:
-    """Return 178 rows of 13 numbers and which of three growers the wine is of."""
+    """Return 178 rows of 13 numbers, and which of three growers made the wine."""
     table = read_bundled(_COME, "wine_data.csv", (178, 14), delimiter=",", skiprows=1)
     return _sets(table[:, :-1], table[:, -1].astype(np.int32))
 
@@ -43,10 +43,10 @@ def diabetes() -> TableSets:
 
 
 def _sets(rows: NDArray[np.float64], targets: NDArray) -> TableSets:
-    """Return rows in two parts, drawn the same each time, each column of mean 0 and variance 1."""
+    """Return rows in two parts, the same each time; each column has mean 0 and variance 1."""
     order = np.argsort(np.random.default_rng(0).random(len(rows)))
     held_out, train = np.split(order, [len(rows) // 5])
-    # By the training rows alone, as of the others nothing is known.
+    # Computed from the training rows alone, because nothing is known of the others.
     mean, std = rows[train].mean(0), rows[train].std(0)
     x = ((rows - mean) / std).astype(np.float32)
     return TableSets((x[train], targets[train]), (x[held_out], targets[held_out]))

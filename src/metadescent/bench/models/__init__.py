@@ -1,1 +1,1 @@
-"""What the tasks fit: networks and losses in plain JAX, each written once."""
+"""The models of the tasks: networks and losses in plain JAX, each written once."""

@@ -31,11 +31,11 @@ Tokens = Float[Array, "batch places features"]
 Block = dict[str, Layer]
 SMALL = 0.02
 WIDER = 2
-"""Hidden units of a block's perceptron, for each of its features."""
+"""The hidden units of a block's perceptron for each of its features."""
 
 
 def _perceptron_plan(name: str, width: int) -> dict[str, Any]:
-    """Return the plan of a perceptron of one hidden layer, of as many outputs as inputs."""
+    """Return the plan of a perceptron with one hidden layer and as many outputs as inputs."""
     return {
         f"{name}_in": affine(width, WIDER * width),
         f"{name}_out": affine(WIDER * width, width),
@@ -59,7 +59,7 @@ def transformer_plan(features: int) -> dict[str, Any]:
 
 
 def transformer_block(block: Block, x: Tokens, heads: int, *, is_causal: bool) -> Tokens:
-    """Return the tokens after attention, to earlier places alone if causal, and a perceptron."""
+    """Return the tokens after attention (to earlier places alone, if causal) and a perceptron."""
     y = apply_affine(block["attention_in"], normalize("layer", block["attention_norm"], x))
     # Queries, keys and values: batch × places × heads × features of a head.
     q, k, v = (part.reshape(*x.shape[:2], heads, -1) for part in jnp.split(y, 3, -1))
@@ -69,7 +69,7 @@ def transformer_block(block: Block, x: Tokens, heads: int, *, is_causal: bool) -
 
 
 def mixer_plan(places: int, features: int) -> dict[str, Any]:
-    """Return the plan of a block of a perceptron over places and one over features."""
+    """Return the plan of a block with a perceptron over places and one over features."""
     return {
         "place_norm": norm_parameters("layer", features),
         **_perceptron_plan("place", places),
@@ -104,7 +104,7 @@ class PatchReader(Network):
         }
         if self.kind == "mixer":
             return plan | {"blocks": [mixer_plan(places, self.features)] * self.depth}
-        # The blocks do not know which place a token is of, unless it says so.
+        # Only this tells the blocks at which place a token is.
         where = ToDraw((places, self.features), SMALL)
         blocks = [transformer_plan(self.features)] * self.depth
         return plan | {"blocks": blocks, "places": where}
@@ -128,7 +128,7 @@ class PatchReader(Network):
 
 
 class LetterTransformer(Network):
-    """What the letters up to each one say of the next: embeddings, blocks, an affine map."""
+    """Predicts each next letter from those up to it: embeddings, blocks, an affine map."""
 
     letters: int
     times: int

@@ -16,13 +16,13 @@ Bytes = UInt8[Array, "batch height width colours"]
 Units = Float[Array, "batch pixels"]
 
 MEASURED_BY = 0
-"""The key of what a measurement draws, which is the same at every step."""
+"""The key for what a measurement draws, which is the same at every step."""
 
 
 class Autoencoder(Model):
-    """The mean over pixels of the cross-entropy of a picture and what a network makes of it.
+    """The mean over pixels of the cross-entropy between a picture and its reconstruction.
 
-    With noise, the network is shown x + noise · ε, ε ~ N(0, 1), and is to return x: P. Vincent, H.
+    With noise, the network sees x + noise · ε, ε ~ N(0, 1), and has to return x: P. Vincent, H.
     Larochelle, Y. Bengio and P.-A. Manzagol, "Extracting and composing robust features with
     denoising autoencoders", 2008.
     """
@@ -43,7 +43,7 @@ class Autoencoder(Model):
 
 
 class VariationalAutoencoder(Model):
-    """The negative evidence lower bound in nats a picture, by one draw of z each.
+    """The negative evidence lower bound in nats a picture, with one draw of z each.
 
         mean of Σ_pixels cross-entropy(x, decoder(z)) + KL(N(μ, σ²) ‖ N(0, 1)),  z = μ + σ ε
 

@@ -1,4 +1,4 @@
-"""A wide hidden layer on numbers and the embeddings of categories, as tables of records have."""
+"""A wide hidden layer on numbers and embeddings of categories, as for tables of records."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ Records = tuple[Float[Array, "batch numbers"], Integer[Array, "batch columns"]]
 
 
 class Categorical(Network):
-    """One hidden layer of rectifiers on the numbers of a record and its categories' features."""
+    """One hidden layer of rectifiers on a record's numbers and its categories' embeddings."""
 
     numbers: int
     categories: tuple[int, ...]  # how many there are in each column

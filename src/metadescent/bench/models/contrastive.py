@@ -1,4 +1,4 @@
-"""Contrastive learning: two noisy views of one picture are to be told from those of others.
+"""Contrastive learning: match two noisy views of one picture among views of others.
 
 A. van den Oord, Y. Li and O. Vinyals, "Representation learning with contrastive predictive coding",
 2018; the symmetric form on views is that of T. Chen, S. Kornblith, M. Norouzi and G. Hinton, 2020.
@@ -17,11 +17,11 @@ from metadescent.problems.from_function import entries
 
 
 class Contrastive(Model):
-    """The mean cross-entropy of finding a view's counterpart among those of a group of pictures.
+    """The mean cross-entropy of finding a view's counterpart within a group of pictures.
 
-    A view is masked pixel by pixel, with probability ½, and noise is added. Similarities are
-    cosines over a temperature. More pictures than a group are several groups, so that a loss on
-    many is that of minibatches.
+    In a view each pixel is masked with probability ½, and noise is added. Similarities are cosines
+    over a temperature. If there are more pictures than a group has, they form several groups, so
+    that a loss on many pictures is that of minibatches.
     """
 
     network: MLP
@@ -38,7 +38,7 @@ class Contrastive(Model):
         keys = jax.random.split(jax.random.key(MEASURED_BY) if key is None else key)
         left, right = (self._embedded(theta, x, k).reshape(-1, group, self._width) for k in keys)
         similarities = jnp.einsum("gid,gjd->gij", left, right) / self.temperature
-        # Each view looks for the other, along rows and along columns.
+        # Each view looks for its counterpart, along rows and along columns.
         log_odds = [jax.nn.log_softmax(similarities, axis) for axis in (1, 2)]
         rows, columns = (jnp.diagonal(x, axis1=1, axis2=2).mean() for x in log_odds)
         return -(rows + columns) / 2
@@ -50,7 +50,7 @@ class Contrastive(Model):
     def _embedded(
         self, theta: Theta, x: Float[Array, "batch pixels"], key: PRNGKeyArray
     ) -> Float[Array, "batch features"]:
-        """Return what the network makes of a view of each picture, of length 1."""
+        """Return the network's output for a view of each picture, scaled to length 1."""
         mask_key, noise_key = jax.random.split(key)
         seen = jnp.where(jax.random.bernoulli(mask_key, 0.5, x.shape), x, 0)
         view = seen + self.noise * jax.random.normal(noise_key, x.shape, x.dtype)

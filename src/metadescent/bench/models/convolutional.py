@@ -29,7 +29,7 @@ Filters = dict[str, list[Layer]]
 
 
 class Convolutional(Network):
-    """x ← maxpool₂ₓ₂(activation(norm(w ∗ x + b))), 3 × 3, layer by layer; an affine map at last.
+    """x ← maxpool₂ₓ₂(activation(norm(w ∗ x + b))), 3 × 3, layer by layer; then an affine map.
 
     With patches, the first layer maps squares of pixels that do not overlap, and does not pool.
     """
@@ -71,7 +71,7 @@ class Convolutional(Network):
 
 
 class Residual(Network):
-    """x ← relu(x + norm(w₂ ∗ relu(norm(w₁ ∗ x)))), block by block, behind one convolution.
+    """x ← relu(x + norm(w₂ ∗ relu(norm(w₁ ∗ x)))), block by block, after one convolution.
 
     The outputs are an affine map of the mean over places. K. He, X. Zhang, S. Ren and J. Sun, "Deep
     residual learning for image recognition", 2016.
@@ -101,7 +101,7 @@ class Residual(Network):
 
 
 def _filters(side: int, pair: tuple[int, int], activation: str, norm: Norm) -> dict[str, Any]:
-    """Return the plan of a layer's filters; a bias would be undone by batch normalization."""
+    """Return the plan of a layer's filters; batch normalization would cancel a bias."""
     bias = {} if norm == "batch" else {"b": jnp.zeros(pair[1])}
     w = start_for(activation)(side, side, *pair)
     return {"w": w, **bias, **norm_parameters(norm, pair[1])}
@@ -109,13 +109,13 @@ def _filters(side: int, pair: tuple[int, int], activation: str, norm: Norm) -> d
 
 def _filtered(layer: Layer, x: Maps) -> Maps:
     w = layer["w"]
-    # A filter of one place is a product of matrices.
+    # With filters of one place this is a matrix product.
     y = x @ w[0, 0] if w.shape[0] == 1 else convolve(x, w)
     return y + layer["b"] if "b" in layer else y
 
 
 def in_patches(x: Maps, side: int) -> Maps:
-    """Return the squares of pixels that do not overlap as places, their pixels as channels."""
+    """Return squares of pixels that do not overlap as places, with their pixels as channels."""
     n, height, width, channels = x.shape
     squares = x.reshape(n, height // side, side, width // side, side, channels)
     return squares.swapaxes(2, 3).reshape(n, height // side, width // side, side**2 * channels)
@@ -123,6 +123,6 @@ def in_patches(x: Maps, side: int) -> Maps:
 
 def max_pooled(x: Maps) -> Maps:
     """Return the maximum of each square of 2 × 2."""
-    # By slices, whose derivatives are quicker than those of a maximum over axes.
+    # With slices, because their derivatives are quicker than those of a maximum over axes.
     rows = jnp.maximum(x[:, 0::2], x[:, 1::2])
     return jnp.maximum(rows[:, :, 0::2], rows[:, :, 1::2])

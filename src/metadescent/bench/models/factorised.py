@@ -1,4 +1,4 @@
-"""Entries of a matrix from a row's features and a column's: y_ij ≈ u_i · v_j, perhaps + a_i + b_j.
+"""Entries of a matrix from features of rows and columns: y_ij ≈ u_i · v_j, perhaps + a_i + b_j.
 
 Y. Koren, R. Bell and C. Volinsky, "Matrix factorization techniques for recommender systems", 2009.
 """
@@ -11,14 +11,14 @@ from metadescent.bench.models.supervised import Network
 
 
 class Factorised(Network):
-    """The entries at given places; most rows of θ have no part in a minibatch's gradient."""
+    """The entries at given places; most rows of θ are not in a minibatch's gradient."""
 
     shape: tuple[int, int]
     rank: int
     has_biases: bool = False
 
     def plan(self) -> Plan:
-        # So that u · v begins with the variance 0.01.
+        # With this, u · v begins with the variance 0.01.
         std = (0.1 / self.rank**0.5) ** 0.5
         rows, columns = self.shape
         factors = {

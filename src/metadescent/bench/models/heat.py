@@ -1,4 +1,4 @@
-"""The heat equation u_t = κ u_xx on 0 < x, t < 1 by a network that is to satisfy it.
+"""The heat equation u_t = κ u_xx on 0 < x, t < 1, solved by a network.
 
     u(x, 0) = sin πx + ½ sin 3πx,    u(0, t) = u(1, t) = 0
 
@@ -20,9 +20,9 @@ Column = Float[Array, " points"]
 
 
 class HeatEquation(Model):
-    """The mean squared residual inside, plus the mean squared errors at the start and the ends.
+    """The mean squared residual inside, plus the mean squared errors at the start and both ends.
 
-    An example is a point (x, t) inside; x is a place at the start too, and t a time at both ends.
+    An example is a point (x, t) inside; its x is also used at the start, and its t at both ends.
     """
 
     network: Network

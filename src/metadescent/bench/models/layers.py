@@ -1,7 +1,7 @@
-"""Layers that networks are put together of, and how their θ₀ is drawn.
+"""Layers of networks, and how their θ₀ is drawn.
 
-A network states its plan of θ₀: arrays, and leaves `ToDraw`, all of which are drawn at once. One
-draw a leaf would be as random, and takes many times as long to compile.
+A network states its plan of θ₀: arrays, and leaves `ToDraw`, which are drawn all at once. One draw
+for each leaf would be just as random, but takes many times as long to compile.
 """
 
 import math
@@ -17,7 +17,7 @@ Layer = dict[str, Float[Array, "..."]]
 Plan = PyTree[Any]
 Norm = Literal["none", "layer", "batch"]
 
-# Of layer and batch normalization, as in PyTorch.
+# The ε of layer and batch normalization, as in PyTorch.
 EPSILON = 1e-5
 RECTIFIERS = {"relu", "elu", "gelu", "silu"}
 
@@ -64,7 +64,7 @@ def small(*shape: int) -> ToDraw:
 
 
 def start_for(activation: str) -> Start:
-    """Return how the weights before an activation begin: He's where half of it is cut off."""
+    """Return how the weights before an activation begin: He's if half of the inputs is cut off."""
     return he if activation in RECTIFIERS else glorot
 
 
@@ -79,7 +79,7 @@ def apply_affine(layer: Layer, x: Float[Array, "... inputs"]) -> Float[Array, ".
 
 
 def norm_parameters(norm: Norm, features: int) -> Layer:
-    """Return the scale and the shift of a normalization, or nothing."""
+    """Return the scale and the shift of a normalization, empty if there is none."""
     if norm == "none":
         return {}
     return {"scale": jnp.ones(features), "shift": jnp.zeros(features)}
@@ -88,9 +88,9 @@ def norm_parameters(norm: Norm, features: int) -> Layer:
 def normalize(
     norm: Norm, layer: Layer, x: Float[Array, "batch ... features"]
 ) -> Float[Array, "batch ... features"]:
-    """Return x with mean 0 and variance 1, scaled and shifted: a place each, or a feature each.
+    """Return x with mean 0 and variance 1, scaled and shifted; by place or by feature.
 
-    Batch normalization has the means of the examples at hand, in a measurement as in training.
+    Batch normalization uses the means of the given examples, in measurements as in training.
     """
     if norm == "none":
         return x
@@ -101,7 +101,7 @@ def normalize(
 
 
 def drop_out(x: Float[Array, "..."], rate: float, key: PRNGKeyArray | None) -> Float[Array, "..."]:
-    """Return x, of which in training a share is 0 and the rest that much larger."""
+    """Return x; in training a share of it is set to 0, and the rest is scaled up accordingly."""
     if key is None or not rate:
         return x
     kept = jax.random.bernoulli(key, 1 - rate, x.shape)

@@ -1,7 +1,7 @@
-"""Hunters and prey:  x' = x (α − β y),  y' = y (δ x − γ).  θ is log (α, β, δ, γ).
+"""Predators and prey:  x' = x (α − β y),  y' = y (δ x − γ).  θ is log (α, β, δ, γ).
 
 In u = log x and v = log y:  u' = α − β e^v,  v' = δ e^u − γ, which keeps populations positive. The
-equations are solved by Runge and Kutta's method of order 4.
+equations are solved by the Runge-Kutta method of order 4.
 """
 
 import jax
@@ -16,7 +16,7 @@ Rates = Float[Array, " 4"]
 
 
 class LotkaVolterra(Network):
-    """log x and log y at each of some times, from where they begin."""
+    """log x and log y at each of several times, given their start."""
 
     times: int
     interval: float
@@ -45,7 +45,7 @@ def _slope(theta: Rates, z: Populations) -> Populations:
 
 
 def _runge_kutta(theta: Rates, z: Populations, interval: float) -> Populations:
-    """Return z one interval later, to order 4."""
+    """Return z after one interval, to order 4."""
     first = _slope(theta, z)
     second = _slope(theta, z + interval / 2 * first)
     third = _slope(theta, z + interval / 2 * second)

@@ -10,7 +10,7 @@ from metadescent.bench.models.supervised import Network
 
 
 class NGram(Network):
-    """What the last letters say of the next one: embeddings side by side, and a hidden layer.
+    """Predicts the next letter from the last few: embeddings side by side, and a hidden layer.
 
     Y. Bengio, R. Ducharme, P. Vincent and C. Jauvin, "A neural probabilistic language model", 2003.
     """

@@ -1,6 +1,6 @@
 """The noisy quadratic:  f(θ) = ½ mean over c of Σ_i h_i (θ_i − c_i)²,  c ~ N(θ*, s² / h_i).
 
-Where curvature is high gradients are noisy too, their covariance being s² h_i. J. Martens and R.
+Where curvature is high, gradients are noisy too: their covariance is s² h_i. J. Martens and R.
 Grosse; G. Zhang et al., "Which algorithmic choices matter at which batch sizes?", 2019.
 """
 
@@ -19,7 +19,7 @@ class NoisyQuadratic(Model):
     dimension: int
 
     def init(self, key: PRNGKeyArray) -> Vector:
-        """Draw θ₀ ~ N(0, 0.1²), so that different keys begin at different places."""
+        """Draw θ₀ ~ N(0, 0.1²), so that each key begins at another point."""
         return 0.1 * jax.random.normal(key, (self.dimension,))
 
     def loss(

@@ -1,4 +1,4 @@
-"""Perceptrons of several layers, and linear maps in a row."""
+"""Perceptrons with several layers, and products of linear maps."""
 
 from itertools import pairwise
 
@@ -21,7 +21,7 @@ from metadescent.bench.models.supervised import Network
 
 
 class MLP(Network):
-    """x ← dropout(activation(norm(x w + b))), layer by layer, and x w + b at last.
+    """x ← dropout(activation(norm(x w + b))), layer by layer, and x w + b at the end.
 
     The weights are He's before rectifiers, else Glorot's; the biases are 0.
     """
@@ -50,7 +50,7 @@ class MLP(Network):
 
 
 class DeepLinear(Network):
-    """W₁ W₂ … x: f has saddles, though what it can represent is linear. Glorot's weights.
+    """W₁ W₂ … x: f has saddles, although the map is linear. The weights are Glorot's.
 
     A. Saxe, J. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in
     deep linear neural networks", 2014.

@@ -49,7 +49,7 @@ def recur(kind: CellKind, cell: Layer, x: Sequence) -> Sequence:
         state = _CELLS[kind](state, a, cell["u"])
         return state, state[0]
 
-    # Several times in one turn of the loop took longer, and far longer to compile.
+    # Several times in one turn of the loop were slower, and far slower to compile.
     _, h = jax.lax.scan(step, begin, drive)
     return h.swapaxes(0, 1)
 
@@ -102,7 +102,7 @@ class RowReader(Network):
 
 
 class LetterReader(Network):
-    """A cell that reads text letter by letter, and at each says which the next may be."""
+    """A cell that reads text letter by letter, and predicts the next one at each."""
 
     kind: CellKind
     letters: int

@@ -19,7 +19,7 @@ Outputs = Float[Array, "batch ..."]
 
 
 class Network(eqx.Module):
-    """What maps inputs to outputs, given θ. It has no arrays."""
+    """A map from inputs to outputs, given θ. It has no arrays."""
 
     @abstractmethod
     def plan(self) -> Plan:
@@ -27,11 +27,11 @@ class Network(eqx.Module):
 
     @abstractmethod
     def apply(self, theta: Theta, x: Any, key: PRNGKeyArray | None) -> Outputs:
-        """Return the outputs for a batch of inputs; the key draws dropout, None stands for none."""
+        """Return the outputs for a batch of inputs; the key draws dropout, None is without."""
 
 
 class Supervised(Model):
-    """The mean of an objective over pairs of an input and what should come of it."""
+    """The mean of an objective over pairs of an input and its target."""
 
     network: Network
     objective: Objective
@@ -45,7 +45,7 @@ class Supervised(Model):
 
 
 class FromPixels(Network):
-    """A network whose inputs are bytes, 255 being white: it is given (x / 255 − mean) / std."""
+    """A network on bytes, in which 255 is white: its input is (x / 255 − mean) / std."""
 
     network: Network
     mean: float = 0.0
@@ -62,7 +62,7 @@ class FromPixels(Network):
 
 
 class Scaled(Model):
-    """A model whose loss is multiplied: the scale of f is something that no one can rely on."""
+    """A model whose loss is multiplied, because an optimizer must not rely on the scale of f."""
 
     model: Model
     factor: float
@@ -75,7 +75,7 @@ class Scaled(Model):
 
 
 def _softmax(logits: Outputs, labels: Integer[Array, "batch ..."]) -> Array:
-    """Return the mean cross-entropy, over places as well where there are several an example."""
+    """Return the mean cross-entropy, over places too if an example has several."""
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 

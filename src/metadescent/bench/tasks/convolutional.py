@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from metadescent.bench.models.layers import Norm
 
 MOST = 512
-"""Examples that a loss is measured on: a step on them is that much longer."""
+"""How many examples a loss is measured on; here a step on them takes longer."""
 
 
 def make_convolutional(
@@ -25,7 +25,7 @@ def make_convolutional(
     is_grey: bool = False,
     batch_size: int = 32,
 ) -> Split:
-    """Return the task of training a convolutional network to tell pictures apart."""
+    """Return the task of training a convolutional network to classify pictures."""
     from metadescent.bench.data.images import pooled_cifar10, pooled_mnist
     from metadescent.bench.fitting import split_of
     from metadescent.bench.models.convolutional import Convolutional

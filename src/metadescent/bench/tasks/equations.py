@@ -49,7 +49,7 @@ def make_matrix(data_dir: Path | None = None) -> Split:
 
 
 def make_likings(data_dir: Path | None = None) -> Split:
-    """Return the task of saying who likes what, from embeddings of people and things."""
+    """Return the task of predicting who likes what, from embeddings of people and things."""
     from metadescent.bench.data.synthetic import likings
     from metadescent.bench.fitting import split_drawn
     from metadescent.bench.models.factorised import Factorised
@@ -63,7 +63,7 @@ def make_likings(data_dir: Path | None = None) -> Split:
 
 
 def make_deep_linear(data_dir: Path | None = None) -> Split:
-    """Return the task of fitting a linear map by five matrices in a row."""
+    """Return the task of fitting a linear map by a product of five matrices."""
     from metadescent.bench.data.synthetic import mapped
     from metadescent.bench.fitting import split_drawn
     from metadescent.bench.models.perceptron import DeepLinear

@@ -16,7 +16,7 @@ def make_autoencoder(
     noise: float = 0.0,
     batch_size: int = 128,
 ) -> Split:
-    """Return the task of training an autoencoder, which may have to remove noise."""
+    """Return the task of training an autoencoder; with noise, it has to remove the noise."""
     from metadescent.bench.models.autoencoders import Autoencoder
     from metadescent.bench.models.perceptron import MLP
 
@@ -35,7 +35,7 @@ def make_variational(data_dir: Path | None = None) -> Split:
 
 
 def make_contrastive(data_dir: Path | None = None) -> Split:
-    """Return the task of telling two noisy views of a picture from those of others."""
+    """Return the task of matching two noisy views of a picture among views of others."""
     from metadescent.bench.models.contrastive import Contrastive
     from metadescent.bench.models.perceptron import MLP
 

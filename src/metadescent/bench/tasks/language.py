@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from metadescent.bench.models.supervised import Network
 
 TEXTS = ((0, 300_000), (1, 32_768))
-"""The seed and the length of the text that is trained on, and of that which is held out."""
+"""The seed and the length of the training text, and of the text that is held out."""
 TIMES, CONTEXT = 32, 8
 MOST = 256
-"""Windows that a loss is measured on."""
+"""How many windows a loss is measured on."""
 
 
 def make_letter_reader(
     data_dir: Path | None = None, *, kind: "CellKind", units: int, batch_size: int
 ) -> Split:
-    """Return the task of training a cell to foretell each next letter."""
+    """Return the task of training a cell to predict each next letter."""
     from metadescent.bench.data.language import ALPHABET
     from metadescent.bench.models.recurrent import LetterReader
 
@@ -29,7 +29,7 @@ def make_letter_reader(
 
 
 def make_letter_transformer(data_dir: Path | None = None) -> Split:
-    """Return the task of training two causal blocks of 32 features to foretell each next letter."""
+    """Return the task of training two causal blocks of 32 features to predict each next letter."""
     from metadescent.bench.data.language import ALPHABET
     from metadescent.bench.models.attention import LetterTransformer
 
@@ -38,7 +38,7 @@ def make_letter_transformer(data_dir: Path | None = None) -> Split:
 
 
 def make_n_gram(data_dir: Path | None = None) -> Split:
-    """Return the task of training a perceptron to foretell a letter from the eight before."""
+    """Return the task of training a perceptron to predict a letter from the eight before it."""
     from metadescent.bench.data.language import ALPHABET, corpus, windows_of
     from metadescent.bench.fitting import split_of
     from metadescent.bench.models.ngram import NGram
@@ -54,7 +54,7 @@ def make_n_gram(data_dir: Path | None = None) -> Split:
 
 
 def _on_text(network: "Network", batch_size: int) -> Split:
-    """Return the task of foretelling each letter of a window from those before it."""
+    """Return the task of predicting each letter of a window from those before it."""
     from metadescent.bench.data.language import corpus, windows_of
     from metadescent.bench.fitting import split_of
     from metadescent.bench.models.supervised import Supervised

@@ -25,7 +25,7 @@ def make_perceptron(
     batch_size: int = 128,
     scale: float = 1.0,
 ) -> Split:
-    """Return the task of training a perceptron to tell pictures apart."""
+    """Return the task of training a perceptron to classify pictures."""
     from metadescent.bench.data.images import pooled_cifar10, pooled_mnist, with_wrong_labels
     from metadescent.bench.fitting import split_of
     from metadescent.bench.models.perceptron import MLP
@@ -33,11 +33,11 @@ def make_perceptron(
 
     sets = pooled_mnist(side, data_dir) if data == "mnist" else pooled_cifar10(side, data_dir)
     images, labels = sets.train
-    # Those that are held out are right.
+    # Only training labels are wrong; held-out labels are right.
     train = images, with_wrong_labels(labels, wrong_labels, classes=10)
     pixels = images[0].size
     network = MLP((pixels, *hidden, 10), activation, norm, dropout)
-    # MNIST's pixels from 0 to 1, as is usual, and CIFAR-10's about 0.
+    # MNIST's pixels go from 0 to 1, as is usual, and CIFAR-10's are centred at 0.
     mean, std = (0.0, 1.0) if data == "mnist" else (0.47, 0.25)
     model = Supervised(FromPixels(network, mean, std), objective)
     return split_of(model if scale == 1 else Scaled(model, scale), train, sets.held_out, batch_size)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from metadescent.bench.models.supervised import Network
 
 MOST = 512
-"""Examples that a loss is measured on."""
+"""How many examples a loss is measured on."""
 
 
 def make_row_reader(
@@ -26,7 +26,7 @@ def make_row_reader(
 def make_patch_reader(
     data_dir: Path | None = None, *, kind: Literal["transformer", "mixer"], batch_size: int
 ) -> Split:
-    """Return the task of training blocks on the 16 patches of 7 × 7 of a picture."""
+    """Return the task of training blocks on the 16 patches of 7 × 7 pixels of a picture."""
     from metadescent.bench.models.attention import PatchReader
 
     return _on_mnist(PatchReader(kind, 28, 7, 32, 2), 28, data_dir, batch_size)

@@ -1,4 +1,4 @@
-"""Tables of records: three that scikit-learn carries, and some that are drawn."""
+"""Tables of records: three that come with scikit-learn, and some that are drawn."""
 
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ def make_table(
     activation: str = "relu",
     batch_size: int,
 ) -> Split:
-    """Return the task of training a perceptron on a table that scikit-learn carries."""
+    """Return the task of training a perceptron on a table that comes with scikit-learn."""
     from metadescent.bench.data import tables
     from metadescent.bench.fitting import split_of
     from metadescent.bench.models.perceptron import MLP
@@ -40,7 +40,7 @@ def make_linear(
     freedom: float | None = None,
     batch_size: int = 64,
 ) -> Split:
-    """Return the task of least squares on inputs that depend on each other."""
+    """Return the task of least squares on correlated inputs."""
     from metadescent.bench.data.synthetic import linear
     from metadescent.bench.fitting import split_drawn
     from metadescent.bench.models.perceptron import MLP
@@ -52,7 +52,7 @@ def make_linear(
 
 
 def make_logistic(data_dir: Path | None = None) -> Split:
-    """Return the task of logistic regression on inputs that depend on each other."""
+    """Return the task of logistic regression on correlated inputs."""
     from metadescent.bench.data.synthetic import labelled
     from metadescent.bench.fitting import split_drawn
     from metadescent.bench.models.perceptron import MLP
