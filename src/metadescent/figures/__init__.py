@@ -1,4 +1,4 @@
-"""Figures: learning curves, sweeps, updates and runs drawn; the paper's in `figures.paper`.
+"""Figures of learning curves, sweeps, updates and runs; the paper's are in `figures.paper`.
 
 Matplotlib is imported when a figure is drawn.
 """

@@ -1,4 +1,4 @@
-"""What all figures are drawn with: lettered panels in rows over one legend, and loss axes.
+"""The layout of all figures: lettered panels in rows over one legend, and loss axes.
 
 Nothing touches pyplot's state: a figure is a value, and `output` writes it.
 """
@@ -28,11 +28,11 @@ def arrange(
     height: float = 2.25,
     letters: bool = True,
 ) -> "matplotlib.figure.Figure":
-    """Draw panels in rows of `columns`, each row so many inches high, over a legend they share.
+    """Draw panels in rows of `columns` over a shared legend; a row is `height` inches high.
 
-    Several have letters, (a), (b), …, unless their titles are their names.
+    If there are several, they have letters, (a), (b), …, unless their titles are their names.
     """
-    # Here and below, as Matplotlib takes long to import and most commands draw nothing.
+    # Imported late, here and below, as Matplotlib is slow to import and most commands do not draw.
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -40,7 +40,7 @@ def arrange(
     with matplotlib.rc_context(STYLE):
         figure = Figure(layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()
-        # By label, so that a curve of several panels stands in the legend once.
+        # By label, so that a curve in several panels has one entry in the legend.
         entries: dict[str, Any] = {}
         for k, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
             draw(axes, panel)
@@ -48,7 +48,7 @@ def arrange(
                 _letter(axes, k)
             handles, labels = axes.get_legend_handles_labels()
             entries |= dict(zip(labels, handles, strict=True))
-        # The marks after the curves.
+        # The marks come after the curves.
         entries = dict(sorted(entries.items(), key=lambda entry: entry[0].startswith(DIVERGED)))
         for axes in grid[len(panels) :]:
             axes.remove()
@@ -64,7 +64,7 @@ def arrange(
             handlelength=3.2,
             columnspacing=1.6,
         )
-        # Laid out once and for all; a second pass at another resolution would move things a little.
+        # The layout is computed once; at another resolution things would move a little.
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
     return figure
@@ -79,12 +79,12 @@ def _letter(axes: "matplotlib.axes.Axes", k: int) -> None:
 
 def _legend_columns(labels: Sequence[str], width: float) -> int:
     """Return the largest number of columns, filled one after the other, that fit a width."""
-    # Matplotlib fills a legend column by column, the first ones with one entry more.
+    # Matplotlib fills a legend column by column; the first columns may have one entry more.
     for columns in range(min(len(labels), 6), 1, -1):
         size, longer = divmod(len(labels), columns)
         starts = [k * size + min(k, longer) for k in range(columns + 1)]
         longest = [max(map(len, labels[begin:end])) for begin, end in itertools.pairwise(starts)]
-        # Inches: a line and its gaps, and the average letter at 8 points.
+        # In inches: a line and its gaps, and the width of an average letter at 8 points.
         if sum(0.6 + 0.06 * letters for letters in longest) < width:
             return columns
     return 1
@@ -97,7 +97,7 @@ def _positive(values: Float[np.ndarray, " steps"]) -> Float[np.ndarray, " steps"
 def scale_losses(axes: "matplotlib.axes.Axes", intervals: Iterable[Sequence[np.ndarray]]) -> None:
     """Fit the loss axis to means and their upper bounds, with ticks at round numbers.
 
-    It is logarithmic, but where a mean is below zero.
+    It is logarithmic, unless a mean is below zero.
     """
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -108,7 +108,7 @@ def scale_losses(axes: "matplotlib.axes.Axes", intervals: Iterable[Sequence[np.n
         axes.set_ylim(float(bounds.min()) - margin, float(bounds.max()) + margin)
         return
     axes.set_yscale("log")
-    # A lower bound near zero would stretch the axis over decades with nothing in them.
+    # A lower bound near zero would stretch the axis over empty decades.
     shown = [
         _positive(values)
         for mean, low, high in intervals
@@ -133,13 +133,13 @@ def _ticks(low: float, high: float) -> Float[np.ndarray, " ticks"]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = max(1, math.ceil((last - first) / 6))
     ticks = np.asarray([low, high])
-    # The coarsest set that gives three ticks.
+    # The coarsest set with at least three ticks.
     for mantissas in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)):
         candidates = [m * 10.0**k for k in range(first, last + 1, every) for m in mantissas]
         ticks = np.asarray([tick for tick in candidates if low <= tick <= high])
         if len(ticks) >= 3:
             return ticks
-    # Less than a quarter of a decade: as on a linear axis.
+    # For less than a quarter of a decade, ticks are those of a linear axis.
     ticks = np.asarray(MaxNLocator(4).tick_values(low, high))
     return ticks[(low <= ticks) & (ticks <= high)]
 

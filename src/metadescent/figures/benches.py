@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 ROW, AROUND = 0.16, 0.7
-"""Inches a task, and above and below all of them."""
+"""The height in inches of a task, and of the space above and below all of them."""
 NEVER = 0.1
-"""Where what never gets there is drawn: left of all that does."""
+"""The place for what never reaches the loss: left of all that does."""
 MARKS = (("#D55E00", "o"), ("#56B4E9", "s"), ("#009E73", "D"), ("#CC79A7", "^"), ("#000000", "v"))
 
 
 class SpeedUps(NamedTuple):
-    """What a panel shows: of each optimizer the speed-up on each task, 0 where it is never."""
+    """The contents of a panel: each optimizer's speed-up on each task, 0 for never."""
 
     title: str
     by_optimizer: Mapping[str, Mapping[str, float]]

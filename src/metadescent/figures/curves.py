@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class Panel(NamedTuple):
-    """What one panel of learning curves shows.
+    """The contents of a panel of learning curves.
 
     `curves` maps names to curves; those without a rate are the learned optimizers'. Only steps from
-    `first_step` on are drawn; a curve's first value is that of step `every`, the next that of as
-    many steps later: f(θ_1), f(θ_2), … where that is 1. `labels` says how a name is written, where
-    it should not stand as it is.
+    `first_step` on are drawn. A curve has a value every `every` steps, the first one at step
+    `every`: f(θ_1), f(θ_2), … if that is 1. `labels` has the names for the legend that differ from
+    those of the curves.
     """
 
     curves: Mapping[str, Curve]
@@ -43,7 +43,7 @@ class Panel(NamedTuple):
     x_label: str = "Step"
 
     def label(self, name: str) -> str:
-        """Return how a name is written in the legend."""
+        """Return the label of a curve in the legend."""
         return label_of(name, self.labels)
 
 
@@ -80,27 +80,27 @@ def draw_curves(panels: Sequence[Panel], *, columns: int = 2) -> "matplotlib.fig
 def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str] = ()) -> None:
     """Draw mean learning curves with their 95 % intervals on axes of your own, without a legend.
 
-    The loss axis is logarithmic, but where a mean is below zero. Values that it cannot show (not
+    The loss axis is logarithmic, unless a mean is below zero. Values that it cannot show (not
     finite, or not positive) are left out, and an interval that reaches beyond it is shaded up to
-    its edge. Where a curve diverges and others do not, the axis is fitted to the others, and a
-    cross at its last finite loss, or at the edge, ends the curve. Of more than 1000 steps, means
-    of as many at a time are drawn as the label of the axis says.
+    its edge. If some curves diverge, the axis is fitted to the others, and such a curve ends with a
+    cross at its last finite loss, or at the edge. With more than 1000 steps, each point is the mean
+    of several steps, as the label of the axis says.
 
     Arguments:
         axes: where to draw.
         panel: what to draw.
-        learned: labels of learned optimizers in the order of their styles. Panels that are given
-            the same ones draw an optimizer alike, whoever else they show.
+        learned: labels of learned optimizers in the order of their styles. In panels with the same
+            labels an optimizer looks the same, whatever else is drawn.
     """
     from matplotlib.ticker import MaxNLocator
 
-    # Styles of learned optimizers go by their place among those of all panels.
+    # The style of a learned optimizer depends on its place among those of all panels.
     in_order = styles_of(dict.fromkeys(learned, True))
     styles = styles_of({name: curve.rate is None for name, curve in panel.curves.items()})
     for name, curve in panel.curves.items():
         if curve.rate is None:
             styles[name] = in_order.get(panel.label(name), styles[name])
-    first = math.ceil(panel.first_step / panel.every)  # the first value that is drawn, from one
+    first = math.ceil(panel.first_step / panel.every)  # the first value drawn, from one on
     last = max([first, *(len(curve.mean) for curve in panel.curves.values())])
     block = blocks_of(last - first + 1)
     shown = {
@@ -111,12 +111,12 @@ def draw_panel(axes: "matplotlib.axes.Axes", panel: Panel, learned: Sequence[str
         )
         for name, curve in panel.curves.items()
     }
-    # A baseline that diverged must not squeeze the others into a corner.
+    # A baseline that diverged must not compress the curves of the others.
     start = start_of([curve.mean for curve in panel.curves.values()])
     gone = {name for name, curve in panel.curves.items() if diverged(curve.mean, start)}
     within = [values for name, (_, values) in shown.items() if name not in gone]
     if within:
-        # They are seen to leave it.
+        # The axis has room for the first losses of curves that diverge.
         firsts = [shown[name][1][0][:1] for name in gone]
         within += [(mean,) * 3 for mean in firsts if (mean <= ceiling(start)).all()]
     scale_losses(axes, within or [values for _, values in shown.values()])

@@ -1,4 +1,4 @@
-"""Pictures one after the other in one file: GIF, WebP, or MP4 where the program ffmpeg is."""
+"""Films: pictures in one GIF or WebP file, or in an MP4 file if the program ffmpeg is there."""
 
 import io
 import math
@@ -15,12 +15,12 @@ from metadescent._errors import UserError
 from metadescent._files import write_atomically
 
 FILMS = (".gif", ".webp", ".mp4")
-_MILLISECONDS, _HELD = 80, 2000  # of each frame, and of the last
+_MILLISECONDS, _HELD = 80, 2000  # for each frame, and for the last
 _SAMPLE = 1 << 17
 
 
 def check_film(path: Path) -> None:
-    """Raise a UserError where nothing writes such a film."""
+    """Raise a UserError if nothing can write such a film."""
     if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         raise UserError(
             f"{path} takes the program ffmpeg, which is not on the PATH; let the film end in .gif "
@@ -29,7 +29,7 @@ def check_film(path: Path) -> None:
 
 
 def write_film(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]]) -> None:
-    """Write a film, atomically, in the format of the ending; it stays on its last frame a while."""
+    """Write a film, atomically, in the format of its suffix; the last frame stays for a while."""
     from PIL import Image
 
     if path.suffix.lower() == ".mp4":
@@ -38,7 +38,7 @@ def write_film(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]]
     images = [Image.fromarray(frame) for frame in frames]
     options = {"quality": 90}
     if path.suffix.lower() == ".gif":
-        # The same 256 colours throughout, so that nothing flickers, of a sample of all frames.
+        # All frames have the same 256 colours, so that nothing flickers; they are from a sample.
         every = math.isqrt(len(frames) * frames[0].size // _SAMPLE) + 1
         sample = np.concatenate([frame[::every, ::every].reshape(1, -1, 3) for frame in frames], 1)
         colours = Image.fromarray(sample).quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1)
@@ -59,7 +59,7 @@ def write_film(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]]
 
 
 def _mp4(path: Path, frames: Sequence[UInt8[np.ndarray, "height width 3"]]) -> bytes:
-    """Return H.264, of even sides as most players ask for."""
+    """Return H.264 with even sides, which most players need."""
     height, width, _ = frames[0].shape
     held = [frames[-1]] * (_HELD // _MILLISECONDS - 1)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Curves and their bands as they are drawn: within the axis, thinned where long, with an end."""
+"""Curves and their bands in a drawing: clipped to the axis, thinned if long, with an end."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     import matplotlib.axes
 
 Interval = Sequence[Float[np.ndarray, "_"]]
-"""A mean, and the low and high end of its interval."""
+"""A mean, and the lower and upper ends of its interval."""
 
 POINTS = 250
-"""A curve is thinned to about so many points…"""
+"""The number of points, roughly, to which a curve is thinned…"""
 LONG = 1000
-"""… if it has more steps than this, which is more than a printed column can tell apart."""
+"""… if it has more steps than this; a printed column cannot show more."""
 DIVERGED = "diverged"
-"""What the label of the mark begins with."""
+"""The first word of the label of the mark."""
 
 
 def blocks_of(length: int) -> int:
-    """Return how many steps a point of a drawn curve is the mean of."""
+    """Return how many steps are averaged for one point of a drawn curve."""
     return 1 if length <= LONG else -(-length // POINTS)
 
 
 def thinned(x: np.ndarray, shown: Interval, size: int) -> tuple[np.ndarray, Interval]:
-    """Return means over blocks of `size` steps, each at its last; the first step stands alone.
+    """Return means over blocks of `size` steps, each at its last step; the first step is alone.
 
-    Means of intervals are never narrower than the mean's own. The last finite step ends a block, so
-    that a curve that diverges is drawn up to there, and a block that has a NaN is a gap.
+    Means of intervals are never narrower than the mean's own interval. The last finite step ends a
+    block, so that a curve that diverges is drawn up to there. A block with a NaN is a gap.
     """
     if size == 1 or len(x) < 2:
         return x, shown
@@ -44,7 +44,7 @@ def thinned(x: np.ndarray, shown: Interval, size: int) -> tuple[np.ndarray, Inte
 
 
 def last_finite(mean: np.ndarray) -> int:
-    """Return where a curve is finite for the last time, -1 if it never is."""
+    """Return the place of a curve's last finite value, -1 if there is none."""
     return int(np.flatnonzero(np.isfinite(mean))[-1]) if np.isfinite(mean).any() else -1
 
 
@@ -59,7 +59,7 @@ def ceiling(start: float) -> float:
 
 
 def start_of(means: Iterable[np.ndarray]) -> float:
-    """Return the median first loss, so that one that blows up at once is not the measure."""
+    """Return the median first loss, so that a curve that blows up at once does not distort it."""
     firsts = sorted(float(mean[0]) for mean in means if np.isfinite(mean[0]))
     return firsts[(len(firsts) - 1) // 2] if firsts else np.inf
 
@@ -67,12 +67,12 @@ def start_of(means: Iterable[np.ndarray]) -> float:
 def draw_line(
     axes: "matplotlib.axes.Axes", x: np.ndarray, shown: Interval, label: str, style: Mapping
 ) -> None:
-    """Draw means and the band of their intervals, which ends where the axis does.
+    """Draw means and the band of their intervals, which is clipped to the axis.
 
-    The axis has been scaled to losses before, as what it can show depends on that.
+    The axis has to be scaled to losses before, because what it can show depends on that.
     """
     mean, low, high = shown
-    # What is not there stays NaN: a missing end leaves a gap, one beyond the axis is at its edge.
+    # NaN stays NaN, so that a missing end leaves a gap; an end beyond the axis is at its edge.
     low, high = (np.clip(values, *axes.get_ylim()) for values in (low, high))
     axes.fill_between(x, low, high, color=style["color"], alpha=0.16, linewidth=0, zorder=1.5)
     axes.plot(x, drawable(axes, mean), label=label, **style)
@@ -85,7 +85,7 @@ def drawable(axes: "matplotlib.axes.Axes", values: np.ndarray) -> np.ndarray:
 
 
 def mark(axes: "matplotlib.axes.Axes", x: float, y: float, color: Any, means: str = "") -> None:
-    """Mark where a curve diverged, at the edge if that is beyond; the legend says what it means."""
+    """Mark where a curve diverged, at the edge if beyond it; the legend says what it means."""
     low, high = axes.get_ylim()
     cross: dict[str, Any] = {
         "linestyle": "",
@@ -95,5 +95,5 @@ def mark(axes: "matplotlib.axes.Axes", x: float, y: float, color: Any, means: st
     }
     y = high if np.isnan(y) else min(max(y, low), high)
     axes.plot([x], [y], color=color, zorder=4.0, clip_on=False, **cross)
-    # Of no curve's colour, as it stands for all.
+    # It has no curve's colour, because it stands for all.
     axes.plot([], [], color="0.35", label=f"{DIVERGED}{means}", **cross)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def figure_paths(path: Path) -> list[Path]:
     """Return the files of a figure: `path`.svg and `path`.png, or the stream that `path` is.
 
-    Where `path` ends in one of the two, that is not kept; run-0.5 has an ending of its own.
+    A suffix .svg or .png of `path` is replaced; other suffixes, as in run-0.5, stay.
     """
     if is_stream(path):
         return [path]
@@ -34,14 +34,14 @@ def save_figure(
     """Write a figure as `path`.svg and, at 200 dpi, `path`.png; return the two paths.
 
     Arguments:
-        figure: what was drawn; it stays as it is.
-        path: of the two files, without their endings.
+        figure: the figure, which is not changed.
+        path: of the two files, without their suffixes.
         style: "light" is dark ink on white; "dark" is light ink on a dark ground; "transparent" and
             "transparent-dark" are the same inks without a ground, for pages that have one.
 
-    A `path` that ends in .svg or .png stands for both, too. A pipe is given the .png if its name
-    ends so, and else the .svg. Files are written whole or not at all, and the same figure always
-    gives the same bytes.
+    A `path` with the suffix .svg or .png stands for both, too. A pipe is given the .png if its name
+    has this suffix, and the .svg otherwise. Files are written whole or not at all, and the same
+    figure always gives the same bytes.
 
     Raises:
         UserError: if a file cannot be written, or there is no such style.
@@ -64,14 +64,14 @@ def save_figure(
 def render(
     figure: "matplotlib.figure.Figure", suffix: str, dpi: int = 200, style: Style = "light"
 ) -> bytes:
-    """Return a figure as the content of a ".svg" or ".png" file, always the same for the same."""
+    """Return a figure as the bytes of a ".svg" or ".png" file, the same bytes each time."""
     import matplotlib
 
-    # Without a date, and with ids that are not drawn by chance.
+    # There is no date, and ids are not drawn at random.
     options: dict[str, Any] = {"metadata": {"Date": None}} if suffix == ".svg" else {"dpi": dpi}
     content, ink = io.BytesIO(), dark(figure) if "dark" in style else nullcontext()
     with matplotlib.rc_context({"svg.hashsalt": "metadescent"}), ink:
-        # Matplotlib would write another ground than the figure's own.
+        # Otherwise Matplotlib would write another ground than the figure's own.
         options |= {"transparent": True} if "transparent" in style else {"facecolor": "auto"}
         figure.savefig(content, format=suffix[1:], **options)
     return content.getvalue()

@@ -1,4 +1,4 @@
-"""Appendix B's pictures of any optimizers on any problem, from one trajectory of the first."""
+"""Appendix B's pictures for any optimizers on any problem, along a trajectory of the first."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,12 +27,12 @@ from metadescent.problems.base import Problem
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Steps at which an update is drawn as a function of the gradient, as in the paper.
+# The number of steps at which an update is drawn as a function of the gradient, as in the paper.
 FUNCTION_STEPS = 32
 
 
 class Pictures(NamedTuple):
-    """What one trajectory shows of some coordinates; a picture is drawn when it is asked for."""
+    """One trajectory, for some coordinates; a picture is drawn when it is asked for."""
 
     seen: Histories
     coordinates: list[int]
@@ -68,12 +68,12 @@ def pictures_of(
 ) -> Pictures:
     """Trace a trajectory of the first optimizer, and what the others would have proposed there.
 
-    `count` coordinates are looked at, which `seed` draws among those with a gradient.
+    `count` coordinates are drawn by `seed` among those with a gradient.
     """
     where = scene(problem, key)
     seen = histories(optimizers, where, num_steps=num_steps)
     first = min(FUNCTION_STEPS, num_steps)
-    # By chance, so that what is shown is not what was looked for.
+    # At random, so that what is shown was not selected.
     chosen = draw_coordinates(seen.gradients, count, seed)
     values = around(seen.gradients[:first, chosen])
     curves = functions(optimizers, where, chosen, values, num_steps=first)

@@ -1,7 +1,7 @@
 """Pictures of proposed updates, as in appendix B: histories, and functions of the gradient.
 
-As in every figure, learned optimizers are solid and hand-designed ones dashed. The first optimizer
-is the one whose trajectory it is.
+As in every figure, learned optimizers are solid and hand-designed ones dashed. The trajectory is
+that of the first optimizer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import matplotlib.axes
     import matplotlib.figure
 
-# How far, in units of the first optimizer's largest update, a panel makes room for the others.
+# A panel has room for so many times the first optimizer's largest update.
 STRETCH = 3.0
 
 
@@ -36,7 +36,7 @@ class FunctionPanel(NamedTuple):
 
     gradients: Float[np.ndarray, " points"]
     updates: Mapping[str, Float[np.ndarray, " points"]]
-    actual: Mapping[str, tuple[float, float]]  # the gradient that was seen, the update at it
+    actual: Mapping[str, tuple[float, float]]  # the gradient that occurred, and the update at it
     learned: Sequence[str]
     title: str | None = None
     labels: Mapping[str, str] = {}
@@ -60,7 +60,7 @@ def function_panels(
     curves: Mapping[str, Float[np.ndarray, "steps points"]],
     learned: Sequence[str],
 ) -> list[FunctionPanel]:
-    """Return a panel for each step of one coordinate, whose updates `curves` has by optimizer."""
+    """Return a panel for each step of one coordinate; `curves` has its updates by optimizer."""
     curves = {name: np.asarray(curve) for name, curve in curves.items()}
     at = np.asarray(seen.gradients[:, coordinate])
     updates = {name: np.asarray(g[:, coordinate]) for name, g in seen.updates.items()}
@@ -87,7 +87,7 @@ def draw_functions(
     """Draw updates as functions of the gradient, step by step (figures 11 to 13)."""
     columns = min(columns, len(panels))
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
-    # Updates become small as a run goes on, so each row has a scale of its own.
+    # Updates become small during a run, so each row has a scale of its own.
     limits = {id(panel): _limit(row) for row in rows for panel in row}
 
     def draw(axes: "matplotlib.axes.Axes", panel: FunctionPanel) -> None:
@@ -115,7 +115,7 @@ def _draw_function(axes: "matplotlib.axes.Axes", panel: FunctionPanel) -> None:
         style = {**styles[name], "linewidth": 0.7 * styles[name]["linewidth"]}
         label = label_of(name, panel.labels)
         axes.plot(panel.gradients, _finite(updates), label=label, **style)
-        # The dot is what happened.
+        # The dot is the gradient and the update that occurred.
         axes.plot(*panel.actual[name], ".", color=style["color"], markersize=4.0, zorder=4.0)
     axes.set_xlim(panel.gradients[0], panel.gradients[-1])
     axes.locator_params(nbins=3)
@@ -126,7 +126,7 @@ def _draw_function(axes: "matplotlib.axes.Axes", panel: FunctionPanel) -> None:
 
 
 def _limit(panels: Sequence[FunctionPanel]) -> float:
-    """Return how far up and down the axes of one row go."""
+    """Return the limit of the axes of one row, up and down."""
     largest: dict[str, float] = {}
     for panel in panels:
         for name, updates in panel.updates.items():
@@ -135,7 +135,7 @@ def _limit(panels: Sequence[FunctionPanel]) -> float:
                 largest[name] = max(largest.get(name, 0.0), float(np.nanmax(seen)))
     if not largest:
         return 1.0
-    # All of the first optimizer's curves are in view, and as much of the others as fits.
+    # The first optimizer's curves are fully visible, and the others' as far as there is room.
     first = largest.get(next(iter(panels[0].updates)), 0.0) or max(largest.values())
     return 1.1 * max(min(value, STRETCH * first) for value in largest.values()) or 1.0
 

@@ -1,4 +1,4 @@
-"""Pictures of a meta-training run, epoch by epoch: what it logged."""
+"""Pictures of the log of a meta-training run, epoch by epoch."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class LogPanel(NamedTuple):
-    """What one panel shows: numbers of the log by name, and how the axis and the names read."""
+    """The contents of a panel: numbers of the log by name, the label of the axis, and names."""
 
     metrics: Sequence[Mapping[str, Any]]
     labels: Mapping[str, str]
@@ -51,7 +51,7 @@ def _draw(axes: "matplotlib.axes.Axes", panel: LogPanel) -> None:
         if not any(name in line for line in panel.metrics):
             continue
         shown.append(values)
-        # A line through one point shows nothing.
+        # A line through a single point is invisible.
         mark = "." if len(epochs) == 1 else None
         axes.plot(epochs, values, color=color, linestyle=dashes, label=literal(label), marker=mark)
     if panel.level is not None:
@@ -59,7 +59,7 @@ def _draw(axes: "matplotlib.axes.Axes", panel: LogPanel) -> None:
         axes.axhline(panel.level, label=literal(panel.level_label), **style)
         shown.append(np.asarray([panel.level]))
     values = np.concatenate(shown)
-    # A norm may be zero, and a loss below it.
+    # A logarithmic axis cannot show a norm of zero or a loss below it.
     if (values[np.isfinite(values)] > 0).all():
         axes.set_yscale("log")
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)

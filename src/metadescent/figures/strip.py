@@ -1,4 +1,4 @@
-"""Pictures side by side with words under each, pixel by pixel and not as a figure's inches."""
+"""Pictures side by side with text below each, in pixels and not in a figure's inches."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,21 +9,21 @@ from jaxtyping import UInt8
 Pixels = UInt8[np.ndarray, "height width 3"]
 
 _GAP = 8
-_SIDE, _WIDTH = 512, 2200  # the most pixels of a picture's longer side, and of a row
+_SIDE, _WIDTH = 512, 2200  # the most pixels of a picture's longer side, and of a row's width
 _LETTERS = 28
 
 
 class Labelled(NamedTuple):
-    """A picture, and the lines under it."""
+    """A picture, and the lines of text below it."""
 
     picture: Pixels
     lines: Sequence[str]
 
 
 def draw_strip(pictures: Sequence[Labelled]) -> Pixels:
-    """Return the pictures in a row, or in more where one would be too wide, on white.
+    """Return the pictures on white, in one row or, if that is too wide, in several.
 
-    None is larger than the first.
+    No picture is larger than the first.
     """
     from matplotlib.font_manager import findfont
     from PIL import Image, ImageDraw, ImageFont
@@ -34,7 +34,7 @@ def draw_strip(pictures: Sequence[Labelled]) -> Pixels:
         image.thumbnail(shown[0].size, Image.Resampling.LANCZOS)
     width, height = shown[0].size
     size = max(11, height // 20)
-    # Matplotlib brings it along, with the letters of most alphabets.
+    # Matplotlib comes with this font, which has the letters of most alphabets.
     font = ImageFont.truetype(findfont("DejaVu Sans"), size)
     texts = ["\n".join(map(_short, lines)) for _, lines in pictures]
     draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
@@ -44,7 +44,7 @@ def draw_strip(pictures: Sequence[Labelled]) -> Pixels:
     below = height + 2 * _GAP + round(max(box[3] for box in boxes))
     columns = max(1, min(len(shown), (_WIDTH - _GAP) // cell))
     rows = -(-len(shown) // columns)
-    columns = -(-len(shown) // rows)  # rows as equal as can be
+    columns = -(-len(shown) // rows)  # rows of nearly equal length
     strip = Image.new("RGB", (columns * cell + _GAP, rows * below + _GAP), "white")
     draw = ImageDraw.Draw(strip)
     for index, (image, text) in enumerate(zip(shown, texts, strict=True)):
@@ -57,6 +57,6 @@ def draw_strip(pictures: Sequence[Labelled]) -> Pixels:
 
 
 def _short(line: str) -> str:
-    """Return a line without its middle, where it is long: the path of a file."""
+    """Return a line without its middle if it is long, such as the path of a file."""
     half = _LETTERS // 2
     return line if len(line) <= _LETTERS else f"{line[: half - 1]}…{line[-half:]}"

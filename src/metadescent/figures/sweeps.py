@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Trend(NamedTuple):
-    """How an optimizer did at each size of a sweep: the mean and its 95 % interval."""
+    """An optimizer's results at each size of a sweep: the mean and its 95 % interval."""
 
     mean: Float[np.ndarray, " sizes"]
     low: Float[np.ndarray, " sizes"]
@@ -25,9 +25,9 @@ class Trend(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """What one panel of a sweep shows: trends by name over sizes, which increase.
+    """The contents of a panel: trends by name, over sizes in increasing order.
 
-    A dashed line stands at the size `vertical`, and a thin one lies at the level `horizontal`.
+    A dashed vertical line is drawn at the size `vertical`, a thin one at the level `horizontal`.
     """
 
     sizes: Sequence[float]
@@ -55,7 +55,7 @@ def draw_sweeps(panels: Sequence[Sweep]) -> "matplotlib.figure.Figure":
         >>> figure.axes[0].get_xlabel()
         'Hidden units'
     """
-    # All panels have the loss axis that fits every trend and level.
+    # All panels share a loss axis, which fits every trend and level.
     shown = [trend[:3] for panel in panels for trend in panel.trends.values()]
     levels = [np.asarray([p.horizontal]) for p in panels if p.horizontal is not None]
     shown += [(level,) * 3 for level in levels]
@@ -78,7 +78,7 @@ def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
         axes.axhline(panel.horizontal, **reference)
     styles = styles_of({name: trend.learned for name, trend in panel.trends.items()})
     for name, trend in panel.trends.items():
-        # A marker at every size, also where the style has one in ten.
+        # Every size has a marker, even if the style has one in ten.
         style = {"marker": ".", "markersize": 4.0, **styles[name], "markevery": 1}
         label = label_of(name, panel.labels)
         draw_line(axes, np.asarray(panel.sizes), trend[:3], label, style)
@@ -86,7 +86,7 @@ def _draw_sweep(axes: "matplotlib.axes.Axes", panel: Sweep) -> None:
             mark(axes, float(size), np.nan, style["color"])
     axes.set_xscale("log")
     axes.set_xlim(panel.sizes[0] / 1.2, panel.sizes[-1] * 1.2)
-    # Of many sizes the labels would run into one another.
+    # With many sizes the labels would overlap.
     if len(panel.sizes) <= 8:
         axes.xaxis.set_major_locator(FixedLocator(list(panel.sizes)))
     axes.xaxis.set_minor_locator(NullLocator())

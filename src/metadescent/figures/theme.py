@@ -1,4 +1,4 @@
-"""A figure for dark pages: the same artists in other colours, while it is written."""
+"""Figures for dark pages: the same artists in other colours, while a file is written."""
 
 import colorsys
 from collections.abc import Callable, Iterator
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 GROUND = (0.09, 0.10, 0.12)
-"""What stands for white."""
+"""The colour that replaces white."""
 LEAST = 0.25
 """The least luminance of a line on it: seven times the contrast of the ground itself."""
 
 
 @contextmanager
 def dark(figure: "matplotlib.figure.Figure") -> Iterator[None]:
-    """Give a figure light ink on a dark ground within the block; pictures stay as they are."""
-    # Figures and axes pass on the colours of their patch; a marker may have those of its line, so
-    # all are read before any is changed.
+    """Give a figure light ink on a dark ground within the block; pictures do not change."""
+    # Figures and axes pass on the colours of their patch, and a marker may have those of its line.
+    # Therefore all colours are read before any is changed.
     pairs = [
         (getattr(artist, f"get_{name}")(), getattr(artist, f"set_{name}"))
         for artist in figure.findobj(lambda artist: not hasattr(artist, "patch"))
@@ -36,7 +36,7 @@ def _exchange(color: Any, put: Callable[[Any], Any], undo: ExitStack) -> None:
     from matplotlib.colors import to_rgba_array
 
     before = to_rgba_array(color)
-    # None, which an artist without a fill has, is no colour.
+    # An artist without a fill has None, which is not a colour.
     if len(before):
         after = [on_dark(*rgba) for rgba in before.tolist()]
         put(after[0] if len(after) == 1 else after)
@@ -44,7 +44,7 @@ def _exchange(color: Any, put: Callable[[Any], Any], undo: ExitStack) -> None:
 
 
 def on_dark(red: float, green: float, blue: float, alpha: float = 1.0) -> tuple[float, ...]:
-    """Return a colour for the dark ground: greys turned round, others lighter where too dark."""
+    """Return a colour for the dark ground: greys are inverted, dark colours made lighter."""
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     if saturation < 0.1:
         return (*(g + (1 - lightness) * (0.93 - g) for g in GROUND), alpha)
@@ -56,6 +56,6 @@ def on_dark(red: float, green: float, blue: float, alpha: float = 1.0) -> tuple[
 
 
 def luminance(rgb: tuple[float, ...]) -> float:
-    """Return the relative luminance of a colour, as the Web's rules of contrast have it."""
+    """Return the relative luminance of a colour, by the Web's rules on contrast."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb[:3]]
     return sum(c * share for c, share in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))

@@ -44,9 +44,9 @@ def resident() -> int:
 
 
 def available(held: int, root: Path = Path("/")) -> int | float:
-    """Return how much a process that holds `held` may hold in all, infinite if nothing limits it.
+    """Return how much a process that holds `held` may hold in all, infinite if nothing is known.
 
-    It is the least of two: what it holds plus what is free, and the limits of its control groups.
+    It is the least of what it holds plus what is free, and of the limits of its control groups.
     `root` is where /proc and /sys are.
     """
     limits = list(_group_limits(root))

@@ -1,10 +1,10 @@
 """What figures 10 to 13 share: whose updates they show, and beside which hand-designed ones.
 
-The paper's are those of the LSTM that was trained on neural art. The zoo's optimizer for neural art
-sees whole pictures, so its update is not a function of one coordinate's gradient; the figures show
-the LSTM that was trained on MNIST instead, on MNIST. SGD and Adam have the rates that are best on
-the same problem for the horizon that the LSTM was trained for. The LSTM as it begins is a third
-follower, and no rival. Which coordinates are shown is left to chance, among those that have a
+The paper's updates are those of the LSTM that was trained on neural art. The zoo's optimizer for
+neural art sees whole pictures, so its update is not a function of one coordinate's gradient.
+Therefore the figures show the LSTM that was trained on MNIST, on MNIST. SGD and Adam have the rates
+that are best on the same problem for the LSTM's horizon. The LSTM as it begins is a third follower,
+and not a rival. The coordinates that are shown are drawn at random, among those that have a
 gradient at every step. Every trajectory is a run, on a problem of its own.
 """
 
@@ -39,7 +39,7 @@ SUBJECT = "mnist-lstm"
 
 
 class Setup(NamedTuple):
-    """The LSTM, whose trajectories `key` draws, and its followers, on a problem."""
+    """The LSTM, whose trajectories `key` draws, its followers, and a problem."""
 
     problem_name: str
     problem: Problem
@@ -50,7 +50,7 @@ class Setup(NamedTuple):
     key: PRNGKeyArray
 
     def to_json(self, record: Record) -> dict[str, Any]:
-        """Return what was compared on what, and means over the trajectories."""
+        """Return the setting of the comparison, and means over the trajectories."""
         means = {
             quantity: {name: mean_run(record, quantity, name)[0] for name in by_name}
             for quantity, by_name in record.values.items()
@@ -64,7 +64,7 @@ class Setup(NamedTuple):
 
     @property
     def keys(self) -> list[PRNGKeyArray]:
-        """Return the keys of all trajectories."""
+        """Return the key of each trajectory."""
         return list(jax.random.split(self.key, self.seeds.report))
 
 
@@ -75,7 +75,7 @@ class UpdatesExperiment(Experiment):
     units = len(FOLLOWERS) + 1
 
     def run(self, context: Context) -> Reproduction:
-        """Tune the followers and look at what all of them propose."""
+        """Tune the followers, and compare the updates that all of them propose."""
         return self.show(set_up(context), context)
 
     @abstractmethod
@@ -96,7 +96,7 @@ def set_up(context: Context) -> Setup:
         FOLLOWERS, problem, tune_key, *sizes, context.cache, context.progress, searched
     )
     rates = {name: search.rate for name, search in tuned.items()}
-    # The first leads.
+    # The first optimizer leads.
     optimizers: dict[str, AnyOptimizer] = {LEARNED: context.learned[SUBJECT]}
     optimizers |= {BEGUN: context.begun[SUBJECT]}
     optimizers |= {name: BASELINES[name].at(rate) for name, rate in rates.items()}
@@ -104,7 +104,7 @@ def set_up(context: Context) -> Setup:
 
 
 def record_by(steps: int, values: Mapping[str, Mapping[str, list[float]]]) -> dict[str, Record]:
-    """Return the record of what trajectories came to, by quantity and optimizer."""
+    """Return the record of the trajectories' values, by quantity and optimizer."""
     arrays = {
         quantity: {name: rounded(np.asarray(runs)) for name, runs in by_name.items()}
         for quantity, by_name in values.items()
@@ -113,6 +113,6 @@ def record_by(steps: int, values: Mapping[str, Mapping[str, list[float]]]) -> di
 
 
 def live(gradients: np.ndarray) -> np.ndarray:
-    """Return which coordinates have a gradient at every step; all of them if none has."""
+    """Return the coordinates that have a gradient at every step; all of them if none has."""
     always = (gradients != 0).all(0)
     return always if always.any() else np.ones_like(always)

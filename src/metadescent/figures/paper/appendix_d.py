@@ -8,13 +8,13 @@ The paper describes LSTM+GAC, NTM-BFGS and NTM-L-BFGS and gives no figures, so t
     logistic        logistic regression on all the 8×8 digits, by the optimizers of rotated-10
     mnist           the MLP of section 3.2, whose 15,910 coordinates NTM-BFGS refuses
 
-*Broyden* is NTM-BFGS on secants before any training, written by hand: where the learned rule ends
-lower, training made the difference. L-BFGS is charged for every gradient that its line search
-takes, and is left out of the claims on first-order baselines.
+*Broyden* is NTM-BFGS on secants, written by hand and untrained: if the learned rule ends lower,
+training made the difference. For L-BFGS every gradient of its line search counts. It is left out of
+the claims on first-order baselines.
 
-The claims are ours, judged by the loss after the last step, as f is exact: one of the three has at
-most a tenth of the LSTM's, and of each first-order baseline's, on rotated quadratics, and at most
-three tenths of the LSTM's on Gaussian ones.
+The claims are ours. As f is exact, they are judged by the loss after the last step. On rotated
+quadratics one of the three has at most a tenth of the LSTM's loss, and of each first-order
+baseline's. On Gaussian quadratics one has at most three tenths of the LSTM's.
 """
 
 from functools import partial
@@ -31,7 +31,7 @@ BROYDEN = "broyden"
 
 
 def broyden(gamma: float) -> NTMBFGS:
-    """Return Broyden's second method: NTM-BFGS on secants whose LSTM has no say; M_0 = γ I."""
+    """Return Broyden's second method: NTM-BFGS on secants without its LSTM's part; M_0 = γ I."""
     key = jax.random.key(0)
     return NTMBFGS((1,), 0, 16.0, 0.0, writes=1, gamma=gamma, secants=1.0, key=key)
 
@@ -56,7 +56,7 @@ def _setting(
         seeds,
         title,
         label,
-        # Minibatches make neither a line search nor Broyden's method any good.
+        # With minibatches neither a line search nor Broyden's method works.
         (*STANDARD, "lbfgs") if exact else STANDARD,
         tuple(beside),
         by_hand={BROYDEN: partial(broyden, gamma)} if exact else {},

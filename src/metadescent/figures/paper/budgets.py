@@ -1,4 +1,4 @@
-"""Budgets: how many problems, and how many of the paper's steps, an experiment may take."""
+"""Budgets: how many problems, and how many of the paper's steps, an experiment takes."""
 
 from typing import Literal, NamedTuple
 
@@ -14,47 +14,47 @@ Kind = Literal[
     "huge_pictures",
     "vast_pictures",
 ]
-"""What f is; a budget has its own numbers for each."""
+"""Kinds of f; a budget has numbers for each."""
 
 
 class Seeds(NamedTuple):
-    """Fresh problems that results are averaged over, and those, if any, that rates are tuned on."""
+    """The numbers of fresh problems for results, and for tuning rates, if rates are tuned."""
 
     report: int
     tune: int
 
 
 class Budget(NamedTuple):
-    """Seeds for each kind of f, and the part of the paper's number of steps that is run."""
+    """Seeds for each kind of f, and the share of the paper's steps that is run."""
 
     functions: Seeds  # small and in closed form
     networks: Seeds
-    sweeps: Seeds  # many networks, some of them large
+    sweeps: Seeds  # many networks, some of which are large
     convolutions: Seeds
     pictures: Seeds  # neural art
-    large_pictures: Seeds  # a gradient takes some times as long,
+    large_pictures: Seeds  # a gradient takes several times as long,
     huge_pictures: Seeds  # a dozen times,
     vast_pictures: Seeds  # some dozen times
     horizon: float = 1.0
     judged: bool = True
 
     def seeds(self, kind: Kind) -> Seeds:
-        """Return the seeds for one kind of f."""
+        """Return the seeds for a kind of f."""
         return getattr(self, kind)
 
     def steps(self, of: int) -> int:
-        """Return how many of the paper's steps to run."""
-        # An even number, as some panels show the second half of their steps.
+        """Return how many steps to run, given the paper's number."""
+        # An even number, because some panels show the second half of their steps.
         return max(2, 2 * round(of * self.horizon / 2))
 
 
-# smoke: to see that everything runs, with nothing tuned, so it tells nothing of the paper; cpu:
-# minutes; paper: narrow intervals.
+# smoke shows that everything runs; nothing is tuned, so it says nothing about the paper. cpu takes
+# minutes. paper has narrow intervals.
 BUDGETS = {
     "smoke": Budget(*[Seeds(2, 0)] * 6, *[Seeds(1, 0)] * 2, horizon=0.04, judged=False),
     "cpu": Budget(
-        # Baselines are tuned on more functions than they report on: a rate that makes one function
-        # in a thousand diverge must be seen to do so before it is chosen.
+        # Baselines are tuned on more functions than they report on, so that no rate is chosen that
+        # makes one function in a thousand diverge.
         functions=Seeds(1024, 4096),
         networks=Seeds(64, 32),
         sweeps=Seeds(32, 16),
@@ -78,5 +78,5 @@ BUDGETS = {
 
 
 def budget_of(name: str) -> Budget:
-    """Return the budget of a name, or raise a UserError where there is none."""
+    """Return the budget of a name; raise a UserError if there is none."""
     return look_up(name, BUDGETS, "budget")

@@ -1,10 +1,10 @@
-"""Claims: criteria turned into pairs of runs, and these into verdicts.
+"""Claims: criteria are turned into pairs of runs, and pairs into verdicts.
 
-A pair says that what one optimizer came to is below (or above) a margin times what another came to,
-on the same problems. A claim is alternatives, each a list of pairs that all have to hold; nearly
-all claims have one. Only records are looked at, so that the JSON of a figure is enough to judge
-again. Where the optimizer that is judged blew up on some problem, or anything is not finite,
-nothing holds; problems on which another one blew up are left out.
+A pair says that the values of one optimizer are below (or above) a margin times those of another,
+on the same problems. A claim has alternatives, nearly always one. Each is a list of pairs, which
+all have to hold. Only records are used, so that a figure's JSON is enough to judge again. If the
+optimizer that is judged blew up on a problem, or a number is not finite, nothing holds. Problems on
+which the other optimizer blew up are left out.
 """
 
 import itertools
@@ -24,7 +24,7 @@ Records = Mapping[str, Record]
 
 
 class Value(NamedTuple):
-    """What an optimizer came to in a panel, run by run; in units of what another did, if `over`."""
+    """An optimizer's values in a panel, run by run; divided by those of `over`, if there is one."""
 
     panel: str
     quantity: str
@@ -33,9 +33,9 @@ class Value(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Says that `mine` is less than `margin` times `other`, or more; or of a constant 1, if None.
+    """Says that `mine` is less (or more) than `margin` times `other`, which is 1 if None.
 
-    `by` is "mean" for what problems are in the mean, or "run" for every single one.
+    `by` is "mean" if the means over problems are compared, or "run" if every single run is.
     """
 
     mine: Value
@@ -46,7 +46,7 @@ class Pair(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Whether a pair holds, and what decided: two means, and their ratio with its interval."""
+    """Whether a pair holds, and what decides: two means, and their ratio with its interval."""
 
     holds: bool
     measured: float
@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
     high: float
 
     def slack(self, pair: Pair) -> float:
-        """Return how close to the margin it comes on the side where it holds; from 1 on, beyond."""
+        """Return how close the ratio comes to the margin; from 1 on, it is beyond the margin."""
         near, far = (self.ratio, self.ratio) if pair.by == "run" else (self.high, self.low)
         if pair.less:
             return math.inf if math.isnan(near) else near / pair.margin
@@ -64,9 +64,9 @@ class Outcome(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What the paper says of a figure, and the numbers that decide whether it holds.
+    """A claim about a figure, and the numbers that decide whether it holds.
 
-    Of several pairs they are those of the one that comes closest to failing.
+    With several pairs, the numbers are those of the pair that comes closest to failing.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Claim(NamedTuple):
     section: str  # of the paper
     measured: float
     reference: float
-    against: str  # whose the reference is
+    against: str  # what the reference is
     ratio: float
     low: float
     high: float
@@ -84,7 +84,7 @@ class Claim(NamedTuple):
     alternatives: Sequence[Sequence[Pair]] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the claim as JSON has it: everything that it takes to judge again."""
+        """Return the claim for JSON, with everything that is needed to judge it again."""
         numbers = ("measured", "reference", "ratio", "low", "high")
         return self._asdict() | {
             **{name: _finite(getattr(self, name)) for name in numbers},
@@ -114,7 +114,7 @@ def quantities_of(criterion: Criterion) -> tuple[str, ...]:
 
 
 def outcome_of_pair(pair: Pair, records: Records, level: float = LEVEL) -> Outcome:
-    """Return whether a pair holds, by the column that decides where there are many."""
+    """Return whether a pair holds; with many columns, the numbers are those of the deciding one."""
     runs = _runs(pair, records)
     if runs is None:
         return NOTHING
@@ -123,7 +123,7 @@ def outcome_of_pair(pair: Pair, records: Records, level: float = LEVEL) -> Outco
         return _by_run(mine, other, pair)
     low, high = difference(mine, other, pair.margin, level)
     certain = high < 0 if pair.less else low > 0
-    # Nothing is a multiple of a loss below zero.
+    # A multiple of a loss below zero has no meaning.
     above = pair.margin == 1.0 or bool((np.minimum(mine.mean(0), other.mean(0)) >= 0).all())
     numbers = np.stack([mine.mean(0), other.mean(0), *ratio_of_means(mine, other, level)], 1)
     columns = [Outcome(above and bool(np.all(certain)), *map(float, row)) for row in numbers]
@@ -131,7 +131,7 @@ def outcome_of_pair(pair: Pair, records: Records, level: float = LEVEL) -> Outco
 
 
 def alternatives_of(criterion: Criterion, records: Records) -> list[list[Pair]]:
-    """Return the pairs that a criterion asks for; one of the lists has to hold as a whole."""
+    """Return a criterion's pairs, in alternatives; all pairs of one of them have to hold."""
     mine, others, margin = criterion.mine, criterion.others, criterion.margin
     match criterion.kind:
         case "equivalent":
@@ -153,7 +153,7 @@ def alternatives_of(criterion: Criterion, records: Records) -> list[list[Pair]]:
 
 
 def _pairs(criterion: Criterion, name: str, records: Records) -> Iterator[Pair]:
-    """Yield one optimizer's pairs, panel by panel, with each of the others."""
+    """Yield the pairs of one optimizer with each of the others, panel by panel."""
     less, by = criterion.kind in ("below each", "all below"), "mean"
     if criterion.kind in ("all below", "all at least"):
         by = "run"
@@ -166,14 +166,14 @@ def _pairs(criterion: Criterion, name: str, records: Records) -> Iterator[Pair]:
 
 
 def _others(criterion: Criterion, who: str, record: Record) -> Iterator[str]:
-    """Yield whom an optimizer is compared with in a panel."""
+    """Yield the optimizers that an optimizer is compared with in a panel."""
     for other in criterion.others:
         if (other,) == BASELINES:
             yield from record.rivals
         elif (other,) == BEGUN:
             yield as_begun(who)
         elif (other,) == ONE or other in record.values[criterion.quantity]:
-            # Not every panel has every baseline, and one that diverged is no rival.
+            # Not every panel has every baseline, and a baseline that diverged is not a rival.
             yield from () if record.diverged(other) else (other,)
 
 
@@ -182,7 +182,7 @@ def _value(criterion: Criterion, panel: str, name: str) -> Value:
 
 
 def _lead(criterion: Criterion, panel: str, record: Record) -> Value | None:
-    """Return the leader's runs in units of those of the baseline whose mean is least."""
+    """Return the leader's runs divided by those of the baseline with the lowest mean."""
     means = {name: mean_run(record, criterion.quantity, name)[0] for name in record.rivals}
     finite = {name: mean for name, mean in means.items() if math.isfinite(mean)}
     if not finite:
@@ -191,13 +191,13 @@ def _lead(criterion: Criterion, panel: str, record: Record) -> Value | None:
 
 
 def _judged(criterion: Criterion, records: Records) -> Claim:
-    """Return a claim as it is by itself, whatever it is given."""
+    """Return a claim judged by itself, without the claims that it is given."""
     alternatives = alternatives_of(criterion, records)
     level = 1 - (1 - LEVEL) / max(len(alternatives), 1)
     holds, decided = False, []
     for pairs in alternatives:
         outcomes = [(outcome_of_pair(pair, records, level), pair) for pair in pairs]
-        # Of nothing to compare with, nothing holds.
+        # Without anything to compare with, a claim does not hold.
         holds |= bool(outcomes) and all(outcome.holds for outcome, _ in outcomes)
         decided += [max(outcomes, key=lambda both: both[0].slack(both[1]))] if outcomes else []
     nothing = NOTHING, None
@@ -221,7 +221,7 @@ def _judged(criterion: Criterion, records: Records) -> Claim:
 
 
 def _by_run(mine: np.ndarray, other: np.ndarray, pair: Pair) -> Outcome:
-    """Judge every run by itself; the numbers are those of the one that is furthest on."""
+    """Judge every run by itself; the numbers are those of the run with the most extreme ratio."""
     with np.errstate(invalid="ignore"):
         holds = mine < pair.margin * other if pair.less else mine >= pair.margin * other
     ratios = (mine / other).ravel()
@@ -231,7 +231,7 @@ def _by_run(mine: np.ndarray, other: np.ndarray, pair: Pair) -> Outcome:
 
 
 def _runs(pair: Pair, records: Records) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return what both came to on the problems that count; None where they say nothing."""
+    """Return both optimizers' values on the problems that count; None if there are none."""
     if records[pair.mine.panel].blown_up.get(pair.mine.name):
         return None
     mine = _of(pair.mine, records)

@@ -1,7 +1,7 @@
 """An experiment: what reproduces a figure of the paper. One `reproduce` runs any of them.
 
-A learned optimizer is taken by name from `load`, so no experiment knows whether it is pretrained or
-has just been meta-trained. A claim is measured, never assumed: it may fail.
+A learned optimizer is taken by name from `load`, so an experiment does not know whether it is
+pretrained or has just been meta-trained. A claim is measured, never assumed: it may fail.
 """
 
 import math
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     import matplotlib.figure
 
 Load = Callable[[str], LearnedOptimizer]
-"""Returns the optimizer of a name, such as "mnist-lstm": pretrained, or meta-trained anew."""
+"""Returns the optimizer of a name such as "mnist-lstm": pretrained, or newly meta-trained."""
 
 Panels = Mapping[str, Comparison]
 
 
 class Context(NamedTuple):
-    """What an experiment runs with: optimizers by name, how much, on which data.
+    """The inputs of an experiment: optimizers by name, the budget, and the data.
 
-    `begun` has the learned ones as they begin, by the same names: the controls.
+    `begun` has the learned optimizers as they begin, by the same names; they are the controls.
     """
 
     learned: Mapping[str, LearnedOptimizer]
@@ -53,11 +53,11 @@ class Reproduction(NamedTuple):
     records: Mapping[str, Record]
     claims: list[Claim]
     plot: "Callable[[], matplotlib.figure.Figure]"  # Matplotlib is imported when it is called
-    measured: Mapping[str, Any] = {}  # what is behind a figure of no learning curves
-    made: Mapping[str, Any] = {}  # how: budget, seed, digest of the criteria, minutes, hardware
+    measured: Mapping[str, Any] = {}  # the numbers behind a figure without learning curves
+    made: Mapping[str, Any] = {}  # budget, seed, digest of the criteria, minutes, hardware
 
     def to_json(self) -> dict[str, Any]:
-        """Return the schema of `metadescent reproduce --json`."""
+        """Return the content of `metadescent reproduce --json`."""
         panels = self.panels.items()
         return {
             "figure": self.figure,
@@ -70,7 +70,7 @@ class Reproduction(NamedTuple):
 
 
 def _short(value: Any) -> Any:
-    """Return what JSON is made of with six digits of each number."""
+    """Return a value for JSON with six digits of each number."""
     match value:
         case dict():
             return {name: _short(item) for name, item in value.items()}
@@ -83,7 +83,7 @@ def _short(value: Any) -> Any:
 
 
 def _rates(tuned: Mapping[str, Tuned]) -> dict[str, Any]:
-    """Return what searches for rates came to; rates between the two of "level" are as good."""
+    """Return the results of searches for rates; rates between the two of "level" are as good."""
     return {
         name: {"rate": search.rate, "level": list(search.flat), "grid": search.grid}
         | {"final_losses": [x if math.isfinite(x) else None for x in search.final_losses]}
@@ -92,7 +92,7 @@ def _rates(tuned: Mapping[str, Tuned]) -> dict[str, Any]:
 
 
 class Experiment(ABC):
-    """What reproduces `figure` from learned `optimizers`; it reports progress `units` times."""
+    """Reproduces `figure` with learned `optimizers`; it reports progress `units` times."""
 
     figure: str
     optimizers: tuple[str, ...]
@@ -100,10 +100,10 @@ class Experiment(ABC):
 
     @abstractmethod
     def run(self, context: Context) -> Reproduction:
-        """Measure, and judge what is claimed of that."""
+        """Measure, and judge the claims about the measurements."""
 
     def searches(self, budget: Budget, seed: int) -> list[tuple[str, str, int, int]]:
-        """Return the searches for rates that `run` can share out: baseline, problem and sizes."""
+        """Return the searches for rates that can run in parallel: baseline, problem and sizes."""
         return []
 
 
@@ -121,12 +121,11 @@ def reproduce(
     """Run an experiment, and judge what the paper claims about its figure.
 
     `load` is asked once for each optimizer, and `begin` for the same rule before meta-training,
-    which stands beside it as a control and is not a baseline. `seed` draws the problems, and those
-    that baselines are tuned on. Where the budget is too small to judge claims, none of them holds
-    or fails: `holds` is None. `cache` is where tuned rates are kept. `progress` hears of
-    `experiment.units` things.
+    which is a control and not a baseline. `seed` draws the problems, and those that baselines are
+    tuned on. If the budget is too small to judge claims, `holds` is None for all of them. `cache`
+    is the folder of tuned rates. `progress` is called `experiment.units` times.
     """
-    effort = budget_of(budget)  # refused before anything is loaded
+    effort = budget_of(budget)  # raises an error before anything is loaded
     started = time.monotonic()
     learned = {name: load(name) for name in experiment.optimizers}
     begun = {name: begin(name) for name in experiment.optimizers}
@@ -145,6 +144,6 @@ def reproduce(
 
 
 def question(figure: str, budget: str, seed: int) -> dict[str, Any]:
-    """Return what tells a reproduction from others of the same figure."""
+    """Return what identifies a reproduction among others of the same figure."""
     criteria = digest_of(CRITERIA.get(figure, ()))
     return {"budget": budget, "seed": seed, "criteria": criteria}

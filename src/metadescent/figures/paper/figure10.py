@@ -61,14 +61,14 @@ EXPERIMENTS = [Figure10()]
 
 
 def _measure(setup: Setup) -> tuple[Histories, Mapping[str, Record]]:
-    """Return the histories of the first trajectory, and what all of them came to."""
+    """Return the histories of the first trajectory, and the measurements of all of them."""
     first: Histories | None = None
     values: defaultdict[str, defaultdict[str, list[float]]]
     values = defaultdict(lambda: defaultdict(list))
     for key in setup.keys:
         where = scene(setup.problem, key)
         seen = histories(setup.optimizers, where, num_steps=setup.num_steps)
-        first = first or seen  # is drawn; all of them are measured
+        first = first or seen  # only the first is drawn; all are measured
         columns = live(seen.gradients)
         for name, updates in seen.updates.items():
             g, slope = updates[:, columns], seen.gradients[:, columns]
@@ -77,7 +77,7 @@ def _measure(setup: Setup) -> tuple[Histories, Mapping[str, Record]]:
             values[TIME_SCALE][name].append(time_scale(g))
         values["tenth"][LEARNED].append(float(final_loss(seen.losses)))
         for name in (BEGUN, "sgd"):
-            # On a trajectory of its own, from the same θ₀ by the same minibatches.
+            # This rule has its own trajectory, from the same θ₀ and with the same minibatches.
             own = histories({name: setup.optimizers[name]}, where, num_steps=setup.num_steps)
             values["tenth"][name].append(float(final_loss(own.losses)))
     assert first is not None

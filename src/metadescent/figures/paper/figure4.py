@@ -11,8 +11,8 @@ What the paper shows, with the levels read off its plots (± 15 %):
 The text draws W and y from a Gaussian, but the levels of the left plot are those of the uniform
 entries of the authors' code. Panel "left" follows the text, "left-uniform" the code.
 
-To outperform "substantially" or "by a significant margin" is here to reach at most 0.8 times the
-loss of each baseline, as the plots show (.04 to .05, .25 to .33). Panels "decay" and "start" are
+To outperform "substantially" or "by a significant margin" is taken to mean at most 0.8 times the
+loss of each baseline, as in the plots (.04 to .05, .25 to .33). Panels "decay" and "start" are
 controls that are not drawn. They show what "roughly equivalent" depends on: RMSprop's decay, and
 the scale of θ₀, which the paper does not give. Baselines are tuned for the horizon that they are
 run for.

@@ -4,10 +4,10 @@
 "Generalization to different architectures") changes one thing each time, for 100 steps: 40 hidden
 units instead of 20, two hidden layers instead of one, ReLU instead of sigmoid.
 
-Panel "40-units-200" is not the paper's: it runs the optimizer for twice its horizon, too. Baselines
-are tuned for each panel's own problem and horizon. The LSTM outperforms them if its final loss is
-less than each baseline's, and generalizes no longer if it is more than that of one of them, though
-it is less than each with 40 sigmoid units.
+Panel "40-units-200" is ours: it runs the optimizer for twice its horizon, too. Baselines are tuned
+for each panel's own problem and horizon. The LSTM outperforms them if its final loss is less than
+each baseline's. It no longer generalizes if its loss is more than that of one of them, although it
+is less than each with 40 sigmoid units.
 """
 
 from metadescent.figures.paper.criteria import CRITERIA

@@ -1,7 +1,8 @@
 """Figure 6: final loss on MNIST as the number of hidden units and the number of layers vary.
 
-`mnist-lstm` trains networks of one to three hidden layers of 5 to 160 units, with sigmoids, for 100
-steps; the text does not say which the paper's own figure has. Baselines are tuned at every point.
+`mnist-lstm` trains networks with one to three hidden layers of 5 to 160 units, with sigmoids, for
+100 steps; the text does not say which networks the paper's figure has. Baselines are tuned at every
+point.
 
 The paper does not say how similar test problems must be. Its claim is therefore judged four times:
 within a factor of two of the units that the optimizer was meta-trained on, and over all units for
@@ -41,7 +42,7 @@ SETTINGS = {
 def _draw(panels: Panels) -> "matplotlib.figure.Figure":
     """Draw final loss against hidden units, for each number of layers."""
     records = {name: record_of(panel) for name, panel in panels.items()}
-    # As in the paper, lines show the network that the optimizer was meta-trained on, and its final
+    # As in the paper, lines mark the network that the optimizer was meta-trained on, and its final
     # loss there.
     trained_on = records[panel_name(1, TRAINED_ON)]
     level, *_ = mean_run(trained_on, "tenth", trained_on.learned[0])

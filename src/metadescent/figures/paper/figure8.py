@@ -1,18 +1,18 @@
 """Figure 8: neural art, against hand-designed optimizers.
 
 The LSTM was meta-trained on photographs of 64 × 64 pixels in the style of The Starry Night. It
-styles photographs that it was not trained on, beside baselines tuned for each panel: to the left in
-the training style at the training resolution, to the right in another at twice the resolution.
+styles other photographs, and is compared with baselines tuned for each panel: on the left in the
+training style at the training resolution, on the right in another style at twice the resolution.
 
-The paper's words do not say how much is enough; this is ours, on the same photographs:
+The paper does not say how much is enough; these margins are ours, on the same photographs:
 
     left     at most 0.95 times each baseline's final loss, and less than each baseline's loss at
              each step from 20 on
     right    no worse than each baseline: at most 1.05 times its final loss
 
-f draws no minibatch, so the final loss is that after the last step. L-BFGS is one of the baselines;
-the paper has none. `figure8` is about features of SqueezeNet,
-`figure8-vgg19` about those of VGG-19, with fewer photographs and an optimizer of its own.
+f draws no minibatch, so the final loss is that after the last step. L-BFGS is one of the baselines,
+unlike in the paper. `figure8` is about features of SqueezeNet, `figure8-vgg19` about those of
+VGG-19, with fewer photographs and an optimizer of its own.
 """
 
 from metadescent.figures.paper.criteria import CRITERIA

@@ -1,18 +1,18 @@
 """Figure 9 and appendix C: pictures that the LSTM styled, each between its content and its style.
 
-In the first row, as in figure 9, a test photograph in the training style and resolution, 64 × 64,
-and one in another style at 128 × 128; below a gallery as in appendix C. Test photographs are taken
-at equal distances from the test split, and were not chosen. A result is θ after 128 steps. Beside
-it stands what the same rule makes of the photograph as it begins.
+As in figure 9, the first row has a test photograph in the training style and resolution, 64 × 64,
+and one in another style at 128 × 128. Below is a gallery as in appendix C. Test photographs are
+taken at equal distances from the test split, and were not chosen. A result is θ after 128 steps.
+Next to it is the result of the same rule as it begins.
 
-The paper claims nothing in numbers here. What is judged is ours, over all pictures of a resolution:
+The paper makes no claims in numbers here. The criteria are ours, over all pictures of a resolution:
 
     finite      no pixel is NaN or infinite
-    borders     of the outermost rows and columns less than a twentieth of the values, in the mean
-                over pictures, are beyond black and white
-    style       L_style is less than a quarter of what it is for the photograph
-    content     L_content is below 1, which it is where the network sees nothing
-    training    f is less than where the rule as it begins ends, on the same pictures
+    borders     less than a twentieth of the values in the outermost rows and columns are beyond
+                black and white, in the mean over pictures
+    style       L_style is less than a quarter of that of the photograph
+    content     L_content is below 1, its value if the network sees nothing
+    training    f is less than that of the rule as it begins, on the same pictures
 """
 
 from collections.abc import Callable, Sequence
@@ -54,14 +54,14 @@ if TYPE_CHECKING:
 
 
 class Piece(NamedTuple):
-    """What is styled: a test photograph, by its place among the chosen, or an embedded one."""
+    """A picture to style: a test photograph, by its place among the chosen, or an embedded one."""
 
     content: int | str
     style: str
     size: int
 
 
-# Content and style of the pictures to the right.
+# Content and style of the gallery's pictures.
 GALLERY = (
     ("grace_hopper", "composition_vii"),
     ("china", "the_scream"),
@@ -83,7 +83,7 @@ TEST = sum(isinstance(piece.content, int) for piece in PIECES)
 
 
 class Painted(NamedTuple):
-    """θ after the last step, L_content, … there, and f."""
+    """θ after the last step, with L_content, … and f there."""
 
     theta: np.ndarray
     terms: Terms
@@ -91,7 +91,7 @@ class Painted(NamedTuple):
 
 
 class Triple(NamedTuple):
-    """A content, what became of it, a style; L_content, … of the content; the rule as it begins."""
+    """Content and style, L_content, … of the content; the results, trained and as it begins."""
 
     piece: Piece
     content: np.ndarray
@@ -116,11 +116,11 @@ class Gallery(Experiment):
         (name,) = self.optimizers
         rules = context.learned[name], context.begun[name]
         features = network(self.net, context.data_dir)
-        # All are read before the first is styled, so that a missing one is found out at once.
+        # All pictures are read before the first is styled, to notice at once if one is missing.
         pictures = [_pictures(piece, context.data_dir) for piece in PIECES]
         triples = []
         for number, (piece, (content, style)) in enumerate(zip(PIECES, pictures, strict=True)):
-            # Noise of its own for each picture.
+            # Each picture has noise of its own.
             key = jax.random.fold_in(jax.random.key(context.seed), number)
             triples.append(styled(rules, features, piece, content, style, key, num_steps))
             context.progress(f"{piece.content} in the style of {TITLES[piece.style]}")
@@ -137,7 +137,7 @@ def _pictures(piece: Piece, data_dir: str | Path | None) -> tuple[np.ndarray, np
     style = read_picture(style_path(piece.style, data_dir), piece.size)
     if isinstance(piece.content, str):
         return read_picture(content_path(piece.content), piece.size), style
-    # Every so many, so that they are spread over the split.
+    # At equal distances, so that they are spread over the split.
     photographs = load_content(None, piece.size, "test", data_dir)
     return photographs[piece.content * len(photographs) // TEST], style
 
@@ -151,9 +151,9 @@ def styled(
     key: jax.Array,
     num_steps: int,
 ) -> Triple:
-    """Return a photograph after so many steps, between content and style.
+    """Return a photograph after so many steps, with its content and style.
 
-    The rules are the trained one and the same as it begins.
+    The rules are the trained one, and the same rule as it begins.
     """
     problem = NeuralArt(features, content[None], style)
     f = eqx.filter_jit(NeuralArt.of)(problem, problem.contents[0])
@@ -169,15 +169,15 @@ def styled(
 
 
 def beyond(theta: np.ndarray) -> tuple[float, float]:
-    """Return the shares of values beyond black and white: of the border, and of the rest."""
-    out = ~(np.abs(theta) <= 1.0)  # NaN is beyond, too
+    """Return the shares of values beyond black and white, in the border and in the rest."""
+    out = ~(np.abs(theta) <= 1.0)  # NaN counts as beyond
     inside = out[1:-1, 1:-1]
     rest = out.size - inside.size
     return float((out.sum() - inside.sum()) / rest), float(inside.mean())
 
 
 def records_of(name: str, steps: int, triples: Sequence[Triple]) -> dict[str, Record]:
-    """Return what the pictures of each size came to, by the trained rule and as it begins."""
+    """Return the values of the pictures of each size, for the trained rule and as it begins."""
     records = {}
     for size in SIZES:
         chosen = [triple for triple in triples if triple.piece.size == size]
@@ -187,7 +187,7 @@ def records_of(name: str, steps: int, triples: Sequence[Triple]) -> dict[str, Re
         }
         of: dict[str, Callable[[Terms, Painted], Any]] = {
             FINITE: lambda _, result: float(np.isfinite(result.theta).mean()),
-            # Of a picture that is broken elsewhere the border is not worth looking at.
+            # If a picture is not finite, its border says nothing.
             AT_THE_BORDER: lambda _, result: (
                 beyond(result.theta)[0] if np.isfinite(result.theta).all() else np.nan
             ),
@@ -207,7 +207,7 @@ def records_of(name: str, steps: int, triples: Sequence[Triple]) -> dict[str, Re
 
 
 def _draw(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
-    """Draw the pictures, two rows side by side: content, as the rule begins, result, style."""
+    """Draw the pictures, two in a row: each with content, as the rule begins, result and style."""
 
     def draw(axes: "matplotlib.axes.Axes", panel: tuple[np.ndarray, str]) -> None:
         pixels, title = panel
@@ -240,5 +240,5 @@ def _to_json(triple: Triple) -> dict[str, Any]:
 
 
 def _finite(terms: Terms) -> dict[str, Any]:
-    """Return terms as JSON has them, which knows no NaN."""
+    """Return terms for JSON, which has no NaN."""
     return {n: value if np.isfinite(value) else None for n, value in terms._asdict().items()}

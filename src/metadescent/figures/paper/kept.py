@@ -1,8 +1,8 @@
-"""Searches for baselines' rates that are kept with an experiment, where they take longer than it.
+"""Searches for baselines' rates that come with an experiment, because they take longer than it.
 
-`searches/FIGURE.json` beside this file has, panel by panel and baseline by baseline, what `tune`
-returned and the losses of the best rate's first steps. These are its seal: they are run anew before
-the outcome is used, and where other losses come out the search is done again.
+`searches/FIGURE.json` in this folder has, for each panel and baseline, what `tune` returned and the
+losses of the best rate's first steps. These losses are a seal: the steps are run again before the
+outcome is used, and if the losses differ, the search is done again.
 
 `python tools/keep_searches.py FIGURE` writes the file.
 """
@@ -20,17 +20,17 @@ from metadescent.descent.tuning import Tuned
 from metadescent.problems.base import Problem
 
 FOLDER = Path(__file__).parent / "searches"
-# Few steps are compared, as rounding, which differs with the number of threads, grows from step to
-# step at the best rates, which are large.
+# Only few steps are compared, because rounding errors, which depend on the number of threads, grow
+# from step to step; the best rates are large.
 FIRST = 5
-# The relative difference that rounding may make; another minibatch makes a larger one.
+# The relative difference that rounding may make; another minibatch makes a larger difference.
 CLOSE = 0.002
 
 
 def kept_searches(
     path: Path, panel: str, problem: Problem, key: PRNGKeyArray, *, num_steps: int, num_seeds: int
 ) -> dict[str, Tuned]:
-    """Return the searches of a panel in a file that are what new ones would be, by baseline."""
+    """Return the searches of a panel, by baseline, of the same sizes and with a valid seal."""
     searches = {}
     for name, entry in _entries(path, panel).items():
         if (entry["num_steps"], entry["num_seeds"]) == (num_steps, num_seeds):
@@ -51,7 +51,7 @@ def seal(
 
 
 def is_kept(path: Path, panel: str, name: str, num_steps: int, num_seeds: int) -> bool:
-    """Tell whether a baseline's search of these sizes is kept; its seal is not tried."""
+    """Tell whether a baseline's search of these sizes is kept, without checking its seal."""
     entry = _entries(path, panel).get(name)
     return entry is not None and (entry["num_steps"], entry["num_seeds"]) == (num_steps, num_seeds)
 
@@ -59,7 +59,7 @@ def is_kept(path: Path, panel: str, name: str, num_steps: int, num_seeds: int) -
 def to_entry(
     name: str, tuned: Tuned, problem: Problem, key: PRNGKeyArray, num_steps: int, num_seeds: int
 ) -> dict[str, Any]:
-    """Return what the file has of one search."""
+    """Return the entry of a search in the file."""
     return {
         "num_steps": num_steps,
         "num_seeds": num_seeds,

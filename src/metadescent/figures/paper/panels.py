@@ -1,6 +1,6 @@
-"""Experiments that are panels of learning curves: learned optimizers beside tuned baselines.
+"""Experiments with panels of learning curves: learned optimizers and tuned baselines.
 
-Beside each learned one stands the same rule as it begins.
+Each learned optimizer has a control, the same rule as it begins.
 """
 
 import itertools
@@ -31,24 +31,24 @@ from metadescent.registry import make_problem
 if TYPE_CHECKING:
     import matplotlib.figure
 
-# Steps from one measurement on held-out data to the next.
+# The number of steps between measurements on held-out data.
 POINT = 20
 
 
 class Setting(NamedTuple):
-    """What a panel runs, how many of a budget's seeds it takes, and how it is headed."""
+    """The runs of a panel, how many of a budget's seeds it takes, and its title."""
 
     problem: str
-    optimizer: str  # empty where baselines are compared with each other
+    optimizer: str  # empty if baselines are compared with each other
     num_steps: int
     seeds: Kind
     title: str
     y_label: str
     baselines: tuple[str, ...] = STANDARD
-    beside: tuple[str, ...] = ()  # other optimizers that were learned
-    same_start: tuple[str, ...] = ()  # those of `beside` that begin with the φ of another one
+    beside: tuple[str, ...] = ()  # other learned optimizers
+    same_start: tuple[str, ...] = ()  # those of `beside` that begin with another one's φ
     by_hand: Mapping[str, Callable[[], LearnedOptimizer]] = {}  # made when the panel is run
-    held_out: str = ""  # a problem of other data, on which losses are measured too
+    held_out: str = ""  # a problem with other data, on which losses are measured too
     tuned_on: str = ""  # the problem that baselines are tuned on, if it is another
     timed: bool = False
     x_label: str = "Step"
@@ -57,12 +57,12 @@ class Setting(NamedTuple):
 
     @property
     def learned(self) -> tuple[str, ...]:
-        """Return the learned optimizers; the first leads."""
+        """Return the learned optimizers; the first one leads."""
         return tuple(name for name in (self.optimizer, *self.beside) if name)
 
     @property
     def controls(self) -> tuple[str, ...]:
-        """Return the learned optimizers that are run as they begin, too."""
+        """Return the learned optimizers that are also run as they begin."""
         return tuple(name for name in self.learned if name not in self.same_start)
 
     @property
@@ -73,7 +73,7 @@ class Setting(NamedTuple):
     @property
     def reports(self) -> int:
         """Return how many reports of progress the panel gives."""
-        # A baseline is tuned, and then run.
+        # A baseline has two reports: it is tuned and then run.
         rules = len(self.learned) + len(self.controls) + len(self.by_hand)
         return rules + 2 * len(self.baselines) + self.timed
 
@@ -90,18 +90,18 @@ class LearningCurves(Experiment):
     figure: str
     settings: Mapping[str, Setting]
     criteria: Sequence[Criterion]
-    draw: "Callable[[Panels], matplotlib.figure.Figure] | None" = None  # None: side by side
+    draw: "Callable[[Panels], matplotlib.figure.Figure] | None" = None  # None: panels side by side
     labels: Mapping[str, str] | None = None
-    # Data and compiled programs are let go after the panels of each problem: all together would
-    # take more memory maps than Linux gives a process.
+    # Data and compiled programs are released after the panels of each problem, because all together
+    # would need more memory maps than Linux allows a process.
     one_by_one: bool = False
 
     def __post_init__(self) -> None:
-        """Derive from the settings who runs, and how much there is to report."""
+        """Derive from the settings which optimizers run, and how many reports there are."""
         settings = self.settings.values()
         self.optimizers = tuple(dict.fromkeys(name for s in settings for name in s.learned))
         self.units = sum(setting.reports for setting in settings)
-        # Searches for rates that come with the package, if there are any.
+        # The searches for rates that come with the package, if there are any.
         self.kept = FOLDER / f"{self.figure}.json"
 
     def run(self, context: Context) -> Reproduction:
@@ -116,7 +116,7 @@ class LearningCurves(Experiment):
         return Reproduction(self.figure, panels, records, claims, lambda: self.plot(panels))
 
     def records(self, panels: Panels) -> dict[str, Record]:
-        """Return what the runs of each panel came to, as much of it as its claims need."""
+        """Return the values of each panel's runs, as far as its claims need them."""
         return {
             name: record_of(
                 panel,
@@ -152,7 +152,7 @@ class LearningCurves(Experiment):
         return searches_of(self.settings, budget, self._kept(seed))
 
     def _kept(self, seed: int) -> Path | None:
-        """Return the file of searches for this seed: what is kept is of seed 0."""
+        """Return the file of searches for this seed; there is one for seed 0 only."""
         return None if seed else self.kept
 
     def _groups(self) -> list[Mapping[str, Setting]]:
@@ -165,7 +165,7 @@ class LearningCurves(Experiment):
 def searches_of(
     settings: Mapping[str, Setting], budget: Budget, kept: Path | None = None
 ) -> list[tuple[str, str, int, int]]:
-    """Return the searches for rates that `compare_panels` does and that the file `kept` has not."""
+    """Return the searches for rates of `compare_panels`, without those in the file `kept`."""
     searches = []
     for panel, setting in settings.items():
         sizes = budget.steps(setting.num_steps), budget.seeds(setting.seeds).tune
@@ -178,14 +178,14 @@ def searches_of(
 def compare_panels(
     settings: Mapping[str, Setting], context: Context, kept: Path | None = None
 ) -> dict[str, Comparison]:
-    """Compare, panel by panel, learned optimizers with baselines tuned for that very panel."""
+    """Compare, panel by panel, learned optimizers with baselines tuned for that panel."""
     names = dict.fromkeys(
         name
         for setting in settings.values()
         for name in (setting.problem, setting.held_out, setting.tuned_on)
         if name
     )
-    # All of them before anything runs, so that missing data is found out at once.
+    # All problems are made before anything runs, so that missing data is noticed at once.
     problems = {name: make_problem(name, context.data_dir) for name in names}
     return {
         name: _compare_panel(name, setting, problems, context, kept)
@@ -205,7 +205,7 @@ def _compare_panel(
     tune_key, report_key = problem_keys(context.seed)
     options: dict[str, Any] = {}
     if setting.held_out:
-        # A small budget's horizon need not be a multiple.
+        # The horizon of a small budget may not be a multiple of it.
         every = POINT if num_steps % POINT == 0 else 1
         options = {"held_out": problems[setting.held_out], "every": every}
     if setting.tuned_on:

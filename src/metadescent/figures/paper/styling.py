@@ -1,8 +1,8 @@
-"""What the experiments on neural art share: their problems, and learning curves on them.
+"""Problems and learning curves of the experiments on neural art.
 
-Photographs are those of the test split, each used once before any is repeated; baselines are tuned
-on those of the validation split, by which the optimizer was chosen. Gradients are counted, not
-steps: L-BFGS, whose line search takes several a step, makes fewer steps.
+Photographs are those of the test split; each is used once before any is repeated. Baselines are
+tuned on those of the validation split, by which the optimizer was chosen. Gradients are counted
+instead of steps: L-BFGS, whose line search takes several gradients a step, makes fewer steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,10 @@ from metadescent.figures.paper.budgets import Kind
 from metadescent.figures.paper.criterion import Criterion
 from metadescent.figures.paper.panels import LearningCurves, Setting
 
-# The optimizer that was trained on the features of each network.
+# For each network, the optimizer that was trained on its features.
 OPTIMIZERS = {"squeezenet": "neural-art-lstm", "vgg19": "neural-art-lstm-vgg19"}
 STEPS = 128
-# What the problem is by default, which is what the optimizers were trained on.
+# The problem's defaults, on which the optimizers were trained.
 TRAINED = {"net": "squeezenet", "style": "starry_night", "size": 64}
 TITLES = {
     "starry_night": "The Starry Night",
@@ -32,11 +32,11 @@ def setting(
 ) -> Setting:
     """Return the panel of a style and a size."""
     chosen = {"net": net, "style": style, "size": size}
-    # A problem's name says only what is not the default.
+    # A problem's name only has values that differ from the defaults.
     changed = {name: value for name, value in chosen.items() if value != TRAINED[name]}
 
     def problem(split: str) -> str:
-        # "each": every photograph of the split once before one comes again.
+        # "each": every photograph of the split is used once before any is repeated.
         return str(Call("neural-art", changed | {"split": split, "each": True}))
 
     return Setting(

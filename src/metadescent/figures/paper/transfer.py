@@ -1,7 +1,7 @@
 """How far a learned optimizer carries: a figure of our own, which the paper does not have.
 
-`mlp-robust-lstm` was meta-trained to carry; `mnist-lstm` is the paper's recipe, meta-trained on one
-network for 100 steps. They train, beside baselines tuned for each very network and horizon,
+`mlp-robust-lstm` was meta-trained to generalize; `mnist-lstm` is the paper's recipe, meta-trained
+on one network for 100 steps. They are compared with baselines tuned for each network and horizon:
 
     seen     the sigmoid MLP of figure 4, 40 units, 2 layers, ReLU, for 100 and for 1000 steps
     unseen   tanh, ELU, 3 layers, 160 units: networks that neither was meta-trained on, likewise
@@ -28,7 +28,7 @@ ROBUST, PAPER = "mlp-robust-lstm", "mnist-lstm"
 
 
 def _settings() -> dict[str, Setting]:
-    """Return the robust optimizer's setting of every case and, next to it, that of the paper's."""
+    """Return the settings of every case: the robust optimizer's, then the paper's recipe's."""
     settings = {}
     for problem, steps in CASES:
         name = f"{problem}-{steps}"
@@ -41,7 +41,7 @@ def _settings() -> dict[str, Setting]:
             "Loss (nats)",
             ("adam",) if (problem, steps) == LONG else STANDARD,
         )
-        # The baselines are the same.
+        # The baselines are the same, so they are not run again.
         settings[f"{name}-paper"] = settings[name]._replace(optimizer=PAPER, baselines=())
     return settings
 

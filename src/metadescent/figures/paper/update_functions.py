@@ -1,7 +1,7 @@
 """Figures 11, 12 and 13: g_t of one coordinate as a function of its gradient ∇_t.
 
-Appendix B: the first 32 steps of a trajectory of the LSTM, with the history of gradients held. What
-the paper sees is judged on coordinates of many trajectories, at every step:
+Appendix B has the first 32 steps of a trajectory of the LSTM, with the history of gradients fixed.
+What the paper observes is judged on coordinates of many trajectories, at every step:
 
     "often step-like"     a curve is a step if at least half of all the change in g falls within a
                           tenth of the range of gradients, and this change is at least half of the
@@ -34,7 +34,7 @@ class UpdateFunctions(UpdatesExperiment):
         self.number, self.figure = number, f"figure{number}"
 
     def show(self, setup: Setup, context: Context) -> Reproduction:
-        """Vary gradients along trajectories, which are this figure's own; the first is drawn."""
+        """Vary gradients along this figure's own trajectories; the first one is drawn."""
         num_steps, seed = min(FUNCTION_STEPS, setup.num_steps), context.seed + self.number
         first, values = None, defaultdict(lambda: defaultdict(list))
         for key in setup.keys:
@@ -70,7 +70,7 @@ EXPERIMENTS = [UpdateFunctions(number) for number in (11, 12, 13)]
 def shares_of(
     curves: Mapping[str, Float[np.ndarray, "steps k points"]],
 ) -> dict[str, dict[str, float]]:
-    """Return which part of each optimizer's curves are steps, and steps against Adam's."""
+    """Return the shares of each optimizer's curves that are steps, and steps against Adam's."""
     steps = {name: are_steps(curve) for name, curve in curves.items()}
     other_way = np.sign(steps_of(curves[LEARNED])[1]) == -np.sign(steps_of(curves["adam"])[1])
     return {

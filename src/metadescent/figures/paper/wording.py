@@ -1,4 +1,4 @@
-"""What a claim says: the paper's sentence, what is compared with what, and when it holds."""
+"""The words of a claim: the paper's sentence, what is compared, and when it holds."""
 
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ CONDITIONS = {
 
 
 def text_of(criterion: Criterion, steps: int | None = None) -> str:
-    """Return a claim in words, of runs of so many steps, if that is known."""
+    """Return a claim in words; `steps`, if known, is the number of steps of its runs."""
     what, who = called(criterion.quantity, steps), _who(criterion.mine)
     match criterion.kind:
         case "equivalent":
@@ -61,7 +61,7 @@ def all_criteria() -> str:
 
 
 def against(criterion: Criterion, panel: str, mine: str, other: "Value | None") -> str:
-    """Return whose the reference is, and where, if that is not said by the criterion."""
+    """Return what the reference is, and its panel, as far as the criterion does not say it."""
     if other is None:
         return ""
     name = other.over or ("" if criterion.kind == "settles" else other.name)
