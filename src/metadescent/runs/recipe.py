@@ -20,8 +20,8 @@ STATED = ("optimizer", "steps", "unroll", "weigh_from", "second_derivatives")
 class Recipe(Schedule):
     """What a meta-training run is made of; each problem has defaults of its own that suit it.
 
-    The defaults here are the paper's where it states them. Where a problem's differ, they stand
-    beside it, in its module's `NAMED`.
+    The defaults here are the paper's where it states them. A problem's own defaults are in its
+    module's `NAMED`.
 
     Example:
         >>> Recipe(epochs=10).epochs

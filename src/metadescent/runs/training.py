@@ -63,20 +63,20 @@ def train(
     locked from the first epoch until the iterator is exhausted or closed.
 
     Arguments:
-        folder: of the run; it is made where there is none.
+        folder: of the run; it is made if it does not exist.
         problem: p(f).
-        problem_name: what the folder, and the optimizer's card, call it.
+        problem_name: the problem's name in the folder and in the optimizer's card.
         plan: what the run is computed from, as `plan_of` makes it.
         resume: go on with the run that the folder holds, if it holds one.
-        spread: devices to spread the problems over. Resumed on another number of them, a run ends
-            in the same φ up to the order of summation.
+        spread: devices to spread the problems over. A run that is resumed on another number of
+            devices ends in the same φ up to the order of summation.
         minutes: stop after the epoch in which the run has trained for this long in all.
-        data_dir: where the problem's data were read, which the folder keeps for whoever resumes.
+        data_dir: where the problem's data were read; the folder notes this for when it is resumed.
         loggers: are told of each epoch once it has been saved; none of them can end the run.
-        warn: is told, in one sentence, where a damaged checkpoint is passed over or a logger fails.
+        warn: is told, in one sentence, if a damaged checkpoint is skipped or a logger fails.
 
     Yields:
-        The state after each epoch, and what the epoch had to show; both have been saved by then.
+        The state and the numbers of each epoch; both have already been saved.
 
     Raises:
         UserError: if the folder holds a run and `resume` is not set, if it holds a run with another

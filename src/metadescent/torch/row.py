@@ -122,7 +122,7 @@ class Row:
     def take(self, part: Block, apart: Collection[str] = ()) -> State:
         """Return h of a block in float32: views for one parameter, copies if several or rounded.
 
-        If there are several and a kernel, the leaves `apart` are not copied.
+        With several parameters and a kernel, the leaves `apart` are not copied.
         """
         several = part.numbers
         if not part.is_several:

@@ -80,7 +80,7 @@ def load(
         steps: T, for an optimizer that has a schedule or a clock in parts of a run; what it was
             trained for, or none, if not given.
         make: builds an optimizer from its specification and a key; the package's registry if not
-            given. Hand in your own to load an optimizer whose class lives elsewhere.
+            given. Pass your own to load an optimizer whose class is elsewhere.
 
     Raises:
         UserError: if the file is missing, truncated, foreign or from a newer format, if a leaf does

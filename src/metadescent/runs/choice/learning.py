@@ -38,11 +38,11 @@ LATE = 1.03
 
 
 class Learned(NamedTuple):
-    """An optimizer, how it does on fresh problems of its family, and how it came about.
+    """An optimizer, its results on fresh problems of its family, and how it was made.
 
     `kept` is "trained", the name of the trial whose φ was better, or "as it begins" where no
     training was of use. `recipe` makes it without the search, or is what its training had.
-    `advice` are sentences: who won, and whether the optimizer is worth it.
+    `advice` has sentences on who won, and on whether the optimizer is worth using.
     """
 
     optimizer: LearnedOptimizer
@@ -73,16 +73,16 @@ def learn(
 
     Arguments:
         problem: p(f).
-        minutes: for the look at the problem, the trials and the training; the verdict comes on top.
+        minutes: for the look at the problem, the trials and the training; the verdict is extra.
         steps: the horizon that it is learned for.
-        seed: of all that is drawn.
-        folder: where the run is kept, to be gone on with after a stop; nowhere if not given.
-        loggers: are told of the training by the recipe that was chosen, the epochs of its trial
-            among the earlier ones; they are not told of the other trials.
+        seed: of everything that is drawn.
+        folder: keeps the run, so that it can go on after a stop; nothing is kept if not given.
+        loggers: are told of the training by the chosen recipe; the epochs of its trial are among
+            the earlier ones. They are not told of the other trials.
 
     Raises:
         UserError: if a number means nothing, f or ∇f is not finite at θ₀, ∇f is 0 there, f is not
-            finite on some tasks whatever the rule, or the folder holds another run.
+            finite on some tasks with any rule, or the folder holds another run.
 
     Source: ours; successive halving is from Jamieson and Talwalkar (2016), "Non-stochastic best arm
     identification and hyperparameter optimization".

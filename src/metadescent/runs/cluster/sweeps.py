@@ -32,7 +32,7 @@ def sweep(
         function: what to do with a task; it is found by its name in another process, so it is
             defined in a module, and it returns what JSON can hold.
         tasks: plain data.
-        engine: who runs them, as from `engine_of`.
+        engine: what runs them, as from `engine_of`.
         kept: returns the result of a task that was finished before, None if it was not.
         keep: is called, here, with each task and its result as soon as it is finished.
         report: is called with each task and its result, those that were kept among them.
