@@ -60,7 +60,7 @@ class Pool(Estimator):
         >>> for _ in range(3):
         ...     gradient, carry, losses = pool.estimate(m, problem, carry, key, jnp.ones(5))
         >>> carry.steps.tolist(), losses.shape
-        ([15, 15, 5, 5], (5, 4))
+        ([15, 15, 5, 10], (5, 4))
     """
 
     of: Estimator = Truncated()
