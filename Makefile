@@ -15,7 +15,7 @@ INSTALL := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-c
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-# What a user installs will do; `make test` adds the rest. Without bytecode it is 680 MB, not 725.
+# What a user installs will do; `make test` adds the rest. Without bytecode it leaves 690 MB, not 725.
 demo: $(or $(wildcard $(VENV)/.dev),$(VENV)/.base)  ## Meta-train a small optimizer and compare it with tuned baselines
 	PYTHONDONTWRITEBYTECODE=1 $(BIN)/metadescent demo $(ARGS)
 
