@@ -172,11 +172,11 @@ def make_estimator(spec: str, **given: Any) -> Estimator:
     for at, call in enumerate(links):
         if at and not _takes_another(call):
             raise UserError(f"{call.name} does not take an estimator; try '{call.name} >> pool'")
-        # How many optimizees there are is asked of the last one alone.
+        # The number of optimizees is given to the last estimator alone; the others have their own.
         left_out = {*call.options, *(() if at == len(links) - 1 else ("problems",))}
-        open_ones = {name: value for name, value in given.items() if name not in left_out}
+        left_open = {name: value for name, value in given.items() if name not in left_out}
         within = {"of": estimator} if at else {}
-        estimator = build(_estimator_maker(call), call, **open_ones, **within)
+        estimator = build(_estimator_maker(call), call, **left_open, **within)
         _check_made(estimator, Estimator, call.name, "a class that extends Estimator")
     return cast(Estimator, estimator)
 
@@ -188,7 +188,7 @@ def _estimator_maker(call: Call) -> Callable[..., Any]:
 
 
 def _takes_another(call: Call) -> bool:
-    """Tell whether an estimator is one of another estimator's."""
+    """Tell whether an estimator goes around another one, which it has as `of`."""
     return "of" in parameters_of(_estimator_maker(call))
 
 

@@ -1,11 +1,12 @@
 """A pool: trajectories that began at different times, so that a segment sees all parts of a run.
 
-    ∂L/∂φ ≈ 1/K Σ_k ∂L_k/∂φ,     at first k starts apart by T/K steps
+    ∂L/∂φ ≈ 1/K Σ_k ∂L_k/∂φ,     where trajectory k is at step t + kT/K modulo T of its run
 
-In an episode as the paper has it all optimizees are equally far: one meta-step sees steps 1 to 20,
-the next 21 to 40, and φ swings with them. In a pool of K trajectories each one begins anew, on
-another f, when it has made T steps, and each meta-step takes its mean over early and late ones. An
-episode's end does not end them; an epoch's does.
+In the paper's episodes all optimizees are at the same step. One meta-step sees steps 1 to 20 and
+the next steps 21 to 40, and φ swings with them. In a pool of K trajectories each begins anew on
+another f when it has made T steps, and every meta-step is a mean over early and late steps. All
+begin at step 0, and trajectory k ends kT/K steps early the first time. The pool lasts as long as an
+epoch does, and the end of an episode changes nothing.
 
 Source: Vicol, Metz and Sohl-Dickstein (2021), whose experiments begin "out of phase"; Metz,
 Harrison, Freeman et al. (2022), "VeLO: training versatile learned optimizers by scaling up".
@@ -107,11 +108,11 @@ class Pool(Estimator):
         problem, _ = place_in(problem)
         members = self._renewed(m, problem, carry)
 
-        def estimate_one(within: Carry, key: Array, step: Array) -> tuple[PyTree, Carry, Array]:
+        def estimate_member(within: Carry, key: Array, step: Array) -> tuple[PyTree, Carry, Array]:
             counts = step + jnp.arange(len(weights)) >= self.weigh_from
             return self.of.estimate(m, problem, within, key, weights * counts)
 
-        gradients, within, losses = jax.vmap(estimate_one)(
+        gradients, within, losses = jax.vmap(estimate_member)(
             members.within, members.keys, members.steps
         )
         after = members._replace(within=within, steps=members.steps + len(weights))
