@@ -42,7 +42,7 @@ def write_cifar10(folder: Path) -> None:
 
 
 # Several networks, one beside the other.
-LONG = {"mnist-classifiers"}
+LONG = {"mnist-classifiers", "assorted"}
 IN_TURN = [
     pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in problems()
 ]
