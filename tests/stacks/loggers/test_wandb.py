@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -139,7 +140,10 @@ def test_what_a_killed_process_had_not_written_the_next_session_writes(tmp_path:
     folder = tmp_path / "r"
     folder.mkdir()
     words = [sys.executable, "-c", PROGRAM]
-    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    # With a service of its own, as in a terminal: that of this process would keep the run's number.
+    env = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    options = {"cwd": tmp_path, "env": env, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, **options) as process:
         assert process.stdout is not None
         epochs = [int(process.stdout.readline()) for _ in range(20)]
         process.kill()
