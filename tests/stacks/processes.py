@@ -6,6 +6,7 @@ A program of its own, which `test_processes.py` starts.
 """
 
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from metadescent.torch import LearnedOptimizer
 NAME = "mlp-robust-lstm"
 # Two processes that have parted do not meet again, so all of it is in one group.
 ONE_GROUP = {'dist.init_process_group("gloo")': "", "dist.destroy_process_group()": ""}
+# Whitening amplifies the rounding of ∇, so `general` is more sensitive to it than the others.
+LIMITS = {"mlp-robust-lstm": 1e-5, "classifier-lstm": 1e-5, "general": 1e-4}
 TEN = {"range(60)": "range(10)", "range(30)": "range(5)", "range(30, 60)": "range(5, 10)"}
 
 
@@ -28,6 +31,20 @@ def parameters(model: Any) -> list[torch.Tensor]:
 
 def largest_difference(some: list[torch.Tensor], others: list[torch.Tensor]) -> float:
     return max((x - y).abs().max().item() for x, y in zip(some, others, strict=True))
+
+
+def train_alone(trained: dict[str, Any], name: str, parts: list[slice]) -> list[torch.Tensor]:
+    """Return θ after ten steps of one process whose ∇ is the mean over these parts of a batch."""
+    model = trained["network"]()
+    optimizer = LearnedOptimizer(model.named_parameters(), name)
+    wait = SimpleNamespace(zero_grad=lambda: None, step=lambda: None)
+    for step in range(10):
+        optimizer.zero_grad()
+        for part in parts:
+            backward = lambda loss: (loss / len(parts)).backward()  # noqa: E731
+            trained["train"](model, wait, [step], part, backward)
+        optimizer.step()
+    return parameters(model)
 
 
 def check(names: list[str]) -> None:
@@ -43,11 +60,12 @@ def check(names: list[str]) -> None:
                 model, optimizer = trained["sharded"]()
                 trained["train"](model, optimizer, range(10), trained["part"])
                 assert largest_difference(ours, parameters(model)) == 0
-            alone = trained["network"]()
-            optimizer = LearnedOptimizer(alone.named_parameters(), name)
-            trained["train"](alone, optimizer, range(10))
-            difference = largest_difference(ours, parameters(alone))
-            assert difference <= 1e-5, f"{name}, {kind}: {difference}"
+            else:
+                # ∇ is rounded alike if one process takes the batch in the same parts.
+                parts = [slice(k, None, dist.get_world_size()) for k in range(2)]
+                assert largest_difference(ours, train_alone(trained, name, parts)) == 0
+            difference = largest_difference(ours, train_alone(trained, name, [slice(None)]))
+            assert difference <= LIMITS[name], f"{name}, {kind}: {difference}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 pytest.importorskip("sklearn")
-NAMES = ["mlp-robust-lstm", "classifier-lstm"]
+NAMES = ["mlp-robust-lstm", "classifier-lstm", "general"]
 
 
 @pytest.mark.slow
