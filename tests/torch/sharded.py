@@ -76,33 +76,62 @@ def by_columns(mesh: DeviceMesh) -> torch.nn.Module:
     return m
 
 
+def resumed(m: torch.nn.Module, name: str, place: Path) -> LearnedOptimizer:
+    """Return an optimizer that goes on from what was saved there, and see that θ has not moved."""
+    params = list(m.parameters())
+    optimizer = LearnedOptimizer(m.named_parameters(), name, **OPTIONS)
+    optimizer.zero_grad()
+    values = [p.detach().clone() for p in params]
+    state = get_optimizer_state_dict(m, optimizer)
+    dcp.load(state, checkpoint_id=place)
+    set_optimizer_state_dict(m, optimizer, state)
+    for p, value in zip(params, values, strict=True):
+        assert torch.equal(whole(p), whole(value))
+    return optimizer
+
+
+def alone(name: str) -> tuple[list[Any], LearnedOptimizer]:
+    """Return θ and the optimizer of one process after four steps."""
+    m = model()
+    optimizer = LearnedOptimizer(m.named_parameters(), name, **OPTIONS)
+    run(list(m.parameters()), optimizer, range(4))
+    return list(m.parameters()), optimizer
+
+
+def assert_close(
+    some: list[Any], optimizer: LearnedOptimizer, others: list[Any], other: LearnedOptimizer
+) -> None:
+    """Compare θ and h."""
+    for p, q in zip(some, others, strict=True):
+        torch.testing.assert_close(whole(p), q.detach(), rtol=1e-5, atol=1e-6)
+        for leaf, x in optimizer.state[p].items():
+            torch.testing.assert_close(whole(x), other.state[q][leaf], rtol=1e-5, atol=1e-6)
+
+
 def compare(name: str, mesh: DeviceMesh, folder: Path) -> None:
-    alone = model()
-    expected = list(alone.parameters())
-    optimizer = LearnedOptimizer(alone.named_parameters(), name, **OPTIONS)
-    run(expected, optimizer, range(4))
-    h = [optimizer.state[p] for p in expected]
-    for number, make in enumerate((by_rows, by_columns)):
-        shared = make(mesh)
-        params = list(shared.parameters())
-        optimizer = LearnedOptimizer(shared.named_parameters(), name, **OPTIONS)
-        run(params, optimizer, range(2))
-        # Saved and loaded as such programs do it, into another optimizer.
-        place = folder / f"{Path(name).stem}-{number}"
-        dcp.save(get_optimizer_state_dict(shared, optimizer), checkpoint_id=place)
-        optimizer = LearnedOptimizer(shared.named_parameters(), name, **OPTIONS)
-        optimizer.zero_grad()
-        values = [p.detach().clone() for p in params]
-        state = get_optimizer_state_dict(shared, optimizer)
-        dcp.load(state, checkpoint_id=place)
-        set_optimizer_state_dict(shared, optimizer, state)
-        for p, value in zip(params, values, strict=True):
-            assert torch.equal(whole(p), whole(value))
-        run(params, optimizer, range(2, 4))
-        for p, q, state in zip(params, expected, h, strict=True):
-            torch.testing.assert_close(whole(p), q.detach(), rtol=1e-5, atol=1e-6)
-            for leaf, x in optimizer.state[p].items():
-                torch.testing.assert_close(whole(x), state[leaf], rtol=1e-5, atol=1e-6)
+    """Compare layouts with one process; each goes on from its own state, and from another's."""
+    expected = alone(name)
+    for shift in range(2):
+        layouts = [by_rows(mesh), by_columns(mesh), model()]
+        places = [folder / f"{name}-{number}" for number in range(len(layouts))]
+        for m, place in zip(layouts, places, strict=True):
+            optimizer = LearnedOptimizer(m.named_parameters(), name, **OPTIONS)
+            run(list(m.parameters()), optimizer, range(2))
+            if shift == 0:
+                dcp.save(get_optimizer_state_dict(m, optimizer), checkpoint_id=place)
+        for m, place in zip(layouts, places[shift:] + places[:shift], strict=True):
+            optimizer = resumed(m, name, place)
+            run(list(m.parameters()), optimizer, range(2, 4))
+            assert_close(list(m.parameters()), optimizer, *expected)
+
+
+def go_on_alone(name: str, folder: Path) -> None:
+    """See that one process goes on from what two have saved by rows."""
+    m = model()
+    run(list(m.parameters()), LearnedOptimizer(m.named_parameters(), name, **OPTIONS), range(2))
+    optimizer = resumed(m, name, folder / f"{name}-0")
+    run(list(m.parameters()), optimizer, range(2, 4))
+    assert_close(list(m.parameters()), optimizer, *alone(name))
 
 
 def trained(m: torch.nn.Module, optimizer: torch.optim.Optimizer, *ranks: int, one: int) -> None:
@@ -218,6 +247,7 @@ def work(rank: int, folder: str, names: list[str]) -> None:
     for use_orig_params in (False, True):
         compare_flat("mlp-robust-lstm", use_orig_params=use_orig_params)
     refuse_flat("classifier-lstm")
+    refuse_flat("general")
     refuse_flat("mnist-gac")
     dist.destroy_process_group()
 
@@ -225,3 +255,5 @@ def work(rank: int, folder: str, names: list[str]) -> None:
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         torch.multiprocessing.spawn(work, (place, sys.argv[1:]), PROCESSES)
+        for each in sys.argv[1:]:
+            go_on_alone(each, Path(place))
