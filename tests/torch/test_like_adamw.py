@@ -120,6 +120,15 @@ def test_a_state_is_as_large_as_its_numbers(make: Callable) -> None:
     assert save(dict(optimizer.state[params[0]]))
 
 
+@pytest.mark.parametrize("name", ["general", "mlp-robust-lstm"])
+def test_a_pickle_of_64_states_is_little_more_than_their_numbers(name: str) -> None:
+    optimizer = LearnedOptimizer([ones(32, 32) for _ in range(64)], name)
+    optimizer.step()
+    state = optimizer.state_dict()
+    numbers = sum(x.numel() * x.element_size() for h in state["state"].values() for x in h.values())
+    assert numbers < len(pickle.dumps(state)) < 1.2 * numbers
+
+
 @every_maker
 def test_a_tensor_may_lie_in_any_order_and_be_tied(make: Callable) -> None:
     draw = torch.Generator().manual_seed(0)
