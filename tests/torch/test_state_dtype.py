@@ -140,6 +140,12 @@ def test_what_is_kept_of_an_lstm_is_half_as_large(name: str, numbers: int) -> No
     assert exact[1] == (0 if name == "mnist-lstm" else 4 * 10)
 
 
+def test_what_is_kept_without_an_lstm_stays_as_it_is() -> None:
+    exact, half = (bytes_a_coordinate("general", dtype) for dtype in (torch.float32, HALF))
+    assert exact == half
+    assert exact[0] == 0
+
+
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_run_that_was_resumed_is_the_run(spec: str, saved: Callable) -> None:
     whole, theta = start(), start()
