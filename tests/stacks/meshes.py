@@ -1,6 +1,6 @@
 """Training that goes from one device to two and back, against one device.
 
-    python meshes.py equinox|flax FOLDER
+    python meshes.py equinox|flax OPTIMIZER FOLDER
 
 A program of its own, which `test_jax.py` starts with two devices. Between two meshes θ and the
 state are saved by Orbax. θ is sharded, the forward pass is checkpointed, and what a step takes is
@@ -22,7 +22,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import metadescent
 
-LEARNED = metadescent.load("mlp-robust-lstm").as_optax()
 X = jax.random.normal(jax.random.key(1), (16, 6))
 Y = jnp.sin(X.sum(axis=1))
 COUNTS = (1, 2, 1)
@@ -74,10 +73,10 @@ def shard(theta: Any, mesh: Mesh) -> Any:
     return jax.tree.map(place, theta)
 
 
-def train(carry: Any, loss_of: Callable) -> tuple[Any, float]:
+def train(carry: Any, loss_of: Callable, learned: Any) -> tuple[Any, float]:
     def step(theta: Any, state: Any) -> Any:
         loss, gradient = jax.value_and_grad(loss_of)(theta)
-        updates, state = LEARNED.update(gradient, state, theta)
+        updates, state = learned.update(gradient, state, theta)
         return optax.apply_updates(theta, updates), state, loss
 
     step = jax.jit(step, donate_argnums=(0, 1))
@@ -88,22 +87,23 @@ def train(carry: Any, loss_of: Callable) -> tuple[Any, float]:
     return tuple(carry), float(loss)
 
 
-def main(make: Callable[[], Model], folder: Path) -> None:
+def main(make: Callable[[], Model], name: str, folder: Path) -> None:
+    learned = metadescent.load(name).as_optax()
     theta, loss_of = make()
     first = float(loss_of(theta))
     theta = jax.tree.map(np.array, theta)
     copied = jax.tree.map(jnp.array, theta)
-    alone, losses = (copied, LEARNED.init(copied)), []
+    alone, losses = (copied, learned.init(copied)), []
     for _ in COUNTS:
-        alone, loss = train(alone, loss_of)
+        alone, loss = train(alone, loss_of, learned)
         losses.append(loss)
-    assert losses[-1] < first / 2, (first, losses)
+    assert losses[-1] < 0.7 * first, (first, losses)
 
     carry = None
     for number, count in enumerate(COUNTS):
         mesh = Mesh(np.asarray(jax.devices()[:count]), ("units",))
         placed = shard(theta, mesh)
-        empty = (placed, LEARNED.init(placed))
+        empty = (placed, learned.init(placed))
         if carry is None:
             carry = empty
         else:
@@ -111,7 +111,7 @@ def main(make: Callable[[], Model], folder: Path) -> None:
                 checkpointer.save(folder / str(number), carry)
             with ocp.StandardCheckpointer() as checkpointer:
                 carry = checkpointer.restore(folder / str(number), empty)
-        carry, loss = train(carry, loss_of)
+        carry, loss = train(carry, loss_of, learned)
         # h follows θ: each device has its part of both.
         spread = [x for x in jax.tree.leaves(carry) if 8 in x.shape]
         assert len(spread) > len(jax.tree.leaves(theta))
@@ -125,4 +125,4 @@ def main(make: Callable[[], Model], folder: Path) -> None:
 
 if __name__ == "__main__":
     assert jax.device_count() == 2
-    main({"equinox": of_equinox, "flax": of_flax}[sys.argv[1]], Path(sys.argv[2]))
+    main({"equinox": of_equinox, "flax": of_flax}[sys.argv[1]], sys.argv[2], Path(sys.argv[3]))

@@ -42,13 +42,20 @@ def test_optax_s_wrappers(run_page: Callable) -> None:
     assert losses["apply_if_finite"] == pytest.approx(losses["alone"], rel=1e-4)
 
 
-@pytest.mark.parametrize("program", ["equinox", "flax"])
-def test_a_run_goes_on_with_more_devices_and_with_fewer(program: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [("equinox", "mlp-robust-lstm"), ("flax", "mlp-robust-lstm"), ("equinox", "general")],
+)
+def test_a_run_goes_on_with_more_devices_and_with_fewer(
+    program: str, name: str, tmp_path: Path
+) -> None:
     pytest.importorskip("orbax.checkpoint")
     pytest.importorskip(program)
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     environment = os.environ | {"XLA_FLAGS": flags}
-    words = [sys.executable, str(Path(__file__).with_name("meshes.py")), program, str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment)
+    words = [sys.executable, str(Path(__file__).with_name("meshes.py")), program, name]
+    done = subprocess.run(
+        [*words, str(tmp_path)], capture_output=True, text=True, timeout=300, env=environment
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1 2 1 devices\n"

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from metadescent._errors import UserError
+from metadescent.optimizers.sharding import on_its_mesh
 
 Leaf = tuple[tuple[int, ...], Any]
 """The shape and dtype of a leaf; the dtype is None if it follows θ's."""
@@ -37,13 +38,13 @@ class Form(NamedTuple):
 
 
 def guarded_init(init: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """Return `init` with a check that θ is real; each leaf of h₀ gets memory of its own."""
+    """Return `init` with a check that θ is real; h₀ has memory of its own, on θ's mesh."""
 
     @functools.wraps(init)
     def begin(m: Any, params: PyTree) -> PyTree:
         if not m.takes_complex and any(map(_is_complex, jax.tree.leaves(params))):
             raise _refusal(params, "θ", _is_complex)
-        return _apart(init(m, params), (m, params))
+        return on_its_mesh(_apart(init(m, params), (m, params)), params)
 
     return begin
 

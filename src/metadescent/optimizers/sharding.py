@@ -66,3 +66,26 @@ def rows_like(rows: PyTree[Array], params: PyTree[Array]) -> PyTree[Array]:
         return jax.device_put(row, NamedSharding(mesh, spec))
 
     return jax.tree.map(lay_out, rows)
+
+
+def on_its_mesh(state: PyTree, params: PyTree) -> PyTree:
+    """Return h with a copy on each device of θ's mesh of what is on one device, such as a count.
+
+    A step moves such an array by itself, but not once a checkpoint has been restored in its place.
+    """
+    shardings = [leaf.sharding for leaf in jax.tree.leaves(params) if _is_placed(leaf)]
+    meshes = [s.mesh for s in shardings if isinstance(s, NamedSharding) and s.num_devices > 1]
+    if not meshes:
+        return state
+    everywhere = NamedSharding(meshes[0], P())
+
+    def spread(x: Array) -> Array:
+        is_alone = _is_placed(x) and x.sharding.num_devices == 1
+        return jax.device_put(x, everywhere) if is_alone else x
+
+    return jax.tree.map(spread, state)
+
+
+def _is_placed(x: object) -> bool:
+    """Tell whether it is an array, and not a tracer, which has no place."""
+    return isinstance(x, jax.Array) and not isinstance(x, jax.core.Tracer)
