@@ -287,7 +287,7 @@ def _progress(checkup: Checkup) -> Iterator[Finding]:
     line = checkup.metrics[-1]
     numbers = f"best validation loss {line['best_loss']:.3g}; doing nothing has {line['start']:.3g}"
     if line["best_loss"] < line["start"]:
-        yield Finding(LEARNING, numbers, "metadescent doctor RUN compares with tuned baselines")
+        yield Finding(LEARNING, numbers, "tuned baselines: see metadescent doctor RUN")
     else:
         yield Finding(NOT_YET, numbers, _more(checkup))
 
