@@ -40,10 +40,15 @@ def test_the_doctor_measures_and_says_what_it_finds(examined: tuple[dict[str, An
 
 
 @pytest.mark.usefixtures("run", "examined")
-def test_the_doctor_takes_another_problem(metadescent: Callable) -> None:
+def test_the_doctor_takes_another_problem_and_a_narrow_terminal(
+    metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
     # The same by another name, so that it needs no other program.
     status, out, said = metadescent("doctor", "r", "--on", "quadratic(dimension=10)")
     assert status == 0, said
+    tables = [line for line in out.splitlines() if line.startswith(" ")]
+    assert max(map(len, tables)) <= 60
     assert "32 fresh problems of quadratic(dimension=10)" in out
     assert "no problem named 'qudratic'" in metadescent("doctor", "r", "--on", "qudratic")[2]
 

@@ -13,6 +13,7 @@ from metadescent.cli.tables import print_comparison
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import Curve
 from metadescent.descent.tuning import Tuned
+from metadescent.runs.outcome import outcome_of
 from metadescent.zoo import catalogue
 
 EVALUATE = ("--steps", "4", "--seeds", "3")
@@ -46,6 +47,21 @@ def test_winner_and_losers_are_told_without_colour(
         assert any(re.match(rf" {re.escape(mark)}  ", line) for line in lines)
     print_comparison(Comparison("p", 20, 3, {"m": curves["m"]}, {}, 0.0))
     assert "(" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("above", "mark"), [(1.0, "(behind)"), (1e-4, "(level)")])
+def test_behind_is_marked_only_where_the_sentence_says_so(
+    above: float, mark: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    falling = np.tile(np.r_[9.0, np.ones(19)], (16, 1))
+    losses = {"m": falling + above, "sgd": falling}
+    curves = {name: Curve(*np.stack([loss.mean(0)] * 3)) for name, loss in losses.items()}
+    tuned = {"sgd": Tuned(0.1, [0.01, 0.1, 1.0], [1.0, 0.0, 1.0], "mean")}
+    comparison = Comparison("p", 20, 16, curves, tuned, 0.0, losses=losses)
+    print_comparison(comparison)
+    assert f" m {mark}  " in capsys.readouterr().out
+    word = "behind" if above == 1.0 else "level with"
+    assert f"it is {word} sgd;" in outcome_of(comparison, "m", "it was trained on p")
 
 
 @pytest.mark.parametrize("name", ["x$^$", "_x", r"_$\frac$"])

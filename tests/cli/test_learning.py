@@ -165,3 +165,9 @@ def test_it_learns_says_so_and_is_used_like_any_run(
     last = out.splitlines()[-1]
     untrained = last.endswith(" as it begins: nothing is to be trained.")
     assert untrained or isinstance(_parse(shlex.split(last)[1:]), Train)
+    # More minutes are more epochs of the run that was chosen.
+    monkeypatch.chdir("..")
+    before = len(read_metrics(begun))
+    longer = metadescent("train", "--resume", "r", "--minutes", "0.2")
+    assert longer[0] == 0
+    assert len(read_metrics(begun)) > before

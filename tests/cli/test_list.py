@@ -1,6 +1,7 @@
 """`list`: everything that can be named."""
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -96,6 +97,8 @@ def test_a_group_is_a_line_on_each_of_its_names(
     assert {line.split()[0] for line in lines} <= names_in(everything)
     assert all(len(line.split()) > 1 for line in lines)
     assert columns == "40" or max(map(len, lines)) <= int(columns)
+    # A loss is not shown without the loss that it is compared with.
+    assert not re.search(r" (Ahead of|Behind) \w+, [\d.e-]+( against)? …", out)
 
 
 def test_there_is_something_to_say_of_every_name(metadescent: Callable) -> None:
@@ -108,6 +111,17 @@ def test_there_is_something_to_say_of_every_name(metadescent: Callable) -> None:
         assert re.search(r"  +metadescent (train|evaluate|tune|reproduce) ", out)
     options = metadescent("list", "quadratic(dimension=20)")[1]
     assert re.search(r"^options +dimension=10$", options, re.MULTILINE)
+
+
+def test_a_command_in_several_lines_is_one_command_to_a_shell(
+    metadescent: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    _, out, _ = metadescent("list", "tailored")
+    assert max(map(len, out.splitlines())) <= 60
+    (command,) = re.findall(r"^train one +(metadescent (?:.*\\\n)*.*)", out, re.MULTILINE)
+    words = shlex.split(command.replace("\\\n", ""))
+    assert words == ["metadescent", "train", "quadratic", "--optimizer", "tailored"]
 
 
 def test_a_name_that_nothing_has_is_refused(metadescent: Callable) -> None:

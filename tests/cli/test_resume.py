@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import chdir
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import pytest
 from metadescent import zoo
 from metadescent.cli import training
 from metadescent.runs import training as runs_training
+from metadescent.runs.extension import epochs_within
 from metadescent.runs.folder import read_config
 from metadescent.runs.log import read_metrics
+from metadescent.runs.recipe import Recipe
 from metadescent.runs.signals import Patience, Stopped
 from metadescent.zoo.cards import read_card
 
@@ -155,6 +158,42 @@ def test_an_extended_run_is_the_longer_one_where_the_rate_does_not_depend_on_the
     late = card["budget"]["epoch"] > 2
     assert card["budget"].get("extended") == (extended if late else None)
     assert card["budget"]["epochs"] == card["recipe"]["epochs"] == (4 if late else 2)
+
+
+def test_a_run_that_is_over_is_extended_by_as_many_epochs_as_fit_into_the_minutes(
+    train: Callable, metadescent: Callable
+) -> None:
+    assert train("--out", "r")[0] == 0
+    for done, epochs in ((2, 4), (4, 5)):
+        an_epoch = read_metrics(Path("r"))[-1]["seconds"] / done
+        minutes = (epochs + 0.5) * an_epoch / 60
+        status, _, said = metadescent("train", "--resume", "r", "--minutes", str(minutes))
+        assert status == 0
+        assert f"r is extended from {done} epochs to {epochs} and goes on from epoch {done}" in said
+    assert len(read_metrics(Path("r"))) == 5
+    status, _, said = metadescent("train", "--resume", "r", "--minutes", "1e-6")
+    assert "r has had its 5 epochs" in said
+
+
+def test_the_minutes_of_a_choice_are_a_part_of_all(tmp_path: Path) -> None:
+    def put(name: str, value: Any) -> None:
+        (tmp_path / name).write_text(json.dumps(value))
+
+    names = ("meta_loss", "gradient_norm", "validation_loss", "best_loss")
+    losses = dict.fromkeys(names, 1.0)
+    lines = [json.dumps({"epoch": k, "seconds": 10.0 * k, **losses}) for k in range(1, 7)]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines[:4]) + "\n")
+    recipe = asdict(Recipe(epochs=4))
+    put("config.json", {"problem": "quadratic", "recipe": recipe})
+    assert epochs_within(tmp_path, 2.0) == 12
+    asked = {"problem": "quadratic", "steps": 100, "minutes": 1.0, "seed": 0}
+    put("choice.json", {"asked": asked, "seconds": 20.0})
+    assert epochs_within(tmp_path, 2.0) == 4 + 6
+    # So it is if the run has been extended before.
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    extended = [{"epoch": 4, "from": 4, "to": 6}]
+    put("config.json", {"problem": "quadratic", "recipe": recipe, "extended": extended})
+    assert epochs_within(tmp_path, 2.0) == 4 + 6
 
 
 def test_a_run_that_lost_its_patience_is_not_extended(

@@ -130,6 +130,10 @@ def test_not_yet_says_whether_it_was_still_falling() -> None:
     assert "try --epochs 16" in findings(metrics=falling, **slow)[-1].remedy
     resting = [line(e) for e in range(1, 9)]
     assert "try --meta-rate 0.003 or 0.03" in findings(metrics=resting, **slow)[-1].remedy
+    # A few epochs are not too few to tell.
+    for few, remedy in (falling[:2], "--epochs 16"), (resting[:2], "--meta-rate"):
+        assert f"try {remedy}" in findings(metrics=few, **slow)[-1].remedy
+    assert "try --epochs 16" in findings(metrics=[line(1, best_loss=0.3)], **slow)[-1].remedy
     # More of what is worse than doing nothing would be more of it.
     worse = [line(e, best_loss=9 / e) for e in range(1, 9)]
     assert "--epochs" not in findings(metrics=worse, **slow)[-1].remedy

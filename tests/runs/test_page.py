@@ -118,6 +118,14 @@ def test_what_is_said_is_text_and_not_markup(text: str) -> None:
     assert "<quadratic>" not in text
 
 
+def test_names_and_figures_are_whole_and_sentences_are_not() -> None:
+    words = "the share of the first update that turns round"
+    text = render_page("t", "l", [Section("h", [Table(["", "95 %"], [[words, "[-8e-12, 1]"]])])])
+    for cell in ('<th scope="col" class="whole">95 %<', '<td class="whole">[-8e-12, 1]<'):
+        assert cell in text
+    assert f'<th scope="row">{words}<' in text
+
+
 def test_flags_are_whole(text: str) -> None:
     for words in ("Try {}--meta-rate</span> 0.1.", "or {}--clip</span>"):
         assert ">" + words.format('<span style="white-space: nowrap">') + "</p>" in text

@@ -121,7 +121,10 @@ class _Bar:
             line.append(" " + ("#" if plain else "━") * filled, "green")
             line.append(("-" if plain else "─") * (cells - filled), "dim")
         line.append(f" {facts}", "bold")
-        text = "compiling …" if pace.compiling() > SHORT else pace.text
+        text = pace.text
+        if pace.compiling() > SHORT:
+            # The time left is that of work alone.
+            text = "compiling …" if pace.left() is None else "after compiling …"
         return line.append(f" {_shortened(text, room - 1)}".rstrip(), "not bold")
 
     def _time(self) -> str:

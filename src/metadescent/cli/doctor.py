@@ -80,7 +80,7 @@ class Doctor(Command):
                 {"measured": dict(rows), "findings": [finding._asdict() for finding in findings]},
             )
         title = f"{self.folder}, {self.seeds} fresh problems of {name}"
-        output().print(table(title, ["", "measured"], rows))
+        output().print(table(title, ["", "measured"], rows, text=[""]))
         if examination.comparison:
             print_comparison(examination.comparison._replace(problem=name))
         print_findings(findings)

@@ -17,6 +17,8 @@ from metadescent.cli.command import Command, as_words
 
 BEHIND = "*"
 """The mark of a pretrained optimizer that a tuned hand-designed one beats where it was trained."""
+JOINED = "\N{NO-BREAK SPACE}"
+AGAINST = f"{JOINED}against{JOINED}"
 FACT = 14
 """Cells before the description of a name."""
 
@@ -43,13 +45,13 @@ class List(Command):
             indent = max(map(len, lines)) + 2
             for name, line in lines.items():
                 left = max(FACT, out.width - indent)
-                shown = textwrap.shorten(line, left, placeholder=" …", break_on_hyphens=False)
-                out.print(f"{name:<{indent}}{shown}")
+                shown = textwrap.fill(
+                    line, left, max_lines=1, placeholder=" …", break_on_hyphens=False
+                )
+                out.print(f"{name:<{indent}}{shown.replace(JOINED, ' ')}")
         elif self.name:
             for fact, value in _facts(self.name, groups).items():
-                # A command is never broken, so that it can be copied.
-                whole = value.startswith("metadescent ")
-                shown = " " * FACT + value if whole else filled(" " * FACT + value, room)
+                shown = filled(" " * FACT + value, room)
                 out.print(f"{fact:<{FACT}}{shown[FACT:]}", soft_wrap=True)
         else:
             for title, group in groups.items():
@@ -120,7 +122,11 @@ def _groups() -> dict[str, Listing]:
         ),
         "zoo": Listing(
             "evaluate NAME PROBLEM",
-            {name: f"{card.verdict}. {card.purpose}" for name, card in cards.items()},
+            {
+                # Two losses are shown together or not at all.
+                name: f"{card.verdict.replace(' against ', AGAINST)}. {card.purpose}"
+                for name, card in cards.items()
+            },
             lambda name: {
                 "what it is": cards[name].purpose,
                 "optimizer": cards[name].optimizer,

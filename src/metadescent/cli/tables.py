@@ -54,8 +54,10 @@ def _mark(comparison: Comparison, name: str) -> str:
         return " (best)"
     # As in the sentence below the table, this is the best that takes one gradient a step.
     best = comparison.reference
-    behind = best is not None and ends[name] >= ends[best]
-    return " (behind)" if behind and name not in comparison.tuned else ""
+    if best is None or name in comparison.tuned or ends[name] < ends[best]:
+        return ""
+    beside = comparison.standings(name).get(best) if name in comparison.losses else None
+    return " (behind)" if beside is None or beside.sign < 0 else " (level)"
 
 
 def save_curves(comparison: Comparison, path: Path, style: Style = "light") -> None:

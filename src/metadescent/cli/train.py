@@ -57,7 +57,7 @@ class Train(Command):
     out: File = None
     """Run folder; runs/PROBLEM if not given."""
     resume: bool = False
-    """Go on with a run: train --resume RUN needs no other flag; more --epochs extend it."""
+    """Go on with a run: train --resume RUN; more --epochs or --minutes extend one that is over."""
     by: Annotated[Literal["auto", "choice", "paper"], arg(name="recipe")] = field(
         default="auto", metadata={"flag": "recipe"}
     )
@@ -208,7 +208,8 @@ class Train(Command):
                 raise to_be_chosen(others[0], kept is not None)
             if kept and self.by == "paper" and not others:
                 raise to_be_chosen("recipe", begun=True)
-            return not others
+            longer = kept and "kept" in kept and self.minutes > kept["asked"]["minutes"]
+            return not others and not (longer and self.begun)
         own = any(":" in call.name for call in calls(parse(self.problem)))
         plain = given <= CHOSEN_WITH and not (self.several or self.processes or self.coordinator)
         return self.by == "auto" and own and plain and not self.begun

@@ -26,7 +26,7 @@ from metadescent.runs.cluster import gang, tasks
 from metadescent.runs.cluster.executors import engine_of
 from metadescent.runs.cluster.sweeps import sweep
 from metadescent.runs.curriculum import improved, keep_optimizer, stages
-from metadescent.runs.extension import epochs_of, extended
+from metadescent.runs.extension import epochs_of, epochs_within, extended
 from metadescent.runs.fit import fitted
 from metadescent.runs.folder import (
     CHECKPOINTS,
@@ -64,7 +64,18 @@ def carry_out(command: Train) -> None:
     elif command.horizons:
         _train_in_stages(command, recipe, loggers)
     else:
-        _train_once(command, recipe, loggers)
+        command = _in_epochs(command)
+        _train_once(command, command.recipe, loggers)
+
+
+def _in_epochs(command: Train) -> Train:
+    """Return the command with the epochs of its minutes, if it goes on with a run that is done."""
+    folder, epochs = command.folder, command.recipe.epochs
+    if not (command.begun and command.minutes) or latest_epoch(folder / CHECKPOINTS) < epochs:
+        return command
+    longer = max(epochs, epochs_within(folder, command.minutes))
+    # The minutes are spent on these epochs; a last one that takes longer is not left out.
+    return replace(command, recipe=replace(command.recipe, epochs=longer), minutes=0.0)
 
 
 def train_and_say(

@@ -150,9 +150,9 @@ def compare(
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
     Every optimizer faces the same f, θ₀ and minibatches from a fresh state. Rates are tuned for
-    Rates are tuned for this very problem and horizon, on problems drawn from another key than those
-    that are reported, or on `tuned_on`. Means leave out the problems on which a loss blew up, if
-    they are at most one in twenty, and each curve has their number.
+    this very problem and horizon, on problems drawn from another key than those that are reported,
+    or on `tuned_on`. Means leave out the problems on which a loss blew up, if they are at most one
+    in twenty, and each curve has their number.
 
     Arguments:
         learned: learned optimizers by name.

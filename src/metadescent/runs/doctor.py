@@ -287,7 +287,7 @@ def _progress(checkup: Checkup) -> Iterator[Finding]:
     line = checkup.metrics[-1]
     numbers = f"best validation loss {line['best_loss']:.3g}; doing nothing has {line['start']:.3g}"
     if line["best_loss"] < line["start"]:
-        yield Finding(LEARNING, numbers, "metadescent doctor RUN compares with tuned baselines")
+        yield Finding(LEARNING, numbers, "tuned baselines: see metadescent doctor RUN")
     else:
         yield Finding(NOT_YET, numbers, _more(checkup))
 
@@ -316,8 +316,9 @@ def _more(checkup: Checkup) -> str:
     recipe, lines = checkup.recipe, checkup.metrics
     best = [line["best_loss"] for line in lines]
     # It still falls if the last quarter of the epochs has a new best that beats doing nothing.
-    quarter, start = len(best) // 4, lines[-1].get("start") if lines else None
-    if quarter and best[-1] < best[-1 - quarter] and (start is None or best[-1] < start):
+    quarter, start = max(1, len(best) // 4), lines[-1].get("start") if lines else None
+    before = best[-1 - quarter] if len(best) > quarter else start
+    if before is not None and best[-1] < before and (start is None or best[-1] < start):
         return f"the validation loss still falls: try --epochs {2 * recipe.epochs} in a new folder"
     return (
         f"the validation loss falls no more: try --meta-rate {recipe.meta_rate / 3:.1g} or "

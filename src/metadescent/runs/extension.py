@@ -1,4 +1,4 @@
-"""More epochs for a run than it was begun with."""
+"""More epochs for a run than it was begun with, by their number or by the time they take."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,8 @@ from metadescent._text import number
 from metadescent.meta.state import is_over
 from metadescent.problems.base import Problem
 from metadescent.runs.checkpoint import load_checkpoint
-from metadescent.runs.folder import CHECKPOINTS, CONFIG, check_folder, read_config
+from metadescent.runs.folder import CHECKPOINTS, CONFIG, check_folder, read_choice, read_config
+from metadescent.runs.log import read_metrics
 from metadescent.runs.origin import check_origin, origin_of
 from metadescent.runs.plan import Plan
 from metadescent.runs.recipe import Recipe
@@ -18,6 +19,23 @@ from metadescent.runs.recipe import Recipe
 def epochs_of(folder: Path) -> int:
     """Return how many epochs the run in a folder is to have."""
     return read_config(folder)["recipe"].get("epochs", Recipe.epochs)
+
+
+def epochs_within(folder: Path, minutes: float) -> int:
+    """Return how many epochs a run will have once it has taken so many minutes in all.
+
+    Epochs are as long as those before. A run whose recipe was chosen has taken the minutes that
+    were asked for, because trials are a part of them.
+    """
+    lines, choice = read_metrics(folder), read_choice(folder)
+    if not lines:
+        return 0
+    spent = trained = lines[-1]["seconds"]
+    if choice:
+        longer = read_config(folder).get("extended", [])
+        as_chosen = lines[longer[0]["epoch"] - 1]["seconds"] if longer else trained
+        spent = 60 * choice["asked"]["minutes"] + trained - as_chosen
+    return len(lines) + max(0, int((60 * minutes - spent) * len(lines) / trained))
 
 
 def extended(folder: Path, problem: Problem, problem_name: str, plan: Plan) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 SMALL = 120_000
 """The most bytes of an SVG; a larger picture becomes a PNG."""
-
-
+WORDS = 30
+"""The most characters of a cell that is not broken."""
 PIXELS = 144
 """Pixels for an inch of a figure, so that its 8 points are the page's 16 pixels."""
 
@@ -89,10 +89,11 @@ def _prose(text: str) -> str:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
+    head = "".join(_cell("th", column, ' scope="col"') for column in table.columns)
     rows = "\n".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row[1:])
+        "<tr>"
+        + _cell("th", row[0], ' scope="row"')
+        + "".join(_cell("td", cell) for cell in row[1:])
         + "</tr>"
         for row in table.rows
     )
@@ -100,6 +101,12 @@ def _table(table: Table) -> str:
         '<div class="scroll"><table>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>"
     )
+
+
+def _cell(tag: str, text: str, scope: str = "") -> str:
+    """Return a cell; names and figures are not broken, and sentences are."""
+    whole = ' class="whole"' if len(text) <= WORDS else ""
+    return f"<{tag}{scope}{whole}>{escape(text)}</{tag}>"
 
 
 def _image(image: Image) -> str:
@@ -172,6 +179,7 @@ th { font-weight: 600; }
 tbody th { font-weight: 400; }
 tbody tr { border-top: 1px solid var(--line); }
 th:first-child + :last-child { text-align: left; }
+.whole { white-space: nowrap; }
 figure { margin: 1rem 0; }
 figcaption { margin-top: .3rem; }
 img { display: block; max-width: 100%; height: auto; }

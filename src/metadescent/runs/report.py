@@ -151,7 +151,7 @@ def legend(comparison: Comparison) -> list[str]:
     lines = []
     if best := comparison.reference:
         lines.append(
-            f"speed-up: the steps that {best}, the best tuned optimizer of one gradient a step, "
+            f"speed-up: the steps that {best}, the best baseline that takes one gradient a step, "
             "takes to its own final loss ÷ the steps that another takes to the same loss."
         )
     if comparison.seconds:

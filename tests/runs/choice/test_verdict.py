@@ -33,6 +33,11 @@ def of(**rates: float) -> Comparison:
             "It is not worth keeping: adam at a rate of 0.3 is ahead of it and is where it ends "
             "after 48 gradients; use that, or give it more minutes.",
         ),
+        (
+            {"sgd": 0.01, "adam": 9.0},
+            "It is not worth keeping: adam at a rate of 0.3 is ahead of it and is where it ends "
+            "after 1 gradient; use that, or give it more minutes.",
+        ),
     ],
 )
 def test_it_says_what_to_use(rates: dict[str, float], said: str) -> None:

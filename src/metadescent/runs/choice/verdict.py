@@ -71,7 +71,8 @@ def advice(comparison: Comparison, kept: str = TRAINED, few: int | None = None) 
         best = min(ahead, key=lambda name: comparison.curves[name].last_tenth)
         mine, other = (comparison.curves[name] for name in (LEARNED, best))
         steps = steps_to(other.mean, mine.last_tenth)
-        there = f" and is where it ends after {steps:g} gradients" if math.isfinite(steps) else ""
+        taken = f"{steps:g} gradient{'s' * (steps != 1)}"
+        there = f" and is where it ends after {taken}" if math.isfinite(steps) else ""
         said.append(
             f"It is not worth keeping: {best}{_rate(comparison, best)} is ahead of it{there}; use "
             "that, or give it more minutes."
