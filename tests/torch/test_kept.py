@@ -3,8 +3,7 @@
 import copy
 import functools
 import pickle
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -213,33 +212,6 @@ def test_frozen_and_thawed_parameters_go_on_from_their_own_h(saved: Callable) ->
             twin.step()
     for name, x in optimizer.state[theta[4]].items():
         assert torch.equal(x, twin.state[alone][name])
-
-
-@pytest.fixture
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_one_thread")
-@pytest.mark.parametrize("name", ["general", "mlp-robust-lstm"])
-def test_a_step_with_a_frozen_parameter_takes_no_longer(name: str) -> None:
-    theta = [torch.nn.Parameter(torch.ones(32, 32)) for _ in range(64)]
-    optimizer = LearnedOptimizer(theta, name)
-    seconds: list[list[float]] = [[], []]
-    for t in range(60):
-        for p in theta:
-            p.grad = torch.ones(32, 32)
-        if is_frozen := t % 2:
-            theta[30].grad = None
-        start = time.process_time()
-        optimizer.step()
-        seconds[is_frozen].append(time.process_time() - start)
-    # The shortest times are those that other programs disturbed least.
-    without, with_frozen = map(min, seconds)
-    assert with_frozen <= 1.05 * without
 
 
 @pytest.mark.parametrize("shape", [(3,), (SMALL + 1,)])
