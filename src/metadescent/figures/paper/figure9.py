@@ -213,7 +213,8 @@ def _draw(triples: Sequence[Triple]) -> "matplotlib.figure.Figure":
         pixels, title = panel
         axes.imshow(pixels, interpolation="nearest")
         axes.set_axis_off()
-        axes.set_title(title, pad=2.0)
+        # Eight stand side by side, and the longest is no wider than its picture.
+        axes.set_title(title, pad=2.0, fontsize="small")
 
     panels = []
     for triple in triples:
