@@ -148,7 +148,7 @@ def call(kernel: str, results: list, *args: Any, **options: Any) -> Any:
 PHI = [(8, 1), (8, 2), (8,), (1, 2), (1,)]  # of a layer of two units
 ONE = {"scale": np.float32(1.0)}
 # Numbers, φ, traits and figures of `blend`, of a network of two units and one tensor.
-BLEND = [(22,), (4,), (2, 14), (2,), (5, 2), (5,), (1, 4), (1, 7)]
+BLEND = [(24,), (2,), (2, 14), (2,), (5, 2), (5,), (1, 4), (1, 7)]
 AFTER = [(1, 7), *[(3, 4)] * 4]
 
 

@@ -179,8 +179,8 @@ def vjp(inputs: int, layers: Sequence[int], coordinates: Shape) -> Call:
 
 def blend(front: Shape, hidden: int, shapes: Sequence[Shape]) -> Call:
     """Return `blend_update`'s, whose h and figures after may lie where those before do."""
-    phi = [(4,), (hidden, 14), (hidden,), (5, hidden), (5,)]
-    first = [(22,), *phi, (len(shapes), 4), (len(shapes), 7)]
+    phi = [(2,), (hidden, 14), (hidden,), (5, hidden), (5,)]
+    first = [(24,), *phi, (len(shapes), 4), (len(shapes), 7)]
     args = [Buffer((*front, *shape)) for shape in (*first, *(5 * list(shapes)))]
     begin = len(first) + 2 * len(shapes)
     renewed = [args[at]._replace(at=at) for at in range(begin, len(args))]

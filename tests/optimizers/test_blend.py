@@ -11,7 +11,15 @@ import pytest
 
 from metadescent._errors import UserError
 from metadescent.optimizers.blend import Blend
-from metadescent.optimizers.blend_constants import FAINT, KAPPA, STEPS, TAU, WARM_UP
+from metadescent.optimizers.blend_constants import (
+    BY_ASPECT,
+    BY_DEPTH,
+    FAINT,
+    KAPPA,
+    STEPS,
+    TAU,
+    WARM_UP,
+)
 from metadescent.optimizers.blend_figures import Figures
 from metadescent.optimizers.horizon import for_steps
 
@@ -45,7 +53,7 @@ def test_it_goes_down_a_bowl() -> None:
 
 
 def test_a_step_is_a_part_of_the_size_of_its_tensor() -> None:
-    rate, floor = np.exp(np.asarray(M.p[:2]))
+    rate, floor = np.exp(np.asarray(M.p))
     gradient = jax.tree.map(lambda x: jax.random.normal(KEY, x.shape), THETA)
     g, _ = M.update(gradient, M.init(THETA), THETA)
     # One step of 40 is within the first twentieth, and lengths have hardly changed by then.
@@ -67,9 +75,9 @@ def first_step(theta: list[jax.Array]) -> float:
 
 def test_deep_networks_and_long_matrices_take_shorter_steps() -> None:
     square, wide = jnp.full((4, 4), 0.5), jnp.full((4, 36), 0.5)
-    alone, p = first_step([square]), np.asarray(M.p)
-    assert first_step([square] * 9) == pytest.approx(alone * 9 ** -p[2], rel=1e-3)
-    assert first_step([wide]) == pytest.approx(alone * 3 ** -p[3], rel=1e-3)
+    alone = first_step([square])
+    assert first_step([square] * 9) == pytest.approx(alone * 9**-BY_DEPTH, rel=1e-3)
+    assert first_step([wide]) == pytest.approx(alone * 3**-BY_ASPECT, rel=1e-3)
     assert first_step([wide.T]) == pytest.approx(first_step([wide]), rel=1e-3)
 
 

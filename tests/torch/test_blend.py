@@ -14,7 +14,8 @@ import torch
 from metadescent import zoo
 from metadescent.optimizers.blend import Blend
 from metadescent.registry import make_optimizer
-from metadescent.torch import LearnedOptimizer, native
+from metadescent.torch import LearnedOptimizer, native, native_blend
+from metadescent.torch.rules import blend as blend_rule
 from metadescent.torch.rules.blend import BlendRule
 from metadescent.torch.stack import SIDE_BY_SIDE, sides
 from metadescent.zoo import file as artifact
@@ -52,14 +53,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="module")
-def without_depth(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def without_depth(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, but for what L, the number of matrices, does."""
+    for module in (blend_rule, native_blend):
+        monkeypatch.setattr(module, "BY_DEPTH", 0.0)
     m = zoo.load(path)
-    phi = m.p.at[2].set(0.0), m.W_1.at[:, DEPTH].set(0.0)
-    file = tmp_path_factory.mktemp("blend") / "optimizer.safetensors"
-    artifact.save(file, eqx.tree_at(lambda m: (m.p, m.W_1), m, phi), optimizer="blend(hidden=4)")
-    return file
+    m = eqx.tree_at(lambda m: m.W_1, m, m.W_1.at[:, DEPTH].set(0.0))
+    artifact.save(tmp_path / "optimizer.safetensors", m, optimizer="blend(hidden=4)")
+    return tmp_path / "optimizer.safetensors"
 
 
 def gradients(theta: Arrays, centres: Arrays, t: int) -> Arrays:

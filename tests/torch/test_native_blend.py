@@ -336,5 +336,5 @@ def test_a_step_of_no_tensors_is_none() -> None:
     parts = (ctypes.c_int64 * 10)(0, 5, 0, 0, 5, 0, 1, 2, 3, 4)
     shapes = BlendRule(hidden=3).phi_shapes()
     phi = native.matrices([torch.ones(shapes[name]) for name in native_blend.PHI])
-    numbers = [native.matrices([torch.ones(0, n)]) for n in (22, 4)]
+    numbers = [native.matrices([torch.ones(0, n)]) for n in (24, 4)]
     assert library.metadescent_blend_step(phi, parts, None, *numbers, 1) == 0

@@ -5,7 +5,7 @@
     D_1, D_2, D_3 = whitened a,  a/√v,  m_.99/√v      each in units of its root mean square
     u = Σ_k w_k D_k,     (w, y, z) = W₂ tanh(W₁ x + b₁) + b₂
     ℓ_t = ℓ_{t−1} + κ tanh z,   ℓ_0 = 0
-    r   = e^{p_0 + ℓ_t + y} · L^{−p_2} · (k/n)^{p_3/2}
+    r   = e^{p_0 + ℓ_t + y} · L^{−0.6} · (k/n)^{0.125}
     s   = min(1, 20 √(mean m_.9² / mean_.9 ∇²))
     g   = −r · s · c(t/T) · √(mean θ² + e^{2 p_1}/n) · u/√(mean u²)
 
@@ -43,6 +43,8 @@ from metadescent import _ffi
 from metadescent._errors import UserError, require
 from metadescent.optimizers.base import LearnedOptimizer, Updates
 from metadescent.optimizers.blend_constants import (
+    BY_ASPECT,
+    BY_DEPTH,
     CEILING,
     DIRECTIONS,
     FARTHEST,
@@ -89,8 +91,7 @@ class Blend(LearnedOptimizer):
 
     Arguments:
         horizon: T; 0 where it is not known.
-        rate: e^{p_0} before training, the length of a step beside θ; p_2 begins at 0.6 and
-            p_3 at 0.25.
+        rate: e^{p_0} before training, the length of a step beside θ.
         floor: e^{p_1} before training: the size of tensors that begin at 0, of a matrix by √n.
         hidden: units of the network.
         key: draws φ.
@@ -106,7 +107,7 @@ class Blend(LearnedOptimizer):
         True
     """
 
-    p: Float[Array, "4"]
+    p: Float[Array, "2"]
     W_1: Float[Array, "hidden features"]
     b_1: Float[Array, " hidden"]
     W_2: Float[Array, "outputs hidden"]
@@ -127,7 +128,7 @@ class Blend(LearnedOptimizer):
         require("floor", floor, 1e-12)
         require("hidden", hidden, 1)
         self.horizon = horizon
-        self.p = jnp.asarray([math.log(rate), math.log(floor), 0.6, 0.25])
+        self.p = jnp.asarray([math.log(rate), math.log(floor)])
         W_1_key, W_2_key = jax.random.split(key)
         self.W_1 = jax.random.normal(W_1_key, (hidden, FEATURES)) / math.sqrt(FEATURES)
         self.b_1 = jnp.zeros(hidden)
@@ -211,8 +212,9 @@ class Blend(LearnedOptimizer):
 
     def _rates(self, lengths: Float[Array, " tensors"], shapes: Shapes) -> Float[Array, " tensors"]:
         """Return r, of ℓ + y."""
-        by_sides = 0.5 * self.p[3] * aspects(shapes, self.p.dtype)
-        return jnp.exp(self.p[0] + lengths - self.p[2] * math.log(depth(shapes)) + by_sides)
+        # Not learned: small networks do not say how they go on in large ones.
+        by_sides = 0.5 * BY_ASPECT * aspects(shapes, self.p.dtype)
+        return jnp.exp(self.p[0] + lengths - BY_DEPTH * math.log(depth(shapes)) + by_sides)
 
     def _kappa(self) -> float:
         """Return κ."""

@@ -6,6 +6,8 @@ KAPPA = 0.15
 """How much a length may change a step, as a logarithm, in runs of up to STEPS."""
 FARTHEST = 5.0
 """And in all."""
+BY_DEPTH, BY_ASPECT = 0.6, 0.25
+"""Powers by which steps are shorter in networks of many matrices, and of matrices that are long."""
 WARM_UP = 0.05
 TAU = 100.0
 STEPS = 500

@@ -89,6 +89,10 @@ PARTS = {
     "oscillator": Trained(oscillator, ((1, 20), (20, 20), (20, 1)), "moments", 32),
     "carried": Trained(carried, ((2, 20), (20, 20), (20, 1)), "places", 64),
     "membrane": Trained(membrane, ((2, 16), (16, 16), (16, 1)), "inside", 48),
+    "narrowing": Trained(
+        tanh, ((64, 40), (40, 16), (16, 6), (6, 16), (16, 40), (40, 64)), "same", 64
+    ),
+    "broad": Trained(relu, ((576, 96), (96, 96), (96, 10)), "mistaken", 24),
     "epidemic": Trained(epidemic, ((1, 3),), "outbreaks", 16),
 }
 

@@ -28,5 +28,7 @@ LEVELS = {
     "oscillator": (-7.9, 0.8),
     "carried": (-8.2, 2.1),
     "membrane": (-2.43, 0.05),
+    "narrowing": (-1.97, 0.2),
+    "broad": (-0.432, 0.1),
     "epidemic": (-8.52, 0.05),
 }

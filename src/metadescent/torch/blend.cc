@@ -34,7 +34,7 @@ int64_t wrong(const Matrix* phi, const Parts& h, const Array* arrays, const Matr
               const Matrix& traits) {
   const int64_t hidden = phi[2].columns, outputs = DIRECTIONS + 2;
   const int64_t sides[5][2] = {
-      {1, 4}, {hidden, FEATURES}, {1, hidden}, {outputs, hidden}, {1, outputs}};
+      {1, 2}, {hidden, FEATURES}, {1, hidden}, {outputs, hidden}, {1, outputs}};
   for (int64_t i = 0; i < 5; ++i)
     if (hidden < 1 || !phi[i].is(sides[i][0], sides[i][1]) ||
         (sides[i][0] > 1 && phi[i].stride != sides[i][1]))

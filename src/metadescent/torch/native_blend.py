@@ -16,6 +16,8 @@ from torch.nn import Parameter
 
 from metadescent._errors import UserError
 from metadescent.optimizers.blend_constants import (
+    BY_ASPECT,
+    BY_DEPTH,
     CEILING,
     COEFFICIENTS,
     FAINT,
@@ -138,7 +140,8 @@ def _numbers(
 ) -> Float[Tensor, "tensors numbers"]:
     """Return the numbers of a step for each tensor, in the order of `Numbers` in the kernel."""
     means = [x for beta in (FAST, SLOW, SQUARE) for x in (beta, 1 - beta)]
-    rest = (kappa, FARTHEST, CEILING, FAINT, TINY, math.log(depth), *COEFFICIENTS, ITERATIONS, ROWS)
+    bounds = (kappa, FARTHEST, CEILING, FAINT, TINY, math.log(depth), BY_DEPTH, BY_ASPECT)
+    rest = (*bounds, *COEFFICIENTS, ITERATIONS, ROWS)
     own = torch.stack([*moments], 1)
     count = len(own)
     before, after = (torch.tensor(x, **KIND).expand(count, -1) for x in (means, rest))

@@ -81,7 +81,7 @@ void look_at_shapes(Given& given, Buffers& all) {
   if (!given.fits()) return;
   const int64_t hidden = units.back();
   const std::pair<const char*, Shape> first[FIRST] = {
-      {"the numbers of the step", {NUMBERS}}, {"p", {4}},
+      {"the numbers of the step", {NUMBERS}}, {"p", {2}},
       {"W_1", {hidden, FEATURES}},            {"b_1", {hidden}},
       {"W_2", {DIRECTIONS + 2, hidden}},      {"b_2", {DIRECTIONS + 2}},
       {"traits", {tensors, TRAITS}},          {"figures", {tensors, FIGURES}}};

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 
 from metadescent._ffi import kernels
 from metadescent.optimizers.blend_constants import (
+    BY_ASPECT,
+    BY_DEPTH,
     CEILING,
     COEFFICIENTS,
     FAINT,
@@ -83,7 +85,7 @@ def blend_update(
 def _numbers(moment: Moment, matrices: int) -> Float[Array, " numbers"]:
     """Return the numbers of a step, in the order of `Numbers` in `blend_network.h`."""
     means = [x for beta in (FAST, SLOW, SQUARE) for x in (beta, 1 - beta)]
-    bounds = (FARTHEST, CEILING, FAINT, TINY, math.log(matrices))
+    bounds = (FARTHEST, CEILING, FAINT, TINY, math.log(matrices), BY_DEPTH, BY_ASPECT)
     rest = (*COEFFICIENTS, ITERATIONS, ROWS)
     return jnp.stack([jnp.asarray(x, jnp.float32) for x in (*means, *moment, *bounds, *rest)])
 

@@ -16,7 +16,7 @@ constexpr int64_t DIRECTIONS = 3, FEATURES = 14, FIGURES = 7, TRAITS = 4;
 struct Numbers {
   float fast, to_fast, slow, to_slow, square, to_square;
   float weight_fast, weight_slow, weight_square, clock, factor;
-  float kappa, farthest, ceiling, faint, tiny, log_depth;
+  float kappa, farthest, ceiling, faint, tiny, log_depth, by_depth, by_aspect;
   float coefficients[3], iterations, rows;
 };
 constexpr int64_t NUMBERS = sizeof(Numbers) / sizeof(float);
@@ -111,8 +111,8 @@ inline Mix decide(const Tensor& t, const Sums& sums, double white) {
   lasting = lasting > c.farthest ? c.farthest : lasting < -c.farthest ? -c.farthest : lasting;
   std::copy_n(renewed, FIGURES, after);
   after[4] = lasting;
-  const float r = std::exp(phi.p[0] + (lasting + out[DIRECTIONS]) - phi.p[2] * c.log_depth +
-                           0.5f * phi.p[3] * t.traits[2]);
+  const float r = std::exp(phi.p[0] + (lasting + out[DIRECTIONS]) - c.by_depth * c.log_depth +
+                           0.5f * c.by_aspect * t.traits[2]);
 
   const float share = mean[Sums::FAST] / (c.weight_fast * c.weight_fast) /
                       (renewed[2] / c.weight_fast + c.tiny);

@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from metadescent.optimizers.blend_constants import (
+    BY_ASPECT,
+    BY_DEPTH,
     CEILING,
     DIRECTIONS,
     FAINT,
@@ -58,7 +60,7 @@ class BlendRule(Rule):
     def phi_shapes(self) -> Shapes:
         outputs = DIRECTIONS + 2
         return {
-            "p": (4,),
+            "p": (2,),
             "W_1": (self.units, FEATURES),
             "b_1": (self.units,),
             "W_2": (outputs, self.units),
@@ -112,9 +114,9 @@ class BlendRule(Rule):
         strength = _strength(means[:, 3], figures[2], weights[0])
         w, y, z = self._network(phi, x)
         figures[4] = (before[4] + self._kappa() * torch.tanh(z)).clamp(-FARTHEST, FARTHEST)
-        p, aspects = phi["p"], t.new_tensor([aspect_of(p.shape) for p in params])
-        lengths = figures[4] + y - p[2] * math.log(depth_of(params)) + p[3] * aspects / 2
-        scale = torch.exp(p[0] + lengths) * self._factor(t) * size * strength
+        aspects = t.new_tensor([aspect_of(p.shape) for p in params])
+        lengths = figures[4] + y - BY_DEPTH * math.log(depth_of(params)) + BY_ASPECT * aspects / 2
+        scale = torch.exp(phi["p"][0] + lengths) * self._factor(t) * size * strength
         factors = _factors(w, means[:, 7:], params)
         for k, stack in enumerate(stacks):
             numbers, u, (_, slow, square) = stack.numbers, stack.of(g), stack.h
