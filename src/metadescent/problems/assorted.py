@@ -60,7 +60,7 @@ class Trained(NamedTuple):
     batch_size: int
 
 
-relu, tanh = partial(dense, jax.nn.relu), partial(dense, jnp.tanh)
+relu, tanh, sigmoid = (partial(dense, f) for f in (jax.nn.relu, jnp.tanh, jax.nn.sigmoid))
 PARTS = {
     "two layers": Trained(relu, ((64, 32), (32, 10)), "noisy", 64),
     "wrong labels": Trained(tanh, ((64, 16), (16, 16), (16, 10)), "doubtful", 16),
@@ -93,6 +93,10 @@ PARTS = {
         tanh, ((64, 40), (40, 16), (16, 6), (6, 16), (16, 40), (40, 64)), "same", 64
     ),
     "broad": Trained(relu, ((576, 96), (96, 96), (96, 10)), "mistaken", 24),
+    "moved softmax": Trained(relu, ((400, 10),), "moved", 128),
+    "moved sigmoid": Trained(sigmoid, ((400, 24), (24, 10)), "moved", 128),
+    "moved tanh": Trained(tanh, ((400, 48), (48, 48), (48, 10)), "moved", 64),
+    "moved relu": Trained(relu, ((400, 64), (64, 32), (32, 10)), "moved", 64),
     "epidemic": Trained(epidemic, ((1, 3),), "outbreaks", 16),
 }
 

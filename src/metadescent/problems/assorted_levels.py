@@ -30,5 +30,9 @@ LEVELS = {
     "membrane": (-2.43, 0.05),
     "narrowing": (-1.97, 0.2),
     "broad": (-0.432, 0.1),
+    "moved softmax": (-0.458, 0.051),
+    "moved sigmoid": (-1.2, 0.39),
+    "moved tanh": (-1.91, 0.59),
+    "moved relu": (-2.7, 0.84),
     "epidemic": (-8.52, 0.05),
 }

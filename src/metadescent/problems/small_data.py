@@ -30,6 +30,7 @@ def draw_examples() -> dict[str, Examples]:
         "same": (pixels, pixels),
         "spotted": spotted,
         "mistaken": (spotted[0], _mistaken(spotted[1], random)),
+        "moved": _moved(images, labels, np.random.default_rng(SEED + 1)),
         "clouds": _clouds(random),
         "bags": _bags(random),
         "letters": _letters(random),
@@ -60,6 +61,22 @@ def _spotted(images: np.ndarray, labels: np.ndarray, random: np.random.Generator
     large = np.kron(images.reshape(-1, 8, 8), np.ones((3, 3))).reshape(len(labels), -1) / 16.0
     seen = random.random((6 * len(labels), 576)) < 0.25
     return (np.concatenate([large] * 6) * seen).astype(np.float32), np.tile(labels, 6)
+
+
+def _moved(
+    images: np.ndarray, labels: np.ndarray, random: np.random.Generator, copies: int = 12
+) -> Examples:
+    """Return digits of 16 × 16 at places drawn in 20 × 20: clean, and too many to learn by heart.
+
+    They are standardized, as scripts do: inputs of size 1 want steps of half the length.
+    """
+    digits = np.kron(images.reshape(-1, 8, 8), np.ones((2, 2))) / 16.0
+    moved = np.zeros((copies * len(labels), 20, 20), np.float32)
+    places = random.integers(5, size=(len(moved), 2))
+    for number, (i, j) in enumerate(places):
+        moved[number, i : i + 16, j : j + 16] = digits[number % len(labels)]
+    standard = (moved - moved.mean()) / moved.std()
+    return standard.reshape(len(moved), -1), np.tile(labels, copies)
 
 
 def _mistaken(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
