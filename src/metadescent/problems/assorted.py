@@ -156,7 +156,7 @@ RECIPE = {
     "steps": 500,
     "unroll": 50,
     "weigh_from": 150,
-    "epochs": 30,
+    "epochs": 24,
     "episodes": 8,
     "meta_rate": 0.007,
     "average": 0.985,
