@@ -132,7 +132,9 @@ class Blend(LearnedOptimizer):
         W_1_key, W_2_key = jax.random.split(key)
         self.W_1 = jax.random.normal(W_1_key, (hidden, FEATURES)) / math.sqrt(FEATURES)
         self.b_1 = jnp.zeros(hidden)
-        self.W_2 = 0.01 * jax.random.normal(W_2_key, (DIRECTIONS + 2, hidden))
+        W_2 = 0.01 * jax.random.normal(W_2_key, (DIRECTIONS + 2, hidden))
+        # Lengths stay as they are before training: any drift of z adds up over hundreds of steps.
+        self.W_2 = W_2.at[-1].set(0.0)
         # The whitened direction, and lengths that stay.
         self.b_2 = jnp.zeros(DIRECTIONS + 2).at[0].set(1.0)
 
