@@ -109,7 +109,7 @@ def _prodigy(rate: Any, horizon: Any) -> optax.GradientTransformation:
 
 
 ADAM = Rival("Adam, constant rate", _adam, _rates(-7, 0), first=8)
-ADAMW_RATES = _rates(-5, 0)
+ADAMW_RATES = _rates(-5, 2)
 ADAMW_FIRST, DECAYS = 5, (0.0, 0.01, 0.1)
 RIVALS = {
     "nag": Rival("NAG, cosine", _nag, _rates(-4, 1), first=6),

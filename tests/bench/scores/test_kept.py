@@ -46,6 +46,13 @@ def test_adamw_is_tuned_inside_its_rates(made: tuple[Reference, Path]) -> None:
     assert reference.held_out[1] <= reference.held_out[0]
 
 
+@pytest.mark.parametrize("path", sorted(kept.PACKAGE.iterdir()), ids=lambda path: path.stem)
+def test_the_best_rates_of_the_package_are_inside_the_grids(path: Path) -> None:
+    chosen = json.loads(path.read_text())["reference"]["chosen"]
+    for name, rates in (("adam", ADAM.rates), ("adamw", ADAMW_RATES)):
+        assert rates[0] < float(chosen[name].split(",")[0]) < rates[-1]
+
+
 def test_what_is_kept_is_read_as_it_was(
     made: tuple[Reference, Path], split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
