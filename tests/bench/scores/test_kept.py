@@ -48,7 +48,7 @@ def test_adamw_is_tuned_inside_its_rates(made: tuple[Reference, Path]) -> None:
 
 @pytest.mark.parametrize("path", sorted(kept.PACKAGE.iterdir()), ids=lambda path: path.stem)
 def test_the_best_rates_of_the_package_are_inside_the_grids(path: Path) -> None:
-    chosen = json.loads(path.read_text())["reference"]["chosen"]
+    chosen = json.loads(path.read_text(encoding="utf-8"))["reference"]["chosen"]
     for name, rates in (("adam", ADAM.rates), ("adamw", ADAMW_RATES)):
         assert rates[0] < float(chosen[name].split(",")[0]) < rates[-1]
 
