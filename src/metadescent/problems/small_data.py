@@ -68,7 +68,7 @@ def _moved(
 ) -> Examples:
     """Return digits of 16 × 16 at places drawn in 20 × 20: clean, and too many to learn by heart.
 
-    They are standardized, as scripts do: inputs of size 1 want steps of half the length.
+    They are standardized, as in people's scripts, so that inputs are large.
     """
     digits = np.kron(images.reshape(-1, 8, 8), np.ones((2, 2))) / 16.0
     moved = np.zeros((copies * len(labels), 20, 20), np.float32)
