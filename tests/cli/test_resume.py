@@ -171,8 +171,10 @@ def test_a_run_that_is_over_is_extended_by_as_many_epochs_as_fit_into_the_minute
         assert status == 0
         assert f"r is extended from {done} epochs to {epochs} and goes on from epoch {done}" in said
     assert len(read_metrics(Path("r"))) == 5
-    status, _, said = metadescent("train", "--resume", "r", "--minutes", "1e-6")
-    assert "r has had its 5 epochs" in said
+    for minutes in ("1e-6", "inf"):
+        status, _, said = metadescent("train", "--resume", "r", "--minutes", minutes)
+        assert status == 0
+        assert "r has had its 5 epochs" in said
 
 
 def test_the_minutes_of_a_choice_are_a_part_of_all(tmp_path: Path) -> None:

@@ -71,7 +71,9 @@ def carry_out(command: Train) -> None:
 def _in_epochs(command: Train) -> Train:
     """Return the command with the epochs of its minutes, if it goes on with a run that is done."""
     folder, epochs = command.folder, command.recipe.epochs
-    if not (command.begun and command.minutes) or latest_epoch(folder / CHECKPOINTS) < epochs:
+    # Endless minutes are no number of epochs.
+    is_bounded = 0 < command.minutes < math.inf
+    if not (command.begun and is_bounded) or latest_epoch(folder / CHECKPOINTS) < epochs:
         return command
     longer = max(epochs, epochs_within(folder, command.minutes))
     # The minutes are spent on these epochs; a last one that takes longer is not left out.
