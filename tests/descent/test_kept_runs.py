@@ -46,6 +46,13 @@ def test_another_question_or_other_code_is_run(
         kept_runs.kept_runs(tmp_path, "adam", [1], never)
 
 
+def test_words_in_code_change_no_question() -> None:
+    source = 'def f(x):\n    """Words."""\n    return x + 1\n'
+    does = kept_runs._without_words
+    assert does(source) == does('"""A module."""\n\ndef f(x):  # a remark\n    return x + 1\n')
+    assert does(source) != does(source.replace("1", "2"))
+
+
 class Trap:
     """Ends the test if it is read back."""
 
@@ -95,7 +102,9 @@ def test_a_comparison_goes_on_and_ends_the_same(
     ran = []
     real = comparison.learning_curves
     monkeypatch.setattr(
-        comparison, "learning_curves", lambda m, *args, **how: ran.append(m) or real(m, *args, **how)
+        comparison,
+        "learning_curves",
+        lambda m, *args, **how: ran.append(m) or real(m, *args, **how),
     )
     again = compared(M, tmp_path)
     assert len(ran) == 1

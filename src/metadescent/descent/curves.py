@@ -99,7 +99,7 @@ def learning_curves(
         progress: called with the share of the runs that are done, if they go part by part.
 
     Two optimizers that are given the same key face the same f, θ₀ and minibatches. A rule that
-    A rule that searches along a line, such as `optax.lbfgs`, is given T gradients instead of T
+    searches along a line, such as `optax.lbfgs`, is given T gradients instead of T
     steps: its t-th value is the loss that it has reached with t gradients.
 
     Raises:

@@ -66,7 +66,7 @@ def digest_of_rule(m: LearnedOptimizer) -> str:
 
 
 def _data(problem: PyTree) -> bytes:
-    """Return a digest of the leaves of a problem or a rule: arrays, keys, and anything else as it is written."""
+    """Return a digest of the leaves of a problem or a rule; what is no array as it is written."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(problem):
         if not eqx.is_array(leaf) and not isinstance(leaf, np.ndarray | np.generic):

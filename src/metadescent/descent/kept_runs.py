@@ -4,6 +4,7 @@ Each file has the losses of one optimizer. Its name has a digest of all that the
 the tuned rate, the problem and its data, the key, the sizes, and the code that unrolls.
 """
 
+import ast
 import functools
 import hashlib
 import io
@@ -17,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-import metadescent
 from metadescent._errors import UserError
 from metadescent._files import write_atomically
 from metadescent._provenance import versions
@@ -79,10 +79,30 @@ def kept_runs(folder: Path, name: str, question: Any, run: Callable[[], Runs]) -
 @functools.cache
 def _code() -> str:
     """Return a digest of the code that losses depend on."""
-    root = Path(metadescent.__file__).parent
+    root = Path(__file__).parent.parent
     folders = [(root, "*"), *((root / room, "**/*") for room in ROOMS)]
     paths = {path for folder, pattern in folders for path in folder.glob(pattern)}
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.suffix in {".py", ".cc", ".h"}):
-        digest.update(path.read_bytes())
+        text = path.read_text(encoding="utf-8")
+        digest.update((_without_words(text) if path.suffix == ".py" else text).encode())
     return digest.hexdigest()
+
+
+def _without_words(source: str) -> str:
+    """Return what a module does: its code without comments and docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        # A text that stands alone does nothing.
+        if isinstance(body, list):
+            node.body = [part for part in body if not _is_text(part)]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

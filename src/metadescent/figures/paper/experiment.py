@@ -126,8 +126,8 @@ def reproduce(
     `load` is asked once for each optimizer, and `begin` for the same rule before meta-training,
     which is a control and not a baseline. `seed` draws the problems, and those that baselines are
     tuned on. If the budget is too small to judge claims, `holds` is None for all of them. `cache`
-    is the folder of tuned rates. `progress` is called `experiment.units` times. `kept` is the folder
-    of losses, by which a figure that was interrupted goes on.
+    is the folder of tuned rates. `progress` is called `experiment.units` times. `kept` is the
+    folder of losses, by which a figure that was interrupted goes on.
     """
     effort = budget_of(budget)  # raises an error before anything is loaded
     started = time.monotonic()
