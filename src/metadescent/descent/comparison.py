@@ -216,8 +216,8 @@ def compare(
     def run(m: AnyOptimizer) -> Runs:
         if held_out is None:
             return Runs(np.asarray(learning_curves(m, problem, report_key, **sizes)))
-        both = held_out_curves(m, problem, held_out, report_key, every=every, **sizes)
-        return Runs(*map(np.asarray, both))
+        inside, beyond = held_out_curves(m, problem, held_out, report_key, every=every, **sizes)
+        return Runs(np.asarray(inside), np.asarray(beyond))
 
     before = 0.0
     for name, m in rules.items():

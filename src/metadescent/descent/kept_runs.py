@@ -91,18 +91,12 @@ def _code() -> str:
 
 def _without_words(source: str) -> str:
     """Return what a module does: its code without comments and docstrings."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        # A text that stands alone does nothing.
-        if isinstance(body, list):
-            node.body = [part for part in body if not _is_text(part)]
-    return ast.dump(tree)
+    return ast.dump(_Wordless().visit(ast.parse(source)))
 
 
-def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+class _Wordless(ast.NodeTransformer):
+    """Leaves out texts that stand alone, which do nothing."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else node
