@@ -14,6 +14,8 @@ from metadescent.problems.rescaled import Rescaled
 from metadescent.registry import make_problem, recipe_of
 
 KEY = jax.random.key(0)
+SEEN = [i for i in range(30) if i % 5 != 4]
+"""Images of batches 1 to 4; batch 5 is left for what nothing was learned from."""
 
 
 @pytest.fixture
@@ -35,14 +37,14 @@ def test_it_is_the_network_on_the_training_images(folder: Path) -> None:
     f = make_cifar10(theta_std=0.5, batch_size=7, data_dir=folder).sample(KEY)
     assert (f.channels, f.hidden, f.kernel, f.classes) == ((16, 16, 16), (32,), 5, 10)
     assert (f.theta_std, f.batch_size, f.white) == (0.5, 7, 255.0)
-    assert members(f) == {i: i % 10 for i in range(30)}
+    assert members(f) == {i: i % 10 for i in SEEN}
 
 
 @pytest.mark.parametrize("labels", [(0, 1), (7, 3, 5), tuple(range(9, -1, -1))])
 def test_labels_become_classes_in_their_order(folder: Path, labels: tuple[int, ...]) -> None:
     f = make_cifar10(labels, data_dir=folder).sample(KEY)
     assert f.classes == len(labels)
-    assert members(f) == {i: labels.index(i % 10) for i in range(30) if i % 10 in labels}
+    assert members(f) == {i: labels.index(i % 10) for i in SEEN if i % 10 in labels}
 
 
 @pytest.mark.parametrize(("name", "others"), [("cifar5", range(5, 10)), ("cifar2", range(2, 10))])
@@ -52,8 +54,8 @@ def test_a_subset_and_the_labels_it_leaves_out_are_all_there_is(
     subset = make_problem(name, folder).sample(KEY)
     rest = make_problem(f"cifar10(labels={tuple(others)})", folder).sample(KEY)
     assert subset.classes + rest.classes == 10
-    assert members(subset) == {i: i % 10 for i in range(30) if i % 10 not in others}
-    assert sorted([*members(subset), *members(rest)]) == list(range(30))
+    assert members(subset) == {i: i % 10 for i in SEEN if i % 10 not in others}
+    assert sorted([*members(subset), *members(rest)]) == SEEN
 
 
 def test_held_out_batches_are_other_images_of_the_same_network(folder: Path) -> None:
@@ -98,7 +100,9 @@ def test_they_take_the_same_options(folder: Path, name: str) -> None:
     assert {i % 5 for i in members(f)} <= {1, 2}
     assert isinstance(make_problem(f"{name}(log=True)", folder), Logarithm)
     assert isinstance(make_problem(f"{name}(rescale=1.0)", folder), Rescaled)
-    assert recipe_of(name)["optimizer"] == "lstm(p=10.0, scale=0.1)"
+    assert recipe_of(name)["optimizer"] == (
+        "conv/* -> lstm(p=10.0, scale=0.1) + * -> lstm(p=10.0, scale=0.1)"
+    )
 
 
 def test_a_subset_has_its_labels(folder: Path, sentence: Callable) -> None:
@@ -125,4 +129,4 @@ def test_the_data_folder_may_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("METADESCENT_DATA", str(folder))
     images = make_cifar10().sample(KEY).images
-    assert (images.shape, images.dtype) == ((30, 32, 32, 3), np.uint8)
+    assert (images.shape, images.dtype) == ((len(SEEN), 32, 32, 3), np.uint8)
