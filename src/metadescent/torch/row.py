@@ -216,7 +216,7 @@ def cut(sizes: Sequence[int], size: int) -> list[Block]:
     for number, n in enumerate(sizes):
         # Copies of so few coordinates take no longer than a call.
         is_small = n < size // 8
-        # Threads share them, of which each takes longer to be called than to be divided.
+        # A block of small ones ends at half the size, so that threads have blocks to share.
         if not is_small or end - start + n > size // 2:
             put_together(number)
             first, start = number, end
