@@ -18,10 +18,10 @@ from metadescent.descent.curves import (
     final_loss,
     held_out_curves,
     learning_curves,
-    parts_of,
     summarize,
 )
 from metadescent.descent.episode import draw, start_batch
+from metadescent.descent.in_parts import parts_of
 from metadescent.descent.tuning import tune
 from metadescent.descent.unrolling import unroll
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
@@ -235,6 +235,16 @@ def test_a_large_problem_goes_in_parts_and_nothing_else_changes(m: Any) -> None:
         for problem in (NoisyProblem(), InParts())
     )
     np.testing.assert_allclose(parts, whole, rtol=1e-6)
+
+
+@pytest.mark.parametrize("m", [STILL, optax.adam(0.1)], ids=["learned", "adam"])
+def test_so_it_does_with_held_out_data(m: Any) -> None:
+    whole, parts = (
+        held_out_curves(m, problem, NoisyProblem(), KEY, num_steps=4, num_seeds=6, every=2)
+        for problem in (NoisyProblem(), InParts())
+    )
+    for one, other in zip(parts, whole, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def test_parts_are_equal_and_as_few_as_may_be() -> None:

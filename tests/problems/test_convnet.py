@@ -136,6 +136,22 @@ def test_by_default_it_is_the_network_of_the_authors() -> None:
     assert (EPSILON, f.theta_std, f.white) == (1e-3, 0.01, 255.0)
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, 1),
+        ({"channels": (8, 8), "batch_size": 32}, 4),
+        ({"channels": (8,), "batch_size": 8}, None),
+        ({"channels": ()}, None),
+    ],
+)
+def test_so_many_networks_learn_at_once_as_a_cache_holds(
+    options: dict[str, Any], expected: int | None
+) -> None:
+    images, labels = np.zeros((4, 32, 32, 3), np.uint8), np.array([0, 9, 3, 3])
+    assert ConvNetClassification(images, labels, **options).at_once == expected
+
+
 def test_theta_0_is_drawn_number_by_number_and_beta_is_0() -> None:
     theta = init(convnet(channels=(40, 30), hidden=(50,), theta_std=0.1), KEY)
     rest, betas = [], []

@@ -9,14 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from metadescent.problems.base import Problem
 from metadescent.problems.classifier import Classifier, MLPClassification
 from metadescent.problems.convex import Bowl, Convex, make_convex
 from metadescent.problems.digits import make_digits
 from metadescent.problems.dressed import dress
+from metadescent.problems.fan_in import FanIn
 from metadescent.problems.logarithm import EPSILON, Logarithm, LogFunction
 from metadescent.problems.mnist import make_mnist
 from metadescent.problems.quadratic import Quadratic
 from metadescent.problems.rescaled import Rescaled, RescaledFunction
+from metadescent.problems.together import Together
 from metadescent.registry import make_problem
 
 KEY = jax.random.key(0)
@@ -52,6 +55,19 @@ def test_dressed_in_both_it_is_the_logarithm_of_the_rescaled(assert_close: Calla
     unscaled = both.f.c * theta
     assert_close(unscaled, both.f.f.init(KEY))
     assert_close(both.loss(theta, KEY), jnp.log(both.f.f.loss(unscaled, KEY) + EPSILON))
+
+
+class Large(Convex):
+    @property
+    def at_once(self) -> int | None:
+        return 3
+
+
+@pytest.mark.parametrize("wrap", [dress, FanIn, lambda f: Together([Convex(dimension=2), f])])
+def test_what_is_large_is_so_within_a_wrapper(wrap: Callable[[Problem], Problem]) -> None:
+    whole = {"rescale": 0.5, "log": True} if wrap is dress else {}
+    assert wrap(Large(dimension=2), **whole).at_once == 3
+    assert wrap(Convex(dimension=2), **whole).at_once is None
 
 
 @pytest.fixture

@@ -6,20 +6,19 @@ from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from metadescent import _show
 from metadescent._checks import check_rule
 from metadescent._errors import UserError, require
 from metadescent.descent.episode import Drawn, check_problem, draw, draw_all
+from metadescent.descent.in_parts import in_parts, within
 from metadescent.descent.line_search import searched_curves, searches_along_line
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, start_at, unroll
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.problems.batch import Part, Place
+from metadescent.problems.batch import Place
 
 BLOWN_UP = 10.0
 """A loss has blown up if it is above the start by ten times the start's size. No noise does so."""
@@ -99,8 +98,8 @@ def learning_curves(
         progress: called with the share of the runs that are done, if they go part by part.
 
     Two optimizers that are given the same key face the same f, θ₀ and minibatches. A rule that
-    searches along a line, such as `optax.lbfgs`, is given T gradients instead of T
-    steps: its t-th value is the loss that it has reached with t gradients.
+    searches along a line, such as `optax.lbfgs`, is given T gradients instead of T steps: its t-th
+    value is the loss that it has reached with t gradients.
 
     Raises:
         UserError: if there is no step or no seed, or an argument is of another kind.
@@ -117,16 +116,11 @@ def learning_curves(
         (3, 20)
     """
     _check(problem, num_steps, num_seeds)
-    parts = parts_of(num_seeds, _most_at_once(m, problem, key))
-    # Many copies of a large problem would not fit into memory, so its seeds go in equal parts.
-    curves = []
-    for index in range(parts):
-        part = Part(problem, Place(jnp.asarray(index), parts)) if parts > 1 else problem
-        curves.append(_side_by_side(m, draw_all(part, key, num_seeds // parts), num_steps))
-        if parts > 1 and not isinstance(curves[-1], Tracer):
-            curves[-1].block_until_ready()
-            progress((index + 1) / parts)
-    return jnp.concatenate(curves) if parts > 1 else curves[0]
+
+    def run(part: Place | None, size: int) -> Array:
+        return _side_by_side(m, draw_all(within(problem, part), key, size), num_steps)
+
+    return in_parts(run, num_seeds, _most_at_once(m, problem, key), progress)
 
 
 def theta_shapes(problem: Problem, key: PRNGKeyArray) -> Any:
@@ -154,12 +148,6 @@ def _check(problem: Problem, num_steps: int, num_seeds: int) -> None:
     require("num_steps", num_steps, 1)
     require("num_seeds", num_seeds, 1)
     check_problem(problem)
-
-
-def parts_of(size: int, at_once: int | None) -> int:
-    """Return the least number of equal parts of a batch that have at most `at_once` each."""
-    counts = (parts for parts in range(1, size + 1) if size % parts == 0)
-    return next(parts for parts in counts if at_once is None or size // parts <= max(1, at_once))
 
 
 @eqx.filter_jit
@@ -196,8 +184,12 @@ def held_out_curves(
     _check(problem, num_steps, num_seeds)
     if every < 1 or num_steps % every:
         raise UserError(f"{num_steps} steps are not a multiple of {every}; try every=1")
-    both = draw_all(problem, key, num_seeds), draw_all(held_out, key, num_seeds)
-    return _held_out_curves(m, *both, num_steps, every)
+
+    def run(part: Place | None, size: int) -> tuple[Array, Array]:
+        drawn, apart = (draw_all(within(p, part), key, size) for p in (problem, held_out))
+        return _held_out_curves(m, drawn, apart, num_steps, every)
+
+    return in_parts(run, num_seeds, _most_at_once(m, problem, key))
 
 
 @eqx.filter_jit

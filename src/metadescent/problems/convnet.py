@@ -26,6 +26,10 @@ from metadescent.problems.pooling import pool
 
 # The ε of Sonnet 1, the library that the authors' code uses.
 EPSILON = 1e-3
+FITTING = 2**20
+"""Numbers of a layer's output, of all networks, that a processor's cache holds."""
+MANY = 16
+"""If so many networks fit, they need no parts."""
 
 # Weights "w", biases "b" and, except in the last layer, "beta", the β of batch normalization. As in
 # the authors' code, there is no scale γ.
@@ -167,3 +171,11 @@ class ConvNetClassification(Problem):
     def sample(self, key: PRNGKeyArray) -> ConvNet:
         del key  # Only θ₀ and the minibatches are random.
         return self.f
+
+    @property
+    def at_once(self) -> int | None:
+        """Return how many networks learn side by side, so that their largest maps fit a cache."""
+        _, height, width, _ = self.f.images.shape
+        largest = self.f.batch_size * height * width * max(self.f.channels[:1], default=0)
+        count = FITTING // largest if largest else MANY
+        return None if count >= MANY else max(1, count)

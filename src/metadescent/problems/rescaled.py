@@ -74,6 +74,10 @@ class Rescaled(Problem):
     def num_tasks(self) -> int | None:
         return self.problem.num_tasks
 
+    @property
+    def at_once(self) -> int | None:
+        return self.problem.at_once
+
     def hold_out(self, share: float) -> Parts:
         parts = self.problem.hold_out(share)
         return Parts(*(dataclasses.replace(self, problem=part) for part in parts))

@@ -107,6 +107,11 @@ class Together(Problem):
         counts = [part.num_tasks for part in self.parts if part.num_tasks is not None]
         return min(counts, default=None)
 
+    @property
+    def at_once(self) -> int | None:
+        counts = [part.at_once for part in self.parts if part.at_once is not None]
+        return min(counts, default=None)
+
     def hold_out(self, share: float) -> Parts:
         held = [part.hold_out(share) for part in self.parts]
         return Parts(*(Together(parts, self.apart) for parts in zip(*held, strict=True)))
