@@ -70,11 +70,14 @@ void slide_pixels(const Sizes& s, const float* x, const Vector* w, float* y, int
   for (int64_t a = 0; a < s.rows; ++a)
     for (int64_t c = 0; c < s.inputs; ++c) {
       const float* row = x + a * s.padded_row() + c * s.padded_width();
-      for (int64_t b = 0; b < s.columns; ++b, w += s.vectors())
+      for (int64_t b = 0; b < s.columns; ++b, ++row, w += s.vectors()) {
+        // GCC would keep pixels of the last column in registers, from which broadcasts take longer.
+        asm("" : "+r"(row));
         for (int v = 0; v < V; ++v) {
           const Vector weight = w[v];
-          for (int p = 0; p < PIXELS; ++p) sum[p][v] += row[b + p] * weight;
+          for (int p = 0; p < PIXELS; ++p) sum[p][v] += row[p] * weight;
         }
+      }
     }
   for (int p = 0; p < PIXELS; ++p)
     for (int v = 0; v < V; ++v) store_some(y + p * s.outputs + v * LANES, sum[p][v], left - v * LANES);
@@ -88,6 +91,7 @@ void slide_row(const Sizes& s, const float* x, const Vector* w, float* y, int64_
       slide_pixels<pixels(), V>(s, x + j, w, y + j * s.outputs, left);
   };
   go(std::integral_constant<int, 16 / V>{});
+  go(std::integral_constant<int, 8 / V>{});
   go(std::integral_constant<int, 4>{});
   go(std::integral_constant<int, 1>{});
 }
@@ -116,11 +120,15 @@ void pull_some(const Sizes& s, const float* padded, const float* dy, Vector* dw,
     const float* from = dy + i * s.width * s.outputs + v * LANES;
     for (int64_t j = 0; j < s.width; ++j) {
       const Vector d = load_some(from + j * s.outputs, left);
+#pragma GCC unroll 8
       for (int k = 0; k < CHANNELS; ++k)
+#pragma GCC unroll 8
         for (int l = 0; l < COLUMNS; ++l) sum[k][l] += x[k * wide + j + l] * d;
     }
   }
+#pragma GCC unroll 8
   for (int k = 0; k < CHANNELS; ++k)
+#pragma GCC unroll 8
     for (int l = 0; l < COLUMNS; ++l)
       dw[((a * s.inputs + c + k) * s.columns + b + l) * s.vectors() + v] += sum[k][l];
 }
