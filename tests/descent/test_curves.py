@@ -21,12 +21,12 @@ from metadescent.descent.curves import (
     summarize,
 )
 from metadescent.descent.episode import draw, start_batch
-from metadescent.descent.in_parts import parts_of
 from metadescent.descent.tuning import tune
 from metadescent.descent.unrolling import unroll
 from metadescent.optimizers.appendix_d.ntm_bfgs import NTMBFGS
 from metadescent.optimizers.lstm import LSTM
 from metadescent.problems.base import Optimizee, Problem
+from metadescent.problems.batch import parts_of
 from metadescent.problems.convex import Bowl
 
 KEY = jax.random.key(4)

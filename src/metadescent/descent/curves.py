@@ -13,12 +13,11 @@ from metadescent import _show
 from metadescent._checks import check_rule
 from metadescent._errors import UserError, require
 from metadescent.descent.episode import Drawn, check_problem, draw, draw_all
-from metadescent.descent.in_parts import in_parts, within
 from metadescent.descent.line_search import searched_curves, searches_along_line
 from metadescent.descent.unrolling import AnyOptimizer, Trajectory, start_at, unroll
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.base import Problem
-from metadescent.problems.batch import Place
+from metadescent.problems.batch import Place, in_parts, within
 
 BLOWN_UP = 10.0
 """A loss has blown up if it is above the start by ten times the start's size. No noise does so."""

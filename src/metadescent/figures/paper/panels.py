@@ -230,7 +230,6 @@ def _compare_panel(
         seed=context.seed,
         cache=context.cache,
         progress=lambda text: context.progress(f"{name}: {text}"),
-        kept=context.kept,
         **options,
     )
     if setting.timed:
