@@ -15,7 +15,7 @@ from metadescent.registry import make_problem, recipe_of
 
 KEY = jax.random.key(0)
 SEEN = [i for i in range(30) if i % 5 != 4]
-"""Images of batches 1 to 4; batch 5 is left for what nothing was learned from."""
+"""Images of batches 1 to 4; nothing learns from batch 5 by default."""
 
 
 @pytest.fixture

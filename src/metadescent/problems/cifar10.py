@@ -17,7 +17,7 @@ from metadescent.problems.dressed import dress
 def make_cifar10(
     # Images with the first of these labels are class 0, with the second class 1; others are out.
     labels: Sequence[int] = tuple(range(10)),
-    # As in `load_cifar10`. Batch 5 is left for what nothing was learned from.
+    # As in `load_cifar10`. Nothing learns from batch 5, so that it can be held out.
     batches: Sequence[int | str] = (1, 2, 3, 4),
     # Kernels, channels, θ₀ and minibatches are those of the authors' code.
     channels: Sequence[int] = (16, 16, 16),

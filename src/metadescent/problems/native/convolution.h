@@ -120,6 +120,7 @@ void pull_some(const Sizes& s, const float* padded, const float* dy, Vector* dw,
     const float* from = dy + i * s.width * s.outputs + v * LANES;
     for (int64_t j = 0; j < s.width; ++j) {
       const Vector d = load_some(from + j * s.outputs, left);
+      // GCC would keep sums that are not unrolled by now in memory.
 #pragma GCC unroll 8
       for (int k = 0; k < CHANNELS; ++k)
 #pragma GCC unroll 8
