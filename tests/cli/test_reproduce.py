@@ -5,17 +5,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from metadescent.cli.baselines import quick_to_compile
+from metadescent.descent import comparison
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.beginnings import as_begun
 from metadescent.figures import paper
+from metadescent.figures.paper.budgets import BUDGETS, Budget, Seeds
 from metadescent.figures.paper.claims import Claim
 from metadescent.figures.paper.panels import LearningCurves, Setting
+from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.runs.recipe import Recipe
 from metadescent.zoo import catalogue
 
@@ -150,6 +154,38 @@ def test_all_figures_are_made_and_a_second_call_goes_on(
         json.loads((tmp_path / "o" / f"{n}.json").read_text())["made"]["seed"]
         for n in ("first", "second")
     ] == [1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_zoo", "two_figures")
+def test_an_interrupted_figure_goes_on(
+    metadescent: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = Budget(*[Seeds(2, 2)] * 8, horizon=0.02)
+    monkeypatch.setitem(BUDGETS, "cpu", budget)
+    real = comparison.learning_curves
+
+    def without_sgd(m: Any, *args: Any, **how: Any) -> Any:
+        if not isinstance(m, LearnedOptimizer):
+            raise KeyboardInterrupt
+        return real(m, *args, **how)
+
+    def none(*args: Any, **how: Any) -> Any:
+        raise AssertionError("it was run again")
+
+    words = ("reproduce", "first", "--out", "o", "--json", "f.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(comparison, "learning_curves", without_sgd)
+        assert metadescent(*words)[0] == 130
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {"first.losses"}
+    assert len([*(tmp_path / "o" / "first.losses").iterdir()]) == 2
+    assert metadescent(*words)[0] == 0
+    first = json.loads((tmp_path / "f.json").read_text())
+    # Now nothing is left to run.
+    monkeypatch.setattr(comparison, "learning_curves", none)
+    status, _, said = metadescent(*words, "--style", "dark")
+    assert status == 0, said
+    assert json.loads((tmp_path / "f.json").read_text())["runs"] == first["runs"]
 
 
 def test_all_figures_have_no_json_in_common(metadescent: Callable) -> None:

@@ -174,6 +174,8 @@ class Reproduce(Command):
                 seed=self.seed,
                 cache=tuning_cache(),
                 progress=lambda text: report(text, 1),
+                # A figure that was interrupted goes on with the optimizers that were not run yet.
+                kept=None if self.budget == "smoke" else self.out / f"{self.figure}.losses",
             )
         made = {**reproduction.made, "retrained": self.retrain}
         reproduction = reproduction._replace(made=made)

@@ -1,5 +1,6 @@
 """Learned against hand-designed optimizers, all tuned, on the same fresh problems."""
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,9 @@ from metadescent.descent.curves import (
     ratio,
     summarize,
 )
+from metadescent.descent.fingerprint import digest_of_rule, fingerprint_of
+from metadescent.descent.kept_runs import Runs, run_once
+from metadescent.descent.outside import outsiders
 from metadescent.descent.standings import Standing, speed_up, standing
 from metadescent.descent.tuning import Progress, Tuned, Within
 from metadescent.descent.tuning_cache import tune_each
@@ -53,6 +57,7 @@ class Comparison(NamedTuple):
     # f(θ_1) … f(θ_T) of every optimizer, problem by problem, for comparisons in pairs.
     losses: Mapping[str, Float[np.ndarray, "seeds steps"]] = {}
     held_out_losses: Mapping[str, Float[np.ndarray, "seeds points"]] = {}
+    before: float = 0.0  # those of the minutes that went into runs which had been kept
 
     def best_baseline(self, figure: Callable[[Curve], float]) -> str:
         """Return the hand-designed optimizer with the lowest figure, say `lambda c: c.final`."""
@@ -146,6 +151,7 @@ def compare(
     searched: Mapping[str, Tuned] = MappingProxyType({}),
     within: Within = lambda *_: None,
     timed: bool = False,
+    kept: Path | None = None,
 ) -> Comparison:
     """Run learned optimizers and tuned baselines on the same freshly sampled problems.
 
@@ -172,6 +178,7 @@ def compare(
         searched: outcomes of searches that need no repetition, by baseline.
         within: called with words on how far the search for a rate is, and with the share.
         timed: whether to run every optimizer once more, after it is compiled, to time its steps.
+        kept: folder where the losses of each optimizer are kept and looked up; none if not given.
 
     Raises:
         UserError: if a baseline is unknown, or `every` does not divide the steps.
@@ -202,23 +209,35 @@ def compare(
         name: for_open_steps(m, num_steps) for name, m in learned.items()
     }
     rules |= {name: baseline_of(name).at(search.rate, num_steps) for name, search in tuned.items()}
-    losses, curves, outside, held_out_summaries, seconds, kept = {}, {}, {}, {}, {}, {}
+    losses, curves, outside, held_out_summaries, seconds, whole = {}, {}, {}, {}, {}, {}
     sizes: dict[str, Any] = {"num_steps": num_steps, "num_seeds": num_seeds}
+    digests = [fingerprint_of(p) for p in (problem, held_out) if p is not None] if kept else []
+
+    def run(m: AnyOptimizer) -> Runs:
+        if held_out is None:
+            return Runs(np.asarray(learning_curves(m, problem, report_key, **sizes)))
+        inside, beyond = held_out_curves(m, problem, held_out, report_key, every=every, **sizes)
+        return Runs(np.asarray(inside), np.asarray(beyond))
+
+    before = 0.0
     for name, m in rules.items():
         rate = tuned[name].rate if name in tuned else None
-        if held_out is None:
-            losses[name] = learning_curves(m, problem, report_key, **sizes)
+        # A rule from outside has code that no digest covers.
+        if kept is None or any(outsiders(m)):
+            runs = run(m)
         else:
-            losses[name], outside[name] = held_out_curves(
-                m, problem, held_out, report_key, every=every, **sizes
-            )
-        losses[name] = np.asarray(losses[name])
+            rule = digest_of_rule(m) if isinstance(m, LearnedOptimizer) else [name, rate]
+            key = jax.random.key_data(report_key).tolist()
+            question = [rule, digests, key, num_steps, num_seeds, every]
+            runs = run_once(kept, name, question, functools.partial(run, m))
+        before += runs.before / 60
+        losses[name] = runs.losses
         gone = blown_up(losses[name])
-        kept[name] = ~apart(gone)
-        curves[name] = summarize(losses[name][kept[name]], rate)._replace(diverged=int(gone.sum()))
-        if held_out is not None:
-            outside[name] = np.asarray(outside[name])
-            held_out_summaries[name] = summarize(outside[name][kept[name]], rate)
+        whole[name] = ~apart(gone)
+        curves[name] = summarize(losses[name][whole[name]], rate)._replace(diverged=int(gone.sum()))
+        if runs.held_out is not None:
+            outside[name] = runs.held_out
+            held_out_summaries[name] = summarize(outside[name][whole[name]], rate)
         if timed:
             began = time.perf_counter()
             learning_curves(m, problem, report_key, **sizes).block_until_ready()
@@ -227,20 +246,21 @@ def compare(
     margins = {}
     if learned:
         mine = losses[next(iter(learned))]
-        margins = {name: summarize((losses[name] - mine)[kept[name]]) for name in tuned}
+        margins = {name: summarize((losses[name] - mine)[whole[name]]) for name in tuned}
     return Comparison(
         problem_name,
         num_steps,
         num_seeds,
         curves,
         tuned,
-        minutes=(time.monotonic() - started) / 60,
+        minutes=(time.monotonic() - started) / 60 + before,
         held_out=held_out_summaries,
         every=every,
         seconds=seconds,
         margins=margins,
         losses=losses,
         held_out_losses=outside,
+        before=before,
     )
 
 

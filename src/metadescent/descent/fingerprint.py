@@ -58,8 +58,15 @@ def identity_of(
     return identity
 
 
-def _data(problem: Problem) -> bytes:
-    """Return a digest of a problem's leaves: arrays, keys, and anything else as it is written."""
+def digest_of_rule(m: LearnedOptimizer) -> str:
+    """Return a digest of a rule's options and of φ; its code is not part of it."""
+    digest = hashlib.sha256(_without_addresses(str(jax.tree.structure(m))).encode())
+    digest.update(_data(m))
+    return digest.hexdigest()
+
+
+def _data(problem: PyTree) -> bytes:
+    """Return a digest of the leaves of a problem or a rule; what is no array as it is written."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(problem):
         if not eqx.is_array(leaf) and not isinstance(leaf, np.ndarray | np.generic):

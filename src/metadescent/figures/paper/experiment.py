@@ -34,6 +34,7 @@ class Context(NamedTuple):
     """The inputs of an experiment: optimizers by name, the budget, and the data.
 
     `begun` has the learned optimizers as they begin, by the same names; they are the controls.
+    `kept` is the folder of losses that were measured before, if they are kept.
     """
 
     learned: Mapping[str, LearnedOptimizer]
@@ -43,6 +44,7 @@ class Context(NamedTuple):
     seed: int = 0
     cache: Path | None = None
     progress: Progress = lambda _: None
+    kept: Path | None = None
 
 
 class Reproduction(NamedTuple):
@@ -117,23 +119,26 @@ def reproduce(
     seed: int = 0,
     cache: Path | None = None,
     progress: Progress = lambda _: None,
+    kept: Path | None = None,
 ) -> Reproduction:
     """Run an experiment, and judge what the paper claims about its figure.
 
     `load` is asked once for each optimizer, and `begin` for the same rule before meta-training,
     which is a control and not a baseline. `seed` draws the problems, and those that baselines are
     tuned on. If the budget is too small to judge claims, `holds` is None for all of them. `cache`
-    is the folder of tuned rates. `progress` is called `experiment.units` times.
+    is the folder of tuned rates. `progress` is called `experiment.units` times. `kept` is the
+    folder of losses, by which a figure that was interrupted goes on.
     """
     effort = budget_of(budget)  # raises an error before anything is loaded
     started = time.monotonic()
     learned = {name: load(name) for name in experiment.optimizers}
     begun = {name: begin(name) for name in experiment.optimizers}
-    figure = experiment.run(Context(learned, begun, effort, data_dir, seed, cache, progress))
+    figure = experiment.run(Context(learned, begun, effort, data_dir, seed, cache, progress, kept))
+    before = sum(panel.before for panel in figure.panels.values())
     figure = figure._replace(
         made={
             **question(experiment.figure, budget, seed),
-            "minutes": round((time.monotonic() - started) / 60, 2),
+            "minutes": round((time.monotonic() - started) / 60 + before, 2),
             "hardware": hardware(),
             "versions": versions(),
         }

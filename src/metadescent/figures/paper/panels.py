@@ -208,6 +208,8 @@ def _compare_panel(
         # The horizon of a small budget may not be a multiple of it.
         every = POINT if num_steps % POINT == 0 else 1
         options = {"held_out": problems[setting.held_out], "every": every}
+    if context.kept:
+        options["kept"] = context.kept
     if setting.tuned_on:
         options["tuned_on"] = problems[setting.tuned_on]
     if not seeds.tune:
