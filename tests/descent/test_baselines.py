@@ -184,6 +184,17 @@ def test_the_rate_of_adamw_goes_down_by_half_a_cosine_over_the_horizon() -> None
     np.testing.assert_allclose(steps, expected, rtol=1e-4, atol=1e-6)
 
 
+def test_nag_goes_down_by_the_same_cosine() -> None:
+    """Its steps are those of NAG, each by its own rate."""
+    tx, twin = baseline_of("nag-cosine").at(0.1, 10), BASELINES["nag"].at(1.0)
+    h, its = tx.init(jnp.asarray(0.0)), twin.init(jnp.asarray(0.0))
+    for t in range(12):
+        update, h = tx.update(jnp.asarray(1.0), h)
+        whole, its = twin.update(jnp.asarray(1.0), its)
+        rate = 0.05 * (1 + np.cos(np.pi * min(t / 10, 1)))
+        assert float(update) == pytest.approx(rate * float(whole), rel=1e-5, abs=1e-7)
+
+
 def test_variants_differ_from_a_baseline_in_a_value_and_are_not_among_them() -> None:
     assert set(VARIANTS).isdisjoint(BASELINES)
     assert baseline_of("rmsprop") is BASELINES["rmsprop"]

@@ -27,7 +27,9 @@ KINDS = [
     "anytime(layers=(3,), clock=20.0) >> proportional(ceiling=10.0)",
     "blend(horizon=5.0, hidden=3)",
     "lstm(layers=(2,)) >> blend(hidden=3)",
-    "cifar10-lstm",  # a partition of chains, pretrained
+    # A partition of chains.
+    "conv/* -> modulated(layers=(2,)) >> relative() >> pace(horizon=5.0) + * -> relative()",
+    "cifar10-plain-lstm",  # a pretrained partition
 ]
 SHAPES = {"conv.0.w": (2, 3), "out.w": (4,), "out.a": (), "out.none": (0,), "out.b": (3, 2)}
 

@@ -58,15 +58,24 @@ class _Optax:
         return f"optax.{self.name}({', '.join(f'{k}={v!r}' for k, v in options.items())})"
 
 
-def _adamw(rate: Any, horizon: Any) -> "optax.GradientTransformation":
+def _cosine(rate: Any, horizon: Any) -> Callable[[Any], Any]:
+    """Return a schedule from the rate to 0 by half a cosine."""
     import jax.numpy as jnp
+
+    # Optax's own asks whether the horizon is above 0, which a traced one cannot answer.
+    return lambda t: 0.5 * rate * (1 + jnp.cos(math.pi * jnp.minimum(t / horizon, 1.0)))
+
+
+def _adamw(rate: Any, horizon: Any) -> "optax.GradientTransformation":
     import optax
 
-    def decayed(count: Any) -> Any:
-        # Optax's own asks whether the horizon is above 0, which a traced one cannot answer.
-        return 0.5 * rate * (1 + jnp.cos(math.pi * jnp.minimum(count / horizon, 1.0)))
+    return optax.adamw(_cosine(rate, horizon))
 
-    return optax.adamw(decayed)
+
+def _nag(rate: Any, horizon: Any) -> "optax.GradientTransformation":
+    import optax
+
+    return optax.sgd(_cosine(rate, horizon), momentum=0.9, nesterov=True)
 
 
 BASELINES: dict[str, Baseline] = {
@@ -139,13 +148,19 @@ VARIANTS: dict[str, Baseline] = {
         label="RMSprop, decay 0.9",
         in_paper=False,
     ),
+    "nag-cosine": BASELINES["nag"]._replace(
+        make=_nag, label="NAG, cosine", color="#7A7A7A", in_paper=False
+    ),
 }
-"""Baselines with another value than Torch7's, which only the figures' controls have."""
+"""Baselines with another value than Torch7's, or a schedule, which only the figures have."""
+
+
+KNOWN = BASELINES | VARIANTS
 
 
 def baseline_of(name: str) -> Baseline:
     """Return a baseline or a variant of one, by its name."""
-    return (BASELINES | VARIANTS)[name]
+    return KNOWN[name]
 
 
 STANDARD = tuple(name for name, baseline in BASELINES.items() if baseline.in_paper)

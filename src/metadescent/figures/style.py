@@ -9,7 +9,7 @@ colour of the trained one, pale and thin.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from metadescent.descent.baselines import BASELINES
+from metadescent.descent.baselines import KNOWN
 from metadescent.descent.beginnings import ENDING, is_begun
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def label_of(name: str, labels: Mapping[str, str]) -> str:
     """Return how a name is written: as `labels` has it, else as in the paper."""
     if is_begun(name) and name not in labels:
         return label_of(name.removesuffix(ENDING), labels) + ENDING
-    return literal(labels.get(name, BASELINES[name].label if name in BASELINES else name))
+    return literal(labels.get(name, KNOWN[name].label if name in KNOWN else name))
 
 
 def literal(text: str) -> str:
@@ -94,8 +94,8 @@ def styles_of(are_learned: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
             styles[name] = {"color": color, "linewidth": 2.0, "zorder": 3.0, **marks}
             learned += 1
         else:
-            if name in BASELINES:
-                color, dashes = BASELINES[name].color, BASELINES[name].dashes
+            if name in KNOWN:
+                color, dashes = KNOWN[name].color, KNOWN[name].dashes
             else:
                 color, dashes = _OTHERS[others % len(_OTHERS)]
                 others += 1

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from metadescent.descent.baselines import BASELINES, VARIANTS
+from metadescent.descent.baselines import KNOWN
 from metadescent.descent.beginnings import as_begun
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import summarize
@@ -40,7 +40,7 @@ def panel_of(
 ) -> Comparison:
     """Return a panel of optimizers that stay at a level each; those that are no baselines learn."""
     losses = {name: runs_at(level, name, steps, width) for name, level in levels.items()}
-    rates = {n: 0.1 if n in BASELINES | VARIANTS else None for n in levels}
+    rates = {n: 0.1 if n in KNOWN else None for n in levels}
     outside = {n: runs_at(level, n, steps // every, width) for n, level in (held_out or {}).items()}
     return Comparison(
         "problem",
@@ -57,7 +57,7 @@ def panel_of(
 
 
 LEVELS = {"sgd": 0.45, "nag": 0.33, "rmsprop": 0.36, "adam": 0.34, "lbfgs": 0.42}
-LEVELS |= {"rmsprop-0.9": 0.35}
+LEVELS |= {"rmsprop-0.9": 0.35, "nag-cosine": 0.26, "adamw": 0.25}
 BEGUN = 2.0
 
 

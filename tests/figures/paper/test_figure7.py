@@ -12,9 +12,9 @@ from metadescent.descent.beginnings import as_begun
 from metadescent.descent.comparison import Comparison
 from metadescent.figures.paper import experiment_of, panels
 from metadescent.figures.paper.budgets import BUDGETS
-from metadescent.figures.paper.criteria import LSTM, MUCH, SUB
+from metadescent.figures.paper.criteria import CIFAR10, MUCH, PLAIN, SUB
 from metadescent.figures.paper.experiment import reproduce
-from metadescent.figures.paper.figure7 import PLAIN
+from metadescent.figures.paper.figure7 import GENERAL
 from metadescent.optimizers import lstm
 from metadescent.optimizers.base import LearnedOptimizer
 from metadescent.problems.quadratic import Quadratic
@@ -37,7 +37,7 @@ def test_ahead_by_less_than_the_margin_is_not_much_more_quickly(
 
 def test_held_out_images_are_judged_for_themselves(panel: Callable, failing: Callable) -> None:
     made = panel(FIGURE.settings["cifar5"], 0.17)
-    outside = dict(made.held_out_losses) | {LSTM: made.held_out_losses["sgd"]}
+    outside = dict(made.held_out_losses) | {CIFAR10: made.held_out_losses["sgd"]}
     assert failing(FIGURE, {"cifar5": made._replace(held_out_losses=outside)}) == [
         "cifar5-held-out"
     ]
@@ -69,8 +69,27 @@ def test_lstm_sub_may_be_worse_by_a_twentieth_for_certain(
     # What is as good as the LSTM, and no better than baselines, transfers nothing.
     both = panel(FIGURE.settings["cifar2"], 0.4)
     assert {"cifar2-sub", "cifar2-sub-transfers"} <= set(failing(FIGURE, {"cifar2": both}))
-    untrained = panel(FIGURE.settings["cifar2"], 0.14, **{as_begun(LSTM): 0.139})
+    untrained = panel(FIGURE.settings["cifar2"], 0.14, **{as_begun(CIFAR10): 0.139})
     assert {"cifar2-sub", "cifar2-sub-learned"} <= set(failing(FIGURE, {"cifar2": untrained}))
+
+
+def test_what_is_ahead_of_rates_that_stay_is_judged_beside_cosines(
+    panel: Callable, failing: Callable
+) -> None:
+    """Which are no baselines of the paper's claims."""
+    near = panel(FIGURE.settings["cifar10"], 0.245)
+    assert failing(FIGURE, {"cifar10": near})[-1:] == ["cosine"]
+    assert "cifar10" not in failing(FIGURE, {"cifar10": near})
+
+
+def test_what_meta_training_adds_is_judged_all_the_way(panel: Callable, failing: Callable) -> None:
+    begun = panel(FIGURE.settings["cifar10"], 0.2, **{as_begun(CIFAR10): 0.2 / 0.93})
+    assert failing(FIGURE, {"cifar10": begun}) == ["adds"]
+
+
+def test_the_papers_recipe_is_judged_for_itself(panel: Callable, failing: Callable) -> None:
+    behind = panel(FIGURE.settings["cifar10"], 0.2, **{PLAIN: 0.4})
+    assert failing(FIGURE, {"cifar10": behind}) == ["plain"]
 
 
 def test_the_plot_has_held_out_images_above_and_minibatches_below(panel: Callable) -> None:
@@ -81,7 +100,9 @@ def test_the_plot_has_held_out_images_above_and_minibatches_below(panel: Callabl
     assert {len(line.get_xdata()) for axes in figure.axes for line in axes.lines} == {200 // 20}
     assert {line.get_xdata()[-1] for axes in figure.axes for line in axes.lines} == {200}
     names = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert {"LSTM", "LSTM, as it begins", "LSTM-sub", "LSTM, plain recipe, as it begins"} <= names
+    paper = "LSTMs, the paper's recipe"
+    assert {"blend", "blend, as it begins", "blend-sub", paper, f"{paper}, as it begins"} <= names
+    assert {"general", "NAG, cosine", "AdamW, cosine"} <= names
 
 
 def test_each_panel_is_a_problem_with_a_name() -> None:
@@ -109,13 +130,13 @@ def test_each_panel_runs_what_the_paper_ran(
     reproduce(FIGURE, budget="cpu", load=tiny, begin=tiny)
     assert calls == [
         (
-            [LSTM, PLAIN, as_begun(LSTM), as_begun(PLAIN)],
+            [CIFAR10, PLAIN, GENERAL, as_begun(CIFAR10), as_begun(PLAIN)],
             "cifar10(batches=(1, 2, 3, 4))",
             1000,
             20,
         ),
-        ([LSTM, SUB, as_begun(LSTM)], "cifar5(batches=(1, 2, 3, 4))", 1000, 20),
-        ([LSTM, SUB, as_begun(LSTM)], "cifar2(batches=(1, 2, 3, 4))", 1000, 20),
+        ([CIFAR10, SUB, GENERAL, as_begun(CIFAR10)], "cifar5(batches=(1, 2, 3, 4))", 1000, 20),
+        ([CIFAR10, SUB, GENERAL, as_begun(CIFAR10)], "cifar2(batches=(1, 2, 3, 4))", 1000, 20),
     ]
 
 

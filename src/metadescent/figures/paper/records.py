@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from metadescent.descent.baselines import STANDARD
 from metadescent.descent.beginnings import is_begun
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import apart, blown_up, final_loss, summarize
@@ -42,8 +43,9 @@ class Record(NamedTuple):
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """Return the baselines, but those whose loss blew up on more than one problem in twenty."""
-        return tuple(name for name in self.baselines if not self.diverged(name))
+        """Return the paper's baselines, but those that blew up on more than one problem in 20."""
+        in_paper = [name for name in self.baselines if name in STANDARD]
+        return tuple(name for name in in_paper if not self.diverged(name))
 
     def diverged(self, name: str) -> bool:
         """Tell whether a loss blew up on more problems than means leave out."""
@@ -91,6 +93,11 @@ QUANTITIES = {
     ),
     "sum": Quantity(
         lambda f: f.sum(1), "sum of losses", lambda n: f"sum of losses over steps 1–{n}"
+    ),
+    "log": Quantity(
+        lambda f: np.exp(np.log(f).mean(1)),
+        "geometric mean of losses",
+        lambda n: f"geometric mean of losses over steps 1–{n}",
     ),
     "least": Quantity(lambda f: f.min(1), "least loss", lambda n: f"least loss of {n} steps"),
     "second half": Quantity(
