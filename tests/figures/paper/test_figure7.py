@@ -130,7 +130,7 @@ def test_each_panel_runs_what_the_paper_ran(
     reproduce(FIGURE, budget="cpu", load=tiny, begin=tiny)
     assert calls == [
         (
-            [CIFAR10, PLAIN, GENERAL, as_begun(CIFAR10), as_begun(PLAIN)],
+            [CIFAR10, GENERAL, PLAIN, as_begun(CIFAR10), as_begun(PLAIN)],
             "cifar10(batches=(1, 2, 3, 4))",
             1000,
             20,
