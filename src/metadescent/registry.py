@@ -4,9 +4,9 @@ Every module of `metadescent.problems`, `.optimizers` and `.meta.estimators` may
 Beyond those names, `module:Class` and `path/to/file.py:Class` name what lives outside the package;
 there it may also be an instance, or what returns one when it is called. Any of them takes options
 the way Python writes them: `quadratic(dimension=20)`. Problems joined by plus signs are one problem
-that has them side by side: `mnist + convex`. So are optimizers that have each leaves of their own:
-`conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`. `lstm >> guard` is a rule with a guard, and
-`pes >> pool` an estimator on a pool of trajectories.
+that has them side by side: `mnist + convex`. Plus signs also join optimizers, each for its own
+leaves: `conv/* -> lstm + * -> optax.adam(learning_rate=0.001)`. `lstm >> guard` is a rule with a
+guard, and `pes >> pool` an estimator on a pool of trajectories.
 """
 
 import inspect

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from metadescent.descent.curves import apart, blown_up, final_loss, or_infinite
 
 CLOSE, EXACT = 1e-3, 1e-6
-"""A final loss is reached within a thousandth of it, or of the way down to it if that is less,
-as the last steps may go nowhere; but no closer than a millionth of it, as losses have 32 bits."""
+"""A final loss is reached within a thousandth of it, or of the way down to it if that is less, as
+the last steps may not lower the loss; but no closer than a millionth of it, as losses have 32
+bits."""
 RESAMPLES = 200
 """How many times problems are drawn with replacement for the interval of a speed-up."""
 

@@ -25,7 +25,7 @@ class AtRest(LearnedOptimizer):
         rule: the optimizer m. Its h changes as m says, also at rest.
 
     Raises:
-        UserError: if `rule` is no learned optimizer.
+        UserError: if `rule` is not a learned optimizer.
 
     Example:
         >>> import jax.numpy as jnp

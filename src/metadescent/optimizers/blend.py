@@ -22,8 +22,8 @@ Whitening makes the steps of a matrix equally long in all directions (see `white
 one axis has D_2 in its place. Before training w, y and z are about constant.
 
 s is below 1 where gradients have vanished: what remains of their means says ever less, and steps of
-full length along it would lead away for ever. So it is in single steps of tensors of a few
-coordinates, whose m_.9 passes 0.
+full length along it would lead away for ever. s also falls below 1 in single steps of small
+tensors, when m_.9 passes 0.
 
 Source: learned weights of known directions from Bello et al. (2017), "Neural optimizer search"; a
 network a tensor over such ratios from Metz et al. (2022), "VeLO"; steps in parts of θ from You,

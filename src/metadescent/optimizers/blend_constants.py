@@ -5,7 +5,7 @@ DIRECTIONS, FEATURES = 3, 14
 KAPPA = 0.15
 """How much a length may change a step, as a logarithm, in runs of up to STEPS."""
 FARTHEST = 5.0
-"""And in all."""
+"""How much lengths may change a step over a whole run, as a logarithm."""
 BY_DEPTH, BY_ASPECT = 0.6, 0.25
 """Powers by which steps are shorter in networks of many matrices, and of matrices that are long."""
 WARM_UP = 0.05

@@ -49,8 +49,8 @@ class Guarded(LearnedOptimizer):
         rate: the length of the safe step, as a part of a tensor's size.
 
     Raises:
-        UserError: if `rule` is no learned optimizer, or a number is out of range; on use, if θ is
-            not given.
+        UserError: if `rule` is not a learned optimizer, or a number is out of range; on use, if θ
+            is not given.
 
     Example:
         >>> import jax.numpy as jnp

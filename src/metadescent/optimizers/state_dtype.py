@@ -31,7 +31,8 @@ def with_state_dtype(m: Rule, dtype: Any) -> Rule:
         dtype: jnp.bfloat16 or jnp.float32.
 
     Raises:
-        UserError: if m is no learned optimizer or has no LSTM, or if the dtype is a different one.
+        UserError: if m is not a learned optimizer or has no LSTM, or if the dtype is a different
+            one.
 
     Example:
         >>> import jax.numpy as jnp

@@ -58,7 +58,7 @@ def test_it_satisfies_the_secant_equation_of_the_last_step(assert_close: Callabl
 
 
 def test_with_one_window_and_no_factors_but_one_it_is_l_bfgs(assert_close: Callable) -> None:
-    """Which is then within itself, and the same pair twice is the same pair."""
+    """The outer L-BFGS is then the inner one, and a repeated pair changes nothing."""
     pairs = after(THETAS[:2], GRADIENTS[:2])
     d = windowed_direction(pairs, GRADIENTS[0], BLURS, window=1e6, fine=1.0, coarse=0.0)
     assert_close(d, direction(pairs, GRADIENTS[0]), rtol=1e-4, atol=1e-5)

@@ -3,11 +3,12 @@
 The learned optimizer that leads is `cifar10-blend`: directions that are known, weighed and scaled
 by a network that looks at each tensor. `cifar10-blend-sub` takes the place of the paper's
 *LSTM-sub*: the same, meta-trained on labels that neither of the subsets here has. `general` was
-meta-trained without CIFAR-10 and without convolutions on pictures. `cifar10-plain-lstm` is what the
-paper has, two LSTMs that see gradients alone, one for the convolutional layers and one for the
-others. Panels are all ten labels (with the paper's recipe), CIFAR-5 (labels 0 to 4) and CIFAR-2 (0
-and 1). The paper's baselines, of one rate, are tuned for each and judge its claims. Beside all ten
-labels are NAG and AdamW, too, with rates that go down by a tuned cosine.
+meta-trained without CIFAR-10; one of its 34 networks is a small convolutional one, on digits.
+`cifar10-plain-lstm` is what the paper has, two LSTMs that see gradients alone, one for the
+convolutional layers and one for the others. Panels are all ten labels (with the paper's recipe),
+CIFAR-5 (labels 0 to 4) and CIFAR-2 (0 and 1). The paper's baselines, of one rate, are tuned for
+each and judge its claims. Beside all ten labels are NAG and AdamW, too, with rates that go down by
+a tuned cosine.
 
 The optimizee learns from training batches 1 to 4 of CIFAR-10; batch 5 is held out: nothing learns
 from it. (The paper has "a held-out test set", and does not say which labels its subsets have.)
