@@ -61,6 +61,12 @@ def test_a_record_tells_who_learned_who_is_a_rival_and_who_is_neither(panel: Cal
     assert record.blown_up["sgd"] == [0, 1]
 
 
+def test_every_baseline_of_one_rate_is_a_rival(panel: Callable) -> None:
+    made = panel({"m": 0.2, "adam": 0.3, "lbfgs": 0.4, "adamw": 0.1, "nag-cosine": 0.1})
+    assert record_of(made).baselines == ("adam", "lbfgs", "adamw", "nag-cosine")
+    assert record_of(made).rivals == ("adam", "lbfgs")
+
+
 def test_what_is_judged_is_what_is_written(panel: Callable) -> None:
     made = panel({"m": 1 / 3, "adam": 2 / 3})
     made.losses["adam"][1, -1] = np.nan

@@ -24,7 +24,8 @@ from jaxtyping import Float
 from metadescent.descent.baselines import STANDARD
 from metadescent.descent.curves import Curve, apart, blown_up, summarize
 from metadescent.figures.curves import Panel, draw_curves
-from metadescent.figures.paper.criteria import CIFAR, CIFAR10, CRITERIA, PLAIN, SCHEDULED, SUB
+from metadescent.figures.paper.criteria import CIFAR, CIFAR10, CRITERIA, PLAIN, SUB
+from metadescent.figures.paper.criterion import SCHEDULED
 from metadescent.figures.paper.experiment import Panels
 from metadescent.figures.paper.panels import LearningCurves, Setting
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from metadescent.descent.baselines import STANDARD
 from metadescent.descent.beginnings import is_begun
 from metadescent.descent.comparison import Comparison
 from metadescent.descent.curves import apart, blown_up, final_loss, summarize
+from metadescent.figures.paper.criterion import SCHEDULED
 
 DIGITS = 6
 FEWEST = ("last", "tenth", "tenths", "sum")
@@ -43,9 +43,9 @@ class Record(NamedTuple):
 
     @property
     def rivals(self) -> tuple[str, ...]:
-        """Return the paper's baselines, but those that blew up on more than one problem in 20."""
-        in_paper = [name for name in self.baselines if name in STANDARD]
-        return tuple(name for name in in_paper if not self.diverged(name))
+        """Return the baselines of one rate, but those that blew up on more than a twentieth."""
+        at_one_rate = [name for name in self.baselines if name not in SCHEDULED]
+        return tuple(name for name in at_one_rate if not self.diverged(name))
 
     def diverged(self, name: str) -> bool:
         """Tell whether a loss blew up on more problems than means leave out."""
