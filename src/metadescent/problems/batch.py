@@ -60,6 +60,7 @@ def in_parts(
         return run(None, num_seeds)
     made = []
     for index in range(parts):
+        # An array, so that one compiled program serves all parts.
         made.append(run(Place(jnp.asarray(index), parts), num_seeds // parts))
         if not isinstance(jax.tree.leaves(made[-1])[0], Tracer):
             jax.block_until_ready(made[-1])
