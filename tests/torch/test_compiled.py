@@ -1,5 +1,6 @@
-"""`torch.compile` takes programs that step, and the step within is what it is without."""
+"""In a graph of `torch.compile` a step is one operation, with the bits that it has without."""
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,9 @@ import torch
 from metadescent.torch import LearnedOptimizer
 
 NAMES = ["mlp-robust-lstm", "classifier-lstm", "general"]
+# PyTorch's compiler alone takes seconds to import.
+pytestmark = pytest.mark.slow
+
 X = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
 
 
@@ -19,29 +23,33 @@ def _anew() -> Iterator[None]:
     torch.compiler.reset()
 
 
-def start(name: str) -> tuple[torch.nn.Module, LearnedOptimizer]:
+def start(name: str, **options: Any) -> tuple[torch.nn.Module, LearnedOptimizer]:
     torch.manual_seed(0)
     m = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
-    return m, LearnedOptimizer(m.named_parameters(), name, weight_decay=0.1, decay_lr=None)
+    options = {"weight_decay": 0.1, "decay_lr": None} | options
+    return m, LearnedOptimizer(m.named_parameters(), name, **options)
+
+
+def backward(m: torch.nn.Module, optimizer: LearnedOptimizer) -> None:
+    optimizer.zero_grad()
+    m(X).square().mean().backward()
 
 
 def train(m: torch.nn.Module, optimizer: LearnedOptimizer) -> None:
-    optimizer.zero_grad()
-    m(X).square().mean().backward()
+    backward(m, optimizer)
     optimizer.step()
 
 
-def compiled(call: Callable) -> Callable:
-    # Another backend would compile the same graphs.
-    return torch.compile(call, backend="eager")
+def compiled(call: Callable, **options: Any) -> Callable:
+    # Inductor takes the operation as this backend does, and longer.
+    return torch.compile(call, backend="aot_eager", **options)
 
 
 def of_the_step(m: torch.nn.Module, optimizer: LearnedOptimizer) -> Callable[[], Any]:
-    step = compiled(optimizer.step)
+    step = compiled(optimizer.step, fullgraph=True)
 
     def trained() -> None:
-        optimizer.zero_grad()
-        m(X).square().mean().backward()
+        backward(m, optimizer)
         step()
 
     return trained
@@ -57,7 +65,10 @@ def of_the_model(m: torch.nn.Module, optimizer: LearnedOptimizer) -> Callable[[]
     return lambda: train(m, optimizer)
 
 
-@pytest.mark.slow
+def assert_alike(m: torch.nn.Module, twin: torch.nn.Module) -> None:
+    assert all(map(torch.equal, m.parameters(), twin.parameters()))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("of", [of_the_step, of_the_loop, of_the_model])
 def test_steps_have_the_same_bits_and_compile_nothing_again(of: Callable, name: str) -> None:
@@ -68,8 +79,87 @@ def test_steps_have_the_same_bits_and_compile_nothing_again(of: Callable, name: 
         # A scheduler would set another rate at each step.
         for group in (*optimizer.param_groups, *other.param_groups):
             group["lr"] = 1 / (1 + t)
-        # The first step makes h, and the second has it.
+        # The second step is the first one after others.
         with torch.compiler.set_stance("default" if t < 2 else "fail_on_recompile"):
             step()
         train(twin, other)
-    assert all(map(torch.equal, m.parameters(), twin.parameters()))
+    assert_alike(m, twin)
+
+
+def test_a_step_reads_and_moves_what_the_graph_has() -> None:
+    def program(m: torch.nn.Module, optimizer: LearnedOptimizer, mean: list[torch.Tensor]) -> None:
+        with torch.no_grad():
+            torch.nn.utils.clip_grad_norm_(m.parameters(), 0.01)
+            for p in m.parameters():
+                p.mul_(1.5)
+            optimizer.step()
+            for x, p in zip(mean, m.parameters(), strict=True):
+                x.lerp_(p, 0.5)
+
+    means = []
+    for call in (program, compiled(program, fullgraph=True)):
+        m, optimizer = start("general")
+        mean = [torch.zeros_like(p) for p in m.parameters()]
+        for _ in range(2):
+            backward(m, optimizer)
+            call(m, optimizer, mean)
+        means.append(mean)
+    for x, y in zip(*means, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "options", [{"guard": True}, {"at_rest": True}, {"lr": torch.tensor(0.5)}, {"maximize": True}]
+)
+def test_options_count_in_a_graph(options: dict[str, Any]) -> None:
+    m, optimizer = start("mlp-robust-lstm", **options)
+    twin, other = start("mlp-robust-lstm", **options)
+    step = of_the_step(m, optimizer)
+    for _ in range(2):
+        step()
+        train(twin, other)
+    assert_alike(m, twin)
+
+
+def test_a_graph_takes_new_parameters_states_and_copies() -> None:
+    m, optimizer = start("mlp-robust-lstm")
+    twin, other = start("mlp-robust-lstm")
+    step = of_the_step(m, optimizer)
+    step()
+    train(twin, other)
+
+    # A parameter without a gradient, as others have theirs.
+    backward(m, optimizer)
+    next(m.parameters()).grad = None
+    compiled(optimizer.step, fullgraph=True)()
+    backward(twin, other)
+    next(twin.parameters()).grad = None
+    other.step()
+    assert_alike(m, twin)
+
+    for each in (optimizer, other):
+        each.load_state_dict(each.state_dict())
+        each.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))], "param_names": ["q"]})
+        each.param_groups[-1]["params"][0].square().sum().backward()
+    step()
+    train(twin, other)
+    assert_alike(m, twin)
+
+    # A copy has parameters of its own, and a graph of its own that moves them.
+    n, own = copy.deepcopy((m, optimizer))
+    of_the_step(n, own)()
+    assert_alike(m, twin)
+    train(twin, other)
+    assert_alike(n, twin)
+
+
+def test_tied_weights_move_once() -> None:
+    thetas = []
+    for wrapped in (lambda step: step, lambda step: compiled(step, fullgraph=True)):
+        p = torch.nn.Parameter(torch.ones(3))
+        with pytest.warns(UserWarning, match="duplicate parameters"):
+            optimizer = LearnedOptimizer([p, p], "mnist-lstm")
+        p.square().sum().backward()
+        wrapped(optimizer.step)()
+        thetas.append(p)
+    assert torch.equal(*thetas)

@@ -31,14 +31,6 @@ No views are kept of larger ones, so that memory is free at once when the caller
 """
 
 
-class RowKey(NamedTuple):
-    """What the parameters of a row have in common: their rule's number, their device and T."""
-
-    number: int
-    device: torch.device
-    steps: float | int | None
-
-
 class Leaf(NamedTuple):
     """A leaf of h: the shape for one coordinate, the dtype, and the tensor whose shape is appended.
 
@@ -74,11 +66,6 @@ class Member:
     kept: Kept = NOTHING
 
     @property
-    def row_key(self) -> RowKey:
-        """What it has to share with others in its row."""
-        return RowKey(self.number, self.p.device, self.group["steps"])
-
-    @property
     def called(self) -> str:
         """Its name in a sentence."""
         if self.name:
@@ -111,10 +98,8 @@ class Member:
                 "try fully_shard (FSDP2), or mlp-robust-lstm"
             )
 
-    def gradient(self) -> Tensor:
+    def flat(self, gradient: Tensor) -> Tensor:
         """Return this process's part of the gradient, flat; −∇ if the group maximizes."""
-        gradient = self.p.grad
-        assert gradient is not None
         if gradient.layout != torch.strided:
             raise UserError(
                 f"the gradient of {self.called} is sparse and must be dense; try sparse=False in "
@@ -208,22 +193,6 @@ class Member:
             )
 
 
-def require_one_row(keys: Sequence[RowKey]) -> None:
-    """Raise a UserError if there are several rows and the rule averages over all coordinates."""
-    devices = [*dict.fromkeys(str(key.device) for key in keys)]
-    if len(devices) > 1:
-        raise UserError(
-            f"the parameters are on {' and '.join(devices)} and this optimizer averages over all "
-            "of them; put them on one device"
-        )
-    if len(keys) > 1:
-        every = " and ".join(str(key.steps) for key in keys)
-        raise UserError(
-            f"groups have steps of {every} and this optimizer averages over all of them; give them "
-            "one number"
-        )
-
-
 def states_here(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> list[Flat]:
     """Return the result of `Member.state_here` for each member."""
     known = [(m, h) for m, h in zip(members, states, strict=True) if m.kept is not NOTHING]
@@ -256,14 +225,3 @@ def _are_still(members: Sequence[Member], states: Sequence[dict[str, Any]]) -> b
 def shape_of(p: Tensor) -> tuple[int, ...] | None:
     """Return the shape of a parameter, None for a lazy one that has none yet."""
     return None if is_lazy(p) else tuple(p.shape)
-
-
-def rest(g: Tensor, gradient: Tensor, states: Sequence[Flat]) -> None:
-    """Set g to 0 where ∇ is and always was 0, for the parameters whose state notes this."""
-    before = [
-        h.leaves[AWAKE] if AWAKE in h.leaves else g.new_ones(h.size, dtype=torch.bool)
-        for h in states
-    ]
-    awake = torch.cat(before).logical_or_(gradient != 0)
-    g.masked_fill_(~awake, 0.0)
-    torch.split_with_sizes_copy(awake, [h.size for h in states], out=before)

@@ -1,14 +1,8 @@
-"""θ ← θ − decay_lr·wd·θ + lr·g: a learned optimizer as a `torch.optim.Optimizer`.
-
-All parameters that one rule moves on one device are one row of coordinates, whatever their
-groups and shapes, as in JAX: the averages of LSTM+GAC go over all of them, and small tensors share
-kernels.
-"""
+"""A learned optimizer as a `torch.optim.Optimizer`: options, names and states."""
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -19,19 +13,12 @@ from torch.optim.optimizer import ParamsT
 
 from metadescent import zoo
 from metadescent._errors import UserError, require_kind
-from metadescent.torch import shard
+from metadescent.torch import in_graph, shard
 from metadescent.torch.guarded import Guard, guard_totals
-from metadescent.torch.member import (
-    Member,
-    RowKey,
-    require_one_row,
-    rest,
-    shape_of,
-    states_here,
-)
-from metadescent.torch.options import BEFORE, add_step, check_options
+from metadescent.torch.member import Member, shape_of
+from metadescent.torch.moving import Moving, move
+from metadescent.torch.options import BEFORE, check_options
 from metadescent.torch.partitioned import fingerprint, number_of, read_groups, wrappers
-from metadescent.torch.row import Row
 from metadescent.torch.states import States
 
 LOW = 0.01
@@ -63,7 +50,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
             counted in `guarded`.
         foreach, fused: ignored; there is one way of computing a step.
         capturable, differentiable: False, as a step cannot be captured or differentiated.
-            `torch.compile` leaves the step as it is.
+            In a graph of `torch.compile` a step is one operation.
 
     The arithmetic is done in float32; updates are rounded to the parameter's dtype.
     A parameter whose gradient is None keeps its value and its h. Each process moves its own part of
@@ -117,6 +104,7 @@ class LearnedOptimizer(torch.optim.Optimizer):
             self._parts = [dataclasses.replace(x, guard=x.guard or Guard()) for x in self._parts]
         self._identity = {"optimizer": str(optimizer), "fingerprint": fingerprint(path)}
         self._names: dict[Tensor, str] = {}
+        self._handle = in_graph.handle_of(self._move_some)
         self._forget()
         del foreach, fused
         options = {
@@ -149,15 +137,28 @@ class LearnedOptimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._move_all()
+        # By way of `__dict__`, so that a graph does not depend on the rates in the groups.
+        groups = self.__dict__["param_groups"]
+        if torch.compiler.is_compiling() and in_graph.fits_a_graph(groups):
+            in_graph.step(self._handle, groups)
+        else:
+            self._move_all()
         return loss
 
-    # `torch.compile` leaves the step as it is, because its graph of a whole row has been slower.
+    # What `torch.compile` cannot take as one operation, it leaves as it is.
     @torch._disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
     def _move_all(self) -> None:
         """Move every parameter that has a gradient."""
-        for members in self._moving():
-            self._move(members)
+        moving = [Moving(m, m.p, m.p.grad) for m in self._members() if m.p.grad is not None]
+        move(moving, self._parts, self.state)
+
+    def _move_some(
+        self, numbers: Sequence[int], thetas: Sequence[Tensor], gradients: Sequence[Tensor]
+    ) -> None:
+        """Move parameters, by their numbers, whose θ and ∇ are these."""
+        members = self._members()
+        moving = map(Moving, (members[k] for k in numbers), thetas, gradients)
+        move([*moving], self._parts, self.state)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, which may have its own options, such as an lr."""
@@ -227,6 +228,8 @@ class LearnedOptimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.state = States(dict, self.state)
+        if "_handle" not in self.__dict__:
+            self._handle = in_graph.handle_of(self._move_some)
         # States from before there were these options do not have them.
         for group in self.param_groups:
             for name, value in (BEFORE | self._identity).items():
@@ -262,59 +265,6 @@ class LearnedOptimizer(torch.optim.Optimizer):
         for p, name, group in named:
             number = number_of(self._parts, name, shape_of(p), depth)
             yield Member(p, number, self._parts[number], group, name)
-
-    def _moving(self) -> list[list[Member]]:
-        """Return the parameters that have a gradient, in lists that each make up a row."""
-        together: dict[RowKey, list[Member]] = {}
-        seen: set[int] = set()
-        for member in self._members():
-            # Tied weights may be given under each of their names.
-            if member.p.grad is not None and id(member.p) not in seen:
-                seen.add(id(member.p))
-                member.check()
-                together.setdefault(member.row_key, []).append(member)
-        for number, part in enumerate(self._parts):
-            if part.rule.communicates:
-                require_one_row([key for key in together if key.number == number])
-        # Small parameters are neighbours. DTensors have the same order in each process.
-        return [sorted(members, key=lambda m: m.p.numel()) for members in together.values()]
-
-    def _move(self, members: list[Member]) -> None:
-        """Add lr·g to the parameters of one row."""
-        part, device = members[0].part, members[0].p.device
-        thetas = [shard.local(m.p) for m in members]
-        sizes = [theta.numel() for theta in thetas]
-        gradients = [m.gradient() for m in members]
-        states = states_here(members, [self.state[m.p] for m in members])
-        steps, params = members[0].row_key.steps, [m.p for m in members]
-        rule = part.rule if steps is None else part.rule.for_steps(steps)
-        row = Row.of(part.shapes, states, device, part.tensor_shapes, blockwise=rule.blockwise)
-        phi, is_resting = part.on(device), any(m.group["at_rest"] for m in members)
-        # A guard and resting coordinates need ∇ of the whole row.
-        looks = part.guard is not None or is_resting
-        g = None if looks else rule.update_apart(phi, gradients, row, params)
-        if g is None:
-            gradient = torch.cat(gradients).to(torch.float32)
-            update = partial(rule.update_row, phi, row=row, params=params)
-            if part.guard is None:
-                g = update(gradient)
-            else:
-                own = [self.state[p] for p in params]
-                g = part.guard.step(rule, update, gradient, row, params, own)
-            if is_resting:
-                rest(g, gradient, states)
-        # Rounded once for each dtype, and not once for each parameter.
-        rounded = {dtype: g.to(dtype).split(sizes) for dtype in {x.dtype for x in thetas}}
-        by_group: dict[int, list[int]] = {}
-        for number, member in enumerate(members):
-            by_group.setdefault(id(member.group), []).append(number)
-        for numbers in by_group.values():
-            moving = [thetas[k] for k in numbers]
-            updates = [
-                rounded[x.dtype][k] if x.ndim == 1 else rounded[x.dtype][k].view(x.shape)
-                for k, x in zip(numbers, moving, strict=True)
-            ]
-            add_step(members[numbers[0]].group, moving, updates)
 
     def _own(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return a state, having checked that it is an optimizer's, and this optimizer's."""
