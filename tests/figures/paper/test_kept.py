@@ -4,10 +4,13 @@ import importlib.util
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from metadescent._files import write_json
+from metadescent.descent.baselines import baseline_of
 from metadescent.descent.comparison import problem_keys
+from metadescent.descent.curves import learning_curves
 from metadescent.descent.tuning import Tuned, tune
 from metadescent.figures.paper.budgets import BUDGETS, Budget, Seeds
 from metadescent.figures.paper.kept import is_kept, kept_searches, seal, to_entry
@@ -50,9 +53,11 @@ def test_of_another_search_nothing_is_used(file, panel, problem, key, sizes):
     assert kept_searches(file, panel, problem, key, **sizes) == {}
 
 
-def test_a_seal_is_the_loss_of_the_first_steps_at_the_best_rate(tuned):
+def test_a_seal_is_the_loss_of_the_first_steps_below_the_best_rate(tuned):
     losses = seal("sgd", tuned, Quadratic(), KEY, 4)
-    assert len(losses) == 5
+    m = baseline_of("sgd").at(tuned.rate / 10)
+    curves = learning_curves(m, Quadratic(), KEY, num_steps=5, num_seeds=4)
+    np.testing.assert_allclose(losses, curves.mean(0), rtol=1e-6)
     assert losses[0] > losses[-1]
 
 
