@@ -153,6 +153,22 @@ def test_a_graph_takes_new_parameters_states_and_copies() -> None:
     assert_alike(n, twin)
 
 
+def test_a_scheduler_breaks_the_graph_and_changes_no_bit() -> None:
+    m, optimizer = start("mlp-robust-lstm")
+    twin, other = start("mlp-robust-lstm")
+    schedulers = [torch.optim.lr_scheduler.StepLR(each, 1, 0.5) for each in (optimizer, other)]
+    step = compiled(lambda: optimizer.step())
+    for t in range(3):
+        backward(m, optimizer)
+        with torch.compiler.set_stance("default" if t < 1 else "fail_on_recompile"):
+            step()
+        train(twin, other)
+        for scheduler in schedulers:
+            scheduler.step()
+    assert optimizer.param_groups[0]["lr"] == 0.125
+    assert_alike(m, twin)
+
+
 def test_tied_weights_move_once() -> None:
     thetas = []
     for wrapped in (lambda step: step, lambda step: compiled(step, fullgraph=True)):
