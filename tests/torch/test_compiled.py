@@ -79,7 +79,7 @@ def test_steps_have_the_same_bits_and_compile_nothing_again(of: Callable, name: 
         # A scheduler would set another rate at each step.
         for group in (*optimizer.param_groups, *other.param_groups):
             group["lr"] = 1 / (1 + t)
-        # The second step is the first one after others.
+        # What is around the step may be compiled twice.
         with torch.compiler.set_stance("default" if t < 2 else "fail_on_recompile"):
             step()
         train(twin, other)
